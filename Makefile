@@ -1,0 +1,48 @@
+# `make bench` and `make test` are all a user needs: each sets everything up in .venv first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+SOURCES := $(shell git ls-files ring pvdrivers backends frontends tools 2>/dev/null) CMakeLists.txt pyproject.toml
+
+.PHONY: bench test install tools check c-test docs clean
+
+install: $(VENV)/installed
+
+tools: $(VENV)/tools
+
+$(VENV)/tools: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("pvdrivers needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --upgrade 'pip>=25.1'
+	$(PIP) install 'scikit-build-core>=0.11' 'cffi>=1.17' 'cmake>=3.25' 'ninja>=1.11' 'clang-format>=18,<19'
+	$(PIP) install --group test
+	@touch $@
+
+# The build folder stays, so that a second install compiles only what changed.
+$(VENV)/installed: $(VENV)/tools $(SOURCES)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(PIP) install --no-build-isolation .
+	@touch $@
+
+bench: install
+	@$(BIN)/python -m pvdrivers.tools.pvbench vbd $(if $(IMAGE),--filename $(IMAGE),--make-image build/bench.img) $(BENCHFLAGS)
+
+test: check c-test
+	$(BIN)/python -m pytest $(PYTESTFLAGS)
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy -p pvdrivers
+	git ls-files '*.c' '*.h' | xargs $(BIN)/clang-format --dry-run --Werror
+
+# C unit tests: everything under ASan and UBSan, and the tests of what threads share under TSan too.
+c-test: tools
+	PATH="$(CURDIR)/$(BIN):$$PATH" tests/run_c_tests address,undefined
+	PATH="$(CURDIR)/$(BIN):$$PATH" tests/run_c_tests thread
+
+docs: install
+	$(BIN)/python docs/generate.py
+
+clean:
+	rm -rf build $(VENV)

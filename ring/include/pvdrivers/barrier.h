@@ -1,0 +1,61 @@
+/*
+ * Every memory-ordering primitive of the project. Shared pages are written by a peer that may run
+ * on a weakly ordered processor (IA-64: ld.acq, st.rel, mf), so code never leans on x86's order:
+ * an index is published with a release store, read with an acquire load, and the one place where
+ * a store must be visible before a later load (the notification handshake) uses a full barrier.
+ */
+#ifndef PVDRIVERS_BARRIER_H
+#define PVDRIVERS_BARRIER_H
+
+#include <stdint.h>
+
+/* Full barrier: stores before it are visible before loads after it are performed. */
+static inline void pv_mb(void)
+{
+#if defined(__SANITIZE_THREAD__) && defined(__x86_64__)
+    /* TSan has no model of fences; the instruction gives the order and adds no false edge. */
+    __asm__ volatile("mfence" ::: "memory");
+#else
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+#endif
+}
+
+/* Keeps the compiler from reading a peer's memory again behind a private copy. */
+static inline void pv_compiler_barrier(void)
+{
+    __asm__ volatile("" ::: "memory");
+}
+
+static inline void pv_cpu_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#else
+    pv_compiler_barrier();
+#endif
+}
+
+/* Everything the peer wrote before its release store is visible after this load. */
+static inline uint32_t pv_load_acquire(const uint32_t *p)
+{
+    return __atomic_load_n(p, __ATOMIC_ACQUIRE);
+}
+
+/* Everything written before is visible to whoever reads this value with an acquire load. */
+static inline void pv_store_release(uint32_t *p, uint32_t value)
+{
+    __atomic_store_n(p, value, __ATOMIC_RELEASE);
+}
+
+/* One read, no order: the value decides nothing about other memory. */
+static inline uint32_t pv_read_once(const uint32_t *p)
+{
+    return __atomic_load_n(p, __ATOMIC_RELAXED);
+}
+
+static inline void pv_write_once(uint32_t *p, uint32_t value)
+{
+    __atomic_store_n(p, value, __ATOMIC_RELAXED);
+}
+
+#endif

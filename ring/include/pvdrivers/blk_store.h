@@ -1,0 +1,59 @@
+/*
+ * Where a block backend's sectors live. A store is three calls; filters are stores that stand on
+ * another store. See docs/stores.md.
+ */
+#ifndef PVDRIVERS_BLK_STORE_H
+#define PVDRIVERS_BLK_STORE_H
+
+#include "pvdrivers/types.h"
+
+#include <sys/uio.h>
+
+/* cffi: begin */
+enum pv_blk_op { PV_BLK_READ, PV_BLK_WRITE, PV_BLK_FLUSH, PV_BLK_DISCARD };
+
+struct pv_blk_io;
+struct pv_blk_store;
+
+/* One operation on a store. The submitter owns it and keeps it alive until it is complete. */
+struct pv_blk_io {
+    enum pv_blk_op op;
+    bool secure;         /* DISCARD: the old content must be gone */
+    uint64_t sector;     /* 512-byte units */
+    uint64_t nr_sectors; /* the iovec's length for READ and WRITE */
+    struct iovec *iov;
+    int iov_count;
+    int status; /* out: 0 or a negative errno */
+    /* Called exactly once when the operation is complete, from any thread, possibly before
+     * submit returns. */
+    void (*complete)(struct pv_blk_io *io);
+    void *submitter;        /* free for whoever submitted */
+    struct pv_blk_io *next; /* free for whoever holds the operation */
+};
+
+struct pv_blk_geometry {
+    uint64_t sectors; /* capacity, 512-byte units */
+    uint32_t sector_size, physical_sector_size;
+    uint32_t discard_granularity, discard_alignment; /* bytes */
+    bool read_only, can_flush, can_discard, can_secure_discard;
+};
+
+struct pv_blk_store_ops {
+    const char *name;
+    /* Starts `count` operations. Never blocks on another operation's completion. Range and
+     * alignment have been checked against the geometry. */
+    void (*submit)(struct pv_blk_store *store, struct pv_blk_io **ios, unsigned count);
+    /* Memory that holds the sectors, so that a read or write is one grant copy; NULL when the
+     * store has none (then submit is used). May be absent. */
+    void *(*memory)(struct pv_blk_store *store, uint64_t sector, uint64_t nr_sectors);
+    /* Waits for what is in flight and frees the store. */
+    void (*close)(struct pv_blk_store *store);
+};
+
+struct pv_blk_store {
+    const struct pv_blk_store_ops *ops;
+    struct pv_blk_geometry geometry;
+};
+/* cffi: end */
+
+#endif

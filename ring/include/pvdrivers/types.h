@@ -1,0 +1,25 @@
+/* Names and constants every part shares; values from Xen's public headers (xen.h, io/protocols.h). */
+#ifndef PVDRIVERS_TYPES_H
+#define PVDRIVERS_TYPES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PV_API __attribute__((visibility("default")))
+
+/* cffi: begin */
+typedef uint16_t domid_t;
+typedef uint32_t grant_ref_t;
+typedef uint32_t grant_handle_t;
+typedef uint32_t evtchn_port_t;
+
+#define DOMID_FIRST_RESERVED 0x7FF0
+#define DOMID_SELF 0x7FF0
+#define DOMID_INVALID 0x7FF4
+
+/* The guest ABIs a ring's other half may be built for (io/protocols.h; ia64-abi until 2012). */
+enum pv_abi { PV_ABI_X86_64, PV_ABI_X86_32, PV_ABI_IA64, PV_ABI_COUNT };
+/* cffi: end */
+
+#endif
