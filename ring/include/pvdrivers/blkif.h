@@ -24,6 +24,7 @@
 #define BLKIF_MAX_INDIRECT_PAGES_PER_REQUEST 8
 #define BLKIF_DISCARD_SECURE 1
 #define BLKIF_MAX_SLOT_SIZE 112
+#define BLKIF_MAX_RESPONSE_SIZE 16 /* no ABI's response is longer */
 
 struct pv_blkif_segment {
     grant_ref_t gref;
@@ -52,15 +53,17 @@ struct pv_blkif_response {
 /* Bytes of a ring slot: 112, 108 (x86_32) or 112. */
 PV_API uint32_t pv_blkif_slot_size(enum pv_abi abi);
 /* Takes every field as it stands; an operation the protocol does not know decodes its id and
- * operation only. Segments beyond the 11 that fit are not read; checking is the caller's. */
+ * operation only. Segments beyond the 11 that fit are not read, and array elements the request does
+ * not use are left alone; checking is the caller's. */
 PV_API void pv_blkif_decode_request(enum pv_abi abi, const void *slot,
                                     struct pv_blkif_request *request);
-/* Writes the whole slot, padding as zeros (XSA-216). */
+/* Writes the whole slot, padding and unused segments as zeros (XSA-216). */
 PV_API void pv_blkif_encode_request(enum pv_abi abi, const struct pv_blkif_request *request,
                                     void *slot);
 PV_API void pv_blkif_decode_response(enum pv_abi abi, const void *slot,
                                      struct pv_blkif_response *response);
-/* Writes the whole slot of the ring, padding and the rest of the union as zeros (XSA-216). */
+/* Writes the response's 16 (x86_32: 12) bytes, padding as zeros (XSA-216); the rest of the slot
+ * keeps what the frontend itself wrote there. */
 PV_API void pv_blkif_encode_response(enum pv_abi abi, const struct pv_blkif_response *response,
                                      void *slot);
 /* cffi: end */

@@ -92,8 +92,7 @@ struct pv_hypervisor_ops {
      * nothing stays mapped then. */
     void *(*gnttab_map_contiguous)(struct pv_hypervisor *hypervisor, domid_t domid,
                                    const grant_ref_t *refs, unsigned count, bool readonly);
-    int (*gnttab_unmap_contiguous)(struct pv_hypervisor *hypervisor, void *address,
-                                   unsigned count);
+    int (*gnttab_unmap_contiguous)(struct pv_hypervisor *hypervisor, void *address, unsigned count);
 
     /* Grants, the granting side: pages of this domain's own, zeroed, contiguous in this process;
      * NULL with errno set when there are none left. */

@@ -1,4 +1,5 @@
-/* Names and constants every part shares; values from Xen's public headers (xen.h, io/protocols.h). */
+/* Names and constants every part shares; values from Xen's public headers (xen.h, io/protocols.h).
+ */
 #ifndef PVDRIVERS_TYPES_H
 #define PVDRIVERS_TYPES_H
 

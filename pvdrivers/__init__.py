@@ -1,1 +1,0 @@
-"""Xen paravirtual split drivers in userspace."""
