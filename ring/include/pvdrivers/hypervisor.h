@@ -9,35 +9,10 @@
 #ifndef PVDRIVERS_HYPERVISOR_H
 #define PVDRIVERS_HYPERVISOR_H
 
+#include "pvdrivers/abi_grant_table.h"
 #include "pvdrivers/types.h"
 
 /* cffi: begin */
-
-/* Status codes of grant operations (grant_table.h). */
-#define GNTST_okay 0
-#define GNTST_general_error -1
-#define GNTST_bad_domain -2
-#define GNTST_bad_gntref -3
-#define GNTST_bad_handle -4
-#define GNTST_bad_virt_addr -5
-#define GNTST_bad_dev_addr -6
-#define GNTST_no_device_space -7
-#define GNTST_permission_denied -8
-#define GNTST_bad_page -9
-#define GNTST_bad_copy_arg -10
-#define GNTST_address_too_big -11
-#define GNTST_eagain -12
-#define GNTST_no_space -13
-
-/* Flags of pv_grant_map. */
-#define GNTMAP_device_map 1
-#define GNTMAP_host_map 2
-#define GNTMAP_readonly 4
-
-/* Flags of pv_grant_copy. */
-#define GNTCOPY_source_gref 1
-#define GNTCOPY_dest_gref 2
-
 struct pv_grant_map {
     grant_ref_t ref;
     domid_t domid;         /* who granted */
