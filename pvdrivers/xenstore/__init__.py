@@ -1,0 +1,1 @@
+"""xenstore: wire codec, store, server skins and the asyncio client."""

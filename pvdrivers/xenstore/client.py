@@ -1,0 +1,426 @@
+"""The asyncio xenstore client that all drivers use.
+
+    client = await XenstoreClient.connect()            # a socket: pvstored or a real xenstored
+    client = XenstoreClient.in_process(store, domid)   # a Store in this event loop
+    client = XenstoreClient.over_ring(page, channel)   # a guest's shared page
+
+A refused request raises XenstoreError (an OSError). When the connection is gone, requests raise
+ConnectionResetError and watches end with it.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Self, TypeVar
+
+from pvdrivers.xenstore.errors import ProtocolError, XenstoreError
+from pvdrivers.xenstore.permissions import Permission, parse_entries
+from pvdrivers.xenstore.store import Store
+from pvdrivers.xenstore.transports import (
+    EventChannel,
+    InProcessTransport,
+    RingTransport,
+    SocketTransport,
+    Transport,
+)
+from pvdrivers.xenstore.wire import PAYLOAD_MAX, Decoder, Message, MessageType, encode, strings
+
+DEFAULT_SOCKET = "/run/xenstored/socket"
+TRANSACTION_ATTEMPTS = 64
+PENDING_PATHS_MAX = 1024
+
+T = TypeVar("T")
+
+
+def _text(text: str) -> bytes:
+    """One string of a payload. A NUL inside would become a second argument: ValueError."""
+    if "\0" in text:
+        raise ValueError(f"NUL in {text!r}")
+    return text.encode("utf-8", "surrogateescape") + b"\0"
+
+
+def _value(value: bytes | str | int) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    return str(value).encode("utf-8", "surrogateescape")
+
+
+class Operations:
+    """What can be asked of the tree, directly or inside a transaction.
+
+    Paths are absolute, or relative to /local/domain/<own domid>.
+    """
+
+    async def _request(self, kind: MessageType, payload: bytes) -> bytes:
+        raise TypeError("Operations is a base class")
+
+    async def read(self, path: str) -> bytes:
+        """The node's value. ENOENT when there is no such node, EACCES when it is not readable."""
+        return await self._request(MessageType.READ, _text(path))
+
+    async def read_str(self, path: str) -> str:
+        """The value as text; bytes that are not UTF-8 are surrogate-escaped, never an error."""
+        return (await self.read(path)).decode("utf-8", "surrogateescape")
+
+    async def exists(self, path: str) -> bool:
+        try:
+            await self.read(path)
+        except XenstoreError as error:
+            if error.name == "ENOENT":
+                return False
+            raise
+        return True
+
+    async def write(self, path: str, value: bytes | str | int) -> None:
+        """Sets the value; creates the node and missing parents."""
+        await self._request(MessageType.WRITE, _text(path) + _value(value))
+
+    async def mkdir(self, path: str) -> None:
+        """Creates an empty node and missing parents; an existing node keeps its value."""
+        await self._request(MessageType.MKDIR, _text(path))
+
+    async def remove(self, path: str) -> None:
+        """Removes the node and everything below; ENOENT only when its parent is missing."""
+        await self._request(MessageType.RM, _text(path))
+
+    async def directory(self, path: str) -> list[str]:
+        """Names of the children, however many (DIRECTORY_PART when one reply is too small)."""
+        try:
+            payload = await self._request(MessageType.DIRECTORY, _text(path))
+        except XenstoreError as error:
+            if error.name != "E2BIG":
+                raise
+            payload = await self._directory_in_parts(path)
+        return [name.decode() for name in strings(payload)]
+
+    async def _directory_in_parts(self, path: str) -> bytes:
+        generation, names = b"", b""
+        while True:
+            request = _text(path) + _text(str(len(names)))
+            reply = await self._request(MessageType.DIRECTORY_PART, request)
+            seen, _, part = reply.partition(b"\0")
+            if names and seen != generation:  # changed meanwhile: what we have is worthless
+                names = b""
+                continue
+            generation = seen
+            names += part
+            if not part or names.endswith(b"\0\0"):
+                return names.removesuffix(b"\0") if names.endswith(b"\0\0") else names
+
+    async def get_permissions(self, path: str) -> list[Permission]:
+        """The node's entries, the owner's first."""
+        return list(parse_entries(strings(await self._request(MessageType.GET_PERMS, _text(path)))))
+
+    async def set_permissions(self, path: str, entries: Iterable[Permission | str]) -> None:
+        """Replaces the entries, given as Permission or written like "n3", "r0"."""
+        listed = b"".join(_text(str(entry)) for entry in entries)
+        await self._request(MessageType.SET_PERMS, _text(path) + listed)
+
+
+class Transaction(Operations):
+    """The tree as it was when the transaction started, and this transaction's changes to it."""
+
+    def __init__(self, client: "XenstoreClient", tx_id: int) -> None:
+        self._client = client
+        self.id = tx_id
+
+    async def _request(self, kind: MessageType, payload: bytes) -> bytes:
+        return await self._client.request(kind, payload, self.id)
+
+
+class Watch:
+    """An async iterator over the paths that changed at or below `path`.
+
+    The first item comes at once, with the watched path. What is not yet taken is bounded
+    (XSA-349): each path is held once, and when more than 1024 different ones wait they collapse
+    into the watched path itself, which means "look at everything again".
+    """
+
+    def __init__(self, client: "XenstoreClient", path: str, token: str) -> None:
+        self.path = path
+        self.token = token
+        self._client = client
+        self._pending: dict[str, None] = {}
+        self._changed = asyncio.Event()
+        self._closed = False
+        self._lost: Exception | None = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> str:
+        while not self._pending:
+            if self._lost:
+                raise ConnectionResetError(str(self._lost)) from self._lost
+            if self._closed:
+                raise StopAsyncIteration
+            self._changed.clear()
+            await self._changed.wait()
+        path = next(iter(self._pending))
+        del self._pending[path]
+        return path
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    @property
+    def pending(self) -> int:
+        """Paths that wait to be taken."""
+        return len(self._pending)
+
+    async def close(self) -> None:
+        """Ends the watch here and at the server; iteration stops."""
+        if not self._closed:
+            self._closed = True
+            self._pending.clear()
+            self._changed.set()
+            await self._client._unwatch(self)
+
+    def _fired(self, path: str) -> None:
+        if len(self._pending) >= PENDING_PATHS_MAX and path not in self._pending:
+            self._pending = {self.path: None}
+        else:
+            self._pending[path] = None
+        self._changed.set()
+
+    def _connection_lost(self, reason: Exception) -> None:
+        self._lost = reason
+        self._changed.set()
+
+
+class XenstoreClient(Operations):
+    """One connection to a xenstore; requests of many tasks may be in flight at once."""
+
+    def __init__(self) -> None:
+        self._transport: Transport | None = None
+        self._decoder = Decoder()
+        self._replies: dict[int, asyncio.Future[bytes]] = {}
+        self._watches: dict[str, Watch] = {}
+        self._next_req_id = 0
+        self._next_token = 0
+        self._lost: Exception | None = None
+
+    @classmethod
+    async def connect(cls, path: str | os.PathLike[str] | None = None) -> Self:
+        """Over a Unix socket: `path`, or $XENSTORED_PATH, or /run/xenstored/socket."""
+        client = cls()
+        where = path or os.environ.get("XENSTORED_PATH") or DEFAULT_SOCKET
+        client._transport = await SocketTransport.open(os.fspath(where), client)
+        return client
+
+    @classmethod
+    def in_process(cls, store: Store, domid: int = 0) -> Self:
+        """Straight to a store in the running event loop: no thread, no clock, no socket."""
+        client = cls()
+        client._transport = InProcessTransport(store, domid, client)
+        return client
+
+    @classmethod
+    def over_ring(cls, page: Any, channel: EventChannel) -> Self:
+        """From a guest over its xenstore page (a writable buffer of at least 2080 bytes)."""
+        client = cls()
+        client._transport = RingTransport(page, channel, client)
+        return client
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the connection; the server drops its watches and transactions."""
+        if self._transport and not self._lost:
+            self._transport.close()
+        self.connection_lost(ConnectionResetError("the xenstore connection was closed"))
+
+    # What a transport calls.
+
+    def data_received(self, data: bytes) -> None:
+        self._decoder.feed(data)
+        try:
+            while (message := self._decoder.next_message()) is not None:
+                self._dispatch(message)
+        except ProtocolError as error:
+            if self._transport:
+                self._transport.close()
+            self.connection_lost(error)
+
+    def connection_lost(self, reason: Exception) -> None:
+        if self._lost:
+            return
+        self._lost = reason
+        for future in self._replies.values():
+            if not future.done():
+                future.set_exception(ConnectionResetError(str(reason)))
+        self._replies.clear()
+        for watch in self._watches.values():
+            watch._connection_lost(reason)
+
+    # Requests.
+
+    async def request(self, kind: MessageType, payload: bytes, tx_id: int = 0) -> bytes:
+        """One request and its reply's payload. XenstoreError when refused, E2BIG when too long."""
+        return await self._send(kind, payload, tx_id)
+
+    async def _request(self, kind: MessageType, payload: bytes) -> bytes:
+        return await self._send(kind, payload, 0)
+
+    def _send(self, kind: MessageType, payload: bytes, tx_id: int) -> "asyncio.Future[bytes]":
+        if self._lost or self._transport is None:
+            raise ConnectionResetError(str(self._lost or "not connected"))
+        if len(payload) > PAYLOAD_MAX:
+            raise XenstoreError("E2BIG", f"{kind.name} of {len(payload)} bytes")
+        req_id = self._free_req_id()
+        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._replies[req_id] = future
+        self._transport.write(encode(Message(kind, req_id, tx_id, payload)))
+        return future
+
+    def _post(self, kind: MessageType, payload: bytes, tx_id: int = 0) -> None:
+        """Sends what nobody waits for, because the task that would is being cancelled."""
+        with suppress(ConnectionResetError):
+            future = self._send(kind, payload, tx_id)
+            future.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    def _abort_started(self, started: "asyncio.Future[bytes]") -> None:
+        if not started.cancelled() and not started.exception():
+            self._post(MessageType.TRANSACTION_END, b"F\0", int(started.result().rstrip(b"\0")))
+
+    def _free_req_id(self) -> int:
+        while True:
+            self._next_req_id = (self._next_req_id + 1) & 0xFFFFFFFF
+            # 0 is the id of events.
+            if self._next_req_id and self._next_req_id not in self._replies:
+                return self._next_req_id
+
+    def _dispatch(self, message: Message) -> None:
+        if message.type == MessageType.WATCH_EVENT:
+            self._watch_event(message)
+            return
+        future = self._replies.pop(message.req_id, None)
+        if future is None:
+            raise ProtocolError(f"reply to no request: req_id {message.req_id}")
+        if future.done():  # whoever asked was cancelled
+            return
+        if message.type == MessageType.ERROR:
+            name = message.payload.rstrip(b"\0").decode("latin-1")
+            future.set_exception(XenstoreError(name))
+        else:
+            future.set_result(message.payload)
+
+    def _watch_event(self, message: Message) -> None:
+        fields = strings(message.payload)
+        if len(fields) < 2:
+            raise ProtocolError("watch event without path and token")
+        watch = self._watches.get(fields[1].decode("utf-8", "surrogateescape"))
+        if watch:  # an event may cross our UNWATCH
+            watch._fired(fields[0].decode("latin-1"))
+
+    # Watches.
+
+    async def watch(self, path: str, token: str | None = None, depth: int | None = None) -> Watch:
+        """Watches `path` and what is below it, `depth` levels deep (None: all).
+
+        `token` must differ from this client's other tokens (ValueError); None makes one up.
+        """
+        if token is None:
+            self._next_token += 1
+            token = f"pv{self._next_token}"
+        if token in self._watches:
+            raise ValueError(f"token {token!r} is in use")
+        watch = Watch(self, path, token)
+        payload = _text(path) + _text(token) + (b"" if depth is None else _text(str(depth)))
+        self._watches[token] = watch  # before the reply: the first event comes right behind it
+        try:
+            await self._send(MessageType.WATCH, payload, 0)
+        except BaseException as error:
+            del self._watches[token]
+            if not isinstance(error, OSError):  # cancelled: the server may have it by now
+                self._post(MessageType.UNWATCH, _text(path) + _text(token))
+            raise
+        return watch
+
+    async def _unwatch(self, watch: Watch) -> None:
+        if self._watches.pop(watch.token, None) and not self._lost:
+            await self._send(MessageType.UNWATCH, _text(watch.path) + _text(watch.token), 0)
+
+    # Transactions.
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """Commits at the end of the block, aborts when it raises.
+
+        XenstoreError EAGAIN from the commit: something the transaction read or wrote has been
+        changed meanwhile and nothing of it happened; `transact` retries.
+        """
+        started = self._send(MessageType.TRANSACTION_START, b"\0", 0)
+        try:
+            reply = await asyncio.shield(started)
+        except asyncio.CancelledError:
+            started.add_done_callback(self._abort_started)
+            raise
+        transaction = Transaction(self, int(reply.rstrip(b"\0")))
+        try:
+            yield transaction
+        except BaseException:
+            self._post(MessageType.TRANSACTION_END, b"F\0", transaction.id)
+            raise
+        await self._send(MessageType.TRANSACTION_END, b"T\0", transaction.id)
+
+    async def transact(
+        self,
+        body: Callable[[Transaction], Awaitable[T]],
+        attempts: int = TRANSACTION_ATTEMPTS,
+    ) -> T:
+        """Runs `body` in a transaction, again and again while it conflicts, at most `attempts`."""
+        for attempt in range(1, attempts + 1):
+            try:
+                async with self.transaction() as transaction:
+                    return await body(transaction)
+            except XenstoreError as error:
+                if error.name != "EAGAIN" or attempt == attempts:
+                    raise
+        raise ValueError("attempts must be at least 1")
+
+    # Domains.
+
+    async def get_domain_path(self, domid: int) -> str:
+        """/local/domain/<domid>"""
+        reply = await self._request(MessageType.GET_DOMAIN_PATH, _text(str(domid)))
+        return reply.rstrip(b"\0").decode()
+
+    async def introduce(self, domid: int, gfn: int, port: int) -> None:
+        """Tells the store of a new domain: its ring page's frame and event channel (dom0 only)."""
+        payload = b"".join(_text(str(number)) for number in (domid, gfn, port))
+        await self._request(MessageType.INTRODUCE, payload)
+
+    async def release(self, domid: int) -> None:
+        """Tells the store that a domain is gone (dom0 only)."""
+        await self._request(MessageType.RELEASE, _text(str(domid)))
+
+    async def resume(self, domid: int) -> None:
+        """Lets @releaseDomain fire again at the domain's next shutdown (dom0 only)."""
+        await self._request(MessageType.RESUME, _text(str(domid)))
+
+    async def is_domain_introduced(self, domid: int) -> bool:
+        reply = await self._request(MessageType.IS_DOMAIN_INTRODUCED, _text(str(domid)))
+        return reply == b"T\0"
+
+    async def set_target(self, domid: int, target: int) -> None:
+        """Gives `domid` (a device model's stub domain) the rights of `target` (dom0 only)."""
+        await self._request(MessageType.SET_TARGET, _text(str(domid)) + _text(str(target)))
+
+    async def reset_watches(self) -> None:
+        """Drops all watches and transactions of this connection at the server."""
+        await self._request(MessageType.RESET_WATCHES, b"\0")
+        self._watches.clear()
+
+    async def control(self, command: str, parameters: Sequence[str] = ()) -> str:
+        """A command to the server itself, such as "check" or "help"."""
+        payload = b"".join(_text(text) for text in (command, *parameters))
+        return (await self._request(MessageType.CONTROL, payload)).rstrip(b"\0").decode()
