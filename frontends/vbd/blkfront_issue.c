@@ -1,0 +1,292 @@
+/* From operations to requests: splitting, copying into granted pages, publishing. */
+#include "frontends/vbd/blkfront_private.h"
+
+#include <string.h>
+
+#define SECTOR_SIZE 512u
+
+static uint32_t min_u32(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint32_t ceil_div(uint64_t value, uint32_t unit)
+{
+    return (uint32_t)((value + unit - 1) / unit);
+}
+
+static bool carries_data(const struct pv_blkfront_io *io)
+{
+    return io->operation <= BLKIF_OP_WRITE_BARRIER && io->nr_sectors > 0;
+}
+
+/* Data in the caller's own granted pages needs no copy when every piece starts a page. */
+static bool may_stay_in_place(const struct pv_blkfront_queue *queue,
+                              const struct pv_blkfront_io *io)
+{
+    return queue->config.persistent && queue->config.trusted &&
+           pv_blkfront_in_buffers(queue, io->data, io->nr_sectors * SECTOR_SIZE) &&
+           (uintptr_t)io->data % queue->hypervisor->page_size == 0;
+}
+
+/* How much of an operation the next request takes. */
+struct plan {
+    uint32_t bytes, nr_pages, nr_indirect;
+    bool in_place;
+};
+
+static void plan_pages(const struct pv_blkfront_queue *queue, struct plan *plan, uint64_t left,
+                       uint32_t max_pages)
+{
+    uint32_t page_size = queue->hypervisor->page_size;
+    uint32_t pages = left > (uint64_t)max_pages * page_size ? max_pages : ceil_div(left, page_size);
+    plan->nr_pages = pages;
+    plan->nr_indirect =
+        pages > BLKIF_MAX_SEGMENTS_PER_REQUEST ? ceil_div(pages, queue->descriptors_per_page) : 0;
+    plan->bytes = left < (uint64_t)pages * page_size ? (uint32_t)left : pages * page_size;
+}
+
+/* 0, or -ENOMEM when there are too few free pages. */
+static int make_plan(const struct pv_blkfront_queue *queue, const struct pv_blkfront_io *io,
+                     struct plan *plan)
+{
+    *plan = (struct plan){0};
+    if (!carries_data(io))
+        return 0;
+    uint64_t left = (io->nr_sectors - io->issued_sectors) * SECTOR_SIZE;
+    uint32_t free = queue->pool.nr_free;
+    plan->in_place = may_stay_in_place(queue, io);
+    plan_pages(queue, plan, left, queue->max_segments);
+    if (plan->nr_indirect + (plan->in_place ? 0 : plan->nr_pages) <= free)
+        return 0;
+    if (queue->ring.req_prod_pvt != queue->ring.rsp_cons)
+        return -ENOMEM; /* for now */
+    /* Nothing is in flight, so the missing pages are leaked: do with what is left. */
+    uint32_t few = min_u32(plan->in_place ? BLKIF_MAX_SEGMENTS_PER_REQUEST : free,
+                           BLKIF_MAX_SEGMENTS_PER_REQUEST);
+    bool whole = io->operation == BLKIF_OP_WRITE_BARRIER; /* a barrier is one request */
+    if (few == 0 || (whole && few < plan->nr_pages))
+        return -ENOMEM;
+    plan_pages(queue, plan, left, few);
+    return 0;
+}
+
+/* Puts a request's share of the data into a page; the rest of the page shows nothing of ours to
+ * an untrusted backend (XSA-403). */
+static void fill_page(struct pv_blkfront_queue *queue, uint8_t *page, const uint8_t *data,
+                      uint32_t bytes, bool write)
+{
+    uint32_t copied = write ? bytes : 0;
+    if (write) {
+        memcpy(page, data, bytes);
+        queue->stats.bytes_copied += bytes;
+    }
+    if (!queue->config.trusted)
+        memset(page + copied, 0, queue->hypervisor->page_size - copied);
+}
+
+/* Adds a granted page to a request: the given one of the caller's buffers, or a free one. */
+static int add_page(struct pv_blkfront_queue *queue, struct shadow *shadow, bool readonly,
+                    const uint8_t *in_place)
+{
+    struct page_pool *pool = &queue->pool;
+    uint32_t page = in_place ? (uint32_t)((in_place - pool->area) / queue->hypervisor->page_size)
+                             : pool->free[--pool->nr_free];
+    shadow->pages[shadow->nr_pages++] = page; /* from here on released with the request */
+    return pv_blkfront_grant_page(queue, page, readonly);
+}
+
+static int add_data(struct pv_blkfront_queue *queue, struct shadow *shadow, const struct plan *plan,
+                    bool write, struct pv_blkif_segment *segments)
+{
+    uint32_t page_size = queue->hypervisor->page_size;
+    for (uint32_t i = 0; i < plan->nr_pages; i++) {
+        uint8_t *data = shadow->data + (size_t)i * page_size;
+        uint32_t bytes = min_u32(plan->bytes - i * page_size, page_size);
+        int error = add_page(queue, shadow, write, plan->in_place ? data : NULL);
+        if (error)
+            return error;
+        uint32_t page = shadow->pages[i];
+        if (!plan->in_place)
+            fill_page(queue, page_address(queue, page), data, bytes, write);
+        segments[i].gref = queue->pool.grefs[page];
+        segments[i].first_sect = 0;
+        segments[i].last_sect = (uint8_t)(bytes / SECTOR_SIZE - 1);
+    }
+    return 0;
+}
+
+/* Pages of segment descriptors, whose layout is the same in every ABI. */
+static int add_descriptors(struct pv_blkfront_queue *queue, struct shadow *shadow,
+                           const struct plan *plan, struct pv_blkif_request *request)
+{
+    for (uint32_t i = 0; i < plan->nr_indirect; i++) {
+        int error = add_page(queue, shadow, true, NULL);
+        if (error)
+            return error;
+        uint32_t first = i * queue->descriptors_per_page;
+        uint32_t count = min_u32(plan->nr_pages - first, queue->descriptors_per_page);
+        uint32_t page = shadow->pages[shadow->nr_pages - 1];
+        uint32_t bytes = count * (uint32_t)sizeof(*queue->segments);
+        memcpy(page_address(queue, page), queue->segments + first, bytes);
+        memset(page_address(queue, page) + bytes, 0, queue->hypervisor->page_size - bytes);
+        request->indirect_grefs[i] = queue->pool.grefs[page];
+    }
+    return 0;
+}
+
+static int attach_pages(struct pv_blkfront_queue *queue, struct shadow *shadow,
+                        const struct plan *plan, struct pv_blkif_request *request)
+{
+    bool write = request->operation != BLKIF_OP_READ;
+    bool indirect = plan->nr_indirect > 0;
+    int error = add_data(queue, shadow, plan, write, indirect ? queue->segments : request->seg);
+    if (error || !indirect)
+        return error;
+    request->indirect_op = request->operation;
+    request->operation = BLKIF_OP_INDIRECT;
+    return add_descriptors(queue, shadow, plan, request);
+}
+
+static void count_request(struct pv_blkfront_stats *stats, const struct pv_blkif_request *request,
+                          uint8_t echo, uint32_t sectors)
+{
+    stats->indirect_req += request->operation == BLKIF_OP_INDIRECT;
+    switch (echo) {
+    case BLKIF_OP_READ:
+        stats->rd_req++;
+        stats->rd_sect += sectors;
+        break;
+    case BLKIF_OP_WRITE_BARRIER:
+        stats->br_req++;
+        stats->wr_sect += sectors;
+        break;
+    case BLKIF_OP_WRITE:
+        stats->wr_req++;
+        stats->wr_sect += sectors;
+        break;
+    case BLKIF_OP_FLUSH_DISKCACHE:
+        stats->f_req++;
+        break;
+    case BLKIF_OP_DISCARD:
+        stats->ds_req++;
+        stats->ds_sect += request->nr_sectors;
+        break;
+    }
+}
+
+static uint8_t operation_on_ring(const struct pv_blkfront_queue *queue,
+                                 const struct pv_blkfront_io *io)
+{
+    if (io->operation == BLKIF_OP_FLUSH_DISKCACHE && !queue->features.flush)
+        return BLKIF_OP_WRITE_BARRIER; /* an empty one flushes too */
+    return io->operation;
+}
+
+void pv_blkfront_release(struct pv_blkfront_queue *queue, struct shadow *shadow)
+{
+    while (shadow->nr_pages > 0) /* backwards, so that the first page is the next one taken */
+        pv_blkfront_release_page(queue, shadow->pages[--shadow->nr_pages]);
+    shadow->io = NULL;
+    shadow->next_free = queue->free_id;
+    queue->free_id = (uint32_t)(shadow - queue->shadows);
+}
+
+static int issue_request(struct pv_blkfront_queue *queue, struct pv_blkfront_io *io,
+                         const struct plan *plan)
+{
+    uint32_t id = queue->free_id;
+    struct shadow *shadow = &queue->shadows[id];
+    struct pv_blkif_request request = {
+        .operation = operation_on_ring(queue, io),
+        .nr_segments = (uint16_t)plan->nr_pages,
+        .id = id,
+        .sector_number = io->sector + io->issued_sectors,
+        .nr_sectors = io->operation == BLKIF_OP_DISCARD ? io->nr_sectors : 0,
+        .discard_flags = io->secure ? BLKIF_DISCARD_SECURE : 0,
+        .handle = queue->config.handle,
+    };
+    queue->free_id = shadow->next_free;
+    shadow->io = io;
+    shadow->echo = request.operation;
+    shadow->in_place = plan->in_place;
+    shadow->bytes = plan->bytes;
+    if (plan->bytes > 0)
+        shadow->data = (uint8_t *)io->data + io->issued_sectors * SECTOR_SIZE;
+    int error = attach_pages(queue, shadow, plan, &request);
+    if (error) {
+        pv_blkfront_release(queue, shadow);
+        return error;
+    }
+    count_request(&queue->stats, &request, shadow->echo, plan->bytes / SECTOR_SIZE);
+    pv_blkif_encode_request(queue->hypervisor->abi, &request,
+                            pv_front_request_slot(&queue->ring, queue->ring.req_prod_pvt));
+    queue->ring.req_prod_pvt++;
+    io->in_flight++;
+    io->issued_sectors += carries_data(io) ? plan->bytes / SECTOR_SIZE : io->nr_sectors;
+    return 0;
+}
+
+/* What no ring request can bring about any more: the feature went away while it waited. */
+static int unsupported(const struct pv_blkfront_queue *queue, const struct pv_blkfront_io *io)
+{
+    const struct pv_blkfront_features *features = &queue->features;
+    switch (io->operation) {
+    case BLKIF_OP_WRITE_BARRIER:
+        return features->barrier ? 0 : -EOPNOTSUPP;
+    case BLKIF_OP_DISCARD:
+        return features->discard ? 0 : -EOPNOTSUPP;
+    default:
+        return 0;
+    }
+}
+
+/* Puts as much of one operation on the ring as there is room for; true when that is all of it. */
+static bool issue_io(struct pv_blkfront_queue *queue, struct pv_blkfront_io *io)
+{
+    const struct pv_blkfront_features *features = &queue->features;
+    io->status = io->status ? io->status : unsupported(queue, io);
+    if (io->operation == BLKIF_OP_FLUSH_DISKCACHE && !features->flush && !features->barrier)
+        return true; /* a backend that cannot flush has no cache to lose */
+    while (io->status == 0) {
+        struct plan plan;
+        if (queue->free_id == queue->ring.nr_ents)
+            return false;
+        int error = make_plan(queue, io, &plan);
+        if (!error)
+            error = issue_request(queue, io, &plan);
+        bool others = queue->ring.req_prod_pvt != queue->ring.rsp_cons;
+        if (error && others)
+            return false; /* what is in flight gives its pages and grants back */
+        io->status = error;
+        if (io->issued_sectors == io->nr_sectors)
+            return true;
+    }
+    return true;
+}
+
+static void publish(struct pv_blkfront_queue *queue)
+{
+    if (queue->published == queue->ring.req_prod_pvt)
+        return;
+    queue->published = queue->ring.req_prod_pvt;
+    if (!pv_front_push_requests(&queue->ring)) {
+        queue->stats.notifications_suppressed++;
+        return;
+    }
+    queue->stats.notifications_sent++;
+    queue->hypervisor->ops->evtchn_notify(queue->config.evtchn, queue->port);
+}
+
+void pv_blkfront_issue(struct pv_blkfront_queue *queue)
+{
+    while (queue->waiting) {
+        struct pv_blkfront_io *io = queue->waiting;
+        if (!issue_io(queue, io))
+            break;
+        queue->waiting = io->next;
+        if (io->in_flight == 0)
+            pv_blkfront_finish(queue, io);
+    }
+    publish(queue);
+}

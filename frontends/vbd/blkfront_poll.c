@@ -1,0 +1,128 @@
+/* Taking responses. Nothing in one is believed before it has been checked. */
+#include "frontends/vbd/blkfront_private.h"
+
+#include <string.h>
+
+#define RESPONSE_SIZE 16u /* the longest of the ABIs; a slot has room for more */
+
+static int break_queue(struct pv_blkfront_queue *queue, enum pv_blkfront_violation violation)
+{
+    queue->violation = violation;
+    queue->stats.violations++;
+    return -EPROTO;
+}
+
+/* A backend that does not know an operation it offered, or the old ones' plain error on an empty
+ * flush: the feature is off from now on. Returns the operation's result. */
+static int lose_feature(struct pv_blkfront_queue *queue, const struct pv_blkfront_io *io,
+                        uint8_t operation)
+{
+    queue->stats.not_supported++;
+    if (operation == BLKIF_OP_DISCARD) {
+        queue->features.discard = queue->features.secure_discard = false;
+        return -EOPNOTSUPP;
+    }
+    queue->features.flush = queue->features.barrier = false;
+    /* A barrier's data has not been written, and its submitter must know. */
+    return io->nr_sectors > 0 ? -EOPNOTSUPP : 0;
+}
+
+static int result_of(struct pv_blkfront_queue *queue, const struct shadow *shadow, int16_t status)
+{
+    uint8_t operation = shadow->echo;
+    bool flush = operation == BLKIF_OP_FLUSH_DISKCACHE || operation == BLKIF_OP_WRITE_BARRIER;
+    if (status == BLKIF_RSP_OKAY)
+        return 0;
+    if (status == BLKIF_RSP_EOPNOTSUPP && (flush || operation == BLKIF_OP_DISCARD))
+        return lose_feature(queue, shadow->io, operation);
+    if (status == BLKIF_RSP_ERROR && flush && shadow->bytes == 0)
+        return lose_feature(queue, shadow->io, operation);
+    queue->stats.errors++;
+    return -EIO;
+}
+
+static void copy_out(struct pv_blkfront_queue *queue, const struct shadow *shadow)
+{
+    uint32_t page_size = queue->hypervisor->page_size;
+    for (uint32_t done = 0, i = 0; done < shadow->bytes; done += page_size, i++) {
+        uint32_t left = shadow->bytes - done;
+        uint32_t bytes = left < page_size ? left : page_size;
+        memcpy(shadow->data + done, page_address(queue, shadow->pages[i]), bytes);
+    }
+    queue->stats.bytes_copied += shadow->bytes;
+}
+
+static enum pv_blkfront_violation check(const struct pv_blkfront_queue *queue,
+                                        const struct pv_blkif_response *response)
+{
+    if (response->id >= queue->ring.nr_ents)
+        return PV_BLKFRONT_BAD_ID;
+    const struct shadow *shadow = &queue->shadows[response->id];
+    if (!shadow->io)
+        return PV_BLKFRONT_IDLE_ID;
+    return response->operation == shadow->echo ? PV_BLKFRONT_SOUND : PV_BLKFRONT_WRONG_OPERATION;
+}
+
+static int take_response(struct pv_blkfront_queue *queue)
+{
+    uint8_t slot[RESPONSE_SIZE];
+    struct pv_blkif_response response;
+    pv_front_copy_response(&queue->ring, queue->ring.rsp_cons, slot, RESPONSE_SIZE);
+    pv_blkif_decode_response(queue->hypervisor->abi, slot, &response);
+    enum pv_blkfront_violation violation = check(queue, &response);
+    if (violation)
+        return break_queue(queue, violation);
+
+    struct shadow *shadow = &queue->shadows[response.id];
+    struct pv_blkfront_io *io = shadow->io;
+    int result = result_of(queue, shadow, response.status);
+    if (result == 0 && shadow->echo == BLKIF_OP_READ && !shadow->in_place)
+        copy_out(queue, shadow);
+    io->status = io->status ? io->status : result; /* the first error counts */
+    pv_blkfront_release(queue, shadow);
+    queue->ring.rsp_cons++;
+    queue->stats.responses++;
+    if (--io->in_flight == 0 && io != queue->waiting)
+        pv_blkfront_finish(queue, io);
+    return 0;
+}
+
+static unsigned return_finished(struct pv_blkfront_queue *queue, struct pv_blkfront_io **done,
+                                unsigned budget)
+{
+    unsigned count = 0;
+    while (count < budget && queue->finished.first) {
+        done[count] = queue->finished.first;
+        pv_blkfront_list_remove(&queue->finished, done[count++]);
+    }
+    queue->outstanding -= count;
+    return count;
+}
+
+int pv_blkfront_poll(struct pv_blkfront_queue *queue, struct pv_blkfront_io **done, unsigned budget)
+{
+    if (queue->violation)
+        return -EPROTO;
+    if (queue->state != QUEUE_CONNECTED)
+        return -ENOTCONN;
+    int ready = pv_front_unconsumed_responses(&queue->ring);
+    if (ready < 0)
+        return break_queue(queue, PV_BLKFRONT_RESPONSE_OVERFLOW);
+    if ((unsigned)ready > budget)
+        ready = (int)budget;
+    int error = 0;
+    while (!error && ready-- > 0)
+        error = take_response(queue);
+    if (!error)
+        pv_blkfront_issue(queue);
+    /* What was answered before the violation is done all the same. */
+    unsigned count = return_finished(queue, done, budget);
+    return error && count == 0 ? error : (int)count;
+}
+
+bool pv_blkfront_arm(struct pv_blkfront_queue *queue)
+{
+    if (queue->state != QUEUE_CONNECTED || queue->violation)
+        return true;
+    return pv_front_final_check(&queue->ring) || queue->finished.first;
+}
