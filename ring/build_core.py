@@ -12,6 +12,7 @@ from pathlib import Path
 from cffi import FFI
 
 HEADERS = Path(__file__).parent / "include" / "pvdrivers"
+MARKS = re.compile(r"\b(PV_API|PV_INLINE) ")
 MARKED = re.compile(r"/\* cffi: begin \*/(.*?)/\* cffi: end \*/", re.DOTALL)
 INCLUDE = re.compile(r'#include "pvdrivers/(\w+\.h)"')
 
@@ -38,7 +39,7 @@ def main(output: str) -> None:
     ffi.cdef("struct iovec { void *iov_base; size_t iov_len; };")  # <sys/uio.h>
     for name in names:
         for declarations in MARKED.findall((HEADERS / name).read_text()):
-            ffi.cdef(declarations.replace("PV_API ", ""))
+            ffi.cdef(MARKS.sub("", declarations))
     includes = "".join(f'#include "pvdrivers/{name}"\n' for name in names)
     ffi.set_source("pvdrivers.ring._core", includes)
     ffi.emit_c_code(output)

@@ -9,7 +9,8 @@
 
 #include <stdint.h>
 
-/* Full barrier: stores before it are visible before loads after it are performed. */
+/* Full barrier: everything before it is performed before anything after it, a later load after an
+ * earlier store included (x86: mfence or a locked instruction, IA-64: mf). */
 static inline void pv_mb(void)
 {
 #if defined(__SANITIZE_THREAD__) && defined(__x86_64__)
@@ -20,12 +21,14 @@ static inline void pv_mb(void)
 #endif
 }
 
-/* Keeps the compiler from reading a peer's memory again behind a private copy. */
+/* Keeps the compiler from reading a peer's memory again behind a private copy. The processor needs
+ * nothing: a load that has been performed is not performed again. */
 static inline void pv_compiler_barrier(void)
 {
     __asm__ volatile("" ::: "memory");
 }
 
+/* In a polling loop: leaves the core to its other thread for a moment. Gives no order. */
 static inline void pv_cpu_relax(void)
 {
 #if defined(__x86_64__) || defined(__i386__)
@@ -47,12 +50,14 @@ static inline void pv_store_release(uint32_t *p, uint32_t value)
     __atomic_store_n(p, value, __ATOMIC_RELEASE);
 }
 
-/* One read, no order: the value decides nothing about other memory. */
+/* One read that the compiler neither repeats nor splits. No order: the value says nothing about
+ * other memory, or a barrier beside it gives the order. */
 static inline uint32_t pv_read_once(const uint32_t *p)
 {
     return __atomic_load_n(p, __ATOMIC_RELAXED);
 }
 
+/* One write, no order. */
 static inline void pv_write_once(uint32_t *p, uint32_t value)
 {
     __atomic_store_n(p, value, __ATOMIC_RELAXED);

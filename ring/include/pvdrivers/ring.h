@@ -4,7 +4,7 @@
  *
  * A Front half produces requests and consumes responses; a Back half the reverse. The halves keep
  * their own positions privately and believe nothing of the peer's but its two published indices,
- * each read once per step.
+ * each read once per step. docs/ring.md lists the barriers and what each is for.
  */
 #ifndef PVDRIVERS_RING_H
 #define PVDRIVERS_RING_H
@@ -39,12 +39,34 @@ struct pv_back_ring {
     uint32_t nr_ents;
     uint32_t slot_size;
 };
+
+PV_INLINE uint32_t pv_ring_entries(size_t area_bytes, uint32_t slot_size);
+PV_INLINE void pv_sring_init(struct pv_sring *sring);
+
+PV_INLINE void pv_front_ring_attach(struct pv_front_ring *front, struct pv_sring *sring,
+                                    size_t area_bytes, uint32_t slot_size, uint32_t index);
+PV_INLINE uint32_t pv_front_free_requests(const struct pv_front_ring *front);
+PV_INLINE void *pv_front_request_slot(const struct pv_front_ring *front, uint32_t index);
+PV_INLINE bool pv_front_push_requests(struct pv_front_ring *front);
+PV_INLINE int pv_front_unconsumed_responses(const struct pv_front_ring *front);
+PV_INLINE void pv_front_copy_response(const struct pv_front_ring *front, uint32_t index, void *copy,
+                                      size_t size);
+PV_INLINE bool pv_front_final_check(const struct pv_front_ring *front);
+
+PV_INLINE void pv_back_ring_attach(struct pv_back_ring *back, struct pv_sring *sring,
+                                   size_t area_bytes, uint32_t slot_size, uint32_t index);
+PV_INLINE int pv_back_unconsumed_requests(const struct pv_back_ring *back);
+PV_INLINE void pv_back_copy_request(const struct pv_back_ring *back, uint32_t index, void *copy,
+                                    size_t size);
+PV_INLINE void *pv_back_response_slot(const struct pv_back_ring *back, uint32_t index);
+PV_INLINE bool pv_back_push_responses(struct pv_back_ring *back);
+PV_INLINE bool pv_back_final_check(const struct pv_back_ring *back);
 /* cffi: end */
 
 #define PV_SRING_HEADER_SIZE 64u
 
-/* Slots that fit an area: the largest power of two (0 when not even one fits). */
-static inline uint32_t pv_ring_entries(size_t area_bytes, uint32_t slot_size)
+/* Slots that fit an area in bytes: the largest power of two (0 when not even one fits). */
+PV_INLINE uint32_t pv_ring_entries(size_t area_bytes, uint32_t slot_size)
 {
     if (area_bytes < PV_SRING_HEADER_SIZE + slot_size)
         return 0;
@@ -53,7 +75,7 @@ static inline uint32_t pv_ring_entries(size_t area_bytes, uint32_t slot_size)
 }
 
 /* The frontend alone initialises a shared ring, before the backend may see it. */
-static inline void pv_sring_init(struct pv_sring *sring)
+PV_INLINE void pv_sring_init(struct pv_sring *sring)
 {
     memset(sring, 0, PV_SRING_HEADER_SIZE);
     sring->req_event = 1;
@@ -61,21 +83,22 @@ static inline void pv_sring_init(struct pv_sring *sring)
 }
 
 /* Whether publishing [old_prod, new_prod) passes the index at which the peer asked to be woken. */
-static inline bool pv_ring_must_notify(uint32_t old_prod, uint32_t new_prod, uint32_t peer_event)
+PV_INLINE bool pv_ring_must_notify(uint32_t old_prod, uint32_t new_prod, uint32_t peer_event)
 {
     return (uint32_t)(new_prod - peer_event) < (uint32_t)(new_prod - old_prod);
 }
 
 /* Shared steps of both halves. */
-static inline uint8_t *pv_ring_slot(struct pv_sring *sring, uint32_t nr_ents, uint32_t slot_size,
-                                    uint32_t index)
+PV_INLINE uint8_t *pv_ring_slot(struct pv_sring *sring, uint32_t nr_ents, uint32_t slot_size,
+                                uint32_t index)
 {
     return sring->ring + (size_t)(index & (nr_ents - 1)) * slot_size;
 }
 
-static inline bool pv_ring_publish(uint32_t *prod, const uint32_t *peer_event, uint32_t new_prod)
+PV_INLINE bool pv_ring_publish(uint32_t *prod, const uint32_t *peer_event, uint32_t new_prod)
 {
-    uint32_t old_prod = pv_read_once(prod); /* ours: the peer has no reason to write it */
+    /* Ours, so no order: a peer that wrote here would only lose its own notification. */
+    uint32_t old_prod = pv_read_once(prod);
     /* Release: the slots are visible before the index that covers them. */
     pv_store_release(prod, new_prod);
     /* Full: the index is visible before we read where the peer wants to be woken. The peer does
@@ -84,15 +107,26 @@ static inline bool pv_ring_publish(uint32_t *prod, const uint32_t *peer_event, u
     return pv_ring_must_notify(old_prod, new_prod, pv_read_once(peer_event));
 }
 
-static inline bool pv_ring_arm(uint32_t *event, const uint32_t *peer_prod, uint32_t cons)
+/* Asks to be woken when the peer publishes entry `cons`; what it published before is then seen by
+ * the next look at its index. */
+PV_INLINE void pv_ring_arm(uint32_t *event, uint32_t cons)
 {
+    /* No order: the full barrier below gives it. */
     pv_write_once(event, cons + 1);
-    /* Full: our wish to be woken is visible before the last look at the index. */
+    /* Full: our wish to be woken is visible before the last look at the peer's index. */
     pv_mb();
-    return pv_load_acquire(peer_prod) != cons;
 }
 
-static inline void pv_ring_copy(void *copy, const uint8_t *slot, size_t size)
+/* Entries the peer published behind `cons`, or -EPROTO when that is more than it may: it overran
+ * the ring or took its index back, and nothing on this ring can be believed any more. */
+PV_INLINE int pv_ring_unconsumed(const uint32_t *peer_prod, uint32_t cons, uint32_t limit)
+{
+    /* Acquire: the slots are read after the index that covers them. */
+    uint32_t ready = pv_load_acquire(peer_prod) - cons;
+    return ready > limit ? -EPROTO : (int)ready;
+}
+
+PV_INLINE void pv_ring_copy(void *copy, const uint8_t *slot, size_t size)
 {
     memcpy(copy, slot, size);
     /* From here on only the copy exists for the compiler (XSA-155). */
@@ -101,8 +135,8 @@ static inline void pv_ring_copy(void *copy, const uint8_t *slot, size_t size)
 
 /* ---- Front half ---------------------------------------------------------------------------- */
 
-static inline void pv_front_ring_attach(struct pv_front_ring *front, struct pv_sring *sring,
-                                        size_t area_bytes, uint32_t slot_size, uint32_t index)
+PV_INLINE void pv_front_ring_attach(struct pv_front_ring *front, struct pv_sring *sring,
+                                    size_t area_bytes, uint32_t slot_size, uint32_t index)
 {
     front->sring = sring;
     front->req_prod_pvt = index;
@@ -111,46 +145,49 @@ static inline void pv_front_ring_attach(struct pv_front_ring *front, struct pv_s
     front->slot_size = slot_size;
 }
 
-static inline uint32_t pv_front_free_requests(const struct pv_front_ring *front)
+PV_INLINE uint32_t pv_front_free_requests(const struct pv_front_ring *front)
 {
     return front->nr_ents - (front->req_prod_pvt - front->rsp_cons);
 }
 
-static inline void *pv_front_request_slot(const struct pv_front_ring *front, uint32_t index)
+PV_INLINE void *pv_front_request_slot(const struct pv_front_ring *front, uint32_t index)
 {
     return pv_ring_slot(front->sring, front->nr_ents, front->slot_size, index);
 }
 
 /* Publishes all written requests; true when the backend must be notified. */
-static inline bool pv_front_push_requests(struct pv_front_ring *front)
+PV_INLINE bool pv_front_push_requests(struct pv_front_ring *front)
 {
     return pv_ring_publish(&front->sring->req_prod, &front->sring->req_event, front->req_prod_pvt);
 }
 
-/* Responses ready to take, or -EPROTO when the backend claims more than were asked for: nothing
- * on this ring can be believed any more. */
-static inline int pv_front_unconsumed_responses(const struct pv_front_ring *front)
+/* Responses ready to take, or -EPROTO when the backend claims more than were asked for. */
+PV_INLINE int pv_front_unconsumed_responses(const struct pv_front_ring *front)
 {
-    uint32_t ready = pv_load_acquire(&front->sring->rsp_prod) - front->rsp_cons;
-    return ready > front->req_prod_pvt - front->rsp_cons ? -EPROTO : (int)ready;
+    return pv_ring_unconsumed(&front->sring->rsp_prod, front->rsp_cons,
+                              front->req_prod_pvt - front->rsp_cons);
 }
 
-static inline void pv_front_copy_response(const struct pv_front_ring *front, uint32_t index,
-                                          void *copy, size_t size)
+PV_INLINE void pv_front_copy_response(const struct pv_front_ring *front, uint32_t index, void *copy,
+                                      size_t size)
 {
     pv_ring_copy(copy, pv_ring_slot(front->sring, front->nr_ents, front->slot_size, index), size);
 }
 
-/* Asks to be woken at the next response; true when one is already there (do not sleep). */
-static inline bool pv_front_final_check(const struct pv_front_ring *front)
+/* Before sleeping: true when there is something to do (a response, or the backend's fault). When
+ * false, the backend has been asked to notify at its next response. */
+PV_INLINE bool pv_front_final_check(const struct pv_front_ring *front)
 {
-    return pv_ring_arm(&front->sring->rsp_event, &front->sring->rsp_prod, front->rsp_cons);
+    if (pv_front_unconsumed_responses(front) != 0)
+        return true;
+    pv_ring_arm(&front->sring->rsp_event, front->rsp_cons);
+    return pv_front_unconsumed_responses(front) != 0;
 }
 
 /* ---- Back half ----------------------------------------------------------------------------- */
 
-static inline void pv_back_ring_attach(struct pv_back_ring *back, struct pv_sring *sring,
-                                       size_t area_bytes, uint32_t slot_size, uint32_t index)
+PV_INLINE void pv_back_ring_attach(struct pv_back_ring *back, struct pv_sring *sring,
+                                   size_t area_bytes, uint32_t slot_size, uint32_t index)
 {
     back->sring = sring;
     back->rsp_prod_pvt = index;
@@ -159,39 +196,39 @@ static inline void pv_back_ring_attach(struct pv_back_ring *back, struct pv_srin
     back->slot_size = slot_size;
 }
 
-/* Requests ready to take (never more than there are slots without an answer), or -EPROTO when
- * the frontend overran the ring: the ring stops for good. */
-static inline int pv_back_unconsumed_requests(const struct pv_back_ring *back)
+/* Requests ready to take, or -EPROTO when the frontend claims more than there are slots whose
+ * request is answered: the ring stops for good. */
+PV_INLINE int pv_back_unconsumed_requests(const struct pv_back_ring *back)
 {
-    uint32_t prod = pv_load_acquire(&back->sring->req_prod);
-    if (prod - back->rsp_prod_pvt > back->nr_ents)
-        return -EPROTO;
-    uint32_t ready = prod - back->req_cons;
-    uint32_t room = back->nr_ents - (back->req_cons - back->rsp_prod_pvt);
-    return (int)(ready < room ? ready : room);
+    return pv_ring_unconsumed(&back->sring->req_prod, back->req_cons,
+                              back->nr_ents - (back->req_cons - back->rsp_prod_pvt));
 }
 
-static inline void pv_back_copy_request(const struct pv_back_ring *back, uint32_t index, void *copy,
-                                        size_t size)
+PV_INLINE void pv_back_copy_request(const struct pv_back_ring *back, uint32_t index, void *copy,
+                                    size_t size)
 {
     pv_ring_copy(copy, pv_ring_slot(back->sring, back->nr_ents, back->slot_size, index), size);
 }
 
-static inline void *pv_back_response_slot(const struct pv_back_ring *back, uint32_t index)
+PV_INLINE void *pv_back_response_slot(const struct pv_back_ring *back, uint32_t index)
 {
     return pv_ring_slot(back->sring, back->nr_ents, back->slot_size, index);
 }
 
 /* Publishes all written responses; true when the frontend must be notified. */
-static inline bool pv_back_push_responses(struct pv_back_ring *back)
+PV_INLINE bool pv_back_push_responses(struct pv_back_ring *back)
 {
     return pv_ring_publish(&back->sring->rsp_prod, &back->sring->rsp_event, back->rsp_prod_pvt);
 }
 
-/* Asks to be woken at the next request; true when one is already there (do not sleep). */
-static inline bool pv_back_final_check(const struct pv_back_ring *back)
+/* Before sleeping: true when there is something to do (a request, or the frontend's fault). When
+ * false, the frontend has been asked to notify at its next request. */
+PV_INLINE bool pv_back_final_check(const struct pv_back_ring *back)
 {
-    return pv_ring_arm(&back->sring->req_event, &back->sring->req_prod, back->req_cons);
+    if (pv_back_unconsumed_requests(back) != 0)
+        return true;
+    pv_ring_arm(&back->sring->req_event, back->req_cons);
+    return pv_back_unconsumed_requests(back) != 0;
 }
 
 #endif

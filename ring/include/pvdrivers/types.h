@@ -8,6 +8,8 @@
 #include <stdint.h>
 
 #define PV_API __attribute__((visibility("default")))
+/* A function whose body is in the header: the extension calls it without the library. */
+#define PV_INLINE static inline
 
 /* cffi: begin */
 typedef uint16_t domid_t;
