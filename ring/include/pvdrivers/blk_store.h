@@ -36,6 +36,7 @@ struct pv_blk_geometry {
     uint32_t sector_size, physical_sector_size;
     uint32_t discard_granularity, discard_alignment; /* bytes */
     bool read_only, can_flush, can_discard, can_secure_discard;
+    bool no_data; /* keeps and gives no data: nobody need move any (iov may be NULL) */
 };
 
 struct pv_blk_store_ops {
@@ -46,6 +47,9 @@ struct pv_blk_store_ops {
     /* Memory that holds the sectors, so that a read or write is one grant copy; NULL when the
      * store has none (then submit is used). May be absent. */
     void *(*memory)(struct pv_blk_store *store, uint64_t sector, uint64_t nr_sectors);
+    /* Tells the store the time (monotonic ns, real or virtual) and lets it do what is due; returns
+     * when it wants to be told again, UINT64_MAX for never. May be absent. */
+    uint64_t (*poll)(struct pv_blk_store *store, uint64_t now);
     /* Waits for what is in flight and frees the store. */
     void (*close)(struct pv_blk_store *store);
 };

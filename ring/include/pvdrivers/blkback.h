@@ -1,0 +1,124 @@
+/*
+ * The block backend's data plane: one queue is one frontend ring mapped here, its event channel
+ * and the store its requests go to. A queue is driven by one thread at a time: pump until there is
+ * nothing to do, and before sleeping arm. Nothing here blocks, nor allocates once created.
+ *
+ * Return values below 0 are negative errnos. What a frontend does wrong is answered on its ring
+ * and counted; only an overrun of the ring is final: the queue is broken, touches the ring no
+ * more, and every later pump returns -EPROTO.
+ */
+#ifndef PVDRIVERS_BLKBACK_H
+#define PVDRIVERS_BLKBACK_H
+
+#include "pvdrivers/blk_store.h"
+#include "pvdrivers/blkif.h"
+#include "pvdrivers/hypervisor.h"
+
+/* cffi: begin */
+struct pv_blkback_queue;
+
+#define PV_BLKBACK_MAX_RING_PAGES 16
+#define PV_BLKBACK_MAX_INDIRECT_SEGMENTS 4096
+#define PV_BLKBACK_PERSISTENT_GRANTS 1056 /* Linux: 3 * 11 * 32 a ring */
+#define PV_BLKBACK_BUFFER_PAGES 1024      /* Linux: max_buffer_pages */
+
+struct pv_blkback_config {
+    struct pv_hypervisor *hypervisor;
+    struct pv_evtchn *evtchn; /* may serve several queues; outlives them */
+    domid_t frontend;
+    enum pv_abi abi; /* the frontend's: gives layout and page size of the ring and its data */
+    const grant_ref_t *ring_refs;
+    uint32_t ring_pages;            /* a power of two, 1 to PV_BLKBACK_MAX_RING_PAGES */
+    evtchn_port_t remote_port;      /* the frontend's `event-channel` */
+    struct pv_blk_store *store;     /* outlives the queue */
+    bool read_only;                 /* `mode` r; the store may be read-only by itself */
+    bool flush, barrier;            /* feature-flush-cache, feature-barrier */
+    bool discard, secure_discard;   /* feature-discard, discard-secure */
+    bool persistent;                /* both sides' feature-persistent */
+    uint32_t max_indirect_segments; /* as advertised, 0 (none) to 4096 */
+    uint32_t persistent_grants;     /* 0: PV_BLKBACK_PERSISTENT_GRANTS */
+    uint32_t buffer_pages;          /* for data on its way to the store; 0: the default above */
+};
+
+/* Why a request was not carried out; the first eight are the frontend's doing. */
+enum pv_blkback_error {
+    PV_BLKBACK_BAD_OPERATION, /* unknown or not advertised: EOPNOTSUPP; all others: ERROR */
+    PV_BLKBACK_BAD_INDIRECT_OPERATION,
+    PV_BLKBACK_BAD_SEGMENT_COUNT,
+    PV_BLKBACK_BAD_SEGMENT, /* first or last sector */
+    PV_BLKBACK_READ_ONLY,
+    PV_BLKBACK_OUT_OF_RANGE,
+    PV_BLKBACK_UNALIGNED,
+    PV_BLKBACK_BAD_GRANT, /* a map or a copy failed */
+    PV_BLKBACK_STORE_ERROR,
+    PV_BLKBACK_ERROR_COUNT
+};
+
+/* The first seven as Linux names them in sysfs. */
+struct pv_blkback_stats {
+    uint64_t oo_req; /* times a request waited for buffers */
+    uint64_t rd_req, wr_req, f_req, ds_req;
+    uint64_t rd_sect, wr_sect; /* 512-byte units */
+    uint64_t requests, responses;
+    uint64_t batches; /* times responses were published */
+    uint64_t notifications_sent, notifications_suppressed;
+    uint64_t grant_maps, grant_unmaps;
+    uint64_t grant_copies, grant_copy_calls;
+    uint64_t bytes_copied;
+    uint64_t ring_overruns;
+    uint64_t errors[9]; /* by enum pv_blkback_error */
+};
+
+/* Maps the ring, binds the event channel and takes up the ring where its last backend left it.
+ * NULL with errno set on failure: EINVAL is the caller's mistake, EIO a ring that is overrun
+ * already, anything else what the hypervisor said. */
+PV_API struct pv_blkback_queue *pv_blkback_create(const struct pv_blkback_config *config);
+PV_API evtchn_port_t pv_blkback_port(const struct pv_blkback_queue *queue);
+
+/* Takes at most `budget` requests, moves what the store has finished, publishes the answers and
+ * notifies at most once a batch. `now` is monotonic time, ns, and may be virtual. Returns how many
+ * requests and responses it moved (0: nothing to do now), or -EPROTO when the ring is broken. */
+PV_API int pv_blkback_pump(struct pv_blkback_queue *queue, uint32_t budget, uint64_t now);
+/* Before sleeping: asks to be woken at the next request or finished store operation; true when
+ * there is something to pump already (do not sleep). */
+PV_API bool pv_blkback_arm(struct pv_blkback_queue *queue);
+/* Readable when an armed queue has finished store operations. The frontend's wake-ups come from
+ * the event channel. */
+PV_API int pv_blkback_fd(const struct pv_blkback_queue *queue);
+/* When the store wants the queue pumped though nothing else happens, ns; UINT64_MAX: never. */
+PV_API uint64_t pv_blkback_deadline(const struct pv_blkback_queue *queue);
+
+/* Takes no more requests; those taken are still answered. */
+PV_API void pv_blkback_stop(struct pv_blkback_queue *queue);
+/* Pumps a stopped queue; true when no store operation is in flight any more. */
+PV_API bool pv_blkback_quiesce(struct pv_blkback_queue *queue, uint64_t now);
+/* Unmaps everything and unbinds the port; a second call does nothing. -EBUSY while a store
+ * operation is in flight. */
+PV_API int pv_blkback_disconnect(struct pv_blkback_queue *queue);
+/* Disconnects and frees; NULL is fine. -EBUSY as above, the queue then still stands. */
+PV_API int pv_blkback_destroy(struct pv_blkback_queue *queue);
+
+PV_API bool pv_blkback_broken(const struct pv_blkback_queue *queue);
+PV_API uint32_t pv_blkback_in_flight(const struct pv_blkback_queue *queue);
+PV_API void pv_blkback_get_stats(const struct pv_blkback_queue *queue,
+                                 struct pv_blkback_stats *stats);
+/* One line about the queue as it is now; returns what snprintf does. */
+PV_API int pv_blkback_describe(const struct pv_blkback_queue *queue, char *line, size_t size);
+
+/* How a thread waits for work. */
+enum pv_blkback_mode {
+    PV_BLKBACK_POLL,   /* spins */
+    PV_BLKBACK_HYBRID, /* spins as long as that has paid off lately, then sleeps */
+    PV_BLKBACK_EVENT   /* sleeps at once */
+};
+
+#define PV_BLKBACK_MAX_RUN_QUEUES 64
+
+/* Drives queues in the calling thread until *stop is not 0 (looked at every 50 ms at least), in
+ * real time. The queues' event channel handles are this call's alone meanwhile. Returns 0 or a
+ * negative errno; a broken ring does not end it. */
+PV_API int pv_blkback_run(struct pv_blkback_queue **queues, unsigned count,
+                          enum pv_blkback_mode mode, const uint32_t *stop);
+/* cffi: end */
+
+#endif
