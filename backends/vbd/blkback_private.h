@@ -1,0 +1,161 @@
+/*
+ * The inside of a block backend queue. A request goes through a short plan of store operations,
+ * and each of these through the stages its data needs:
+ *
+ *   take -> [fetch descriptors] -> check -> for each step of the plan:
+ *       store with memory:  copy between guest page and store
+ *       WRITE:              copy into buffers -> store        (or straight from mapped pages)
+ *       READ:               store -> copy out of buffers      (or straight into mapped pages)
+ *       FLUSH, DISCARD:     store
+ *   -> response
+ *
+ * Copies and submissions are staged and carried out for all requests of a batch together.
+ */
+#ifndef BACKENDS_VBD_BLKBACK_PRIVATE_H
+#define BACKENDS_VBD_BLKBACK_PRIVATE_H
+
+#include "backends/vbd/persistent.h"
+#include "pvdrivers/blkback.h"
+#include "pvdrivers/ring.h"
+
+#include <pthread.h>
+
+#define BLKBACK_COPY_BATCH 128
+#define BLKBACK_BATCH 64 /* requests between two publications */
+#define BLKBACK_MAX_STEPS 3
+#define BLKBACK_EXPIRE_INTERVAL 1000000000u /* ns between looks for unused persistent grants */
+
+enum blkback_stage { BLKBACK_FETCH, BLKBACK_LOAD, BLKBACK_UNLOAD, BLKBACK_MOVE };
+
+struct blkback_request {
+    struct pv_blk_io io; /* first: the store's pointer is ours */
+    struct pv_blkback_queue *queue;
+    struct blkback_request *next; /* on the free list or the queue's list of its stage */
+    struct pv_blkif_request ring; /* the private copy, decoded */
+    enum blkback_stage stage;
+    uint8_t operation; /* the indirect one when there is one; what the response echoes */
+    enum pv_blk_op plan[BLKBACK_MAX_STEPS];
+    uint8_t steps, step;
+    bool copy_failed;
+    uint32_t nr_segments, nr_buffers, nr_grants; /* buffers and grants held */
+    uint64_t nr_sectors;
+    const struct pv_blkif_segment *seg; /* in `ring` or `indirect` */
+    struct pv_blkif_segment *indirect;  /* room for the most segments */
+    struct iovec *iov;
+    struct persistent_grant **grants;
+};
+
+struct request_list {
+    struct blkback_request *head, **tail;
+};
+
+struct pv_blkback_queue {
+    struct pv_back_ring ring;
+    struct pv_hypervisor *hypervisor;
+    struct pv_evtchn *evtchn;
+    struct pv_blk_store *store;
+    domid_t frontend;
+    enum pv_abi abi;
+    uint32_t page_size; /* the frontend's, bytes */
+    uint32_t ring_pages;
+    evtchn_port_t port;
+    bool read_only, flush, barrier, discard, secure_discard, persistent;
+    bool stopped, broken;
+    uint32_t max_indirect_segments, max_segments;
+    uint32_t published; /* rsp_prod as the frontend last saw it */
+    uint64_t now, deadline, last_expiry;
+
+    struct blkback_request *requests, *free;
+    struct pv_blkif_segment *all_segments;
+    struct iovec *all_iov;
+    struct persistent_grant **all_grants;
+    struct request_list copying;              /* copies staged */
+    struct request_list waiting;              /* for buffers */
+    struct blkback_request *barrier_request;  /* nothing more is taken until it is answered */
+    bool barrier_started;
+
+    struct pv_grant_copy copies[BLKBACK_COPY_BATCH];
+    struct blkback_request *copy_owner[BLKBACK_COPY_BATCH];
+    uint32_t copy_count;
+    struct pv_blk_io **submissions;
+    uint32_t submission_count;
+
+    uint8_t *buffers; /* pages for data between grant copies and the store */
+    size_t buffers_size;
+    void **free_buffers;
+    uint32_t free_buffer_count;
+    struct persistent_cache cache;
+
+    /* Finished store operations: by this thread inside submit, or by any other. */
+    struct pv_blk_io *finished_here, **finished_here_tail;
+    pthread_mutex_t lock; /* for the rest */
+    struct pv_blk_io *finished, **finished_tail;
+    uint32_t finished_count; /* also read without the lock: something to take? */
+    bool armed;              /* a finished operation must write to the fd */
+    bool slept;              /* the pump's own: it armed since it last looked at the fd */
+    int fd;
+
+    struct pv_blkback_stats stats;
+};
+
+static inline void request_list_init(struct request_list *list)
+{
+    list->head = NULL;
+    list->tail = &list->head;
+}
+
+static inline void request_list_add(struct request_list *list, struct blkback_request *request)
+{
+    request->next = NULL;
+    *list->tail = request;
+    list->tail = &request->next;
+}
+
+static inline struct blkback_request *request_list_take_all(struct request_list *list)
+{
+    struct blkback_request *head = list->head;
+    request_list_init(list);
+    return head;
+}
+
+static inline uint32_t blkback_segment_bytes(const struct pv_blkif_segment *segment)
+{
+    return (segment->last_sect - segment->first_sect + 1u) * 512u;
+}
+
+/* check.c: what a request may be. Each returns BLKBACK_SOUND or an enum pv_blkback_error. */
+#define BLKBACK_SOUND (-1)
+int blkback_check_operation(const struct pv_blkback_queue *queue,
+                            const struct pv_blkif_request *request);
+int blkback_check_count(const struct pv_blkback_queue *queue,
+                        const struct pv_blkif_request *request);
+int blkback_check_segments(const struct pv_blkback_queue *queue, struct blkback_request *request);
+int blkback_check_range(const struct pv_blkback_queue *queue,
+                        const struct blkback_request *request);
+
+/* data.c: data between the guest's pages and the store. */
+void blkback_stage_copy(struct pv_blkback_queue *queue, struct blkback_request *request,
+                        const struct pv_grant_copy *copy);
+void blkback_fetch_descriptors(struct pv_blkback_queue *queue, struct blkback_request *request);
+void blkback_start_data(struct pv_blkback_queue *queue, struct blkback_request *request);
+void blkback_unload(struct pv_blkback_queue *queue, struct blkback_request *request);
+void blkback_run_copies(struct pv_blkback_queue *queue);
+void blkback_release_data(struct pv_blkback_queue *queue, struct blkback_request *request);
+
+/* plan.c: a request's way through its steps. */
+void blkback_begin(struct pv_blkback_queue *queue, struct blkback_request *request);
+void blkback_start_step(struct pv_blkback_queue *queue, struct blkback_request *request);
+void blkback_copies_done(struct pv_blkback_queue *queue, struct blkback_request *request);
+void blkback_store_done(struct pv_blkback_queue *queue, struct blkback_request *request);
+void blkback_step_done(struct pv_blkback_queue *queue, struct blkback_request *request);
+void blkback_submit(struct pv_blkback_queue *queue, struct blkback_request *request);
+void blkback_fail(struct pv_blkback_queue *queue, struct blkback_request *request,
+                  enum pv_blkback_error error);
+
+/* completion.c: store operations coming back. */
+void blkback_complete(struct pv_blk_io *io);
+void blkback_submit_staged(struct pv_blkback_queue *queue);
+void blkback_poll_store(struct pv_blkback_queue *queue);
+struct pv_blk_io *blkback_take_finished(struct pv_blkback_queue *queue);
+
+#endif

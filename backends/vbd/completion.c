@@ -1,0 +1,93 @@
+/* Store operations on their way out and back: finished in this thread while it submits or polls
+ * the store, or in any other. */
+#include "backends/vbd/blkback_private.h"
+
+#include <sys/eventfd.h>
+
+/* The queue whose pump this thread is in. */
+static _Thread_local struct pv_blkback_queue *pumping;
+
+static void append(struct pv_blk_io ***tail, struct pv_blk_io *io)
+{
+    io->next = NULL;
+    **tail = io;
+    *tail = &io->next;
+}
+
+void blkback_complete(struct pv_blk_io *io)
+{
+    struct pv_blkback_queue *queue = ((struct blkback_request *)io)->queue;
+    if (queue == pumping) {
+        append(&queue->finished_here_tail, io);
+        return;
+    }
+    pthread_mutex_lock(&queue->lock);
+    append(&queue->finished_tail, io);
+    pv_write_once(&queue->finished_count, queue->finished_count + 1);
+    if (queue->armed) {
+        queue->armed = false;
+        eventfd_write(queue->fd, 1);
+    }
+    pthread_mutex_unlock(&queue->lock); /* the last touch: the queue may be gone behind it */
+}
+
+void blkback_submit_staged(struct pv_blkback_queue *queue)
+{
+    uint32_t count = queue->submission_count;
+    if (count == 0)
+        return;
+    queue->submission_count = 0;
+    pumping = queue;
+    queue->store->ops->submit(queue->store, queue->submissions, count);
+    pumping = NULL;
+}
+
+void blkback_poll_store(struct pv_blkback_queue *queue)
+{
+    if (!queue->store->ops->poll)
+        return;
+    pumping = queue;
+    queue->deadline = queue->store->ops->poll(queue->store, queue->now);
+    pumping = NULL;
+}
+
+/* Everything finished so far, in order, as one list; NULL when there is nothing. */
+struct pv_blk_io *blkback_take_finished(struct pv_blkback_queue *queue)
+{
+    if (pv_read_once(&queue->finished_count)) {
+        pthread_mutex_lock(&queue->lock);
+        *queue->finished_here_tail = queue->finished;
+        queue->finished_here_tail = queue->finished_tail;
+        queue->finished = NULL;
+        queue->finished_tail = &queue->finished;
+        pv_write_once(&queue->finished_count, 0);
+        pthread_mutex_unlock(&queue->lock);
+    }
+    struct pv_blk_io *head = queue->finished_here;
+    queue->finished_here = NULL;
+    queue->finished_here_tail = &queue->finished_here;
+    return head;
+}
+
+bool pv_blkback_arm(struct pv_blkback_queue *queue)
+{
+    if (queue->ring.sring && !queue->broken && !queue->stopped && !queue->barrier_request &&
+        !queue->waiting.head && pv_back_final_check(&queue->ring))
+        return true;
+    pthread_mutex_lock(&queue->lock);
+    queue->slept = true;
+    queue->armed = true;
+    bool work = queue->finished_count > 0;
+    pthread_mutex_unlock(&queue->lock);
+    return work;
+}
+
+int pv_blkback_fd(const struct pv_blkback_queue *queue)
+{
+    return queue->fd;
+}
+
+uint64_t pv_blkback_deadline(const struct pv_blkback_queue *queue)
+{
+    return queue->deadline;
+}

@@ -1,0 +1,202 @@
+#include "backends/vbd/persistent.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define BATCH 64
+
+static struct persistent_grant **bucket(struct persistent_cache *cache, grant_ref_t ref)
+{
+    return &cache->buckets[(ref * 2654435761u >> 8) & cache->bucket_mask];
+}
+
+static struct persistent_grant *find(struct persistent_cache *cache, grant_ref_t ref)
+{
+    struct persistent_grant *grant = *bucket(cache, ref);
+    while (grant && grant->ref != ref)
+        grant = grant->chain;
+    return grant;
+}
+
+static void unused_remove(struct persistent_grant *grant)
+{
+    grant->prev->next = grant->next;
+    grant->next->prev = grant->prev;
+}
+
+static void unused_append(struct persistent_cache *cache, struct persistent_grant *grant)
+{
+    grant->prev = cache->unused.prev;
+    grant->next = &cache->unused;
+    grant->prev->next = grant;
+    cache->unused.prev = grant;
+}
+
+static void forget(struct persistent_cache *cache, struct persistent_grant *grant)
+{
+    struct persistent_grant **link = bucket(cache, grant->ref);
+    while (*link != grant)
+        link = &(*link)->chain;
+    *link = grant->chain;
+    grant->chain = cache->free;
+    cache->free = grant;
+    cache->count--;
+}
+
+/* Unmaps the oldest unused grants, at most `most`, those last used before `before`. */
+static void drop_oldest(struct persistent_cache *cache, uint32_t most, uint64_t before)
+{
+    struct pv_grant_map maps[BATCH];
+    uint32_t staged = 0;
+    struct persistent_grant *oldest = cache->unused.next;
+    while (most-- > 0 && oldest != &cache->unused && oldest->last_used < before) {
+        maps[staged++] = (struct pv_grant_map){.ref = oldest->ref,
+                                               .domid = cache->domid,
+                                               .flags = GNTMAP_host_map,
+                                               .handle = oldest->handle,
+                                               .address = oldest->address};
+        unused_remove(oldest);
+        forget(cache, oldest);
+        oldest = cache->unused.next;
+        if (staged == BATCH) {
+            cache->hypervisor->ops->gnttab_unmap(cache->hypervisor, maps, staged);
+            cache->unmaps += staged;
+            staged = 0;
+        }
+    }
+    if (staged) {
+        cache->hypervisor->ops->gnttab_unmap(cache->hypervisor, maps, staged);
+        cache->unmaps += staged;
+    }
+}
+
+int persistent_init(struct persistent_cache *cache, struct pv_hypervisor *hypervisor, domid_t domid,
+                    uint32_t limit)
+{
+    uint32_t buckets = 64;
+    while (buckets < limit)
+        buckets *= 2;
+    *cache = (struct persistent_cache){
+        .hypervisor = hypervisor, .domid = domid, .limit = limit, .bucket_mask = buckets - 1};
+    cache->unused.prev = cache->unused.next = &cache->unused;
+    cache->grants = calloc(limit, sizeof *cache->grants);
+    cache->buckets = calloc(buckets, sizeof(void *));
+    if (!cache->grants || !cache->buckets)
+        return -ENOMEM;
+    for (uint32_t i = limit; i-- > 0;) {
+        cache->grants[i].chain = cache->free;
+        cache->free = &cache->grants[i];
+    }
+    return 0;
+}
+
+void persistent_destroy(struct persistent_cache *cache)
+{
+    if (!cache->grants)
+        return;
+    drop_oldest(cache, UINT32_MAX, UINT64_MAX);
+    free(cache->grants);
+    free(cache->buckets);
+    cache->grants = NULL;
+    cache->buckets = NULL;
+}
+
+static struct persistent_grant *insert(struct persistent_cache *cache, grant_ref_t ref)
+{
+    if (!cache->free) {
+        uint32_t purge = cache->limit / 20; /* Linux: LRU_PERCENT_CLEAN 5 */
+        drop_oldest(cache, purge ? purge : 1, UINT64_MAX);
+    }
+    struct persistent_grant *grant = cache->free;
+    if (!grant)
+        return NULL;
+    cache->free = grant->chain;
+    cache->count++;
+    grant->ref = ref;
+    grant->address = NULL;
+    grant->users = 0;
+    grant->last_used = 0;
+    struct persistent_grant **head = bucket(cache, ref);
+    grant->chain = *head;
+    *head = grant;
+    return grant;
+}
+
+static bool map(struct persistent_cache *cache, struct persistent_grant **grants, uint32_t count)
+{
+    struct pv_grant_map maps[BATCH];
+    for (uint32_t i = 0; i < count; i++)
+        maps[i] = (struct pv_grant_map){.ref = grants[i]->ref,
+                                        .domid = cache->domid,
+                                        .flags = GNTMAP_host_map,
+                                        .status = GNTST_general_error};
+    if (count == 0 || cache->hypervisor->ops->gnttab_map(cache->hypervisor, maps, count) < 0)
+        return count == 0;
+    bool all = true;
+    for (uint32_t i = 0; i < count; i++) {
+        /* Any non-zero status is a failure, whatever its sign (XSA-316). */
+        if (maps[i].status != GNTST_okay) {
+            all = false;
+            continue;
+        }
+        grants[i]->address = maps[i].address;
+        grants[i]->handle = maps[i].handle;
+        cache->maps++;
+    }
+    return all;
+}
+
+int persistent_acquire(struct persistent_cache *cache, const struct pv_blkif_segment *segments,
+                       uint32_t count, struct persistent_grant **grants)
+{
+    struct persistent_grant *missing[BATCH];
+    uint32_t missing_count = 0, held = 0;
+    int status = 0;
+    for (; held < count && status == 0; held++) {
+        struct persistent_grant *grant = find(cache, segments[held].gref);
+        if (!grant) {
+            grant = insert(cache, segments[held].gref);
+            if (!grant) {
+                status = -ENOSPC;
+                break;
+            }
+            missing[missing_count++] = grant;
+        } else if (grant->users == 0) {
+            unused_remove(grant);
+        }
+        grant->users++;
+        grants[held] = grant;
+        if (missing_count == BATCH) {
+            status = map(cache, missing, missing_count) ? 0 : -EFAULT;
+            missing_count = 0;
+        }
+    }
+    if (status == 0 && !map(cache, missing, missing_count))
+        status = -EFAULT;
+    if (status < 0)
+        persistent_release(cache, grants, held, 0);
+    return status;
+}
+
+void persistent_release(struct persistent_cache *cache, struct persistent_grant **grants,
+                        uint32_t count, uint64_t now)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct persistent_grant *grant = grants[i];
+        if (--grant->users > 0)
+            continue;
+        if (!grant->address) {
+            forget(cache, grant);
+            continue;
+        }
+        if (now > grant->last_used)
+            grant->last_used = now;
+        unused_append(cache, grant);
+    }
+}
+
+void persistent_expire(struct persistent_cache *cache, uint64_t now)
+{
+    if (now > PERSISTENT_UNUSED_LIMIT)
+        drop_oldest(cache, UINT32_MAX, now - PERSISTENT_UNUSED_LIMIT);
+}
