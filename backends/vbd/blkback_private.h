@@ -60,7 +60,7 @@ struct pv_blkback_queue {
     uint32_t ring_pages;
     evtchn_port_t port;
     bool read_only, flush, barrier, discard, secure_discard, persistent;
-    bool stopped, broken;
+    bool bound, stopped, broken;
     uint32_t max_indirect_segments, max_segments;
     uint32_t published; /* rsp_prod as the frontend last saw it */
     uint64_t now, deadline, last_expiry;
@@ -69,9 +69,9 @@ struct pv_blkback_queue {
     struct pv_blkif_segment *all_segments;
     struct iovec *all_iov;
     struct persistent_grant **all_grants;
-    struct request_list copying;              /* copies staged */
-    struct request_list waiting;              /* for buffers */
-    struct blkback_request *barrier_request;  /* nothing more is taken until it is answered */
+    struct request_list copying;             /* copies staged */
+    struct request_list waiting;             /* for buffers */
+    struct blkback_request *barrier_request; /* nothing more is taken until it is answered */
     bool barrier_started;
 
     struct pv_grant_copy copies[BLKBACK_COPY_BATCH];
@@ -144,7 +144,7 @@ void blkback_release_data(struct pv_blkback_queue *queue, struct blkback_request
 
 /* plan.c: a request's way through its steps. */
 void blkback_begin(struct pv_blkback_queue *queue, struct blkback_request *request);
-void blkback_start_step(struct pv_blkback_queue *queue, struct blkback_request *request);
+void blkback_advance(struct pv_blkback_queue *queue, struct blkback_request *request);
 void blkback_copies_done(struct pv_blkback_queue *queue, struct blkback_request *request);
 void blkback_store_done(struct pv_blkback_queue *queue, struct blkback_request *request);
 void blkback_step_done(struct pv_blkback_queue *queue, struct blkback_request *request);

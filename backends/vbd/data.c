@@ -166,8 +166,8 @@ void blkback_start_data(struct pv_blkback_queue *queue, struct blkback_request *
     if (store->ops->memory)
         memory = store->ops->memory(store, request->ring.sector_number, request->nr_sectors);
     if (queue->persistent) {
-        int status = persistent_acquire(&queue->cache, request->seg, request->nr_segments,
-                                        request->grants);
+        int status =
+            persistent_acquire(&queue->cache, request->seg, request->nr_segments, request->grants);
         if (status == 0) {
             start_mapped(queue, request, memory);
             return;

@@ -64,10 +64,26 @@ static void make_plan(struct pv_blkback_queue *queue, struct blkback_request *re
     }
 }
 
-static void advance(struct pv_blkback_queue *queue, struct blkback_request *request)
+static void start_step(struct pv_blkback_queue *queue, struct blkback_request *request)
+{
+    enum pv_blk_op op = request->plan[request->step];
+    struct pv_blk_io *io = &request->io;
+    io->op = op;
+    io->sector = request->ring.sector_number;
+    io->nr_sectors = op == PV_BLK_FLUSH ? 0 : request->nr_sectors;
+    io->iov_count = 0;
+    io->secure = op == PV_BLK_DISCARD && queue->secure_discard &&
+                 (request->ring.discard_flags & BLKIF_DISCARD_SECURE);
+    if (op == PV_BLK_READ || op == PV_BLK_WRITE)
+        blkback_start_data(queue, request);
+    else
+        blkback_submit(queue, request);
+}
+
+void blkback_advance(struct pv_blkback_queue *queue, struct blkback_request *request)
 {
     if (request->step < request->steps)
-        blkback_start_step(queue, request);
+        start_step(queue, request);
     else
         respond(queue, request, BLKIF_RSP_OKAY);
 }
@@ -85,7 +101,7 @@ static void check_and_start(struct pv_blkback_queue *queue, struct blkback_reque
     }
     make_plan(queue, request);
     if (request->operation != BLKIF_OP_WRITE_BARRIER) {
-        advance(queue, request);
+        blkback_advance(queue, request);
         return;
     }
     /* Everything taken before is answered first, and nothing is taken behind it. */
@@ -112,22 +128,6 @@ void blkback_begin(struct pv_blkback_queue *queue, struct blkback_request *reque
         blkback_fetch_descriptors(queue, request);
     else
         check_and_start(queue, request);
-}
-
-void blkback_start_step(struct pv_blkback_queue *queue, struct blkback_request *request)
-{
-    enum pv_blk_op op = request->plan[request->step];
-    struct pv_blk_io *io = &request->io;
-    io->op = op;
-    io->sector = request->ring.sector_number;
-    io->nr_sectors = op == PV_BLK_FLUSH ? 0 : request->nr_sectors;
-    io->iov_count = 0;
-    io->secure = op == PV_BLK_DISCARD && queue->secure_discard &&
-                 (request->ring.discard_flags & BLKIF_DISCARD_SECURE);
-    if (op == PV_BLK_READ || op == PV_BLK_WRITE)
-        blkback_start_data(queue, request);
-    else
-        blkback_submit(queue, request);
 }
 
 void blkback_submit(struct pv_blkback_queue *queue, struct blkback_request *request)
@@ -163,8 +163,8 @@ void blkback_store_done(struct pv_blkback_queue *queue, struct blkback_request *
         return;
     }
     queue->stats.errors[PV_BLKBACK_STORE_ERROR]++;
-    bool unsupported = request->io.status == -EOPNOTSUPP &&
-                       request->operation != BLKIF_OP_READ && request->operation != BLKIF_OP_WRITE;
+    bool unsupported = request->io.status == -EOPNOTSUPP && request->operation != BLKIF_OP_READ &&
+                       request->operation != BLKIF_OP_WRITE;
     respond(queue, request, unsupported ? BLKIF_RSP_EOPNOTSUPP : BLKIF_RSP_ERROR);
 }
 
@@ -172,5 +172,5 @@ void blkback_step_done(struct pv_blkback_queue *queue, struct blkback_request *r
 {
     blkback_release_data(queue, request);
     request->step++;
-    advance(queue, request);
+    blkback_advance(queue, request);
 }

@@ -1,0 +1,159 @@
+/* One pump: take requests, carry out what is staged, answer, publish, decide once to notify. */
+#include "backends/vbd/blkback_private.h"
+
+#include <sys/eventfd.h>
+
+static uint32_t in_flight(const struct pv_blkback_queue *queue)
+{
+    return queue->ring.req_cons - queue->ring.rsp_prod_pvt;
+}
+
+/* Requests with an index in doubt must not be touched: this ring stops, for good. */
+static void break_ring(struct pv_blkback_queue *queue)
+{
+    queue->broken = true;
+    queue->stats.ring_overruns++;
+}
+
+static bool may_take(const struct pv_blkback_queue *queue)
+{
+    return !queue->broken && !queue->stopped && !queue->barrier_request && !queue->waiting.head;
+}
+
+static uint32_t take_requests(struct pv_blkback_queue *queue, uint32_t most)
+{
+    uint8_t slot[BLKIF_MAX_SLOT_SIZE];
+    uint32_t taken = 0;
+    if (most == 0 || !may_take(queue))
+        return 0;
+    int ready = pv_back_unconsumed_requests(&queue->ring);
+    if (ready < 0) {
+        break_ring(queue);
+        return 0;
+    }
+    if ((uint32_t)ready < most)
+        most = (uint32_t)ready;
+    while (taken < most && may_take(queue)) {
+        struct blkback_request *request = queue->free;
+        queue->free = request->next;
+        pv_back_copy_request(&queue->ring, queue->ring.req_cons++, slot, queue->ring.slot_size);
+        pv_blkif_decode_request(queue->abi, slot, &request->ring);
+        taken++;
+        blkback_begin(queue, request);
+    }
+    queue->stats.requests += taken;
+    return taken;
+}
+
+static void take_finished(struct pv_blkback_queue *queue)
+{
+    struct pv_blk_io *io = blkback_take_finished(queue);
+    while (io) {
+        struct pv_blk_io *next = io->next;
+        blkback_store_done(queue, (struct blkback_request *)io);
+        io = next;
+    }
+}
+
+static void start_waiting(struct pv_blkback_queue *queue)
+{
+    struct blkback_request *head = queue->waiting.head;
+    if (head && queue->free_buffer_count >= head->nr_segments) {
+        struct blkback_request *request = request_list_take_all(&queue->waiting);
+        while (request) {
+            struct blkback_request *next = request->next;
+            blkback_start_data(queue, request); /* those without room line up again */
+            request = next;
+        }
+    }
+    if (queue->barrier_request && !queue->barrier_started && in_flight(queue) == 1) {
+        queue->barrier_started = true;
+        blkback_advance(queue, queue->barrier_request);
+    }
+}
+
+/* Carries on until everything left is in the store's hands or waits for it. */
+static void settle(struct pv_blkback_queue *queue)
+{
+    do {
+        blkback_run_copies(queue);
+        blkback_submit_staged(queue);
+        take_finished(queue);
+        start_waiting(queue);
+    } while (queue->copying.head || queue->submission_count);
+}
+
+static void publish(struct pv_blkback_queue *queue)
+{
+    if (queue->broken || queue->published == queue->ring.rsp_prod_pvt)
+        return;
+    queue->published = queue->ring.rsp_prod_pvt;
+    queue->stats.batches++;
+    if (pv_back_push_responses(&queue->ring)) {
+        queue->hypervisor->ops->evtchn_notify(queue->evtchn, queue->port);
+        queue->stats.notifications_sent++;
+    } else {
+        queue->stats.notifications_suppressed++;
+    }
+}
+
+/* An arm before this pump no longer counts, and its wake-up has been heard. */
+static void wake_up(struct pv_blkback_queue *queue)
+{
+    if (!queue->slept)
+        return;
+    eventfd_t count;
+    pthread_mutex_lock(&queue->lock);
+    queue->slept = queue->armed = false;
+    eventfd_read(queue->fd, &count);
+    pthread_mutex_unlock(&queue->lock);
+}
+
+static void expire_grants(struct pv_blkback_queue *queue)
+{
+    if (!queue->persistent || queue->now - queue->last_expiry < BLKBACK_EXPIRE_INTERVAL)
+        return;
+    queue->last_expiry = queue->now;
+    persistent_expire(&queue->cache, queue->now);
+}
+
+int pv_blkback_pump(struct pv_blkback_queue *queue, uint32_t budget, uint64_t now)
+{
+    if (!queue->ring.sring)
+        return 0;
+    uint32_t first_response = queue->ring.rsp_prod_pvt;
+    uint32_t taken = 0, batch;
+    queue->now = now;
+    wake_up(queue);
+    expire_grants(queue);
+    blkback_poll_store(queue);
+    do {
+        uint32_t most = budget - taken;
+        batch = take_requests(queue, most < BLKBACK_BATCH ? most : BLKBACK_BATCH);
+        taken += batch;
+        settle(queue);
+        publish(queue);
+    } while (batch);
+    if (taken)
+        blkback_poll_store(queue); /* what was just submitted may have set a deadline */
+    if (queue->broken)
+        return -EPROTO;
+    return (int)(taken + (queue->ring.rsp_prod_pvt - first_response));
+}
+
+void pv_blkback_stop(struct pv_blkback_queue *queue)
+{
+    queue->stopped = true;
+}
+
+bool pv_blkback_quiesce(struct pv_blkback_queue *queue, uint64_t now)
+{
+    pv_blkback_stop(queue);
+    pv_blkback_pump(queue, 0, now);
+    return in_flight(queue) == 0;
+}
+
+uint32_t pv_blkback_in_flight(const struct pv_blkback_queue *queue)
+{
+    return in_flight(queue);
+}

@@ -1,0 +1,232 @@
+/* A queue's life: everything it will ever need is allocated here. */
+#include "backends/vbd/blkback_private.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static uint32_t abi_page_size(enum pv_abi abi)
+{
+    return abi == PV_ABI_IA64 ? 16384 : 4096;
+}
+
+static bool sane(const struct pv_blkback_config *config)
+{
+    uint32_t pages = config->ring_pages;
+    return config->hypervisor && config->evtchn && config->store && config->ring_refs &&
+           (uint32_t)config->abi < PV_ABI_COUNT && pages >= 1 &&
+           pages <= PV_BLKBACK_MAX_RING_PAGES && (pages & (pages - 1)) == 0 &&
+           config->max_indirect_segments <= PV_BLKBACK_MAX_INDIRECT_SEGMENTS;
+}
+
+static void take_over(struct pv_blkback_queue *queue, const struct pv_blkback_config *config)
+{
+    queue->hypervisor = config->hypervisor;
+    queue->evtchn = config->evtchn;
+    queue->store = config->store;
+    queue->frontend = config->frontend;
+    queue->abi = config->abi;
+    queue->page_size = abi_page_size(config->abi);
+    queue->ring_pages = config->ring_pages;
+    queue->read_only = config->read_only;
+    queue->flush = config->flush;
+    queue->barrier = config->barrier;
+    queue->discard = config->discard;
+    queue->secure_discard = config->secure_discard;
+    queue->persistent = config->persistent;
+    queue->max_indirect_segments = config->max_indirect_segments;
+    queue->max_segments = config->max_indirect_segments > BLKIF_MAX_SEGMENTS_PER_REQUEST
+                              ? config->max_indirect_segments
+                              : BLKIF_MAX_SEGMENTS_PER_REQUEST;
+    queue->deadline = UINT64_MAX;
+    queue->fd = -1;
+    request_list_init(&queue->copying);
+    request_list_init(&queue->waiting);
+    queue->finished_here_tail = &queue->finished_here;
+    queue->finished_tail = &queue->finished;
+    pthread_mutex_init(&queue->lock, NULL);
+}
+
+static int make_requests(struct pv_blkback_queue *queue)
+{
+    size_t count = queue->ring.nr_ents, segments = count * queue->max_segments;
+    queue->requests = calloc(count, sizeof *queue->requests);
+    queue->submissions = calloc(count, sizeof(void *));
+    /* Far larger than what is touched when requests are small: pages come with their first use. */
+    queue->all_segments = calloc(segments, sizeof *queue->all_segments);
+    queue->all_iov = calloc(segments, sizeof *queue->all_iov);
+    queue->all_grants = calloc(segments, sizeof(void *));
+    if (!queue->requests || !queue->submissions || !queue->all_segments || !queue->all_iov ||
+        !queue->all_grants)
+        return -ENOMEM;
+    for (size_t i = count; i-- > 0;) {
+        struct blkback_request *request = &queue->requests[i];
+        request->queue = queue;
+        request->io.complete = blkback_complete;
+        request->indirect = queue->all_segments + i * queue->max_segments;
+        request->io.iov = request->iov = queue->all_iov + i * queue->max_segments;
+        request->grants = queue->all_grants + i * queue->max_segments;
+        request->next = queue->free;
+        queue->free = request;
+    }
+    return 0;
+}
+
+static int make_buffers(struct pv_blkback_queue *queue, uint32_t pages)
+{
+    if (pages == 0)
+        pages = PV_BLKBACK_BUFFER_PAGES;
+    if (pages < queue->max_segments)
+        pages = queue->max_segments; /* or the largest request would wait forever */
+    queue->buffers_size = (size_t)pages * queue->page_size;
+    queue->free_buffers = calloc(pages, sizeof(void *));
+    void *area = mmap(NULL, queue->buffers_size, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (area == MAP_FAILED || !queue->free_buffers)
+        return -ENOMEM;
+    queue->buffers = area;
+    for (uint32_t i = pages; i-- > 0;)
+        queue->free_buffers[queue->free_buffer_count++] =
+            queue->buffers + (size_t)i * queue->page_size;
+    return 0;
+}
+
+static int attach_ring(struct pv_blkback_queue *queue, const grant_ref_t *refs)
+{
+    void *area = queue->hypervisor->ops->gnttab_map_contiguous(queue->hypervisor, queue->frontend,
+                                                               refs, queue->ring_pages, false);
+    if (!area)
+        return -errno;
+    struct pv_sring *sring = area;
+    /* Where an earlier backend stopped; read once, then never believed again. */
+    uint32_t rsp_prod = pv_read_once(&sring->rsp_prod);
+    pv_back_ring_attach(&queue->ring, sring, (size_t)queue->ring_pages * queue->page_size,
+                        pv_blkif_slot_size(queue->abi), rsp_prod);
+    queue->published = rsp_prod;
+    return pv_back_unconsumed_requests(&queue->ring) < 0 ? -EIO : 0;
+}
+
+static int build(struct pv_blkback_queue *queue, const struct pv_blkback_config *config)
+{
+    uint32_t grants =
+        config->persistent_grants ? config->persistent_grants : PV_BLKBACK_PERSISTENT_GRANTS;
+    int status = attach_ring(queue, config->ring_refs);
+    if (status == 0)
+        status = make_requests(queue);
+    if (status == 0)
+        status = make_buffers(queue, config->buffer_pages);
+    if (status == 0 && queue->persistent)
+        status = persistent_init(&queue->cache, queue->hypervisor, queue->frontend, grants);
+    if (status < 0)
+        return status;
+    queue->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (queue->fd < 0)
+        return -errno;
+    int port = queue->hypervisor->ops->evtchn_bind_interdomain(queue->evtchn, queue->frontend,
+                                                               config->remote_port);
+    if (port < 0)
+        return port;
+    queue->port = (evtchn_port_t)port;
+    queue->bound = true;
+    return 0;
+}
+
+struct pv_blkback_queue *pv_blkback_create(const struct pv_blkback_config *config)
+{
+    if (!sane(config)) {
+        errno = EINVAL;
+        return NULL;
+    }
+    struct pv_blkback_queue *queue = calloc(1, sizeof *queue);
+    if (!queue)
+        return NULL;
+    take_over(queue, config);
+    int status = build(queue, config);
+    if (status < 0) {
+        pv_blkback_destroy(queue);
+        errno = -status;
+        return NULL;
+    }
+    return queue;
+}
+
+int pv_blkback_disconnect(struct pv_blkback_queue *queue)
+{
+    if (pv_blkback_in_flight(queue) > 0)
+        return -EBUSY;
+    const struct pv_hypervisor_ops *ops = queue->hypervisor->ops;
+    pv_blkback_stop(queue);
+    if (queue->bound)
+        ops->evtchn_unbind(queue->evtchn, queue->port);
+    queue->bound = false;
+    persistent_destroy(&queue->cache);
+    if (queue->ring.sring)
+        ops->gnttab_unmap_contiguous(queue->hypervisor, queue->ring.sring, queue->ring_pages);
+    queue->ring.sring = NULL;
+    return 0;
+}
+
+int pv_blkback_destroy(struct pv_blkback_queue *queue)
+{
+    if (!queue)
+        return 0;
+    int status = pv_blkback_disconnect(queue);
+    if (status < 0)
+        return status;
+    if (queue->fd >= 0)
+        close(queue->fd);
+    if (queue->buffers)
+        munmap(queue->buffers, queue->buffers_size);
+    free(queue->free_buffers);
+    free(queue->requests);
+    free(queue->submissions);
+    free(queue->all_segments);
+    free(queue->all_iov);
+    free(queue->all_grants);
+    pthread_mutex_destroy(&queue->lock);
+    free(queue);
+    return 0;
+}
+
+evtchn_port_t pv_blkback_port(const struct pv_blkback_queue *queue)
+{
+    return queue->port;
+}
+
+bool pv_blkback_broken(const struct pv_blkback_queue *queue)
+{
+    return queue->broken;
+}
+
+void pv_blkback_get_stats(const struct pv_blkback_queue *queue, struct pv_blkback_stats *stats)
+{
+    *stats = queue->stats;
+    stats->grant_maps = queue->cache.maps;
+    stats->grant_unmaps = queue->cache.unmaps;
+}
+
+static const char *state(const struct pv_blkback_queue *queue)
+{
+    if (!queue->ring.sring)
+        return "disconnected";
+    if (queue->broken)
+        return "broken";
+    return queue->stopped ? "stopped" : "running";
+}
+
+int pv_blkback_describe(const struct pv_blkback_queue *queue, char *line, size_t size)
+{
+    const struct pv_blkback_stats *stats = &queue->stats;
+    uint64_t errors = 0;
+    for (int i = 0; i < PV_BLKBACK_ERROR_COUNT; i++)
+        errors += stats->errors[i];
+    return snprintf(line, size,
+                    "blkback for domain %u port %u: %s, store %s, ring of %u, %u in flight, "
+                    "%llu requests, %llu errors, %llu notifications, %u persistent grants",
+                    queue->frontend, queue->port, state(queue), queue->store->ops->name,
+                    queue->ring.nr_ents, pv_blkback_in_flight(queue),
+                    (unsigned long long)stats->requests, (unsigned long long)errors,
+                    (unsigned long long)stats->notifications_sent, queue->cache.count);
+}

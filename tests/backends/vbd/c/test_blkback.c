@@ -1,0 +1,236 @@
+/* The data plane: content, batches, notifications, order, life. */
+#include "tests/backends/vbd/c/loopback.h"
+
+#define SECTORS 24000u
+
+static uint8_t *reference(void)
+{
+    uint8_t *bytes = malloc(SECTORS * 512);
+    uint32_t state = 1;
+    for (size_t i = 0; i < SECTORS * 512; i++)
+        bytes[i] = (uint8_t)((state = state * 1664525u + 1013904223u) >> 24);
+    return bytes;
+}
+
+struct way {
+    enum pv_abi abi;
+    bool persistent, indirect, memory;
+};
+
+/* A store that hides its memory sends data the way through buffers. */
+static struct pv_blk_store *make_store(bool memory)
+{
+    static struct pv_blk_store_ops hidden;
+    struct pv_blk_store *store = pv_ram_store_create(SECTORS, 512);
+    hidden = *store->ops;
+    hidden.memory = NULL;
+    if (!memory)
+        store->ops = &hidden;
+    return store;
+}
+
+/* A request for `count` segments of pages from `page` on, cut unevenly; returns its sectors. */
+static uint32_t make_request(struct loopback *loop, struct pv_blkif_request *request, bool indirect,
+                             uint8_t operation, uint64_t sector, uint32_t page, uint32_t count)
+{
+    struct pv_blkif_segment *seg = request->seg;
+    uint32_t sectors = 0, per_page = loop->page_size / 512;
+    *request = (struct pv_blkif_request){
+        .operation = operation, .sector_number = sector, .nr_segments = (uint16_t)count};
+    if (indirect) {
+        request->operation = BLKIF_OP_INDIRECT;
+        request->indirect_op = operation;
+        request->indirect_grefs[0] = 100;
+        seg = (struct pv_blkif_segment *)loopback_page(loop, 100);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        seg[i] = (struct pv_blkif_segment){.gref = page + i,
+                                           .first_sect = (uint8_t)(i % 3),
+                                           .last_sect = (uint8_t)(per_page - 1 - i % 2)};
+        sectors += seg[i].last_sect - seg[i].first_sect + 1u;
+    }
+    return sectors;
+}
+
+static size_t guest_data(struct loopback *loop, uint8_t *flat, uint32_t page, uint32_t count,
+                         bool fill)
+{
+    uint32_t per_page = loop->page_size / 512;
+    size_t done = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        size_t bytes = (per_page - i % 2 - i % 3) * 512;
+        uint8_t *data = loopback_page(loop, page + i) + (i % 3) * 512;
+        memcpy(fill ? data : flat + done, fill ? flat + done : data, bytes);
+        done += bytes;
+    }
+    return done;
+}
+
+static void test_content(struct way way)
+{
+    struct loopback loop;
+    struct pv_blkback_config config = loopback_config(&loop, way.abi, make_store(way.memory));
+    config.persistent = way.persistent;
+    loopback_connect(&loop, &config);
+    uint8_t *want = reference(), *got = malloc(SECTORS * 512);
+    uint32_t count = way.indirect ? 60 : 11;
+    struct pv_blkif_request request;
+    for (uint64_t round = 0; round < 20; round++) {
+        uint64_t sector = round * 1000 + 7;
+        uint32_t sectors =
+            make_request(&loop, &request, way.indirect, BLKIF_OP_WRITE, sector, 200, count);
+        guest_data(&loop, want + sector * 512, 200, count, true);
+        assert(loopback_one(&loop, request) == BLKIF_RSP_OKAY);
+        make_request(&loop, &request, way.indirect, BLKIF_OP_READ, sector, 400, count);
+        assert(loopback_one(&loop, request) == BLKIF_RSP_OKAY);
+        assert(guest_data(&loop, got, 400, count, false) == sectors * 512);
+        assert(memcmp(got, want + sector * 512, sectors * 512) == 0);
+    }
+    struct pv_blkback_stats stats;
+    pv_blkback_get_stats(loop.back, &stats);
+    assert(stats.rd_req == 20 && stats.wr_req == 20 && stats.rd_sect == stats.wr_sect);
+    assert(stats.grant_maps == (way.persistent ? 2 * count : 0));
+    assert(stats.bytes_copied >= (way.persistent && !way.memory ? 0 : stats.rd_sect * 512));
+    loopback_close(&loop);
+    free(want);
+    free(got);
+}
+
+static void test_batch_is_published_once(void)
+{
+    struct loopback loop;
+    struct pv_blkback_config config =
+        loopback_config(&loop, PV_ABI_X86_64, pv_ram_store_create(SECTORS, 512));
+    loopback_connect(&loop, &config);
+    for (uint32_t i = 0; i < loop.front.nr_ents; i++) {
+        struct pv_blkif_request request = {.operation = BLKIF_OP_READ,
+                                           .id = i,
+                                           .nr_segments = 1,
+                                           .seg = {{.gref = 50 + i, .last_sect = 7}}};
+        loopback_put(&loop, &request);
+    }
+    assert(loopback_pump(&loop) == (int)(2 * loop.front.nr_ents));
+    struct pv_blkback_stats stats;
+    pv_blkback_get_stats(loop.back, &stats);
+    assert(stats.batches == 1 && loop.notified == 1 && loop.copy_calls == 1);
+    assert(stats.requests == 32 && stats.responses == 32);
+    /* The frontend has not asked to be woken again: what follows is silent. */
+    struct pv_blkif_response response;
+    while (loopback_take(&loop, &response))
+        ;
+    struct pv_blkif_request request = {.operation = BLKIF_OP_FLUSH_DISKCACHE};
+    loopback_put(&loop, &request);
+    loopback_pump(&loop);
+    assert(loop.notified == 1);
+    pv_blkback_get_stats(loop.back, &stats);
+    assert(stats.notifications_suppressed == 1);
+    loopback_close(&loop);
+}
+
+static void test_budget(void)
+{
+    struct loopback loop;
+    struct pv_blkback_config config =
+        loopback_config(&loop, PV_ABI_X86_64, pv_null_store_create(SECTORS, 512, true));
+    loopback_connect(&loop, &config);
+    struct pv_blkif_request request = {
+        .operation = BLKIF_OP_READ, .nr_segments = 1, .seg = {{.gref = 50, .last_sect = 7}}};
+    for (int i = 0; i < 10; i++)
+        loopback_put(&loop, &request);
+    pv_front_push_requests(&loop.front);
+    assert(pv_blkback_pump(loop.back, 3, 1) == 6);
+    assert(pv_front_unconsumed_responses(&loop.front) == 3);
+    assert(pv_blkback_arm(loop.back)); /* seven are left: no sleep */
+    assert(pv_blkback_pump(loop.back, 100, 1) == 14);
+    assert(!pv_blkback_arm(loop.back));
+    assert(pv_blkback_pump(loop.back, 100, 1) == 0);
+    loopback_close(&loop);
+}
+
+static void test_indices_wrap(void)
+{
+    static const uint32_t starts[] = {0x7ffffff0u, 0xfffffff0u};
+    for (int i = 0; i < 2; i++) {
+        struct loopback loop;
+        struct pv_blkback_config config =
+            loopback_config(&loop, PV_ABI_X86_32, pv_ram_store_create(SECTORS, 512));
+        struct pv_sring *sring = (struct pv_sring *)loop.memory;
+        sring->req_prod = sring->rsp_prod = starts[i];
+        loopback_connect(&loop, &config);
+        struct pv_blkif_request request = {
+            .operation = BLKIF_OP_READ, .nr_segments = 1, .seg = {{.gref = 50, .last_sect = 7}}};
+        for (int n = 0; n < 100; n++)
+            assert(loopback_one(&loop, request) == BLKIF_RSP_OKAY);
+        loopback_close(&loop);
+    }
+}
+
+static void test_overrun_stops_the_ring(void)
+{
+    struct loopback loop;
+    struct pv_blkback_config config =
+        loopback_config(&loop, PV_ABI_X86_64, pv_ram_store_create(SECTORS, 512));
+    loopback_connect(&loop, &config);
+    struct pv_sring before = *loop.front.sring;
+    pv_write_once(&loop.front.sring->req_prod, 33);
+    assert(pv_blkback_pump(loop.back, 100, 1) == -EPROTO);
+    assert(pv_blkback_broken(loop.back));
+    pv_write_once(&loop.front.sring->req_prod, 1); /* too late to repent */
+    assert(pv_blkback_pump(loop.back, 100, 1) == -EPROTO);
+    assert(loop.front.sring->rsp_prod == before.rsp_prod && loop.notified == 0);
+    struct pv_blkback_stats stats;
+    pv_blkback_get_stats(loop.back, &stats);
+    assert(stats.ring_overruns == 1 && stats.requests == 0);
+    loopback_close(&loop);
+}
+
+static void test_reconnect(void)
+{
+    struct loopback loop;
+    struct pv_blkback_config config =
+        loopback_config(&loop, PV_ABI_X86_64, pv_ram_store_create(SECTORS, 512));
+    struct pv_sring *sring = (struct pv_sring *)loop.memory;
+    sring->rsp_prod = 10;
+    sring->req_prod = 43;
+    errno = 0;
+    assert(!pv_blkback_create(&config) && errno == EIO && loop.mapped == 0 && !loop.bound);
+    sring->req_prod = 10;
+    loopback_connect(&loop, &config);
+    struct pv_blkif_request request = {.operation = BLKIF_OP_FLUSH_DISKCACHE};
+    assert(loopback_one(&loop, request) == BLKIF_RSP_OKAY);
+    assert(sring->rsp_prod == 11);
+    loopback_close(&loop);
+}
+
+static void test_callers_mistakes(void)
+{
+    struct loopback loop;
+    struct pv_blkback_config config = loopback_config(&loop, PV_ABI_X86_64, NULL), wrong;
+    struct pv_blk_store *store = pv_ram_store_create(SECTORS, 512);
+    assert(!pv_blkback_create(&config) && errno == EINVAL);
+    config.store = store;
+    wrong = config, wrong.ring_pages = 3;
+    assert(!pv_blkback_create(&wrong) && errno == EINVAL);
+    wrong = config, wrong.ring_pages = 32;
+    assert(!pv_blkback_create(&wrong) && errno == EINVAL);
+    wrong = config, wrong.max_indirect_segments = 4097;
+    assert(!pv_blkback_create(&wrong) && errno == EINVAL);
+    wrong = config, wrong.abi = PV_ABI_COUNT;
+    assert(!pv_blkback_create(&wrong) && errno == EINVAL);
+    pv_blk_store_close(store);
+    free(loop.memory);
+}
+
+int main(void)
+{
+    for (int abi = 0; abi < PV_ABI_COUNT; abi++)
+        for (int bits = 0; bits < 8; bits++)
+            test_content((struct way){abi, bits & 1, bits & 2, bits & 4});
+    test_batch_is_published_once();
+    test_budget();
+    test_indices_wrap();
+    test_overrun_stops_the_ring();
+    test_reconnect();
+    test_callers_mistakes();
+    return 0;
+}
