@@ -80,7 +80,7 @@ struct blkif_request_indirect_x86_32 {
     uint16_t handle;
     uint16_t pad2;
     grant_ref_t indirect_grefs[BLKIF_MAX_INDIRECT_PAGES_PER_REQUEST];
-    pv_x86_32_u64 pad3;
+    pv_x86_32_u64 pad;
 };
 _Static_assert(sizeof(struct blkif_request_indirect_x86_32) == 64, "blkif_request_indirect x86_32");
 

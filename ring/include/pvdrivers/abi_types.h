@@ -11,8 +11,4 @@
 /* The i386 psABI aligns 64-bit integers in structs to 4 bytes. */
 typedef uint64_t __attribute__((aligned(4))) pv_x86_32_u64;
 
-/* xen_ulong_t, xen_pfn_t and guest pointers. */
-typedef uint64_t pv_x86_64_ulong;
-typedef uint32_t pv_x86_32_ulong;
-
 #endif
