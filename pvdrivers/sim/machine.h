@@ -1,0 +1,197 @@
+/*
+ * The structures of the shared segment, with Xen's names. All of it is addressed by offset or
+ * index, never by pointer, since every process maps it elsewhere.
+ *
+ * Locks, in the order they are taken (all robust: a process killed inside a hypercall leaves a
+ * lock the next taker repairs):
+ *   machine.lock             domain table, frame allocator, clients
+ *   domain.grant_table.lock  one domain's grant table; never two at once but in ascending domid
+ *   domain.maptrack.lock     the handles a domain holds on others' grants
+ *   domain.event_lock        one domain's ports; two at once in ascending domid
+ */
+#ifndef PVDRIVERS_SIM_MACHINE_H
+#define PVDRIVERS_SIM_MACHINE_H
+
+#include "pvdrivers/machine.h"
+#include "pvdrivers/sim/event_channel.h"
+#include "pvdrivers/sim/grant_table.h"
+
+#include <pthread.h>
+
+#define MACHINE_MAGIC 0x50564d4143483031ull /* "PVMACH01" */
+#define FRAME_SHIFT 12                      /* machine frames are 4 KiB; a 16 KiB page is four */
+#define FRAME_SIZE (1ull << FRAME_SHIFT)
+#define MAX_EXTENTS 64
+#define MAX_CLIENTS 1024
+#define MAX_VCPUS 32
+#define NO_FRAME UINT64_MAX
+
+/* One entry per machine frame (Xen's struct page_info): who owns it and how often it is used. */
+struct page_info {
+    uint32_t count; /* references: 1 for the owner, 1 for each pinned grant of it */
+    domid_t owner;
+    uint16_t flags;
+    uint64_t next; /* free list, or the owner's gfn */
+};
+#define PGC_allocated 1 /* in `flags`: belongs to a domain */
+#define PGC_head 2      /* first frame of a 16 KiB block on the block free list */
+
+struct memory_extent {
+    uint64_t start, count; /* frames */
+    uint64_t next;         /* first frame never handed out, relative to start */
+};
+
+/* A process attached to the machine. */
+struct client {
+    uint32_t pid; /* 0: slot free */
+    uint32_t generation;
+};
+
+struct vcpu {
+    uint32_t id;
+    bool online;
+    uint64_t upcalls;
+};
+
+/* A domain. The big per-domain tables follow it in `struct domain_window`. */
+struct domain {
+    domid_t domain_id;
+    uint8_t abi, page_shift;
+    bool privileged;
+    uint32_t state; /* enum pv_domain_state */
+    uint32_t shutdown_reason;
+    uint32_t max_vcpus;
+    uint64_t generation;
+    uint64_t tot_pages, max_pages; /* of this domain's page size */
+    uint64_t pages_pinned;         /* pages of a dying domain that peers still map */
+    struct vcpu vcpu[MAX_VCPUS];
+    uint64_t accounts[PV_ACCOUNT_COUNT];
+
+    struct grant_table grant_table;
+    struct maptrack maptrack;
+    struct event_channels event_channels;
+    struct guest_allocator {
+        pthread_mutex_t lock;
+        uint64_t next_gfn; /* where the search for free pages starts */
+        uint64_t used_pages;
+    } guest;
+};
+
+/* Pages a domain's processes have allocated, one byte each: 0 free, else 1. */
+typedef uint8_t guest_page_map;
+
+/* Where things are in the segment, bytes from its start. */
+struct machine_layout {
+    uint64_t segment_size;
+    uint64_t frame_table;                /* struct page_info[frames] */
+    uint64_t domains;                    /* windows of `domain_stride` bytes, one per domid */
+    uint64_t domain_stride;              /* */
+    uint64_t window_grants;              /* in a window: struct grant_area */
+    uint64_t window_events;              /* in a window: struct event_area */
+    uint64_t window_p2m;                 /* in a window: uint64_t mfn[max_domain_pages] */
+    uint64_t window_guest_pages;         /* in a window: guest_page_map[max_domain_pages] */
+    uint64_t max_domain_pages;           /* 4 KiB frames */
+    uint64_t memory_size;                /* bytes of the memory file */
+    uint64_t xenheap;                    /* byte address of the shared pages of all domains */
+};
+
+/* The head of the segment. */
+struct machine {
+    uint64_t magic;
+    struct machine_layout layout;
+    uint32_t max_domains;
+    uint32_t extent_count;
+    bool virtual_time;
+    struct memory_extent extents[MAX_EXTENTS];
+    pthread_mutex_t lock;
+    uint64_t free_frame;  /* list of single free frames, through page_info.next */
+    uint64_t free_block;  /* list of free, aligned 16 KiB blocks */
+    uint64_t free_frames; /* all that can still be handed out */
+    uint64_t now;         /* virtual time, ns */
+    struct client clients[MAX_CLIENTS];
+    struct event_handles event_handles; /* open handles of all processes, event_channel.h */
+};
+
+/* One process's attachment. */
+struct pv_machine {
+    struct machine *shared;
+    uint8_t *memory; /* machine address 0 */
+    int segment_fd, memory_fd;
+    uint32_t client; /* index in machine.clients */
+    int broker_fd;   /* connection to the process that serves the machine, or -1 in that process */
+    struct broker *broker; /* in the serving process */
+    struct event_fds *event_fds; /* eventfds this process knows, event_channel.h */
+};
+
+/*
+ * The pages Xen shares with a domain: its own window at the end of the memory file, so that they
+ * have machine addresses like any other. Only touched pages cost anything.
+ */
+#define XENHEAP_SHARED_INFO 0x0       /* 16 KiB */
+#define XENHEAP_GRANT_FRAMES 0x4000   /* 64 frames of 16 KiB at most: 1 MiB */
+#define XENHEAP_STATUS_FRAMES 0x104000 /* one uint16_t per v2 entry: 128 KiB at most */
+#define XENHEAP_WINDOW 0x200000
+
+static inline struct domain *domain_window(struct pv_machine *machine, domid_t domid)
+{
+    return (struct domain *)((uint8_t *)machine->shared + machine->shared->layout.domains +
+                             domid * machine->shared->layout.domain_stride);
+}
+
+static inline struct grant_area *domain_grant_area(struct pv_machine *machine, struct domain *d)
+{
+    return (struct grant_area *)((uint8_t *)d + machine->shared->layout.window_grants);
+}
+
+static inline struct event_area *domain_event_area(struct pv_machine *machine, struct domain *d)
+{
+    return (struct event_area *)((uint8_t *)d + machine->shared->layout.window_events);
+}
+
+/* A page Xen shares with the domain, at one of the XENHEAP_ offsets. */
+static inline void *domain_xenheap(struct pv_machine *machine, const struct domain *d,
+                                   uint64_t offset)
+{
+    return machine->memory + machine->shared->layout.xenheap +
+           (uint64_t)d->domain_id * XENHEAP_WINDOW + offset;
+}
+
+/* The bytes of a machine frame; the caller has checked that it exists. */
+static inline void *frame_address(struct pv_machine *machine, uint64_t mfn)
+{
+    return machine->memory + (mfn << FRAME_SHIFT);
+}
+
+static inline struct page_info *frame_info(struct pv_machine *machine, uint64_t mfn)
+{
+    return (struct page_info *)((uint8_t *)machine->shared + machine->shared->layout.frame_table) +
+           mfn;
+}
+
+static inline void account(struct domain *d, enum pv_account kind, uint64_t n)
+{
+    __atomic_fetch_add(&d->accounts[kind], n, __ATOMIC_RELAXED);
+}
+
+/* machine.c: a robust lock in shared memory. sim_lock returns true when the last holder died
+ * inside: what it protects may be half done and the caller repairs it. */
+void sim_lock_init(pthread_mutex_t *lock);
+bool sim_lock(pthread_mutex_t *lock);
+void sim_unlock(pthread_mutex_t *lock);
+
+/* domain.c */
+/* The domain, when it exists (any state but ABSENT), else NULL. DOMID_SELF is not resolved. */
+struct domain *find_domain(struct pv_machine *machine, domid_t domid);
+
+/* memory.c: frames. Blocks are 4 aligned frames when `page_shift` is 14. */
+uint64_t alloc_page(struct pv_machine *machine, struct domain *d, uint64_t gfn);
+/* First machine frame of a guest page, or NO_FRAME (hole, beyond the end, not populated). */
+uint64_t gfn_to_mfn(struct pv_machine *machine, const struct domain *d, uint64_t gfn);
+/* Takes the page out of the domain's physmap without freeing it (transfer); puts one in. */
+uint64_t physmap_remove(struct pv_machine *machine, struct domain *d, uint64_t gfn);
+int physmap_add(struct pv_machine *machine, struct domain *d, uint64_t gfn, uint64_t mfn);
+/* A second user of a page: the page stays allocated until put_page, whatever its owner does. */
+int get_page(struct pv_machine *machine, uint64_t mfn, const struct domain *owner);
+void put_page(struct pv_machine *machine, uint64_t mfn, const struct domain *owner);
+
+#endif
