@@ -10,6 +10,8 @@ struct domain;
 struct pv_machine;
 struct pv_domain_config;
 
+/* `lock` stays first: domain.c initialises it once per domid and never wipes it, since another
+ * domain's hypercall may still hold it when this one is gone. */
 struct event_channels {
     pthread_mutex_t lock;
 };
@@ -23,6 +25,10 @@ struct event_area {
 struct event_handles {
     uint8_t placeholder;
 };
+
+/* This process's table of eventfds, machine->event_fds. */
+int event_fds_init(struct pv_machine *machine);
+void event_fds_free(struct pv_machine *machine);
 
 int event_channels_init(struct pv_machine *machine, struct domain *d,
                         const struct pv_domain_config *config);

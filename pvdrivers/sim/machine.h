@@ -2,12 +2,13 @@
  * The structures of the shared segment, with Xen's names. All of it is addressed by offset or
  * index, never by pointer, since every process maps it elsewhere.
  *
- * Locks, in the order they are taken (all robust: a process killed inside a hypercall leaves a
+ * Locks (all robust: a process killed inside a hypercall leaves a
  * lock the next taker repairs):
- *   machine.lock             domain table, frame allocator, clients
+ *   machine.lock             domain table, frame allocator, clients; taken last
  *   domain.grant_table.lock  one domain's grant table; never two at once but in ascending domid
  *   domain.maptrack.lock     the handles a domain holds on others' grants
- *   domain.event_lock        one domain's ports; two at once in ascending domid
+ *   domain.event_channels.lock  one domain's ports; two at once in ascending domid
+ * No lock is held while the broker is asked for an eventfd: it may be waiting for that lock.
  */
 #ifndef PVDRIVERS_SIM_MACHINE_H
 #define PVDRIVERS_SIM_MACHINE_H
@@ -58,18 +59,19 @@ struct domain {
     domid_t domain_id;
     uint8_t abi, page_shift;
     bool privileged;
-    uint32_t state; /* enum pv_domain_state */
+    bool being_built; /* DYING in name only: not yet to be reaped */
+    uint32_t state;   /* enum pv_domain_state */
     uint32_t shutdown_reason;
     uint32_t max_vcpus;
     uint64_t generation;
     uint64_t tot_pages, max_pages; /* of this domain's page size */
-    uint64_t pages_pinned;         /* pages of a dying domain that peers still map */
     struct vcpu vcpu[MAX_VCPUS];
     uint64_t accounts[PV_ACCOUNT_COUNT];
 
     struct grant_table grant_table;
     struct maptrack maptrack;
     struct event_channels event_channels;
+    uint64_t physmap_changes; /* so that a process knows when its view of the physmap is old */
     struct guest_allocator {
         pthread_mutex_t lock;
         uint64_t next_gfn; /* where the search for free pages starts */
@@ -77,19 +79,22 @@ struct domain {
     } guest;
 };
 
-/* Pages a domain's processes have allocated, one byte each: 0 free, else 1. */
-typedef uint8_t guest_page_map;
+/* Which process has allocated a guest page: 0 none, else its client index + 1. */
+typedef uint16_t guest_page_owner;
+
+/* Guest pages the allocator leaves alone: start_info, the xenstore ring, the console ring … */
+#define GUEST_RESERVED_PAGES 16
 
 /* Where things are in the segment, bytes from its start. */
 struct machine_layout {
     uint64_t segment_size;
     uint64_t frame_table;                /* struct page_info[frames] */
     uint64_t domains;                    /* windows of `domain_stride` bytes, one per domid */
-    uint64_t domain_stride;              /* */
+    uint64_t domain_stride;
     uint64_t window_grants;              /* in a window: struct grant_area */
     uint64_t window_events;              /* in a window: struct event_area */
     uint64_t window_p2m;                 /* in a window: uint64_t mfn[max_domain_pages] */
-    uint64_t window_guest_pages;         /* in a window: guest_page_map[max_domain_pages] */
+    uint64_t window_guest_pages;         /* in a window: guest_page_owner[max_domain_pages] */
     uint64_t max_domain_pages;           /* 4 KiB frames */
     uint64_t memory_size;                /* bytes of the memory file */
     uint64_t xenheap;                    /* byte address of the shared pages of all domains */
@@ -121,6 +126,7 @@ struct pv_machine {
     int broker_fd;   /* connection to the process that serves the machine, or -1 in that process */
     struct broker *broker; /* in the serving process */
     struct event_fds *event_fds; /* eventfds this process knows, event_channel.h */
+    pthread_mutex_t broker_lock; /* one question to the broker at a time */
 };
 
 /*
@@ -173,15 +179,24 @@ static inline void account(struct domain *d, enum pv_account kind, uint64_t n)
     __atomic_fetch_add(&d->accounts[kind], n, __ATOMIC_RELAXED);
 }
 
-/* machine.c: a robust lock in shared memory. sim_lock returns true when the last holder died
+/* machine.c: processes. MAX_CLIENTS when there is no room. */
+uint32_t client_join(struct pv_machine *machine, uint32_t pid);
+void client_leave(struct pv_machine *machine, uint32_t client);
+
+/* lock.c: a robust lock in shared memory. sim_lock returns true when the last holder died
  * inside: what it protects may be half done and the caller repairs it. */
 void sim_lock_init(pthread_mutex_t *lock);
 bool sim_lock(pthread_mutex_t *lock);
 void sim_unlock(pthread_mutex_t *lock);
 
+/* guest_memory.c: the pages a process of the domain allocated, when it dies. */
+void guest_memory_release_client(struct pv_machine *machine, uint32_t client);
+
 /* domain.c */
 /* The domain, when it exists (any state but ABSENT), else NULL. DOMID_SELF is not resolved. */
 struct domain *find_domain(struct pv_machine *machine, domid_t domid);
+/* Lets go of dying domains whose last page has come back. */
+void reap_domains(struct pv_machine *machine);
 
 /* memory.c: frames. Blocks are 4 aligned frames when `page_shift` is 14. */
 uint64_t alloc_page(struct pv_machine *machine, struct domain *d, uint64_t gfn);

@@ -82,7 +82,8 @@ struct pv_hypervisor_ops {
     /* Foreign memory by guest frame number, for domains this one is privileged over. */
     void *(*foreign_map)(struct pv_hypervisor *hypervisor, domid_t domid, const uint64_t *gfns,
                          unsigned count, bool readonly);
-    int (*foreign_unmap)(struct pv_hypervisor *hypervisor, void *address, unsigned count);
+    int (*foreign_unmap)(struct pv_hypervisor *hypervisor, domid_t domid, void *address,
+                         unsigned count);
 };
 
 struct pv_hypervisor {

@@ -109,7 +109,7 @@ PV_API int pv_domain_shutdown(struct pv_machine *machine, domid_t domid, uint32_
 PV_API int pv_domain_destroy(struct pv_machine *machine, domid_t domid);
 PV_API int pv_domain_info(struct pv_machine *machine, domid_t domid, struct pv_domain_info *info);
 PV_API int pv_domain_accounts(struct pv_machine *machine, domid_t domid,
-                              uint64_t accounts[14 /* PV_ACCOUNT_COUNT */]);
+                              uint64_t *accounts /* PV_ACCOUNT_COUNT of them */);
 /* gfn (in the domain's page size) to machine frame (4 KiB), or -EFAULT. */
 PV_API int64_t pv_domain_gfn_to_mfn(struct pv_machine *machine, domid_t domid, uint64_t gfn);
 /* Guest-physical address of a page from pages_alloc, as a gfn in the domain's page size. */
