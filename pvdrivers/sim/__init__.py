@@ -1,0 +1,33 @@
+"""The simulated machine: domains, memory with holes, event channels and grants on one computer.
+
+>>> from pvdrivers.sim import Machine
+>>> with Machine(memory="64M") as machine:
+...     dom0 = machine.create_domain(privileged=True, memory="8M")
+...     guest = machine.create_domain(memory="8M")
+...     print(guest)
+<Domain 1 x86_64 running, 2048 pages of 4096 bytes>
+"""
+
+from pvdrivers.sim.machine import (
+    Domain,
+    DomainInfo,
+    DomainState,
+    Machine,
+    MachineError,
+    MemoryExtent,
+    ShutdownReason,
+    cells,
+    parse_size,
+)
+
+__all__ = [
+    "Domain",
+    "DomainInfo",
+    "DomainState",
+    "Machine",
+    "MachineError",
+    "MemoryExtent",
+    "ShutdownReason",
+    "cells",
+    "parse_size",
+]

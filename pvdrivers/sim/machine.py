@@ -1,0 +1,316 @@
+"""Python face of the simulated machine; the machine itself is C (machine.h)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from types import TracebackType
+from typing import Any, Self
+
+from pvdrivers.hypervisor import Hypervisor
+from pvdrivers.ring._core import ffi, lib
+from pvdrivers.ring.abi import Abi
+from pvdrivers.ring.errors import UsageError
+
+GIB = 1 << 30
+UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+ACCOUNTS = (
+    "evtchn_send",
+    "evtchn_other",
+    "upcall",
+    "gnttab_map_call",
+    "gnttab_unmap_call",
+    "gnttab_copy_call",
+    "gnttab_other",
+    "grants_mapped",
+    "grants_unmapped",
+    "grants_copied",
+    "bytes_copied",
+    "grant_failures",
+    "memory_op",
+    "domctl",
+)
+
+
+class MachineError(OSError):
+    """The machine refused a call; `errno` says why."""
+
+
+class DomainState(IntEnum):
+    ABSENT = 0
+    PAUSED = 1
+    RUNNING = 2
+    SHUTDOWN = 3
+    CRASHED = 4
+    DYING = 5
+
+
+class ShutdownReason(IntEnum):
+    """sched.h's SHUTDOWN_* codes."""
+
+    POWEROFF = 0
+    REBOOT = 1
+    SUSPEND = 2
+    CRASH = 3
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryExtent:
+    """Machine memory from `start` on, `size` bytes; what no extent covers is a hole."""
+
+    start: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class DomainInfo:
+    domid: int
+    state: DomainState
+    abi: Abi
+    page_size: int
+    vcpus: int
+    shutdown_reason: ShutdownReason
+    pages: int
+    max_pages: int
+    generation: int
+    privileged: bool
+
+
+def parse_size(size: int | str) -> int:
+    """Bytes of a size such as 4096, "64M" or "2T" (powers of 1024)."""
+    if isinstance(size, int):
+        return size
+    match = re.fullmatch(r"(\d+)([KMGT]?)(?:i?B)?", size.strip(), re.IGNORECASE)
+    if match is None:
+        raise UsageError(f"{size!r} is not a size: write a number and K, M, G or T, such as 64M")
+    return int(match[1]) * UNITS[match[2].upper()]
+
+
+def cells(count: int, memory: int | str, stride: int | str) -> list[MemoryExtent]:
+    """`count` cells of `memory` each, one every `stride` bytes of address, as on PRIMEQUEST."""
+    size, step = parse_size(memory), parse_size(stride)
+    return [MemoryExtent(cell * step, size) for cell in range(count)]
+
+
+def _check(result: int, what: str) -> int:
+    if result < 0:
+        raise MachineError(-result, f"{what}: {os.strerror(-result)}")
+    return result
+
+
+class Domain:
+    """A domain of a machine. `hypervisor` is this process's view as that domain."""
+
+    def __init__(self, machine: Machine, domid: int) -> None:
+        self.machine = machine
+        self.domid = domid
+        self._hypervisor: Hypervisor | None = None
+
+    @property
+    def hypervisor(self) -> Hypervisor:
+        if self._hypervisor is None:
+            self._hypervisor = self.machine.open_hypervisor(self.domid)
+        return self._hypervisor
+
+    @property
+    def info(self) -> DomainInfo:
+        info = ffi.new("struct pv_domain_info *")
+        _check(lib.pv_domain_info(self.machine.cdata, self.domid, info), f"domain {self.domid}")
+        return DomainInfo(
+            self.domid,
+            DomainState(info.state),
+            Abi(info.abi),
+            info.page_size,
+            info.vcpus,
+            ShutdownReason(info.shutdown_reason),
+            info.pages,
+            info.max_pages,
+            info.generation,
+            bool(info.privileged),
+        )
+
+    @property
+    def accounts(self) -> dict[str, int]:
+        """What Xen would have charged this domain for, by name."""
+        counters = ffi.new("uint64_t[]", len(ACCOUNTS))
+        _check(lib.pv_domain_accounts(self.machine.cdata, self.domid, counters), "accounts")
+        return dict(zip(ACCOUNTS, counters, strict=True))
+
+    def gfn_to_mfn(self, gfn: int) -> int:
+        """The machine frame (4 KiB) behind a guest frame; MachineError(EFAULT) in a hole."""
+        return _check(lib.pv_domain_gfn_to_mfn(self.machine.cdata, self.domid, gfn), f"gfn {gfn}")
+
+    def pause(self) -> None:
+        _check(lib.pv_domain_pause(self.machine.cdata, self.domid), "pause")
+
+    def unpause(self) -> None:
+        _check(lib.pv_domain_unpause(self.machine.cdata, self.domid), "unpause")
+
+    def shutdown(self, reason: ShutdownReason = ShutdownReason.POWEROFF) -> None:
+        _check(lib.pv_domain_shutdown(self.machine.cdata, self.domid, reason), "shutdown")
+
+    def crash(self) -> None:
+        self.shutdown(ShutdownReason.CRASH)
+
+    def destroy(self) -> None:
+        """Takes everything from the domain; it stays DYING while a peer still maps its pages."""
+        if self._hypervisor is not None:
+            self._hypervisor.close()
+            self._hypervisor = None
+        _check(lib.pv_domain_destroy(self.machine.cdata, self.domid), "destroy")
+
+    def __repr__(self) -> str:
+        try:
+            info = self.info
+        except MachineError:
+            return f"<Domain {self.domid} absent>"
+        return (
+            f"<Domain {self.domid} {info.abi.name.lower()} {info.state.name.lower()},"
+            f" {info.pages} pages of {info.page_size} bytes>"
+        )
+
+
+class Machine:
+    """A simulated machine, created here or (`Machine.attach`) by another process."""
+
+    def __init__(
+        self,
+        memory: int | str | Sequence[MemoryExtent] = "256M",
+        *,
+        max_domains: int = 1024,
+        max_domain_memory: int | str = "16G",
+        virtual_time: bool = False,
+    ) -> None:
+        extents = (
+            [MemoryExtent(0, parse_size(memory))] if isinstance(memory, int | str) else memory
+        )
+        config = ffi.new("struct pv_machine_config *")
+        array = ffi.new("struct pv_memory_extent[]", [(e.start, e.size) for e in extents])
+        config.extents, config.extent_count = array, len(extents)
+        config.max_domains = max_domains
+        config.max_domain_memory = parse_size(max_domain_memory)
+        config.virtual_time = virtual_time
+        out = ffi.new("struct pv_machine **")
+        _check(lib.pv_machine_create(config, out), "creating a machine")
+        self._init(out[0])
+
+    def _init(self, cdata: Any) -> None:
+        self.cdata = cdata
+        self._hypervisors: list[Hypervisor] = []
+
+    @classmethod
+    def attach(cls, socket_path: str | os.PathLike[str]) -> Self:
+        """Joins the machine that another process serves at `socket_path`."""
+        path = os.fspath(socket_path)
+        out = ffi.new("struct pv_machine **")
+        result = lib.pv_machine_attach(os.fsencode(path), out)
+        if result in (-errno.ENOENT, -errno.ECONNREFUSED):
+            raise MachineError(-result, f"no machine is served at {path}")
+        _check(result, f"attaching to the machine at {path}")
+        machine = cls.__new__(cls)
+        machine._init(out[0])
+        return machine
+
+    def serve(self, socket_path: str | os.PathLike[str]) -> None:
+        """Lets other processes attach, from a thread that ends with `close`."""
+        path = os.fspath(socket_path)
+        _check(lib.pv_machine_serve(self.cdata, os.fsencode(path)), f"serving at {path}")
+
+    def create_domain(
+        self,
+        *,
+        domid: int | None = None,
+        abi: Abi = Abi.X86_64,
+        memory: int | str = "16M",
+        vcpus: int = 1,
+        privileged: bool = False,
+        max_event_channels: int = 0,
+        max_grant_frames: int = 0,
+        max_maptrack_frames: int = 0,
+        max_grant_version: int = 0,
+        paused: bool = False,
+    ) -> Domain:
+        """Creates a domain; zero limits stand for Xen's defaults."""
+        config = ffi.new("struct pv_domain_config *")
+        config.abi, config.memory, config.vcpus = abi, parse_size(memory), vcpus
+        config.privileged = privileged
+        config.max_event_channels = max_event_channels
+        config.max_grant_frames = max_grant_frames
+        config.max_maptrack_frames = max_maptrack_frames
+        config.max_grant_version = max_grant_version
+        wanted = lib.DOMID_INVALID if domid is None else domid
+        created = _check(lib.pv_domain_create(self.cdata, wanted, config), "creating a domain")
+        domain = Domain(self, created)
+        if not paused:
+            domain.unpause()
+        return domain
+
+    def domain(self, domid: int) -> Domain:
+        """The domain that has this domid, made by whatever process."""
+        domain = Domain(self, domid)
+        assert domain.info
+        return domain
+
+    def open_hypervisor(self, domid: int) -> Hypervisor:
+        """This process's view as domain `domid`."""
+        out = ffi.new("struct pv_hypervisor **")
+        what = f"opening the hypervisor as domain {domid}"
+        _check(lib.pv_machine_open_hypervisor(self.cdata, domid, out), what)
+        hypervisor = Hypervisor(out[0], keep_alive=self)
+        self._hypervisors.append(hypervisor)
+        return hypervisor
+
+    @property
+    def free_memory(self) -> int:
+        """Bytes no domain owns."""
+        return int(lib.pv_machine_free_memory(self.cdata))
+
+    @property
+    def total_memory(self) -> int:
+        return int(lib.pv_machine_total_memory(self.cdata))
+
+    @property
+    def resident_memory(self) -> int:
+        """Bytes of the host's memory behind the machine."""
+        return int(lib.pv_machine_resident_memory(self.cdata))
+
+    def has_frame(self, mfn: int) -> bool:
+        """Whether a machine frame (4 KiB) is memory, not a hole."""
+        return bool(lib.pv_machine_check_frame(self.cdata, mfn) == 0)
+
+    @property
+    def now(self) -> int:
+        """The machine's time, ns."""
+        return int(lib.pv_machine_now(self.cdata))
+
+    def advance(self, ns: int) -> None:
+        """Moves virtual time on."""
+        lib.pv_machine_advance(self.cdata, ns)
+
+    def close(self) -> None:
+        if self.cdata == ffi.NULL:
+            return
+        for hypervisor in self._hypervisors:
+            hypervisor.close()
+        lib.pv_machine_close(self.cdata)
+        self.cdata = ffi.NULL
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        if self.cdata == ffi.NULL:
+            return "<Machine, closed>"
+        return f"<Machine, {self.total_memory >> 20} MiB, {self.free_memory >> 20} MiB free>"
