@@ -1,0 +1,133 @@
+"""An event loop that a seed owns: virtual time, no threads, one scheduler.
+
+Everything asyncio runs on it unchanged. What is free in real life is decided by the seed: which of
+several waiting events arrives first, how long each takes, which of them is still under way while
+another is handled. Same seed, same run. Time moves only when nothing can run, or by the latency
+of a delivery; a wait for something that can never happen is reported instead of hanging.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import select
+import selectors
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from _typeshed import FileDescriptorLike
+
+NS = 1_000_000_000
+MAX_LATENCY = 50_000  # ns between an event's sending and its arrival, at most
+
+
+class NothingCanRun(RuntimeError):
+    """Every task waits and no event is under way: a wake-up was lost, or nobody will answer."""
+
+
+class VirtualClock:
+    """Time in ns that moves only when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 0
+
+    def advance(self, ns: int) -> None:
+        self.now += ns
+
+
+class SeededSelector(selectors.BaseSelector):
+    """Reports ready files in an order, and after a delay, that the random generator chooses."""
+
+    def __init__(self, rng: random.Random, clock: VirtualClock) -> None:
+        self._rng = rng
+        self._clock = clock
+        # In the order of registration: file numbers differ between two runs of one seed.
+        self._keys: dict[int, selectors.SelectorKey] = {}
+        self._poll = select.poll()
+        self.ignored: set[int] = set()
+        self.on_delivery: Callable[[selectors.SelectorKey], None] = lambda key: None
+
+    def register(
+        self, fileobj: FileDescriptorLike, events: int, data: Any = None
+    ) -> selectors.SelectorKey:
+        fd = fileobj if isinstance(fileobj, int) else fileobj.fileno()
+        if fd in self._keys:
+            raise KeyError(f"file {fd} is already registered")
+        key = selectors.SelectorKey(fileobj, fd, events, data)
+        self._keys[fd] = key
+        mask = (select.POLLIN if events & selectors.EVENT_READ else 0) | (
+            select.POLLOUT if events & selectors.EVENT_WRITE else 0
+        )
+        self._poll.register(fd, mask)
+        return key
+
+    def unregister(self, fileobj: FileDescriptorLike) -> selectors.SelectorKey:
+        fd = fileobj if isinstance(fileobj, int) else fileobj.fileno()
+        key = self._keys.pop(fd)
+        self._poll.unregister(fd)
+        return key
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = self._ready()
+        if ready:
+            self._clock.advance(self._rng.randrange(MAX_LATENCY))
+            self._rng.shuffle(ready)
+            arrived = ready[: self._rng.randint(1, len(ready))]
+            for key, _ in arrived:
+                self.on_delivery(key)
+            return arrived
+        if timeout is None:
+            raise NothingCanRun("every task waits and no event is under way")
+        self._clock.advance(max(0, round(timeout * NS)))
+        return []
+
+    def _ready(self) -> list[tuple[selectors.SelectorKey, int]]:
+        found = dict(self._poll.poll(0))
+        ready = []
+        for fd, key in self._keys.items():
+            if fd not in found or fd in self.ignored:
+                continue
+            events = 0
+            if found[fd] & ~select.POLLOUT:
+                events |= selectors.EVENT_READ
+            if found[fd] & ~select.POLLIN:
+                events |= selectors.EVENT_WRITE
+            if events & key.events:
+                ready.append((key, events & key.events))
+        return ready
+
+    def get_map(self) -> Mapping[FileDescriptorLike, selectors.SelectorKey]:
+        return {key.fileobj: key for key in self._keys.values()}
+
+    def get_key(self, fileobj: FileDescriptorLike) -> selectors.SelectorKey:
+        fd = fileobj if isinstance(fileobj, int) else fileobj.fileno()
+        return self._keys[fd]
+
+
+class DeterministicLoop(asyncio.SelectorEventLoop):
+    """An asyncio loop whose every free choice comes from `seed`.
+
+    `rng` is the one source of chance of the run: fault plans and workloads draw from it too.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.rng = random.Random(seed)
+        self.clock = VirtualClock()
+        self.selector = SeededSelector(self.rng, self.clock)
+        super().__init__(self.selector)
+        # asyncio's own pipe for wake-ups from other threads: there are none.
+        self.selector.ignored = set(self.selector._keys)
+
+    def time(self) -> float:
+        return self.clock.now / NS
+
+    def call_soon_threadsafe(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise RuntimeError("a deterministic run has no threads")
+
+    def run_in_executor(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise RuntimeError("a deterministic run has no threads")
+
+    def __repr__(self) -> str:
+        return f"<DeterministicLoop seed {self.seed} at {self.clock.now} ns>"

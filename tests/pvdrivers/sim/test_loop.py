@@ -1,0 +1,72 @@
+"""The deterministic loop: the seed decides the order of events, time is virtual."""
+
+import asyncio
+import os
+import threading
+
+import pytest
+from pvdrivers.sim.loop import DeterministicLoop, NothingCanRun
+
+
+def order_of_arrival(seed: int) -> tuple[list[int], int]:
+    """Ten eventfds become readable at once; the order in which a seed delivers them, and when."""
+    loop = DeterministicLoop(seed)
+    files = [os.eventfd(1, os.EFD_NONBLOCK) for _ in range(10)]
+    arrived: list[int] = []
+
+    def on_readable(index: int) -> None:
+        os.eventfd_read(files[index])
+        arrived.append(index)
+
+    async def wait() -> None:
+        for index, file in enumerate(files):
+            loop.add_reader(file, on_readable, index)
+        while len(arrived) < len(files):
+            await asyncio.sleep(0.001)
+
+    loop.run_until_complete(wait())
+    now = loop.clock.now
+    for file in files:
+        loop.remove_reader(file)
+        os.close(file)
+    loop.close()
+    return arrived, now
+
+
+def test_same_seed_same_order_other_seed_another() -> None:
+    assert order_of_arrival(1) == order_of_arrival(1)
+    assert len({tuple(order_of_arrival(seed)[0]) for seed in range(8)}) > 1
+
+
+def test_order_does_not_depend_on_file_numbers() -> None:
+    expected = order_of_arrival(5)
+    occupied = [os.eventfd(0) for _ in range(7)]
+    try:
+        assert order_of_arrival(5) == expected
+    finally:
+        for file in occupied:
+            os.close(file)
+
+
+def test_time_is_virtual() -> None:
+    loop = DeterministicLoop(0)
+    loop.run_until_complete(asyncio.sleep(86_400 * 365))
+    assert loop.time() >= 86_400 * 365
+    loop.close()
+
+
+def test_lost_wake_up_is_reported() -> None:
+    loop = DeterministicLoop(0)
+    never: asyncio.Future[None] = loop.create_future()
+    with pytest.raises(NothingCanRun):
+        loop.run_until_complete(never)
+    loop.close()
+
+
+def test_threads_are_refused() -> None:
+    loop = DeterministicLoop(0)
+    with pytest.raises(RuntimeError, match="no threads"):
+        loop.call_soon_threadsafe(print)
+    with pytest.raises(RuntimeError, match="no threads"):
+        loop.run_in_executor(None, threading.get_ident)
+    loop.close()
