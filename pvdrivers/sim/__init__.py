@@ -16,6 +16,8 @@ from pvdrivers.sim.machine import (
     MachineError,
     MemoryExtent,
     ShutdownReason,
+    TraceEvent,
+    TraceRecord,
     cells,
     parse_size,
 )
@@ -28,6 +30,8 @@ __all__ = [
     "MachineError",
     "MemoryExtent",
     "ShutdownReason",
+    "TraceEvent",
+    "TraceRecord",
     "cells",
     "parse_size",
 ]

@@ -15,9 +15,10 @@ struct domain *find_domain(struct pv_machine *machine, domid_t domid)
     return __atomic_load_n(&d->state, __ATOMIC_ACQUIRE) == PV_DOMAIN_ABSENT ? NULL : d;
 }
 
-static void set_state(struct domain *d, enum pv_domain_state state)
+static void set_state(struct pv_machine *machine, struct domain *d, enum pv_domain_state state)
 {
     __atomic_store_n(&d->state, state, __ATOMIC_RELEASE);
+    trace(machine, PV_TRACE_DOMAIN_STATE, d->domain_id, state, 0, 0);
 }
 
 /* ---- Creation -------------------------------------------------------------------------------- */
@@ -120,7 +121,7 @@ int pv_domain_create(struct pv_machine *machine, domid_t wanted,
         d->domain_id = (domid_t)domid;
         /* Taken, but of no use to anybody yet: every operation refuses a dying domain. */
         d->being_built = true;
-        set_state(d, PV_DOMAIN_DYING);
+        set_state(machine, d, PV_DOMAIN_DYING);
     }
     sim_unlock(&machine->shared->lock);
     if (!d)
@@ -131,7 +132,7 @@ int pv_domain_create(struct pv_machine *machine, domid_t wanted,
         pv_domain_destroy(machine, (domid_t)domid);
         return error;
     }
-    set_state(d, PV_DOMAIN_PAUSED);
+    set_state(machine, d, PV_DOMAIN_PAUSED);
     account(d, PV_ACCOUNT_DOMCTL, 1);
     return domid;
 }
@@ -148,7 +149,7 @@ static int change_state(struct pv_machine *machine, domid_t domid, unsigned from
     bool allowed = from_mask & 1u << d->state;
     if (allowed) {
         d->shutdown_reason = reason;
-        set_state(d, to);
+        set_state(machine, d, to);
         account(d, PV_ACCOUNT_DOMCTL, 1);
     }
     sim_unlock(&machine->shared->lock);
@@ -181,7 +182,7 @@ int pv_domain_destroy(struct pv_machine *machine, domid_t domid)
     if (!d)
         return -ESRCH;
     sim_lock(&machine->shared->lock);
-    set_state(d, PV_DOMAIN_DYING);
+    set_state(machine, d, PV_DOMAIN_DYING);
     sim_unlock(&machine->shared->lock);
     /* Each step may be repeated: a process killed in the middle leaves the rest to the next. */
     event_channels_destroy(machine, d);
@@ -199,7 +200,7 @@ void reap_domains(struct pv_machine *machine)
         if (d && d->state == PV_DOMAIN_DYING && !d->being_built &&
             !grant_table_in_use(machine, d)) {
             wipe_window(machine, (domid_t)domid);
-            set_state(d, PV_DOMAIN_ABSENT);
+            set_state(machine, d, PV_DOMAIN_ABSENT);
         }
     }
     sim_unlock(&machine->shared->lock);

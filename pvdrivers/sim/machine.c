@@ -43,7 +43,9 @@ static struct machine_layout lay_out(const struct pv_machine_config *config)
     layout.memory_size = layout.xenheap + (uint64_t)config->max_domains * XENHEAP_WINDOW;
     layout.max_domain_pages = align_up(config->max_domain_memory, PAGE_ALIGN) >> FRAME_SHIFT;
 
-    layout.frame_table = align_up(sizeof(struct machine), PAGE_ALIGN);
+    layout.trace = align_up(sizeof(struct machine), PAGE_ALIGN);
+    layout.frame_table =
+        align_up(layout.trace + TRACE_RECORDS * sizeof(struct pv_trace_record), PAGE_ALIGN);
     uint64_t frames = layout.memory_size >> FRAME_SHIFT;
     layout.domains = align_up(layout.frame_table + frames * sizeof(struct page_info), PAGE_ALIGN);
 

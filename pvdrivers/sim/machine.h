@@ -85,9 +85,18 @@ typedef uint16_t guest_page_owner;
 /* Guest pages the allocator leaves alone: start_info, the xenstore ring, the console ring … */
 #define GUEST_RESERVED_PAGES 16
 
+#define TRACE_RECORDS 65536u
+
+/* The last TRACE_RECORDS events; `next` counts all that ever were. */
+struct trace_buffer {
+    bool enabled;
+    uint64_t next;
+};
+
 /* Where things are in the segment, bytes from its start. */
 struct machine_layout {
     uint64_t segment_size;
+    uint64_t trace;                      /* struct pv_trace_record[TRACE_RECORDS] */
     uint64_t frame_table;                /* struct page_info[frames] */
     uint64_t domains;                    /* windows of `domain_stride` bytes, one per domid */
     uint64_t domain_stride;
@@ -113,6 +122,7 @@ struct machine {
     uint64_t free_block;  /* list of free, aligned 16 KiB blocks */
     uint64_t free_frames; /* all that can still be handed out */
     uint64_t now;         /* virtual time, ns */
+    struct trace_buffer trace;
     struct client clients[MAX_CLIENTS];
     struct event_handles event_handles; /* open handles of all processes, event_channel.h */
 };
@@ -177,6 +187,13 @@ static inline struct page_info *frame_info(struct pv_machine *machine, uint64_t 
 static inline void account(struct domain *d, enum pv_account kind, uint64_t n)
 {
     __atomic_fetch_add(&d->accounts[kind], n, __ATOMIC_RELAXED);
+}
+
+static inline void trace(struct pv_machine *machine, enum pv_trace_event event, domid_t domid,
+                         uint32_t a, uint64_t b, uint64_t c)
+{
+    if (__atomic_load_n(&machine->shared->trace.enabled, __ATOMIC_RELAXED))
+        pv_machine_trace(machine, event, domid, a, b, c);
 }
 
 /* machine.c: processes. MAX_CLIENTS when there is no room. */

@@ -66,6 +66,34 @@ class MemoryExtent:
     size: int
 
 
+class TraceEvent(IntEnum):
+    """What a trace record tells; machine.h says what a, b and c are."""
+
+    DOMAIN_STATE = 0
+    EVTCHN_SEND = 1
+    EVTCHN_DELIVER = 2
+    GNTTAB_MAP = 3
+    GNTTAB_UNMAP = 4
+    GNTTAB_COPY = 5
+    USER = 6
+
+
+@dataclass(frozen=True, slots=True)
+class TraceRecord:
+    """One thing the hypervisor did, at `time` (ns), for the domain `domid`."""
+
+    time: int
+    event: TraceEvent
+    domid: int
+    a: int
+    b: int
+    c: int
+
+    def __str__(self) -> str:
+        name = self.event.name.lower()
+        return f"{self.time:>12} d{self.domid} {name} {self.a:#x} {self.b:#x} {self.c:#x}"
+
+
 @dataclass(frozen=True, slots=True)
 class DomainInfo:
     domid: int
@@ -201,6 +229,8 @@ class Machine:
     def _init(self, cdata: Any) -> None:
         self.cdata = cdata
         self._hypervisors: list[Hypervisor] = []
+        self._trace_cursor = ffi.new("uint64_t *")
+        self._trace_lost = ffi.new("uint64_t *")
 
     @classmethod
     def attach(cls, socket_path: str | os.PathLike[str]) -> Self:
@@ -281,6 +311,32 @@ class Machine:
     def has_frame(self, mfn: int) -> bool:
         """Whether a machine frame (4 KiB) is memory, not a hole."""
         return bool(lib.pv_machine_check_frame(self.cdata, mfn) == 0)
+
+    def start_trace(self) -> None:
+        """Records from now on what the hypervisor does; the last 65536 records are kept."""
+        lib.pv_machine_trace_enable(self.cdata, True)
+
+    def trace(self, event: TraceEvent, domid: int, a: int = 0, b: int = 0, c: int = 0) -> None:
+        """Adds a record of the program's own."""
+        lib.pv_machine_trace(self.cdata, event, domid, a, b, c)
+
+    def read_trace(self) -> list[TraceRecord]:
+        """The records since the last call, oldest first."""
+        batch, found = 4096, []
+        records = ffi.new("struct pv_trace_record[]", batch)
+        while count := lib.pv_machine_trace_read(
+            self.cdata, self._trace_cursor, records, batch, self._trace_lost
+        ):
+            found += [
+                TraceRecord(r.time, TraceEvent(r.event), r.domid, r.a, r.b, r.c)
+                for r in records[0:count]
+            ]
+        return found
+
+    @property
+    def trace_lost(self) -> int:
+        """Records that were overwritten before `read_trace` came for them."""
+        return int(self._trace_lost[0])
 
     @property
     def now(self) -> int:

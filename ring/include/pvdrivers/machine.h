@@ -115,6 +115,34 @@ PV_API int64_t pv_domain_gfn_to_mfn(struct pv_machine *machine, domid_t domid, u
 /* Guest-physical address of a page from pages_alloc, as a gfn in the domain's page size. */
 PV_API int64_t pv_domain_page_to_gfn(struct pv_hypervisor *hypervisor, const void *page);
 
+/* ---- Trace: what the hypervisor did, in the order it did it ---- */
+
+enum pv_trace_event {
+    PV_TRACE_DOMAIN_STATE,   /* a: new state */
+    PV_TRACE_EVTCHN_SEND,    /* a: port */
+    PV_TRACE_EVTCHN_DELIVER, /* a: port, at the receiving domain */
+    PV_TRACE_GNTTAB_MAP,     /* a: gref, b: granting domid, c: status */
+    PV_TRACE_GNTTAB_UNMAP,   /* a: gref, b: granting domid, c: status */
+    PV_TRACE_GNTTAB_COPY,    /* a: gref, b: granting domid << 16 | length, c: status */
+    PV_TRACE_USER            /* a, b, c: the program's own */
+};
+
+struct pv_trace_record {
+    uint64_t time; /* ns */
+    uint16_t event;
+    domid_t domid; /* who asked */
+    uint32_t a;
+    uint64_t b, c;
+};
+
+PV_API void pv_machine_trace_enable(struct pv_machine *machine, bool enabled);
+PV_API void pv_machine_trace(struct pv_machine *machine, enum pv_trace_event event, domid_t domid,
+                             uint32_t a, uint64_t b, uint64_t c);
+/* Copies records from `*cursor` on and moves it; returns how many. Records overwritten before
+ * they were read are skipped and counted in `*lost`. */
+PV_API int pv_machine_trace_read(struct pv_machine *machine, uint64_t *cursor,
+                                 struct pv_trace_record *records, uint32_t max, uint64_t *lost);
+
 /* This process's view of the machine as domain `domid`: the simulated side of the seam. What it
  * maps, binds and grants is released when it is closed or the process dies. */
 PV_API int pv_machine_open_hypervisor(struct pv_machine *machine, domid_t domid,
