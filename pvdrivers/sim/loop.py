@@ -13,7 +13,7 @@ import random
 import select
 import selectors
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 if TYPE_CHECKING:
     from _typeshed import FileDescriptorLike
@@ -26,20 +26,33 @@ class NothingCanRun(RuntimeError):
     """Every task waits and no event is under way: a wake-up was lost, or nobody will answer."""
 
 
+class Clock(Protocol):
+    """Time in ns that moves only when it is told to: a machine's virtual time, or VirtualClock."""
+
+    @property
+    def now(self) -> int: ...
+
+    def advance(self, ns: int) -> None: ...
+
+
 class VirtualClock:
-    """Time in ns that moves only when it is told to."""
+    """Virtual time without a machine."""
 
     def __init__(self) -> None:
-        self.now = 0
+        self._now = 0
+
+    @property
+    def now(self) -> int:
+        return self._now
 
     def advance(self, ns: int) -> None:
-        self.now += ns
+        self._now += ns
 
 
 class SeededSelector(selectors.BaseSelector):
     """Reports ready files in an order, and after a delay, that the random generator chooses."""
 
-    def __init__(self, rng: random.Random, clock: VirtualClock) -> None:
+    def __init__(self, rng: random.Random, clock: Clock) -> None:
         self._rng = rng
         self._clock = clock
         # In the order of registration: file numbers differ between two runs of one seed.
@@ -108,13 +121,14 @@ class SeededSelector(selectors.BaseSelector):
 class DeterministicLoop(asyncio.SelectorEventLoop):
     """An asyncio loop whose every free choice comes from `seed`.
 
+    `clock` is a machine created with virtual_time, so that machine and loop have one time.
     `rng` is the one source of chance of the run: fault plans and workloads draw from it too.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, clock: Clock | None = None) -> None:
         self.seed = seed
         self.rng = random.Random(seed)
-        self.clock = VirtualClock()
+        self.clock: Clock = clock or VirtualClock()
         self.selector = SeededSelector(self.rng, self.clock)
         super().__init__(self.selector)
         # asyncio's own pipe for wake-ups from other threads: there are none.

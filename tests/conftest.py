@@ -1,0 +1,20 @@
+"""What all tests share."""
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--fail-on-skip",
+        action="store_true",
+        help="fail when a test was skipped: CI has everything that a test may need",
+    )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    skipped = reporter.stats.get("skipped", []) if reporter else []
+    if session.config.getoption("--fail-on-skip") and skipped:
+        reporter.write_line(f"{len(skipped)} tests were skipped, and --fail-on-skip forbids it")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
