@@ -1,0 +1,146 @@
+"""A machine shared by processes: any of them may be killed, the rest goes on, nothing leaks."""
+
+import errno
+import random
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import IO
+
+import pytest
+from pvdrivers.hypervisor import EventChannels, HypervisorError
+from pvdrivers.sim import Domain, Machine, MachineError
+
+GUEST = """
+import sys
+from pvdrivers.sim import Machine
+
+machine = Machine.attach(sys.argv[1])
+hypervisor = machine.open_hypervisor(int(sys.argv[2]))
+channels = hypervisor.open_event_channels()
+"""
+
+GRANTS_AND_ECHOES = (
+    GUEST
+    + """
+pages = hypervisor.allocate_pages(4)
+pages.view[:5] = b"hello"
+port = channels.bind_unbound_port(0)
+print(port, *hypervisor.grant_pages(0, pages), flush=True)
+import select
+while True:
+    select.select([channels], [], [])
+    while (pending := channels.pending()) is not None:
+        channels.unmask(pending)
+        channels.notify(pending)
+"""
+)
+
+MAPS_FOREVER = (
+    GUEST
+    + """
+refs = list(map(int, sys.argv[3:]))
+print("ready", flush=True)
+while True:
+    mapped = hypervisor.map_grants(0, refs)
+    for ref in refs:
+        hypervisor.copy_to_grant(0, ref, 0, b"x" * 512)
+    port = channels.bind_unbound_port(0)
+    channels.unbind(port)
+    hypervisor.unmap_grants(mapped)
+"""
+)
+
+
+class Process:
+    """A second process attached to the machine."""
+
+    def __init__(self, program: str, *arguments: object) -> None:
+        self.child = subprocess.Popen(
+            [sys.executable, "-c", program, *map(str, arguments)], stdout=subprocess.PIPE, text=True
+        )
+        assert self.child.stdout is not None
+        self.output: IO[str] = self.child.stdout
+        self.first_line = self.output.readline().split()
+
+    def kill(self) -> None:
+        self.child.kill()
+        self.child.wait()
+        self.output.close()
+
+
+def wait_for(channels: EventChannels, port: int) -> None:
+    while (pending := channels.pending()) is None:
+        assert select.select([channels], [], [], 30)[0], "no event within 30 seconds"
+    assert pending == port
+    channels.unmask(port)
+
+
+def eventually(condition: object, what: str) -> None:
+    """The serving thread notices a death a moment after it."""
+    assert callable(condition)
+    for _ in range(3000):
+        if condition():
+            return
+        time.sleep(0.01)
+    pytest.fail(f"{what}: not within 30 seconds")
+
+
+def can_end(domain: Domain, ref: int) -> bool:
+    try:
+        domain.hypervisor.end_access(ref)
+    except HypervisorError as error:
+        assert error.errno == errno.EBUSY
+        return False
+    return True
+
+
+def test_pages_and_events_cross_processes(tmp_path: Path) -> None:
+    with Machine("16M") as machine:
+        machine.serve(tmp_path / "machine")
+        dom0 = machine.create_domain(memory="1M", privileged=True)
+        guest = machine.create_domain(memory="1M")
+        channels = dom0.hypervisor.open_event_channels()
+        process = Process(GRANTS_AND_ECHOES, tmp_path / "machine", guest.domid)
+        port, *refs = map(int, process.first_line)
+        mapped = dom0.hypervisor.map_grants(guest.domid, refs)
+        assert bytes(mapped.view[:5]) == b"hello"
+        local = channels.bind_interdomain(guest.domid, port)
+        wait_for(channels, local)  # a new binding is pending once
+        for _ in range(100):
+            channels.notify(local)
+            wait_for(channels, local)
+        process.kill()
+        # Its page is still mapped here, and whoever is left works on.
+        assert bytes(mapped.view[:5]) == b"hello"
+        dom0.hypervisor.unmap_grants(mapped)
+        eventually(lambda: can_end(guest, refs[0]) or True, "the grants are dealt with")
+        guest.destroy()
+        assert machine.free_memory == machine.total_memory - (1 << 20)
+
+
+def test_killed_anywhere_nothing_leaks(tmp_path: Path) -> None:
+    rng = random.Random(20261122)
+    with Machine("16M") as machine:
+        machine.serve(tmp_path / "machine")
+        dom0 = machine.create_domain(memory="1M", privileged=True)
+        pages = dom0.hypervisor.allocate_pages(4)
+        free = machine.free_memory
+        for _ in range(8):
+            guest = machine.create_domain(memory="1M")
+            refs = dom0.hypervisor.grant_pages(guest.domid, pages)
+            process = Process(MAPS_FOREVER, tmp_path / "machine", guest.domid, *refs)
+            time.sleep(rng.random() * 0.05)
+            process.kill()
+            for ref in refs:
+                eventually(lambda ref=ref: can_end(dom0, ref), f"gref {ref} is free again")
+            guest.destroy()
+            assert machine.free_memory == free
+        dom0.hypervisor.free_pages(pages)
+
+
+def test_attaching_to_nothing(tmp_path: Path) -> None:
+    with pytest.raises(MachineError, match="no machine is served at"):
+        Machine.attach(tmp_path / "nothing")
