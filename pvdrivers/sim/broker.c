@@ -33,7 +33,7 @@ struct broker {
     pthread_t thread;
     bool serving;
     int listen_fd, stop_fd;
-    char path[sizeof ((struct sockaddr_un *)0)->sun_path];
+    char path[sizeof((struct sockaddr_un *)0)->sun_path];
     struct pollfd polls[MAX_CLIENTS + 2]; /* listen_fd, stop_fd, connections */
     uint32_t clients[MAX_CLIENTS + 2];
     nfds_t poll_count;
@@ -176,9 +176,9 @@ static void answer(struct pv_machine *machine, nfds_t slot, struct broker_messag
         reply_count = 2;
         break;
     case BROKER_PUBLISH:
-        message->error = fd_count != 1 ? -EINVAL
-                                       : remember(broker, message->handle, message->generation,
-                                                  client, fds[0]);
+        message->error =
+            fd_count != 1 ? -EINVAL
+                          : remember(broker, message->handle, message->generation, client, fds[0]);
         break;
     case BROKER_WITHDRAW:
         if (entry && entry->client == client)

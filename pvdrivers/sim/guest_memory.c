@@ -15,8 +15,8 @@ static guest_page_owner *page_owners(struct pv_machine *machine, struct domain *
 int physmap_open(struct sim_hypervisor *hv, const struct domain *d)
 {
     hv->physmap_size = d->max_pages << d->page_shift;
-    void *window = mmap(NULL, hv->physmap_size, PROT_NONE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *window =
+        mmap(NULL, hv->physmap_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (window == MAP_FAILED)
         return -ENOMEM;
     hv->physmap = window;
@@ -42,9 +42,9 @@ int physmap_refresh(struct sim_hypervisor *hv, const struct domain *d)
         while (gfn + run < d->max_pages &&
                gfn_to_mfn(hv->machine, d, gfn + run) == mfn + run * per_page)
             run++;
-        if (mmap(hv->physmap + (gfn << d->page_shift), run << d->page_shift,
-                 PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE,
-                 hv->machine->memory_fd, (off_t)(mfn << FRAME_SHIFT)) == MAP_FAILED)
+        if (mmap(hv->physmap + (gfn << d->page_shift), run << d->page_shift, PROT_READ | PROT_WRITE,
+                 MAP_SHARED | MAP_FIXED | MAP_NORESERVE, hv->machine->memory_fd,
+                 (off_t)(mfn << FRAME_SHIFT)) == MAP_FAILED)
             return -ENOMEM;
     }
     hv->physmap_seen = changes;

@@ -50,14 +50,12 @@ static struct machine_layout lay_out(const struct pv_machine_config *config)
     layout.domains = align_up(layout.frame_table + frames * sizeof(struct page_info), PAGE_ALIGN);
 
     layout.window_grants = align_up(sizeof(struct domain), PAGE_ALIGN);
-    layout.window_events =
-        align_up(layout.window_grants + sizeof(struct grant_area), PAGE_ALIGN);
+    layout.window_events = align_up(layout.window_grants + sizeof(struct grant_area), PAGE_ALIGN);
     layout.window_p2m = align_up(layout.window_events + sizeof(struct event_area), PAGE_ALIGN);
     layout.window_guest_pages =
         align_up(layout.window_p2m + layout.max_domain_pages * sizeof(uint64_t), PAGE_ALIGN);
-    layout.domain_stride =
-        align_up(layout.window_guest_pages + layout.max_domain_pages * sizeof(guest_page_owner),
-                 PAGE_ALIGN);
+    layout.domain_stride = align_up(
+        layout.window_guest_pages + layout.max_domain_pages * sizeof(guest_page_owner), PAGE_ALIGN);
     layout.segment_size = layout.domains + config->max_domains * layout.domain_stride;
     return layout;
 }

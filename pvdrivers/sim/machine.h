@@ -96,17 +96,17 @@ struct trace_buffer {
 /* Where things are in the segment, bytes from its start. */
 struct machine_layout {
     uint64_t segment_size;
-    uint64_t trace;                      /* struct pv_trace_record[TRACE_RECORDS] */
-    uint64_t frame_table;                /* struct page_info[frames] */
-    uint64_t domains;                    /* windows of `domain_stride` bytes, one per domid */
+    uint64_t trace;       /* struct pv_trace_record[TRACE_RECORDS] */
+    uint64_t frame_table; /* struct page_info[frames] */
+    uint64_t domains;     /* windows of `domain_stride` bytes, one per domid */
     uint64_t domain_stride;
-    uint64_t window_grants;              /* in a window: struct grant_area */
-    uint64_t window_events;              /* in a window: struct event_area */
-    uint64_t window_p2m;                 /* in a window: uint64_t mfn[max_domain_pages] */
-    uint64_t window_guest_pages;         /* in a window: guest_page_owner[max_domain_pages] */
-    uint64_t max_domain_pages;           /* 4 KiB frames */
-    uint64_t memory_size;                /* bytes of the memory file */
-    uint64_t xenheap;                    /* byte address of the shared pages of all domains */
+    uint64_t window_grants;      /* in a window: struct grant_area */
+    uint64_t window_events;      /* in a window: struct event_area */
+    uint64_t window_p2m;         /* in a window: uint64_t mfn[max_domain_pages] */
+    uint64_t window_guest_pages; /* in a window: guest_page_owner[max_domain_pages] */
+    uint64_t max_domain_pages;   /* 4 KiB frames */
+    uint64_t memory_size;        /* bytes of the memory file */
+    uint64_t xenheap;            /* byte address of the shared pages of all domains */
 };
 
 /* The head of the segment. */
@@ -134,7 +134,7 @@ struct pv_machine {
     int segment_fd, memory_fd;
     uint32_t client; /* index in machine.clients */
     int broker_fd;   /* connection to the process that serves the machine, or -1 in that process */
-    struct broker *broker; /* in the serving process */
+    struct broker *broker;       /* in the serving process */
     struct event_fds *event_fds; /* eventfds this process knows, event_channel.h */
     pthread_mutex_t broker_lock; /* one question to the broker at a time */
 };
@@ -143,8 +143,8 @@ struct pv_machine {
  * The pages Xen shares with a domain: its own window at the end of the memory file, so that they
  * have machine addresses like any other. Only touched pages cost anything.
  */
-#define XENHEAP_SHARED_INFO 0x0       /* 16 KiB */
-#define XENHEAP_GRANT_FRAMES 0x4000   /* 64 frames of 16 KiB at most: 1 MiB */
+#define XENHEAP_SHARED_INFO 0x0        /* 16 KiB */
+#define XENHEAP_GRANT_FRAMES 0x4000    /* 64 frames of 16 KiB at most: 1 MiB */
 #define XENHEAP_STATUS_FRAMES 0x104000 /* one uint16_t per v2 entry: 128 KiB at most */
 #define XENHEAP_WINDOW 0x200000
 

@@ -11,10 +11,11 @@ from enum import IntEnum
 from types import TracebackType
 from typing import Any, Self
 
-from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.ring._core import ffi, lib
 from pvdrivers.ring.abi import Abi
 from pvdrivers.ring.errors import UsageError
+
+from pvdrivers.hypervisor import Hypervisor
 
 GIB = 1 << 30
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -213,9 +214,7 @@ class Machine:
         max_domain_memory: int | str = "16G",
         virtual_time: bool = False,
     ) -> None:
-        extents = (
-            [MemoryExtent(0, parse_size(memory))] if isinstance(memory, int | str) else memory
-        )
+        extents = [MemoryExtent(0, parse_size(memory))] if isinstance(memory, int | str) else memory
         config = ffi.new("struct pv_machine_config *")
         array = ffi.new("struct pv_memory_extent[]", [(e.start, e.size) for e in extents])
         config.extents, config.extent_count = array, len(extents)

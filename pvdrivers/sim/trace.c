@@ -23,8 +23,8 @@ void pv_machine_trace(struct pv_machine *machine, enum pv_trace_event event, dom
                                  .c = c};
 }
 
-int pv_machine_trace_read(struct pv_machine *machine, uint64_t *cursor,
-                          struct pv_trace_record *out, uint32_t max, uint64_t *lost)
+int pv_machine_trace_read(struct pv_machine *machine, uint64_t *cursor, struct pv_trace_record *out,
+                          uint32_t max, uint64_t *lost)
 {
     uint64_t next = __atomic_load_n(&machine->shared->trace.next, __ATOMIC_ACQUIRE);
     if (next - *cursor > TRACE_RECORDS) {

@@ -3,10 +3,24 @@
 import errno
 
 # io/xs_wire.h: errors travel by name, and only these names are known to every client.
-WIRE_ERRORS = (
-    "EINVAL EACCES EEXIST EISDIR ENOENT ENOMEM ENOSPC EIO ENOTEMPTY ENOSYS EROFS EBUSY EAGAIN "
-    "EISCONN E2BIG EPERM"
-).split()
+WIRE_ERRORS = [
+    "EINVAL",
+    "EACCES",
+    "EEXIST",
+    "EISDIR",
+    "ENOENT",
+    "ENOMEM",
+    "ENOSPC",
+    "EIO",
+    "ENOTEMPTY",
+    "ENOSYS",
+    "EROFS",
+    "EBUSY",
+    "EAGAIN",
+    "EISCONN",
+    "E2BIG",
+    "EPERM",
+]
 
 
 class XenstoreError(OSError):

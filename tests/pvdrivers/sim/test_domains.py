@@ -4,6 +4,7 @@ import errno
 
 import pytest
 from pvdrivers.ring.abi import Abi
+
 from pvdrivers.sim import DomainState, Machine, MachineError, ShutdownReason
 
 

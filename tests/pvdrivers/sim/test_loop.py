@@ -5,6 +5,7 @@ import os
 import threading
 
 import pytest
+
 from pvdrivers.sim.loop import DeterministicLoop, NothingCanRun
 
 
@@ -14,15 +15,18 @@ def order_of_arrival(seed: int) -> tuple[list[int], int]:
     files = [os.eventfd(1, os.EFD_NONBLOCK) for _ in range(10)]
     arrived: list[int] = []
 
-    def on_readable(index: int) -> None:
-        os.eventfd_read(files[index])
-        arrived.append(index)
-
     async def wait() -> None:
+        everything = asyncio.Event()
+
+        def on_readable(index: int) -> None:
+            os.eventfd_read(files[index])
+            arrived.append(index)
+            if len(arrived) == len(files):
+                everything.set()
+
         for index, file in enumerate(files):
             loop.add_reader(file, on_readable, index)
-        while len(arrived) < len(files):
-            await asyncio.sleep(0.001)
+        await everything.wait()
 
     loop.run_until_complete(wait())
     now = loop.clock.now

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 import pytest
+
 from pvdrivers.hypervisor import EventChannels, HypervisorError
 from pvdrivers.sim import Domain, Machine, MachineError
 
