@@ -7,6 +7,7 @@
 #ifndef PVDRIVERS_BARRIER_H
 #define PVDRIVERS_BARRIER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Full barrier: everything before it is performed before anything after it, a later load after an
@@ -61,6 +62,35 @@ static inline uint32_t pv_read_once(const uint32_t *p)
 static inline void pv_write_once(uint32_t *p, uint32_t value)
 {
     __atomic_store_n(p, value, __ATOMIC_RELAXED);
+}
+
+/* Read-modify-write of a word two parties change (event bits and words): each is a full barrier,
+ * as Xen's bit operations are, so that what was written before a bit was set is seen by whoever
+ * finds it set. All return the old value. */
+static inline uint32_t pv_fetch_or(uint32_t *p, uint32_t bits)
+{
+    return __atomic_fetch_or(p, bits, __ATOMIC_SEQ_CST);
+}
+
+static inline uint32_t pv_fetch_and(uint32_t *p, uint32_t bits)
+{
+    return __atomic_fetch_and(p, bits, __ATOMIC_SEQ_CST);
+}
+
+static inline uint32_t pv_exchange(uint32_t *p, uint32_t value)
+{
+    return __atomic_exchange_n(p, value, __ATOMIC_SEQ_CST);
+}
+
+static inline uint8_t pv_exchange_byte(uint8_t *p, uint8_t value)
+{
+    return __atomic_exchange_n(p, value, __ATOMIC_SEQ_CST);
+}
+
+static inline uint32_t pv_compare_exchange(uint32_t *p, uint32_t expected, uint32_t value)
+{
+    __atomic_compare_exchange_n(p, &expected, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    return expected;
 }
 
 #endif
