@@ -1,0 +1,136 @@
+/* The granting side of the seam: a guest's processes share its grant refs. */
+#include "pvdrivers/sim/grant_internal.h"
+
+#include <errno.h>
+
+#define DEFERRED UINT32_MAX /* in guest_owner: ended, but the peer still uses it */
+#define DEFERRED_TRIES 4    /* of those, how many are looked at again per new grant */
+
+/* ---- Grants the peer has not let go of (XSA-396: their pages must not be reused) ---------------- */
+
+static void defer(struct grant_table *gt, struct grant_area *area, grant_ref_t ref)
+{
+    area->guest_owner[ref] = DEFERRED;
+    area->guest_next[ref] = 0;
+    if (gt->deferred_last)
+        area->guest_next[gt->deferred_last] = ref;
+    else
+        gt->deferred_first = ref;
+    gt->deferred_last = ref;
+}
+
+static void retry_deferred(struct pv_machine *machine, struct domain *d)
+{
+    struct grant_table *gt = &d->grant_table;
+    struct grant_area *area = domain_grant_area(machine, d);
+    const struct pv_grant_entries entries = grant_entries(machine, d);
+    for (unsigned i = 0; i < DEFERRED_TRIES && gt->deferred_first; i++) {
+        grant_ref_t ref = gt->deferred_first;
+        gt->deferred_first = area->guest_next[ref];
+        if (!gt->deferred_first)
+            gt->deferred_last = 0;
+        if (ref < entries.count && pv_grant_end(&entries, ref)) {
+            defer(gt, area, ref);
+        } else {
+            area->guest_owner[ref] = 0;
+            pv_gref_list_give(&gt->free_refs, area->guest_next, ref);
+        }
+    }
+}
+
+/* ---- Taking and ending ----------------------------------------------------------------------- */
+
+/* Puts the list of free refs together again after a process died with it in its hands. */
+static void lock_refs(struct pv_machine *machine, struct domain *d)
+{
+    if (!sim_lock(&d->guest.lock))
+        return;
+    struct grant_table *gt = &d->grant_table;
+    struct grant_area *area = domain_grant_area(machine, d);
+    gt->free_refs.first = gt->deferred_first = gt->deferred_last = 0;
+    for (grant_ref_t ref = GNTTAB_NR_RESERVED_ENTRIES; ref < gt->free_refs.fresh; ref++)
+        if (area->guest_owner[ref] == DEFERRED)
+            defer(gt, area, ref);
+        else if (area->guest_owner[ref] == 0)
+            pv_gref_list_give(&gt->free_refs, area->guest_next, ref);
+}
+
+static int64_t take_ref(struct pv_machine *machine, struct domain *d)
+{
+    struct grant_table *gt = &d->grant_table;
+    uint32_t *next = domain_grant_area(machine, d)->guest_next;
+    retry_deferred(machine, d);
+    int64_t ref = pv_gref_list_take(&gt->free_refs, next);
+    if (ref < 0 || ref >= grant_entries(machine, d).count) {
+        grant_lock(machine, d);
+        bool grown = grant_grow(d, gt->nr_grant_frames + 1) == GNTST_okay;
+        gt->free_refs.count = grant_entries(machine, d).count;
+        grant_unlock(d);
+        if (ref < 0)
+            return grown ? pv_gref_list_take(&gt->free_refs, next) : -ENOSPC;
+        if (ref >= gt->free_refs.count) {
+            pv_gref_list_give(&gt->free_refs, next, (grant_ref_t)ref);
+            return -ENOSPC;
+        }
+    }
+    return ref;
+}
+
+int sim_grant_access(struct pv_hypervisor *hypervisor, domid_t domid, const void *page,
+                     bool readonly, grant_ref_t *out)
+{
+    struct sim_hypervisor *hv = to_sim(hypervisor);
+    struct domain *d = find_granter(hv->machine, NULL, hypervisor->domid);
+    int64_t gfn = pv_domain_page_to_gfn(hypervisor, page);
+    if (!d || gfn < 0)
+        return d ? -EINVAL : -ESRCH;
+    lock_refs(hv->machine, d);
+    int64_t ref = take_ref(hv->machine, d);
+    if (ref >= 0) {
+        const struct pv_grant_entries entries = grant_entries(hv->machine, d);
+        domain_grant_area(hv->machine, d)->guest_owner[ref] = view_owner(hv);
+        pv_grant_publish(&entries, (grant_ref_t)ref, domid, (uint64_t)gfn, readonly);
+        *out = (grant_ref_t)ref;
+    }
+    sim_unlock(&d->guest.lock);
+    return ref < 0 ? (int)ref : 0;
+}
+
+/* Under the guest's lock. */
+static int end_ref(struct pv_machine *machine, struct domain *d, grant_ref_t ref)
+{
+    struct grant_area *area = domain_grant_area(machine, d);
+    const struct pv_grant_entries entries = grant_entries(machine, d);
+    if (ref < entries.count && pv_grant_end(&entries, ref))
+        return -EBUSY;
+    area->guest_owner[ref] = 0;
+    pv_gref_list_give(&d->grant_table.free_refs, area->guest_next, ref);
+    return 0;
+}
+
+int sim_grant_end(struct pv_hypervisor *hypervisor, grant_ref_t ref)
+{
+    struct sim_hypervisor *hv = to_sim(hypervisor);
+    struct domain *d = find_domain(hv->machine, hypervisor->domid);
+    if (!d)
+        return -ESRCH;
+    lock_refs(hv->machine, d);
+    uint32_t owner = ref < d->grant_table.free_refs.fresh
+                         ? domain_grant_area(hv->machine, d)->guest_owner[ref]
+                         : 0;
+    int error = owner == 0 || owner == DEFERRED ? -EINVAL : end_ref(hv->machine, d, ref);
+    sim_unlock(&d->guest.lock);
+    return error;
+}
+
+void grant_access_release(struct pv_machine *machine, struct domain *d, uint32_t owner,
+                          uint32_t mask)
+{
+    const uint32_t *owners = domain_grant_area(machine, d)->guest_owner;
+    lock_refs(machine, d);
+    for (grant_ref_t ref = GNTTAB_NR_RESERVED_ENTRIES; ref < d->grant_table.free_refs.fresh; ref++)
+        if (owners[ref] && owners[ref] != DEFERRED && (owners[ref] & mask) == owner &&
+            end_ref(machine, d, ref))
+            defer(&d->grant_table, domain_grant_area(machine, d), ref);
+    sim_unlock(&d->guest.lock);
+}

@@ -1,0 +1,212 @@
+/* Mapping and unmapping others' grants. */
+#include "pvdrivers/sim/grant_internal.h"
+
+#include <errno.h>
+
+#define MAPPED (GNTMAP_host_map | GNTMAP_device_map)
+
+/* ---- Map ------------------------------------------------------------------------------------- */
+
+static int16_t map_one(struct pv_machine *machine, const struct domain *ld, struct domain *rd,
+                       struct pv_grant_map *map, grant_handle_t handle,
+                       struct maptrack_entry *entry)
+{
+    const struct grant_use use = {.domid = ld->domain_id,
+                                  .pins = map_pins(map->flags),
+                                  .readonly = map->flags & GNTMAP_readonly,
+                                  .mapping = true};
+    int16_t status = grant_pin(machine, rd, map->ref, &use);
+    if (status > 0)
+        return GNTST_general_error; /* pinned as a transitive grant: never mappable (XSA-316) */
+    if (status < 0)
+        return status;
+    const struct active_grant_entry *act = &domain_grant_area(machine, rd)->active[map->ref];
+    entry->ref = map->ref;
+    entry->domid = rd->domain_id;
+    /* Last, since a recount goes by the flags. */
+    __atomic_store_n(&entry->flags, map->flags & (MAPPED | GNTMAP_readonly), __ATOMIC_RELEASE);
+    map->handle = handle;
+    map->address = frame_address(machine, act->mfn);
+    return GNTST_okay;
+}
+
+/* One domain's grants, under one hold of its lock. */
+static void map_run(struct pv_machine *machine, struct domain *ld, uint32_t owner,
+                    struct domain *rd, struct pv_grant_map *maps, unsigned count)
+{
+    grant_handle_t handles[GRANT_BATCH];
+    grant_lock(machine, rd);
+    bool gone = domain_is_dying(rd);
+    unsigned reserved = gone ? 0 : maptrack_reserve(machine, ld, owner, handles, count);
+    unsigned used = 0;
+    for (unsigned i = 0; i < count; i++) {
+        if (!(maps[i].flags & MAPPED))
+            maps[i].status = GNTST_bad_gntref;
+        else if (gone)
+            maps[i].status = GNTST_bad_domain;
+        else if (used == reserved)
+            maps[i].status = GNTST_no_space;
+        else
+            maps[i].status = map_one(machine, ld, rd, &maps[i], handles[used],
+                                     maptrack_entry(machine, ld, handles[used]));
+        used += maps[i].status == GNTST_okay;
+    }
+    grant_unlock(rd);
+    maptrack_free(machine, ld, handles + used, reserved - used);
+}
+
+static unsigned same_domid(const struct pv_grant_map *maps, unsigned count)
+{
+    unsigned n = 1;
+    while (n < count && n < GRANT_BATCH && maps[n].domid == maps[0].domid)
+        n++;
+    return n;
+}
+
+static void account_map(struct domain *ld, const struct pv_grant_map *maps, unsigned count)
+{
+    unsigned mapped = 0;
+    for (unsigned i = 0; i < count; i++)
+        mapped += maps[i].status == GNTST_okay;
+    account(ld, PV_ACCOUNT_GRANTS_MAPPED, mapped);
+    if (mapped < count)
+        account(ld, PV_ACCOUNT_GRANT_FAILURES, count - mapped);
+}
+
+void grant_map_batch(struct pv_machine *machine, struct domain *ld, uint32_t owner,
+                     struct pv_grant_map *maps, unsigned count)
+{
+    account(ld, PV_ACCOUNT_GNTTAB_MAP_CALL, 1);
+    for (unsigned i = 0, n; i < count; i += n) {
+        n = same_domid(maps + i, count - i);
+        struct domain *rd = find_granter(machine, ld, maps[i].domid);
+        if (rd)
+            map_run(machine, ld, owner, rd, maps + i, n);
+        else
+            for (unsigned k = i; k < i + n; k++)
+                maps[k].status = maps[k].flags & MAPPED ? GNTST_bad_domain : GNTST_bad_gntref;
+    }
+    account_map(ld, maps, count);
+}
+
+/* ---- Unmap ----------------------------------------------------------------------------------- */
+
+/* What is left of a handle when a part of it goes. */
+static void unmap_parts(struct pv_machine *machine, struct domain *rd,
+                        struct maptrack_entry *entry, uint16_t parts)
+{
+    uint16_t flags = entry->flags;
+    uint16_t gone = parts & flags & MAPPED;
+    uint16_t left = flags & MAPPED & ~gone ? flags & ~gone : MAPTRACK_reserved;
+    /* The handle first: killed in between, the recount finds the pin unaccounted for. */
+    __atomic_store_n(&entry->flags, left, __ATOMIC_RELEASE);
+    if (gone)
+        grant_unpin(machine, rd, entry->ref, map_pins(gone | (flags & GNTMAP_readonly)));
+}
+
+static int16_t unmap_one(struct pv_machine *machine, struct domain *rd,
+                         struct maptrack_entry *entry, const struct pv_grant_map *map)
+{
+    /* Another process may have unmapped the handle, and even reused it, before the lock (XSA-218).
+     */
+    if (!(entry->flags & MAPPED) || entry->domid != rd->domain_id)
+        return GNTST_bad_handle;
+    const struct active_grant_entry *act = &domain_grant_area(machine, rd)->active[entry->ref];
+    if (map->address && map->address != frame_address(machine, act->mfn))
+        return GNTST_bad_virt_addr;
+    uint16_t parts = map->flags & MAPPED;
+    unmap_parts(machine, rd, entry, parts ? parts : MAPPED);
+    return GNTST_okay;
+}
+
+/* The domain whose grant a handle maps, or NULL when the handle is not in use. */
+static struct domain *handle_granter(struct pv_machine *machine, struct domain *ld,
+                                     grant_handle_t handle)
+{
+    struct maptrack_entry *entry = maptrack_entry(machine, ld, handle);
+    if (!entry || !(__atomic_load_n(&entry->flags, __ATOMIC_ACQUIRE) & MAPPED))
+        return NULL;
+    return find_domain(machine, entry->domid);
+}
+
+/* The leading handles that map grants of `rd`, under one hold of its lock. */
+static unsigned unmap_run(struct pv_machine *machine, struct domain *ld, struct domain *rd,
+                          struct pv_grant_map *maps, unsigned count)
+{
+    grant_handle_t freed[GRANT_BATCH];
+    unsigned n = 0, i = 0;
+    grant_lock(machine, rd);
+    for (; i < count && i < GRANT_BATCH; i++) {
+        struct maptrack_entry *entry = maptrack_entry(machine, ld, maps[i].handle);
+        if (i > 0 && (!entry || entry->domid != rd->domain_id))
+            break;
+        maps[i].status = unmap_one(machine, rd, entry, &maps[i]);
+        if (maps[i].status == GNTST_okay && entry->flags == MAPTRACK_reserved)
+            freed[n++] = maps[i].handle;
+    }
+    bool last = domain_is_dying(rd) && rd->grant_table.active_entries == 0;
+    grant_unlock(rd);
+    maptrack_free(machine, ld, freed, n);
+    if (last)
+        reap_domains(machine);
+    return i;
+}
+
+void grant_unmap_batch(struct pv_machine *machine, struct domain *ld, struct pv_grant_map *maps,
+                       unsigned count)
+{
+    account(ld, PV_ACCOUNT_GNTTAB_UNMAP_CALL, 1);
+    for (unsigned i = 0; i < count;) {
+        struct domain *rd = handle_granter(machine, ld, maps[i].handle);
+        if (rd)
+            i += unmap_run(machine, ld, rd, maps + i, count - i);
+        else
+            maps[i++].status = GNTST_bad_handle;
+    }
+    unsigned unmapped = 0;
+    for (unsigned i = 0; i < count; i++)
+        unmapped += maps[i].status == GNTST_okay;
+    account(ld, PV_ACCOUNT_GRANTS_UNMAPPED, unmapped);
+    if (unmapped < count)
+        account(ld, PV_ACCOUNT_GRANT_FAILURES, count - unmapped);
+}
+
+void grant_force_unmap(struct pv_machine *machine, struct domain *ld, grant_handle_t handle)
+{
+    struct maptrack_entry *entry = maptrack_entry(machine, ld, handle);
+    uint16_t flags = __atomic_load_n(&entry->flags, __ATOMIC_ACQUIRE);
+    if (flags == MAPTRACK_reserved) {
+        maptrack_free(machine, ld, &handle, 1);
+        return;
+    }
+    struct domain *rd = handle_granter(machine, ld, handle);
+    struct pv_grant_map map = {.handle = handle};
+    if (rd)
+        unmap_run(machine, ld, rd, &map, 1);
+}
+
+/* ---- The seam -------------------------------------------------------------------------------- */
+
+int sim_gnttab_map(struct pv_hypervisor *hypervisor, struct pv_grant_map *maps, unsigned count)
+{
+    struct sim_hypervisor *hv = to_sim(hypervisor);
+    struct domain *ld = find_granter(hv->machine, NULL, hypervisor->domid);
+    for (unsigned i = 0; i < count; i++)
+        maps[i].status = GNTST_general_error;
+    if (!ld)
+        return -ESRCH;
+    grant_map_batch(hv->machine, ld, view_owner(hv), maps, count);
+    return 0;
+}
+
+int sim_gnttab_unmap(struct pv_hypervisor *hypervisor, struct pv_grant_map *maps, unsigned count)
+{
+    struct sim_hypervisor *hv = to_sim(hypervisor);
+    struct domain *ld = find_domain(hv->machine, hypervisor->domid);
+    for (unsigned i = 0; i < count; i++)
+        maps[i].status = GNTST_general_error;
+    if (!ld)
+        return -ESRCH;
+    grant_unmap_batch(hv->machine, ld, maps, count);
+    return 0;
+}

@@ -1,0 +1,207 @@
+/* A grant table's life: set up, grown, repaired after a killed process, torn down. */
+#include "pvdrivers/sim/grant_internal.h"
+
+#include <errno.h>
+
+bool domain_is_dying(const struct domain *d)
+{
+    uint32_t state = __atomic_load_n(&d->state, __ATOMIC_ACQUIRE);
+    return state == PV_DOMAIN_DYING || state == PV_DOMAIN_ABSENT;
+}
+
+struct domain *find_granter(struct pv_machine *machine, const struct domain *caller, domid_t domid)
+{
+    struct domain *d =
+        find_domain(machine, domid == DOMID_SELF && caller ? caller->domain_id : domid);
+    return d && !domain_is_dying(d) ? d : NULL;
+}
+
+static uint32_t entries_per_frame(const struct domain *d)
+{
+    return (1u << d->page_shift) /
+           (d->grant_table.gt_version == 1 ? sizeof(struct grant_entry_v1)
+                                           : sizeof(union grant_entry_v2));
+}
+
+struct pv_grant_entries grant_entries(struct pv_machine *machine, const struct domain *d)
+{
+    return (struct pv_grant_entries){
+        .shared = domain_xenheap(machine, d, XENHEAP_GRANT_FRAMES),
+        .status = domain_xenheap(machine, d, XENHEAP_STATUS_FRAMES),
+        .version = d->grant_table.gt_version,
+        .count = d->grant_table.nr_grant_frames * entries_per_frame(d),
+    };
+}
+
+/* ---- Setting up ------------------------------------------------------------------------------ */
+
+int grant_table_init(struct pv_machine *machine, struct domain *d,
+                     const struct pv_domain_config *config)
+{
+    struct grant_table *gt = &d->grant_table;
+    if (config->max_grant_frames > MAX_GRANT_FRAMES ||
+        config->max_maptrack_frames > MAX_MAPTRACK_FRAMES)
+        return -EINVAL;
+    gt->gt_version = 1;
+    gt->max_version = config->max_grant_version ? config->max_grant_version : 2;
+    gt->max_grant_frames = config->max_grant_frames ? config->max_grant_frames : MAX_GRANT_FRAMES;
+    gt->nr_grant_frames = 1;
+    pv_gref_list_init(&gt->free_refs, grant_entries(machine, d).count);
+    maptrack_init(d, config->max_maptrack_frames ? config->max_maptrack_frames
+                                                 : MAX_MAPTRACK_FRAMES);
+    return 0;
+}
+
+int16_t grant_grow(struct domain *d, uint32_t frames)
+{
+    if (frames > d->grant_table.max_grant_frames)
+        return GNTST_general_error;
+    /* Frames nobody has written are zeros: all entries invalid (XSA-101). */
+    if (frames > d->grant_table.nr_grant_frames)
+        d->grant_table.nr_grant_frames = frames;
+    return GNTST_okay;
+}
+
+/* ---- Repair ---------------------------------------------------------------------------------- */
+
+/* Adds up what every domain's handles and copies pin in the table of `d`. */
+static void recount_pins(struct pv_machine *machine, struct domain *d)
+{
+    struct grant_area *area = domain_grant_area(machine, d);
+    for (domid_t domid = 0; domid < machine->shared->max_domains; domid++) {
+        struct domain *ld = find_domain(machine, domid);
+        uint32_t handles = ld ? __atomic_load_n(&ld->maptrack.fresh, __ATOMIC_ACQUIRE) : 0;
+        for (uint32_t i = 0; i < handles; i++) {
+            struct maptrack_entry *entry = &domain_grant_area(machine, ld)->maptrack[i];
+            uint16_t flags = __atomic_load_n(&entry->flags, __ATOMIC_ACQUIRE);
+            if (map_pins(flags) && entry->domid == d->domain_id)
+                area->active[entry->ref].pin += map_pins(flags);
+        }
+    }
+    for (unsigned i = 0; i < COPY_RUNS; i++) {
+        const struct copy_run *run = &area->copy_runs[i];
+        for (uint32_t k = 0; run->owner && k < run->count; k++)
+            area->active[run->pins[k] & ~COPY_RUN_write].pin +=
+                run->pins[k] & COPY_RUN_write ? GNTPIN_hstw_inc : GNTPIN_hstr_inc;
+    }
+}
+
+/* A holder died between changing a page's count and saying so: count its users anew. */
+static void recount_page(struct pv_machine *machine, struct domain *d)
+{
+    const struct active_grant_entry *active = domain_grant_area(machine, d)->active;
+    uint64_t mfn = d->grant_table.page_in_hand - 1;
+    if (d->grant_table.page_in_hand == 0)
+        return;
+    uint32_t count = gfn_to_mfn(machine, d, frame_info(machine, mfn)->next) == mfn;
+    for (uint32_t ref = 0; ref < MAX_GRANT_ENTRIES; ref++)
+        count += active[ref].holds_page && active[ref].mfn == mfn;
+    /* One more, given back the ordinary way, so that the last user frees the page. */
+    __atomic_store_n(&frame_info(machine, mfn)->count, count + 1, __ATOMIC_RELEASE);
+    d->grant_table.page_in_hand = 0;
+    put_page(machine, mfn, d);
+}
+
+static void repair(struct pv_machine *machine, struct domain *d)
+{
+    struct grant_table *gt = &d->grant_table;
+    struct grant_area *area = domain_grant_area(machine, d);
+    uint32_t count = grant_entries(machine, d).count;
+    for (uint32_t ref = 0; ref < count; ref++)
+        area->active[ref].pin = 0;
+    recount_pins(machine, d);
+    recount_page(machine, d);
+    uint32_t active = 0;
+    for (uint32_t ref = 0; ref < count; ref++) {
+        struct active_grant_entry *act = &area->active[ref];
+        active += act->pin != 0;
+        grant_settle_marks(machine, d, ref);
+        if (act->pin == 0) {
+            act->is_transitive = false;
+            grant_drop_page(machine, d, act);
+        }
+    }
+    __atomic_store_n(&gt->active_entries, active, __ATOMIC_RELEASE);
+    gt->copies = 0;
+    for (unsigned i = 0; i < COPY_RUNS; i++)
+        gt->copies += area->copy_runs[i].owner != 0;
+}
+
+void grant_lock(struct pv_machine *machine, struct domain *d)
+{
+    if (sim_lock(&d->grant_table.lock) && d->grant_table.gt_version)
+        repair(machine, d);
+}
+
+void grant_unlock(struct domain *d)
+{
+    sim_unlock(&d->grant_table.lock);
+}
+
+/* ---- Letting go ------------------------------------------------------------------------------ */
+
+/* Unmaps the handles of `d` whose owner matches under `mask`; mask 0: all of them. */
+static void release_handles(struct pv_machine *machine, struct domain *d, uint32_t owner,
+                            uint32_t mask)
+{
+    uint32_t handles = __atomic_load_n(&d->maptrack.fresh, __ATOMIC_ACQUIRE);
+    for (grant_handle_t handle = 0; handle < handles; handle++) {
+        const struct maptrack_entry *entry = maptrack_entry(machine, d, handle);
+        uint16_t flags = __atomic_load_n(&entry->flags, __ATOMIC_ACQUIRE);
+        /* With no owner asked for, what is only reserved belongs to a map under way. */
+        if (mask ? flags && (entry->owner & mask) == owner : map_pins(flags) != 0)
+            grant_force_unmap(machine, d, handle);
+    }
+}
+
+/* Lets go what dead processes were copying from or to the grants of `d`. */
+static void release_copies(struct pv_machine *machine, struct domain *d, uint32_t owner,
+                           uint32_t mask)
+{
+    struct grant_area *area = domain_grant_area(machine, d);
+    grant_lock(machine, d);
+    for (unsigned i = 0; d->grant_table.copies && i < COPY_RUNS; i++)
+        if (area->copy_runs[i].owner && (area->copy_runs[i].owner & mask) == owner)
+            copy_run_release(machine, d, &area->copy_runs[i]);
+    grant_unlock(d);
+}
+
+static void release_owner(struct pv_machine *machine, uint32_t owner, uint32_t mask)
+{
+    for (domid_t domid = 0; domid < machine->shared->max_domains; domid++) {
+        struct domain *d = find_domain(machine, domid);
+        if (!d)
+            continue;
+        release_handles(machine, d, owner, mask);
+        release_copies(machine, d, owner, mask);
+        grant_access_release(machine, d, owner, mask);
+    }
+    reap_domains(machine);
+}
+
+void grant_table_release_client(struct pv_machine *machine, uint32_t client)
+{
+    release_owner(machine, grant_owner(client, 0), (1u << GRANT_OWNER_CLIENT_BITS) - 1);
+}
+
+void grant_table_release_view(struct sim_hypervisor *hv)
+{
+    grant_windows_forget(hv);
+    release_owner(hv->machine, view_owner(hv), UINT32_MAX);
+}
+
+void grant_table_destroy(struct pv_machine *machine, struct domain *d)
+{
+    release_handles(machine, d, 0, 0);
+    /* A call that saw the domain alive is over once its lock has been ours. */
+    grant_lock(machine, d);
+    grant_unlock(d);
+}
+
+bool grant_table_in_use(struct pv_machine *machine, struct domain *d)
+{
+    (void)machine;
+    return __atomic_load_n(&d->grant_table.active_entries, __ATOMIC_ACQUIRE) ||
+           __atomic_load_n(&d->grant_table.copies, __ATOMIC_ACQUIRE) ||
+           __atomic_load_n(&d->maptrack.in_use, __ATOMIC_ACQUIRE);
+}

@@ -1,0 +1,157 @@
+#include "pvdrivers/grant_table.h"
+
+#include "pvdrivers/barrier.h"
+
+#include <errno.h>
+
+/* The hypervisor sees an entry only through its flags, so they are stored last, with release. */
+static void publish(const struct pv_grant_entries *entries, grant_ref_t ref, domid_t domid,
+                    uint16_t flags)
+{
+    struct grant_entry_header *header = pv_grant_entry_header(entries, ref);
+    __atomic_store_n(&header->domid, domid, __ATOMIC_RELAXED);
+    __atomic_store_n(&header->flags, flags, __ATOMIC_RELEASE);
+}
+
+static void set_frame(const struct pv_grant_entries *entries, grant_ref_t ref, uint64_t frame)
+{
+    if (entries->version == 1)
+        __atomic_store_n(&pv_grant_entry_v1(entries, ref)->frame, (uint32_t)frame,
+                         __ATOMIC_RELAXED);
+    else
+        __atomic_store_n(&pv_grant_entry_v2(entries, ref)->full_page.frame, frame,
+                         __ATOMIC_RELAXED);
+}
+
+static uint16_t access_flags(uint16_t type, bool readonly)
+{
+    return readonly ? type | GTF_readonly : type;
+}
+
+void pv_grant_publish(const struct pv_grant_entries *entries, grant_ref_t ref, domid_t domid,
+                      uint64_t frame, bool readonly)
+{
+    set_frame(entries, ref, frame);
+    publish(entries, ref, domid, access_flags(GTF_permit_access, readonly));
+}
+
+void pv_grant_publish_sub_page(const struct pv_grant_entries *entries, grant_ref_t ref,
+                               domid_t domid, uint64_t frame, uint16_t offset, uint16_t length,
+                               bool readonly)
+{
+    union grant_entry_v2 *entry = pv_grant_entry_v2(entries, ref);
+    __atomic_store_n(&entry->sub_page.page_off, offset, __ATOMIC_RELAXED);
+    __atomic_store_n(&entry->sub_page.length, length, __ATOMIC_RELAXED);
+    set_frame(entries, ref, frame);
+    publish(entries, ref, domid, access_flags(GTF_permit_access | GTF_sub_page, readonly));
+}
+
+void pv_grant_publish_transitive(const struct pv_grant_entries *entries, grant_ref_t ref,
+                                 domid_t domid, domid_t trans_domid, grant_ref_t trans_gref,
+                                 bool readonly)
+{
+    union grant_entry_v2 *entry = pv_grant_entry_v2(entries, ref);
+    __atomic_store_n(&entry->transitive.trans_domid, trans_domid, __ATOMIC_RELAXED);
+    __atomic_store_n(&entry->transitive.gref, trans_gref, __ATOMIC_RELAXED);
+    publish(entries, ref, domid, access_flags(GTF_transitive, readonly));
+}
+
+void pv_grant_publish_transfer(const struct pv_grant_entries *entries, grant_ref_t ref,
+                               domid_t domid, uint64_t frame)
+{
+    set_frame(entries, ref, frame);
+    publish(entries, ref, domid, GTF_accept_transfer);
+}
+
+uint16_t pv_grant_query(const struct pv_grant_entries *entries, grant_ref_t ref)
+{
+    const uint16_t *word = entries->version == 1 ? &pv_grant_entry_v1(entries, ref)->flags
+                                                 : &entries->status[ref];
+    return __atomic_load_n(word, __ATOMIC_ACQUIRE) & (GTF_reading | GTF_writing);
+}
+
+/* Changes the flags of an entry unless one of `busy` is set, in one step against the hypervisor's
+ * own compare-and-swap. Acquire: what the peer wrote before it let go is visible after. */
+static int change_flags(uint16_t *word, uint16_t busy, uint16_t keep, uint16_t set)
+{
+    uint16_t flags = __atomic_load_n(word, __ATOMIC_RELAXED);
+    do {
+        if (flags & busy)
+            return -EBUSY;
+    } while (!__atomic_compare_exchange_n(word, &flags, (uint16_t)((flags & keep) | set), false,
+                                          __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+    return 0;
+}
+
+int pv_grant_end(const struct pv_grant_entries *entries, grant_ref_t ref)
+{
+    if (entries->version == 1)
+        return change_flags(&pv_grant_entry_v1(entries, ref)->flags, GTF_reading | GTF_writing, 0,
+                            0);
+    __atomic_store_n(&pv_grant_entry_v2(entries, ref)->hdr.flags, 0, __ATOMIC_RELAXED);
+    /* The hypervisor sets the status and then looks at the flags again; this is the other half:
+     * either it sees the cleared flags or the load below sees its status. */
+    pv_mb();
+    return pv_grant_query(entries, ref) ? -EBUSY : 0;
+}
+
+int pv_grant_make_readonly(const struct pv_grant_entries *entries, grant_ref_t ref)
+{
+    if (entries->version == 1)
+        return change_flags(&pv_grant_entry_v1(entries, ref)->flags, GTF_writing, 0xFFFF,
+                            GTF_readonly);
+    __atomic_fetch_or(&pv_grant_entry_v2(entries, ref)->hdr.flags, GTF_readonly, __ATOMIC_RELAXED);
+    pv_mb(); /* as in pv_grant_end */
+    if (!(pv_grant_query(entries, ref) & GTF_writing))
+        return 0;
+    pv_grant_make_writable(entries, ref);
+    return -EBUSY;
+}
+
+void pv_grant_make_writable(const struct pv_grant_entries *entries, grant_ref_t ref)
+{
+    __atomic_fetch_and(&pv_grant_entry_header(entries, ref)->flags, (uint16_t)~GTF_readonly,
+                       __ATOMIC_RELEASE);
+}
+
+int pv_grant_end_transfer(const struct pv_grant_entries *entries, grant_ref_t ref, uint64_t *frame)
+{
+    uint16_t *word = &pv_grant_entry_header(entries, ref)->flags;
+    if (!change_flags(word, GTF_transfer_committed, 0, 0))
+        return -ENOENT;
+    /* Acquire: the frame and the page's bytes were stored before the flag. */
+    if (!(__atomic_load_n(word, __ATOMIC_ACQUIRE) & GTF_transfer_completed))
+        return -EBUSY;
+    *frame = entries->version == 1 ? pv_grant_entry_v1(entries, ref)->frame
+                                   : pv_grant_entry_v2(entries, ref)->full_page.frame;
+    __atomic_store_n(word, 0, __ATOMIC_RELEASE);
+    return 0;
+}
+
+void pv_gref_list_init(struct pv_gref_list *list, uint32_t count)
+{
+    *list = (struct pv_gref_list){.fresh = GNTTAB_NR_RESERVED_ENTRIES, .count = count};
+}
+
+void pv_gref_list_grow(struct pv_gref_list *list, uint32_t count)
+{
+    list->count = count;
+}
+
+int64_t pv_gref_list_take(struct pv_gref_list *list, uint32_t *next)
+{
+    uint32_t ref = list->first;
+    if (ref)
+        list->first = next[ref];
+    else if (list->fresh < list->count)
+        ref = list->fresh++;
+    else
+        return -ENOSPC;
+    return ref;
+}
+
+void pv_gref_list_give(struct pv_gref_list *list, uint32_t *next, grant_ref_t ref)
+{
+    next[ref] = list->first;
+    list->first = ref;
+}
