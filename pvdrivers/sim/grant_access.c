@@ -6,7 +6,8 @@
 #define DEFERRED UINT32_MAX /* in guest_owner: ended, but the peer still uses it */
 #define DEFERRED_TRIES 4    /* of those, how many are looked at again per new grant */
 
-/* ---- Grants the peer has not let go of (XSA-396: their pages must not be reused) ---------------- */
+/* ---- Grants the peer has not let go of (XSA-396: their pages must not be reused) ----------------
+ */
 
 static void defer(struct grant_table *gt, struct grant_area *area, grant_ref_t ref)
 {

@@ -94,9 +94,8 @@ static void release_side(struct copy_context *context, struct copy_side *side)
 
 static struct grant_use copy_use(domid_t domid, bool write)
 {
-    return (struct grant_use){.domid = domid,
-                              .pins = write ? GNTPIN_hstw_inc : GNTPIN_hstr_inc,
-                              .readonly = !write};
+    return (struct grant_use){
+        .domid = domid, .pins = write ? GNTPIN_hstw_inc : GNTPIN_hstr_inc, .readonly = !write};
 }
 
 static struct pinned_end describe_end(struct pv_machine *machine,
@@ -156,9 +155,8 @@ static int16_t follow_once(struct copy_context *context, struct copy_side *side,
     struct domain *d = side->d;
     struct active_grant_entry *act = &domain_grant_area(machine, d)->active[ref];
     struct active_grant_entry before = *act, behind;
-    side->trans = before.trans_domid == d->domain_id
-                      ? NULL
-                      : find_granter(machine, NULL, before.trans_domid);
+    side->trans =
+        before.trans_domid == d->domain_id ? NULL : find_granter(machine, NULL, before.trans_domid);
     int16_t status = GNTST_general_error;
     if (side->trans) {
         side->run->waiting = ref + 1;
@@ -226,8 +224,8 @@ static unsigned pin_local(struct copy_context *context, struct copy_side *side,
             *status = GNTST_bad_page;
             return i;
         }
-        side->ends[i] = (struct pinned_end){
-            .page = end->address, .end = context->local_pages ? page_size : UINT32_MAX};
+        side->ends[i] = (struct pinned_end){.page = end->address,
+                                            .end = context->local_pages ? page_size : UINT32_MAX};
     }
     return count;
 }
@@ -361,8 +359,7 @@ void grant_copy_batch(struct pv_machine *machine, struct domain *ld, uint32_t ow
     account(ld, PV_ACCOUNT_GNTTAB_COPY_CALL, 1);
     for (unsigned i = 0; i < count;) {
         struct domain *from, *to;
-        copies[i].status =
-            copies[i].len ? find_ends(&context, &copies[i], &from, &to) : GNTST_okay;
+        copies[i].status = copies[i].len ? find_ends(&context, &copies[i], &from, &to) : GNTST_okay;
         if (copies[i].len == 0 || copies[i].status != GNTST_okay) {
             i++;
             continue;
@@ -375,8 +372,7 @@ void grant_copy_batch(struct pv_machine *machine, struct domain *ld, uint32_t ow
     account_copies(ld, copies, count);
 }
 
-int sim_gnttab_copy(struct pv_hypervisor *hypervisor, struct pv_grant_copy *copies,
-                    unsigned count)
+int sim_gnttab_copy(struct pv_hypervisor *hypervisor, struct pv_grant_copy *copies, unsigned count)
 {
     struct sim_hypervisor *hv = to_sim(hypervisor);
     struct domain *ld = find_granter(hv->machine, NULL, hypervisor->domid);

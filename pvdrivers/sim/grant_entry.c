@@ -32,9 +32,9 @@ void grant_settle_marks(struct pv_machine *machine, struct domain *d, grant_ref_
 {
     struct pv_grant_entries entries = grant_entries(machine, d);
     uint32_t pin = domain_grant_area(machine, d)->active[ref].pin;
-    uint16_t clear = pin == 0                  ? GTF_reading | GTF_writing
+    uint16_t clear = pin == 0                      ? GTF_reading | GTF_writing
                      : (pin & GNTPIN_writers) == 0 ? GTF_writing
-                                               : 0;
+                                                   : 0;
     /* Release: what was done to the page comes before the guest may take it back. */
     if (clear)
         __atomic_fetch_and(marks(&entries, ref), (uint16_t)~clear, __ATOMIC_RELEASE);
@@ -160,12 +160,12 @@ static bool still_the_same(const struct active_grant_entry *act, const struct se
 }
 
 static int16_t look_at_entry(struct pv_machine *machine, struct domain *d, grant_ref_t ref,
-                             const struct pv_grant_entries *entries,
-                             struct active_grant_entry *act, const struct grant_use *use)
+                             const struct pv_grant_entries *entries, struct active_grant_entry *act,
+                             const struct grant_use *use)
 {
     struct seen_entry seen = {0};
-    int16_t status = (entries->version == 1 ? mark_v1 : mark_v2)(entries, ref, act->pin != 0, use,
-                                                                 &seen.flags);
+    int16_t status =
+        (entries->version == 1 ? mark_v1 : mark_v2)(entries, ref, act->pin != 0, use, &seen.flags);
     if (status == GNTST_okay) {
         read_entry(entries, ref, 1u << d->page_shift, &seen);
         if ((seen.flags & GTF_type_mask) == GTF_transitive && entries->version == 2 && !act->pin) {

@@ -27,8 +27,7 @@ static inline uint32_t view_owner(const struct sim_hypervisor *hv)
 void grant_lock(struct pv_machine *machine, struct domain *d);
 void grant_unlock(struct domain *d);
 /* The domain named by a caller, or NULL when there is none or it is dying. */
-struct domain *find_granter(struct pv_machine *machine, const struct domain *caller,
-                            domid_t domid);
+struct domain *find_granter(struct pv_machine *machine, const struct domain *caller, domid_t domid);
 bool domain_is_dying(const struct domain *d);
 /* The table as the guest sees it. Under the grant lock, or the guest's. */
 struct pv_grant_entries grant_entries(struct pv_machine *machine, const struct domain *d);

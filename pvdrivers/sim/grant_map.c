@@ -92,8 +92,8 @@ void grant_map_batch(struct pv_machine *machine, struct domain *ld, uint32_t own
 /* ---- Unmap ----------------------------------------------------------------------------------- */
 
 /* What is left of a handle when a part of it goes. */
-static void unmap_parts(struct pv_machine *machine, struct domain *rd,
-                        struct maptrack_entry *entry, uint16_t parts)
+static void unmap_parts(struct pv_machine *machine, struct domain *rd, struct maptrack_entry *entry,
+                        uint16_t parts)
 {
     uint16_t flags = entry->flags;
     uint16_t gone = parts & flags & MAPPED;

@@ -18,9 +18,8 @@ struct domain *find_granter(struct pv_machine *machine, const struct domain *cal
 
 static uint32_t entries_per_frame(const struct domain *d)
 {
-    return (1u << d->page_shift) /
-           (d->grant_table.gt_version == 1 ? sizeof(struct grant_entry_v1)
-                                           : sizeof(union grant_entry_v2));
+    return (1u << d->page_shift) / (d->grant_table.gt_version == 1 ? sizeof(struct grant_entry_v1)
+                                                                   : sizeof(union grant_entry_v2));
 }
 
 struct pv_grant_entries grant_entries(struct pv_machine *machine, const struct domain *d)
@@ -47,8 +46,8 @@ int grant_table_init(struct pv_machine *machine, struct domain *d,
     gt->max_grant_frames = config->max_grant_frames ? config->max_grant_frames : MAX_GRANT_FRAMES;
     gt->nr_grant_frames = 1;
     pv_gref_list_init(&gt->free_refs, grant_entries(machine, d).count);
-    maptrack_init(d, config->max_maptrack_frames ? config->max_maptrack_frames
-                                                 : MAX_MAPTRACK_FRAMES);
+    maptrack_init(d,
+                  config->max_maptrack_frames ? config->max_maptrack_frames : MAX_MAPTRACK_FRAMES);
     return 0;
 }
 

@@ -115,8 +115,7 @@ void grant_table_release_view(struct sim_hypervisor *hv);
 /* ---- The seam ---- */
 int sim_gnttab_map(struct pv_hypervisor *hypervisor, struct pv_grant_map *maps, unsigned count);
 int sim_gnttab_unmap(struct pv_hypervisor *hypervisor, struct pv_grant_map *maps, unsigned count);
-int sim_gnttab_copy(struct pv_hypervisor *hypervisor, struct pv_grant_copy *copies,
-                    unsigned count);
+int sim_gnttab_copy(struct pv_hypervisor *hypervisor, struct pv_grant_copy *copies, unsigned count);
 void *sim_gnttab_map_contiguous(struct pv_hypervisor *hypervisor, domid_t domid,
                                 const grant_ref_t *refs, unsigned count, bool readonly);
 int sim_gnttab_unmap_contiguous(struct pv_hypervisor *hypervisor, void *address, unsigned count);

@@ -35,8 +35,7 @@ static bool map_pages(const struct pv_machine *machine, struct grant_window *win
     if (side_by_side(window->maps, window->count, page_size))
         return true;
     size_t size = window->count * page_size;
-    uint8_t *area =
-        mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    uint8_t *area = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (area == MAP_FAILED)
         return false;
     for (unsigned i = 0; i < window->count; i++) {

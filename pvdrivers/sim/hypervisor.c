@@ -8,6 +8,7 @@
 
 static void sim_close(struct pv_hypervisor *hypervisor)
 {
+    grant_table_release_view(to_sim(hypervisor));
     physmap_close(to_sim(hypervisor));
     free(hypervisor);
 }
@@ -84,6 +85,8 @@ static const struct pv_hypervisor_ops sim_ops = {
     .foreign_unmap = sim_foreign_unmap,
 };
 
+static uint32_t last_view;
+
 int pv_machine_open_hypervisor(struct pv_machine *machine, domid_t domid,
                                struct pv_hypervisor **out)
 {
@@ -98,6 +101,7 @@ int pv_machine_open_hypervisor(struct pv_machine *machine, domid_t domid,
                                       .abi = (enum pv_abi)d->abi,
                                       .page_size = 1u << d->page_shift};
     hv->machine = machine;
+    hv->view = __atomic_add_fetch(&last_view, 1, __ATOMIC_RELAXED);
     hv->physmap_seen = UINT64_MAX;
     int error = physmap_open(hv, d);
     if (error) {

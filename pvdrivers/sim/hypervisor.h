@@ -7,6 +7,7 @@
 struct sim_hypervisor {
     struct pv_hypervisor base; /* first, so that the two convert */
     struct pv_machine *machine;
+    uint32_t view; /* tells this process's open views apart */
     /* The domain's guest-physical memory, mapped side by side: gfn n is at n * page_size. */
     uint8_t *physmap;
     uint64_t physmap_size;

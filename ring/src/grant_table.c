@@ -65,8 +65,8 @@ void pv_grant_publish_transfer(const struct pv_grant_entries *entries, grant_ref
 
 uint16_t pv_grant_query(const struct pv_grant_entries *entries, grant_ref_t ref)
 {
-    const uint16_t *word = entries->version == 1 ? &pv_grant_entry_v1(entries, ref)->flags
-                                                 : &entries->status[ref];
+    const uint16_t *word =
+        entries->version == 1 ? &pv_grant_entry_v1(entries, ref)->flags : &entries->status[ref];
     return __atomic_load_n(word, __ATOMIC_ACQUIRE) & (GTF_reading | GTF_writing);
 }
 

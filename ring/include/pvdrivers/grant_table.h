@@ -12,23 +12,23 @@
 
 /* A guest's view of its table. */
 struct pv_grant_entries {
-    void *shared;      /* struct grant_entry_v1[] or union grant_entry_v2[] */
-    uint16_t *status;  /* version 2 only */
-    uint32_t version;  /* 1 or 2 */
-    uint32_t count;    /* entries; a ref is below it, or the call is the caller's mistake */
+    void *shared;     /* struct grant_entry_v1[] or union grant_entry_v2[] */
+    uint16_t *status; /* version 2 only */
+    uint32_t version; /* 1 or 2 */
+    uint32_t count;   /* entries; a ref is below it, or the call is the caller's mistake */
 };
 
 /* Publishing writes everything else first and the type last. Frames are in the guest's pages. */
-PV_API void pv_grant_publish(const struct pv_grant_entries *entries, grant_ref_t ref,
-                             domid_t domid, uint64_t frame, bool readonly);
+PV_API void pv_grant_publish(const struct pv_grant_entries *entries, grant_ref_t ref, domid_t domid,
+                             uint64_t frame, bool readonly);
 /* Version 2: `length` bytes from `offset` of the page; good for copies, never for maps. */
 PV_API void pv_grant_publish_sub_page(const struct pv_grant_entries *entries, grant_ref_t ref,
                                       domid_t domid, uint64_t frame, uint16_t offset,
                                       uint16_t length, bool readonly);
 /* Version 2: passes on what `trans_domid` granted to this guest as `trans_gref`. */
 PV_API void pv_grant_publish_transitive(const struct pv_grant_entries *entries, grant_ref_t ref,
-                                        domid_t domid, domid_t trans_domid,
-                                        grant_ref_t trans_gref, bool readonly);
+                                        domid_t domid, domid_t trans_domid, grant_ref_t trans_gref,
+                                        bool readonly);
 /* `domid` may put a page of its own at guest frame `frame`. */
 PV_API void pv_grant_publish_transfer(const struct pv_grant_entries *entries, grant_ref_t ref,
                                       domid_t domid, uint64_t frame);
