@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-SOURCES := $(shell git ls-files ring pvdrivers backends frontends tools 2>/dev/null) CMakeLists.txt pyproject.toml
+SOURCES := $(shell git ls-files -co --exclude-standard ring pvdrivers backends frontends tools 2>/dev/null) CMakeLists.txt pyproject.toml
 
 .PHONY: bench test install tools check c-test docs clean
 

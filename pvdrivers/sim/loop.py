@@ -9,6 +9,7 @@ of a delivery; a wait for something that can never happen is reported instead of
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import select
 import selectors
@@ -92,7 +93,9 @@ class SeededSelector(selectors.BaseSelector):
             return arrived
         if timeout is None:
             raise NothingCanRun("every task waits and no event is under way")
-        self._clock.advance(max(0, round(timeout * NS)))
+        if timeout > 0:
+            # Upwards: a rest too small for a nanosecond would never pass.
+            self._clock.advance(math.ceil(timeout * NS))
         return []
 
     def _ready(self) -> list[tuple[selectors.SelectorKey, int]]:
@@ -131,16 +134,20 @@ class DeterministicLoop(asyncio.SelectorEventLoop):
         self.clock: Clock = clock or VirtualClock()
         self.selector = SeededSelector(self.rng, self.clock)
         super().__init__(self.selector)
+        # asyncio counts seconds in floats, which keep microseconds for centuries; a finer
+        # resolution would let a timer and the clock miss each other for ever.
+        self._clock_resolution = 1e-6
         # asyncio's own pipe for wake-ups from other threads: there are none.
         self.selector.ignored = set(self.selector._keys)
 
     def time(self) -> float:
         return self.clock.now / NS
 
-    def call_soon_threadsafe(self, *args: Any, **kwargs: Any) -> NoReturn:
+    # The two calls by which threads come in; their signatures do not matter, since both refuse.
+    def call_soon_threadsafe(self, *args: Any, **kwargs: Any) -> NoReturn:  # type: ignore[override]
         raise RuntimeError("a deterministic run has no threads")
 
-    def run_in_executor(self, *args: Any, **kwargs: Any) -> NoReturn:
+    def run_in_executor(self, *args: Any, **kwargs: Any) -> NoReturn:  # type: ignore[override]
         raise RuntimeError("a deterministic run has no threads")
 
     def __repr__(self) -> str:

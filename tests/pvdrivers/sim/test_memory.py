@@ -15,8 +15,8 @@ FRAME = 4096
 
 
 def primequest() -> list[MemoryExtent]:
-    """2 TiB in eight cells of 256 GiB, 288 GiB of hole behind each: addresses beyond 4 TiB."""
-    return cells(8, "256G", 544 * GIB)
+    """2 TiB in eight cells of 256 GiB, 304 GiB of hole behind each: addresses beyond 4 TiB."""
+    return cells(8, "256G", 560 * GIB)
 
 
 def test_two_tebibytes_with_holes_cost_next_to_nothing() -> None:
