@@ -1,0 +1,58 @@
+"""Which strings are paths (xenstore.txt), and how relative ones become absolute."""
+
+import re
+
+from pvdrivers.xenstore.errors import XenstoreError
+from pvdrivers.xenstore.wire import ABS_PATH_MAX, REL_PATH_MAX
+
+_NODE = re.compile(rb"/|(?:/[A-Za-z0-9_@-]+)+")
+_HOME = re.compile(r"/local/domain/[0-9]{1,5}/")
+
+
+def home(domid: int) -> str:
+    """The base of a domain's relative paths."""
+    return f"/local/domain/{domid}"
+
+
+def is_special(path: str) -> bool:
+    """Whether this names something outside the tree, such as @releaseDomain."""
+    return path.startswith("@")
+
+
+def absolute(path: bytes, domid: int) -> str:
+    """The absolute form of a node's path. XenstoreError EINVAL when it names no possible node."""
+    relative = not path.startswith(b"/")
+    if len(path) > (REL_PATH_MAX if relative else ABS_PATH_MAX):
+        raise XenstoreError("EINVAL", "path too long")
+    full = home(domid).encode() + b"/" + path if relative else path
+    if len(full) > ABS_PATH_MAX or not _NODE.fullmatch(full):
+        raise XenstoreError("EINVAL", f"path {full[:80]!r}")
+    return full.decode("ascii")
+
+
+def counted_length(path: str) -> int:
+    """The length the path quota is about: without the /local/domain/N/ in front."""
+    prefix = _HOME.match(path)
+    return len(path) - (prefix.end() if prefix else 0)
+
+
+def names(path: str) -> list[str]:
+    """The node names from the root down; none for the root itself."""
+    return path[1:].split("/") if path != "/" else []
+
+
+def child(path: str, name: str) -> str:
+    return f"/{name}" if path == "/" else f"{path}/{name}"
+
+
+def parent(path: str) -> str:
+    """The parent's path; the root is its own."""
+    return path.rpartition("/")[0] or "/"
+
+
+def ancestors(path: str) -> list[str]:
+    """The path itself, its parent and so on up to the root."""
+    found = [path]
+    while found[-1] != "/":
+        found.append(parent(found[-1]))
+    return found
