@@ -1,1 +1,20 @@
 """xenstore: wire codec, store, server skins and the asyncio client."""
+
+from pvdrivers.xenstore.client import Transaction, Watch, XenstoreClient
+from pvdrivers.xenstore.errors import ProtocolError, XenstoreError
+from pvdrivers.xenstore.permissions import Access, Permission
+from pvdrivers.xenstore.quotas import QUOTAS, Quotas
+from pvdrivers.xenstore.store import Store
+
+__all__ = [
+    "QUOTAS",
+    "Access",
+    "Permission",
+    "ProtocolError",
+    "Quotas",
+    "Store",
+    "Transaction",
+    "Watch",
+    "XenstoreClient",
+    "XenstoreError",
+]

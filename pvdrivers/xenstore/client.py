@@ -199,7 +199,7 @@ class XenstoreClient(Operations):
     def __init__(self) -> None:
         self._transport: Transport | None = None
         self._decoder = Decoder()
-        self._replies: dict[int, asyncio.Future[bytes]] = {}
+        self._replies: dict[int, tuple[asyncio.Future[bytes], str]] = {}  # and what was asked
         self._watches: dict[str, Watch] = {}
         self._next_req_id = 0
         self._next_token = 0
@@ -255,7 +255,7 @@ class XenstoreClient(Operations):
         if self._lost:
             return
         self._lost = reason
-        for future in self._replies.values():
+        for future, _ in self._replies.values():
             if not future.done():
                 future.set_exception(ConnectionResetError(str(reason)))
         self._replies.clear()
@@ -278,7 +278,8 @@ class XenstoreClient(Operations):
             raise XenstoreError("E2BIG", f"{kind.name} of {len(payload)} bytes")
         req_id = self._free_req_id()
         future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._replies[req_id] = future
+        about = payload.partition(b"\0")[0].decode("latin-1")
+        self._replies[req_id] = future, f"{kind.name} {about}"
         self._transport.write(encode(Message(kind, req_id, tx_id, payload)))
         return future
 
@@ -303,14 +304,14 @@ class XenstoreClient(Operations):
         if message.type == MessageType.WATCH_EVENT:
             self._watch_event(message)
             return
-        future = self._replies.pop(message.req_id, None)
-        if future is None:
+        if message.req_id not in self._replies:
             raise ProtocolError(f"reply to no request: req_id {message.req_id}")
+        future, about = self._replies.pop(message.req_id)
         if future.done():  # whoever asked was cancelled
             return
         if message.type == MessageType.ERROR:
             name = message.payload.rstrip(b"\0").decode("latin-1")
-            future.set_exception(XenstoreError(name))
+            future.set_exception(XenstoreError(name, about))
         else:
             future.set_result(message.payload)
 

@@ -212,9 +212,7 @@ def remove(request: Request) -> bytes:
     return OK
 
 
-def remove_nodes(
-    view: View, path: str, nodes: list[tuple[str, Node]], generation: int
-) -> None:
+def remove_nodes(view: View, path: str, nodes: list[tuple[str, Node]], generation: int) -> None:
     """Takes out a node and all below it (`nodes`, the node first) and tells who watches them."""
     above_path = paths.parent(path)
     above = view.peek(above_path)

@@ -142,7 +142,9 @@ class RingConnection:
 
     def __init__(self, store: Store, domid: int, page: Any, channel: EventChannel) -> None:
         self._store = store
-        self._page = ffi.from_buffer("struct pv_xenstore_page *", page, require_writable=True)
+        self._page = ffi.from_buffer(
+            "struct xenstore_domain_interface *", page, require_writable=True
+        )
         self._scratch = ffi.new("uint8_t[]", RING_SIZE)
         self._channel = channel
         self._domid = domid

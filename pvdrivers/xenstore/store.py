@@ -173,9 +173,7 @@ class Store:
     def _throttle(self, connection: Connection, delay: float) -> None:
         assert self._clock is not None
         self._throttle_order += 1  # first come, first served among equals
-        heapq.heappush(
-            self._throttled, (self._clock() + delay, self._throttle_order, connection)
-        )
+        heapq.heappush(self._throttled, (self._clock() + delay, self._throttle_order, connection))
 
     def _wake_throttled(self) -> None:
         while self._throttled and self._clock and self._throttled[0][0] <= self._clock():

@@ -111,7 +111,9 @@ class RingTransport:
     """
 
     def __init__(self, page: Any, channel: EventChannel, receiver: Receiver) -> None:
-        self._page = ffi.from_buffer("struct pv_xenstore_page *", page, require_writable=True)
+        self._page = ffi.from_buffer(
+            "struct xenstore_domain_interface *", page, require_writable=True
+        )
         self._scratch = ffi.new("uint8_t[]", RING_SIZE)
         self._channel = channel
         self._receiver = receiver

@@ -4,9 +4,6 @@
 #include <errno.h>
 #include <string.h>
 
-_Static_assert(sizeof(struct pv_xenstore_page) == 2080, "xenstore_domain_interface");
-_Static_assert(offsetof(struct pv_xenstore_page, req_cons) == 2048, "req_cons");
-
 #define MASK(index) ((index) & (XENSTORE_RING_SIZE - 1))
 
 static uint32_t least(uint32_t a, uint32_t b)
@@ -52,34 +49,36 @@ static int ring_read(const uint8_t *ring, const uint32_t *prod, uint32_t *cons, 
     return (int)count;
 }
 
-int pv_xenstore_write_request(struct pv_xenstore_page *page, const void *data, uint32_t len)
+int pv_xenstore_write_request(struct xenstore_domain_interface *page, const void *data,
+                              uint32_t len)
 {
-    return ring_write(page->req, &page->req_prod, &page->req_cons, data, len);
+    return ring_write((uint8_t *)page->req, &page->req_prod, &page->req_cons, data, len);
 }
 
-int pv_xenstore_read_response(struct pv_xenstore_page *page, void *data, uint32_t len)
+int pv_xenstore_read_response(struct xenstore_domain_interface *page, void *data, uint32_t len)
 {
-    return ring_read(page->rsp, &page->rsp_prod, &page->rsp_cons, data, len);
+    return ring_read((uint8_t *)page->rsp, &page->rsp_prod, &page->rsp_cons, data, len);
 }
 
-int pv_xenstore_read_request(struct pv_xenstore_page *page, void *data, uint32_t len)
+int pv_xenstore_read_request(struct xenstore_domain_interface *page, void *data, uint32_t len)
 {
-    return ring_read(page->req, &page->req_prod, &page->req_cons, data, len);
+    return ring_read((uint8_t *)page->req, &page->req_prod, &page->req_cons, data, len);
 }
 
-int pv_xenstore_write_response(struct pv_xenstore_page *page, const void *data, uint32_t len)
+int pv_xenstore_write_response(struct xenstore_domain_interface *page, const void *data,
+                               uint32_t len)
 {
-    return ring_write(page->rsp, &page->rsp_prod, &page->rsp_cons, data, len);
+    return ring_write((uint8_t *)page->rsp, &page->rsp_prod, &page->rsp_cons, data, len);
 }
 
-int pv_xenstore_response_room(const struct pv_xenstore_page *page)
+int pv_xenstore_response_room(const struct xenstore_domain_interface *page)
 {
     /* Not an acquire: the write that follows reads the index again, and room only grows. */
     uint32_t used = pv_read_once(&page->rsp_prod) - pv_read_once(&page->rsp_cons);
     return used > XENSTORE_RING_SIZE ? -EPROTO : (int)(XENSTORE_RING_SIZE - used);
 }
 
-void pv_xenstore_accept(struct pv_xenstore_page *page, uint32_t features)
+void pv_xenstore_accept(struct xenstore_domain_interface *page, uint32_t features)
 {
     /* The server consumes what is left of the requests and takes back what was not read. */
     pv_write_once(&page->req_cons, pv_read_once(&page->req_prod));
@@ -90,29 +89,29 @@ void pv_xenstore_accept(struct pv_xenstore_page *page, uint32_t features)
     pv_store_release(&page->connection, XENSTORE_CONNECTED);
 }
 
-void pv_xenstore_set_error(struct pv_xenstore_page *page, uint32_t error)
+void pv_xenstore_set_error(struct xenstore_domain_interface *page, uint32_t error)
 {
     pv_store_release(&page->error, error);
 }
 
-void pv_xenstore_ask_reconnect(struct pv_xenstore_page *page)
+void pv_xenstore_ask_reconnect(struct xenstore_domain_interface *page)
 {
     /* Release: the guest has done with the rings before the server empties them. */
     pv_store_release(&page->connection, XENSTORE_RECONNECT);
 }
 
-uint32_t pv_xenstore_connection(const struct pv_xenstore_page *page)
+uint32_t pv_xenstore_connection(const struct xenstore_domain_interface *page)
 {
     /* Acquire: see accept and ask_reconnect. */
     return pv_load_acquire(&page->connection);
 }
 
-uint32_t pv_xenstore_error(const struct pv_xenstore_page *page)
+uint32_t pv_xenstore_error(const struct xenstore_domain_interface *page)
 {
     return pv_load_acquire(&page->error);
 }
 
-uint32_t pv_xenstore_features(const struct pv_xenstore_page *page)
+uint32_t pv_xenstore_features(const struct xenstore_domain_interface *page)
 {
     return pv_read_once(&page->server_features);
 }
