@@ -93,4 +93,15 @@ static inline uint32_t pv_compare_exchange(uint32_t *p, uint32_t expected, uint3
     return expected;
 }
 
+/* The same for a counter that other threads watch. */
+static inline uint64_t pv_read_counter(const uint64_t *p)
+{
+    return __atomic_load_n(p, __ATOMIC_RELAXED);
+}
+
+static inline void pv_add_counter(uint64_t *p, uint64_t value) /* one writer only */
+{
+    __atomic_store_n(p, *p + value, __ATOMIC_RELAXED);
+}
+
 #endif

@@ -6,9 +6,11 @@
 #include "pvdrivers/ring.h"
 
 #include <assert.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define FAKE_GRANTS 4096u
 #define DISK_SECTORS 16384u
@@ -28,7 +30,13 @@ struct fake_peer {
     uint8_t operations[1024]; /* as they came, INDIRECT as such */
     uint64_t sectors[1024];
     unsigned seen;
+    /* When set, a notification serves the ring at once, with this status. */
+    bool serves;
+    int16_t serve_status;
+    int fd; /* always readable */
 };
+
+static inline unsigned fake_serve(struct fake_peer *peer, int16_t status);
 
 static void *fake_pages_alloc(struct pv_hypervisor *hypervisor, unsigned count)
 {
@@ -96,8 +104,24 @@ static int fake_unbind(struct pv_evtchn *handle, evtchn_port_t port)
 static int fake_notify(struct pv_evtchn *handle, evtchn_port_t port)
 {
     assert(port == 7);
-    ((struct fake_peer *)handle)->notifications++;
+    struct fake_peer *peer = (struct fake_peer *)handle;
+    peer->notifications++;
+    do {
+        if (peer->serves)
+            fake_serve(peer, peer->serve_status);
+    } while (peer->serves && pv_back_final_check(&peer->back));
     return 0;
+}
+
+static int fake_fd(struct pv_evtchn *handle)
+{
+    return ((struct fake_peer *)handle)->fd;
+}
+
+static int fake_pending(struct pv_evtchn *handle)
+{
+    (void)handle;
+    return -EAGAIN;
 }
 
 static const struct pv_hypervisor_ops fake_ops = {
@@ -105,6 +129,8 @@ static const struct pv_hypervisor_ops fake_ops = {
     .evtchn_bind_unbound_port = fake_bind_unbound_port,
     .evtchn_unbind = fake_unbind,
     .evtchn_notify = fake_notify,
+    .evtchn_fd = fake_fd,
+    .evtchn_pending = fake_pending,
     .pages_alloc = fake_pages_alloc,
     .pages_free = fake_pages_free,
     .grant_access = fake_grant_access,
@@ -118,6 +144,8 @@ static inline struct fake_peer *fake_peer_create(enum pv_abi abi)
     peer->hypervisor = (struct pv_hypervisor){&fake_ops, .domid = 1, .abi = abi,
                                               .page_size = abi == PV_ABI_IA64 ? 16384 : 4096};
     peer->fail_grants_after = UINT32_MAX;
+    peer->fd = open("/dev/zero", O_RDONLY);
+    assert(peer->fd >= 0);
     return peer;
 }
 
@@ -125,6 +153,7 @@ static inline struct fake_peer *fake_peer_create(enum pv_abi abi)
 static inline void fake_peer_destroy(struct fake_peer *peer, unsigned leaked)
 {
     assert(peer->pages == leaked && peer->granted == leaked && peer->ports == 0);
+    close(peer->fd);
     free(peer);
 }
 

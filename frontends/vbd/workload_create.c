@@ -1,0 +1,123 @@
+/* A workload's memory: all of it is taken here. */
+#include "frontends/vbd/workload_private.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool config_is_sound(const struct pv_blk_workload_config *config)
+{
+    uint32_t size = config->block_size;
+    return config->hypervisor && config->evtchn && config->nr_queues > 0 && config->jobs > 0 &&
+           config->iodepth > 0 && config->iodepth <= UINT32_MAX / config->jobs && size > 0 &&
+           size % SECTOR_SIZE == 0 && config->offset % SECTOR_SIZE == 0 && config->size >= size &&
+           config->read_percent <= 100 && (!config->time_based || config->runtime_ns);
+}
+
+/* Bytes from one operation's data to the next: each starts a page. */
+static size_t stride(const struct pv_blk_workload_config *config)
+{
+    size_t page_size = config->hypervisor->page_size;
+    return (config->block_size + page_size - 1) / page_size * page_size;
+}
+
+static int create_data(struct pv_blk_workload *workload)
+{
+    const struct pv_blk_workload_config *config = &workload->config;
+    size_t size = stride(config) * workload->nr_slots;
+    if (config->in_place)
+        return 0;
+    workload->data = aligned_alloc(config->hypervisor->page_size, size);
+    if (!workload->data)
+        return -ENOMEM;
+    uint64_t state = config->seed;
+    for (size_t at = 0; at < size; at += sizeof(state))
+        *(uint64_t *)(workload->data + at) = pv_workload_random(&state);
+    return 0;
+}
+
+static void *data_of(const struct pv_blk_workload *workload, uint32_t slot)
+{
+    const struct pv_blk_workload_config *config = &workload->config;
+    if (workload->data)
+        return workload->data + slot * stride(config);
+    uint8_t *buffers = pv_blkfront_buffers(config->queues[slot % config->nr_queues]);
+    return buffers + slot / config->nr_queues * stride(config);
+}
+
+static int create_slots(struct pv_blk_workload *workload)
+{
+    const struct pv_blk_workload_config *config = &workload->config;
+    workload->jobs = calloc(config->jobs, sizeof(*workload->jobs));
+    workload->slots = calloc(workload->nr_slots, sizeof(*workload->slots));
+    workload->done = calloc(workload->nr_slots, sizeof(struct pv_blkfront_io *));
+    workload->batches = calloc(config->nr_queues, sizeof(*workload->batches));
+    workload->queues = calloc(config->nr_queues, sizeof(*workload->queues));
+    if (!workload->jobs || !workload->slots || !workload->done || !workload->batches ||
+        !workload->queues)
+        return -ENOMEM;
+    memcpy(workload->queues, config->queues, config->nr_queues * sizeof(*workload->queues));
+    for (uint32_t i = 0; i < config->nr_queues; i++) {
+        workload->batches[i].ios = calloc(workload->nr_slots, sizeof(struct pv_blkfront_io *));
+        if (!workload->batches[i].ios)
+            return -ENOMEM;
+    }
+    for (uint32_t i = workload->nr_slots; i-- > 0;) {
+        struct slot *slot = &workload->slots[i];
+        slot->job = &workload->jobs[i / config->iodepth];
+        slot->queue = i % config->nr_queues;
+        slot->io.data = data_of(workload, i);
+        slot->next_free = slot->job->free;
+        slot->job->free = slot;
+    }
+    return 0;
+}
+
+static int create_parts(struct pv_blk_workload *workload)
+{
+    int error = create_data(workload);
+    if (!error)
+        error = create_slots(workload);
+    if (error || !workload->config.verify)
+        return error;
+    workload->crcs = calloc(workload->nr_blocks, sizeof(*workload->crcs));
+    workload->blocks = calloc(workload->nr_blocks, sizeof(*workload->blocks));
+    return workload->crcs && workload->blocks ? 0 : -ENOMEM;
+}
+
+struct pv_blk_workload *pv_blk_workload_create(const struct pv_blk_workload_config *config)
+{
+    if (!config_is_sound(config)) {
+        errno = EINVAL;
+        return NULL;
+    }
+    struct pv_blk_workload *workload = calloc(1, sizeof(*workload));
+    if (!workload)
+        return NULL;
+    workload->config = *config;
+    workload->nr_blocks = config->size / config->block_size;
+    workload->nr_slots = config->jobs * config->iodepth;
+    int error = create_parts(workload);
+    if (error) {
+        pv_blk_workload_destroy(workload);
+        errno = -error;
+        return NULL;
+    }
+    return workload;
+}
+
+void pv_blk_workload_destroy(struct pv_blk_workload *workload)
+{
+    if (!workload)
+        return;
+    for (uint32_t i = 0; workload->batches && i < workload->config.nr_queues; i++)
+        free(workload->batches[i].ios);
+    free(workload->batches);
+    free(workload->queues);
+    free(workload->done);
+    free(workload->slots);
+    free(workload->jobs);
+    free(workload->data);
+    free(workload->crcs);
+    free(workload->blocks);
+    free(workload);
+}

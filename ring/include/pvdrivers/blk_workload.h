@@ -1,0 +1,102 @@
+/*
+ * A workload on a block device: fio's generator in small. One thread drives every job and every
+ * queue; nothing is allocated once it is created.
+ */
+#ifndef PVDRIVERS_BLK_WORKLOAD_H
+#define PVDRIVERS_BLK_WORKLOAD_H
+
+#include "pvdrivers/blkfront.h"
+#include "pvdrivers/histogram.h"
+
+/* cffi: begin */
+struct pv_blk_workload;
+
+enum pv_workload_mode {
+    PV_WORKLOAD_POLL,   /* spins */
+    PV_WORKLOAD_HYBRID, /* spins for spin_ns without an answer, then sleeps */
+    PV_WORKLOAD_EVENT   /* sleeps as soon as there is nothing to do */
+};
+
+enum pv_blk_direction { PV_BLK_DIR_READ, PV_BLK_DIR_WRITE, PV_BLK_DIR_TRIM, PV_BLK_DIR_COUNT };
+
+#define PV_BLK_DEPTH_LEVELS 7
+
+struct pv_blk_workload_config {
+    struct pv_hypervisor *hypervisor;
+    struct pv_evtchn *evtchn;          /* of all the queues */
+    struct pv_blkfront_queue **queues; /* connected; a job's operations go round them */
+    uint32_t nr_queues;
+    uint32_t jobs, iodepth; /* operations outstanding: jobs * iodepth */
+    uint32_t block_size;    /* bytes, a multiple of the sector size */
+    bool random;
+    bool trim;             /* every operation is a discard */
+    uint32_t read_percent; /* of the others: 100 reads only, 0 writes only */
+    uint64_t offset, size; /* bytes, multiples of block_size: where on the device */
+    bool time_based;       /* run for runtime_ns; else each job ends after `size` bytes too */
+    uint64_t runtime_ns;   /* 0: no limit */
+    uint64_t ramp_ns;      /* not measured, before the runtime */
+    uint32_t fsync;        /* a flush after so many writes of a job; 0: none */
+    uint64_t seed;
+    bool verify;   /* writes carry their place and a crc32c, reads are checked */
+    bool in_place; /* data lives in the queues' own buffers, each with room for its share of the
+                      operations, page by page */
+    enum pv_workload_mode mode;
+    uint64_t spin_ns;
+};
+
+struct pv_blk_direction_result {
+    uint64_t ios, bytes;
+    struct pv_histogram slat, clat, lat; /* ns: until submitted, from then on, both */
+};
+
+/* The first block that did not hold what it should. */
+struct pv_blk_mismatch {
+    uint64_t offset; /* bytes on the device */
+    uint32_t expected_crc, found_crc;
+    bool is_ours; /* the block carries the next two, so it is one of this workload's writes */
+    uint64_t found_offset, found_sequence;
+};
+
+struct pv_blk_workload_result {
+    struct pv_blk_direction_result direction[3]; /* by enum pv_blk_direction */
+    uint64_t syncs;
+    struct pv_histogram sync_lat;
+    uint64_t elapsed_ns;
+    uint64_t user_ns, system_ns, context_switches, major_faults, minor_faults;
+    /* How many were outstanding at each issue: 1, 2, 4, 8, 16, 32, >= 64. */
+    uint64_t depth_level[PV_BLK_DEPTH_LEVELS];
+    /* How many at once: 0, up to 4, 8, 16, 32, 64, more. */
+    uint64_t depth_submit[PV_BLK_DEPTH_LEVELS], depth_complete[PV_BLK_DEPTH_LEVELS];
+    uint64_t sleeps;                  /* times the thread waited for an event */
+    uint64_t errors;                  /* operations that failed */
+    int first_error;                  /* negative errno */
+    uint64_t verified, verify_errors; /* blocks */
+    struct pv_blk_mismatch mismatch;
+};
+
+struct pv_blk_progress {
+    uint64_t ios[3], bytes[3]; /* by enum pv_blk_direction, since the ramp */
+};
+
+/* NULL with errno set: EINVAL for a configuration that makes no sense. */
+PV_API struct pv_blk_workload *pv_blk_workload_create(const struct pv_blk_workload_config *config);
+PV_API void pv_blk_workload_destroy(struct pv_blk_workload *workload);
+/* Learns what the region holds from a file with the device's content, so that reads are checked
+ * from the first on. 0 or a negative errno. */
+PV_API int pv_blk_workload_expect(struct pv_blk_workload *workload, int fd);
+/* Each of these runs to its end in the calling thread. 0, -EIO after a failed operation (nothing
+ * more is issued then), -EPROTO for a broken queue, -ETIMEDOUT when the backend does not answer.
+ * Layout writes every block once, verify reads every block whose content is known; neither is
+ * measured. */
+PV_API int pv_blk_workload_layout(struct pv_blk_workload *workload);
+PV_API int pv_blk_workload_run(struct pv_blk_workload *workload);
+PV_API int pv_blk_workload_verify(struct pv_blk_workload *workload);
+/* These two may be called from any thread. Stopping lets what is outstanding end. */
+PV_API void pv_blk_workload_stop(struct pv_blk_workload *workload);
+PV_API void pv_blk_workload_get_progress(const struct pv_blk_workload *workload,
+                                         struct pv_blk_progress *progress);
+PV_API const struct pv_blk_workload_result *
+pv_blk_workload_get_result(const struct pv_blk_workload *workload);
+/* cffi: end */
+
+#endif
