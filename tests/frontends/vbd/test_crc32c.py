@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pvdrivers.ring._core import lib
 
 IMPLEMENTATIONS = pytest.mark.parametrize("crc32c", [lib.pv_crc32c, lib.pv_crc32c_portable])

@@ -5,6 +5,7 @@ import statistics
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pvdrivers.ring._core import ffi, lib
 
 VALUES = (
