@@ -4,7 +4,7 @@ import asyncio
 import os
 import stat
 from contextlib import suppress
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from pvdrivers.ring._core import ffi, lib
 from pvdrivers.xenstore.errors import ProtocolError
@@ -27,10 +27,9 @@ class SocketConnection(asyncio.Protocol):
         self._reading = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass of it
         self._clients.add(self)
-        transport.set_write_buffer_limits(high=WRITE_AT_ONCE)
+        self._transport.set_write_buffer_limits(high=WRITE_AT_ONCE)
 
     def data_received(self, data: bytes) -> None:
         self._connection.receive(data)
@@ -114,7 +113,7 @@ class SocketServer:
         """Removes a socket that a server which was killed left behind."""
         try:
             if not stat.S_ISSOCK(os.stat(self.path).st_mode):
-                raise FileExistsError(f"{self.path} exists and is not a socket")
+                raise FileExistsError("it exists and is not a socket")
             _, writer = await asyncio.open_unix_connection(self.path)
         except FileNotFoundError:
             return
@@ -122,7 +121,7 @@ class SocketServer:
             os.unlink(self.path)
             return
         writer.close()
-        raise OSError(f"a server already listens on {self.path}")
+        raise OSError("a server already listens there")
 
     async def __aenter__(self) -> Self:
         await self.start()

@@ -1,7 +1,7 @@
 """How a client's bytes reach a store: a Unix socket, a store in this process, a guest's page."""
 
 import asyncio
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, cast
 
 from pvdrivers.ring._core import ffi, lib
 from pvdrivers.xenstore.errors import ProtocolError
@@ -55,8 +55,7 @@ class SocketTransport(asyncio.Protocol):
         return transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass of it
 
     def data_received(self, data: bytes) -> None:
         self._receiver.data_received(data)

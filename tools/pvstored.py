@@ -1,0 +1,93 @@
+"""pvstored: a xenstore server on a Unix socket."""
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, NoReturn
+
+from cyclopts import App, CycloptsError, Parameter
+
+from pvdrivers.xenstore import QUOTAS, Quotas, Store
+from pvdrivers.xenstore.server import SocketServer
+
+USAGE = 2  # exit status for a wrong option or a socket that cannot be made
+
+app = App(name="pvstored", help="Serve a xenstore on a Unix socket until SIGTERM or SIGINT.")
+
+
+def parse_quotas(settings: list[str]) -> Quotas:
+    """From name=value settings. ValueError with one clear sentence."""
+    quotas = Quotas()
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if name not in QUOTAS:
+            raise ValueError(f"there is no quota {name!r}; there are {', '.join(QUOTAS)}")
+        if not (equals and value.isascii() and value.isdigit()):
+            raise ValueError(f"quota {name} wants a number, as in {name}={QUOTAS[name].default}")
+        quotas.set(name, int(value))
+    return quotas
+
+
+async def serve(socket: str, quotas: Quotas) -> None:
+    store = Store(quotas=quotas, clock=time.monotonic)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with SocketServer(store, socket):
+        print(f"pvstored: listening on {socket}", flush=True)
+        await stop.wait()
+
+
+@app.default
+def pvstored(
+    *,
+    socket: str,
+    quota: Annotated[list[str] | None, Parameter(negative_iterable=())] = None,
+    uvloop: Annotated[bool, Parameter(negative=())] = False,
+) -> None:
+    """
+    Parameters
+    ----------
+    socket
+        Path of the socket. Whoever may connect to it acts as domain 0; clients of libxenstore find
+        it by XENSTORED_PATH.
+    quota
+        name=value, for example nodes=2000; may be given several times; 0 means no limit.
+    uvloop
+        Run on uvloop, which must be installed.
+    """
+    try:
+        quotas = parse_quotas(quota or [])
+        run = _uvloop_run() if uvloop else asyncio.run
+        run(serve(socket, quotas))
+    except OSError as error:
+        _give_up(f"cannot listen on {socket}: {error.strerror or error}")
+    except (ValueError, ImportError) as error:
+        _give_up(str(error))
+
+
+def _give_up(reason: str) -> NoReturn:
+    print(f"pvstored: {reason}", file=sys.stderr)
+    sys.exit(USAGE)
+
+
+def _uvloop_run() -> Callable[[Coroutine[Any, Any, None]], None]:
+    try:
+        import uvloop
+    except ImportError:
+        raise ImportError("--uvloop needs the Python package uvloop") from None
+    return uvloop.run
+
+
+def main() -> None:
+    """The command. Exit status 2 for bad usage."""
+    try:
+        app(exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        _give_up(str(error))
+
+
+if __name__ == "__main__":
+    main()
