@@ -56,23 +56,19 @@ static void lock_refs(struct pv_machine *machine, struct domain *d)
             pv_gref_list_give(&gt->free_refs, area->guest_next, ref);
 }
 
+/* A free ref, or -ENOSPC. The table grows by a frame when they are all taken. */
 static int64_t take_ref(struct pv_machine *machine, struct domain *d)
 {
     struct grant_table *gt = &d->grant_table;
     uint32_t *next = domain_grant_area(machine, d)->guest_next;
     retry_deferred(machine, d);
     int64_t ref = pv_gref_list_take(&gt->free_refs, next);
-    if (ref < 0 || ref >= grant_entries(machine, d).count) {
+    if (ref < 0) {
         grant_lock(machine, d);
-        bool grown = grant_grow(d, gt->nr_grant_frames + 1) == GNTST_okay;
-        gt->free_refs.count = grant_entries(machine, d).count;
+        grant_grow(d, gt->nr_grant_frames + 1);
         grant_unlock(d);
-        if (ref < 0)
-            return grown ? pv_gref_list_take(&gt->free_refs, next) : -ENOSPC;
-        if (ref >= gt->free_refs.count) {
-            pv_gref_list_give(&gt->free_refs, next, (grant_ref_t)ref);
-            return -ENOSPC;
-        }
+        pv_gref_list_grow(&gt->free_refs, grant_entries(machine, d).count);
+        ref = pv_gref_list_take(&gt->free_refs, next);
     }
     return ref;
 }
@@ -86,10 +82,15 @@ int sim_grant_access(struct pv_hypervisor *hypervisor, domid_t domid, const void
     if (!d || gfn < 0)
         return d ? -EINVAL : -ESRCH;
     lock_refs(hv->machine, d);
+    struct grant_area *area = domain_grant_area(hv->machine, d);
     int64_t ref = take_ref(hv->machine, d);
+    const struct pv_grant_entries entries = grant_entries(hv->machine, d);
+    if (ref >= entries.count) { /* the table has fewer entries since its version changed */
+        pv_gref_list_give(&d->grant_table.free_refs, area->guest_next, (grant_ref_t)ref);
+        ref = -ENOSPC;
+    }
     if (ref >= 0) {
-        const struct pv_grant_entries entries = grant_entries(hv->machine, d);
-        domain_grant_area(hv->machine, d)->guest_owner[ref] = view_owner(hv);
+        area->guest_owner[ref] = view_owner(hv);
         pv_grant_publish(&entries, (grant_ref_t)ref, domid, (uint64_t)gfn, readonly);
         *out = (grant_ref_t)ref;
     }

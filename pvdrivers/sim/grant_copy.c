@@ -338,14 +338,18 @@ static int16_t find_ends(struct copy_context *context, const struct pv_grant_cop
     return GNTST_okay;
 }
 
-static void account_copies(struct domain *ld, const struct pv_grant_copy *copies, unsigned count)
+static void account_copies(struct pv_machine *machine, struct domain *ld,
+                           const struct pv_grant_copy *copies, unsigned count)
 {
     uint64_t copied = 0, bytes = 0;
-    for (unsigned i = 0; i < count; i++)
-        if (copies[i].status == GNTST_okay) {
-            copied++;
-            bytes += copies[i].len;
-        }
+    for (unsigned i = 0; i < count; i++) {
+        const struct pv_grant_copy_end *end =
+            end_of(&copies[i], copies[i].flags & GNTCOPY_dest_gref);
+        trace(machine, PV_TRACE_GNTTAB_COPY, ld->domain_id, end->ref,
+              (uint64_t)end->domid << 16 | copies[i].len, (uint64_t)(int64_t)copies[i].status);
+        copied += copies[i].status == GNTST_okay;
+        bytes += copies[i].status == GNTST_okay ? copies[i].len : 0;
+    }
     account(ld, PV_ACCOUNT_GRANTS_COPIED, copied);
     account(ld, PV_ACCOUNT_BYTES_COPIED, bytes);
     if (copied < count)
@@ -356,7 +360,6 @@ void grant_copy_batch(struct pv_machine *machine, struct domain *ld, uint32_t ow
                       struct pv_grant_copy *copies, unsigned count, bool local_pages)
 {
     struct copy_context context = {machine, ld, owner, local_pages};
-    account(ld, PV_ACCOUNT_GNTTAB_COPY_CALL, 1);
     for (unsigned i = 0; i < count;) {
         struct domain *from, *to;
         copies[i].status = copies[i].len ? find_ends(&context, &copies[i], &from, &to) : GNTST_okay;
@@ -369,7 +372,7 @@ void grant_copy_batch(struct pv_machine *machine, struct domain *ld, uint32_t ow
             n++;
         i += copy_run_of(&context, from, to, copies + i, n);
     }
-    account_copies(ld, copies, count);
+    account_copies(machine, ld, copies, count);
 }
 
 int sim_gnttab_copy(struct pv_hypervisor *hypervisor, struct pv_grant_copy *copies, unsigned count)
@@ -380,6 +383,7 @@ int sim_gnttab_copy(struct pv_hypervisor *hypervisor, struct pv_grant_copy *copi
         copies[i].status = GNTST_general_error;
     if (!ld)
         return -ESRCH;
+    account(ld, PV_ACCOUNT_GNTTAB_COPY_CALL, 1);
     grant_copy_batch(hv->machine, ld, view_owner(hv), copies, count, false);
     return 0;
 }

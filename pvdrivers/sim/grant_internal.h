@@ -65,8 +65,9 @@ uint32_t map_pins(uint16_t flags);
 /* ---- grant_map.c ---- */
 void grant_map_batch(struct pv_machine *machine, struct domain *ld, uint32_t owner,
                      struct pv_grant_map *maps, unsigned count);
+/* The flags say which mappings of a handle go; `none_is_all`: when they say none, all of them. */
 void grant_unmap_batch(struct pv_machine *machine, struct domain *ld, struct pv_grant_map *maps,
-                       unsigned count);
+                       unsigned count, bool none_is_all);
 /* Unmaps a handle whoever holds it; nothing when it is free already. */
 void grant_force_unmap(struct pv_machine *machine, struct domain *ld, grant_handle_t handle);
 

@@ -50,6 +50,8 @@ static void map_run(struct pv_machine *machine, struct domain *ld, uint32_t owne
             maps[i].status = map_one(machine, ld, rd, &maps[i], handles[used],
                                      maptrack_entry(machine, ld, handles[used]));
         used += maps[i].status == GNTST_okay;
+        trace(machine, PV_TRACE_GNTTAB_MAP, ld->domain_id, maps[i].ref, rd->domain_id,
+              (uint64_t)(int64_t)maps[i].status);
     }
     grant_unlock(rd);
     maptrack_free(machine, ld, handles + used, reserved - used);
@@ -76,7 +78,6 @@ static void account_map(struct domain *ld, const struct pv_grant_map *maps, unsi
 void grant_map_batch(struct pv_machine *machine, struct domain *ld, uint32_t owner,
                      struct pv_grant_map *maps, unsigned count)
 {
-    account(ld, PV_ACCOUNT_GNTTAB_MAP_CALL, 1);
     for (unsigned i = 0, n; i < count; i += n) {
         n = same_domid(maps + i, count - i);
         struct domain *rd = find_granter(machine, ld, maps[i].domid);
@@ -105,7 +106,8 @@ static void unmap_parts(struct pv_machine *machine, struct domain *rd, struct ma
 }
 
 static int16_t unmap_one(struct pv_machine *machine, struct domain *rd,
-                         struct maptrack_entry *entry, const struct pv_grant_map *map)
+                         struct maptrack_entry *entry, const struct pv_grant_map *map,
+                         bool none_is_all)
 {
     /* Another process may have unmapped the handle, and even reused it, before the lock (XSA-218).
      */
@@ -115,7 +117,7 @@ static int16_t unmap_one(struct pv_machine *machine, struct domain *rd,
     if (map->address && map->address != frame_address(machine, act->mfn))
         return GNTST_bad_virt_addr;
     uint16_t parts = map->flags & MAPPED;
-    unmap_parts(machine, rd, entry, parts ? parts : MAPPED);
+    unmap_parts(machine, rd, entry, parts || !none_is_all ? parts : MAPPED);
     return GNTST_okay;
 }
 
@@ -131,7 +133,7 @@ static struct domain *handle_granter(struct pv_machine *machine, struct domain *
 
 /* The leading handles that map grants of `rd`, under one hold of its lock. */
 static unsigned unmap_run(struct pv_machine *machine, struct domain *ld, struct domain *rd,
-                          struct pv_grant_map *maps, unsigned count)
+                          struct pv_grant_map *maps, unsigned count, bool none_is_all)
 {
     grant_handle_t freed[GRANT_BATCH];
     unsigned n = 0, i = 0;
@@ -140,7 +142,9 @@ static unsigned unmap_run(struct pv_machine *machine, struct domain *ld, struct 
         struct maptrack_entry *entry = maptrack_entry(machine, ld, maps[i].handle);
         if (i > 0 && (!entry || entry->domid != rd->domain_id))
             break;
-        maps[i].status = unmap_one(machine, rd, entry, &maps[i]);
+        maps[i].status = unmap_one(machine, rd, entry, &maps[i], none_is_all);
+        trace(machine, PV_TRACE_GNTTAB_UNMAP, ld->domain_id, entry->ref, rd->domain_id,
+              (uint64_t)(int64_t)maps[i].status);
         if (maps[i].status == GNTST_okay && entry->flags == MAPTRACK_reserved)
             freed[n++] = maps[i].handle;
     }
@@ -153,13 +157,12 @@ static unsigned unmap_run(struct pv_machine *machine, struct domain *ld, struct 
 }
 
 void grant_unmap_batch(struct pv_machine *machine, struct domain *ld, struct pv_grant_map *maps,
-                       unsigned count)
+                       unsigned count, bool none_is_all)
 {
-    account(ld, PV_ACCOUNT_GNTTAB_UNMAP_CALL, 1);
     for (unsigned i = 0; i < count;) {
         struct domain *rd = handle_granter(machine, ld, maps[i].handle);
         if (rd)
-            i += unmap_run(machine, ld, rd, maps + i, count - i);
+            i += unmap_run(machine, ld, rd, maps + i, count - i, none_is_all);
         else
             maps[i++].status = GNTST_bad_handle;
     }
@@ -182,7 +185,7 @@ void grant_force_unmap(struct pv_machine *machine, struct domain *ld, grant_hand
     struct domain *rd = handle_granter(machine, ld, handle);
     struct pv_grant_map map = {.handle = handle};
     if (rd)
-        unmap_run(machine, ld, rd, &map, 1);
+        unmap_run(machine, ld, rd, &map, 1, true);
 }
 
 /* ---- The seam -------------------------------------------------------------------------------- */
@@ -195,6 +198,7 @@ int sim_gnttab_map(struct pv_hypervisor *hypervisor, struct pv_grant_map *maps, 
         maps[i].status = GNTST_general_error;
     if (!ld)
         return -ESRCH;
+    account(ld, PV_ACCOUNT_GNTTAB_MAP_CALL, 1);
     grant_map_batch(hv->machine, ld, view_owner(hv), maps, count);
     return 0;
 }
@@ -207,6 +211,7 @@ int sim_gnttab_unmap(struct pv_hypervisor *hypervisor, struct pv_grant_map *maps
         maps[i].status = GNTST_general_error;
     if (!ld)
         return -ESRCH;
-    grant_unmap_batch(hv->machine, ld, maps, count);
+    account(ld, PV_ACCOUNT_GNTTAB_UNMAP_CALL, 1);
+    grant_unmap_batch(hv->machine, ld, maps, count, true);
     return 0;
 }

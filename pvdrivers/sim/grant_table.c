@@ -16,19 +16,17 @@ struct domain *find_granter(struct pv_machine *machine, const struct domain *cal
     return d && !domain_is_dying(d) ? d : NULL;
 }
 
-static uint32_t entries_per_frame(const struct domain *d)
-{
-    return (1u << d->page_shift) / (d->grant_table.gt_version == 1 ? sizeof(struct grant_entry_v1)
-                                                                   : sizeof(union grant_entry_v2));
-}
-
 struct pv_grant_entries grant_entries(struct pv_machine *machine, const struct domain *d)
 {
+    /* Each read once: the guest's processes look without the lock that changes them. */
+    uint32_t version = __atomic_load_n(&d->grant_table.gt_version, __ATOMIC_ACQUIRE);
+    uint32_t frames = __atomic_load_n(&d->grant_table.nr_grant_frames, __ATOMIC_ACQUIRE);
+    size_t entry_size = version == 1 ? sizeof(struct grant_entry_v1) : sizeof(union grant_entry_v2);
     return (struct pv_grant_entries){
         .shared = domain_xenheap(machine, d, XENHEAP_GRANT_FRAMES),
         .status = domain_xenheap(machine, d, XENHEAP_STATUS_FRAMES),
-        .version = d->grant_table.gt_version,
-        .count = d->grant_table.nr_grant_frames * entries_per_frame(d),
+        .version = version,
+        .count = frames * (uint32_t)((1u << d->page_shift) / entry_size),
     };
 }
 
@@ -57,7 +55,7 @@ int16_t grant_grow(struct domain *d, uint32_t frames)
         return GNTST_general_error;
     /* Frames nobody has written are zeros: all entries invalid (XSA-101). */
     if (frames > d->grant_table.nr_grant_frames)
-        d->grant_table.nr_grant_frames = frames;
+        __atomic_store_n(&d->grant_table.nr_grant_frames, frames, __ATOMIC_RELEASE);
     return GNTST_okay;
 }
 
