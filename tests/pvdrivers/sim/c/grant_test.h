@@ -86,8 +86,8 @@ static inline struct gnttab_map_grant_ref map(struct fixture *f, domid_t ld, dom
     return op;
 }
 
-static inline int16_t unmap(struct fixture *f, domid_t ld, const struct gnttab_map_grant_ref *mapped,
-                            uint32_t parts)
+static inline int16_t unmap(struct fixture *f, domid_t ld,
+                            const struct gnttab_map_grant_ref *mapped, uint32_t parts)
 {
     struct gnttab_unmap_grant_ref op = {
         .handle = mapped->handle,

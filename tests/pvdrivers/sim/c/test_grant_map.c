@@ -55,8 +55,7 @@ static void a_reader_may_not_become_a_writer_of_a_readonly_grant(void)
         struct fixture f = set_up();
         set_version(&f, FRONT, version);
         pv_grant_publish(&f.table[FRONT], 8, BACK, 5, true);
-        struct gnttab_map_grant_ref op =
-            map(&f, BACK, FRONT, 8, GNTMAP_host_map | GNTMAP_readonly);
+        struct gnttab_map_grant_ref op = map(&f, BACK, FRONT, 8, GNTMAP_host_map | GNTMAP_readonly);
         assert(op.status == GNTST_okay && PINS(&f, FRONT, 8) == 1 << 8);
         assert(map(&f, BACK, FRONT, 8, GNTMAP_host_map).status == GNTST_general_error);
         assert(pv_grant_query(&f.table[FRONT], 8) == GTF_reading);
@@ -129,11 +128,9 @@ static void edits_of_a_pinned_entry_change_nothing(void)
 {
     struct fixture f = set_up();
     pv_grant_publish(&f.table[FRONT], 8, BACK, 5, false);
-    struct gnttab_map_grant_ref first =
-        map(&f, BACK, FRONT, 8, GNTMAP_host_map | GNTMAP_readonly);
+    struct gnttab_map_grant_ref first = map(&f, BACK, FRONT, 8, GNTMAP_host_map | GNTMAP_readonly);
     pv_grant_entry_v1(&f.table[FRONT], 8)->frame = 6;
-    struct gnttab_map_grant_ref again =
-        map(&f, BACK, FRONT, 8, GNTMAP_host_map | GNTMAP_readonly);
+    struct gnttab_map_grant_ref again = map(&f, BACK, FRONT, 8, GNTMAP_host_map | GNTMAP_readonly);
     assert(again.status == GNTST_okay && again.host_addr == first.host_addr);
     /* A new right, to write, is to the page in the entry: another one by now (XSA-500). */
     assert(map(&f, BACK, FRONT, 8, GNTMAP_host_map).status == GNTST_general_error);
@@ -226,7 +223,8 @@ static void the_seam(void)
     backwards[1] = 500; /* nothing stays mapped when one page cannot be */
     assert(!ops->gnttab_map_contiguous(f.hv[BACK], FRONT, backwards, 3, false));
     assert(errno == EINVAL && pv_gnttab_handles(f.machine, BACK) == 0);
-    assert(ops->gnttab_map_contiguous(f.hv[BACK], FRONT, refs, 1, true) == page_of(&f, FRONT, (uint64_t)pv_domain_page_to_gfn(f.hv[FRONT], pages)));
+    assert(ops->gnttab_map_contiguous(f.hv[BACK], FRONT, refs, 1, true) ==
+           page_of(&f, FRONT, (uint64_t)pv_domain_page_to_gfn(f.hv[FRONT], pages)));
     f.hv[BACK]->ops->close(f.hv[BACK]); /* what a view mapped goes with it */
     f.hv[BACK] = NULL;
     assert(pv_gnttab_handles(f.machine, BACK) == 0);
