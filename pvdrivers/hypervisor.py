@@ -92,17 +92,45 @@ class EventChannels:
         return f"<EventChannels of domain {self._hypervisor.domid}, {state}>"
 
 
+class EventChannel:
+    """One port with a handle of its own: what a single connection needs."""
+
+    def __init__(self, channels: EventChannels, port: int) -> None:
+        self.channels = channels
+        self.port = port
+
+    def fileno(self) -> int:
+        """Readable while an event waits."""
+        return self.channels.fileno()
+
+    def acknowledge(self) -> None:
+        """Takes the waiting event and lets the next one in."""
+        if self.channels.pending() is not None:
+            self.channels.unmask(self.port)
+
+    def notify(self) -> None:
+        self.channels.notify(self.port)
+
+    def close(self) -> None:
+        self.channels.close()
+
+
 @dataclass(frozen=True, slots=True)
 class MappedPages:
-    """Pages of another domain, mapped side by side. `view` is a writable buffer of all of them."""
+    """Pages side by side in this process; `view` and `buffer` are all of them, writable."""
 
     address: Any
     count: int
     size: int
 
     @property
+    def buffer(self) -> Any:
+        """For `ffi.from_buffer`: a cdata that holds a memoryview breaks in a reference cycle."""
+        return ffi.buffer(self.address, self.size)
+
+    @property
     def view(self) -> memoryview:
-        return memoryview(ffi.buffer(self.address, self.size))
+        return memoryview(self.buffer)
 
 
 class Hypervisor:
@@ -206,7 +234,7 @@ class Hypervisor:
     def map_foreign(
         self, domid: int, gfns: list[int], readonly: bool = False, page_size: int | None = None
     ) -> MappedPages:
-        """Maps guest frames of a domain this one is privileged over."""
+        """Maps guest frames: this domain's own, or of one it is privileged over."""
         size = page_size or self.page_size
         address = _address(
             self.ops.foreign_map(self.cdata, domid, gfns, len(gfns), readonly),

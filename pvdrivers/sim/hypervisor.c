@@ -15,10 +15,11 @@ static void sim_close(struct pv_hypervisor *hypervisor)
 
 /* ---- Foreign memory -------------------------------------------------------------------------- */
 
-static bool may_map_foreign(struct pv_machine *machine, domid_t caller)
+/* Its own frames by number (start_info, the xenstore ring), or anybody's for a privileged one. */
+static bool may_map(struct pv_machine *machine, domid_t caller, domid_t domid)
 {
     struct domain *d = find_domain(machine, caller);
-    return d && d->privileged;
+    return d && (d->privileged || caller == domid);
 }
 
 static void *sim_foreign_map(struct pv_hypervisor *hypervisor, domid_t domid, const uint64_t *gfns,
@@ -26,7 +27,7 @@ static void *sim_foreign_map(struct pv_hypervisor *hypervisor, domid_t domid, co
 {
     struct pv_machine *machine = to_sim(hypervisor)->machine;
     struct domain *d = find_domain(machine, domid);
-    errno = !d ? ESRCH : !may_map_foreign(machine, hypervisor->domid) ? EPERM : 0;
+    errno = !d ? ESRCH : !may_map(machine, hypervisor->domid, domid) ? EPERM : 0;
     if (errno)
         return NULL;
     size_t page_size = (size_t)1 << d->page_shift;

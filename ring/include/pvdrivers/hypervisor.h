@@ -79,7 +79,7 @@ struct pv_hypervisor_ops {
     /* -EBUSY while the peer still uses it: the page must then not be reused (XSA-396). */
     int (*grant_end)(struct pv_hypervisor *hypervisor, grant_ref_t ref);
 
-    /* Foreign memory by guest frame number, for domains this one is privileged over. */
+    /* Memory by guest frame number: this domain's own, or of one it is privileged over. */
     void *(*foreign_map)(struct pv_hypervisor *hypervisor, domid_t domid, const uint64_t *gfns,
                          unsigned count, bool readonly);
     int (*foreign_unmap)(struct pv_hypervisor *hypervisor, domid_t domid, void *address,
