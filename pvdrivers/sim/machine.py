@@ -11,11 +11,10 @@ from enum import IntEnum
 from types import TracebackType
 from typing import Any, Self
 
+from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.ring._core import ffi, lib
 from pvdrivers.ring.abi import Abi
 from pvdrivers.ring.errors import UsageError
-
-from pvdrivers.hypervisor import Hypervisor
 
 GIB = 1 << 30
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}

@@ -14,6 +14,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Self, TypeVar
 
+from pvdrivers.xenstore.errors import ProtocolError, XenstoreError
+from pvdrivers.xenstore.permissions import Permission, parse_entries
 from pvdrivers.xenstore.store import Store
 from pvdrivers.xenstore.transports import (
     EventChannel,
@@ -22,9 +24,6 @@ from pvdrivers.xenstore.transports import (
     SocketTransport,
     Transport,
 )
-
-from pvdrivers.xenstore.errors import ProtocolError, XenstoreError
-from pvdrivers.xenstore.permissions import Permission, parse_entries
 from pvdrivers.xenstore.wire import PAYLOAD_MAX, Decoder, Message, MessageType, encode, strings
 
 DEFAULT_SOCKET = "/run/xenstored/socket"

@@ -3,8 +3,8 @@
 import errno
 
 import pytest
-from pvdrivers.ring.abi import Abi
 
+from pvdrivers.ring.abi import Abi
 from pvdrivers.sim import DomainState, Machine, MachineError, ShutdownReason
 
 

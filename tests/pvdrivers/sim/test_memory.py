@@ -5,9 +5,9 @@ import errno
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from pvdrivers.ring.abi import Abi
 from pvdrivers.ring.errors import UsageError
-
 from pvdrivers.sim import Domain, Machine, MachineError, MemoryExtent, cells, parse_size
 
 GIB = 1 << 30
