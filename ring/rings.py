@@ -122,9 +122,14 @@ class FrontRing(_Half):
         lib.pv_front_copy_response(self._ring, index, self._copy, self.slot_size)
         return bytes(ffi.buffer(self._copy))
 
-    def take_responses(self) -> list[bytes]:
-        """Consumes all responses that are ready. Raises PeerError as `unconsumed_responses`."""
+    def take_responses(self, limit: int | None = None) -> list[bytes]:
+        """Consumes the responses that are ready, at most `limit`.
+
+        Raises PeerError as `unconsumed_responses` does.
+        """
         first, count = self.rsp_cons, self.unconsumed_responses()
+        if limit is not None:
+            count = min(count, limit)
         self._ring.rsp_cons = first + count & 0xFFFFFFFF
         return [self.copy_response(first + i & 0xFFFFFFFF) for i in range(count)]
 
@@ -179,9 +184,14 @@ class BackRing(_Half):
         lib.pv_back_copy_request(self._ring, index, self._copy, self.slot_size)
         return bytes(ffi.buffer(self._copy))
 
-    def take_requests(self) -> list[bytes]:
-        """Consumes all requests that are ready. Raises PeerError as `unconsumed_requests`."""
+    def take_requests(self, limit: int | None = None) -> list[bytes]:
+        """Consumes the requests that are ready, at most `limit`.
+
+        Raises PeerError as `unconsumed_requests` does.
+        """
         first, count = self.req_cons, self.unconsumed_requests()
+        if limit is not None:
+            count = min(count, limit)
         self._ring.req_cons = first + count & 0xFFFFFFFF
         return [self.copy_request(first + i & 0xFFFFFFFF) for i in range(count)]
 
