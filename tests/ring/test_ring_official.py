@@ -177,7 +177,7 @@ TestTwinRings.settings = settings(max_examples=60, stateful_step_count=40, deadl
 def test_what_the_official_check_calls_overflow_is_a_peer_error(
     index: int, written: int, taken: int, claim: int
 ) -> None:
-    """Ours refuses more: an index taken back behind what was consumed, and answers to no request."""
+    """Ours refuses more: an index taken back behind what was consumed, answers to no request."""
     theirs = Official(4096, 112, index)
     page = bytearray(4096)
     FrontRing.create(page, 112)

@@ -1,0 +1,1 @@
+"""A model of the ring's handshake and an exhaustive explorer of its interleavings."""
