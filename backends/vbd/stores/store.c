@@ -95,3 +95,8 @@ void pv_blk_store_close(struct pv_blk_store *store)
     if (store)
         store->ops->close(store);
 }
+
+int pv_blk_store_refresh(struct pv_blk_store *store)
+{
+    return store->ops->refresh ? store->ops->refresh(store) : 0;
+}

@@ -50,6 +50,9 @@ struct pv_blk_store_ops {
     /* Tells the store the time (monotonic ns, real or virtual) and lets it do what is due; returns
      * when it wants to be told again, UINT64_MAX for never. May be absent. */
     uint64_t (*poll)(struct pv_blk_store *store, uint64_t now);
+    /* Reads the capacity again after the medium has grown or shrunk; between pumps only. May be
+     * absent. */
+    int (*refresh)(struct pv_blk_store *store);
     /* Waits for what is in flight and frees the store. */
     void (*close)(struct pv_blk_store *store);
 };

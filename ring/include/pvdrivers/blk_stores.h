@@ -16,10 +16,65 @@ PV_API struct pv_blk_store *pv_null_store_create(uint64_t sectors, uint32_t sect
 /* This process's memory, zeros at first. */
 PV_API struct pv_blk_store *pv_ram_store_create(uint64_t sectors, uint32_t sector_size);
 
+struct pv_file_store_config {
+    const char *path;     /* a regular file or a block device */
+    uint32_t sector_size; /* bytes, a power of two from 512 to 4096; the size is a multiple */
+    uint32_t threads;     /* that do the I/O; 0: submit does it, which deterministic runs need */
+    bool direct;          /* O_DIRECT */
+    bool read_only;
+};
+/* Flush is fdatasync, discard punches holes; secure discard is refused. -EINVAL as errno: a bad
+ * size; ENOTSUP: neither file nor block device. */
+PV_API struct pv_blk_store *pv_file_store_create(const struct pv_file_store_config *config);
+
+/* A store whose operations the creator carries out: submitted ones queue up until taken. */
+PV_API struct pv_blk_store *pv_external_store_create(const struct pv_blk_geometry *geometry);
+/* Readable while operations wait to be taken. */
+PV_API int pv_external_store_fd(struct pv_blk_store *store);
+/* Takes at most `max` operations in order of submission; each must be finished. */
+PV_API unsigned pv_external_store_take(struct pv_blk_store *store, struct pv_blk_io **ios,
+                                       unsigned max);
+/* Finishes operations taken, whose status has been set; in any order and from any thread. */
+PV_API void pv_external_store_finish(struct pv_blk_store *store, struct pv_blk_io **ios,
+                                     unsigned count);
+
+/* Which operations a faulty filter strikes. */
+struct pv_blk_fault {
+    uint64_t seed;
+    double probability;  /* 0 to 1 */
+    uint32_t operations; /* a bit for each enum pv_blk_op: 1 << PV_BLK_READ ... */
+    uint64_t after;      /* so many of those operations pass first */
+    int error;           /* the errno the submitter sees, positive */
+};
+/* Fails operations without carrying them out. */
+PV_API struct pv_blk_store *pv_error_filter_create(struct pv_blk_store *below,
+                                                   const struct pv_blk_fault *fault);
+/* Carries out a prefix of the sectors of READ and WRITE, then fails. */
+PV_API struct pv_blk_store *pv_short_filter_create(struct pv_blk_store *below,
+                                                   const struct pv_blk_fault *fault);
+/* What a power cut leaves: a prefix of a WRITE's sectors is on the store, the submitter sees
+ * EIO. The fault's operations and error do not count. */
+PV_API struct pv_blk_store *pv_torn_filter_create(struct pv_blk_store *below,
+                                                  const struct pv_blk_fault *fault);
+/* Holds every operation back for `delay` ns and a random part of `jitter` ns more; completion
+ * order follows. */
+PV_API struct pv_blk_store *pv_delay_filter_create(struct pv_blk_store *below, uint64_t seed,
+                                                   uint64_t delay, uint64_t jitter,
+                                                   uint32_t operations);
+/* Lets `bytes_per_second` (not 0) of READ and WRITE through, in order, and at most `burst` bytes at
+ * once after a pause. */
+PV_API struct pv_blk_store *pv_rate_filter_create(struct pv_blk_store *below,
+                                                  uint64_t bytes_per_second, uint64_t burst);
+/* Appends a line to `path` for every operation when it completes: its number in order of
+ * submission, operation, sector, sectors, status. */
+PV_API struct pv_blk_store *pv_log_filter_create(struct pv_blk_store *below, const char *path);
+
 /* Carries out one operation and waits for it, in real time (for tests and tools). Returns 0 or
  * the operation's negative errno; -EINVAL when out of range or unaligned. */
 PV_API int pv_blk_store_transfer(struct pv_blk_store *store, enum pv_blk_op op, uint64_t sector,
                                  uint64_t nr_sectors, void *data, bool secure);
+/* Reads the capacity again; 0 or a negative errno. Not while a pump runs on the store. */
+PV_API int pv_blk_store_refresh(struct pv_blk_store *store);
 PV_API void pv_blk_store_close(struct pv_blk_store *store); /* NULL is fine */
 /* cffi: end */
 
