@@ -122,18 +122,19 @@ int pv_blkback_pump(struct pv_blkback_queue *queue, uint32_t budget, uint64_t no
     if (!queue->ring.sring)
         return 0;
     uint32_t first_response = queue->ring.rsp_prod_pvt;
-    uint32_t taken = 0, batch;
+    uint32_t taken = 0, batch, answered;
     queue->now = now;
     wake_up(queue);
     expire_grants(queue);
     blkback_poll_store(queue);
-    do {
+    do { /* an answer may have made room for what could not be taken before */
         uint32_t most = budget - taken;
+        answered = queue->ring.rsp_prod_pvt;
         batch = take_requests(queue, most < BLKBACK_BATCH ? most : BLKBACK_BATCH);
         taken += batch;
         settle(queue);
         publish(queue);
-    } while (batch);
+    } while (batch || answered != queue->ring.rsp_prod_pvt);
     if (taken)
         blkback_poll_store(queue); /* what was just submitted may have set a deadline */
     if (queue->broken)

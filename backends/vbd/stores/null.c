@@ -1,7 +1,6 @@
 /* No disk at all: what the rest costs. */
 #include "pvdrivers/blk_stores.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
