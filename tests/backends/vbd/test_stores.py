@@ -1,0 +1,351 @@
+"""Stores against a plain model: a bytearray."""
+
+import errno
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pvdrivers.backends.vbd.filters import (
+    DelayFilter,
+    ErrorFilter,
+    LogFilter,
+    RateFilter,
+    TornFilter,
+)
+from pvdrivers.backends.vbd.store import (
+    FileStore,
+    NullStore,
+    Operation,
+    PythonStore,
+    RamStore,
+    Request,
+    Result,
+    Store,
+)
+from pvdrivers.ring.errors import UsageError
+
+SECTORS = 128
+SIZE = SECTORS * 512
+
+
+class MemoryStore(PythonStore):
+    """The example of docs/stores.md, with a thread that serves it."""
+
+    def __init__(self, size: int, sector_size: int = 512) -> None:
+        super().__init__(size, sector_size)
+        self.memory = bytearray(size)
+        self.batches: list[int] = []
+
+    def handle(self, batch: Sequence[Request]) -> list[Result]:
+        self.batches.append(len(batch))
+        return [self.one(request) for request in batch]
+
+    def one(self, request: Request) -> Result:
+        start, end = request.sector * 512, (request.sector + request.count) * 512
+        match request.operation:
+            case Operation.READ:
+                return self.memory[start:end]
+            case Operation.WRITE:
+                self.memory[start:end] = request.data
+            case Operation.DISCARD:
+                self.memory[start:end] = bytes(end - start)
+        return None
+
+
+class Server(threading.Thread):
+    """Serves a PythonStore until told to stop."""
+
+    def __init__(self, store: PythonStore) -> None:
+        super().__init__(daemon=True)
+        self.store = store
+        self.stopping = threading.Event()
+
+    def run(self) -> None:
+        while not self.stopping.is_set():
+            if not self.store.serve():
+                self.stopping.wait(0.0005)
+
+    def stop(self) -> None:
+        self.stopping.set()
+        self.join()
+
+
+def fails_with(code: int) -> AbstractContextManager[object]:
+    return pytest.raises(OSError, match=re.escape(os.strerror(code)))
+
+
+def image(path: Path, size: int = SIZE) -> Path:
+    path.write_bytes(bytes(size))
+    return path
+
+
+def file_store(folder: Path, **options: bool | int) -> FileStore:
+    return FileStore(image(folder / "image"), **options)  # type: ignore[arg-type]
+
+
+KINDS: dict[str, Callable[[Path], Store]] = {
+    "ram": lambda folder: RamStore(SIZE),
+    "ram4096": lambda folder: RamStore(SIZE, 4096),
+    "file": lambda folder: file_store(folder, threads=0),
+    "file2": lambda folder: file_store(folder, threads=2),
+    "direct": lambda folder: file_store(folder, threads=1, direct=True),
+    "direct0": lambda folder: file_store(folder, threads=0, direct=True),
+    "python": lambda folder: MemoryStore(SIZE),
+    "filtered": lambda folder: DelayFilter(
+        LogFilter(RateFilter(RamStore(SIZE), bytes_per_second=1 << 40), folder / "log"), delay=1
+    ),
+}
+
+OPERATIONS = st.lists(
+    st.tuples(
+        st.sampled_from(list(Operation)),
+        st.integers(0, 15),
+        st.integers(1, 16),
+        st.binary(min_size=1, max_size=8),
+    ),
+    max_size=12,
+)
+
+
+@pytest.fixture(params=KINDS)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    with KINDS[request.param](tmp_path) as made:
+        server = Server(made) if isinstance(made, PythonStore) else None
+        if server:
+            server.start()
+        yield made
+        if server:
+            server.stop()
+
+
+def test_content_is_the_models(store: Store) -> None:
+    model = bytearray(SIZE)
+
+    @settings(max_examples=25, deadline=None)
+    @given(OPERATIONS)
+    def run(operations: list[tuple[Operation, int, int, bytes]]) -> None:
+        for operation, place, length, pattern in operations:
+            sector, count = place * 8, min(length, 16 - place) * 8
+            start, end = sector * 512, (sector + count) * 512
+            match operation:
+                case Operation.READ:
+                    assert store.read(sector, count) == model[start:end]
+                case Operation.WRITE:
+                    model[start:end] = (pattern * (end - start))[: end - start]
+                    store.write(sector, bytes(model[start:end]))
+                case Operation.FLUSH:
+                    store.flush()
+                case Operation.DISCARD:
+                    store.discard(sector, count)
+                    model[start:end] = bytes(end - start)
+        assert store.read(0, SECTORS) == model
+
+    run()
+
+
+def test_wrong_ranges_are_the_callers_mistake(store: Store) -> None:
+    for sector, count in ((-1, 8), (0, 0), (SECTORS, 8), (SECTORS - 8, 16)):
+        with pytest.raises(UsageError):
+            store.read(sector, count)
+    with pytest.raises(UsageError):
+        store.write(0, b"less than a sector")
+
+
+def test_describes_itself_and_closes_twice(store: Store) -> None:
+    assert str(SECTORS) in repr(store)
+    assert "\n" not in repr(store)
+
+
+def test_null_store() -> None:
+    with NullStore(SIZE) as store:
+        store.write(0, b"x" * 512)
+        assert store.read(0, 1) == bytes(512)
+        assert not store.geometry.no_data
+    with NullStore(SIZE, no_data=True) as store:
+        assert store.geometry.no_data
+        store.write(0, b"x" * 512)
+
+
+def test_closed_store_is_refused() -> None:
+    store = RamStore(SIZE)
+    store.close()
+    store.close()
+    with pytest.raises(UsageError):
+        store.read(0, 1)
+    assert "closed" in repr(store)
+
+
+def test_filter_takes_its_store_over() -> None:
+    below = RamStore(SIZE)
+    with ErrorFilter(below, seed=1, probability=0) as store:
+        with pytest.raises(UsageError):
+            below.read(0, 1)
+        assert store.read(0, 1) == bytes(512)
+
+
+@pytest.mark.parametrize("size", [0, -512, 1000, 512 * 3 + 1])
+def test_odd_sizes(size: int) -> None:
+    for make in (NullStore, RamStore, MemoryStore):
+        with pytest.raises(UsageError, match=r"multiple of 512-byte sectors"):
+            make(size)
+    with pytest.raises(UsageError, match="sector size"):
+        RamStore(SIZE, 768)
+
+
+FULL_DISK = """
+import errno, resource, signal, sys
+from pvdrivers.backends.vbd.store import FileStore
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+with FileStore(sys.argv[1], threads=1) as store:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300 * 512, 300 * 512))
+    store.write(0, b"a" * 512 * 256)
+    store.flush()
+    try:
+        store.write(256, b"b" * 512 * 256)
+    except OSError as error:
+        print(errno.errorcode[error.errno])
+"""
+
+
+class TestFile:
+    def test_unusable_paths(self, tmp_path: Path) -> None:
+        for path, sentence in (
+            (tmp_path / "absent", "no such file"),
+            (tmp_path, "directory"),
+            (image(tmp_path / "odd", 1000), "1000 bytes is not a multiple of 512-byte sectors"),
+            (image(tmp_path / "empty", 0), "the file is empty"),
+            (Path("/dev/null"), "neither a regular file nor a block device"),
+        ):
+            with pytest.raises(UsageError, match=sentence) as failure:
+                FileStore(path)
+            assert str(failure.value).startswith(f"{path}: ")
+            assert "\n" not in str(failure.value)
+
+    def test_read_only(self, tmp_path: Path) -> None:
+        path = image(tmp_path / "image")
+        path.chmod(0o444)
+        with FileStore(path, read_only=True) as store:
+            assert store.read_only
+            with fails_with(errno.EROFS):
+                store.write(0, bytes(512))
+
+    def test_discard_punches_a_hole(self, tmp_path: Path) -> None:
+        size = 1 << 20
+        path = tmp_path / "image"
+        path.write_bytes(b"\xa5" * size)
+        os.sync()
+        with FileStore(path, threads=0) as store:
+            if not store.geometry.can_discard:
+                pytest.skip("the file system of the temporary folder has no holes")
+            before = path.stat().st_blocks
+            store.discard(256, 1024)
+            store.flush()
+        assert path.stat().st_size == size
+        assert before - path.stat().st_blocks >= 1000
+        with path.open("rb") as file:
+            assert os.lseek(file.fileno(), 0, os.SEEK_HOLE) == 256 * 512
+            assert os.lseek(file.fileno(), 256 * 512, os.SEEK_DATA) == 1280 * 512
+        content = path.read_bytes()
+        assert content == b"\xa5" * (256 * 512) + bytes(1024 * 512) + b"\xa5" * (768 * 512)
+
+    def test_secure_discard_is_refused(self, tmp_path: Path) -> None:
+        path = tmp_path / "image"
+        path.write_bytes(b"\xa5" * SIZE)
+        with FileStore(path) as store:
+            assert not store.geometry.can_secure_discard
+            with fails_with(errno.EOPNOTSUPP):
+                store.discard(0, 8, secure=True)
+        assert path.read_bytes() == b"\xa5" * SIZE
+
+    def test_grows(self, tmp_path: Path) -> None:
+        path = image(tmp_path / "image")
+        with ErrorFilter(FileStore(path), seed=0, probability=0) as store:
+            os.truncate(path, 2 * SIZE)
+            assert store.sectors == SECTORS
+            store.refresh()
+            assert store.sectors == 2 * SECTORS
+            store.write(2 * SECTORS - 1, b"e" * 512)
+            os.truncate(path, 1000)
+            with pytest.raises(OSError, match="Invalid"):
+                store.refresh()
+        with FileStore(image(path)) as store:
+            os.truncate(path, SIZE // 2)  # behind the store's back
+            with fails_with(errno.EIO):
+                store.read(SECTORS - 8, 8)
+
+    def test_full_disk_keeps_what_was_acknowledged(self, tmp_path: Path) -> None:
+        """A file size limit stands for the full disk: writes stop in the middle."""
+        path = tmp_path / "image"
+        path.touch()
+        os.truncate(path, 1 << 20)
+        child = subprocess.run(
+            [sys.executable, "-c", FULL_DISK, path], capture_output=True, text=True, check=True
+        )
+        assert child.stdout.strip() == "EFBIG"
+        assert path.read_bytes()[: 256 * 512] == b"a" * 512 * 256
+
+
+class TestPython:
+    def test_exception_fails_the_batch_and_reaches_the_server(self) -> None:
+        class Broken(MemoryStore):
+            def handle(self, batch: Sequence[Request]) -> list[Result]:
+                raise ZeroDivisionError
+
+        self.check_failure(Broken(SIZE), ZeroDivisionError)
+
+    def test_short_answer_is_the_stores_mistake(self) -> None:
+        class Short(MemoryStore):
+            def handle(self, batch: Sequence[Request]) -> list[Result]:
+                return [b"short"]
+
+        self.check_failure(Short(SIZE), UsageError)
+
+    def check_failure(self, store: PythonStore, kind: type[Exception]) -> None:
+        caught: list[type[BaseException]] = []
+
+        def serve() -> None:
+            while not caught:
+                try:
+                    store.serve()
+                except Exception as error:
+                    caught.append(type(error))
+
+        with store:
+            thread = threading.Thread(target=serve)
+            thread.start()
+            with fails_with(errno.EIO):
+                store.read(0, 8)
+            thread.join()
+        assert caught == [kind]
+
+    def test_errors_reach_the_submitter(self) -> None:
+        class Full(MemoryStore):
+            def one(self, request: Request) -> Result:
+                return OSError(errno.ENOSPC, "full")
+
+        with Full(SIZE) as store:
+            server = Server(store)
+            server.start()
+            with fails_with(errno.ENOSPC):
+                store.write(0, bytes(512))
+            server.stop()
+
+    def test_works_under_filters(self) -> None:
+        python = MemoryStore(SIZE)
+        with TornFilter(python, seed=3, probability=0) as store:
+            server = Server(python)
+            server.start()
+            store.write(3, b"t" * 1024)
+            server.stop()
+            assert python.memory[3 * 512 : 5 * 512] == b"t" * 1024
+        with pytest.raises(UsageError):
+            python.serve()
