@@ -1,0 +1,1 @@
+"""Xenbus: how the two ends of a device find each other, agree, connect and let go."""
