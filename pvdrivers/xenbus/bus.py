@@ -1,0 +1,116 @@
+"""Watches the directory of one device type and keeps a driver for each device in it."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from pvdrivers.xenbus.device import BackendDevice, FrontendDevice, XenbusDevice, read_optional
+from pvdrivers.xenstore.client import XenstoreClient
+from pvdrivers.xenstore.errors import XenstoreError
+
+log = logging.getLogger("pvdrivers.xenbus")
+
+Probe = Callable[[XenstoreClient, str], XenbusDevice]
+
+
+class XenbusBus:
+    """Calls `probe(client, path)` for every new device below `root` and starts what it returns.
+
+    `levels` is how deep devices lie: 1 for device/TYPE/ID, 2 for backend/TYPE/DOMID/ID. A device
+    whose driver has ended is kept, so that it is not probed again, until its directory is gone.
+    """
+
+    def __init__(self, client: XenstoreClient, root: str, levels: int, probe: Probe) -> None:
+        self.client = client
+        self.root = root
+        self.levels = levels
+        self.probe = probe
+        self.devices: dict[str, XenbusDevice] = {}
+        self.task: asyncio.Task[None] | None = None
+        self._changed = asyncio.Condition()
+
+    def start(self) -> None:
+        self.task = asyncio.get_running_loop().create_task(self._run(), name=f"bus {self.root}")
+
+    async def wait_for(self, path: str) -> XenbusDevice:
+        """The device at `path`, once it has been probed."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: path in self.devices)
+        return self.devices[path]
+
+    async def close(self) -> None:
+        """Stops looking for devices, and closes those there are in order."""
+        await self._stop()
+        await asyncio.gather(*(device.close() for device in self.devices.values()))
+
+    async def abort(self) -> None:
+        """Stops at once: every device lets go of what it holds without a word to its peer."""
+        await self._stop()
+        await asyncio.gather(*(device.abort() for device in self.devices.values()))
+
+    async def _stop(self) -> None:
+        if self.task:
+            self.task.cancel()
+            await asyncio.wait([self.task])
+
+    async def _run(self) -> None:
+        async with await self.client.watch(self.root) as watch:
+            async for changed in watch:
+                for path in await self._devices_of(changed):
+                    await self._look_at(path)
+
+    async def _devices_of(self, changed: str) -> list[str]:
+        """The devices a changed path belongs to: one, or all below it."""
+        below = changed.removeprefix(self.root).strip("/")
+        parts = below.split("/") if below else []
+        if len(parts) >= self.levels:
+            return ["/".join([self.root, *parts[: self.levels]])]
+        known = [path for path in self.devices if path.startswith(f"{changed.rstrip('/')}/")]
+        paths = ["/".join([self.root, *parts])]
+        for _ in range(self.levels - len(parts)):
+            paths = [f"{path}/{name}" for path in paths for name in await self._names(path)]
+        return list(dict.fromkeys([*known, *paths]))
+
+    async def _names(self, path: str) -> list[str]:
+        try:
+            return await self.client.directory(path)
+        except XenstoreError:
+            return []
+
+    async def _look_at(self, path: str) -> None:
+        device = self.devices.get(path)
+        if device and not device.finished_or_removed:
+            return
+        there = await read_optional(self.client, f"{path}/state") is not None
+        if device and not there:
+            del self.devices[path]
+        elif not device and there and await self._wanted(path):
+            self.devices[path] = device = self.probe(self.client, path)
+            log.debug("%s: probed", path)
+            device.start()
+            async with self._changed:
+                self._changed.notify_all()
+
+    async def _wanted(self, path: str) -> bool:
+        """A device being unplugged is not taken up any more."""
+        return await read_optional(self.client, f"{path}/online") != "0"
+
+
+def backend_bus(
+    client: XenstoreClient,
+    domid: int,
+    kind: str,
+    probe: Callable[[XenstoreClient, str], BackendDevice],
+) -> XenbusBus:
+    """Backends of one type, such as `vbd`, in domain `domid`."""
+    return XenbusBus(client, f"/local/domain/{domid}/backend/{kind}", 2, probe)
+
+
+def frontend_bus(
+    client: XenstoreClient,
+    domid: int,
+    kind: str,
+    probe: Callable[[XenstoreClient, str], FrontendDevice],
+) -> XenbusBus:
+    """Frontends of one type in domain `domid`."""
+    return XenbusBus(client, f"/local/domain/{domid}/device/{kind}", 1, probe)

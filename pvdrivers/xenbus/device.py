@@ -1,0 +1,379 @@
+"""The asyncio driver of one device: it feeds the tables of `states` and carries out their steps.
+
+A device looks at both states whenever anything it watches has changed. However often that was, it
+is one look (XSA-349): a peer that rewrites its keys in a loop costs no memory. Hooks run one at a
+time, in the device's own task, so none of them ever meets another.
+
+What a peer does wrong (`PeerError` from a hook) is written to the error node, counted, and closes
+this device; so does any other failure of a hook. Only the loss of xenstore itself ends the task
+with an exception.
+"""
+
+import asyncio
+import errno
+import logging
+from collections.abc import Iterable, Mapping
+
+from pvdrivers.xenbus.errors import PeerError
+from pvdrivers.xenbus.states import (
+    BACKEND,
+    FRONTEND,
+    Action,
+    Event,
+    Table,
+    XenbusMachine,
+    XenbusState,
+    parse_state,
+)
+from pvdrivers.xenstore.client import Operations, Transaction, Watch, XenstoreClient
+from pvdrivers.xenstore.errors import XenstoreError
+
+log = logging.getLogger("pvdrivers.xenbus")
+
+ERROR_TEXT_MAX = 512  # bytes of a message written to the error node
+
+
+class Vanished(Exception):
+    """The device's directory is no longer there; writing to it would make it anew."""
+
+
+async def read_optional(store: Operations, path: str) -> str | None:
+    """A node's value, or None when there is no such node or it may not be read."""
+    try:
+        return await store.read_str(path)
+    except XenstoreError as error:
+        if error.errno in (errno.ENOENT, errno.EACCES):
+            return None
+        raise
+
+
+async def read_keys(store: Operations, directory: str, names: Iterable[str]) -> dict[str, str]:
+    """Those of the named keys that are there."""
+    values = {}
+    for name in names:
+        value = await read_optional(store, f"{directory}/{name}")
+        if value is not None:
+            values[name] = value
+    return values
+
+
+class XenbusDevice:
+    """What both ends share. A driver is a subclass of one end that fills in the hooks.
+
+    `path` is the device's own directory, absolute. `start` begins to drive it; the device ends by
+    itself when its directory vanishes or the toolstack unplugs it, and by `close` or `abort`.
+    """
+
+    table: Table
+    peer_key: str  # where the other end's directory is named
+    own_watches: tuple[str, ...] = ("state",)
+
+    def __init__(self, client: XenstoreClient, path: str) -> None:
+        self.client = client
+        self.path = path
+        self.peer_path = ""
+        self.peer_domid = -1
+        self.peer_state = XenbusState.UNKNOWN
+        self.machine = XenbusMachine(self.table)
+        self.peer_errors = 0
+        self.last_error: str | None = None
+        self.task: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self._changed = asyncio.Condition()
+        self._requests: dict[Event, str] = {}
+        self._watches: list[tuple[Watch, asyncio.Task[None]]] = []
+        self._closing = False
+        self._removed = False
+
+    # ---- what a driver fills in ------------------------------------------------------------
+
+    async def connect(self) -> None:
+        """CONNECT. Must leave nothing behind when it raises."""
+
+    async def disconnect(self) -> None:
+        """DISCONNECT: gives back everything CONNECT took."""
+
+    async def resize(self) -> None:
+        """RESIZE."""
+
+    async def reconfigure(self) -> None:
+        """RECONFIGURE."""
+
+    async def ready(self) -> bool:
+        """Whether CONNECT may happen now; asked again whenever a watch fires."""
+        return True
+
+    # ---- what its user calls ---------------------------------------------------------------
+
+    @property
+    def state(self) -> XenbusState:
+        return self.machine.state
+
+    @property
+    def finished(self) -> bool:
+        return self.task is not None and self.task.done()
+
+    def start(self) -> None:
+        """Begins to drive the device in a task of the running loop."""
+        self.task = asyncio.get_running_loop().create_task(self._run(), name=f"xenbus {self.path}")
+
+    async def close(self) -> None:
+        """Closes this end in order and waits until the other has followed. The device stays."""
+        self._closing = True
+        self.request(Event.CLOSE)
+        await self._end()
+
+    async def abort(self) -> None:
+        """Lets go of everything at once, without a word to the other end."""
+        if self.task:
+            self.task.cancel()
+        await self._end()
+
+    async def _end(self) -> None:
+        if self.task:
+            await asyncio.wait([self.task])
+            if not self.task.cancelled() and (error := self.task.exception()):
+                log.debug("%r ended with %r", self, error)
+
+    async def wait_for(self, *states: XenbusState) -> None:
+        """Until this end has published one of `states`. Raises PeerError when it never will."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.state in states or self.finished_or_removed)
+        if self.state not in states:
+            raise PeerError(self.last_error or f"{self.path} was removed")
+
+    @property
+    def finished_or_removed(self) -> bool:
+        return self._removed or self.finished
+
+    def request(self, event: Event, reason: str = "") -> None:
+        """Puts one of this end's own events before the driver; twice is once."""
+        self._requests.setdefault(event, reason)
+        self._wake.set()
+
+    def fatal(self, reason: str) -> None:
+        """Closes the device for good reason, written to its error node (xenbus_dev_fatal)."""
+        self.request(Event.FATAL, reason)
+
+    async def report(self, reason: str, number: int = errno.EINVAL) -> None:
+        """Writes the error node, and goes on (xenbus_dev_error)."""
+        self.last_error = reason
+        log.warning("%s: %s", self.path, reason[:ERROR_TEXT_MAX])
+        home, _, device = self.path.removeprefix("/local/domain/").partition("/")
+        text = f"{number} {reason}".encode("utf-8", "replace")[:ERROR_TEXT_MAX]
+        try:
+            await self.client.write(f"/local/domain/{home}/error/{device}/error", text)
+        except XenstoreError as error:
+            log.debug("%s: no error node: %s", self.path, error)
+
+    async def write_keys(self, keys: Mapping[str, str]) -> None:
+        """Writes keys of the own directory in one transaction; Vanished when that is gone."""
+
+        async def body(transaction: Transaction) -> None:
+            if await read_optional(transaction, f"{self.path}/state") is None:
+                raise Vanished(self.path)
+            for key, value in keys.items():
+                await transaction.write(f"{self.path}/{key}", value)
+
+        await self.client.transact(body)
+
+    async def remove_keys(self, keys: Iterable[str]) -> None:
+        """Removes those of the own directory's keys that are there."""
+
+        async def body(transaction: Transaction) -> None:
+            if await read_optional(transaction, f"{self.path}/state") is None:
+                raise Vanished(self.path)
+            for key in keys:
+                if await read_optional(transaction, f"{self.path}/{key}") is not None:
+                    await transaction.remove(f"{self.path}/{key}")
+
+        await self.client.transact(body)
+
+    async def read_peer_keys(self, names: Iterable[str]) -> dict[str, str]:
+        """Those of the named keys the other end has written, as they were at one moment."""
+        wanted = list(names)
+        return await self.client.transact(lambda tx: read_keys(tx, self.peer_path, wanted))
+
+    # ---- the task --------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        try:
+            await self._find_peer()
+            for name in self.own_watches:
+                await self._watch(f"{self.path}/{name}")
+            self.request(Event.START)
+            while not self._removed:
+                await self._wake.wait()
+                self._wake.clear()
+                await self._settle()
+        except Vanished:
+            log.debug("%s: no such device", self.path)
+        finally:
+            self._removed = True
+            if self.machine.connected:
+                self.machine.connected = False
+                await self._hook(Action.DISCONNECT)
+            await self._unwatch()
+            async with self._changed:
+                self._changed.notify_all()
+
+    async def _find_peer(self) -> None:
+        """Learns where the other end is, and watches its state."""
+        keys = await read_keys(self.client, self.path, (self.peer_key, f"{self.peer_key}-id"))
+        peer_path, peer_domid = keys.get(self.peer_key), keys.get(f"{self.peer_key}-id", "")
+        if not peer_path or not peer_domid.isdecimal():
+            raise Vanished(self.path)
+        self.peer_domid = int(peer_domid)
+        if peer_path != self.peer_path:
+            self.peer_path = peer_path
+            await self._watch(f"{peer_path}/state")
+
+    async def _watch(self, path: str) -> None:
+        watch = await self.client.watch(path)
+
+        async def wake() -> None:
+            async for _ in watch:
+                self._wake.set()
+
+        task = asyncio.get_running_loop().create_task(wake(), name=f"watch {path}")
+        task.add_done_callback(self._watch_ended)
+        self._watches.append((watch, task))
+
+    def _watch_ended(self, task: asyncio.Task[None]) -> None:
+        """xenstore is gone: the next thing the device asks of it will say so."""
+        if not task.cancelled() and task.exception():
+            self._wake.set()
+
+    async def _unwatch(self) -> None:
+        for watch, task in self._watches:
+            task.cancel()
+            try:
+                await watch.close()
+            except OSError as error:
+                log.debug("%s: unwatch: %s", self.path, error)
+        self._watches.clear()
+
+    async def _settle(self) -> None:
+        """Takes steps until the states as they are now ask for no more."""
+        while not self._removed:
+            event, reason = await self._look()
+            before = self.state
+            due = self.table[self.state, event, self.peer_state].actions
+            if Action.CONNECT in due and not await self.ready():
+                return
+            await self._step(event, reason)
+            if self._closing and self.state is XenbusState.CLOSED and not self.machine.connected:
+                self._removed = True
+            if self.state is before and not self._requests:
+                return
+
+    async def _look(self) -> tuple[Event, str]:
+        """Reads the states; says what is to be taken into account."""
+        own = await read_optional(self.client, f"{self.path}/state")
+        self.peer_state = parse_state(await read_optional(self.client, f"{self.peer_path}/state"))
+        if own is None:
+            return Event.GONE, ""
+        for event in list(self._requests):
+            return event, self._requests.pop(event)
+        return await self._routine_event(parse_state(own)), ""
+
+    async def _routine_event(self, published: XenbusState) -> Event:
+        return Event.PEER
+
+    async def _step(self, event: Event, reason: str = "") -> None:
+        before = self.state
+        step = self.machine.step(event, self.peer_state)
+        log.debug("%s: %s, peer %s: %s", self.path, event.name, self.peer_state.name, step)
+        for action in step.actions:
+            if action is Action.REPORT:
+                await self.report(reason)
+            elif action is Action.REMOVE:
+                self._removed = True
+            elif (trouble := await self._hook(action)) is not None:
+                if action is Action.CONNECT:
+                    self.machine.connect_failed()
+                await self._step(Event.FATAL, trouble)
+                return
+        if event is not Event.GONE and step.state is not before:
+            await self._publish(step.state)
+
+    async def _hook(self, action: Action) -> str | None:
+        """Carries out one action; what went wrong, or None."""
+        hook = getattr(self, action.name.lower())
+        try:
+            await hook()
+        except PeerError as error:
+            self.peer_errors += 1
+            return str(error)
+        except (Vanished, ConnectionResetError):
+            self.request(Event.GONE)
+        except Exception as error:
+            log.exception("%s: %s", self.path, action.name.lower())
+            return f"{action.name.lower()} failed: {error}"
+        return None
+
+    async def _publish(self, state: XenbusState) -> None:
+        try:
+            await self.write_keys({"state": str(int(state))})
+        except Vanished:
+            self.request(Event.GONE)
+        async with self._changed:
+            self._changed.notify_all()
+
+    def describe(self) -> str:
+        """One line about the device as it is now."""
+        line = f"{self.path} {self.state.name.lower()}, peer {self.peer_state.name.lower()}"
+        if self.peer_errors:
+            line += f", {self.peer_errors} peer errors"
+        return line + (f", last error: {self.last_error}" if self.last_error else "")
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.describe()}>"
+
+
+class FrontendDevice(XenbusDevice):
+    """A frontend's driver: hooks connect, attach, resize, drain, disconnect, reconfigure."""
+
+    table = FRONTEND
+    peer_key = "backend"
+
+    async def attach(self) -> None:
+        """ATTACH: the backend is Connected."""
+
+    async def drain(self) -> None:
+        """DRAIN: call `drained` once no request is left to be answered; must not wait for it."""
+        self.drained()
+
+    def drained(self) -> None:
+        self.request(Event.DRAINED)
+
+    def resume(self) -> None:
+        """The domain was restored, maybe on another host: look for the backend and start over."""
+        self.request(Event.RESUME)
+
+    async def _step(self, event: Event, reason: str = "") -> None:
+        if event is Event.RESUME:
+            await self._find_peer()
+        await super()._step(event, reason)
+
+
+class BackendDevice(XenbusDevice):
+    """A backend's driver: hooks offer, connect, resize, disconnect, reconfigure."""
+
+    table = BACKEND
+    peer_key = "frontend"
+    own_watches = ("state", "online")
+
+    async def offer(self) -> None:
+        """OFFER: publish what the frontend must know before it allocates."""
+
+    async def _routine_event(self, published: XenbusState) -> Event:
+        online = await read_optional(self.client, f"{self.path}/online")
+        if online is not None and online.strip() == "0":
+            return Event.UNPLUG
+        if published is XenbusState.CLOSING and self.state not in (
+            XenbusState.CLOSING,
+            XenbusState.CLOSED,
+        ):
+            return Event.CLOSE  # a toolstack asks by writing the state alone
+        return Event.PEER

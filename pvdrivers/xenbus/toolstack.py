@@ -1,0 +1,120 @@
+"""What a toolstack does for a device: creates it, unplugs it in order, or tears it out.
+
+Keys and order as libxl has them. What the toolstack must be able to trust later is kept where no
+guest writes, below /libxl (XSA-175, XSA-178).
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pvdrivers.xenbus.device import read_optional
+from pvdrivers.xenbus.states import XenbusState, parse_state
+from pvdrivers.xenstore.client import Transaction, XenstoreClient
+
+UNPLUG_TIMEOUT = 10.0  # seconds; LIBXL_DESTROY_TIMEOUT
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceConfig:
+    """A device to be: its place, and the keys its type wants on each side."""
+
+    kind: str  # vbd, vif, vscsi
+    devid: int
+    frontend_domid: int
+    backend_domid: int = 0
+    frontend_keys: Mapping[str, str] = field(default_factory=dict)
+    backend_keys: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def frontend_path(self) -> str:
+        return f"/local/domain/{self.frontend_domid}/device/{self.kind}/{self.devid}"
+
+    @property
+    def backend_path(self) -> str:
+        home = f"/local/domain/{self.backend_domid}/backend/{self.kind}"
+        return f"{home}/{self.frontend_domid}/{self.devid}"
+
+    @property
+    def private_path(self) -> str:
+        return f"/libxl/{self.frontend_domid}/device/{self.kind}/{self.devid}"
+
+
+async def add_device(client: XenstoreClient, config: DeviceConfig) -> None:
+    """Writes both directories in one transaction, both ends at Initialising.
+
+    FileExistsError when the device is there already.
+    """
+    front, back = config.frontend_domid, config.backend_domid
+    initialising = str(int(XenbusState.INITIALISING))
+    frontend_keys = {
+        "backend": config.backend_path,
+        "backend-id": str(back),
+        "state": initialising,
+        **config.frontend_keys,
+    }
+    backend_keys = {
+        "frontend": config.frontend_path,
+        "frontend-id": str(front),
+        "online": "1",
+        "state": initialising,
+        **config.backend_keys,
+    }
+    private_keys = {"frontend": config.frontend_path, "backend": config.backend_path}
+    # New nodes take their directory's permissions, so the directory's are set first.
+    directories = (
+        (config.private_path, [f"n{back}", f"r{front}"], private_keys | backend_keys),
+        (config.backend_path, [f"n{back}", f"r{front}"], backend_keys),
+        (config.frontend_path, [f"n{front}", f"r{back}"], frontend_keys),
+    )
+
+    async def body(transaction: Transaction) -> None:
+        if await transaction.exists(f"{config.backend_path}/state"):
+            raise FileExistsError(f"{config.backend_path} is there already")
+        for path, permissions, keys in directories:
+            await transaction.remove(path) if await transaction.exists(path) else None
+            await transaction.mkdir(path)
+            await transaction.set_permissions(path, permissions)
+            for key, value in keys.items():
+                await transaction.write(f"{path}/{key}", value)
+
+    await client.transact(body)
+
+
+async def unplug_device(
+    client: XenstoreClient, config: DeviceConfig, timeout: float = UNPLUG_TIMEOUT
+) -> bool:
+    """Asks both ends to let go, waits until the backend has, removes the device.
+
+    False when the backend had not closed after `timeout` seconds of the loop's time: the device
+    is still there then, and `destroy_device` is the way left.
+    """
+    state = f"{config.backend_path}/state"
+
+    async def body(transaction: Transaction) -> None:
+        if parse_state(await read_optional(transaction, state)) is not XenbusState.UNKNOWN:
+            await transaction.write(f"{config.backend_path}/online", "0")
+            await transaction.write(state, str(int(XenbusState.CLOSING)))
+
+    await client.transact(body)
+    try:
+        async with asyncio.timeout(timeout), await client.watch(state) as watch:
+            async for _ in watch:
+                now = parse_state(await read_optional(client, state))
+                if now in (XenbusState.UNKNOWN, XenbusState.CLOSED):
+                    break
+    except TimeoutError:
+        return False
+    await destroy_device(client, config)
+    return True
+
+
+async def destroy_device(client: XenstoreClient, config: DeviceConfig) -> None:
+    """Removes all directories of the device, whatever its ends are doing."""
+
+    async def body(transaction: Transaction) -> None:
+        for path in (config.frontend_path, config.backend_path, config.private_path):
+            if await transaction.exists(path):
+                await transaction.remove(path)
+
+    await client.transact(body)
