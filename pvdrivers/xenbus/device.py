@@ -93,8 +93,8 @@ class XenbusDevice:
     async def disconnect(self) -> None:
         """DISCONNECT: gives back everything CONNECT took."""
 
-    async def resize(self) -> None:
-        """RESIZE."""
+    async def update_size(self) -> None:
+        """UPDATE_SIZE."""
 
     async def reconfigure(self) -> None:
         """RECONFIGURE."""
@@ -305,8 +305,9 @@ class XenbusDevice:
         except PeerError as error:
             self.peer_errors += 1
             return str(error)
-        except (Vanished, ConnectionResetError):
+        except Vanished:
             self.request(Event.GONE)
+            return "the device's directory has vanished"
         except Exception as error:
             log.exception("%s: %s", self.path, action.name.lower())
             return f"{action.name.lower()} failed: {error}"
@@ -332,7 +333,7 @@ class XenbusDevice:
 
 
 class FrontendDevice(XenbusDevice):
-    """A frontend's driver: hooks connect, attach, resize, drain, disconnect, reconfigure."""
+    """A frontend's driver: hooks connect, attach, update_size, drain, disconnect, reconfigure."""
 
     table = FRONTEND
     peer_key = "backend"
@@ -358,7 +359,7 @@ class FrontendDevice(XenbusDevice):
 
 
 class BackendDevice(XenbusDevice):
-    """A backend's driver: hooks offer, connect, resize, disconnect, reconfigure."""
+    """A backend's driver: hooks offer, connect, update_size, disconnect, reconfigure."""
 
     table = BACKEND
     peer_key = "frontend"

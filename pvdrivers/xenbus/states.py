@@ -57,7 +57,7 @@ class Action(Enum):
     OFFER = auto()  # backend: publish limits the frontend needs before it allocates
     CONNECT = auto()  # frontend: allocate rings, publish them; backend: map them, publish the rest
     ATTACH = auto()  # frontend: read what the backend published, let I/O in
-    RESIZE = auto()  # frontend: read the size again; backend: publish it
+    UPDATE_SIZE = auto()  # frontend: read the size again; backend: publish it
     RECONFIGURE = auto()  # read what the other end has changed
     DRAIN = auto()  # frontend: no new requests; DRAINED is due when the old ones are answered
     DISCONNECT = auto()  # undo CONNECT
@@ -117,7 +117,7 @@ def _frontend_table() -> Table:
     add(event.PEER, _LIVE, [_1, _2], action.DISCONNECT, to=_1)  # the backend was restarted
     add(event.PEER, _LIVE, [_5], action.DRAIN)
     add(event.PEER, [_3, *_LIVE], [_0, _6], action.DISCONNECT, to=_6)
-    add(event.PEER, [_4], [_4], action.RESIZE)
+    add(event.PEER, [_4], [_4], action.UPDATE_SIZE)
     add(event.PEER, [_4], [_7], action.RECONFIGURE, to=_8)
     add(event.PEER, [_7], [_8], action.RECONFIGURE, to=_4)
     add(event.PEER, [_8], [_4], action.RECONFIGURE, to=_4)
@@ -166,7 +166,7 @@ def _backend_table() -> Table:
         add(leave, [*_LIVE, _5], [_0, _1, _6], action.DISCONNECT, *last, to=_6)
         add(leave, [_6], _ANY, *last)
 
-    add(event.RESIZE, [_4], _ANY, action.RESIZE)
+    add(event.RESIZE, [_4], _ANY, action.UPDATE_SIZE)
     add(event.RECONFIGURE, [_4], [_4], to=_7)
     add(event.FATAL, _ANY, _ANY, action.DISCONNECT, action.REPORT, to=_5)
     add(event.GONE, _ANY, _ANY, action.DISCONNECT, action.REMOVE, to=_0)

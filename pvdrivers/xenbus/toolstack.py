@@ -72,7 +72,8 @@ async def add_device(client: XenstoreClient, config: DeviceConfig) -> None:
         if await transaction.exists(f"{config.backend_path}/state"):
             raise FileExistsError(f"{config.backend_path} is there already")
         for path, permissions, keys in directories:
-            await transaction.remove(path) if await transaction.exists(path) else None
+            if await transaction.exists(path):
+                await transaction.remove(path)
             await transaction.mkdir(path)
             await transaction.set_permissions(path, permissions)
             for key, value in keys.items():

@@ -1,0 +1,298 @@
+"""The block backend in an asyncio loop: xenbus on one side, the C data plane on the other."""
+
+import asyncio
+import errno
+import os
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pvdrivers.hypervisor import EventChannels, Hypervisor
+from pvdrivers.ring._core import ffi, lib
+from pvdrivers.vbd.features import (
+    MAX_INDIRECT_SEGMENTS,
+    MAX_QUEUES,
+    MAX_RING_PAGE_ORDER,
+    PROTOCOLS,
+    BackendFeatures,
+    DeviceInfo,
+    check_device_info,
+)
+from pvdrivers.vbd.keys import (
+    FRONTEND_HEAD_KEYS,
+    FrontendHead,
+    QueueKeys,
+    early_keys,
+    late_keys,
+    queue_key_names,
+    read_frontend_head,
+    read_queues,
+)
+from pvdrivers.xenbus.device import BackendDevice, read_keys, read_optional
+from pvdrivers.xenbus.errors import DeviceError, PeerError
+from pvdrivers.xenbus.states import Event
+from pvdrivers.xenbus.wakeups import Wakeups, Work
+from pvdrivers.xenstore.client import XenstoreClient
+
+BUDGET = 256  # requests taken before other devices have their turn
+QUIESCE_STEP = 0.001  # seconds between looks at operations a store still has
+
+
+class BlockStore(Protocol):
+    """Where the sectors are: anything that holds a `struct pv_blk_store *`."""
+
+    @property
+    def cdata(self) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class VbdBackendOptions:
+    """What a backend offers at most; what the store cannot do is left out by itself."""
+
+    persistent: bool = True
+    max_indirect_segments: int = 256
+    max_ring_page_order: int = MAX_RING_PAGE_ORDER
+    ring_page_keys: str = "both"
+    max_queues: int = 4
+    barrier: bool = True
+    default_protocol: str = "x86_32-abi"  # of frontends that name none, as Linux on x86 has it
+    wait_for_hotplug: bool = False  # connect only when a script says `connected`
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_indirect_segments <= MAX_INDIRECT_SEGMENTS:
+            raise ValueError(f"max_indirect_segments is 0 to {MAX_INDIRECT_SEGMENTS}")
+        if not 0 <= self.max_ring_page_order <= MAX_RING_PAGE_ORDER:
+            raise ValueError(f"max_ring_page_order is 0 to {MAX_RING_PAGE_ORDER}")
+        if not 1 <= self.max_queues <= MAX_QUEUES:
+            raise ValueError(f"max_queues is 1 to {MAX_QUEUES}")
+        if self.ring_page_keys not in ("order", "pages", "both"):
+            raise ValueError("ring_page_keys is order, pages or both")
+        if self.default_protocol not in PROTOCOLS:
+            raise ValueError(f"default_protocol is one of {', '.join(PROTOCOLS)}")
+
+
+class VbdBackend(BackendDevice):
+    """Serves one disk of one guest from a store. The store must outlive it."""
+
+    own_watches = ("state", "online", "hotplug-status")
+
+    def __init__(
+        self,
+        client: XenstoreClient,
+        path: str,
+        hypervisor: Hypervisor,
+        store: BlockStore,
+        options: VbdBackendOptions | None = None,
+    ) -> None:
+        super().__init__(client, path)
+        self.hypervisor = hypervisor
+        self.store = store
+        self.options = options or VbdBackendOptions()
+        self.features = BackendFeatures()
+        self.head: FrontendHead | None = None
+        self.broken_rings = 0
+        self._writable = True
+        self._queues: list[Any] = []
+        self._broken: set[int] = set()
+        self._channels: EventChannels | None = None
+        self._wakeups: Wakeups | None = None
+        self._timers: dict[int, asyncio.TimerHandle] = {}
+        self._past_stats: dict[str, int] = {}
+
+    # ---- what its user calls ---------------------------------------------------------------
+
+    def resize(self, sectors: int) -> None:
+        """The disk now has `sectors` 512-byte sectors, which its store can hold.
+
+        DeviceError: not a number of whole sectors of the disk.
+        """
+        geometry = self.store.cdata.geometry
+        if sectors < 0 or sectors % (geometry.sector_size // 512):
+            raise DeviceError(f"{sectors} sectors do not fill sectors of {geometry.sector_size}")
+        geometry.sectors = sectors
+        self.request(Event.RESIZE)
+
+    def statistics(self) -> dict[str, int]:
+        """Counters over all queues and connections; the first seven as Linux names them."""
+        totals = dict(self._past_stats)
+        for queue in self._queues:
+            _add_statistics(totals, queue)
+        return totals
+
+    def describe(self) -> str:
+        line = super().describe()
+        if self.head:
+            layout = self.head.layout
+            line += (
+                f", {len(self._queues)} queues of {1 << layout.ring_page_order} pages"
+                f" {layout.protocol}{' persistent' if self._persistent else ''}"
+            )
+        mode = "w" if self._writable else "r"
+        line += f", mode {mode}, {self.store.cdata.geometry.sectors} sectors"
+        return line + (f", {self.broken_rings} broken rings" if self.broken_rings else "")
+
+    # ---- hooks -----------------------------------------------------------------------------
+
+    async def offer(self) -> None:
+        keys = await read_keys(self.client, self.path, ("mode", "discard-enable"))
+        geometry = self.store.cdata.geometry
+        self._writable = keys.get("mode", "w").startswith("w") and not geometry.read_only
+        discard = (
+            geometry.can_discard and self._writable and keys.get("discard-enable", "1") != "0"
+        )
+        options = self.options
+        self.features = BackendFeatures(
+            flush=geometry.can_flush,
+            barrier=options.barrier and geometry.can_flush,
+            discard=discard,
+            discard_secure=discard and geometry.can_secure_discard,
+            discard_granularity=geometry.discard_granularity or None,
+            discard_alignment=geometry.discard_alignment,
+            persistent=options.persistent,
+            max_indirect_segments=options.max_indirect_segments,
+            max_ring_page_order=options.max_ring_page_order,
+            ring_page_keys=options.ring_page_keys,
+            max_queues=options.max_queues,
+        )
+        await self.write_keys(early_keys(self.features))
+
+    async def ready(self) -> bool:
+        if not self.options.wait_for_hotplug:
+            return True
+        return await read_optional(self.client, f"{self.path}/hotplug-status") == "connected"
+
+    async def connect(self) -> None:
+        head_keys = await self.read_peer_keys(FRONTEND_HEAD_KEYS)
+        self.head = read_frontend_head(head_keys, self.features, self.options.default_protocol)
+        layout = self.head.layout
+        queues = read_queues(await self.read_peer_keys(queue_key_names(layout)), layout)
+        info = await self._device_info()
+        try:
+            self._map(self.head, queues)
+            await self.write_keys(late_keys(self.features, info))
+        except BaseException:
+            await self.disconnect()
+            raise
+        self._serve()
+
+    async def update_size(self) -> None:
+        """Writes the size, and the state once more so that the frontend looks."""
+        info = await self._device_info()
+        await self.write_keys({"sectors": str(info.sectors), "state": str(int(self.state))})
+
+    async def disconnect(self) -> None:
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        if self._wakeups:
+            self._wakeups.close()
+            self._wakeups = None
+        for queue in self._queues:
+            lib.pv_blkback_stop(queue)
+        for queue in self._queues:
+            while not lib.pv_blkback_quiesce(queue, self._now()):
+                await asyncio.sleep(QUIESCE_STEP)
+            _add_statistics(self._past_stats, queue)
+            lib.pv_blkback_destroy(queue)
+        self._queues.clear()
+        self._broken.clear()
+        if self._channels:
+            self._channels.close()
+            self._channels = None
+        self.head = None
+
+    # ---- connection ------------------------------------------------------------------------
+
+    @property
+    def _persistent(self) -> bool:
+        return bool(self.head and self.head.persistent and self.features.persistent)
+
+    def _now(self) -> int:
+        return int(asyncio.get_running_loop().time() * 1e9)
+
+    async def _device_info(self) -> DeviceInfo:
+        keys = await read_keys(self.client, self.path, ("device-type", "removable"))
+        geometry = self.store.cdata.geometry
+        info = DeviceInfo(
+            sectors=geometry.sectors,
+            sector_size=geometry.sector_size,
+            physical_sector_size=geometry.physical_sector_size or geometry.sector_size,
+            cdrom=keys.get("device-type") == "cdrom",
+            removable=keys.get("removable") == "1",
+            read_only=not self._writable,
+        )
+        return check_device_info(info)
+
+    def _map(self, head: FrontendHead, queues: list[QueueKeys]) -> None:
+        """Maps every queue's ring and binds its event channel."""
+        self._channels = self.hypervisor.open_event_channels()
+        for keys in queues:
+            refs = ffi.new("grant_ref_t[]", list(keys.ring_refs))
+            config = ffi.new(
+                "struct pv_blkback_config *",
+                {
+                    "hypervisor": self.hypervisor.cdata,
+                    "evtchn": self._channels.cdata,
+                    "frontend": self.peer_domid,
+                    "abi": PROTOCOLS.index(head.layout.protocol),
+                    "ring_refs": refs,
+                    "ring_pages": len(keys.ring_refs),
+                    "remote_port": keys.event_channel,
+                    "store": self.store.cdata,
+                    "read_only": not self._writable,
+                    "flush": self.features.flush,
+                    "barrier": self.features.barrier,
+                    "discard": self.features.discard,
+                    "secure_discard": self.features.discard_secure,
+                    "persistent": self._persistent,
+                    "max_indirect_segments": self.features.max_indirect_segments,
+                },
+            )
+            queue = lib.pv_blkback_create(config)
+            if queue == ffi.NULL:
+                reason = os.strerror(ffi.errno)
+                if ffi.errno in (errno.ENOMEM, errno.EMFILE, errno.ENFILE):
+                    raise DeviceError(f"no ring: {reason}")
+                raise PeerError(
+                    f"cannot map ring {list(keys.ring_refs)} with port {keys.event_channel}: {reason}"
+                )
+            self._queues.append(queue)
+
+    def _serve(self) -> None:
+        """Lets the queues run from the loop."""
+        if self._channels is None:
+            raise DeviceError("not connected")
+        self._wakeups = Wakeups(self._channels)
+        for queue in self._queues:
+            port = lib.pv_blkback_port(queue)
+            self._wakeups.add(port, lambda port=port, queue=queue: self._pump(port, queue))
+            if (fd := lib.pv_blkback_fd(queue)) >= 0:
+                self._wakeups.add_fd(fd, port)
+
+    def _pump(self, port: int, queue: Any) -> Work:
+        moved = lib.pv_blkback_pump(queue, BUDGET, self._now())
+        if moved < 0:
+            if port not in self._broken:
+                self._broken.add(port)
+                self.broken_rings += 1
+                self.peer_errors += 1
+            return Work(done=False, more=False)
+        if moved > 0 or lib.pv_blkback_arm(queue):
+            return Work(done=moved > 0, more=True)
+        self._set_timer(port, lib.pv_blkback_deadline(queue))
+        return Work(done=False, more=False)
+
+    def _set_timer(self, port: int, deadline: int) -> None:
+        if timer := self._timers.pop(port, None):
+            timer.cancel()
+        if deadline != 2**64 - 1 and self._wakeups:
+            loop = asyncio.get_running_loop()
+            self._timers[port] = loop.call_at(deadline / 1e9, self._wakeups.kick, port)
+
+
+def _add_statistics(totals: dict[str, int], queue: Any) -> None:
+    stats = ffi.new("struct pv_blkback_stats *")
+    lib.pv_blkback_get_stats(queue, stats)
+    for name, field in ffi.typeof("struct pv_blkback_stats").fields:
+        value = getattr(stats, name)
+        count = sum(value) if field.type.kind == "array" else int(value)
+        totals[name] = totals.get(name, 0) + count
