@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 from pvdrivers.hypervisor import EventChannels, Hypervisor
 from pvdrivers.ring._core import ffi, lib
+from pvdrivers.ring.errors import PeerError, UsageError
+
 from pvdrivers.vbd.features import (
     MAX_INDIRECT_SEGMENTS,
     MAX_QUEUES,
@@ -28,7 +30,6 @@ from pvdrivers.vbd.keys import (
     read_queues,
 )
 from pvdrivers.xenbus.device import BackendDevice, read_keys, read_optional
-from pvdrivers.xenbus.errors import DeviceError, PeerError
 from pvdrivers.xenbus.states import Event
 from pvdrivers.xenbus.wakeups import Wakeups, Work
 from pvdrivers.xenstore.client import XenstoreClient
@@ -103,11 +104,11 @@ class VbdBackend(BackendDevice):
     def resize(self, sectors: int) -> None:
         """The disk now has `sectors` 512-byte sectors, which its store can hold.
 
-        DeviceError: not a number of whole sectors of the disk.
+        UsageError: not a number of whole sectors of the disk.
         """
         geometry = self.store.cdata.geometry
         if sectors < 0 or sectors % (geometry.sector_size // 512):
-            raise DeviceError(f"{sectors} sectors do not fill sectors of {geometry.sector_size}")
+            raise UsageError(f"{sectors} sectors do not fill sectors of {geometry.sector_size}")
         geometry.sectors = sectors
         self.request(Event.RESIZE)
 
@@ -136,9 +137,7 @@ class VbdBackend(BackendDevice):
         keys = await read_keys(self.client, self.path, ("mode", "discard-enable"))
         geometry = self.store.cdata.geometry
         self._writable = keys.get("mode", "w").startswith("w") and not geometry.read_only
-        discard = (
-            geometry.can_discard and self._writable and keys.get("discard-enable", "1") != "0"
-        )
+        discard = geometry.can_discard and self._writable and keys.get("discard-enable", "1") != "0"
         options = self.options
         self.features = BackendFeatures(
             flush=geometry.can_flush,
@@ -189,7 +188,8 @@ class VbdBackend(BackendDevice):
         for queue in self._queues:
             lib.pv_blkback_stop(queue)
         for queue in self._queues:
-            while not lib.pv_blkback_quiesce(queue, self._now()):
+            # A disarmed queue has no event for the store's last operation.
+            while not lib.pv_blkback_quiesce(queue, self._now()):  # noqa: ASYNC110
                 await asyncio.sleep(QUIESCE_STEP)
             _add_statistics(self._past_stats, queue)
             lib.pv_blkback_destroy(queue)
@@ -251,16 +251,15 @@ class VbdBackend(BackendDevice):
             if queue == ffi.NULL:
                 reason = os.strerror(ffi.errno)
                 if ffi.errno in (errno.ENOMEM, errno.EMFILE, errno.ENFILE):
-                    raise DeviceError(f"no ring: {reason}")
-                raise PeerError(
-                    f"cannot map ring {list(keys.ring_refs)} with port {keys.event_channel}: {reason}"
-                )
+                    raise OSError(ffi.errno, f"no ring: {reason}")
+                where = f"ring {list(keys.ring_refs)} with port {keys.event_channel}"
+                raise PeerError(f"cannot use {where}: {reason}")
             self._queues.append(queue)
 
     def _serve(self) -> None:
         """Lets the queues run from the loop."""
         if self._channels is None:
-            raise DeviceError("not connected")
+            raise UsageError("not connected")
         self._wakeups = Wakeups(self._channels)
         for queue in self._queues:
             port = lib.pv_blkback_port(queue)

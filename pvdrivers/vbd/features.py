@@ -9,7 +9,7 @@ legacy peer needs no case of its own.
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from pvdrivers.xenbus.errors import PeerError
+from pvdrivers.ring.errors import PeerError
 
 SECTOR = 512  # bytes; the unit of every sector number, whatever the device's sector size
 

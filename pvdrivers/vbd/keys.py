@@ -8,6 +8,8 @@ writes. Key names and defaults: Xen's io/blkif.h.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pvdrivers.ring.errors import PeerError
+
 from pvdrivers.vbd.features import (
     MAX_INDIRECT_SEGMENTS,
     MAX_QUEUES,
@@ -18,7 +20,6 @@ from pvdrivers.vbd.features import (
     Layout,
     check_device_info,
 )
-from pvdrivers.xenbus.errors import PeerError
 
 Keys = Mapping[str, str]
 
@@ -227,7 +228,9 @@ def read_frontend_head(
         order = pages.bit_length() - 1
         form = "pages" if order else "single"
     if order > offer.max_ring_page_order:
-        raise PeerError(f"ring page order {order} is beyond the {offer.max_ring_page_order} offered")
+        raise PeerError(
+            f"ring page order {order} is beyond the {offer.max_ring_page_order} offered"
+        )
     persistent = number(keys, "feature-persistent", 0) != 0
     layout = Layout(protocol, queues, order, form, offer.max_indirect_segments)
     return FrontendHead(layout, persistent)

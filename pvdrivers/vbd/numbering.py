@@ -22,7 +22,9 @@ class Disk(NamedTuple):
 
     @property
     def name(self) -> str:
-        return self.scheme + _to_letters(self.disk) + (str(self.partition) if self.partition else "")
+        return (
+            self.scheme + _to_letters(self.disk) + (str(self.partition) if self.partition else "")
+        )
 
 
 def _to_letters(disk: int) -> str:

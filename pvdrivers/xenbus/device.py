@@ -14,7 +14,8 @@ import errno
 import logging
 from collections.abc import Iterable, Mapping
 
-from pvdrivers.xenbus.errors import PeerError
+from pvdrivers.ring.errors import PeerError
+
 from pvdrivers.xenbus.states import (
     BACKEND,
     FRONTEND,
@@ -98,6 +99,9 @@ class XenbusDevice:
 
     async def reconfigure(self) -> None:
         """RECONFIGURE."""
+
+    async def removed(self) -> None:
+        """The last hook: nothing will happen on this device any more."""
 
     async def ready(self) -> bool:
         """Whether CONNECT may happen now; asked again whenever a watch fires."""
@@ -213,6 +217,7 @@ class XenbusDevice:
             if self.machine.connected:
                 self.machine.connected = False
                 await self._hook(Action.DISCONNECT)
+            await self.removed()
             await self._unwatch()
             async with self._changed:
                 self._changed.notify_all()

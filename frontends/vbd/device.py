@@ -1,0 +1,444 @@
+"""The block frontend in an asyncio loop: xenbus on one side, the C data plane on the other."""
+
+import asyncio
+import errno
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from pvdrivers.hypervisor import EventChannels, Hypervisor
+from pvdrivers.ring._core import ffi, lib
+from pvdrivers.ring.errors import PeerError, UsageError
+
+from pvdrivers.vbd.features import (
+    PROTOCOLS,
+    SECTOR,
+    Agreement,
+    DeviceInfo,
+    FrontendFeatures,
+    Layout,
+    choose_layout,
+    negotiate,
+)
+from pvdrivers.vbd.keys import (
+    EARLY_KEYS,
+    LATE_KEYS,
+    QueueKeys,
+    frontend_keys,
+    read_backend,
+    read_limits,
+)
+from pvdrivers.xenbus.device import FrontendDevice, read_optional
+from pvdrivers.xenbus.states import XenbusState
+from pvdrivers.xenbus.wakeups import Wakeups, Work
+from pvdrivers.xenstore.client import XenstoreClient
+
+BUDGET = 256  # responses taken before other devices have their turn
+DRAIN_TIMEOUT = 5.0  # seconds a closing backend has to answer what it was asked
+
+_FLUSH = int(lib.BLKIF_OP_FLUSH_DISKCACHE)
+
+# Keys a frontend writes, to be removed before it writes others.
+_HEAD = ("ring-page-order", "num-ring-pages", "multi-queue-num-queues")
+
+
+@dataclass(slots=True)
+class Operation:
+    """One operation of a batch. `data` is what to write, and what was read afterwards."""
+
+    code: int  # BLKIF_OP_*
+    sector: int = 0  # 512-byte units
+    count: int = 0  # 512-byte units
+    data: bytes = b""
+    secure: bool = False
+    status: int = 0  # 0 or a negative errno
+
+
+def read(sector: int, count: int) -> Operation:
+    return Operation(lib.BLKIF_OP_READ, sector, count)
+
+
+def write(sector: int, data: bytes) -> Operation:
+    if len(data) % SECTOR:
+        raise UsageError(f"{len(data)} bytes are not a whole number of sectors")
+    return Operation(lib.BLKIF_OP_WRITE, sector, len(data) // SECTOR, data)
+
+
+def flush() -> Operation:
+    return Operation(lib.BLKIF_OP_FLUSH_DISKCACHE)
+
+
+def discard(sector: int, count: int, secure: bool = False) -> Operation:
+    return Operation(lib.BLKIF_OP_DISCARD, sector, count, secure=secure)
+
+
+class _Batch:
+    """Operations submitted together and awaited together."""
+
+    def __init__(self, operations: list[Operation], first_key: int) -> None:
+        self.operations = operations
+        self.first_key = first_key
+        self.ios = ffi.new("struct pv_blkfront_io[]", len(operations))
+        self.buffers = [_buffer(operation) for operation in operations]
+        self.left = len(operations)
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        for index, operation in enumerate(operations):
+            io = self.ios[index]
+            io.operation, io.secure = operation.code, operation.secure
+            io.sector, io.nr_sectors = operation.sector, operation.count
+            io.data = self.buffers[index]
+            io.user = ffi.cast("void *", first_key + index)
+
+    def finish(self, index: int, status: int) -> None:
+        operation = self.operations[index]
+        operation.status = status
+        if operation.code == lib.BLKIF_OP_READ and status == 0:
+            operation.data = bytes(ffi.buffer(self.buffers[index], operation.count * SECTOR))
+        self.left -= 1
+        if not self.left and not self.done.done():
+            self.done.set_result(None)
+
+
+def _buffer(operation: Operation) -> Any:
+    if operation.code == lib.BLKIF_OP_READ:
+        return ffi.new("uint8_t[]", operation.count * SECTOR)
+    return ffi.from_buffer(operation.data) if operation.data else ffi.NULL
+
+
+class VbdFrontend(FrontendDevice):
+    """One disk of this guest. I/O asked for while it is not connected waits until it is.
+
+    Requests a lost backend has not answered are issued again to the next one; the device is given
+    up, and they fail with EIO, only when it is closed or removed.
+    """
+
+    def __init__(
+        self,
+        client: XenstoreClient,
+        path: str,
+        hypervisor: Hypervisor,
+        features: FrontendFeatures | None = None,
+        drain_timeout: float = DRAIN_TIMEOUT,
+    ) -> None:
+        super().__init__(client, path)
+        self.hypervisor = hypervisor
+        protocol = PROTOCOLS[int(hypervisor.abi)]
+        self.features = features or FrontendFeatures(protocol=protocol)
+        if self.features.protocol != protocol:
+            raise UsageError(f"a domain of {protocol} cannot speak {self.features.protocol}")
+        self.drain_timeout = drain_timeout
+        self.number = -1
+        self.info: DeviceInfo | None = None
+        self.agreement: Agreement | None = None
+        self.on_resize: Callable[[DeviceInfo], None] | None = None
+        self.broken_rings = 0
+        self.reissued = 0
+        self._layout: Layout | None = None
+        self._queues: list[Any] = []  # of the present connection
+        self._stopped: list[Any] = []  # of the last one, with what it has left unanswered
+        self._channels: EventChannels | None = None
+        self._wakeups: Wakeups | None = None
+        self._batches: dict[int, tuple[_Batch, int]] = {}
+        self._waiting: list[_Batch] = []
+        self._next_key = 1
+        self._next_queue = 0
+        self._drain_timer: asyncio.TimerHandle | None = None
+        self._given_up = False
+        self._done = ffi.new("struct pv_blkfront_io *[]", BUDGET)
+
+    # ---- what its user calls ---------------------------------------------------------------
+
+    async def connected(self) -> DeviceInfo:
+        """The disk, once it can be used. PeerError when that will not be."""
+        await self.wait_for(XenbusState.CONNECTED)
+        if self.info is None:
+            raise PeerError("the backend told nothing of the disk")
+        return self.info
+
+    async def read(self, sector: int, count: int) -> bytes:
+        """`count` 512-byte sectors. OSError as the backend has it."""
+        return (await self._one(read(sector, count))).data
+
+    async def write(self, sector: int, data: bytes) -> None:
+        """Writes whole 512-byte sectors. OSError as the backend has it."""
+        await self._one(write(sector, data))
+
+    async def flush(self) -> None:
+        """Returns when everything written before is on stable storage."""
+        await self._one(flush())
+
+    async def discard(self, sector: int, count: int, secure: bool = False) -> None:
+        """Tells the store that the sectors' content is of no use any more."""
+        await self._one(discard(sector, count, secure))
+
+    async def submit(self, operations: Iterable[Operation]) -> list[Operation]:
+        """Carries out a batch; each operation's `status` and `data` are set afterwards.
+
+        UsageError: an operation is out of range, misaligned or not offered; none was issued.
+        """
+        listed = list(operations)
+        if not listed:
+            return listed
+        if self._given_up or self._closing:
+            raise UsageError(f"{self.path} is closed")
+        batch = _Batch(listed, self._next_key)
+        for index in range(len(listed)):
+            self._batches[self._next_key + index] = (batch, index)
+        self._next_key += len(listed)
+        if self._accepts:
+            self._issue(batch)
+        else:
+            self._waiting.append(batch)
+        await asyncio.shield(batch.done)
+        return listed
+
+    async def close(self) -> None:
+        """Waits for what is under way, then closes the device in order."""
+        await asyncio.gather(*(b.done for b, _ in self._batches.values()), return_exceptions=True)
+        await super().close()
+
+    def statistics(self) -> dict[str, int]:
+        """Counters of the present connection's queues, added up."""
+        totals: dict[str, int] = {}
+        stats = ffi.new("struct pv_blkfront_stats *")
+        for queue in self._queues:
+            lib.pv_blkfront_get_stats(queue, stats)
+            for name, _ in ffi.typeof("struct pv_blkfront_stats").fields:
+                totals[name] = totals.get(name, 0) + int(getattr(stats, name))
+        return totals
+
+    @property
+    def outstanding(self) -> int:
+        """Operations submitted and not answered yet."""
+        return len(self._batches)
+
+    def describe(self) -> str:
+        line = super().describe()
+        if self.agreement and self.machine.connected:
+            line += f", {self.agreement.describe()}"
+        if self.info:
+            line += f", {self.info.sectors} sectors of 512, sector size {self.info.sector_size}"
+        return f"{line}, {self.outstanding} outstanding"
+
+    # ---- hooks -----------------------------------------------------------------------------
+
+    async def connect(self) -> None:
+        limits = read_limits(await self.read_peer_keys(EARLY_KEYS))
+        layout = choose_layout(self.features, limits)
+        trusted = await read_optional(self.client, f"{self.path}/trusted") != "0"
+        await self._read_number()
+        try:
+            self._allocate(layout, trusted)
+            await self.remove_keys(_HEAD)
+            keys = [self._queue_keys(queue) for queue in self._queues]
+            await self.write_keys(frontend_keys(layout, self.features.persistent, keys))
+        except BaseException:
+            await self.disconnect()
+            raise
+        self._layout = layout
+
+    async def attach(self) -> None:
+        back, info = read_backend(await self.read_peer_keys((*EARLY_KEYS, *LATE_KEYS)))
+        agreement = negotiate(self.features, back)
+        offered = ffi.new(
+            "struct pv_blkfront_features *",
+            {
+                "flush": agreement.flush,
+                "barrier": agreement.barrier,
+                "discard": agreement.discard,
+                "secure_discard": agreement.discard_secure,
+                "sector_size": info.sector_size,
+            },
+        )
+        for queue in self._queues:
+            if (error := lib.pv_blkfront_connect(queue, offered)) < 0:
+                raise PeerError(f"the ring cannot be used: {os.strerror(-error)}")
+        self.agreement, self.info = agreement, info
+        self._serve()
+        self._reissue()
+
+    async def update_size(self) -> None:
+        self._undrain()  # the backend thought better of closing
+        sectors = await read_optional(self.client, f"{self.peer_path}/sectors")
+        if self.info is None or sectors == str(self.info.sectors):
+            return
+        _, info = read_backend(await self.read_peer_keys((*EARLY_KEYS, *LATE_KEYS)))
+        self.info = info
+        if self.on_resize:
+            self.on_resize(info)
+
+    async def drain(self) -> None:
+        if self._drain_timer is None:
+            loop = asyncio.get_running_loop()
+            self._drain_timer = loop.call_later(self.drain_timeout, self.drained)
+            self._check_drained()
+
+    async def disconnect(self) -> None:
+        if self._drain_timer:
+            self._drain_timer.cancel()
+            self._drain_timer = None
+        if self._wakeups:
+            self._wakeups.close()
+            self._wakeups = None
+        for queue in self._queues:
+            lib.pv_blkfront_stop(queue)
+            lib.pv_blkfront_disconnect(queue)
+            if lib.pv_blkfront_broken(queue):
+                self._fail_outstanding(queue)
+        self._stopped += self._queues
+        self._queues = []
+        if self._channels:
+            self._channels.close()
+            self._channels = None
+
+    async def removed(self) -> None:
+        self._given_up = True
+        for queue in self._stopped:
+            self._fail_outstanding(queue)
+            lib.pv_blkfront_destroy(queue)
+        self._stopped.clear()
+        for batch, index in list(self._batches.values()):
+            batch.finish(index, -errno.EIO)
+        self._batches.clear()
+        self._waiting.clear()
+
+    # ---- connection ------------------------------------------------------------------------
+
+    async def _read_number(self) -> None:
+        for key in ("virtual-device", "virtual-device-ext"):
+            text = await read_optional(self.client, f"{self.path}/{key}")
+            if text is not None and text.isdecimal():
+                self.number = int(text)
+                return
+        raise UsageError(f"{self.path} has no virtual-device")
+
+    def _allocate(self, layout: Layout, trusted: bool) -> None:
+        """Allocates and grants every queue's ring."""
+        self._channels = self.hypervisor.open_event_channels()
+        config = ffi.new(
+            "struct pv_blkfront_config *",
+            {
+                "hypervisor": self.hypervisor.cdata,
+                "evtchn": self._channels.cdata,
+                "backend": self.peer_domid,
+                "handle": self.number & 0xFFFF,
+                "ring_pages": 1 << layout.ring_page_order,
+                "max_indirect_segments": layout.max_indirect_segments,
+                "persistent": self.features.persistent,
+                "trusted": trusted,
+            },
+        )
+        for _ in range(layout.queues):
+            queue = lib.pv_blkfront_create(config)
+            if queue == ffi.NULL:
+                raise OSError(ffi.errno, f"no ring: {os.strerror(ffi.errno)}")
+            self._queues.append(queue)
+
+    def _queue_keys(self, queue: Any) -> QueueKeys:
+        refs = ffi.new("grant_ref_t **")
+        count = lib.pv_blkfront_ring_refs(queue, ffi.cast("const grant_ref_t **", refs))
+        ring_refs = tuple(int(refs[0][index]) for index in range(count))
+        return QueueKeys(ring_refs, int(lib.pv_blkfront_port(queue)))
+
+    def _serve(self) -> None:
+        if self._channels is None:
+            raise UsageError("not connected")
+        self._wakeups = Wakeups(self._channels)
+        for queue in self._queues:
+            port = int(lib.pv_blkfront_port(queue))
+            self._wakeups.add(port, lambda queue=queue: self._poll(queue))
+
+    def _reissue(self) -> None:
+        """Gives the new rings what the old ones left unanswered, then what has waited."""
+        for index, stopped in enumerate(self._stopped):
+            queue = self._queues[index % len(self._queues)]
+            self.reissued += max(0, lib.pv_blkfront_requeue(stopped, queue))
+            lib.pv_blkfront_destroy(stopped)
+        self._stopped.clear()
+        self._issue_waiting()
+
+    def _issue_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for batch in waiting:
+            self._issue(batch)
+
+    # ---- I/O -------------------------------------------------------------------------------
+
+    @property
+    def _accepts(self) -> bool:
+        """Whether operations may go to the rings."""
+        return self._wakeups is not None and self._drain_timer is None
+
+    async def _one(self, operation: Operation) -> Operation:
+        await self.submit([operation])
+        if operation.status:
+            raise OSError(-operation.status, os.strerror(-operation.status))
+        return operation
+
+    def _check(self, operations: list[Operation], info: DeviceInfo) -> None:
+        unit = info.sector_size // SECTOR
+        for operation in operations:
+            if operation.sector % unit or operation.count % unit:
+                raise UsageError(f"sectors of this disk have {info.sector_size} bytes")
+            if operation.sector < 0 or operation.sector + operation.count > info.sectors:
+                raise UsageError(
+                    f"sectors {operation.sector} to {operation.sector + operation.count} are "
+                    f"beyond the disk's {info.sectors}"
+                )
+            if info.read_only and operation.code not in (lib.BLKIF_OP_READ, _FLUSH):
+                raise UsageError("the disk is read-only")
+
+    def _issue(self, batch: _Batch) -> None:
+        queue = self._queues[self._next_queue % len(self._queues)]
+        self._next_queue += 1
+        try:
+            if self.info:
+                self._check(batch.operations, self.info)
+            pointers = ffi.new("struct pv_blkfront_io *[]", len(batch.operations))
+            for index in range(len(batch.operations)):
+                pointers[index] = ffi.addressof(batch.ios, index)
+            result = lib.pv_blkfront_submit(queue, pointers, len(batch.operations))
+            if result == -errno.EPROTO:
+                self._waiting.append(batch)
+            elif result < 0:
+                raise UsageError(f"the operation is not possible: {os.strerror(-result)}")
+        except UsageError as error:
+            for index in range(len(batch.operations)):
+                self._batches.pop(batch.first_key + index, None)
+            batch.done.set_exception(error)
+
+    def _poll(self, queue: Any) -> Work:
+        count = lib.pv_blkfront_poll(queue, self._done, BUDGET)
+        if count < 0:
+            self._broke(queue)
+            return Work(done=False, more=False)
+        for index in range(count):
+            self._finish(self._done[index])
+        self._check_drained()
+        return Work(done=count > 0, more=count > 0 or bool(lib.pv_blkfront_arm(queue)))
+
+    def _finish(self, io: Any) -> None:
+        batch, index = self._batches.pop(int(ffi.cast("uintptr_t", io.user)))
+        batch.finish(index, io.status)
+
+    def _broke(self, queue: Any) -> None:
+        """The backend's answers cannot be believed any more: this device is over."""
+        self.broken_rings += 1
+        self.peer_errors += 1
+        self.fatal(f"the backend broke the ring protocol ({lib.pv_blkfront_broken(queue)})")
+
+    def _fail_outstanding(self, queue: Any) -> None:
+        while (count := lib.pv_blkfront_give_up(queue, self._done, BUDGET)) > 0:
+            for index in range(count):
+                self._finish(self._done[index])
+
+    def _check_drained(self) -> None:
+        if self._drain_timer and not any(lib.pv_blkfront_outstanding(q) for q in self._queues):
+            self.drained()
+
+    def _undrain(self) -> None:
+        if self._drain_timer:
+            self._drain_timer.cancel()
+            self._drain_timer = None
+            self._issue_waiting()
