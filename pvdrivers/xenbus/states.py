@@ -76,6 +76,7 @@ Table = dict[tuple[XenbusState, Event, XenbusState], Step]
 
 _0, _1, _2, _3, _4, _5, _6, _7, _8 = XenbusState
 _ANY = tuple(XenbusState)
+_DIGITS = {str(int(state)) for state in XenbusState}
 _LIVE = (_4, _7, _8)  # I/O runs
 
 FRONTEND_EVENTS = tuple(e for e in Event if e not in (Event.UNPLUG, Event.RESIZE))
@@ -180,8 +181,7 @@ BACKEND = _backend_table()
 class XenbusMachine:
     """One end of one device: its state, and whether it holds a connection.
 
-    CONNECT and DISCONNECT strictly alternate: a DISCONNECT with nothing to undo is left out, and
-    so is everything else of a step whose CONNECT did not succeed (`failed`).
+    CONNECT and DISCONNECT strictly alternate: a DISCONNECT with nothing to undo is left out.
     """
 
     def __init__(self, table: Table, state: XenbusState = XenbusState.UNKNOWN) -> None:
@@ -215,7 +215,5 @@ class XenbusMachine:
 
 def parse_state(text: str | None) -> XenbusState:
     """A `state` node's value; absent, garbled or out of range is Unknown, as Linux has it."""
-    if text is None or not text.strip().isdecimal():
-        return XenbusState.UNKNOWN
-    value = int(text) if len(text.strip()) <= 2 else 0
-    return XenbusState(value) if value in XenbusState._value2member_map_ else XenbusState.UNKNOWN
+    digits = (text or "").strip()
+    return XenbusState(int(digits)) if digits in _DIGITS else XenbusState.UNKNOWN

@@ -83,11 +83,11 @@ async def add_device(client: XenstoreClient, config: DeviceConfig) -> None:
 
 
 async def unplug_device(
-    client: XenstoreClient, config: DeviceConfig, timeout: float = UNPLUG_TIMEOUT
+    client: XenstoreClient, config: DeviceConfig, patience: float = UNPLUG_TIMEOUT
 ) -> bool:
     """Asks both ends to let go, waits until the backend has, removes the device.
 
-    False when the backend had not closed after `timeout` seconds of the loop's time: the device
+    False when the backend had not closed after `patience` seconds of the loop's time: the device
     is still there then, and `destroy_device` is the way left.
     """
     state = f"{config.backend_path}/state"
@@ -99,7 +99,7 @@ async def unplug_device(
 
     await client.transact(body)
     try:
-        async with asyncio.timeout(timeout), await client.watch(state) as watch:
+        async with asyncio.timeout(patience), await client.watch(state) as watch:
             async for _ in watch:
                 now = parse_state(await read_optional(client, state))
                 if now in (XenbusState.UNKNOWN, XenbusState.CLOSED):

@@ -1,0 +1,351 @@
+"""The two tables against each other, under every order of events, and against plain rules."""
+
+import itertools
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from pvdrivers.xenbus.states import (
+    BACKEND,
+    BACKEND_EVENTS,
+    FRONTEND,
+    FRONTEND_EVENTS,
+    Action,
+    Event,
+    Step,
+    XenbusMachine,
+    XenbusState,
+    parse_state,
+)
+
+S = XenbusState
+TABLES = ((FRONTEND, FRONTEND_EVENTS), (BACKEND, BACKEND_EVENTS))
+
+
+@pytest.mark.parametrize(("table", "events"), TABLES)
+def test_tables_are_total(table: dict, events: tuple) -> None:
+    assert set(table) == set(itertools.product(S, events, S))
+
+
+@pytest.mark.parametrize("table", [FRONTEND, BACKEND])
+def test_an_end_comes_to_rest_while_the_other_stands_still(table: dict) -> None:
+    """Looking again and again at the same peer state never runs in circles."""
+    routine = [Event.PEER] + [Event.UNPLUG] * (table is BACKEND)
+    for own, peer, event in itertools.product(S, S, routine):
+        seen = [own]
+        while (state := table[seen[-1], event, peer].state) is not seen[-1]:
+            assert state not in seen, f"{event} with peer {peer}: {seen}"
+            seen.append(state)
+
+
+@pytest.mark.parametrize(("table", "events"), TABLES)
+def test_connect_only_leads_to_states_that_hold_a_connection(table: dict, events: tuple) -> None:
+    for step in table.values():
+        if Action.CONNECT in step.actions:
+            assert step == Step((Action.CONNECT,), S.INITIALISED if table is FRONTEND else 4)
+
+
+def test_foreign_events_are_the_callers_mistake() -> None:
+    with pytest.raises(ValueError, match="DRAINED"):
+        XenbusMachine(BACKEND).step(Event.DRAINED, S.CONNECTED)
+    with pytest.raises(ValueError, match="UNPLUG"):
+        XenbusMachine(FRONTEND).step(Event.UNPLUG, S.CONNECTED)
+
+
+@pytest.mark.parametrize(
+    ("text", "state"),
+    [(None, 0), ("", 0), ("4", 4), (" 4\n", 4), ("9", 0), ("-1", 0), ("4x", 0), ("9" * 4000, 0),
+     ("٤", 0), ("²", 0), ("8", 8)],
+)  # fmt: skip
+def test_parse_state(text: str | None, state: int) -> None:
+    assert parse_state(text) == state
+
+
+class Pair:
+    """Both ends, the states they publish, and how far each has seen the other's."""
+
+    def __init__(self) -> None:
+        self.front, self.back = XenbusMachine(FRONTEND), XenbusMachine(BACKEND)
+        self.published = {"front": S.INITIALISING, "back": S.INITIALISING}
+        self.online = True
+        self.draining = False
+        self.removed = {"front": False, "back": False}
+        self.actions: list[tuple[str, Action]] = []
+
+    def act(self, side: str, event: Event) -> bool:
+        """One step of one end; whether anything changed."""
+        if self.removed[side]:
+            return False
+        machine = self.front if side == "front" else self.back
+        peer = self.published["back" if side == "front" else "front"]
+        before = machine.state, machine.connected, self.draining
+        step = machine.step(event, peer)
+        self.actions += [(side, action) for action in step.actions]
+        if Action.DRAIN in step.actions:
+            self.draining = True
+        if Action.REMOVE in step.actions:
+            self.removed[side] = True
+        if event is not Event.GONE:
+            self.published[side] = step.state
+        return before != (machine.state, machine.connected, self.draining)
+
+    def look(self, side: str) -> bool:
+        if side == "back" and not self.online:
+            return self.act("back", Event.UNPLUG)
+        return self.act(side, Event.PEER)
+
+    def drained(self) -> bool:
+        self.draining = False
+        return self.act("front", Event.DRAINED)
+
+    def settle(self) -> None:
+        """Both ends look until nothing moves; fails when that takes for ever."""
+        for _ in range(200):
+            moved = [self.look("front"), self.look("back")]
+            if self.draining:
+                moved.append(self.drained())
+            if not any(moved):
+                return
+        raise AssertionError(f"no rest: {self.published}")
+
+
+def connected() -> Pair:
+    pair = Pair()
+    pair.act("back", Event.START)
+    pair.act("front", Event.START)
+    pair.settle()
+    return pair
+
+
+def test_start_in_order() -> None:
+    pair = connected()
+    assert pair.published == {"front": S.CONNECTED, "back": S.CONNECTED}
+    assert pair.actions[:4] == [
+        ("back", Action.OFFER),
+        ("front", Action.CONNECT),
+        ("back", Action.CONNECT),
+        ("front", Action.ATTACH),
+    ]
+
+
+@pytest.mark.parametrize("first", ["front", "back"])
+def test_either_end_may_start_first(first: str) -> None:
+    pair = Pair()
+    pair.act(first, Event.START)
+    pair.settle()
+    pair.act("back" if first == "front" else "front", Event.START)
+    pair.settle()
+    assert set(pair.published.values()) == {S.CONNECTED}
+
+
+def test_orderly_unplug_releases_the_backend_first() -> None:
+    pair = connected()
+    pair.actions.clear()
+    pair.online = False
+    pair.settle()
+    assert pair.published == {"front": S.CLOSED, "back": S.CLOSED}
+    named = [entry for entry in pair.actions if entry[1] is not Action.UPDATE_SIZE]
+    assert named[0] == ("front", Action.DRAIN)
+    assert named.index(("back", Action.DISCONNECT)) < named.index(("front", Action.DISCONNECT))
+    assert pair.removed == {"front": False, "back": True}
+
+
+def test_frontend_closes_and_comes_back() -> None:
+    pair = connected()
+    pair.act("front", Event.CLOSE)
+    pair.settle()
+    assert pair.published == {"front": S.CLOSED, "back": S.CLOSED}
+    pair.act("front", Event.START)
+    pair.settle()
+    assert set(pair.published.values()) == {S.CONNECTED}
+
+
+def test_backend_is_stopped_and_started_again() -> None:
+    pair = connected()
+    pair.act("back", Event.CLOSE)
+    pair.settle()
+    assert pair.published == {"front": S.CLOSED, "back": S.CLOSED}
+    pair.back = XenbusMachine(BACKEND)
+    pair.act("back", Event.START)
+    pair.settle()
+    assert set(pair.published.values()) == {S.CONNECTED}
+
+
+@pytest.mark.parametrize("stale", list(S))
+def test_backend_dies_and_is_started_again(stale: XenbusState) -> None:
+    """Its last state stays in xenstore, whatever that was; nobody told the frontend."""
+    pair = connected()
+    pair.published["back"] = stale
+    if stale not in (S.CLOSING, S.INIT_WAIT):
+        pair.look("front")
+    pair.back = XenbusMachine(BACKEND)
+    pair.act("back", Event.START)
+    pair.settle()
+    assert set(pair.published.values()) == {S.CONNECTED}
+    front = [action for side, action in pair.actions if side == "front"]
+    assert front.count(Action.CONNECT) == 2
+
+
+def test_guest_reboots_without_closing() -> None:
+    pair = connected()
+    pair.front = XenbusMachine(FRONTEND)
+    pair.act("front", Event.START)
+    pair.settle()
+    assert set(pair.published.values()) == {S.CONNECTED}
+
+
+def test_resume_elsewhere() -> None:
+    pair = connected()
+    pair.back, pair.published["back"] = XenbusMachine(BACKEND), S.INITIALISING
+    pair.act("front", Event.RESUME)
+    pair.act("back", Event.START)
+    pair.settle()
+    assert set(pair.published.values()) == {S.CONNECTED}
+
+
+@pytest.mark.parametrize("side", ["front", "back"])
+@pytest.mark.parametrize("steps", range(8))
+def test_fatal_at_any_moment_closes_both_and_stays_closed(side: str, steps: int) -> None:
+    pair = Pair()
+    pair.act("back", Event.START)
+    pair.act("front", Event.START)
+    for _ in range(steps):
+        pair.look("front")
+        pair.look("back")
+    pair.act(side, Event.FATAL)
+    assert pair.published[side] is S.CLOSING
+    pair.settle()
+    assert pair.published == {"front": S.CLOSED, "back": S.CLOSED}
+    assert not pair.front.connected
+    assert not pair.back.connected
+
+
+@pytest.mark.parametrize("side", ["front", "back"])
+def test_reconfiguration_both_ways(side: str) -> None:
+    pair = connected()
+    pair.actions.clear()
+    pair.act(side, Event.RECONFIGURE)
+    assert pair.published[side] is S.RECONFIGURING
+    pair.settle()
+    assert set(pair.published.values()) == {S.CONNECTED}
+    assert {s for s, action in pair.actions if action is Action.RECONFIGURE} == {"front", "back"}
+
+
+def test_rewritten_connected_means_look_at_the_size() -> None:
+    pair = connected()
+    pair.actions.clear()
+    pair.act("back", Event.RESIZE)
+    pair.look("front")
+    assert pair.actions == [("back", Action.UPDATE_SIZE), ("front", Action.UPDATE_SIZE)]
+
+
+def test_frontend_seen_connected_without_initialised() -> None:
+    back = XenbusMachine(BACKEND)
+    back.step(Event.START, S.INITIALISING)
+    assert back.step(Event.PEER, S.CONNECTED) == Step((Action.CONNECT,), S.CONNECTED)
+
+
+def test_rapid_flipping_of_the_frontend() -> None:
+    """XSA-350: states 3 and 6 in turn, ten thousand times."""
+    back = XenbusMachine(BACKEND)
+    back.step(Event.START, S.INITIALISING)
+    held = []
+    for flip in range(10_000):
+        peer = S.CLOSED if flip % 2 else S.INITIALISED
+        state = None
+        while state is not back.state:
+            state = back.state
+            step = back.step(Event.PEER, peer)
+            held += [a for a in step.actions if a in (Action.CONNECT, Action.DISCONNECT)]
+    assert held == [Action.CONNECT, Action.DISCONNECT] * 5_000
+
+
+@pytest.mark.parametrize("table", [FRONTEND, BACKEND])
+@given(data=st.data())
+def test_connect_and_disconnect_alternate_whatever_the_peer_does(
+    table: dict, data: st.DataObject
+) -> None:
+    events = FRONTEND_EVENTS if table is FRONTEND else BACKEND_EVENTS
+    machine = XenbusMachine(table)
+    history = []
+    for event, peer in data.draw(
+        st.lists(st.tuples(st.sampled_from(events), st.sampled_from(S)), max_size=60)
+    ):
+        step = machine.step(event, peer)
+        for action in step.actions:
+            if action in (Action.CONNECT, Action.DISCONNECT):
+                history.append(action)
+        assert machine.state in S
+    assert history == ([Action.CONNECT, Action.DISCONNECT] * len(history))[: len(history)]
+    assert machine.connected == (len(history) % 2 == 1)
+
+
+class TwoEnds(RuleBasedStateMachine):
+    """Both ends with a model that knows only: who holds what, and how it must end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pair = Pair()
+        self.hostile = {"front": False, "back": False}
+
+    @rule(side=st.sampled_from(["front", "back"]))
+    def look(self, side: str) -> None:
+        self.pair.look(side)
+
+    @rule(
+        side=st.sampled_from(["front", "back"]),
+        event=st.sampled_from([Event.START, Event.FATAL, Event.CLOSE, Event.RECONFIGURE]),
+    )
+    def own_event(self, side: str, event: Event) -> None:
+        self.pair.act(side, event)
+
+    @rule(event=st.sampled_from([Event.RESUME, Event.DRAINED]))
+    def front_event(self, event: Event) -> None:
+        self.pair.act("front", event)
+
+    @rule()
+    def resize(self) -> None:
+        self.pair.act("back", Event.RESIZE)
+
+    @rule(side=st.sampled_from(["front", "back"]), state=st.sampled_from(S))
+    def write_anything(self, side: str, state: XenbusState) -> None:
+        """Somebody writes a state that its end did not come to."""
+        self.pair.published[side] = state
+
+    @precondition(lambda self: self.pair.online)
+    @rule()
+    def unplug(self) -> None:
+        self.pair.online = False
+
+    @invariant()
+    def alternates(self) -> None:
+        for side in ("front", "back"):
+            held = [
+                action
+                for whose, action in self.pair.actions
+                if whose == side and action in (Action.CONNECT, Action.DISCONNECT)
+            ]
+            assert held == ([Action.CONNECT, Action.DISCONNECT] * len(held))[: len(held)]
+
+    def teardown(self) -> None:
+        """From wherever they are, unplugging ends with both closed and nothing held."""
+        pair = self.pair
+        for side, machine in (("front", pair.front), ("back", pair.back)):
+            if not pair.removed[side] and machine.state is S.UNKNOWN:
+                pair.act(side, Event.START)
+            pair.published[side] = machine.state
+        pair.online = False
+        pair.settle()
+        assert pair.removed["back"]
+        assert pair.back.state is S.CLOSED
+        assert not pair.back.connected
+        assert not pair.front.connected
+        assert pair.front.state in (S.CLOSED, S.INITIALISING)
+        pair.act("front", Event.GONE)
+        assert pair.removed["front"]
+
+
+TwoEnds.TestCase.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+TestTwoEnds = TwoEnds.TestCase
