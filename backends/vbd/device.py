@@ -4,12 +4,12 @@ import asyncio
 import errno
 import os
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from pvdrivers.hypervisor import EventChannels, Hypervisor
 from pvdrivers.ring._core import ffi, lib
 from pvdrivers.ring.errors import PeerError, UsageError
-
 from pvdrivers.vbd.features import (
     MAX_INDIRECT_SEGMENTS,
     MAX_QUEUES,
@@ -263,7 +263,7 @@ class VbdBackend(BackendDevice):
         self._wakeups = Wakeups(self._channels)
         for queue in self._queues:
             port = lib.pv_blkback_port(queue)
-            self._wakeups.add(port, lambda port=port, queue=queue: self._pump(port, queue))
+            self._wakeups.add(port, partial(self._pump, port, queue))
             if (fd := lib.pv_blkback_fd(queue)) >= 0:
                 self._wakeups.add_fd(fd, port)
 

@@ -5,12 +5,12 @@ import errno
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pvdrivers.hypervisor import EventChannels, Hypervisor
 from pvdrivers.ring._core import ffi, lib
 from pvdrivers.ring.errors import PeerError, UsageError
-
 from pvdrivers.vbd.features import (
     PROTOCOLS,
     SECTOR,
@@ -347,7 +347,7 @@ class VbdFrontend(FrontendDevice):
         self._wakeups = Wakeups(self._channels)
         for queue in self._queues:
             port = int(lib.pv_blkfront_port(queue))
-            self._wakeups.add(port, lambda queue=queue: self._poll(queue))
+            self._wakeups.add(port, partial(self._poll, queue))
 
     def _reissue(self) -> None:
         """Gives the new rings what the old ones left unanswered, then what has waited."""

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pvdrivers.ring.errors import PeerError
-
 from pvdrivers.vbd.features import (
     MAX_INDIRECT_SEGMENTS,
     MAX_QUEUES,

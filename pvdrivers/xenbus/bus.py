@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 
 from pvdrivers.xenbus.device import BackendDevice, FrontendDevice, XenbusDevice, read_optional
+from pvdrivers.xenbus.states import XenbusState, parse_state
 from pvdrivers.xenstore.client import XenstoreClient
 from pvdrivers.xenstore.errors import XenstoreError
 
@@ -17,7 +18,8 @@ class XenbusBus:
     """Calls `probe(client, path)` for every new device below `root` and starts what it returns.
 
     `levels` is how deep devices lie: 1 for device/TYPE/ID, 2 for backend/TYPE/DOMID/ID. A device
-    whose driver has ended is kept, so that it is not probed again, until its directory is gone.
+    whose driver has ended is kept, so that it is not probed again, until its directory is gone or
+    a new device is there.
     """
 
     def __init__(self, client: XenstoreClient, root: str, levels: int, probe: Probe) -> None:
@@ -28,6 +30,8 @@ class XenbusBus:
         self.devices: dict[str, XenbusDevice] = {}
         self.task: asyncio.Task[None] | None = None
         self._changed = asyncio.Condition()
+        self._looking = asyncio.Lock()
+        self._looks: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
         self.task = asyncio.get_running_loop().create_task(self._run(), name=f"bus {self.root}")
@@ -50,8 +54,9 @@ class XenbusBus:
 
     async def _stop(self) -> None:
         if self.task:
-            self.task.cancel()
-            await asyncio.wait([self.task])
+            for task in (self.task, *self._looks):
+                task.cancel()
+            await asyncio.wait([self.task, *self._looks])
 
     async def _run(self) -> None:
         async with await self.client.watch(self.root) as watch:
@@ -77,17 +82,33 @@ class XenbusBus:
         except XenstoreError:
             return []
 
+    def _ended(self, path: str) -> None:
+        """A device's driver has ended, maybe after its directory: look once more."""
+        look = asyncio.get_running_loop().create_task(self._look_at(path))
+        self._looks.add(look)
+        look.add_done_callback(self._looked)
+
+    def _looked(self, look: asyncio.Task[None]) -> None:
+        self._looks.discard(look)
+        if not look.cancelled() and (error := look.exception()):
+            log.debug("%s: %r", self.root, error)
+
     async def _look_at(self, path: str) -> None:
+        async with self._looking:
+            await self._probe_or_forget(path)
+
+    async def _probe_or_forget(self, path: str) -> None:
         device = self.devices.get(path)
-        if device and not device.finished_or_removed:
+        if device and not device.finished:
             return
-        there = await read_optional(self.client, f"{path}/state") is not None
-        if device and not there:
-            del self.devices[path]
-        elif not device and there and await self._wanted(path):
+        state = await read_optional(self.client, f"{path}/state")
+        # Only a toolstack writes Initialising where a driver has ended: the device is a new one.
+        if state is None or parse_state(state) is XenbusState.INITIALISING:
+            self.devices.pop(path, None)
+        if state is not None and path not in self.devices and await self._wanted(path):
             self.devices[path] = device = self.probe(self.client, path)
             log.debug("%s: probed", path)
-            device.start()
+            device.start().add_done_callback(lambda _: self._ended(path))
             async with self._changed:
                 self._changed.notify_all()
 

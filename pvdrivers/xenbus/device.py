@@ -15,7 +15,6 @@ import logging
 from collections.abc import Iterable, Mapping
 
 from pvdrivers.ring.errors import PeerError
-
 from pvdrivers.xenbus.states import (
     BACKEND,
     FRONTEND,
@@ -81,6 +80,7 @@ class XenbusDevice:
         self.task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._changed = asyncio.Condition()
+        self._published = XenbusState.UNKNOWN  # what the own state node says
         self._requests: dict[Event, str] = {}
         self._watches: list[tuple[Watch, asyncio.Task[None]]] = []
         self._closing = False
@@ -117,9 +117,10 @@ class XenbusDevice:
     def finished(self) -> bool:
         return self.task is not None and self.task.done()
 
-    def start(self) -> None:
+    def start(self) -> asyncio.Task[None]:
         """Begins to drive the device in a task of the running loop."""
         self.task = asyncio.get_running_loop().create_task(self._run(), name=f"xenbus {self.path}")
+        return self.task
 
     async def close(self) -> None:
         """Closes this end in order and waits until the other has followed. The device stays."""
@@ -275,14 +276,15 @@ class XenbusDevice:
     async def _look(self) -> tuple[Event, str]:
         """Reads the states; says what is to be taken into account."""
         own = await read_optional(self.client, f"{self.path}/state")
+        self._published = parse_state(own)
         self.peer_state = parse_state(await read_optional(self.client, f"{self.peer_path}/state"))
         if own is None:
             return Event.GONE, ""
         for event in list(self._requests):
             return event, self._requests.pop(event)
-        return await self._routine_event(parse_state(own)), ""
+        return await self._routine_event(), ""
 
-    async def _routine_event(self, published: XenbusState) -> Event:
+    async def _routine_event(self) -> Event:
         return Event.PEER
 
     async def _step(self, event: Event, reason: str = "") -> None:
@@ -299,7 +301,8 @@ class XenbusDevice:
                     self.machine.connect_failed()
                 await self._step(Event.FATAL, trouble)
                 return
-        if event is not Event.GONE and step.state is not before:
+        # To unplug, a toolstack writes Closing over whatever this end had published.
+        if event is not Event.GONE and (step.state is not before or event is Event.UNPLUG):
             await self._publish(step.state)
 
     async def _hook(self, action: Action) -> str | None:
@@ -319,10 +322,12 @@ class XenbusDevice:
         return None
 
     async def _publish(self, state: XenbusState) -> None:
-        try:
-            await self.write_keys({"state": str(int(state))})
-        except Vanished:
-            self.request(Event.GONE)
+        if self._published is not state:
+            try:
+                await self.write_keys({"state": str(int(state))})
+                self._published = state
+            except Vanished:
+                self.request(Event.GONE)
         async with self._changed:
             self._changed.notify_all()
 
@@ -368,16 +373,16 @@ class BackendDevice(XenbusDevice):
 
     table = BACKEND
     peer_key = "frontend"
-    own_watches = ("state", "online")
+    own_watches: tuple[str, ...] = ("state", "online")
 
     async def offer(self) -> None:
         """OFFER: publish what the frontend must know before it allocates."""
 
-    async def _routine_event(self, published: XenbusState) -> Event:
+    async def _routine_event(self) -> Event:
         online = await read_optional(self.client, f"{self.path}/online")
         if online is not None and online.strip() == "0":
             return Event.UNPLUG
-        if published is XenbusState.CLOSING and self.state not in (
+        if self._published is XenbusState.CLOSING and self.state not in (
             XenbusState.CLOSING,
             XenbusState.CLOSED,
         ):

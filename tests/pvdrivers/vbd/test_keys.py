@@ -217,9 +217,7 @@ def test_any_frontend_keys_are_read_or_a_peer_error(keys: dict[str, str]) -> Non
 
 @pytest.mark.parametrize("bits", range(8))
 def test_info_bits(bits: int) -> None:
-    info = DeviceInfo(
-        64, cdrom=bool(bits & 1), removable=bool(bits & 2), read_only=bool(bits & 4)
-    )
+    info = DeviceInfo(64, cdrom=bool(bits & 1), removable=bool(bits & 2), read_only=bool(bits & 4))
     assert info.info == bits
     assert read_backend(late_keys(BackendFeatures(), info))[1] == info
 
