@@ -15,6 +15,7 @@ from pvdrivers.vbd.features import (
     MAX_QUEUES,
     MAX_RING_PAGE_ORDER,
     PROTOCOLS,
+    SECTOR,
     BackendFeatures,
     DeviceInfo,
     check_device_info,
@@ -39,10 +40,10 @@ QUIESCE_STEP = 0.001  # seconds between looks at operations a store still has
 
 
 class BlockStore(Protocol):
-    """Where the sectors are: anything that holds a `struct pv_blk_store *`."""
+    """Where the sectors are: what holds a `struct pv_blk_store *` (pvdrivers.backends.vbd.store)."""
 
     @property
-    def cdata(self) -> Any: ...
+    def pointer(self) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ class VbdBackend(BackendDevice):
         self.head: FrontendHead | None = None
         self.broken_rings = 0
         self._writable = True
+        self._capacity = int(store.pointer.geometry.sectors)
         self._queues: list[Any] = []
         self._broken: set[int] = set()
         self._channels: EventChannels | None = None
@@ -101,15 +103,20 @@ class VbdBackend(BackendDevice):
 
     # ---- what its user calls ---------------------------------------------------------------
 
-    def resize(self, sectors: int) -> None:
-        """The disk now has `sectors` 512-byte sectors, which its store can hold.
+    def resize(self, sectors: int | None = None) -> None:
+        """The disk now has `sectors` 512-byte sectors; None: as many as its store says.
 
-        UsageError: not a number of whole sectors of the disk.
+        UsageError: not a number of whole sectors of the disk, or more than its store has ever
+        had. A store that has grown must say so first.
         """
-        geometry = self.store.cdata.geometry
-        if sectors < 0 or sectors % (geometry.sector_size // 512):
-            raise UsageError(f"{sectors} sectors do not fill sectors of {geometry.sector_size}")
-        geometry.sectors = sectors
+        geometry = self.store.pointer.geometry
+        self._capacity = max(self._capacity, int(geometry.sectors))
+        if sectors is not None:
+            if not 0 <= sectors <= self._capacity:
+                raise UsageError(f"{sectors} sectors on a store of {self._capacity}")
+            if sectors % (geometry.sector_size // SECTOR):
+                raise UsageError(f"{sectors} sectors do not fill those of {geometry.sector_size}")
+            geometry.sectors = sectors
         self.request(Event.RESIZE)
 
     def statistics(self) -> dict[str, int]:
@@ -128,14 +135,14 @@ class VbdBackend(BackendDevice):
                 f" {layout.protocol}{' persistent' if self._persistent else ''}"
             )
         mode = "w" if self._writable else "r"
-        line += f", mode {mode}, {self.store.cdata.geometry.sectors} sectors"
+        line += f", mode {mode}, {self.store.pointer.geometry.sectors} sectors"
         return line + (f", {self.broken_rings} broken rings" if self.broken_rings else "")
 
     # ---- hooks -----------------------------------------------------------------------------
 
     async def offer(self) -> None:
         keys = await read_keys(self.client, self.path, ("mode", "discard-enable"))
-        geometry = self.store.cdata.geometry
+        geometry = self.store.pointer.geometry
         self._writable = keys.get("mode", "w").startswith("w") and not geometry.read_only
         discard = geometry.can_discard and self._writable and keys.get("discard-enable", "1") != "0"
         options = self.options
@@ -211,7 +218,7 @@ class VbdBackend(BackendDevice):
 
     async def _device_info(self) -> DeviceInfo:
         keys = await read_keys(self.client, self.path, ("device-type", "removable"))
-        geometry = self.store.cdata.geometry
+        geometry = self.store.pointer.geometry
         info = DeviceInfo(
             sectors=geometry.sectors,
             sector_size=geometry.sector_size,
@@ -237,7 +244,7 @@ class VbdBackend(BackendDevice):
                     "ring_refs": refs,
                     "ring_pages": len(keys.ring_refs),
                     "remote_port": keys.event_channel,
-                    "store": self.store.cdata,
+                    "store": self.store.pointer,
                     "read_only": not self._writable,
                     "flush": self.features.flush,
                     "barrier": self.features.barrier,

@@ -54,6 +54,10 @@ class Operation:
     secure: bool = False
     status: int = 0  # 0 or a negative errno
 
+    def __post_init__(self) -> None:
+        if not (0 <= self.sector < 1 << 64 and 0 <= self.count < 1 << 32):
+            raise UsageError(f"no disk has {self.count} sectors at {self.sector}")
+
 
 def read(sector: int, count: int) -> Operation:
     return Operation(lib.BLKIF_OP_READ, sector, count)
@@ -399,6 +403,8 @@ class VbdFrontend(FrontendDevice):
             for index in range(len(batch.operations)):
                 pointers[index] = ffi.addressof(batch.ios, index)
             result = lib.pv_blkfront_submit(queue, pointers, len(batch.operations))
+            if self._wakeups:  # some need no backend: they are finished already
+                self._wakeups.kick(int(lib.pv_blkfront_port(queue)))
             if result == -errno.EPROTO:
                 self._waiting.append(batch)
             elif result < 0:

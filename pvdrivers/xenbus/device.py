@@ -203,25 +203,36 @@ class XenbusDevice:
 
     async def _run(self) -> None:
         try:
-            await self._find_peer()
-            for name in self.own_watches:
-                await self._watch(f"{self.path}/{name}")
-            self.request(Event.START)
-            while not self._removed:
-                await self._wake.wait()
-                self._wake.clear()
-                await self._settle()
+            await self._drive()
         except Vanished:
             log.debug("%s: no such device", self.path)
-        finally:
-            self._removed = True
-            if self.machine.connected:
-                self.machine.connected = False
-                await self._hook(Action.DISCONNECT)
-            await self.removed()
-            await self._unwatch()
-            async with self._changed:
-                self._changed.notify_all()
+        except GeneratorExit:
+            raise  # the loop is gone without having ended its tasks; nothing can be awaited
+        except BaseException:
+            await self._let_go()
+            raise
+        await self._let_go()
+
+    async def _drive(self) -> None:
+        await self._find_peer()
+        for name in self.own_watches:
+            await self._watch(f"{self.path}/{name}")
+        self.request(Event.START)
+        while not self._removed:
+            await self._wake.wait()
+            self._wake.clear()
+            await self._settle()
+
+    async def _let_go(self) -> None:
+        """Undoes everything, whatever state the device is in."""
+        self._removed = True
+        if self.machine.connected:
+            self.machine.connected = False
+            await self._hook(Action.DISCONNECT)
+        await self.removed()
+        await self._unwatch()
+        async with self._changed:
+            self._changed.notify_all()
 
     async def _find_peer(self) -> None:
         """Learns where the other end is, and watches its state."""
