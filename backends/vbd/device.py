@@ -40,7 +40,7 @@ QUIESCE_STEP = 0.001  # seconds between looks at operations a store still has
 
 
 class BlockStore(Protocol):
-    """Where the sectors are: what holds a `struct pv_blk_store *` (pvdrivers.backends.vbd.store)."""
+    """Where the sectors are: whatever holds a `struct pv_blk_store *`."""
 
     @property
     def pointer(self) -> Any: ...
