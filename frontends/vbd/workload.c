@@ -2,6 +2,7 @@
 #include "frontends/vbd/workload_private.h"
 
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -11,6 +12,7 @@
 #define ANSWER_TIMEOUT_NS (30 * NS_PER_S)
 #define STOP_TIMEOUT_NS (2 * NS_PER_S)
 #define LONGEST_SLEEP_MS 50
+#define YIELD_AFTER_NS 50000
 
 static uint64_t now_ns(void)
 {
@@ -233,7 +235,9 @@ static void wait_for_work(struct pv_blk_workload *workload, uint64_t now)
     enum pv_workload_mode mode = workload->config.mode;
     bool spin =
         mode == PV_WORKLOAD_HYBRID && now - workload->last_progress_ns < workload->config.spin_ns;
-    if (mode == PV_WORKLOAD_POLL || spin)
+    if (mode == PV_WORKLOAD_POLL && now - workload->last_progress_ns > YIELD_AFTER_NS)
+        sched_yield(); /* perhaps the backend waits for this very processor */
+    else if (mode == PV_WORKLOAD_POLL || spin)
         pv_cpu_relax();
     else
         sleep_until_event(workload);

@@ -1,0 +1,1 @@
+"""`pvbench`: what a ring, a grant, a copy and a notification cost."""

@@ -1,0 +1,96 @@
+"""Runs one job: a machine, a guest, a backend, and what lies between them."""
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+
+from pvdrivers.ring.abi import Abi
+from pvdrivers.sim.machine import Machine
+from pvdrivers.tools.pvbench.back import Back
+from pvdrivers.tools.pvbench.front import Front
+from pvdrivers.tools.pvbench.job import Job, Progress, Result, Sample
+from pvdrivers.tools.pvbench.worker import RemoteBack, RemoteFront
+
+INTERVAL = 0.25  # seconds between two looks at the progress
+SAMPLE_INTERVAL = 0.5  # seconds, fio's
+POOL_PAGES = 1056 + 4096 + 64  # of a queue at most: data, descriptors, ring
+
+Watch = Callable[[Job, Progress, float], None]  # the last: seconds since the start
+
+
+def guest_memory(job: Job) -> int:
+    """Bytes the guest needs for its queues."""
+    abi = Abi(job.abi)
+    buffers = job.numjobs * job.iodepth * (job.bs + abi.page_size) if job.granted_memory else 0
+    return job.queues * POOL_PAGES * abi.page_size + buffers + (16 << 20)
+
+
+@contextmanager
+def halves(job: Job, processes: bool) -> Iterator[tuple[Front | RemoteFront, Back | RemoteBack]]:
+    """Both halves on a machine of their own, in threads or in processes.
+
+    The backend goes first, so that the frontend gets all its grants back.
+    """
+    memory = guest_memory(job)
+    with ExitStack() as stack:
+        machine = stack.enter_context(Machine(memory + (64 << 20)))
+        back_domid = machine.create_domain(memory="16M", privileged=True).domid
+        front_domid = machine.create_domain(abi=Abi(job.abi), memory=memory).domid
+        if not processes:
+            front = stack.enter_context(closing(Front(machine, front_domid, back_domid, job)))
+            back = stack.enter_context(closing(Back(machine, back_domid, front_domid, job)))
+            yield front, back
+            return
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pvbench-"))
+        socket = os.path.join(folder, "machine")
+        machine.serve(socket)
+        remote_front = stack.enter_context(
+            closing(RemoteFront(socket, front_domid, back_domid, job))
+        )
+        remote_back = stack.enter_context(closing(RemoteBack(socket, back_domid, front_domid, job)))
+        yield remote_front, remote_back
+
+
+def connect(front: Front | RemoteFront, back: Back | RemoteBack) -> None:
+    """Brings both halves to Connected."""
+    device = back.open()
+    back.connect(front.open())
+    front.connect(device)
+
+
+def sample(before: Progress, after: Progress, seconds: float) -> Sample:
+    def rates(old: list[int], new: list[int]) -> list[float]:
+        return [(b - a) / seconds for a, b in zip(old, new, strict=True)]
+
+    return Sample(seconds, rates(before.ios, after.ios), rates(before.bytes, after.bytes))
+
+
+def run(job: Job, processes: bool, watch: Watch | None = None) -> Result:
+    """Runs a job to its end; `watch` is called now and then meanwhile."""
+    with halves(job, processes) as (front, back):
+        connect(front, back)
+        return drive(job, front, back, watch)
+
+
+def drive(
+    job: Job, front: Front | RemoteFront, back: Back | RemoteBack, watch: Watch | None
+) -> Result:
+    """Runs two connected halves. Raises BenchError when one of them dies."""
+    started, start = time.time(), time.monotonic()
+    back.start()
+    front.start()
+    samples: list[Sample] = []
+    last, last_time = front.progress(), start
+    while not (progress := front.progress()).done:
+        back.check()
+        now = time.monotonic()
+        if now - last_time >= SAMPLE_INTERVAL:
+            if progress.phase == last.phase == "run":
+                samples.append(sample(last, progress, now - last_time))
+            last, last_time = progress, now
+        if watch:
+            watch(job, progress, now - start)
+        time.sleep(min(INTERVAL, 0.02 + (now - start) / 10))
+    return Result(job, started, front.finish(), back.finish(), samples)

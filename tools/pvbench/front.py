@@ -1,0 +1,255 @@
+"""The frontend's half of a benchmark: the guest that does I/O and measures it."""
+
+import os
+import threading
+from typing import Any
+
+from pvdrivers.hypervisor import HypervisorError
+from pvdrivers.ring._core import ffi, lib
+from pvdrivers.ring.abi import SECTOR
+from pvdrivers.sim.machine import Machine
+from pvdrivers.tools.pvbench.errors import BenchError
+from pvdrivers.tools.pvbench.job import (
+    LATENCY_BOUNDS,
+    PERCENTILES,
+    Device,
+    Direction,
+    Job,
+    Latency,
+    Measurement,
+    Progress,
+    QueueKeys,
+)
+
+SPIN_NS = 20_000  # about what a sleep and a wake-up across processors cost
+MODES = {
+    "poll": lib.PV_WORKLOAD_POLL,
+    "hybrid": lib.PV_WORKLOAD_HYBRID,
+    "event": lib.PV_WORKLOAD_EVENT,
+}
+
+
+def counters(struct: Any) -> dict[str, int]:
+    """The integer members of a C struct, by name."""
+    fields = [name for name, field in ffi.typeof(struct).fields if field.type.kind == "primitive"]
+    return {name: int(getattr(struct, name)) for name in fields}
+
+
+def difference(after: dict[str, int], before: dict[str, int]) -> dict[str, int]:
+    return {name: after[name] - before[name] for name in after}
+
+
+def latency(histogram: Any) -> Latency:
+    pointer = ffi.addressof(histogram)
+    return Latency(
+        count=histogram.count,
+        min=histogram.min,
+        max=histogram.max,
+        mean=lib.pv_histogram_mean(pointer),
+        stddev=lib.pv_histogram_variance(pointer) ** 0.5,
+        percentiles=[lib.pv_histogram_percentile(pointer, p) for p in PERCENTILES],
+        up_to=[lib.pv_histogram_up_to(pointer, bound) for bound in LATENCY_BOUNDS],
+    )
+
+
+class Front:
+    """Queues of one device and the workload on them.
+
+    The calls come in this order: open, connect, start, progress as often as wanted, finish, close.
+    The workload runs in a thread of its own, wholly in C.
+    """
+
+    def __init__(self, machine: Machine, domid: int, backend: int, job: Job) -> None:
+        self._machine, self._domid, self._backend, self._job = machine, domid, backend, job
+        self._hypervisor = machine.open_hypervisor(domid)
+        self._evtchn = self._hypervisor.open_event_channels()
+        self._queues: list[Any] = []
+        self._workload: Any = ffi.NULL
+        self._phase = "idle"
+        self._failure: str | None = None
+        self._before: dict[str, dict[str, int]] = {}
+        self._costs: dict[str, dict[str, int]] = {}
+        self._thread = threading.Thread(target=self._work, name="pvbench front", daemon=True)
+
+    def open(self) -> list[QueueKeys]:
+        """Allocates and grants the rings; returns what goes into xenstore."""
+        config = ffi.new("struct pv_blkfront_config *")
+        config.hypervisor, config.evtchn = self._hypervisor.cdata, self._evtchn.cdata
+        config.backend = self._backend
+        config.ring_pages = 1 << self._job.ring_page_order
+        config.max_indirect_segments = self._job.indirect
+        config.persistent, config.trusted = self._job.persistent, self._job.trusted
+        if self._job.granted_memory:
+            config.buffer_pages = self._buffer_pages()
+        return [self._open_queue(config) for _ in range(self._job.queues)]
+
+    def _buffer_pages(self) -> int:
+        pages = -(-self._job.bs // self._hypervisor.page_size)
+        return pages * -(-self._job.iodepth * self._job.numjobs // self._job.queues)
+
+    def _open_queue(self, config: Any) -> QueueKeys:
+        queue = lib.pv_blkfront_create(config)
+        if queue == ffi.NULL:
+            raise HypervisorError(ffi.errno, f"creating a frontend: {os.strerror(ffi.errno)}")
+        self._queues.append(queue)
+        refs = ffi.new("const grant_ref_t **")
+        count = lib.pv_blkfront_ring_refs(queue, refs)
+        return QueueKeys(list(refs[0][0:count]), lib.pv_blkfront_port(queue))
+
+    def connect(self, device: Device) -> None:
+        """Takes over what the backend offers."""
+        features = ffi.new("struct pv_blkfront_features *")
+        features.flush, features.barrier = device.flush, device.barrier
+        features.discard, features.secure_discard = device.discard, device.secure_discard
+        features.sector_size = device.sector_size
+        for queue in self._queues:
+            if lib.pv_blkfront_connect(queue, features) != 0:
+                raise BenchError(f"a sector size of {device.sector_size} cannot be used")
+        self._create_workload(device)
+
+    def _create_workload(self, device: Device) -> None:
+        job = self._job
+        config = ffi.new("struct pv_blk_workload_config *")
+        queues = ffi.new("struct pv_blkfront_queue *[]", self._queues)
+        config.hypervisor, config.evtchn = self._hypervisor.cdata, self._evtchn.cdata
+        config.queues, config.nr_queues = queues, len(self._queues)
+        config.jobs, config.iodepth, config.block_size = job.numjobs, job.iodepth, job.bs
+        config.random, config.trim = job.random, job.trims
+        config.read_percent = job.read_percent
+        room = device.sectors * SECTOR - job.offset
+        config.offset, config.size = job.offset, min(job.size or room, room) // job.bs * job.bs
+        config.time_based = job.time_based
+        config.runtime_ns, config.ramp_ns = job.runtime_ns, job.ramp_ns
+        config.fsync, config.seed, config.verify = job.fsync, job.randseed, job.verify
+        config.in_place = job.granted_memory
+        config.mode, config.spin_ns = MODES[job.mode], SPIN_NS
+        self._workload = lib.pv_blk_workload_create(config)
+        if self._workload == ffi.NULL:
+            raise BenchError(f"the workload cannot be set up: {os.strerror(ffi.errno)}")
+
+    # ---- running
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def _work(self) -> None:
+        try:
+            self._prepare()
+            self._phase = "run"
+            self._count(self._before)
+            self._check(lib.pv_blk_workload_run(self._workload), "the run")
+            self._count(self._costs)
+            if self._job.verify and self._job.writes:
+                self._phase = "verify"
+                self._check(lib.pv_blk_workload_verify(self._workload), "reading back")
+        except (BenchError, OSError) as error:
+            self._failure = str(error)
+        self._phase = "done"
+
+    def _prepare(self) -> None:
+        """Makes the content of what is going to be read known."""
+        job = self._job
+        if job.verify and job.expect_content:
+            assert job.store.path
+            self._phase = "read image"
+            with open(job.store.path, "rb") as image:
+                result = lib.pv_blk_workload_expect(self._workload, image.fileno())
+                self._check(result, f"reading {job.store.path}")
+        elif job.reads and (job.verify or job.store.kind == "ram"):
+            # Memory never written to is one page of zeros, which would flatter the reads.
+            self._phase = "layout"
+            self._check(lib.pv_blk_workload_layout(self._workload), "laying out")
+
+    def _check(self, result: int, what: str) -> None:
+        if result < 0:
+            raise BenchError(f"{what} failed: {os.strerror(-result)}{self._queue_state()}")
+
+    def _queue_state(self) -> str:
+        line = ffi.new("char[]", 512)
+        for queue in self._queues:
+            if lib.pv_blkfront_broken(queue):
+                lib.pv_blkfront_describe(queue, line, len(line))
+                return f" ({ffi.string(line).decode()})"
+        return ""
+
+    def _count(self, counts: dict[str, dict[str, int]]) -> None:
+        counts["front"] = self._stats()
+        counts["front accounts"] = self._machine.domain(self._domid).accounts
+        counts["back accounts"] = self._machine.domain(self._backend).accounts
+
+    def _stats(self) -> dict[str, int]:
+        total: dict[str, int] = {}
+        stats = ffi.new("struct pv_blkfront_stats *")
+        for queue in self._queues:
+            lib.pv_blkfront_get_stats(queue, stats)
+            for name, value in counters(stats[0]).items():
+                total[name] = total.get(name, 0) + value
+        return total
+
+    def progress(self) -> Progress:
+        progress = ffi.new("struct pv_blk_progress *")
+        if self._workload != ffi.NULL:
+            lib.pv_blk_workload_get_progress(self._workload, progress)
+        done = not self._thread.is_alive()
+        return Progress(self._phase, done, list(progress.ios), list(progress.bytes))
+
+    def stop(self) -> None:
+        """Ends the run early; what is outstanding is still answered."""
+        if self._workload != ffi.NULL:
+            lib.pv_blk_workload_stop(self._workload)
+
+    def finish(self) -> Measurement:
+        """Waits for the workload's end."""
+        self._thread.join()
+        result = lib.pv_blk_workload_get_result(self._workload)
+        if not self._costs:
+            self._count(self._costs)
+        if not self._before:
+            self._before = self._costs
+        costs = {kind: difference(self._costs[kind], self._before[kind]) for kind in self._costs}
+        return Measurement(
+            directions=[
+                Direction(d.ios, d.bytes, latency(d.slat), latency(d.clat), latency(d.lat))
+                for d in result.direction
+            ],
+            syncs=result.syncs,
+            sync_lat=latency(result.sync_lat),
+            elapsed_ns=result.elapsed_ns,
+            user_ns=result.user_ns,
+            system_ns=result.system_ns,
+            context_switches=result.context_switches,
+            major_faults=result.major_faults,
+            minor_faults=result.minor_faults,
+            depth_level=list(result.depth_level),
+            depth_submit=list(result.depth_submit),
+            depth_complete=list(result.depth_complete),
+            sleeps=result.sleeps,
+            verified=result.verified,
+            verify_errors=result.verify_errors,
+            mismatch=_describe_mismatch(result) if result.verify_errors else None,
+            error=-result.first_error,
+            failure=self._failure,
+            front=costs["front"],
+            front_accounts=costs["front accounts"],
+            back_accounts=costs["back accounts"],
+        )
+
+    def close(self) -> None:
+        self.stop()
+        if self._thread.is_alive():
+            self._thread.join()
+        lib.pv_blk_workload_destroy(self._workload)
+        self._workload = ffi.NULL
+        for queue in self._queues:
+            lib.pv_blkfront_destroy(queue)
+        self._queues = []
+        self._evtchn.close()
+        self._hypervisor.close()
+
+
+def _describe_mismatch(result: Any) -> str:
+    mismatch = result.mismatch
+    what = f"crc32c {mismatch.found_crc:08x} instead of {mismatch.expected_crc:08x}"
+    if mismatch.is_ours:
+        what += f": write {mismatch.found_sequence} to offset {mismatch.found_offset} is there"
+    return f"offset {mismatch.offset} has {what}"
