@@ -6,13 +6,15 @@ It is active wherever pvdrivers is installed; nothing is made until a test asks 
 from __future__ import annotations
 
 import random
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 if TYPE_CHECKING:
     from pvdrivers.sim import Domain, Machine
+    from pvdrivers.testing.loopback import Loopback
 
 SEED = pytest.StashKey[int]()
 
@@ -70,3 +72,17 @@ def pv_domains(pv_machine: Machine) -> DomainPair:
     """dom0, privileged, for the backend, and a guest for the frontend."""
     backend = pv_machine.create_domain(privileged=True)
     return DomainPair(backend, pv_machine.create_domain())
+
+
+@pytest.fixture
+def pv_loopback(pv_seed: int) -> Iterator[Callable[..., Loopback]]:
+    """Makes connected disks, each `Loopback(store, mode=…, …)` with the run's seed.
+
+    They are taken down when the test ends.
+    """
+    from pvdrivers.testing.loopback import Loopback
+
+    with ExitStack() as stack:
+        yield lambda store, **options: stack.enter_context(
+            Loopback(store, **{"seed": pv_seed, **options})
+        )

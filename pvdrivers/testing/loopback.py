@@ -1,0 +1,194 @@
+"""A whole virtual block device on one machine: xenstore, toolstack, backend and frontend.
+
+    with Loopback(partial(RamStore, 1 << 20), mode="deterministic", seed=7) as loopback:
+        loopback.run(scenario)
+
+`scenario(frontend)` is a coroutine function; it runs in the guest, on this thread's loop. What
+runs where is the mode's business; the drivers do not know:
+
+loop           everything on one asyncio loop
+deterministic  everything on one seeded loop in virtual time: same seed, same run
+threads        xenstore and backend on a loop in a second thread
+processes      xenstore and backend in a process each, attached to the machine
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, ExitStack
+from pathlib import Path
+from typing import Any, Protocol, Self, TypeVar
+
+from pvdrivers.backends.vbd.device import BlockStore, VbdBackend, VbdBackendOptions
+from pvdrivers.frontends.vbd.device import VbdFrontend
+from pvdrivers.hypervisor import Hypervisor
+from pvdrivers.ring.abi import Abi
+from pvdrivers.ring.errors import UsageError
+from pvdrivers.sim import Domain, Machine
+from pvdrivers.sim.boot import GuestXenstore, build
+from pvdrivers.sim.loop import DeterministicLoop
+from pvdrivers.testing.sides import InLoop, Processes, Side, Threads
+from pvdrivers.vbd.config import disk_config
+from pvdrivers.xenbus.bus import frontend_bus
+from pvdrivers.xenbus.device import FrontendDevice
+from pvdrivers.xenbus.toolstack import add_device, destroy_device, unplug_device
+from pvdrivers.xenstore.client import XenstoreClient
+
+T = TypeVar("T")
+Scenario = Callable[[Any], Awaitable[T]]
+MODES = ("loop", "deterministic", "threads", "processes")
+
+
+class StoreFactory(Protocol):
+    """Makes the disk's store, in the process of the backend; picklable for mode processes."""
+
+    def __call__(self) -> BlockStore: ...
+
+
+class FrontendFactory(Protocol):
+    """Makes the driver under test: VbdFrontend, or one's own."""
+
+    def __call__(
+        self, client: XenstoreClient, path: str, hypervisor: Hypervisor
+    ) -> FrontendDevice: ...
+
+
+class Loopback:
+    """One disk between a backend in dom0 and a frontend in a guest."""
+
+    def __init__(
+        self,
+        store: StoreFactory,
+        *,
+        mode: str = "loop",
+        seed: int = 0,
+        abi: Abi = Abi.X86_64,
+        frontend: FrontendFactory = VbdFrontend,
+        backend_options: VbdBackendOptions | None = None,
+        guest_memory: int | str = "64M",
+        trace: bool = False,
+        **disk: Any,
+    ) -> None:
+        """`disk` goes to `disk_config`: writable, cdrom, trusted, discard …"""
+        if mode not in MODES:
+            raise UsageError(f"mode {mode!r} is none of {', '.join(MODES)}")
+        self.mode = mode
+        self.seed = seed
+        self._store = store
+        self._abi = abi
+        self._make_frontend = frontend
+        self._options = backend_options or VbdBackendOptions()
+        self._guest_memory = guest_memory
+        self._trace = trace
+        self._disk = disk
+        self._stack = ExitStack()
+        self._side: Side
+
+    # ---- set-up ----------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self.machine = stack.enter_context(Machine(virtual_time=self.mode == "deterministic"))
+            if self._trace:
+                self.machine.start_trace()
+            self.dom0: Domain = self.machine.create_domain(privileged=True)
+            self.guest: Domain = self.machine.create_domain(
+                abi=self._abi, memory=self._guest_memory
+            )
+            self.config = disk_config("xvda", self.guest.domid, **self._disk)
+            self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            self._runner = stack.enter_context(asyncio.Runner(loop_factory=self._make_loop))
+            self._side = stack.enter_context(self._make_side())
+            self._tasks = AsyncExitStack()
+            stack.callback(lambda: self._runner.run(self._tasks.aclose()))
+            self._runner.run(self._start())
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._stack.close()
+
+    def _make_loop(self) -> asyncio.AbstractEventLoop:
+        if self.mode == "deterministic":
+            return DeterministicLoop(self.seed, self.machine)
+        return asyncio.new_event_loop()
+
+    def _make_side(self) -> Side:
+        sides = {"threads": Threads, "processes": Processes}
+        return sides.get(self.mode, InLoop)(self.machine, self._folder, self._store, self._options)
+
+    async def _start(self) -> None:
+        """Starts the side, creates the device and lets the guest find it."""
+        await self._side.start(self._tasks)
+        self.control = await self._side.connect_control()
+        self._tasks.callback(self.control.close)
+        home = f"/local/domain/{self.guest.domid}"
+        await self.control.mkdir(home)
+        await self.control.set_permissions(home, [f"n{self.guest.domid}"])
+        info = build(self.guest)
+        await self.control.introduce(self.guest.domid, info.store_gfn, info.store_port)
+        await add_device(self.control, self.config)
+        await self.start_guest()
+
+    async def start_guest(self) -> None:
+        """Starts the guest's drivers: at first, and again after `stop_guest`."""
+        self._guest = AsyncExitStack()
+        self._tasks.push_async_callback(self._guest.aclose)
+        hypervisor = self.guest.hypervisor
+        xenstore = GuestXenstore(hypervisor)
+        self._guest.callback(xenstore.close)
+        self._bus = frontend_bus(
+            xenstore.client,
+            self.guest.domid,
+            "vbd",
+            lambda client, path: self._make_frontend(client, path, hypervisor),
+        )
+        self._bus.start()
+        self._guest.push_async_callback(self._bus.abort)
+
+    async def stop_guest(self) -> None:
+        """Ends the guest's drivers without a word to the backend, as a crash does."""
+        await self._guest.aclose()
+
+    # ---- use -------------------------------------------------------------------------------
+
+    def run(self, scenario: Scenario[T]) -> T:
+        """Runs `scenario(frontend)` once the frontend's driver is there; returns its result."""
+
+        async def main() -> T:
+            return await scenario(await self.frontend())
+
+        return self._runner.run(main())
+
+    async def frontend(self) -> Any:
+        """The frontend's driver, as soon as it has been probed."""
+        return await self._bus.wait_for(self.config.frontend_path)
+
+    @property
+    def backend(self) -> VbdBackend:
+        """The backend's driver; only where it lives in this loop."""
+        return self._side.backend(self.config.backend_path)
+
+    async def unplug(self) -> bool:
+        """What `xl block-detach` does; False when the backend did not let go in time."""
+        return await unplug_device(self.control, self.config)
+
+    async def unplug_forced(self) -> None:
+        await destroy_device(self.control, self.config)
+
+    async def plug(self) -> None:
+        """Creates the device again after it was unplugged."""
+        await add_device(self.control, self.config)
+
+    def kill_backend(self) -> None:
+        """SIGKILL; mode processes."""
+        self._side.kill_backend()
+
+    def restart_backend(self) -> None:
+        """Starts another backend on the same devices; mode processes."""
+        self._side.start_backend()
+
+    def __repr__(self) -> str:
+        return f"<Loopback {self.mode}, seed {self.seed}, {self.guest!r}>"

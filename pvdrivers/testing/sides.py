@@ -1,0 +1,207 @@
+"""Where xenstore and the backend of a loopback run: this loop, a thread, or processes."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Self
+
+from pvdrivers.backends.vbd.device import BlockStore, VbdBackend, VbdBackendOptions
+from pvdrivers.hypervisor import Hypervisor
+from pvdrivers.ring.errors import UsageError
+from pvdrivers.sim import Machine
+from pvdrivers.sim.boot import GuestRings
+from pvdrivers.xenbus.bus import XenbusBus, backend_bus
+from pvdrivers.xenstore.client import XenstoreClient
+from pvdrivers.xenstore.server import SocketServer
+from pvdrivers.xenstore.store import Store
+
+START_TIMEOUT = 60.0  # seconds for a child process to be ready
+DOM0 = 0
+
+
+def start_backends(
+    client: XenstoreClient, hypervisor: Hypervisor, store: BlockStore, options: VbdBackendOptions
+) -> XenbusBus:
+    """dom0's VBD backends, all on one store."""
+    bus = backend_bus(
+        client, DOM0, "vbd", lambda c, path: VbdBackend(c, path, hypervisor, store, options)
+    )
+    bus.start()
+    return bus
+
+
+class Side:
+    """What a loopback needs of where xenstore and the backend run."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        folder: Path,
+        store: Callable[[], BlockStore],
+        options: VbdBackendOptions,
+    ) -> None:
+        self.machine = machine
+        self.folder = folder
+        self.make_store = store
+        self.options = options
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        pass
+
+    async def start(self, tasks: AsyncExitStack) -> None:
+        """Everything is up when it returns; what it leaves on `tasks` is undone at the end."""
+
+    async def connect_control(self) -> XenstoreClient:
+        """A toolstack's connection to xenstore."""
+        return await XenstoreClient.connect(self.folder / "xenstored")
+
+    def backend(self, path: str) -> VbdBackend:
+        raise UsageError("the backend does not live in this loop")
+
+    def start_backend(self) -> None:
+        raise UsageError("only mode processes has a backend that can be started again")
+
+    def kill_backend(self) -> None:
+        raise UsageError("only mode processes has a backend that can be killed")
+
+
+class InLoop(Side):
+    """Everything on the loop of the test."""
+
+    async def start(self, tasks: AsyncExitStack) -> None:
+        hypervisor = self.machine.open_hypervisor(DOM0)
+        self._store = Store()
+        tasks.callback(GuestRings(self._store, hypervisor).close)
+        client = XenstoreClient.in_process(self._store, DOM0)
+        tasks.callback(client.close)
+        self._bus = start_backends(client, hypervisor, self.make_store(), self.options)
+        tasks.push_async_callback(self._bus.abort)
+
+    async def connect_control(self) -> XenstoreClient:
+        return XenstoreClient.in_process(self._store, DOM0)
+
+    def backend(self, path: str) -> VbdBackend:
+        device = self._bus.devices[path]
+        assert isinstance(device, VbdBackend)
+        return device
+
+
+async def _serve_xenstore(machine: Machine, path: Path, tasks: AsyncExitStack) -> None:
+    store = Store()
+    tasks.callback(GuestRings(store, machine.open_hypervisor(DOM0)).close)
+    await tasks.enter_async_context(SocketServer(store, str(path)))
+
+
+class Threads(Side):
+    """xenstore and the backend on a loop in a thread of their own."""
+
+    def __enter__(self) -> Self:
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._main()))
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._thread.ident is not None:
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join()
+
+    async def start(self, tasks: AsyncExitStack) -> None:
+        self._thread.start()
+        if not await asyncio.to_thread(self._ready.wait, START_TIMEOUT):
+            raise RuntimeError("the backend's thread did not start")
+
+    async def _main(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        async with AsyncExitStack() as tasks:
+            await _serve_xenstore(self.machine, self.folder / "xenstored", tasks)
+            client = await XenstoreClient.connect(self.folder / "xenstored")
+            tasks.callback(client.close)
+            hypervisor = self.machine.open_hypervisor(DOM0)
+            bus = start_backends(client, hypervisor, self.make_store(), self.options)
+            tasks.push_async_callback(bus.abort)
+            self._ready.set()
+            await self._stop.wait()
+
+
+def xenstore_process(machine_socket: Path, socket: Path, ready: str) -> None:
+    """A process that serves xenstore on a socket and on every guest's ring."""
+
+    async def main() -> None:
+        async with AsyncExitStack() as tasks:
+            machine = tasks.enter_context(Machine.attach(machine_socket))
+            await _serve_xenstore(machine, socket, tasks)
+            os.close(os.open(ready, os.O_CREAT))
+            await asyncio.Event().wait()
+
+    asyncio.run(main())
+
+
+def backend_process(
+    machine_socket: Path,
+    xenstore_socket: Path,
+    make_store: Callable[[], BlockStore],
+    options: VbdBackendOptions,
+) -> None:
+    """A process that serves all of dom0's VBDs."""
+
+    async def main() -> None:
+        machine = Machine.attach(machine_socket)
+        client = await XenstoreClient.connect(xenstore_socket)
+        start_backends(client, machine.open_hypervisor(DOM0), make_store(), options)
+        await asyncio.Event().wait()
+
+    asyncio.run(main())
+
+
+class Processes(Side):
+    """xenstore and the backend in processes; the test's process holds the machine and the guest."""
+
+    def __enter__(self) -> Self:
+        self._context = multiprocessing.get_context("spawn")
+        self._children: list[BaseProcess] = []
+        self.machine.serve(self.folder / "machine")
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        for child in self._children:
+            child.kill()
+            child.join()
+
+    async def start(self, tasks: AsyncExitStack) -> None:
+        ready = self.folder / "ready"
+        arguments = (self.folder / "machine", self.folder / "xenstored", str(ready))
+        self._spawn(xenstore_process, *arguments)
+        async with asyncio.timeout(START_TIMEOUT):
+            while not ready.exists():  # noqa: ASYNC110 - a file made by another process
+                await asyncio.sleep(0.01)
+        self.start_backend()
+
+    def start_backend(self) -> None:
+        self._backend = self._spawn(
+            backend_process,
+            self.folder / "machine",
+            self.folder / "xenstored",
+            self.make_store,
+            self.options,
+        )
+
+    def kill_backend(self) -> None:
+        self._backend.kill()
+        self._backend.join()
+
+    def _spawn(self, target: Callable[..., None], *arguments: object) -> BaseProcess:
+        child = self._context.Process(target=target, args=arguments, daemon=True)
+        child.start()
+        self._children.append(child)
+        return child

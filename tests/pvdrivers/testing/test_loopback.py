@@ -1,0 +1,121 @@
+"""The loopback kit: one disk, every mode, and runs that a seed repeats."""
+
+import asyncio
+import subprocess
+import sys
+import tempfile
+from functools import partial
+from typing import Any
+
+import pytest
+
+from pvdrivers.backends.vbd.device import VbdBackendOptions
+from pvdrivers.backends.vbd.store import FileStore, RamStore
+from pvdrivers.ring.abi import Abi
+from pvdrivers.ring.errors import UsageError
+from pvdrivers.testing.loopback import MODES, Loopback
+
+MIB = 1 << 20
+make_store = partial(RamStore, MIB)
+
+
+async def write_and_read(frontend: Any) -> None:
+    info = await frontend.connected()
+    assert info.sectors == MIB // 512
+    pattern = bytes(range(256)) * 64
+    await frontend.write(100, pattern)
+    await frontend.flush()
+    assert await frontend.read(100, 32) == pattern
+    assert await frontend.read(99, 1) == bytes(512)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mode(mode: str) -> None:
+    with Loopback(make_store, mode=mode) as loopback:
+        loopback.run(write_and_read)
+
+
+@pytest.mark.parametrize("abi", list(Abi))
+def test_every_abi(abi: Abi) -> None:
+    with Loopback(make_store, abi=abi) as loopback:
+        loopback.run(write_and_read)
+
+
+def test_unknown_mode() -> None:
+    with pytest.raises(UsageError, match="fibres"):
+        Loopback(make_store, mode="fibres")
+
+
+async def whole_life(loopback: Loopback, frontend: Any) -> None:
+    """Connect, I/O, disconnect."""
+    await frontend.connected()
+    for index in range(8):
+        await frontend.write(index * 8, bytes([index + 1]) * 4096)
+    reads = await asyncio.gather(*(frontend.read(index * 8, 8) for index in range(8)))
+    for index, data in enumerate(reads):
+        assert data == bytes([index + 1]) * 4096
+    assert await loopback.unplug()
+
+
+def trace_of(seed: int) -> str:
+    """The machine's trace of a whole life of a device, as text."""
+    options = VbdBackendOptions(persistent=False)
+    with Loopback(
+        make_store, mode="deterministic", seed=seed, trace=True, backend_options=options
+    ) as loopback:
+        loopback.run(lambda frontend: whole_life(loopback, frontend))
+        records = loopback.machine.read_trace()
+        assert loopback.machine.trace_lost == 0
+    return "\n".join(map(str, records))
+
+
+def test_same_seed_same_trace_other_seed_another() -> None:
+    first = trace_of(11)
+    assert len(first.splitlines()) > 100
+    assert {"evtchn_send", "evtchn_deliver", "gnttab_map", "gnttab_copy"} <= {
+        line.split()[2] for line in first.splitlines()
+    }
+    assert trace_of(11) == first
+    assert trace_of(12) != first
+
+
+def test_same_trace_in_another_process() -> None:
+    """Nothing of the process decides: not its hash seed, nor its file numbers."""
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1]);"
+        "import test_loopback; sys.stdout.write(test_loopback.trace_of(11))"
+    )
+    folder = __file__.rsplit("/", 1)[0]
+    command = [sys.executable, "-c", program, folder]
+    for hash_seed in ("1", "2"):
+        run = subprocess.run(
+            command, env={"PYTHONHASHSEED": hash_seed}, capture_output=True, text=True, check=True
+        )
+        assert run.stdout == trace_of(11)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_many_seeds(seed: int) -> None:
+    trace_of(seed)
+
+
+def test_backend_killed_under_io_loses_nothing() -> None:
+    """SIGKILL in the middle: what was in flight is issued again to the next backend."""
+
+    async def scenario(loopback: Loopback, frontend: Any) -> None:
+        await frontend.connected()
+        expected = {}
+        for round_ in range(4):
+            for index in range(16):
+                expected[index] = bytes([round_ * 16 + index + 1]) * 4096
+                await frontend.write(index * 8, expected[index])
+            loopback.kill_backend()
+            loopback.restart_backend()
+            for index, data in expected.items():
+                assert await frontend.read(index * 8, 8) == data
+
+    # A RAM store would die with its process: the content is in a file.
+    with tempfile.NamedTemporaryFile() as image:
+        image.truncate(MIB)
+        with Loopback(partial(FileStore, image.name), mode="processes") as loopback:
+            loopback.run(lambda frontend: scenario(loopback, frontend))
