@@ -326,7 +326,6 @@ static int16_t find_ends(struct copy_context *context, const struct pv_grant_cop
 {
     bool source_gref = copy->flags & GNTCOPY_source_gref;
     bool dest_gref = copy->flags & GNTCOPY_dest_gref;
-    *from = *to = NULL;
     if (!source_gref && context->local_pages && copy->source.domid != DOMID_SELF)
         return GNTST_permission_denied;
     if (source_gref && !(*from = find_granter(context->machine, context->ld, copy->source.domid)))
@@ -361,7 +360,7 @@ void grant_copy_batch(struct pv_machine *machine, struct domain *ld, uint32_t ow
 {
     struct copy_context context = {machine, ld, owner, local_pages};
     for (unsigned i = 0; i < count;) {
-        struct domain *from, *to;
+        struct domain *from = NULL, *to = NULL;
         copies[i].status = copies[i].len ? find_ends(&context, &copies[i], &from, &to) : GNTST_okay;
         if (copies[i].len == 0 || copies[i].status != GNTST_okay) {
             i++;

@@ -59,6 +59,18 @@ void maptrack_free(struct pv_machine *machine, struct domain *d, const grant_han
                    unsigned count);
 struct maptrack_entry *maptrack_entry(struct pv_machine *machine, struct domain *d,
                                       grant_handle_t handle);
+/* The fields of an entry as they are now; without the granting domain's lock they may have changed
+ * by the next moment. */
+static inline uint16_t maptrack_flags(const struct maptrack_entry *entry)
+{
+    return __atomic_load_n(&entry->flags, __ATOMIC_ACQUIRE);
+}
+
+static inline domid_t maptrack_domid(const struct maptrack_entry *entry)
+{
+    return __atomic_load_n(&entry->domid, __ATOMIC_RELAXED);
+}
+
 /* The pins a mapping with these GNTMAP_* flags takes. */
 uint32_t map_pins(uint16_t flags);
 

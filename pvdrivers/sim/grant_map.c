@@ -21,8 +21,8 @@ static int16_t map_one(struct pv_machine *machine, const struct domain *ld, stru
     if (status < 0)
         return status;
     const struct active_grant_entry *act = &domain_grant_area(machine, rd)->active[map->ref];
-    entry->ref = map->ref;
-    entry->domid = rd->domain_id;
+    __atomic_store_n(&entry->ref, map->ref, __ATOMIC_RELAXED);
+    __atomic_store_n(&entry->domid, rd->domain_id, __ATOMIC_RELAXED);
     /* Last, since a recount goes by the flags. */
     __atomic_store_n(&entry->flags, map->flags & (MAPPED | GNTMAP_readonly), __ATOMIC_RELEASE);
     map->handle = handle;
@@ -106,14 +106,14 @@ static void unmap_parts(struct pv_machine *machine, struct domain *rd, struct ma
 }
 
 static int16_t unmap_one(struct pv_machine *machine, struct domain *rd,
-                         struct maptrack_entry *entry, const struct pv_grant_map *map,
-                         bool none_is_all)
+                         struct maptrack_entry *entry, struct pv_grant_map *map, bool none_is_all)
 {
     /* Another process may have unmapped the handle, and even reused it, before the lock (XSA-218).
      */
-    if (!(entry->flags & MAPPED) || entry->domid != rd->domain_id)
+    if (!(maptrack_flags(entry) & MAPPED) || maptrack_domid(entry) != rd->domain_id)
         return GNTST_bad_handle;
-    const struct active_grant_entry *act = &domain_grant_area(machine, rd)->active[entry->ref];
+    map->ref = entry->ref;
+    const struct active_grant_entry *act = &domain_grant_area(machine, rd)->active[map->ref];
     if (map->address && map->address != frame_address(machine, act->mfn))
         return GNTST_bad_virt_addr;
     uint16_t parts = map->flags & MAPPED;
@@ -126,9 +126,9 @@ static struct domain *handle_granter(struct pv_machine *machine, struct domain *
                                      grant_handle_t handle)
 {
     struct maptrack_entry *entry = maptrack_entry(machine, ld, handle);
-    if (!entry || !(__atomic_load_n(&entry->flags, __ATOMIC_ACQUIRE) & MAPPED))
+    if (!entry || !(maptrack_flags(entry) & MAPPED))
         return NULL;
-    return find_domain(machine, entry->domid);
+    return find_domain(machine, maptrack_domid(entry));
 }
 
 /* The leading handles that map grants of `rd`, under one hold of its lock. */
@@ -140,12 +140,12 @@ static unsigned unmap_run(struct pv_machine *machine, struct domain *ld, struct 
     grant_lock(machine, rd);
     for (; i < count && i < GRANT_BATCH; i++) {
         struct maptrack_entry *entry = maptrack_entry(machine, ld, maps[i].handle);
-        if (i > 0 && (!entry || entry->domid != rd->domain_id))
+        if (i > 0 && (!entry || maptrack_domid(entry) != rd->domain_id))
             break;
         maps[i].status = unmap_one(machine, rd, entry, &maps[i], none_is_all);
-        trace(machine, PV_TRACE_GNTTAB_UNMAP, ld->domain_id, entry->ref, rd->domain_id,
+        trace(machine, PV_TRACE_GNTTAB_UNMAP, ld->domain_id, maps[i].ref, rd->domain_id,
               (uint64_t)(int64_t)maps[i].status);
-        if (maps[i].status == GNTST_okay && entry->flags == MAPTRACK_reserved)
+        if (maps[i].status == GNTST_okay && maptrack_flags(entry) == MAPTRACK_reserved)
             freed[n++] = maps[i].handle;
     }
     bool last = domain_is_dying(rd) && rd->grant_table.active_entries == 0;
@@ -177,8 +177,7 @@ void grant_unmap_batch(struct pv_machine *machine, struct domain *ld, struct pv_
 void grant_force_unmap(struct pv_machine *machine, struct domain *ld, grant_handle_t handle)
 {
     struct maptrack_entry *entry = maptrack_entry(machine, ld, handle);
-    uint16_t flags = __atomic_load_n(&entry->flags, __ATOMIC_ACQUIRE);
-    if (flags == MAPTRACK_reserved) {
+    if (maptrack_flags(entry) == MAPTRACK_reserved) {
         maptrack_free(machine, ld, &handle, 1);
         return;
     }

@@ -70,8 +70,8 @@ static void recount_pins(struct pv_machine *machine, struct domain *d)
         uint32_t handles = ld ? __atomic_load_n(&ld->maptrack.fresh, __ATOMIC_ACQUIRE) : 0;
         for (uint32_t i = 0; i < handles; i++) {
             struct maptrack_entry *entry = &domain_grant_area(machine, ld)->maptrack[i];
-            uint16_t flags = __atomic_load_n(&entry->flags, __ATOMIC_ACQUIRE);
-            if (map_pins(flags) && entry->domid == d->domain_id)
+            uint16_t flags = maptrack_flags(entry);
+            if (map_pins(flags) && maptrack_domid(entry) == d->domain_id)
                 area->active[entry->ref].pin += map_pins(flags);
         }
     }
@@ -144,9 +144,10 @@ static void release_handles(struct pv_machine *machine, struct domain *d, uint32
     uint32_t handles = __atomic_load_n(&d->maptrack.fresh, __ATOMIC_ACQUIRE);
     for (grant_handle_t handle = 0; handle < handles; handle++) {
         const struct maptrack_entry *entry = maptrack_entry(machine, d, handle);
-        uint16_t flags = __atomic_load_n(&entry->flags, __ATOMIC_ACQUIRE);
+        uint16_t flags = maptrack_flags(entry);
         /* With no owner asked for, what is only reserved belongs to a map under way. */
-        if (mask ? flags && (entry->owner & mask) == owner : map_pins(flags) != 0)
+        if (mask ? flags && (__atomic_load_n(&entry->owner, __ATOMIC_RELAXED) & mask) == owner
+                 : map_pins(flags) != 0)
             grant_force_unmap(machine, d, handle);
     }
 }

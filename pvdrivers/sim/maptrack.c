@@ -57,7 +57,7 @@ unsigned maptrack_reserve(struct pv_machine *machine, struct domain *d, uint32_t
     lock_maptrack(machine, d);
     for (; taken < count && take(maptrack, table(machine, d), &handles[taken]); taken++) {
         struct maptrack_entry *entry = &table(machine, d)[handles[taken]];
-        entry->owner = owner;
+        __atomic_store_n(&entry->owner, owner, __ATOMIC_RELAXED);
         __atomic_store_n(&entry->flags, MAPTRACK_reserved, __ATOMIC_RELAXED);
     }
     __atomic_store_n(&maptrack->in_use, maptrack->in_use + taken, __ATOMIC_RELAXED);
@@ -74,8 +74,8 @@ void maptrack_free(struct pv_machine *machine, struct domain *d, const grant_han
     lock_maptrack(machine, d);
     for (unsigned i = 0; i < count; i++) {
         struct maptrack_entry *entry = &table(machine, d)[handles[i]];
-        entry->owner = 0;
-        entry->ref = maptrack->first_free;
+        __atomic_store_n(&entry->owner, 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&entry->ref, maptrack->first_free, __ATOMIC_RELAXED);
         __atomic_store_n(&entry->flags, 0, __ATOMIC_RELEASE);
         maptrack->first_free = handles[i] + 1;
     }

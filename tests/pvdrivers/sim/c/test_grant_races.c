@@ -25,11 +25,11 @@ static void *map_and_unmap(void *unused)
     return NULL;
 }
 
-static void *copy_out(void *unused)
+/* `page` is the gfn to copy to: a thread's own, as in any sane backend. */
+static void *copy_out(void *page)
 {
-    (void)unused;
     for (int i = 0; i < ROUNDS; i++) {
-        int16_t status = copy(&f, BACK, from_grant(FRONT, 8, 0, 0x40, 1));
+        int16_t status = copy(&f, BACK, from_grant(FRONT, 8, 0, 64, (uintptr_t)page));
         assert(status == GNTST_okay || status == GNTST_general_error || status == GNTST_eagain);
     }
     return NULL;
@@ -56,8 +56,8 @@ static void run(void *(*first)(void *), void *(*second)(void *), bool hostile)
 {
     pthread_t threads[3];
     stop = false;
-    assert(pthread_create(&threads[0], NULL, first, NULL) == 0);
-    assert(pthread_create(&threads[1], NULL, second, NULL) == 0);
+    assert(pthread_create(&threads[0], NULL, first, (void *)1) == 0);
+    assert(pthread_create(&threads[1], NULL, second, (void *)2) == 0);
     assert(!hostile || pthread_create(&threads[2], NULL, flip, NULL) == 0);
     pthread_join(threads[0], NULL);
     pthread_join(threads[1], NULL);
@@ -106,11 +106,10 @@ static void one_handle_unmapped_twice(void)
     tear_down(&f);
 }
 
-static void *transitive_copies(void *unused)
+static void *transitive_copies(void *page)
 {
-    (void)unused;
     for (int i = 0; i < ROUNDS; i++) {
-        int16_t status = copy(&f, BACK, from_grant(FRONT, 9, 0, 64, 1));
+        int16_t status = copy(&f, BACK, from_grant(FRONT, 9, 0, 64, (uintptr_t)page));
         assert(status == GNTST_okay || status == GNTST_eagain || status == GNTST_general_error);
     }
     return NULL;
@@ -140,7 +139,7 @@ static void transitive_against_version_changes(void)
     pv_grant_publish(&f.table[THIRD], 8, FRONT, 7, true);
     pthread_t other;
     assert(pthread_create(&other, NULL, switch_versions, NULL) == 0);
-    transitive_copies(NULL);
+    transitive_copies((void *)1);
     pthread_join(other, NULL);
     run(transitive_copies, transitive_copies, false);
     assert(PINS(&f, FRONT, 9) == 0 && PINS(&f, THIRD, 8) == 0 && references(&f, THIRD, 7) == 1);
