@@ -192,13 +192,19 @@ int pv_domain_destroy(struct pv_machine *machine, domid_t domid)
     return 0;
 }
 
+/* A dying domain that still has pages is in the middle of pv_domain_destroy. */
+static bool is_done(struct pv_machine *machine, struct domain *d)
+{
+    return d->state == PV_DOMAIN_DYING && !d->being_built &&
+           __atomic_load_n(&d->tot_pages, __ATOMIC_RELAXED) == 0 && !grant_table_in_use(machine, d);
+}
+
 void reap_domains(struct pv_machine *machine)
 {
     sim_lock(&machine->shared->lock);
     for (uint32_t domid = 0; domid < machine->shared->max_domains; domid++) {
         struct domain *d = find_domain(machine, (domid_t)domid);
-        if (d && d->state == PV_DOMAIN_DYING && !d->being_built &&
-            !grant_table_in_use(machine, d)) {
+        if (d && is_done(machine, d)) {
             wipe_window(machine, (domid_t)domid);
             set_state(machine, d, PV_DOMAIN_ABSENT);
         }

@@ -144,6 +144,8 @@ static void release_handles(struct pv_machine *machine, struct domain *d, uint32
     uint32_t handles = __atomic_load_n(&d->maptrack.fresh, __ATOMIC_ACQUIRE);
     for (grant_handle_t handle = 0; handle < handles; handle++) {
         const struct maptrack_entry *entry = maptrack_entry(machine, d, handle);
+        if (!entry)
+            return; /* the domain was dying, and the last thing it held is gone */
         uint16_t flags = maptrack_flags(entry);
         /* With no owner asked for, what is only reserved belongs to a map under way. */
         if (mask ? flags && (__atomic_load_n(&entry->owner, __ATOMIC_RELAXED) & mask) == owner

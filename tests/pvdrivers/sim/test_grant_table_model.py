@@ -12,9 +12,9 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
 from pvdrivers.ring._core import ffi, lib
 from pvdrivers.ring.abi import Abi
-
 from pvdrivers.sim import Machine
 
 PAGES = 6
@@ -165,11 +165,11 @@ class GrantTables(RuleBasedStateMachine):
             self._create(domid)
 
     def teardown(self) -> None:
-        for domid in list(self.tables):
-            if not self.tables[domid].dying:
-                self._destroy(domid)
-        assert self.machine.free_memory == self.free
-        self.machine.close()
+        with self.machine:
+            for domid in list(self.tables):
+                if self._alive(domid):
+                    self._destroy(domid)
+            assert self.machine.free_memory == self.free
 
     def _create(self, domid: int) -> None:
         memory = PAGES * PAGE_SIZES[domid]
@@ -365,6 +365,12 @@ class GrantTables(RuleBasedStateMachine):
             self._unpin(handle, handle.flags)
         if domid in self.tables and not self.tables[domid].active:
             del self.tables[domid]
+
+    @rule(granter=domids, caller=domids, ref=refs, gfn=gfns, both=st.booleans())
+    def publish_and_map(self, granter: int, caller: int, ref: int, gfn: int, both: bool) -> None:
+        """Makes maps likely, those of one's own grants too."""
+        self.publish(granter, ref, caller, gfn, False)
+        self.map(caller, granter, ref, HOST | DEVICE if both else HOST)
 
     # ---- What must always hold ----
 

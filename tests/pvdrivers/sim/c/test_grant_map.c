@@ -200,6 +200,22 @@ static void a_mapper_that_dies_lets_go(void)
     tear_down(&f);
 }
 
+/* Unmapping its own grant must not bury a domain that is still being taken apart. */
+static void a_domain_that_maps_itself(void)
+{
+    struct fixture f = set_up();
+    uint64_t free_before = pv_machine_free_memory(f.machine);
+    struct pv_domain_info info;
+    pv_grant_publish(&f.table[FRONT], 8, FRONT, 5, false);
+    pv_grant_publish(&f.table[FRONT], 9, FRONT, 6, false);
+    assert(map(&f, FRONT, FRONT, 8, BOTH).status == GNTST_okay);
+    assert(map(&f, FRONT, FRONT, 9, BOTH).status == GNTST_okay);
+    assert(pv_domain_destroy(f.machine, FRONT) == 0);
+    assert(pv_domain_info(f.machine, FRONT, &info) == -ESRCH);
+    assert(pv_machine_free_memory(f.machine) == free_before + PAGES * 4096);
+    tear_down(&f);
+}
+
 static void the_seam(void)
 {
     struct fixture f = set_up();
@@ -299,6 +315,7 @@ int main(void)
     no_handle_left();
     pages_outlive_their_granter();
     a_mapper_that_dies_lets_go();
+    a_domain_that_maps_itself();
     the_seam();
     a_closed_view_leaves_busy_grants_to_the_peer();
     the_table_grows_with_the_grants();
