@@ -3,13 +3,13 @@
 
 #define SECTORS 24000u
 
-static uint8_t *reference(void)
+static uint8_t reference[SECTORS * 512], read_back[SECTORS * 512];
+
+static void fill_reference(void)
 {
-    uint8_t *bytes = malloc(SECTORS * 512);
     uint32_t state = 1;
-    for (size_t i = 0; i < SECTORS * 512; i++)
-        bytes[i] = (uint8_t)((state = state * 1664525u + 1013904223u) >> 24);
-    return bytes;
+    for (size_t i = 0; i < sizeof reference; i++)
+        reference[i] = (uint8_t)((state = state * 1664525u + 1013904223u) >> 24);
 }
 
 struct way {
@@ -72,19 +72,18 @@ static void test_content(struct way way)
     struct pv_blkback_config config = loopback_config(&loop, way.abi, make_store(way.memory));
     config.persistent = way.persistent;
     loopback_connect(&loop, &config);
-    uint8_t *want = reference(), *got = malloc(SECTORS * 512);
     uint32_t count = way.indirect ? 60 : 11;
     struct pv_blkif_request request;
     for (uint64_t round = 0; round < 20; round++) {
         uint64_t sector = round * 1000 + 7;
         uint32_t sectors =
             make_request(&loop, &request, way.indirect, BLKIF_OP_WRITE, sector, 200, count);
-        guest_data(&loop, want + sector * 512, 200, count, true);
+        guest_data(&loop, reference + sector * 512, 200, count, true);
         assert(loopback_one(&loop, request) == BLKIF_RSP_OKAY);
         make_request(&loop, &request, way.indirect, BLKIF_OP_READ, sector, 400, count);
         assert(loopback_one(&loop, request) == BLKIF_RSP_OKAY);
-        assert(guest_data(&loop, got, 400, count, false) == sectors * 512);
-        assert(memcmp(got, want + sector * 512, sectors * 512) == 0);
+        assert(guest_data(&loop, read_back, 400, count, false) == sectors * 512);
+        assert(memcmp(read_back, reference + sector * 512, sectors * 512) == 0);
     }
     struct pv_blkback_stats stats;
     pv_blkback_get_stats(loop.back, &stats);
@@ -92,8 +91,6 @@ static void test_content(struct way way)
     assert(stats.grant_maps == (way.persistent ? 2 * count : 0));
     assert(stats.bytes_copied >= (way.persistent && !way.memory ? 0 : stats.rd_sect * 512));
     loopback_close(&loop);
-    free(want);
-    free(got);
 }
 
 static void test_batch_is_published_once(void)
@@ -202,6 +199,50 @@ static void test_reconnect(void)
     loopback_close(&loop);
 }
 
+/* The protocol's ceiling: 4096 segments in 8 pages of descriptors, some pages named twice. */
+static void test_largest_request(bool persistent)
+{
+    struct loopback loop;
+    struct pv_blkback_config config =
+        loopback_config(&loop, PV_ABI_X86_64, pv_ram_store_create(SECTORS, 512));
+    config.persistent = persistent;
+    config.ring_pages = 4;
+    config.max_indirect_segments = 4096;
+    loopback_connect(&loop, &config);
+    assert(loop.front.nr_ents == 128);
+    struct pv_blkif_segment *descriptors = (struct pv_blkif_segment *)loopback_page(&loop, 100);
+    struct pv_blkif_request request = {
+        .operation = BLKIF_OP_INDIRECT, .indirect_op = BLKIF_OP_WRITE, .nr_segments = 4096};
+    for (uint32_t i = 0; i < 8; i++)
+        request.indirect_grefs[i] = 100 + i;
+    for (uint32_t i = 0; i < 4096; i++) {
+        uint8_t sector = (uint8_t)(i / 512);
+        descriptors[i] = (struct pv_blkif_segment){200 + i % 512, sector, sector};
+        memcpy(loopback_page(&loop, 200 + i % 512) + sector * 512, reference + i * 512, 512);
+    }
+    assert(loopback_one(&loop, request) == BLKIF_RSP_OKAY);
+    uint8_t *stored = config.store->ops->memory(config.store, 0, 4096);
+    assert(memcmp(stored, reference, 4096 * 512) == 0);
+    assert(loop.mapped == 4 + (persistent ? 512 : 0));
+    loopback_close(&loop);
+}
+
+static void test_describes_itself(void)
+{
+    struct loopback loop;
+    char line[256];
+    struct pv_blkback_config config =
+        loopback_config(&loop, PV_ABI_X86_64, pv_ram_store_create(SECTORS, 512));
+    loopback_connect(&loop, &config);
+    int length = pv_blkback_describe(loop.back, line, sizeof line);
+    assert(length > 0 && length < (int)sizeof line && !strchr(line, '\n'));
+    assert(strstr(line, "domain 7 port 5: running, store ram, ring of 32"));
+    pv_blkback_stop(loop.back);
+    pv_blkback_describe(loop.back, line, sizeof line);
+    assert(strstr(line, "stopped"));
+    loopback_close(&loop);
+}
+
 static void test_callers_mistakes(void)
 {
     struct loopback loop;
@@ -223,6 +264,7 @@ static void test_callers_mistakes(void)
 
 int main(void)
 {
+    fill_reference();
     for (int abi = 0; abi < PV_ABI_COUNT; abi++)
         for (int bits = 0; bits < 8; bits++)
             test_content((struct way){abi, bits & 1, bits & 2, bits & 4});
@@ -231,6 +273,9 @@ int main(void)
     test_indices_wrap();
     test_overrun_stops_the_ring();
     test_reconnect();
+    test_largest_request(false);
+    test_largest_request(true);
+    test_describes_itself();
     test_callers_mistakes();
     return 0;
 }

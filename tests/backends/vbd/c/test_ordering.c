@@ -190,6 +190,57 @@ static void test_small_persistent_cache(void)
     loopback_close(&loop);
 }
 
+/* What the guest changes after the backend has looked does not count (XSA-155). */
+static void test_guest_changes_its_mind(void)
+{
+    struct loopback loop;
+    struct pv_blkback_config config = loopback_config(&loop, PV_ABI_X86_64, external());
+    loopback_connect(&loop, &config);
+    struct pv_blkif_segment *descriptors = (struct pv_blkif_segment *)loopback_page(&loop, 40);
+    struct pv_blkif_request request = {.operation = BLKIF_OP_INDIRECT,
+                                       .indirect_op = BLKIF_OP_READ,
+                                       .id = 77,
+                                       .nr_segments = 2,
+                                       .indirect_grefs = {40}};
+    descriptors[0] = (struct pv_blkif_segment){.gref = 50, .last_sect = 7};
+    descriptors[1] = (struct pv_blkif_segment){.gref = 51, .first_sect = 2, .last_sect = 3};
+    loopback_put(&loop, &request);
+    loopback_pump(&loop);
+    memset(loop.front.sring->ring, 0xff, loop.front.slot_size);
+    memset(descriptors, 0xff, 4096);
+    struct pv_blk_io *io;
+    assert(pv_external_store_take(loop.store, &io, 1) == 1);
+    assert(io->iov_count == 2 && io->iov[1].iov_len == 1024 && io->nr_sectors == 10);
+    memset(io->iov[1].iov_base, 0x33, 1024);
+    finish(&loop, io, 0);
+    loopback_pump(&loop);
+    expect(&loop, 77, BLKIF_RSP_OKAY);
+    const uint8_t *page = loopback_page(&loop, 51);
+    assert(page[1023] == 0 && page[1024] == 0x33 && page[2047] == 0x33 && page[2048] == 0);
+    loopback_close(&loop);
+}
+
+/* A store that waits for time tells the pump's caller when. */
+static void test_deadline(void)
+{
+    struct loopback loop;
+    struct pv_blk_store *ram = pv_ram_store_create(SECTORS, 512);
+    struct pv_blk_store *store = pv_delay_filter_create(ram, 1, 100, 0, 1u << PV_BLK_READ);
+    struct pv_blkback_config config = loopback_config(&loop, PV_ABI_X86_64, store);
+    loopback_connect(&loop, &config);
+    loop.now = 1000;
+    put(&loop, BLKIF_OP_READ, 0);
+    put(&loop, BLKIF_OP_WRITE, 1);
+    loopback_pump(&loop);
+    expect(&loop, 1, BLKIF_RSP_OKAY);
+    assert(pv_blkback_deadline(loop.back) == 1100 && !pv_blkback_arm(loop.back));
+    loop.now = 1100;
+    assert(loopback_pump(&loop) == 1);
+    expect(&loop, 0, BLKIF_RSP_OKAY);
+    assert(pv_blkback_deadline(loop.back) == UINT64_MAX);
+    loopback_close(&loop);
+}
+
 static bool readable(int fd)
 {
     struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
@@ -267,6 +318,8 @@ int main(void)
     test_failed_flush();
     test_requests_wait_for_buffers();
     test_small_persistent_cache();
+    test_guest_changes_its_mind();
+    test_deadline();
     test_wake_up();
     test_finished_elsewhere();
     return 0;
