@@ -44,7 +44,7 @@ static struct copy_run *begin_run(struct pv_machine *machine, struct domain *d, 
             runs[i].count = 0;
             runs[i].waiting = 0;
             runs[i].owner = owner;
-            __atomic_fetch_add(&d->grant_table.copies, 1, __ATOMIC_RELAXED);
+            grant_count(&d->grant_table.copies, 1);
             return &runs[i];
         }
     return NULL;
@@ -62,7 +62,7 @@ void copy_run_release(struct pv_machine *machine, struct domain *d, struct copy_
         grant_settle_marks(machine, d, run->waiting - 1);
     run->waiting = 0;
     run->owner = 0;
-    __atomic_fetch_sub(&d->grant_table.copies, 1, __ATOMIC_RELEASE);
+    grant_count(&d->grant_table.copies, -1);
 }
 
 static void record_pin(struct copy_run *run, grant_ref_t ref, bool write)
@@ -79,6 +79,15 @@ static void end_run(struct pv_machine *machine, struct domain *d, struct copy_ru
     grant_unlock(d);
     if (last)
         reap_domains(machine);
+}
+
+/* The ends are left as they are: clearing them would cost as much as a short copy. */
+static void begin_side(struct copy_side *side, struct domain *d, bool write)
+{
+    side->d = d;
+    side->write = write;
+    side->run = side->trans_run = NULL;
+    side->trans = NULL;
 }
 
 static void release_side(struct copy_context *context, struct copy_side *side)
@@ -181,7 +190,7 @@ static int16_t follow_once(struct copy_context *context, struct copy_side *side,
                                            .start = behind.start,
                                            .length = behind.length,
                                            .mfn = behind.mfn};
-        __atomic_fetch_add(&d->grant_table.active_entries, 1, __ATOMIC_RELAXED);
+        grant_count(&d->grant_table.active_entries, 1);
     }
     act->pin = before.pin + pins;
     record_pin(side->run, ref, side->write);
@@ -299,7 +308,9 @@ static int16_t copy_one(const struct copy_context *context, const struct copy_si
 static unsigned copy_run_of(struct copy_context *context, struct domain *from, struct domain *to,
                             struct pv_grant_copy *copies, unsigned count)
 {
-    struct copy_side source = {.d = from}, dest = {.d = to, .write = true};
+    struct copy_side source, dest;
+    begin_side(&source, from, false);
+    begin_side(&dest, to, true);
     int16_t status = GNTST_okay;
     unsigned done = pin_side(context, &source, copies, count, &status);
     if (done)

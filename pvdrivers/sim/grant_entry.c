@@ -202,7 +202,7 @@ int16_t grant_pin(struct pv_machine *machine, struct domain *d, grant_ref_t ref,
     if (act->is_transitive)
         return GRANT_IS_TRANSITIVE;
     if (pin == 0)
-        __atomic_fetch_add(&d->grant_table.active_entries, 1, __ATOMIC_RELAXED);
+        grant_count(&d->grant_table.active_entries, 1);
     act->pin = pin + use->pins;
     return GNTST_okay;
 }
@@ -226,5 +226,5 @@ void grant_unpin(struct pv_machine *machine, struct domain *d, grant_ref_t ref, 
         return;
     act->is_transitive = false;
     grant_drop_page(machine, d, act);
-    __atomic_fetch_sub(&d->grant_table.active_entries, 1, __ATOMIC_RELEASE);
+    grant_count(&d->grant_table.active_entries, -1);
 }

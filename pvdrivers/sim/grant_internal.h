@@ -33,6 +33,12 @@ bool domain_is_dying(const struct domain *d);
 struct pv_grant_entries grant_entries(struct pv_machine *machine, const struct domain *d);
 int16_t grant_grow(struct domain *d, uint32_t frames);
 
+/* Counters written under the grant lock and read without it. */
+static inline void grant_count(uint32_t *counter, int32_t change)
+{
+    __atomic_store_n(counter, *counter + (uint32_t)change, __ATOMIC_RELEASE);
+}
+
 /* ---- grant_entry.c: under the grant lock ---- */
 struct grant_use {
     domid_t domid; /* who asks */
