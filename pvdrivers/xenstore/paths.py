@@ -14,13 +14,10 @@ def home(domid: int) -> str:
     return f"/local/domain/{domid}"
 
 
-def is_special(path: str) -> bool:
-    """Whether this names something outside the tree, such as @releaseDomain."""
-    return path.startswith("@")
-
-
 def absolute(path: bytes, domid: int) -> str:
     """The absolute form of a node's path. XenstoreError EINVAL when it names no possible node."""
+    if path.startswith(b"@"):
+        raise XenstoreError("EINVAL", "a special name is no node")
     relative = not path.startswith(b"/")
     if len(path) > (REL_PATH_MAX if relative else ABS_PATH_MAX):
         raise XenstoreError("EINVAL", "path too long")

@@ -37,6 +37,8 @@ FEATURE_WATCH_DEPTH = 4
 FEATURE_DOMID_ANY = 8
 FEATURES = FEATURE_RECONNECTION | FEATURE_ERROR | FEATURE_WATCH_DEPTH | FEATURE_DOMID_ANY
 
+CLOCK_ROUNDING = 1e-6  # seconds; a wait shorter than this is none
+
 INTRODUCE_DOMAIN = "@introduceDomain"
 RELEASE_DOMAIN = "@releaseDomain"
 
@@ -168,7 +170,8 @@ class Store:
         earned = (now - domain.credit_time) * rate
         domain.credit = min(float(domain.quotas.get("write-burst")), domain.credit + earned)
         domain.credit_time = now
-        return max(0.0, -domain.credit / rate)
+        delay = -domain.credit / rate
+        return delay if delay > CLOCK_ROUNDING else 0.0
 
     def _throttle(self, connection: Connection, delay: float) -> None:
         assert self._clock is not None
@@ -176,7 +179,10 @@ class Store:
         heapq.heappush(self._throttled, (self._clock() + delay, self._throttle_order, connection))
 
     def _wake_throttled(self) -> None:
-        while self._throttled and self._clock and self._throttled[0][0] <= self._clock():
+        if not self._throttled or self._clock is None:
+            return
+        now = self._clock() + CLOCK_ROUNDING
+        while self._throttled and self._throttled[0][0] <= now:
             self._turns.append(heapq.heappop(self._throttled)[2])
 
     def _serve(self, connection: Connection, message: Message) -> None:
