@@ -63,7 +63,7 @@ class Request:
                 return node
             raise XenstoreError("EACCES", path)
         nearest = nearest_existing(self.view, path)[1]
-        if self.access(nearest.permissions) & wanted == wanted:
+        if self.access(nearest.permissions) & wanted:
             raise XenstoreError("ENOENT", path)
         raise XenstoreError("EACCES", path)
 
