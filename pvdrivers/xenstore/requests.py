@@ -167,8 +167,7 @@ def create(request: Request, path: str, value: bytes) -> bytes:
     check_size(request, created[-1])
     request.store.check_memory(domain, sum(node.size for node in created))
     view.touch(top, *missing)
-    for created_path, node in zip(missing, created, strict=True):
-        view.put(created_path, node)
+    view.add(list(zip(missing, created, strict=True)))
     request.writes = len(missing)
     readable_by = (permissions, existing.permissions)
     view.changed([Change(missing[-1], False, readable_by)])

@@ -28,6 +28,16 @@ class View:
         self.counts.replace(self.tree.get(path), node)
         self.tree.put(path, node)
 
+    def add(self, chain: list[tuple[str, Node]]) -> None:
+        """Adds new nodes, each the next one's parent, touched before, in one step."""
+        path, node = chain[-1]
+        for (above_path, above), (below_path, _) in zip(chain[-2::-1], chain[::-1], strict=False):
+            name = below_path[len(above_path) + 1 :]
+            path, node = above_path, above._replace(children={name: node})
+        self.tree.put(path, node)
+        for _, node in chain:
+            self.counts.add(node)
+
     def remove(self, path: str, nodes: list[tuple[str, Node]], generation: int) -> None:
         """Takes out a node and the ones below it; `nodes` are all of them, touched before."""
         for _, node in nodes:
@@ -71,6 +81,11 @@ class Transaction(View):
         super().put(path, node)
         self._written[path] = None
         self._charge(node.size)
+
+    def add(self, chain: list[tuple[str, Node]]) -> None:
+        super().add(chain)
+        self._written.update(dict.fromkeys(path for path, _ in chain))
+        self._charge(sum(node.size for _, node in chain))
 
     def remove(self, path: str, nodes: list[tuple[str, Node]], generation: int) -> None:
         super().remove(path, nodes, generation)
@@ -129,11 +144,14 @@ class Transaction(View):
         """Sets each written node in the tree, keeping what others changed below it."""
         for path in sorted(self._written, key=lambda written: written.count("/")):
             node, present = self.tree.get(path), tree.get(path)
-            if node is not None:
-                children = present.children if present else {}
-                tree.put(path, node._replace(children=children, generation=generation))
-            elif present is not None:
+            if node is present:
+                continue  # absent in both, or came with a node above it
+            if node is None:
                 tree.remove(path, generation)
+            elif present is None:
+                tree.put(path, node)  # with all below it, which is this transaction's as well
+            else:
+                tree.put(path, node._replace(children=present.children, generation=generation))
 
 
 def _generation(node: Node | None) -> int | None:

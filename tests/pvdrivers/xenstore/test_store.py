@@ -87,7 +87,7 @@ def test_malformed_requests(dom0):
     for kind in MessageType:
         if kind in without_arguments:
             continue
-        with pytest.raises(XenstoreError, match="EINVAL|ENOSYS|ENOENT"):
+        with pytest.raises(XenstoreError, match=r"EINVAL|ENOSYS|ENOENT"):
             dom0.request(kind, tail=b"no end")
     with refused("ENOSYS"):
         dom0.request(20, "")

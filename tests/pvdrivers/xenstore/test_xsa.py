@@ -184,12 +184,13 @@ def test_xsa_414_and_415_a_failed_creation_leaves_nothing(dom0, guest, limit, in
 
 
 def test_xsa_416_events_of_a_client_that_never_reads(dom0, guest):
+    dom0.request(MessageType.SET_QUOTA, "5", "memory", str(512 * 1024))
     guest.watch("x", "t" * 1000)
     guest.take_events()
-    for i in range(3000):
+    for i in range(1000):
         dom0.write(f"/local/domain/5/x/n{i}")
         dom0.remove(f"/local/domain/5/x/n{i}")
-    assert guest.connection.domain.usage.memory <= 2560 * 1024
+    assert guest.connection.domain.usage.memory <= 512 * 1024
     assert not guest.connection.closed
 
 
@@ -239,7 +240,7 @@ def test_xsa_421_transactions_stay_within_the_quota():
     other = guest.begin()
     guest.write("/local/domain/5/elsewhere", tx_id=other)
     guest.commit(tx)
-    with pytest.raises(XenstoreError, match="EAGAIN|ENOSPC"):
+    with pytest.raises(XenstoreError, match=r"EAGAIN|ENOSPC"):
         guest.commit(other)
     assert len(guest.directory("/local/domain/5")) == 4
     assert dom0.store.check() == []
