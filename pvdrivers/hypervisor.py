@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from pvdrivers.ring._core import ffi, lib
 from pvdrivers.ring.abi import Abi
+from pvdrivers.ring.errors import UsageError
 
 
 class HypervisorError(OSError):
@@ -48,8 +49,15 @@ class EventChannels:
 
     def __init__(self, hypervisor: Hypervisor) -> None:
         self._ops = hypervisor.ops
-        self.cdata = _address(self._ops.evtchn_open(hypervisor.cdata), "evtchn_open")
+        self._cdata = _address(self._ops.evtchn_open(hypervisor.cdata), "evtchn_open")
         self._hypervisor = hypervisor
+
+    @property
+    def cdata(self) -> Any:
+        """The `struct pv_evtchn *`; UsageError once the handle is closed."""
+        if self._cdata is None:
+            raise UsageError("the event channel handle is closed")
+        return self._cdata
 
     def fileno(self) -> int:
         return int(self._ops.evtchn_fd(self.cdata))
@@ -83,12 +91,12 @@ class EventChannels:
         check(self._ops.evtchn_unmask(self.cdata, port), f"unmask port {port}")
 
     def close(self) -> None:
-        if self.cdata != ffi.NULL:
-            self._ops.evtchn_close(self.cdata)
-            self.cdata = ffi.NULL
+        if self._cdata is not None:
+            self._ops.evtchn_close(self._cdata)
+            self._cdata = None
 
     def __repr__(self) -> str:
-        state = "closed" if self.cdata == ffi.NULL else f"fd {self.fileno()}"
+        state = "closed" if self._cdata is None else f"fd {self.fileno()}"
         return f"<EventChannels of domain {self._hypervisor.domid}, {state}>"
 
 
@@ -137,9 +145,16 @@ class Hypervisor:
     """One domain's view of the hypervisor from this process."""
 
     def __init__(self, cdata: Any, keep_alive: object = None) -> None:
-        self.cdata = cdata
+        self._cdata = cdata
         self.ops = cdata.ops
         self._keep_alive = keep_alive
+
+    @property
+    def cdata(self) -> Any:
+        """The `struct pv_hypervisor *`; UsageError once it is closed."""
+        if self._cdata is None:
+            raise UsageError("the hypervisor is closed")
+        return self._cdata
 
     @property
     def domid(self) -> int:
@@ -248,9 +263,9 @@ class Hypervisor:
         )
 
     def close(self) -> None:
-        if self.cdata != ffi.NULL:
-            self.ops.close(self.cdata)
-            self.cdata = ffi.NULL
+        if self._cdata is not None:
+            self.ops.close(self._cdata)
+            self._cdata = None
 
     def __enter__(self) -> Self:
         return self
@@ -264,7 +279,7 @@ class Hypervisor:
         self.close()
 
     def __repr__(self) -> str:
-        if self.cdata == ffi.NULL:
+        if self._cdata is None:
             return "<Hypervisor, closed>"
         name = ffi.string(self.ops.name).decode()
         return f"<Hypervisor {name}, domain {self.domid}, {self.page_size}-byte pages>"

@@ -92,7 +92,10 @@ class SeededSelector(selectors.BaseSelector):
                 self.on_delivery(key)
             return arrived
         if timeout is None:
-            raise NothingCanRun("every task waits and no event is under way")
+            raise NothingCanRun(
+                "every task waits and no event is under way; events of other threads or processes"
+                " (a file store's threads, say) do not count in a deterministic run"
+            )
         if timeout > 0:
             # Upwards: a rest too small for a nanosecond would never pass.
             self._clock.advance(math.ceil(timeout * NS))

@@ -196,6 +196,8 @@ class Domain:
             info = self.info
         except MachineError:
             return f"<Domain {self.domid} absent>"
+        except UsageError:
+            return f"<Domain {self.domid} of a closed machine>"
         return (
             f"<Domain {self.domid} {info.abi.name.lower()} {info.state.name.lower()},"
             f" {info.pages} pages of {info.page_size} bytes>"
@@ -225,10 +227,17 @@ class Machine:
         self._init(out[0])
 
     def _init(self, cdata: Any) -> None:
-        self.cdata = cdata
+        self._cdata = cdata
         self._hypervisors: list[Hypervisor] = []
         self._trace_cursor = ffi.new("uint64_t *")
         self._trace_lost = ffi.new("uint64_t *")
+
+    @property
+    def cdata(self) -> Any:
+        """The `struct pv_machine *`; UsageError once the machine is closed."""
+        if self._cdata is None:
+            raise UsageError("the machine is closed")
+        return self._cdata
 
     @classmethod
     def attach(cls, socket_path: str | os.PathLike[str]) -> Self:
@@ -346,12 +355,12 @@ class Machine:
         lib.pv_machine_advance(self.cdata, ns)
 
     def close(self) -> None:
-        if self.cdata == ffi.NULL:
+        if self._cdata is None:
             return
         for hypervisor in self._hypervisors:
             hypervisor.close()
-        lib.pv_machine_close(self.cdata)
-        self.cdata = ffi.NULL
+        lib.pv_machine_close(self._cdata)
+        self._cdata = None
 
     def __enter__(self) -> Self:
         return self
@@ -365,6 +374,6 @@ class Machine:
         self.close()
 
     def __repr__(self) -> str:
-        if self.cdata == ffi.NULL:
+        if self._cdata is None:
             return "<Machine, closed>"
         return f"<Machine, {self.total_memory >> 20} MiB, {self.free_memory >> 20} MiB free>"

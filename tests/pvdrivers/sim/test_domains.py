@@ -5,6 +5,7 @@ import errno
 import pytest
 
 from pvdrivers.ring.abi import Abi
+from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import DomainState, Machine, MachineError, ShutdownReason
 
 
@@ -118,3 +119,19 @@ def test_a_thousand_lives_leave_nothing() -> None:
             if life == 10:
                 resident = machine.resident_memory
         assert machine.resident_memory <= resident + (64 << 10)
+
+
+def test_what_is_closed_says_so() -> None:
+    machine = Machine()
+    domain = machine.create_domain(memory="1M")
+    hypervisor = domain.hypervisor
+    channels = hypervisor.open_event_channels()
+    channels.close()
+    with pytest.raises(UsageError, match="event channel handle is closed"):
+        channels.fileno()
+    hypervisor.close()
+    with pytest.raises(UsageError, match="hypervisor is closed"):
+        hypervisor.allocate_pages(1)
+    machine.close()
+    with pytest.raises(UsageError, match="machine is closed"):
+        machine.create_domain()

@@ -1,0 +1,34 @@
+"""The programs of docs/first-driver.md do what the page says."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+PAGE = Path(__file__).parents[2] / "docs" / "first-driver.md"
+BLOCK = re.compile(r"^```\w+ (\S+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+PROGRAMS = dict(BLOCK.findall(PAGE.read_text()))
+
+
+def test_python_frontend(pytester: pytest.Pytester) -> None:
+    for name in ("first_frontend.py", "test_first_frontend.py"):
+        (pytester.path / name).write_text(PROGRAMS[name])
+    # The pages' own command, in a folder that holds nothing else.
+    run = pytester.runpytest_subprocess("test_first_frontend.py")
+    run.assert_outcomes(passed=15)
+
+
+def test_c_frontend(tmp_path: Path) -> None:
+    source, program = tmp_path / "first_frontend.c", tmp_path / "first_frontend"
+    source.write_text(PROGRAMS["first_frontend.c"])
+    asked = [sys.executable, "-m", "pvdrivers", "--cflags", "--libs"]
+    flags = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()
+    strict = ["-std=c11", "-Wall", "-Wextra", "-Werror"]
+    subprocess.run(["cc", *strict, source, *flags, "-o", program], check=True)
+    done = subprocess.run([program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "2 requests" in done.stdout or "blkback" in done.stdout
