@@ -1,6 +1,7 @@
 """A guest's shared page: client and server halves with an event channel made of two eventfds."""
 
 import asyncio
+import contextlib
 import os
 import struct
 
@@ -23,10 +24,8 @@ class Channel:
         return self._mine
 
     def acknowledge(self):
-        try:
+        with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._mine)
-        except BlockingIOError:
-            pass
 
     def notify(self):
         self.notified += 1
