@@ -1,0 +1,39 @@
+"""The committed pages show the tables as they are in the code."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("page", ["xenbus.md", "vbd.md"])
+def test_page_is_up_to_date(page: str) -> None:
+    text = (DOCS / page).read_text()
+    assert generator().generate(page, text) == text, "run `make docs`"
+
+
+def test_every_page_is_checked() -> None:
+    assert set(generator().SECTIONS) == {"xenbus.md", "vbd.md"}
+
+
+def test_a_page_without_a_place_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no place"):
+        generator().generate("vbd.md", "# nothing")
+
+
+def test_the_diagram_has_the_normal_start() -> None:
+    text = (DOCS / "xenbus.md").read_text()
+    assert "s1 --> s3: peer 2 / connect" in text
+    assert "s3 --> s4: peer 4 / attach" in text
