@@ -113,8 +113,8 @@ def _buffer(operation: Operation) -> Any:
 class VbdFrontend(FrontendDevice):
     """One disk of this guest. I/O asked for while it is not connected waits until it is.
 
-    Requests a lost backend has not answered are issued again to the next one; the device is given
-    up, and they fail with EIO, only when it is closed or removed.
+    Requests a lost backend has not answered are issued again to the next one. They fail with EIO
+    when the device is closed or removed, or when its backend broke the protocol.
     """
 
     def __init__(
@@ -148,6 +148,8 @@ class VbdFrontend(FrontendDevice):
         self._next_key = 1
         self._next_queue = 0
         self._drain_timer: asyncio.TimerHandle | None = None
+        self._broken = False  # the present backend has spoilt a ring
+        self._failed = False
         self._given_up = False
         self._done = ffi.new("struct pv_blkfront_io *[]", BUDGET)
 
@@ -186,6 +188,8 @@ class VbdFrontend(FrontendDevice):
             return listed
         if self._given_up or self._closing:
             raise UsageError(f"{self.path} is closed")
+        if self._failed:
+            raise OSError(errno.EIO, self.last_error)
         batch = _Batch(listed, self._next_key)
         for index in range(len(listed)):
             self._batches[self._next_key + index] = (batch, index)
@@ -259,6 +263,7 @@ class VbdFrontend(FrontendDevice):
             if (error := lib.pv_blkfront_connect(queue, offered)) < 0:
                 raise PeerError(f"the ring cannot be used: {os.strerror(-error)}")
         self.agreement, self.info = agreement, info
+        self._broken = self._failed = False
         self._serve()
         self._reissue()
 
@@ -288,20 +293,33 @@ class VbdFrontend(FrontendDevice):
         for queue in self._queues:
             lib.pv_blkfront_stop(queue)
             lib.pv_blkfront_disconnect(queue)
-            if lib.pv_blkfront_broken(queue):
-                self._fail_outstanding(queue)
         self._stopped += self._queues
         self._queues = []
         if self._channels:
             self._channels.close()
             self._channels = None
 
+    async def failed(self) -> None:
+        self._failed = True
+        if self._wakeups:
+            self._wakeups.close()
+            self._wakeups = None
+        self._fail_all()
+
     async def removed(self) -> None:
         self._given_up = True
+        self._fail_all()
         for queue in self._stopped:
-            self._fail_outstanding(queue)
             lib.pv_blkfront_destroy(queue)
         self._stopped.clear()
+
+    def _fail_all(self) -> None:
+        """Answers everything there is with EIO."""
+        for queue in (*self._queues, *self._stopped):
+            lib.pv_blkfront_stop(queue)
+            while (count := lib.pv_blkfront_give_up(queue, self._done, BUDGET)) > 0:
+                for index in range(count):
+                    self._finish(self._done[index])
         for batch, index in list(self._batches.values()):
             batch.finish(index, -errno.EIO)
         self._batches.clear()
@@ -372,7 +390,7 @@ class VbdFrontend(FrontendDevice):
     @property
     def _accepts(self) -> bool:
         """Whether operations may go to the rings."""
-        return self._wakeups is not None and self._drain_timer is None
+        return self._wakeups is not None and self._drain_timer is None and not self._broken
 
     async def _one(self, operation: Operation) -> Operation:
         await self.submit([operation])
@@ -429,15 +447,13 @@ class VbdFrontend(FrontendDevice):
         batch.finish(index, io.status)
 
     def _broke(self, queue: Any) -> None:
-        """The backend's answers cannot be believed any more: this device is over."""
+        """The backend's answers cannot be believed any more: this connection is over."""
+        if self._broken:
+            return
+        self._broken = True
         self.broken_rings += 1
         self.peer_errors += 1
         self.fatal(f"the backend broke the ring protocol ({lib.pv_blkfront_broken(queue)})")
-
-    def _fail_outstanding(self, queue: Any) -> None:
-        while (count := lib.pv_blkfront_give_up(queue, self._done, BUDGET)) > 0:
-            for index in range(count):
-                self._finish(self._done[index])
 
     def _check_drained(self) -> None:
         if self._drain_timer and not any(lib.pv_blkfront_outstanding(q) for q in self._queues):

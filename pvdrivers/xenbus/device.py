@@ -100,6 +100,9 @@ class XenbusDevice:
     async def reconfigure(self) -> None:
         """RECONFIGURE."""
 
+    async def failed(self) -> None:
+        """After a fatal error: nothing will work until the device is connected anew."""
+
     async def removed(self) -> None:
         """The last hook: nothing will happen on this device any more."""
 
@@ -305,6 +308,7 @@ class XenbusDevice:
         for action in step.actions:
             if action is Action.REPORT:
                 await self.report(reason)
+                await self.failed()
             elif action is Action.REMOVE:
                 self._removed = True
             elif (trouble := await self._hook(action)) is not None:
