@@ -156,6 +156,8 @@ int pv_blkfront_connect(struct pv_blkfront_queue *queue,
     if (queue->state != QUEUE_OPEN || size < SECTOR_SIZE || (size & (size - 1)) != 0)
         return -EINVAL;
     queue->features = *features;
+    if (features->transient_grants)
+        queue->config.persistent = false; /* nothing has been granted yet but the ring */
     queue->state = QUEUE_CONNECTED;
     return 0;
 }

@@ -256,6 +256,7 @@ class VbdFrontend(FrontendDevice):
                 "barrier": agreement.barrier,
                 "discard": agreement.discard,
                 "secure_discard": agreement.discard_secure,
+                "transient_grants": not agreement.persistent,
                 "sector_size": info.sector_size,
             },
         )

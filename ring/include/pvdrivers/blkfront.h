@@ -48,7 +48,8 @@ struct pv_blkfront_config {
 /* What the backend wrote before it went to Connected. */
 struct pv_blkfront_features {
     bool flush, barrier, discard, secure_discard;
-    uint32_t sector_size; /* bytes */
+    bool transient_grants; /* it keeps no grant mapped: end each with its request after all */
+    uint32_t sector_size;  /* bytes */
 };
 
 enum pv_blkfront_violation {

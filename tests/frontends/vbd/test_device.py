@@ -139,8 +139,13 @@ def test_shapes_of_rings(form: str, order: int, queues: int) -> None:
 def test_data_paths(
     front_persistent: bool, back_persistent: bool, indirect: int, trusted: bool
 ) -> None:
+    async def body(disk: VbdLoopback, ram: Ram) -> None:
+        await exercise(disk, ram)
+        kept = front_persistent and back_persistent
+        assert (disk.frontend.statistics()["grants_ended"] == 0) == kept
+
     run(
-        exercise,
+        body,
         options=VbdBackendOptions(persistent=back_persistent, max_indirect_segments=indirect),
         features={"persistent": front_persistent},
         trusted=trusted,
@@ -328,6 +333,36 @@ def test_frontend_closes_and_opens_again() -> None:
         assert await disk.frontend.read(0, 8) == pattern(8)
 
     run(body)
+
+
+@pytest.mark.parametrize("who", ["front", "back", "killed back", "resume"])
+def test_reconnecting_leaks_nothing(who: str) -> None:
+    """The guest's memory would be used up after a few connections."""
+
+    async def body(disk: VbdLoopback, ram: Ram) -> None:
+        for count in range(40):
+            if who == "front":
+                await disk.frontend.close()
+                disk.new_frontend().start()
+            elif who == "resume":
+                disk.frontend.resume()
+            else:
+                await (disk.backend.close() if who == "back" else disk.backend.abort())
+                disk.new_backend().start()
+            await disk.frontend.write(0, pattern(8, count))
+        assert ram.content(0, 8) == pattern(8, 39)
+
+    run(body)
+
+
+def test_on_uvloop() -> None:
+    uvloop = pytest.importorskip("uvloop")
+
+    async def body(disk: VbdLoopback, ram: Ram) -> None:
+        await exercise(disk, ram)
+        assert await disk.unplug()
+
+    run(body, loop_factory=lambda machine: uvloop.new_event_loop())
 
 
 def test_io_before_the_connection_waits_for_it() -> None:
