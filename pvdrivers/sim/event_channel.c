@@ -376,11 +376,11 @@ int pv_evtchn_op_status(struct pv_machine *machine, domid_t caller, struct evtch
     if (error)
         return error;
     event_lock(machine, d);
-    const struct evtchn *chn = find_port(machine, d, status->port);
-    if (chn)
-        fill_status(chn, status);
+    bool valid = status->port < port_limit(d); /* port 0 exists, always closed */
+    if (valid)
+        fill_status(port_entry(machine, d, status->port), status);
     event_unlock(machine, d);
-    return chn ? 0 : -EINVAL;
+    return valid ? 0 : -EINVAL;
 }
 
 int pv_evtchn_op_bind_vcpu(struct pv_machine *machine, domid_t caller, evtchn_port_t port,

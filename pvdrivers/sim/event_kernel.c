@@ -167,7 +167,8 @@ static void accept_event(struct pv_machine *machine, struct domain *d, struct pv
                          evtchn_port_t port)
 {
     struct evtchn *chn = find_port(machine, d, port);
-    if (!chn) /* written by the guest itself */
+    /* Another vcpu's in the same word, or written by the guest itself. */
+    if (!chn || chn->notify_vcpu != view->vcpu)
         return;
     if (!chn->handle) {
         pv_event_mask(view, port);
@@ -190,12 +191,10 @@ static void answer_upcall(struct pv_machine *machine, struct domain *d, uint32_t
     struct pv_event_view view = event_view(machine, d, vcpu);
     evtchn_port_t ports[SCAN_BATCH];
     /* Every port found is masked, so no more rounds than this unless the guest meddles. */
-    uint32_t count, rounds = port_limit(d) / SCAN_BATCH + 1;
-    do {
-        count = pv_event_scan(&view, ports, SCAN_BATCH);
+    uint32_t count, rounds = port_limit(d);
+    while ((count = pv_event_scan(&view, ports, SCAN_BATCH)) > 0 && rounds--)
         for (uint32_t i = 0; i < count; i++)
             accept_event(machine, d, &view, ports[i]);
-    } while (count == SCAN_BATCH && --rounds);
 }
 
 static void send_upcall(struct pv_machine *machine, struct domain *d, uint32_t vcpu)
@@ -238,8 +237,13 @@ void raise_waiting_ports(struct pv_machine *machine, struct domain *d)
         if (!pv_event_is_masked(&view, port) && pv_event_clear_pending(&view, port))
             raise_port(machine, d, port);
     }
-    /* Those whose selector or queue was already set got no upcall. */
-    for (uint32_t vcpu = 0; vcpu < d->max_vcpus; vcpu++)
-        if (d->event_channels.open_handles && !d->event_channels.upcall[vcpu])
+    /* Those whose selector bit or queue was set already caused no new upcall. */
+    struct event_channels *ec = &d->event_channels;
+    for (uint32_t vcpu = 0; vcpu < d->max_vcpus; vcpu++) {
+        struct pv_event_view view = event_view(machine, d, vcpu);
+        if (!ec->upcall[vcpu] && ec->open_handles)
             answer_upcall(machine, d, vcpu);
+        else if (ec->upcall[vcpu] && *pv_event_upcall_pending(&view))
+            signal_handle(machine, d, ec->upcall[vcpu] - 1u);
+    }
 }

@@ -28,10 +28,8 @@ static void repair_bindings(struct pv_machine *machine, struct domain *d)
     }
 }
 
-static void lock_one(struct pv_machine *machine, struct domain *d)
+void event_repair(struct pv_machine *machine, struct domain *d)
 {
-    if (!sim_lock(&d->event_channels.lock))
-        return;
     repair_bindings(machine, d);
     if (d->event_channels.fifo)
         fifo_forget_queues(machine, d);
@@ -41,7 +39,8 @@ static void lock_one(struct pv_machine *machine, struct domain *d)
 
 void event_lock(struct pv_machine *machine, struct domain *d)
 {
-    lock_one(machine, d);
+    if (sim_lock(&d->event_channels.lock))
+        event_repair(machine, d);
 }
 
 void event_unlock(struct pv_machine *machine, struct domain *d)
@@ -56,9 +55,9 @@ void event_lock_pair(struct pv_machine *machine, struct domain *a, struct domain
 {
     struct domain *first = a->domain_id < b->domain_id ? a : b;
     struct domain *second = first == a ? b : a;
-    lock_one(machine, first);
+    event_lock(machine, first);
     if (second != first)
-        lock_one(machine, second);
+        event_lock(machine, second);
 }
 
 void event_unlock_pair(struct pv_machine *machine, struct domain *a, struct domain *b)

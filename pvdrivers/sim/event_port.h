@@ -63,6 +63,7 @@ static inline bool is_dying(const struct domain *d)
 
 /* Takes a domain's event lock, and repairs what a process killed inside left half done. */
 void event_lock(struct pv_machine *machine, struct domain *d);
+void event_repair(struct pv_machine *machine, struct domain *d);
 /* Then writes the eventfds that could not be written under the lock. */
 void event_unlock(struct pv_machine *machine, struct domain *d);
 /* Two domains', which may be the same. */

@@ -151,15 +151,15 @@ static uint32_t lowest_bit(uint32_t bits)
     return (uint32_t)__builtin_ctz(bits);
 }
 
-/* Ports of one half word (32 bits of the bitmaps). */
-static uint32_t scan_word(const struct pv_event_view *view, uint32_t first_port,
-                          evtchn_port_t *ports, uint32_t capacity)
+/* Ports of 32 bits of the bitmaps. */
+static uint32_t scan_bits(const struct pv_event_view *view, uint32_t first_port,
+                          evtchn_port_t *ports)
 {
     struct pv_event_bit pending = bitmap_bit(view, layouts[view->abi].pending, first_port);
     struct pv_event_bit mask = bitmap_bit(view, layouts[view->abi].mask, first_port);
     uint32_t raised = pv_load_acquire(pending.word) & ~pv_load_acquire(mask.word);
     uint32_t count = 0;
-    for (; raised && count < capacity; raised &= raised - 1)
+    for (; raised; raised &= raised - 1)
         ports[count++] = first_port + lowest_bit(raised);
     return count;
 }
@@ -170,18 +170,16 @@ static uint32_t scan_2l(struct pv_event_view *view, evtchn_port_t *ports, uint32
     for (uint32_t half = 0; half < word_bits / 32; half++) {
         uint32_t *selected = selector(view) + half;
         uint32_t words = pv_exchange(selected, 0);
-        for (; words && count < capacity; words &= words - 1) {
+        for (; words && capacity - count >= word_bits; words &= words - 1) {
             uint32_t first = (half * 32 + lowest_bit(words)) * word_bits;
             for (uint32_t part = 0; part < word_bits; part += 32)
-                count += scan_word(view, first + part, ports + count, capacity - count);
-            if (count == capacity)
-                break; /* this word may hold more: it stays selected */
+                count += scan_bits(view, first + part, ports + count);
         }
-        if (words)
+        if (words) {
             pv_fetch_or(selected, words);
+            pv_exchange_byte(pv_event_upcall_pending(view), 1);
+        }
     }
-    if (count == capacity)
-        pv_exchange_byte(pv_event_upcall_pending(view), 1);
     return count;
 }
 
@@ -230,10 +228,10 @@ static uint32_t scan_fifo(struct pv_event_view *view, evtchn_port_t *ports, uint
             ports[count++] = port;
         ready |= pv_exchange(shared_ready, 0) & ((1u << EVTCHN_FIFO_MAX_QUEUES) - 1);
     }
-    if (ready)
+    if (ready) {
         pv_fetch_or(shared_ready, ready);
-    if (count == capacity)
         pv_exchange_byte(pv_event_upcall_pending(view), 1);
+    }
     return count;
 }
 

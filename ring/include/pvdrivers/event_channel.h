@@ -30,8 +30,10 @@ struct pv_event_view {
 
 /* Ports the 2-level ABI has, port 0 included: 4096, or 1024 on x86_32. */
 PV_API uint32_t pv_event_2l_ports(enum pv_abi abi);
-/* Answers the upcall: what is pending and not masked, at most `capacity` ports; when that many
- * came back there may be more. FIFO ports come in order of priority. */
+/* Answers the upcall: what is pending and not masked, at most `capacity` ports (64 at least, since
+ * a word of the 2-level bitmaps is taken whole). To be repeated until it returns 0. FIFO ports come
+ * in order of priority; 2-level ports that share a word with the vcpu's come along with them,
+ * whichever vcpu they are bound to. */
 PV_API uint32_t pv_event_scan(struct pv_event_view *view, evtchn_port_t *ports, uint32_t capacity);
 /* A port beyond the ABI's end (or the event array's) is never pending and always masked. */
 PV_API bool pv_event_is_pending(const struct pv_event_view *view, evtchn_port_t port);
