@@ -186,45 +186,41 @@ static void accept_event(struct pv_machine *machine, struct domain *d, struct pv
 }
 
 /* The kernel's answer: takes what was raised for the vcpu to the handles. */
-static void answer_upcall(struct pv_machine *machine, struct domain *d, uint32_t vcpu)
+static void answer_upcall(struct pv_machine *machine, struct domain *d, struct pv_event_view *view)
 {
-    struct pv_event_view view = event_view(machine, d, vcpu);
     evtchn_port_t ports[SCAN_BATCH];
     /* Every port found is masked, so no more rounds than this unless the guest meddles. */
     uint32_t count, rounds = port_limit(d);
-    while ((count = pv_event_scan(&view, ports, SCAN_BATCH)) > 0 && rounds--)
+    while ((count = pv_event_scan(view, ports, SCAN_BATCH)) > 0 && rounds--)
         for (uint32_t i = 0; i < count; i++)
-            accept_event(machine, d, &view, ports[i]);
+            accept_event(machine, d, view, ports[i]);
 }
 
-static void send_upcall(struct pv_machine *machine, struct domain *d, uint32_t vcpu)
+static void send_upcall(struct pv_machine *machine, struct domain *d, struct pv_event_view *view)
 {
     struct event_channels *ec = &d->event_channels;
-    struct pv_event_view view = event_view(machine, d, vcpu);
-    if (!pv_exchange_byte(pv_event_upcall_pending(&view), 1)) {
+    if (!pv_exchange_byte(pv_event_upcall_pending(view), 1)) {
         account(d, PV_ACCOUNT_UPCALL, 1);
-        d->vcpu[vcpu].upcalls++;
+        d->vcpu[view->vcpu].upcalls++;
     }
-    if (ec->upcall[vcpu])
-        signal_handle(machine, d, ec->upcall[vcpu] - 1u);
+    if (ec->upcall[view->vcpu])
+        signal_handle(machine, d, ec->upcall[view->vcpu] - 1u);
     else if (ec->open_handles)
-        answer_upcall(machine, d, vcpu);
+        answer_upcall(machine, d, view);
 }
 
 void raise_port(struct pv_machine *machine, struct domain *d, evtchn_port_t port)
 {
-    uint32_t vcpu = port_entry(machine, d, port)->notify_vcpu;
-    struct pv_event_view view = event_view(machine, d, vcpu);
+    struct pv_event_view view = event_view(machine, d, port_entry(machine, d, port)->notify_vcpu);
     if (view.fifo ? set_pending_fifo(machine, d, port) : set_pending_2l(&view, port))
-        send_upcall(machine, d, vcpu);
+        send_upcall(machine, d, &view);
 }
 
 void unmask_port(struct pv_machine *machine, struct domain *d, evtchn_port_t port)
 {
-    uint32_t vcpu = port_entry(machine, d, port)->notify_vcpu;
-    struct pv_event_view view = event_view(machine, d, vcpu);
+    struct pv_event_view view = event_view(machine, d, port_entry(machine, d, port)->notify_vcpu);
     if (view.fifo ? unmask_fifo(machine, d, port) : unmask_2l(&view, port))
-        send_upcall(machine, d, vcpu);
+        send_upcall(machine, d, &view);
 }
 
 void raise_waiting_ports(struct pv_machine *machine, struct domain *d)
@@ -242,7 +238,7 @@ void raise_waiting_ports(struct pv_machine *machine, struct domain *d)
     for (uint32_t vcpu = 0; vcpu < d->max_vcpus; vcpu++) {
         struct pv_event_view view = event_view(machine, d, vcpu);
         if (!ec->upcall[vcpu] && ec->open_handles)
-            answer_upcall(machine, d, vcpu);
+            answer_upcall(machine, d, &view);
         else if (ec->upcall[vcpu] && *pv_event_upcall_pending(&view))
             signal_handle(machine, d, ec->upcall[vcpu] - 1u);
     }

@@ -169,7 +169,7 @@ static uint32_t scan_2l(struct pv_event_view *view, evtchn_port_t *ports, uint32
     uint32_t word_bits = layouts[view->abi].word_bits, count = 0;
     for (uint32_t half = 0; half < word_bits / 32; half++) {
         uint32_t *selected = selector(view) + half;
-        uint32_t words = pv_exchange(selected, 0);
+        uint32_t words = pv_read_once(selected) ? pv_exchange(selected, 0) : 0;
         for (; words && capacity - count >= word_bits; words &= words - 1) {
             uint32_t first = (half * 32 + lowest_bit(words)) * word_bits;
             for (uint32_t part = 0; part < word_bits; part += 32)
@@ -238,6 +238,8 @@ static uint32_t scan_fifo(struct pv_event_view *view, evtchn_port_t *ports, uint
 uint32_t pv_event_scan(struct pv_event_view *view, evtchn_port_t *ports, uint32_t capacity)
 {
     /* Before the selector or the ready word is read, so that what comes after is a new upcall. */
-    pv_exchange_byte(pv_event_upcall_pending(view), 0);
+    uint8_t *upcall_pending = pv_event_upcall_pending(view);
+    if (pv_load_acquire_byte(upcall_pending))
+        pv_exchange_byte(upcall_pending, 0);
     return view->fifo ? scan_fifo(view, ports, capacity) : scan_2l(view, ports, capacity);
 }

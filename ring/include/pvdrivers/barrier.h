@@ -82,6 +82,11 @@ static inline uint32_t pv_exchange(uint32_t *p, uint32_t value)
     return __atomic_exchange_n(p, value, __ATOMIC_SEQ_CST);
 }
 
+static inline uint8_t pv_load_acquire_byte(const uint8_t *p)
+{
+    return __atomic_load_n(p, __ATOMIC_ACQUIRE);
+}
+
 static inline uint8_t pv_exchange_byte(uint8_t *p, uint8_t value)
 {
     return __atomic_exchange_n(p, value, __ATOMIC_SEQ_CST);
