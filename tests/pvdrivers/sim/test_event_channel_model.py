@@ -8,9 +8,9 @@ from typing import Any, NoReturn
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
 from pvdrivers.ring._core import ffi, lib
 from pvdrivers.ring.abi import Abi
-
 from pvdrivers.sim import Machine
 
 VCPUS = 2
