@@ -198,7 +198,7 @@ static int reap_all(struct pv_blk_workload *workload)
 {
     int finished = 0;
     for (uint32_t i = 0; i < workload->config.nr_queues; i++) {
-        int count = pv_blkfront_poll(workload->queues[i], workload->done, workload->nr_slots);
+        int count = pv_blkfront_poll(workload->queues[i], workload->done, workload->reap_budget);
         if (count < 0)
             return count;
         if (count == 0)

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MOST_REAPED 32u
+
 static bool config_is_sound(const struct pv_blk_workload_config *config)
 {
     uint32_t size = config->block_size;
@@ -96,6 +98,9 @@ struct pv_blk_workload *pv_blk_workload_create(const struct pv_blk_workload_conf
     workload->config = *config;
     workload->nr_blocks = config->size / config->block_size;
     workload->nr_slots = config->jobs * config->iodepth;
+    /* Neither side should wait for the other to have finished all of them. */
+    uint32_t quarter = workload->nr_slots / config->nr_queues / 4;
+    workload->reap_budget = quarter < 1 ? 1 : quarter > MOST_REAPED ? MOST_REAPED : quarter;
     int error = create_parts(workload);
     if (error) {
         pv_blk_workload_destroy(workload);

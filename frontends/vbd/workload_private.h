@@ -43,6 +43,7 @@ struct pv_blk_workload {
     uint64_t nr_blocks;
     struct slot *slots;
     uint32_t nr_slots;
+    uint32_t reap_budget; /* responses taken before new requests follow */
     struct job *jobs;
     struct batch *batches;
     struct pv_blkfront_io **done;
