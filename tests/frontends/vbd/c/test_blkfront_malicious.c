@@ -98,7 +98,7 @@ static void test_every_status(void)
 static void test_noise(void)
 {
     srand(1);
-    for (int run = 0; run < 1000; run++) {
+    for (int run = 0; run < 300; run++) {
         struct fake_peer *peer = fake_peer_create((enum pv_abi)(run % PV_ABI_COUNT));
         struct pv_blkfront_queue *queue = start(peer);
         struct pv_blkfront_io *done[8];
