@@ -108,7 +108,7 @@ def _frontend_table() -> Table:
     rules = _Rules(FRONTEND_EVENTS)
     add, event, action = rules.add, Event, Action
 
-    add(event.START, _ANY, _ANY, to=_1)
+    add(event.START, _ANY, _ANY, action.DISCONNECT, to=_1)
 
     add(event.PEER, [_1], [_2], action.CONNECT, to=_3)
     add(event.PEER, [_1], [_5], to=_6)
@@ -145,8 +145,9 @@ def _backend_table() -> Table:
     rules = _Rules(BACKEND_EVENTS)
     add, event, action = rules.add, Event, Action
 
-    add(event.START, _ANY, [_0, _1, _3, _6], action.OFFER, to=_2)
-    add(event.START, _ANY, [_2, _4, _5, _7, _8], to=_1)  # still connected to a predecessor
+    add(event.START, _ANY, [_0, _1, _3, _6], action.DISCONNECT, action.OFFER, to=_2)
+    # The frontend is still connected to a predecessor.
+    add(event.START, _ANY, [_2, _4, _5, _7, _8], action.DISCONNECT, to=_1)
 
     add(event.PEER, [_1], [_0, _1, _3, _6], action.OFFER, to=_2)
     add(event.PEER, [_1], [_5], to=_5)

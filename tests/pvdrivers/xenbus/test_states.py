@@ -347,5 +347,5 @@ class TwoEnds(RuleBasedStateMachine):
         assert pair.removed["front"]
 
 
-TwoEnds.TestCase.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+TwoEnds.TestCase.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
 TestTwoEnds = TwoEnds.TestCase
