@@ -3,6 +3,7 @@
     client = await XenstoreClient.connect()            # a socket: pvstored or a real xenstored
     client = XenstoreClient.in_process(store, domid)   # a Store in this event loop
     client = XenstoreClient.over_ring(page, channel)   # a guest's shared page
+    client = XenstoreClient.over_device()              # the kernel's /dev/xen/xenbus
 
 A refused request raises XenstoreError (an OSError). When the connection is gone, requests raise
 ConnectionResetError and watches end with it.
@@ -15,6 +16,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, Self, TypeVar
 
 from pvdrivers.xenstore.errors import ProtocolError, XenstoreError
+from pvdrivers.xenstore.kernel_device import DeviceTransport
 from pvdrivers.xenstore.permissions import Permission, parse_entries
 from pvdrivers.xenstore.store import Store
 from pvdrivers.xenstore.transports import (
@@ -27,6 +29,7 @@ from pvdrivers.xenstore.transports import (
 from pvdrivers.xenstore.wire import PAYLOAD_MAX, Decoder, Message, MessageType, encode, strings
 
 DEFAULT_SOCKET = "/run/xenstored/socket"
+DEFAULT_DEVICE = "/dev/xen/xenbus"
 TRANSACTION_ATTEMPTS = 64
 PENDING_PATHS_MAX = 1024
 
@@ -224,6 +227,13 @@ class XenstoreClient(Operations):
         """From a guest over its xenstore page (a writable buffer of at least 2080 bytes)."""
         client = cls()
         client._transport = RingTransport(page, channel, client)
+        return client
+
+    @classmethod
+    def over_device(cls, path: str | os.PathLike[str] = DEFAULT_DEVICE) -> Self:
+        """Through the kernel, from any domain. OSError when the device cannot be opened."""
+        client = cls()
+        client._transport = DeviceTransport.open(os.fspath(path), client)
         return client
 
     async def __aenter__(self) -> Self:
