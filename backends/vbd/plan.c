@@ -69,7 +69,7 @@ static void start_step(struct pv_blkback_queue *queue, struct blkback_request *r
     enum pv_blk_op op = request->plan[request->step];
     struct pv_blk_io *io = &request->io;
     io->op = op;
-    io->sector = request->ring.sector_number;
+    io->sector = op == PV_BLK_FLUSH ? 0 : request->ring.sector_number; /* a flush has no range */
     io->nr_sectors = op == PV_BLK_FLUSH ? 0 : request->nr_sectors;
     io->iov_count = 0;
     io->secure = op == PV_BLK_DISCARD && queue->secure_discard &&

@@ -3,12 +3,14 @@
 #include "backends/vbd/blkback_private.h"
 
 #include <poll.h>
+#include <sched.h>
 #include <time.h>
 
 #define BUDGET 256
-#define SLEEP_MS 50          /* how late a stop may be noticed */
-#define LEAST_SPIN_NS 2000u  /* a line transfer or two */
-#define MOST_SPIN_NS 100000u /* several sleeps and wake-ups */
+#define SLEEP_MS 50             /* how late a stop may be noticed */
+#define SPINS_BEFORE_YIELD 1024 /* the peer may be waiting for this very processor */
+#define LEAST_SPIN_NS 2000u     /* a line transfer or two */
+#define MOST_SPIN_NS 100000u    /* several sleeps and wake-ups */
 
 struct runner {
     struct pv_blkback_queue **queues;
@@ -17,6 +19,8 @@ struct runner {
     const struct pv_hypervisor_ops *ops[PV_BLKBACK_MAX_RUN_QUEUES];
     unsigned handle_count;
     uint64_t spin; /* ns to look for work before sleeping */
+    bool spun;     /* since the last work */
+    unsigned spins;
 };
 
 static uint64_t clock_now(void)
@@ -101,6 +105,13 @@ static void adapt(struct runner *runner, bool paid)
         runner->spin = MOST_SPIN_NS;
 }
 
+static void relax(struct runner *runner)
+{
+    pv_cpu_relax();
+    if (++runner->spins % SPINS_BEFORE_YIELD == 0)
+        sched_yield();
+}
+
 int pv_blkback_run(struct pv_blkback_queue **queues, unsigned count, enum pv_blkback_mode mode,
                    const uint32_t *stop)
 {
@@ -113,20 +124,20 @@ int pv_blkback_run(struct pv_blkback_queue **queues, unsigned count, enum pv_blk
     while (status == 0 && !pv_load_acquire(stop)) {
         now = clock_now();
         if (pump_all(&runner, now)) {
-            if (mode == PV_BLKBACK_HYBRID && last_work != now && now - last_work < runner.spin)
+            if (runner.spun)
                 adapt(&runner, true);
+            runner.spun = false;
             last_work = now;
-            continue;
+        } else if (mode == PV_BLKBACK_POLL ||
+                   (mode == PV_BLKBACK_HYBRID && now - last_work < runner.spin)) {
+            runner.spun = true;
+            relax(&runner);
+        } else {
+            adapt(&runner, false);
+            status = sleep_until_woken(&runner, now);
+            runner.spun = false;
+            last_work = clock_now();
         }
-        bool spin =
-            mode == PV_BLKBACK_POLL || (mode == PV_BLKBACK_HYBRID && now - last_work < runner.spin);
-        if (spin) {
-            pv_cpu_relax();
-            continue;
-        }
-        adapt(&runner, false);
-        status = sleep_until_woken(&runner, now);
-        last_work = clock_now();
     }
     return status;
 }

@@ -229,6 +229,51 @@ static void test_edges_that_are_sound(void)
     }
 }
 
+static uint32_t random_number(void)
+{
+    static uint32_t state = 20;
+    state = state * 1664525u + 1013904223u;
+    return state >> 8;
+}
+
+/* Slots of noise, bent now and then towards sense: each gets exactly one answer (the
+ * sanitizers watch the rest). */
+static void test_noise(enum pv_abi abi, bool persistent)
+{
+    struct loopback loop;
+    struct pv_blkback_config config =
+        loopback_config(&loop, abi, pv_ram_store_create(SECTORS, 512));
+    config.persistent = persistent;
+    config.persistent_grants = 20;
+    loopback_connect(&loop, &config);
+    loop.bad_ref = 0; /* or reads of its own would overwrite the ring */
+    for (int round = 0; round < 500; round++) {
+        unsigned count = 1 + random_number() % loop.front.nr_ents;
+        for (unsigned i = 0; i < count; i++) {
+            uint8_t *slot = pv_front_request_slot(&loop.front, loop.front.req_prod_pvt++);
+            for (uint32_t byte = 0; byte < loop.front.slot_size; byte++)
+                slot[byte] = random_number() % 2 ? 0 : (uint8_t)random_number();
+            slot[0] = (uint8_t)(random_number() % 8);
+            slot[1] = (uint8_t)(random_number() % 13);
+            memset(slot + 14, 0, 8);
+            for (uint32_t byte = 25; byte + 3 < loop.front.slot_size; byte += 8)
+                slot[byte] = slot[byte + 1] = slot[byte + 2] = 0;
+        }
+        loopback_pump(&loop);
+        struct pv_blkif_response response;
+        for (unsigned i = 0; i < count; i++)
+            assert(loopback_take(&loop, &response));
+        assert(!loopback_take(&loop, &response) && pv_blkback_in_flight(loop.back) == 0);
+        loop.now += 1000000000u;
+    }
+    struct pv_blkback_stats stats;
+    pv_blkback_get_stats(loop.back, &stats);
+    assert(stats.rd_req && stats.wr_req && stats.f_req && stats.ds_req);
+    assert(stats.errors[PV_BLKBACK_BAD_OPERATION] && stats.errors[PV_BLKBACK_BAD_SEGMENT] &&
+           stats.errors[PV_BLKBACK_OUT_OF_RANGE] && stats.errors[PV_BLKBACK_BAD_GRANT]);
+    loopback_close(&loop);
+}
+
 int main(void)
 {
     test_malformed(false);
@@ -238,5 +283,8 @@ int main(void)
     test_alignment();
     test_page_of_the_frontend();
     test_edges_that_are_sound();
+    for (int abi = 0; abi < PV_ABI_COUNT; abi++)
+        for (int persistent = 0; persistent < 2; persistent++)
+            test_noise((enum pv_abi)abi, persistent);
     return 0;
 }
