@@ -11,13 +11,13 @@ ConnectionResetError and watches end with it.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Self, TypeVar
 
 from pvdrivers.xenstore.errors import ProtocolError, XenstoreError
 from pvdrivers.xenstore.kernel_device import DeviceTransport
-from pvdrivers.xenstore.permissions import Permission, parse_entries
+from pvdrivers.xenstore.operations import Operations, text
 from pvdrivers.xenstore.store import Store
 from pvdrivers.xenstore.transports import (
     EventChannel,
@@ -28,97 +28,14 @@ from pvdrivers.xenstore.transports import (
 )
 from pvdrivers.xenstore.wire import PAYLOAD_MAX, Decoder, Message, MessageType, encode, strings
 
+__all__ = ["Operations", "Transaction", "Watch", "XenstoreClient"]
+
 DEFAULT_SOCKET = "/run/xenstored/socket"
 DEFAULT_DEVICE = "/dev/xen/xenbus"
 TRANSACTION_ATTEMPTS = 64
 PENDING_PATHS_MAX = 1024
 
 T = TypeVar("T")
-
-
-def _text(text: str) -> bytes:
-    """One string of a payload. A NUL inside would become a second argument: ValueError."""
-    if "\0" in text:
-        raise ValueError(f"NUL in {text!r}")
-    return text.encode("utf-8", "surrogateescape") + b"\0"
-
-
-def _value(value: bytes | str | int) -> bytes:
-    if isinstance(value, bytes):
-        return value
-    return str(value).encode("utf-8", "surrogateescape")
-
-
-class Operations:
-    """What can be asked of the tree, directly or inside a transaction.
-
-    Paths are absolute, or relative to /local/domain/<own domid>.
-    """
-
-    async def _request(self, kind: MessageType, payload: bytes) -> bytes:
-        raise TypeError("Operations is a base class")
-
-    async def read(self, path: str) -> bytes:
-        """The node's value. ENOENT when there is no such node, EACCES when it is not readable."""
-        return await self._request(MessageType.READ, _text(path))
-
-    async def read_str(self, path: str) -> str:
-        """The value as text; bytes that are not UTF-8 are surrogate-escaped, never an error."""
-        return (await self.read(path)).decode("utf-8", "surrogateescape")
-
-    async def exists(self, path: str) -> bool:
-        try:
-            await self.read(path)
-        except XenstoreError as error:
-            if error.name == "ENOENT":
-                return False
-            raise
-        return True
-
-    async def write(self, path: str, value: bytes | str | int) -> None:
-        """Sets the value; creates the node and missing parents."""
-        await self._request(MessageType.WRITE, _text(path) + _value(value))
-
-    async def mkdir(self, path: str) -> None:
-        """Creates an empty node and missing parents; an existing node keeps its value."""
-        await self._request(MessageType.MKDIR, _text(path))
-
-    async def remove(self, path: str) -> None:
-        """Removes the node and everything below; ENOENT only when its parent is missing."""
-        await self._request(MessageType.RM, _text(path))
-
-    async def directory(self, path: str) -> list[str]:
-        """Names of the children, however many (DIRECTORY_PART when one reply is too small)."""
-        try:
-            payload = await self._request(MessageType.DIRECTORY, _text(path))
-        except XenstoreError as error:
-            if error.name != "E2BIG":
-                raise
-            payload = await self._directory_in_parts(path)
-        return [name.decode() for name in strings(payload)]
-
-    async def _directory_in_parts(self, path: str) -> bytes:
-        generation, names = b"", b""
-        while True:
-            request = _text(path) + _text(str(len(names)))
-            reply = await self._request(MessageType.DIRECTORY_PART, request)
-            seen, _, part = reply.partition(b"\0")
-            if names and seen != generation:  # changed meanwhile: what we have is worthless
-                names = b""
-                continue
-            generation = seen
-            names += part
-            if not part or names.endswith(b"\0\0"):
-                return names.removesuffix(b"\0") if names.endswith(b"\0\0") else names
-
-    async def get_permissions(self, path: str) -> list[Permission]:
-        """The node's entries, the owner's first."""
-        return list(parse_entries(strings(await self._request(MessageType.GET_PERMS, _text(path)))))
-
-    async def set_permissions(self, path: str, entries: Iterable[Permission | str]) -> None:
-        """Replaces the entries, given as Permission or written like "n3", "r0"."""
-        listed = b"".join(_text(str(entry)) for entry in entries)
-        await self._request(MessageType.SET_PERMS, _text(path) + listed)
 
 
 class Transaction(Operations):
@@ -345,20 +262,20 @@ class XenstoreClient(Operations):
         if token in self._watches:
             raise ValueError(f"token {token!r} is in use")
         watch = Watch(self, path, token)
-        payload = _text(path) + _text(token) + (b"" if depth is None else _text(str(depth)))
+        payload = text(path) + text(token) + (b"" if depth is None else text(str(depth)))
         self._watches[token] = watch  # before the reply: the first event comes right behind it
         try:
             await self._send(MessageType.WATCH, payload, 0)
         except BaseException as error:
             del self._watches[token]
             if not isinstance(error, OSError):  # cancelled: the server may have it by now
-                self._post(MessageType.UNWATCH, _text(path) + _text(token))
+                self._post(MessageType.UNWATCH, text(path) + text(token))
             raise
         return watch
 
     async def _unwatch(self, watch: Watch) -> None:
         if self._watches.pop(watch.token, None) and not self._lost:
-            await self._send(MessageType.UNWATCH, _text(watch.path) + _text(watch.token), 0)
+            await self._send(MessageType.UNWATCH, text(watch.path) + text(watch.token), 0)
 
     # Transactions.
 
@@ -402,29 +319,29 @@ class XenstoreClient(Operations):
 
     async def get_domain_path(self, domid: int) -> str:
         """/local/domain/<domid>"""
-        reply = await self._request(MessageType.GET_DOMAIN_PATH, _text(str(domid)))
+        reply = await self._request(MessageType.GET_DOMAIN_PATH, text(str(domid)))
         return reply.rstrip(b"\0").decode()
 
     async def introduce(self, domid: int, gfn: int, port: int) -> None:
         """Tells the store of a new domain: its ring page's frame and event channel (dom0 only)."""
-        payload = b"".join(_text(str(number)) for number in (domid, gfn, port))
+        payload = b"".join(text(str(number)) for number in (domid, gfn, port))
         await self._request(MessageType.INTRODUCE, payload)
 
     async def release(self, domid: int) -> None:
         """Tells the store that a domain is gone (dom0 only)."""
-        await self._request(MessageType.RELEASE, _text(str(domid)))
+        await self._request(MessageType.RELEASE, text(str(domid)))
 
     async def resume(self, domid: int) -> None:
         """Lets @releaseDomain fire again at the domain's next shutdown (dom0 only)."""
-        await self._request(MessageType.RESUME, _text(str(domid)))
+        await self._request(MessageType.RESUME, text(str(domid)))
 
     async def is_domain_introduced(self, domid: int) -> bool:
-        reply = await self._request(MessageType.IS_DOMAIN_INTRODUCED, _text(str(domid)))
+        reply = await self._request(MessageType.IS_DOMAIN_INTRODUCED, text(str(domid)))
         return reply == b"T\0"
 
     async def set_target(self, domid: int, target: int) -> None:
         """Gives `domid` (a device model's stub domain) the rights of `target` (dom0 only)."""
-        await self._request(MessageType.SET_TARGET, _text(str(domid)) + _text(str(target)))
+        await self._request(MessageType.SET_TARGET, text(str(domid)) + text(str(target)))
 
     async def reset_watches(self) -> None:
         """Drops all watches and transactions of this connection at the server."""
@@ -433,5 +350,5 @@ class XenstoreClient(Operations):
 
     async def control(self, command: str, parameters: Sequence[str] = ()) -> str:
         """A command to the server itself, such as "check" or "help"."""
-        payload = b"".join(_text(text) for text in (command, *parameters))
+        payload = b"".join(text(word) for word in (command, *parameters))
         return (await self._request(MessageType.CONTROL, payload)).rstrip(b"\0").decode()
