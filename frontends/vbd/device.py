@@ -4,10 +4,10 @@ import asyncio
 import errno
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from pvdrivers.frontends.vbd.operations import Batch, Operation, discard, flush, read, write
 from pvdrivers.hypervisor import EventChannels, Hypervisor
 from pvdrivers.ring._core import ffi, lib
 from pvdrivers.ring.errors import PeerError, UsageError
@@ -43,73 +43,6 @@ _FLUSH = int(lib.BLKIF_OP_FLUSH_DISKCACHE)
 _HEAD = ("ring-page-order", "num-ring-pages", "multi-queue-num-queues")
 
 
-@dataclass(slots=True)
-class Operation:
-    """One operation of a batch. `data` is what to write, and what was read afterwards."""
-
-    code: int  # BLKIF_OP_*
-    sector: int = 0  # 512-byte units
-    count: int = 0  # 512-byte units
-    data: bytes = b""
-    secure: bool = False
-    status: int = 0  # 0 or a negative errno
-
-    def __post_init__(self) -> None:
-        if not (0 <= self.sector < 1 << 64 and 0 <= self.count < 1 << 32):
-            raise UsageError(f"no disk has {self.count} sectors at {self.sector}")
-
-
-def read(sector: int, count: int) -> Operation:
-    return Operation(lib.BLKIF_OP_READ, sector, count)
-
-
-def write(sector: int, data: bytes) -> Operation:
-    if len(data) % SECTOR:
-        raise UsageError(f"{len(data)} bytes are not a whole number of sectors")
-    return Operation(lib.BLKIF_OP_WRITE, sector, len(data) // SECTOR, data)
-
-
-def flush() -> Operation:
-    return Operation(lib.BLKIF_OP_FLUSH_DISKCACHE)
-
-
-def discard(sector: int, count: int, secure: bool = False) -> Operation:
-    return Operation(lib.BLKIF_OP_DISCARD, sector, count, secure=secure)
-
-
-class _Batch:
-    """Operations submitted together and awaited together."""
-
-    def __init__(self, operations: list[Operation], first_key: int) -> None:
-        self.operations = operations
-        self.first_key = first_key
-        self.ios = ffi.new("struct pv_blkfront_io[]", len(operations))
-        self.buffers = [_buffer(operation) for operation in operations]
-        self.left = len(operations)
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        for index, operation in enumerate(operations):
-            io = self.ios[index]
-            io.operation, io.secure = operation.code, operation.secure
-            io.sector, io.nr_sectors = operation.sector, operation.count
-            io.data = self.buffers[index]
-            io.user = ffi.cast("void *", first_key + index)
-
-    def finish(self, index: int, status: int) -> None:
-        operation = self.operations[index]
-        operation.status = status
-        if operation.code == lib.BLKIF_OP_READ and status == 0:
-            operation.data = bytes(ffi.buffer(self.buffers[index], operation.count * SECTOR))
-        self.left -= 1
-        if not self.left and not self.done.done():
-            self.done.set_result(None)
-
-
-def _buffer(operation: Operation) -> Any:
-    if operation.code == lib.BLKIF_OP_READ:
-        return ffi.new("uint8_t[]", operation.count * SECTOR)
-    return ffi.from_buffer(operation.data) if operation.data else ffi.NULL
-
-
 class VbdFrontend(FrontendDevice):
     """One disk of this guest. I/O asked for while it is not connected waits until it is.
 
@@ -143,8 +76,8 @@ class VbdFrontend(FrontendDevice):
         self._stopped: list[Any] = []  # of the last one, with what it has left unanswered
         self._channels: EventChannels | None = None
         self._wakeups: Wakeups | None = None
-        self._batches: dict[int, tuple[_Batch, int]] = {}
-        self._waiting: list[_Batch] = []
+        self._batches: dict[int, tuple[Batch, int]] = {}
+        self._waiting: list[Batch] = []
         self._next_key = 1
         self._next_queue = 0
         self._drain_timer: asyncio.TimerHandle | None = None
@@ -190,7 +123,7 @@ class VbdFrontend(FrontendDevice):
             raise UsageError(f"{self.path} is closed")
         if self._failed:
             raise OSError(errno.EIO, self.last_error)
-        batch = _Batch(listed, self._next_key)
+        batch = Batch(listed, self._next_key)
         for index in range(len(listed)):
             self._batches[self._next_key + index] = (batch, index)
         self._next_key += len(listed)
@@ -412,7 +345,7 @@ class VbdFrontend(FrontendDevice):
             if info.read_only and operation.code not in (lib.BLKIF_OP_READ, _FLUSH):
                 raise UsageError("the disk is read-only")
 
-    def _issue(self, batch: _Batch) -> None:
+    def _issue(self, batch: Batch) -> None:
         queue = self._queues[self._next_queue % len(self._queues)]
         self._next_queue += 1
         try:

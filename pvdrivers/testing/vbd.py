@@ -3,11 +3,13 @@
     async with VbdLoopback(dom0.hypervisor, guest.hypervisor, RamStore(1 << 20)) as disk:
         await disk.frontend.write(0, b"x" * 512)
 
-Runs on any loop, a deterministic one too. `connect=False` leaves both ends to be started.
+For tests that reach into both ends; `pvdrivers.testing.loopback` is the kit that also knows threads
+and processes. Runs on any loop. `connect=False` leaves both ends to be started.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
@@ -100,8 +102,6 @@ class VbdLoopback:
 
     async def wait(self, condition: Callable[[], bool], patience: float = 20.0) -> None:
         """Until `condition()`, looked at every millisecond of the loop's time."""
-        import asyncio
-
         async with asyncio.timeout(patience):
             while not condition():  # noqa: ASYNC110 - a test's condition has no event
                 await asyncio.sleep(0.001)

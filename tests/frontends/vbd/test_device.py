@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pvdrivers.backends.vbd.device import VbdBackendOptions
-from pvdrivers.frontends.vbd.device import Operation, discard, flush, read, write
+from pvdrivers.frontends.vbd.operations import Operation, discard, flush, read, write
 from pvdrivers.ring._core import ffi, lib
 from pvdrivers.ring.abi import Abi
 from pvdrivers.ring.errors import UsageError

@@ -1,0 +1,76 @@
+"""The operations a block frontend is asked for, one by one or many at once."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from pvdrivers.ring._core import ffi, lib
+from pvdrivers.ring.errors import UsageError
+from pvdrivers.vbd.features import SECTOR
+
+
+@dataclass(slots=True)
+class Operation:
+    """One operation of a batch. `data` is what to write, and what was read afterwards."""
+
+    code: int  # BLKIF_OP_*
+    sector: int = 0  # 512-byte units
+    count: int = 0  # 512-byte units
+    data: bytes = b""
+    secure: bool = False
+    status: int = 0  # 0 or a negative errno
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.sector < 1 << 64 and 0 <= self.count < 1 << 32):
+            raise UsageError(f"no disk has {self.count} sectors at {self.sector}")
+
+
+def read(sector: int, count: int) -> Operation:
+    return Operation(lib.BLKIF_OP_READ, sector, count)
+
+
+def write(sector: int, data: bytes) -> Operation:
+    if len(data) % SECTOR:
+        raise UsageError(f"{len(data)} bytes are not a whole number of sectors")
+    return Operation(lib.BLKIF_OP_WRITE, sector, len(data) // SECTOR, data)
+
+
+def flush() -> Operation:
+    return Operation(lib.BLKIF_OP_FLUSH_DISKCACHE)
+
+
+def discard(sector: int, count: int, secure: bool = False) -> Operation:
+    return Operation(lib.BLKIF_OP_DISCARD, sector, count, secure=secure)
+
+
+class Batch:
+    """Operations submitted together and awaited together."""
+
+    def __init__(self, operations: list[Operation], first_key: int) -> None:
+        self.operations = operations
+        self.first_key = first_key
+        self.ios = ffi.new("struct pv_blkfront_io[]", len(operations))
+        self.buffers = [_buffer(operation) for operation in operations]
+        self.left = len(operations)
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        for index, operation in enumerate(operations):
+            io = self.ios[index]
+            io.operation, io.secure = operation.code, operation.secure
+            io.sector, io.nr_sectors = operation.sector, operation.count
+            io.data = self.buffers[index]
+            io.user = ffi.cast("void *", first_key + index)
+
+    def finish(self, index: int, status: int) -> None:
+        operation = self.operations[index]
+        operation.status = status
+        if operation.code == lib.BLKIF_OP_READ and status == 0:
+            operation.data = bytes(ffi.buffer(self.buffers[index], operation.count * SECTOR))
+        self.left -= 1
+        if not self.left and not self.done.done():
+            self.done.set_result(None)
+
+
+def _buffer(operation: Operation) -> Any:
+    if operation.code == lib.BLKIF_OP_READ:
+        return ffi.new("uint8_t[]", operation.count * SECTOR)
+    return ffi.from_buffer(operation.data) if operation.data else ffi.NULL
