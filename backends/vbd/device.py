@@ -178,7 +178,7 @@ class VbdBackend(BackendDevice):
         except BaseException:
             await self.disconnect()
             raise
-        self._serve()
+        self.serve()
 
     async def update_size(self) -> None:
         """Writes the size, and the state once more so that the frontend looks."""
@@ -263,8 +263,13 @@ class VbdBackend(BackendDevice):
                 raise PeerError(f"cannot use {where}: {reason}")
             self._queues.append(queue)
 
-    def _serve(self) -> None:
-        """Lets the queues run from the loop."""
+    @property
+    def queues(self) -> list[Any]:
+        """The present connection's `struct pv_blkback_queue *`."""
+        return list(self._queues)
+
+    def serve(self) -> None:
+        """Lets the queues run from the loop; who drives them by other means replaces this."""
         if self._channels is None:
             raise UsageError("not connected")
         self._wakeups = Wakeups(self._channels)

@@ -65,6 +65,7 @@ class VbdFrontend(FrontendDevice):
         if self.features.protocol != protocol:
             raise UsageError(f"a domain of {protocol} cannot speak {self.features.protocol}")
         self.drain_timeout = drain_timeout
+        self.buffer_pages = 0  # of each queue's own granted memory, `pv_blkfront_buffers`
         self.number = -1
         self.info: DeviceInfo | None = None
         self.agreement: Agreement | None = None
@@ -198,7 +199,7 @@ class VbdFrontend(FrontendDevice):
                 raise PeerError(f"the ring cannot be used: {os.strerror(-error)}")
         self.agreement, self.info = agreement, info
         self._broken = self._failed = False
-        self._serve()
+        self.serve()
         self._reissue()
 
     async def update_size(self) -> None:
@@ -283,6 +284,7 @@ class VbdFrontend(FrontendDevice):
                 "max_indirect_segments": layout.max_indirect_segments,
                 "persistent": self.features.persistent,
                 "trusted": trusted,
+                "buffer_pages": self.buffer_pages,
             },
         )
         for _ in range(layout.queues):
@@ -297,10 +299,21 @@ class VbdFrontend(FrontendDevice):
         ring_refs = tuple(int(refs[0][index]) for index in range(count))
         return QueueKeys(ring_refs, int(lib.pv_blkfront_port(queue)))
 
-    def _serve(self) -> None:
+    @property
+    def queues(self) -> list[Any]:
+        """The present connection's `struct pv_blkfront_queue *`."""
+        return list(self._queues)
+
+    @property
+    def channels(self) -> EventChannels:
+        """The handle all queues' ports are bound to. UsageError when there is no connection."""
         if self._channels is None:
             raise UsageError("not connected")
-        self._wakeups = Wakeups(self._channels)
+        return self._channels
+
+    def serve(self) -> None:
+        """Lets the queues run from the loop; who drives them by other means replaces this."""
+        self._wakeups = Wakeups(self.channels)
         for queue in self._queues:
             port = int(lib.pv_blkfront_port(queue))
             self._wakeups.add(port, partial(self._poll, queue))

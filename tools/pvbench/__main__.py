@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 import pvdrivers
+from pvdrivers.ring.errors import PeerError
 from pvdrivers.tools.pvbench import bench, fio_json, table
 from pvdrivers.tools.pvbench.errors import BenchError, OptionError
 from pvdrivers.tools.pvbench.image import make_image as make_image_file
@@ -203,7 +204,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except OptionError as error:
         print(f"pvbench: {error}", file=sys.stderr)
         return 2
-    except (BenchError, OSError) as error:
+    except (BenchError, PeerError, OSError) as error:
         print(f"pvbench: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

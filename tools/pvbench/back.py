@@ -4,12 +4,15 @@ import os
 import threading
 from typing import Any
 
+from pvdrivers.backends.vbd.device import VbdBackendOptions
 from pvdrivers.ring._core import ffi, lib
-from pvdrivers.ring.abi import SECTOR, Abi
+from pvdrivers.ring.abi import SECTOR
 from pvdrivers.sim.machine import Machine
 from pvdrivers.tools.pvbench.errors import BenchError, OptionError
 from pvdrivers.tools.pvbench.front import counters
-from pvdrivers.tools.pvbench.job import BackMeasurement, Device, Job, QueueKeys, Store
+from pvdrivers.tools.pvbench.job import BackMeasurement, Job, Store
+from pvdrivers.tools.pvbench.xenbus import DrivenBackend, Loop, StoreHandle, device_config
+from pvdrivers.xenstore.client import XenstoreClient
 
 MODES = {
     "poll": lib.PV_BLKBACK_POLL,
@@ -54,52 +57,42 @@ def open_store(store: Store) -> Any:
 class Back:
     """Queues of one device and the store they serve.
 
-    The calls come in this order: open, connect, start, finish, close. The pump runs in a thread
-    of its own, wholly in C.
+    The calls come in this order: open, finish, close. The pump runs in a thread of its own, wholly
+    in C, from the moment the device is connected.
     """
 
-    def __init__(self, machine: Machine, domid: int, frontend: int, job: Job) -> None:
-        self._frontend, self._job = frontend, job
+    def __init__(
+        self, machine: Machine, domid: int, frontend: int, job: Job, xenstore: str
+    ) -> None:
+        self._job = job
+        self._path = device_config(job, frontend, domid).backend_path
+        self._xenstore = xenstore
         self._store = open_store(job.store)
         self._hypervisor = machine.open_hypervisor(domid)
-        self._evtchn = self._hypervisor.open_event_channels()
+        self._loop = Loop()
+        self._device: DrivenBackend | None = None
         self._queues: list[Any] = []
         self._stop = ffi.new("uint32_t *")
         self._thread = threading.Thread(target=self._pump, name="pvbench back", daemon=True)
 
-    def open(self) -> Device:
-        """What the store can do."""
-        geometry = self._store.geometry
-        return Device(
-            sectors=geometry.sectors,
-            sector_size=geometry.sector_size,
-            flush=geometry.can_flush,
-            barrier=geometry.can_flush,
-            discard=geometry.can_discard,
-            secure_discard=geometry.can_secure_discard,
+    def open(self) -> None:
+        """Begins to connect."""
+        self._loop.call(self._open())
+
+    async def _open(self) -> None:
+        options = VbdBackendOptions(
+            persistent=self._job.persistent,
+            max_indirect_segments=self._job.indirect,
+            max_queues=self._job.queues,
         )
+        client = await XenstoreClient.connect(self._xenstore)
+        store = StoreHandle(self._store)
+        self._device = DrivenBackend(client, self._path, self._hypervisor, store, options)
+        self._device.pump, self._device.leave = self._start, self._leave
+        self._device.start()
 
-    def connect(self, queues: list[QueueKeys]) -> None:
-        """Maps the frontend's rings and binds its event channels."""
-        device = self.open()
-        config = ffi.new("struct pv_blkback_config *")
-        config.hypervisor, config.evtchn = self._hypervisor.cdata, self._evtchn.cdata
-        config.frontend, config.abi = self._frontend, Abi(self._job.abi)
-        config.store, config.read_only = self._store, self._job.store.read_only
-        config.flush, config.barrier = device.flush, device.barrier
-        config.discard, config.secure_discard = device.discard, device.secure_discard
-        config.persistent = self._job.persistent
-        config.max_indirect_segments = self._job.indirect
-        for keys in queues:
-            refs = ffi.new("grant_ref_t[]", keys.ring_refs)
-            config.ring_refs, config.ring_pages = refs, len(keys.ring_refs)
-            config.remote_port = keys.event_channel
-            queue = lib.pv_blkback_create(config)
-            if queue == ffi.NULL:
-                raise BenchError(f"the backend cannot connect: {os.strerror(ffi.errno)}")
-            self._queues.append(queue)
-
-    def start(self) -> None:
+    def _start(self, queues: list[Any]) -> None:
+        self._queues = queues
         self._thread.start()
 
     def _pump(self) -> None:
@@ -113,8 +106,7 @@ class Back:
 
     def finish(self) -> BackMeasurement:
         """Ends the pump; returns what it counted."""
-        self._stop[0] = 1
-        self._thread.join()
+        self._leave()
         stats = ffi.new("struct pv_blkback_stats *")
         total: dict[str, int] = {}
         errors = dict.fromkeys(ERRORS, 0)
@@ -126,16 +118,14 @@ class Back:
                 errors[name] += value
         return BackMeasurement(total, {name: count for name, count in errors.items() if count})
 
-    def close(self) -> None:
+    def _leave(self) -> None:
         self._stop[0] = 1
         if self._thread.is_alive():
             self._thread.join()
-        for queue in self._queues:
-            lib.pv_blkback_stop(queue)
-            while not lib.pv_blkback_quiesce(queue, 0):
-                pass
-            lib.pv_blkback_destroy(queue)
-        self._queues = []
+
+    def close(self) -> None:
+        if self._device:
+            self._loop.call(self._device.abort())
+        self._loop.close()
         lib.pv_blk_store_close(self._store)
-        self._evtchn.close()
         self._hypervisor.close()

@@ -12,6 +12,7 @@ from pvdrivers.tools.pvbench.back import Back
 from pvdrivers.tools.pvbench.front import Front
 from pvdrivers.tools.pvbench.job import Job, Progress, Result, Sample
 from pvdrivers.tools.pvbench.worker import RemoteBack, RemoteFront
+from pvdrivers.tools.pvbench.xenbus import Xenstore, device_config
 
 INTERVAL = 0.25  # seconds between two looks at the progress
 SAMPLE_INTERVAL = 0.5  # seconds, fio's
@@ -29,35 +30,39 @@ def guest_memory(job: Job) -> int:
 
 @contextmanager
 def halves(job: Job, processes: bool) -> Iterator[tuple[Front | RemoteFront, Back | RemoteBack]]:
-    """Both halves on a machine of their own, in threads or in processes.
+    """Both halves on a machine of their own, in threads or in processes, with a disk between them.
 
     The backend goes first, so that the frontend gets all its grants back.
     """
     memory = guest_memory(job)
     with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pvbench-"))
+        sockets = os.path.join(folder, "machine"), os.path.join(folder, "xenstore")
         machine = stack.enter_context(Machine(memory + (64 << 20)))
+        xenstore = stack.enter_context(closing(Xenstore(sockets[1])))
         back_domid = machine.create_domain(memory="16M", privileged=True).domid
         front_domid = machine.create_domain(abi=Abi(job.abi), memory=memory).domid
-        if not processes:
-            front = stack.enter_context(closing(Front(machine, front_domid, back_domid, job)))
-            back = stack.enter_context(closing(Back(machine, back_domid, front_domid, job)))
-            yield front, back
-            return
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pvbench-"))
-        socket = os.path.join(folder, "machine")
-        machine.serve(socket)
-        remote_front = stack.enter_context(
-            closing(RemoteFront(socket, front_domid, back_domid, job))
-        )
-        remote_back = stack.enter_context(closing(RemoteBack(socket, back_domid, front_domid, job)))
-        yield remote_front, remote_back
+        xenstore.add(device_config(job, front_domid, back_domid))
+        front: Front | RemoteFront
+        back: Back | RemoteBack
+        if processes:
+            machine.serve(sockets[0])
+            front = RemoteFront(sockets, front_domid, back_domid, job)
+            stack.enter_context(closing(front))
+            back = RemoteBack(sockets, back_domid, front_domid, job)
+        else:
+            front = Front(machine, front_domid, back_domid, job, sockets[1])
+            stack.enter_context(closing(front))
+            back = Back(machine, back_domid, front_domid, job, sockets[1])
+        stack.enter_context(closing(back))
+        yield front, back
 
 
 def connect(front: Front | RemoteFront, back: Back | RemoteBack) -> None:
-    """Brings both halves to Connected."""
-    device = back.open()
-    back.connect(front.open())
-    front.connect(device)
+    """Brings both halves to Connected, by way of xenstore."""
+    back.open()
+    front.open()
+    front.connect()
 
 
 def sample(before: Progress, after: Progress, seconds: float) -> Sample:
@@ -79,7 +84,6 @@ def drive(
 ) -> Result:
     """Runs two connected halves. Raises BenchError when one of them dies."""
     started, start = time.time(), time.monotonic()
-    back.start()
     front.start()
     samples: list[Sample] = []
     last, last_time = front.progress(), start

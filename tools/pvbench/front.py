@@ -4,22 +4,22 @@ import os
 import threading
 from typing import Any
 
-from pvdrivers.hypervisor import HypervisorError
 from pvdrivers.ring._core import ffi, lib
-from pvdrivers.ring.abi import SECTOR
+from pvdrivers.ring.abi import SECTOR, Abi
 from pvdrivers.sim.machine import Machine
 from pvdrivers.tools.pvbench.errors import BenchError
 from pvdrivers.tools.pvbench.job import (
     LATENCY_BOUNDS,
     PERCENTILES,
-    Device,
     Direction,
     Job,
     Latency,
     Measurement,
     Progress,
-    QueueKeys,
 )
+from pvdrivers.tools.pvbench.xenbus import DrivenFrontend, Loop, device_config
+from pvdrivers.vbd.features import DeviceInfo, FrontendFeatures
+from pvdrivers.xenstore.client import XenstoreClient
 
 SPIN_NS = 20_000  # about what a sleep and a wake-up across processors cost
 MODES = {
@@ -59,10 +59,12 @@ class Front:
     The workload runs in a thread of its own, wholly in C.
     """
 
-    def __init__(self, machine: Machine, domid: int, backend: int, job: Job) -> None:
+    def __init__(self, machine: Machine, domid: int, backend: int, job: Job, xenstore: str) -> None:
         self._machine, self._domid, self._backend, self._job = machine, domid, backend, job
         self._hypervisor = machine.open_hypervisor(domid)
-        self._evtchn = self._hypervisor.open_event_channels()
+        self._xenstore = xenstore
+        self._loop = Loop()
+        self._device: DrivenFrontend | None = None
         self._queues: list[Any] = []
         self._workload: Any = ffi.NULL
         self._phase = "idle"
@@ -71,47 +73,46 @@ class Front:
         self._costs: dict[str, dict[str, int]] = {}
         self._thread = threading.Thread(target=self._work, name="pvbench front", daemon=True)
 
-    def open(self) -> list[QueueKeys]:
-        """Allocates and grants the rings; returns what goes into xenstore."""
-        config = ffi.new("struct pv_blkfront_config *")
-        config.hypervisor, config.evtchn = self._hypervisor.cdata, self._evtchn.cdata
-        config.backend = self._backend
-        config.ring_pages = 1 << self._job.ring_page_order
-        config.max_indirect_segments = self._job.indirect
-        config.persistent, config.trusted = self._job.persistent, self._job.trusted
-        if self._job.granted_memory:
-            config.buffer_pages = self._buffer_pages()
-        return [self._open_queue(config) for _ in range(self._job.queues)]
+    def open(self) -> None:
+        """Begins to connect."""
+        self._loop.call(self._open())
+
+    async def _open(self) -> None:
+        job = self._job
+        features = FrontendFeatures(
+            protocol=Abi(job.abi).protocol,
+            persistent=job.persistent,
+            max_indirect_segments=job.indirect,
+            max_ring_page_order=job.ring_page_order,
+            max_queues=job.queues,
+        )
+        client = await XenstoreClient.connect(self._xenstore)
+        path = device_config(job, self._domid, self._backend).frontend_path
+        self._device = DrivenFrontend(client, path, self._hypervisor, features)
+        self._device.leave = self._leave
+        self._device.buffer_pages = self._buffer_pages() if job.granted_memory else 0
+        self._device.start()
 
     def _buffer_pages(self) -> int:
         pages = -(-self._job.bs // self._hypervisor.page_size)
         return pages * -(-self._job.iodepth * self._job.numjobs // self._job.queues)
 
-    def _open_queue(self, config: Any) -> QueueKeys:
-        queue = lib.pv_blkfront_create(config)
-        if queue == ffi.NULL:
-            raise HypervisorError(ffi.errno, f"creating a frontend: {os.strerror(ffi.errno)}")
-        self._queues.append(queue)
-        refs = ffi.new("const grant_ref_t **")
-        count = lib.pv_blkfront_ring_refs(queue, refs)
-        return QueueKeys(list(refs[0][0:count]), lib.pv_blkfront_port(queue))
+    def connect(self) -> None:
+        """Waits until both ends are connected."""
+        assert self._device
+        info = self._loop.call(self._device.connected())
+        self._queues = self._device.queues
+        if len(self._queues) != self._job.queues:
+            raise BenchError(f"the backend has {len(self._queues)} queues at most")
+        self._create_workload(info)
 
-    def connect(self, device: Device) -> None:
-        """Takes over what the backend offers."""
-        features = ffi.new("struct pv_blkfront_features *")
-        features.flush, features.barrier = device.flush, device.barrier
-        features.discard, features.secure_discard = device.discard, device.secure_discard
-        features.sector_size = device.sector_size
-        for queue in self._queues:
-            if lib.pv_blkfront_connect(queue, features) != 0:
-                raise BenchError(f"a sector size of {device.sector_size} cannot be used")
-        self._create_workload(device)
-
-    def _create_workload(self, device: Device) -> None:
+    def _create_workload(self, device: DeviceInfo) -> None:
         job = self._job
         config = ffi.new("struct pv_blk_workload_config *")
         queues = ffi.new("struct pv_blkfront_queue *[]", self._queues)
-        config.hypervisor, config.evtchn = self._hypervisor.cdata, self._evtchn.cdata
+        assert self._device
+        config.hypervisor = self._hypervisor.cdata
+        config.evtchn = self._device.channels.cdata
         config.queues, config.nr_queues = queues, len(self._queues)
         config.jobs, config.iodepth, config.block_size = job.numjobs, job.iodepth, job.bs
         config.random, config.trim = job.random, job.trims
@@ -234,16 +235,17 @@ class Front:
             back_accounts=costs["back accounts"],
         )
 
-    def close(self) -> None:
+    def _leave(self) -> None:
         self.stop()
         if self._thread.is_alive():
             self._thread.join()
+
+    def close(self) -> None:
+        if self._device:
+            self._loop.call(self._device.abort())
+        self._loop.close()
         lib.pv_blk_workload_destroy(self._workload)
         self._workload = ffi.NULL
-        for queue in self._queues:
-            lib.pv_blkfront_destroy(queue)
-        self._queues = []
-        self._evtchn.close()
         self._hypervisor.close()
 
 

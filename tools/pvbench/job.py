@@ -91,24 +91,6 @@ class Job(Struct, frozen=True):
         return not self.trims and self.read_percent < 100
 
 
-class QueueKeys(Struct, frozen=True):
-    """What a frontend writes into xenstore for one queue."""
-
-    ring_refs: list[int]
-    event_channel: int
-
-
-class Device(Struct, frozen=True):
-    """What a backend writes into xenstore before it is connected."""
-
-    sectors: int  # 512-byte units
-    sector_size: int
-    flush: bool
-    barrier: bool
-    discard: bool
-    secure_discard: bool
-
-
 class Latency(Struct, frozen=True):
     """A latency histogram, ns."""
 

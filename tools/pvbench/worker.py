@@ -1,37 +1,28 @@
 """One half of a benchmark in a process of its own, driven by JSON lines.
 
-`python -m pvdrivers.tools.pvbench.worker front|back SOCKET DOMID PEER` reads the job and then one
-call a line from standard input, and answers each with one line. Standard input's end ends it.
+`python -m pvdrivers.tools.pvbench.worker front|back MACHINE XENSTORE DOMID PEER` (two sockets, two
+domids) reads the job and then the name of one call a line from standard input, and answers each
+with one line. Standard input's end ends it.
 """
 
 import subprocess
 import sys
 from contextlib import suppress
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
 
+from pvdrivers.ring.errors import PeerError
 from pvdrivers.sim.machine import Machine
 from pvdrivers.tools.pvbench.back import Back
 from pvdrivers.tools.pvbench.errors import BenchError, OptionError
 from pvdrivers.tools.pvbench.front import Front
-from pvdrivers.tools.pvbench.job import (
-    BackMeasurement,
-    Device,
-    Job,
-    Measurement,
-    Progress,
-    QueueKeys,
-)
+from pvdrivers.tools.pvbench.job import BackMeasurement, Job, Measurement, Progress
 
 Side = Literal["front", "back"]
+Sockets = tuple[str, str]  # of the machine and of the xenstore
 T = TypeVar("T")
-
-
-class Call(Struct):
-    name: str
-    argument: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class Answer(Struct):
@@ -40,37 +31,25 @@ class Answer(Struct):
     option_error: bool = False
 
 
-# What each call of either half takes.
-ARGUMENTS: dict[tuple[Side, str], Any] = {
-    ("front", "connect"): Device,
-    ("back", "connect"): list[QueueKeys],
-}
-
-
-def _answer(side: Side, half: Front | Back, call: Call) -> Answer:
-    arguments = []
-    if wanted := ARGUMENTS.get((side, call.name)):
-        arguments.append(msgspec.json.decode(call.argument, type=wanted))
-    return Answer(msgspec.Raw(msgspec.json.encode(getattr(half, call.name)(*arguments))))
-
-
 def _reply(answer: Answer) -> None:
     sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
     sys.stdout.buffer.flush()
 
 
-def _serve(side: Side, machine: Machine, domid: int, peer: int) -> None:
+def _serve(side: Side, machine: Machine, domid: int, peer: int, xenstore: str) -> None:
     half: Front | Back | None = None
     try:
         for line in sys.stdin.buffer:
             try:
                 if half is None:
                     job = msgspec.json.decode(line, type=Job)
-                    half = (Front if side == "front" else Back)(machine, domid, peer, job)
+                    kind = Front if side == "front" else Back
+                    half = kind(machine, domid, peer, job, xenstore)
                     _reply(Answer())
                 else:
-                    _reply(_answer(side, half, msgspec.json.decode(line, type=Call)))
-            except (BenchError, OptionError, OSError) as error:
+                    value = getattr(half, line.decode().strip())()
+                    _reply(Answer(msgspec.Raw(msgspec.json.encode(value))))
+            except (BenchError, OptionError, PeerError, OSError) as error:
                 _reply(Answer(error=str(error), option_error=isinstance(error, OptionError)))
     finally:
         if half is not None:
@@ -78,18 +57,18 @@ def _serve(side: Side, machine: Machine, domid: int, peer: int) -> None:
 
 
 def main() -> None:
-    side, socket, domid, peer = sys.argv[1:]
+    side, socket, xenstore, domid, peer = sys.argv[1:]
     with Machine.attach(socket) as machine:
-        _serve("front" if side == "front" else "back", machine, int(domid), int(peer))
+        _serve("front" if side == "front" else "back", machine, int(domid), int(peer), xenstore)
 
 
 class _Remote:
     """A half that lives in a worker process."""
 
-    def __init__(self, side: Side, socket: str, domid: int, peer: int, job: Job) -> None:
+    def __init__(self, side: Side, sockets: Sockets, domid: int, peer: int, job: Job) -> None:
         self._side = side
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__, side, socket, str(domid), str(peer)],
+            [sys.executable, "-m", __name__, side, *sockets, str(domid), str(peer)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
@@ -115,12 +94,11 @@ class _Remote:
             raise (OptionError if answer.option_error else BenchError)(answer.error)
         return answer.value
 
-    def _call(self, name: str, returns: type[T], argument: object = None) -> T:
-        call = Call(name, msgspec.Raw(msgspec.json.encode(argument)))
-        return msgspec.json.decode(self._exchange(msgspec.json.encode(call)), type=returns)
+    def _call(self, name: str, returns: type[T]) -> T:
+        return msgspec.json.decode(self._exchange(name.encode()), type=returns)
 
-    def start(self) -> None:
-        self._call("start", type(None))
+    def open(self) -> None:
+        self._call("open", type(None))
 
     def check(self) -> None:
         """Raises BenchError when the process has died."""
@@ -148,14 +126,14 @@ class _Remote:
 class RemoteFront(_Remote):
     """`Front` in a process of its own."""
 
-    def __init__(self, socket: str, domid: int, backend: int, job: Job) -> None:
-        super().__init__("front", socket, domid, backend, job)
+    def __init__(self, sockets: Sockets, domid: int, backend: int, job: Job) -> None:
+        super().__init__("front", sockets, domid, backend, job)
 
-    def open(self) -> list[QueueKeys]:
-        return self._call("open", list[QueueKeys])
+    def connect(self) -> None:
+        self._call("connect", type(None))
 
-    def connect(self, device: Device) -> None:
-        self._call("connect", type(None), device)
+    def start(self) -> None:
+        self._call("start", type(None))
 
     def progress(self) -> Progress:
         return self._call("progress", Progress)
@@ -170,14 +148,8 @@ class RemoteFront(_Remote):
 class RemoteBack(_Remote):
     """`Back` in a process of its own."""
 
-    def __init__(self, socket: str, domid: int, frontend: int, job: Job) -> None:
-        super().__init__("back", socket, domid, frontend, job)
-
-    def open(self) -> Device:
-        return self._call("open", Device)
-
-    def connect(self, queues: list[QueueKeys]) -> None:
-        self._call("connect", type(None), queues)
+    def __init__(self, sockets: Sockets, domid: int, frontend: int, job: Job) -> None:
+        super().__init__("back", sockets, domid, frontend, job)
 
     def finish(self) -> BackMeasurement:
         return self._call("finish", BackMeasurement)

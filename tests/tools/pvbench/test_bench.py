@@ -122,10 +122,11 @@ def test_a_wrong_image_is_found(image, monkeypatch):
         file.write(b"\xff\x00\xff")
     opened = bench.Back
 
-    def open_other(machine, domid, peer, job):
+    def open_other(machine, domid, peer, job, xenstore):
         from msgspec.structs import replace
 
-        return opened(machine, domid, peer, replace(job, store=replace(job.store, path=str(other))))
+        changed = replace(job, store=replace(job.store, path=str(other)))
+        return opened(machine, domid, peer, changed, xenstore)
 
     monkeypatch.setattr(bench, "Back", open_other)
     front = bench.run(job, processes=False).front
