@@ -125,20 +125,15 @@ class EventChannel:
 
 @dataclass(frozen=True, slots=True)
 class MappedPages:
-    """Pages side by side in this process; `view` and `buffer` are all of them, writable."""
+    """Pages side by side in this process; `view` is all of them, writable."""
 
     address: Any
     count: int
     size: int
 
     @property
-    def buffer(self) -> Any:
-        """For `ffi.from_buffer`: a cdata that holds a memoryview breaks in a reference cycle."""
-        return ffi.buffer(self.address, self.size)
-
-    @property
     def view(self) -> memoryview:
-        return memoryview(self.buffer)
+        return memoryview(ffi.buffer(self.address, self.size))
 
 
 class Hypervisor:

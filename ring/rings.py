@@ -6,14 +6,11 @@ other. Both are thin: indices, barriers and the notification decision are those 
 shared page before anything in it is looked at (XSA-155), so consuming returns `bytes`.
 """
 
-from mmap import mmap
 from typing import Any, Self
 
 from pvdrivers.ring._core import ffi, lib
 from pvdrivers.ring.errors import PeerError, UsageError
-
-Area = bytearray | memoryview | mmap
-"""Writable memory shared with the peer: one page or several side by side."""
+from pvdrivers.ring.shared import Area, pin
 
 
 class _Half:
@@ -24,12 +21,12 @@ class _Half:
     def __init__(self, kind: str, area: Area, slot_size: int) -> None:
         if slot_size <= 0:
             raise UsageError(f"a slot of {slot_size} bytes")
-        self._bytes = ffi.from_buffer(area, require_writable=True)
-        if not lib.pv_ring_entries(len(self._bytes), slot_size):
-            raise UsageError(f"{len(self._bytes)} bytes hold no slot of {slot_size} bytes")
-        if int(ffi.cast("uintptr_t", self._bytes)) % ffi.alignof("struct pv_sring"):
+        self._area, start = pin(area, "uint8_t *")
+        if not lib.pv_ring_entries(len(self._area), slot_size):
+            raise UsageError(f"{len(self._area)} bytes hold no slot of {slot_size} bytes")
+        if int(ffi.cast("uintptr_t", start)) % ffi.alignof("struct pv_sring"):
             raise UsageError("a shared ring starts at a page, this memory is not even aligned to 4")
-        self._sring = ffi.cast("struct pv_sring *", self._bytes)
+        self._sring = ffi.cast("struct pv_sring *", start)
         self._ring = ffi.new(kind)
         self._copy = ffi.new("uint8_t[]", slot_size)
 
@@ -66,7 +63,7 @@ class FrontRing(_Half):
 
     def __init__(self, area: Area, slot_size: int, index: int = 0) -> None:
         super().__init__("struct pv_front_ring *", area, slot_size)
-        lib.pv_front_ring_attach(self._ring, self._sring, len(self._bytes), slot_size, index)
+        lib.pv_front_ring_attach(self._ring, self._sring, len(self._area), slot_size, index)
 
     @classmethod
     def create(cls, area: Area, slot_size: int) -> Self:
@@ -155,7 +152,7 @@ class BackRing(_Half):
         super().__init__("struct pv_back_ring *", area, slot_size)
         if index is None:
             index = self._sring.rsp_prod
-        lib.pv_back_ring_attach(self._ring, self._sring, len(self._bytes), slot_size, index)
+        lib.pv_back_ring_attach(self._ring, self._sring, len(self._area), slot_size, index)
 
     @property
     def rsp_prod_pvt(self) -> int:

@@ -88,7 +88,7 @@ class GuestXenstore:
         channels = hypervisor.open_event_channels()
         check(lib.pv_evtchn_bind_static(channels.cdata, info.store_port), "the xenstore port")
         self._channel = EventChannel(channels, info.store_port)
-        self.client = XenstoreClient.over_ring(self._page.buffer, self._channel)
+        self.client = XenstoreClient.over_ring(self._page.view, self._channel)
 
     def close(self) -> None:
         self.client.close()
@@ -117,7 +117,7 @@ class GuestRings:
         except OSError as error:
             channels.close()
             raise XenstoreError("EINVAL", f"domain {domid}: {error}") from error
-        ring = RingConnection(self._store, domid, page.buffer, channel)
+        ring = RingConnection(self._store, domid, page.view, channel)
         ring.serve()
         self._rings[domid] = ring, channel, page
 

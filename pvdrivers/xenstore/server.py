@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any, Self, cast
 
 from pvdrivers.ring._core import ffi, lib
+from pvdrivers.ring.shared import pin
 from pvdrivers.xenstore.errors import ProtocolError
 from pvdrivers.xenstore.pump import Pump
 from pvdrivers.xenstore.store import Store
@@ -141,9 +142,7 @@ class RingConnection:
 
     def __init__(self, store: Store, domid: int, page: Any, channel: EventChannel) -> None:
         self._store = store
-        self._page = ffi.from_buffer(
-            "struct xenstore_domain_interface *", page, require_writable=True
-        )
+        self._memory, self._page = pin(page, "struct xenstore_domain_interface *")
         self._scratch = ffi.new("uint8_t[]", RING_SIZE)
         self._channel = channel
         self._domid = domid

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any, Protocol, Self, cast
 
 from pvdrivers.ring._core import ffi, lib
+from pvdrivers.ring.shared import pin
 from pvdrivers.xenstore.errors import ProtocolError
 from pvdrivers.xenstore.pump import Pump
 from pvdrivers.xenstore.store import Store
@@ -110,9 +111,7 @@ class RingTransport:
     """
 
     def __init__(self, page: Any, channel: EventChannel, receiver: Receiver) -> None:
-        self._page = ffi.from_buffer(
-            "struct xenstore_domain_interface *", page, require_writable=True
-        )
+        self._memory, self._page = pin(page, "struct xenstore_domain_interface *")
         self._scratch = ffi.new("uint8_t[]", RING_SIZE)
         self._channel = channel
         self._receiver = receiver
