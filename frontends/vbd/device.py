@@ -29,6 +29,7 @@ from pvdrivers.vbd.keys import (
     read_backend,
     read_limits,
 )
+from pvdrivers.vbd.numbering import name_of
 from pvdrivers.xenbus.device import FrontendDevice, read_optional
 from pvdrivers.xenbus.states import XenbusState
 from pvdrivers.xenbus.wakeups import Wakeups, Work
@@ -41,6 +42,14 @@ _FLUSH = int(lib.BLKIF_OP_FLUSH_DISKCACHE)
 
 # Keys a frontend writes, to be removed before it writes others.
 _HEAD = ("ring-page-order", "num-ring-pages", "multi-queue-num-queues")
+
+
+def _disk_name(text: str) -> tuple[int, str]:
+    """A virtual device number and its name; a guest must not take up any other number."""
+    try:
+        return int(text), name_of(int(text))
+    except ValueError as error:
+        raise PeerError(f"virtual-device is {text[:40]!r}: {error}") from error
 
 
 class VbdFrontend(FrontendDevice):
@@ -67,6 +76,7 @@ class VbdFrontend(FrontendDevice):
         self.drain_timeout = drain_timeout
         self.buffer_pages = 0  # of each queue's own granted memory, `pv_blkfront_buffers`
         self.number = -1
+        self.name = ""  # what the number stands for: xvda
         self.info: DeviceInfo | None = None
         self.agreement: Agreement | None = None
         self.on_resize: Callable[[DeviceInfo], None] | None = None
@@ -156,7 +166,7 @@ class VbdFrontend(FrontendDevice):
         return len(self._batches)
 
     def describe(self) -> str:
-        line = super().describe()
+        line = f"{self.name} {super().describe()}".lstrip()
         if self.agreement and self.machine.connected:
             line += f", {self.agreement.describe()}"
         if self.info:
@@ -265,10 +275,10 @@ class VbdFrontend(FrontendDevice):
     async def _read_number(self) -> None:
         for key in ("virtual-device", "virtual-device-ext"):
             text = await read_optional(self.client, f"{self.path}/{key}")
-            if text is not None and text.isdecimal():
-                self.number = int(text)
+            if text is not None:
+                self.number, self.name = _disk_name(text)
                 return
-        raise UsageError(f"{self.path} has no virtual-device")
+        raise PeerError(f"{self.path} has no virtual-device")
 
     def _allocate(self, layout: Layout, trusted: bool) -> None:
         """Allocates and grants every queue's ring."""

@@ -113,7 +113,7 @@ def _frontend_table() -> Table:
     add(event.PEER, [_1], [_2], action.CONNECT, to=_3)
     add(event.PEER, [_1], [_5], to=_6)
     add(event.PEER, [_2], _ANY, to=_1)  # not a state of ours
-    add(event.PEER, [_3], [_4], action.ATTACH, to=_4)
+    add(event.PEER, [_3], [_4, _7, _8], action.ATTACH, to=_4)
     add(event.PEER, [_3], [_5], to=_6)
     add(event.PEER, _LIVE, [_1, _2], action.DISCONNECT, to=_1)  # the backend was restarted
     add(event.PEER, _LIVE, [_5], action.DRAIN)
@@ -122,6 +122,8 @@ def _frontend_table() -> Table:
     add(event.PEER, [_4], [_7], action.RECONFIGURE, to=_8)
     add(event.PEER, [_7], [_8], action.RECONFIGURE, to=_4)
     add(event.PEER, [_8], [_4], action.RECONFIGURE, to=_4)
+    add(event.PEER, [_7], [_7], action.RECONFIGURE, to=_8)  # both at once: the frontend yields
+    add(event.PEER, [_8], [_8], to=_4)
     # Only a backend that has closed too ends it: one that still offers would be tried for ever.
     add(event.PEER, [_5], [_0, _6], action.DISCONNECT, to=_6)
     add(event.PEER, [_5], [_5], to=_6)
@@ -151,8 +153,9 @@ def _backend_table() -> Table:
 
     add(event.PEER, [_1], [_0, _1, _3, _6], action.OFFER, to=_2)
     add(event.PEER, [_1], [_5], to=_5)
-    add(event.PEER, [_2, _3], [_3, _4], action.CONNECT, to=_4)
-    add(event.PEER, [_2, _3], [_5], to=_5)
+    add(event.PEER, [_2], [_3, _4], action.CONNECT, to=_4)
+    add(event.PEER, [_2], [_5], to=_5)
+    add(event.PEER, [_3], _ANY, action.OFFER, to=_2)  # not a state of ours
     add(event.PEER, _LIVE, [_0, _6], action.DISCONNECT, to=_6)
     add(event.PEER, _LIVE, [_1], action.DISCONNECT, action.OFFER, to=_2)
     add(event.PEER, _LIVE, [_5], to=_5)

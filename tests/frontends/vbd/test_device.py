@@ -402,6 +402,24 @@ def test_two_disks_share_a_xenstore() -> None:
             ram.close()
 
 
+@pytest.mark.parametrize("number", ["7", "-1", "sda", "", "9" * 400])
+def test_a_number_that_is_no_disk_is_not_taken_up(number: str) -> None:
+    async def body(disk: VbdLoopback, ram: Ram) -> None:
+        path = f"{disk.config.frontend_path}/virtual-device"
+        await disk.toolstack.write(path, number)
+        disk.frontend.start()
+        disk.backend.start()
+        await disk.frontend.wait_for(XenbusState.CLOSED)
+        assert "virtual-device" in (disk.frontend.last_error or "")
+        await disk.toolstack.write(path, "268439552")
+        await disk.frontend.abort()
+        disk.new_frontend().start()
+        await disk.frontend.connected()
+        assert (disk.frontend.number, disk.frontend.name) == (268439552, "xvdq")
+
+    run(body, connect=False)
+
+
 def test_describe_and_statistics() -> None:
     async def body(disk: VbdLoopback, ram: Ram) -> None:
         await exercise(disk, ram)

@@ -282,6 +282,83 @@ def test_connect_and_disconnect_alternate_whatever_the_peer_does(
     assert machine.connected == (len(history) % 2 == 1)
 
 
+def pairs() -> list[Pair]:
+    """Both ends in every state, holding a connection where that can be."""
+    holds = {"front": {3: [1], 4: [1], 5: [0, 1], 6: [0, 1], 7: [1], 8: [1]},
+             "back": {4: [1], 5: [0, 1], 7: [1], 8: [1]}}  # fmt: skip
+    found = []
+    for own in itertools.product(list(S)[1:], repeat=2):
+        choices = [holds[side].get(state, [0]) for side, state in zip(holds, own, strict=True)]
+        for held in itertools.product(*choices):
+            pair = Pair()
+            for machine, state, holding in zip((pair.front, pair.back), own, held, strict=True):
+                machine.state, machine.connected = state, bool(holding)
+            pair.published = {"front": own[0], "back": own[1]}
+            found.append(pair)
+    return found
+
+
+def both(pair: Pair) -> tuple[XenbusState, XenbusState]:
+    return pair.front.state, pair.back.state
+
+
+def test_no_pair_of_states_is_a_deadlock() -> None:
+    """Left alone, two ends connect or close, from wherever they are; nobody waits for ever."""
+    for pair in pairs():
+        start = both(pair)
+        pair.settle()
+        assert both(pair) in ((S.CONNECTED, S.CONNECTED), (S.CLOSED, S.CLOSED)), start
+        connected = both(pair)[0] is S.CONNECTED
+        assert pair.front.connected == pair.back.connected == connected, start
+
+
+@pytest.mark.parametrize("event", [Event.CLOSE, Event.FATAL])
+@pytest.mark.parametrize("side", ["front", "back"])
+def test_closing_from_every_pair_of_states(side: str, event: Event) -> None:
+    for pair in pairs():
+        start = both(pair)
+        pair.act(side, event)
+        assert (pair.front if side == "front" else pair.back).state in (S.CLOSING, S.CLOSED)
+        assert not [a for _, a in pair.actions if a in (Action.CONNECT, Action.OFFER)]
+        pair.settle()
+        # An end at Initialising had asked for a connection, and gets it as soon as it can.
+        assert both(pair) in ((S.CLOSED, S.CLOSED), (S.CONNECTED, S.CONNECTED)), start
+
+
+def test_unplugging_from_every_pair_of_states() -> None:
+    for pair in pairs():
+        start = both(pair)
+        pair.online = False
+        pair.settle()
+        assert pair.removed["back"], start
+        assert pair.back.state is S.CLOSED, start
+        assert not pair.back.connected, start
+        assert not pair.front.connected, start
+
+
+@pytest.mark.parametrize("last", [S.UNKNOWN, S.CLOSED])
+def test_an_end_whose_peer_is_gone_holds_nothing(last: XenbusState) -> None:
+    for pair in pairs():
+        pair.published["back"] = last
+        while pair.look("front"):
+            pass
+        assert not pair.front.connected
+        assert pair.front.state in (S.INITIALISING, S.CLOSED)
+    for pair in pairs():
+        pair.published["front"] = last
+        while pair.look("back"):
+            pass
+        assert not pair.back.connected
+        assert pair.back.state in (S.INIT_WAIT, S.INITIALISED, S.CLOSED)
+
+
+@pytest.mark.parametrize("peer", list(S))
+def test_size_is_published_whenever_connected(peer: XenbusState) -> None:
+    for own in S:
+        step = BACKEND[own, Event.RESIZE, peer]
+        assert step == Step((Action.UPDATE_SIZE,) if own is S.CONNECTED else (), own)
+
+
 class TwoEnds(RuleBasedStateMachine):
     """Both ends with a model that knows only: who holds what, and how it must end."""
 
