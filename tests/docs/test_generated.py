@@ -36,4 +36,4 @@ def test_a_page_without_a_place_is_an_error() -> None:
 def test_the_diagram_has_the_normal_start() -> None:
     text = (DOCS / "xenbus.md").read_text()
     assert "s1 --> s3: peer 2 / connect" in text
-    assert "s3 --> s4: peer 4 / attach" in text
+    assert "s3 --> s4: peer 4,7,8 / attach" in text

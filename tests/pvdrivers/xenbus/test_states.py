@@ -336,6 +336,16 @@ def test_unplugging_from_every_pair_of_states() -> None:
         assert not pair.front.connected, start
 
 
+@pytest.mark.parametrize(("own", "peer"), list(itertools.product(S, S)))
+def test_a_backend_waits_only_for_a_frontend_that_uses_its_rings(own: int, peer: int) -> None:
+    waits = own in (4, 5, 7, 8) and peer not in (0, 1, 6)
+    for event in (Event.UNPLUG, Event.CLOSE):
+        step = BACKEND[XenbusState(own), event, XenbusState(peer)]
+        assert step.state == (5 if waits else 6)
+        assert (Action.REMOVE in step.actions) == (event is Event.UNPLUG and not waits)
+        assert (Action.DISCONNECT in step.actions) == (own in (4, 5, 7, 8) and not waits)
+
+
 @pytest.mark.parametrize("last", [S.UNKNOWN, S.CLOSED])
 def test_an_end_whose_peer_is_gone_holds_nothing(last: XenbusState) -> None:
     for pair in pairs():
