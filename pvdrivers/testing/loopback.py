@@ -29,7 +29,14 @@ from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Domain, Machine
 from pvdrivers.sim.boot import GuestXenstore, build
 from pvdrivers.sim.loop import DeterministicLoop
-from pvdrivers.testing.sides import InLoop, Processes, Side, Threads
+from pvdrivers.testing.sides import (
+    BackendFactory,
+    BackendPlan,
+    InLoop,
+    Processes,
+    Side,
+    Threads,
+)
 from pvdrivers.vbd.config import disk_config
 from pvdrivers.xenbus.bus import frontend_bus
 from pvdrivers.xenbus.device import FrontendDevice
@@ -66,6 +73,7 @@ class Loopback:
         seed: int = 0,
         abi: Abi = Abi.X86_64,
         frontend: FrontendFactory = VbdFrontend,
+        backend: BackendFactory = VbdBackend,
         backend_options: VbdBackendOptions | None = None,
         guest_memory: int | str = "64M",
         trace: bool = False,
@@ -76,10 +84,9 @@ class Loopback:
             raise UsageError(f"mode {mode!r} is none of {', '.join(MODES)}")
         self.mode = mode
         self.seed = seed
-        self._store = store
+        self._plan = BackendPlan(store, backend, backend_options or VbdBackendOptions())
         self._abi = abi
         self._make_frontend = frontend
-        self._options = backend_options or VbdBackendOptions()
         self._guest_memory = guest_memory
         self._trace = trace
         self._disk = disk
@@ -117,7 +124,7 @@ class Loopback:
 
     def _make_side(self) -> Side:
         sides = {"threads": Threads, "processes": Processes}
-        return sides.get(self.mode, InLoop)(self.machine, self._folder, self._store, self._options)
+        return sides.get(self.mode, InLoop)(self.machine, self._folder, self._plan)
 
     async def _start(self) -> None:
         """Starts the side, creates the device and lets the guest find it."""
@@ -167,7 +174,7 @@ class Loopback:
         return await self._bus.wait_for(self.config.frontend_path)
 
     @property
-    def backend(self) -> VbdBackend:
+    def backend(self) -> Any:
         """The backend's driver; only where it lives in this loop."""
         return self._side.backend(self.config.backend_path)
 

@@ -8,30 +8,57 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
-from pvdrivers.backends.vbd.device import BlockStore, VbdBackend, VbdBackendOptions
+from pvdrivers.backends.vbd.device import BlockStore, VbdBackendOptions
 from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Machine
 from pvdrivers.sim.boot import GuestRings
 from pvdrivers.xenbus.bus import XenbusBus, backend_bus
+from pvdrivers.xenbus.device import BackendDevice
 from pvdrivers.xenstore.client import XenstoreClient
 from pvdrivers.xenstore.server import SocketServer
 from pvdrivers.xenstore.store import Store
+
+
+class BackendFactory(Protocol):
+    """Makes the driver of a disk's backend: VbdBackend, or one's own."""
+
+    def __call__(
+        self,
+        client: XenstoreClient,
+        path: str,
+        hypervisor: Hypervisor,
+        store: BlockStore,
+        options: VbdBackendOptions,
+    ) -> BackendDevice: ...
+
+
+@dataclass(frozen=True, slots=True)
+class BackendPlan:
+    """What the backend's side starts; picklable, so that it can be another process."""
+
+    make_store: Callable[[], BlockStore]
+    make_backend: BackendFactory
+    options: VbdBackendOptions
+
 
 START_TIMEOUT = 60.0  # seconds for a child process to be ready
 DOM0 = 0
 
 
-def start_backends(
-    client: XenstoreClient, hypervisor: Hypervisor, store: BlockStore, options: VbdBackendOptions
-) -> XenbusBus:
+def start_backends(client: XenstoreClient, hypervisor: Hypervisor, plan: BackendPlan) -> XenbusBus:
     """dom0's VBD backends, all on one store."""
+    store = plan.make_store()
     bus = backend_bus(
-        client, DOM0, "vbd", lambda c, path: VbdBackend(c, path, hypervisor, store, options)
+        client,
+        DOM0,
+        "vbd",
+        lambda c, path: plan.make_backend(c, path, hypervisor, store, plan.options),
     )
     bus.start()
     return bus
@@ -40,17 +67,10 @@ def start_backends(
 class Side:
     """What a loopback needs of where xenstore and the backend run."""
 
-    def __init__(
-        self,
-        machine: Machine,
-        folder: Path,
-        store: Callable[[], BlockStore],
-        options: VbdBackendOptions,
-    ) -> None:
+    def __init__(self, machine: Machine, folder: Path, plan: BackendPlan) -> None:
         self.machine = machine
         self.folder = folder
-        self.make_store = store
-        self.options = options
+        self.plan = plan
 
     def __enter__(self) -> Self:
         return self
@@ -65,7 +85,7 @@ class Side:
         """A toolstack's connection to xenstore."""
         return await XenstoreClient.connect(self.folder / "xenstored")
 
-    def backend(self, path: str) -> VbdBackend:
+    def backend(self, path: str) -> BackendDevice:
         raise UsageError("the backend does not live in this loop")
 
     def start_backend(self) -> None:
@@ -84,15 +104,15 @@ class InLoop(Side):
         tasks.callback(GuestRings(self._store, hypervisor).close)
         client = XenstoreClient.in_process(self._store, DOM0)
         tasks.callback(client.close)
-        self._bus = start_backends(client, hypervisor, self.make_store(), self.options)
+        self._bus = start_backends(client, hypervisor, self.plan)
         tasks.push_async_callback(self._bus.abort)
 
     async def connect_control(self) -> XenstoreClient:
         return XenstoreClient.in_process(self._store, DOM0)
 
-    def backend(self, path: str) -> VbdBackend:
+    def backend(self, path: str) -> BackendDevice:
         device = self._bus.devices[path]
-        assert isinstance(device, VbdBackend)
+        assert isinstance(device, BackendDevice)
         return device
 
 
@@ -128,7 +148,7 @@ class Threads(Side):
             client = await XenstoreClient.connect(self.folder / "xenstored")
             tasks.callback(client.close)
             hypervisor = self.machine.open_hypervisor(DOM0)
-            bus = start_backends(client, hypervisor, self.make_store(), self.options)
+            bus = start_backends(client, hypervisor, self.plan)
             tasks.push_async_callback(bus.abort)
             self._ready.set()
             await self._stop.wait()
@@ -147,18 +167,13 @@ def xenstore_process(machine_socket: Path, socket: Path, ready: str) -> None:
     asyncio.run(main())
 
 
-def backend_process(
-    machine_socket: Path,
-    xenstore_socket: Path,
-    make_store: Callable[[], BlockStore],
-    options: VbdBackendOptions,
-) -> None:
+def backend_process(machine_socket: Path, xenstore_socket: Path, plan: BackendPlan) -> None:
     """A process that serves all of dom0's VBDs."""
 
     async def main() -> None:
         machine = Machine.attach(machine_socket)
         client = await XenstoreClient.connect(xenstore_socket)
-        start_backends(client, machine.open_hypervisor(DOM0), make_store(), options)
+        start_backends(client, machine.open_hypervisor(DOM0), plan)
         await asyncio.Event().wait()
 
     asyncio.run(main())
@@ -192,8 +207,7 @@ class Processes(Side):
             backend_process,
             self.folder / "machine",
             self.folder / "xenstored",
-            self.make_store,
-            self.options,
+            self.plan,
         )
 
     def kill_backend(self) -> None:

@@ -14,12 +14,13 @@ BLOCK = re.compile(r"^```\w+ (\S+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 PROGRAMS = dict(BLOCK.findall(PAGE.read_text()))
 
 
-def test_python_frontend(pytester: pytest.Pytester) -> None:
-    for name in ("first_frontend.py", "test_first_frontend.py"):
+@pytest.mark.parametrize(("half", "tests"), [("frontend", 15), ("backend", 5)])
+def test_python_half(half: str, tests: int, pytester: pytest.Pytester) -> None:
+    for name in (f"first_{half}.py", f"test_first_{half}.py"):
         (pytester.path / name).write_text(PROGRAMS[name])
-    # The pages' own command, in a folder that holds nothing else.
-    run = pytester.runpytest_subprocess("test_first_frontend.py")
-    run.assert_outcomes(passed=15)
+    # The page's own command, in a folder that holds nothing else.
+    run = pytester.runpytest_subprocess(f"test_first_{half}.py", "--timeout=60")
+    run.assert_outcomes(passed=tests)
 
 
 def test_c_frontend(tmp_path: Path) -> None:
@@ -31,4 +32,4 @@ def test_c_frontend(tmp_path: Path) -> None:
     subprocess.run(["cc", *strict, source, *flags, "-o", program], check=True)
     done = subprocess.run([program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "2 requests" in done.stdout or "blkback" in done.stdout
+    assert done.stdout.startswith("blkback")
