@@ -28,7 +28,7 @@ bench: install
 	@$(BIN)/python -m pvdrivers.tools.pvbench vbd $(if $(IMAGE),--filename $(IMAGE),--make-image build/bench.img) $(BENCHFLAGS)
 
 test: check c-test
-	$(BIN)/python -m pytest $(PYTESTFLAGS)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(PYTESTFLAGS)
 
 check: install
 	$(BIN)/ruff check .
