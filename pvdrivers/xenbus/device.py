@@ -31,6 +31,7 @@ from pvdrivers.xenstore.errors import XenstoreError
 log = logging.getLogger("pvdrivers.xenbus")
 
 ERROR_TEXT_MAX = 512  # bytes of a message written to the error node
+CONNECTING = (XenbusState.INITIALISING, XenbusState.INITIALISED)
 
 
 class Vanished(Exception):
@@ -81,6 +82,8 @@ class XenbusDevice:
         self._wake = asyncio.Event()
         self._changed = asyncio.Condition()
         self._published = XenbusState.UNKNOWN  # what the own state node says
+        self._reached = XenbusState.UNKNOWN  # the last state whose actions are done
+        self._failure = ""  # why the device closes without having been asked to
         self._requests: dict[Event, str] = {}
         self._watches: list[tuple[Watch, asyncio.Task[None]]] = []
         self._closing = False
@@ -144,11 +147,25 @@ class XenbusDevice:
                 log.debug("%r ended with %r", self, error)
 
     async def wait_for(self, *states: XenbusState) -> None:
-        """Until this end has published one of `states`. Raises PeerError when it never will."""
+        """Until this end has published one of `states`.
+
+        Raises PeerError when it never will: the device has been removed, or has failed, or the
+        other end closed it before it was connected. Another peer may mend the last two.
+        """
+
+        ends = {XenbusState.CLOSING, XenbusState.CLOSED}
+        if XenbusState.CLOSED in states:
+            ends.remove(XenbusState.CLOSING)
+
+        def settled() -> bool:
+            if self._reached in states or self.finished_or_removed:
+                return True
+            return bool(self._failure) and self._reached in ends and not self._requests
+
         async with self._changed:
-            await self._changed.wait_for(lambda: self.state in states or self.finished_or_removed)
-        if self.state not in states:
-            raise PeerError(self.last_error or f"{self.path} was removed")
+            await self._changed.wait_for(settled)
+        if self._reached not in states:
+            raise PeerError(self._failure or self.last_error or f"{self.path} was removed")
 
     @property
     def finished_or_removed(self) -> bool:
@@ -305,6 +322,12 @@ class XenbusDevice:
         before = self.state
         step = self.machine.step(event, self.peer_state)
         log.debug("%s: %s, peer %s: %s", self.path, event.name, self.peer_state.name, step)
+        if step.state not in (XenbusState.CLOSING, XenbusState.CLOSED):
+            self._failure = ""
+        elif event is Event.FATAL:
+            self._failure = reason
+        elif event is Event.PEER and before in CONNECTING and step.state is XenbusState.CLOSED:
+            self._failure = f"{self.peer_path} closed before it was connected"
         for action in step.actions:
             if action is Action.REPORT:
                 await self.report(reason)
@@ -343,6 +366,7 @@ class XenbusDevice:
                 self._published = state
             except Vanished:
                 self.request(Event.GONE)
+        self._reached = state
         async with self._changed:
             self._changed.notify_all()
 

@@ -344,6 +344,7 @@ def test_frontend_survives_a_backend_that_overruns_the_ring() -> None:
                 await disk.frontend.wait_for(XenbusState.CLOSED)
                 # A sound backend takes over.
                 disk.backend.start()
+                await disk.wait(lambda: disk.frontend.state is not XenbusState.CLOSED)
                 await disk.frontend.connected()
                 assert await disk.frontend.read(0, 8) == bytes(8 * 512)
 

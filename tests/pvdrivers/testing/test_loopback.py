@@ -12,7 +12,7 @@ import pytest
 from pvdrivers.backends.vbd.device import VbdBackendOptions
 from pvdrivers.backends.vbd.store import FileStore, RamStore
 from pvdrivers.ring.abi import Abi
-from pvdrivers.ring.errors import UsageError
+from pvdrivers.ring.errors import PeerError, UsageError
 from pvdrivers.testing.loopback import MODES, Loopback
 
 MIB = 1 << 20
@@ -44,6 +44,12 @@ def test_every_abi(abi: Abi) -> None:
 def test_unknown_mode() -> None:
     with pytest.raises(UsageError, match="fibres"):
         Loopback(make_store, mode="fibres")
+
+
+def test_a_guest_without_memory_for_a_ring_is_told() -> None:
+    no_memory = pytest.raises(PeerError, match="no ring: Cannot allocate memory")
+    with Loopback(make_store, guest_memory="64K") as loopback, no_memory:
+        loopback.run(write_and_read)
 
 
 async def whole_life(loopback: Loopback, frontend: Any) -> None:

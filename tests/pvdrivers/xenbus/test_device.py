@@ -54,10 +54,13 @@ class Front(FrontendDevice):
         super().__init__(client, path)
         self.calls: list[str] = []
         self.hold_drain = False
+        self.fault: Exception | None = None
         self.seen_limit: str | None = None
 
     async def connect(self) -> None:
         self.calls.append("connect")
+        if self.fault:
+            raise self.fault
         self.seen_limit = (await self.read_peer_keys(["limit", "absent"])).get("limit")
 
     async def attach(self) -> None:
@@ -307,6 +310,41 @@ def test_a_fault_costs_the_device_and_nothing_else(fault: Exception) -> None:
         await house.front.wait_for(XenbusState.CONNECTED)
         for device in (sound.front, sound.back):
             await device.abort()
+
+    run(body)
+
+
+def test_a_state_is_reached_when_its_actions_are_done() -> None:
+    async def body(house: House) -> None:
+        attached = asyncio.Event()
+        house.front.attach = attached.wait  # type: ignore[method-assign, assignment]
+        connecting = asyncio.create_task(house.connect())
+        await house.until(lambda: house.front.state is XenbusState.CONNECTED)
+        late = asyncio.create_task(house.front.wait_for(XenbusState.CONNECTED))
+        await asyncio.sleep(0.01)
+        assert not late.done()
+        attached.set()
+        await asyncio.gather(connecting, late)
+
+    run(body)
+
+
+@pytest.mark.parametrize("end", ["front", "back"])
+def test_waiting_for_a_connection_that_fails(end: str) -> None:
+    """Whichever end fails, and whether the wait began before that or after."""
+
+    async def body(house: House) -> None:
+        getattr(house, end).fault = OSError(12, "no memory for a ring")
+        why = "no memory for a ring" if end == "front" else "closed before it was connected"
+        with pytest.raises(PeerError, match=why):
+            await house.connect()
+        with pytest.raises(PeerError, match=why):
+            await house.front.wait_for(XenbusState.CONNECTED)
+        await house.front.wait_for(XenbusState.CLOSED)
+        house.front.fault = None
+        if end == "front":
+            house.front.resume()  # what failed is over
+            await house.front.wait_for(XenbusState.CONNECTED)
 
     run(body)
 
