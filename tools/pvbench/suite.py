@@ -11,7 +11,7 @@ from pvdrivers.tools.pvbench.image import copy_start, image_size
 from pvdrivers.tools.pvbench.job import Job
 from pvdrivers.tools.pvbench.options import Options
 
-RUNTIME = "2s"
+RUNTIME = "1500ms"
 COPY_SIZE = 256 << 20  # bytes of the user's image that are tried
 
 # Reads of the image compare with the file itself; writes are read back.
