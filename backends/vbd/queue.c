@@ -93,12 +93,28 @@ static int make_buffers(struct pv_blkback_queue *queue, uint32_t pages)
     return 0;
 }
 
+/* The frontend names its ABI, and may lie: pages smaller than the ABI's would let its requests
+ * reach what lies behind them here. Known once the ring is mapped: the domain stays what it is. */
+static bool abi_is_true(const struct pv_blkback_queue *queue)
+{
+    struct pv_hypervisor *hypervisor = queue->hypervisor;
+    uint32_t granted = hypervisor->ops->gnttab_page_size
+                           ? hypervisor->ops->gnttab_page_size(hypervisor, queue->frontend)
+                           : hypervisor->page_size;
+    return granted == queue->page_size;
+}
+
 static int attach_ring(struct pv_blkback_queue *queue, const grant_ref_t *refs)
 {
-    void *area = queue->hypervisor->ops->gnttab_map_contiguous(queue->hypervisor, queue->frontend,
-                                                               refs, queue->ring_pages, false);
+    const struct pv_hypervisor_ops *ops = queue->hypervisor->ops;
+    void *area = ops->gnttab_map_contiguous(queue->hypervisor, queue->frontend, refs,
+                                            queue->ring_pages, false);
     if (!area)
         return -errno;
+    if (!abi_is_true(queue)) {
+        ops->gnttab_unmap_contiguous(queue->hypervisor, area, queue->ring_pages);
+        return -EPROTO;
+    }
     struct pv_sring *sring = area;
     /* Where an earlier backend stopped; read once, then never believed again. */
     uint32_t rsp_prod = pv_read_once(&sring->rsp_prod);

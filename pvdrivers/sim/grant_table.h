@@ -119,6 +119,7 @@ int sim_gnttab_copy(struct pv_hypervisor *hypervisor, struct pv_grant_copy *copi
 void *sim_gnttab_map_contiguous(struct pv_hypervisor *hypervisor, domid_t domid,
                                 const grant_ref_t *refs, unsigned count, bool readonly);
 int sim_gnttab_unmap_contiguous(struct pv_hypervisor *hypervisor, void *address, unsigned count);
+uint32_t sim_gnttab_page_size(struct pv_hypervisor *hypervisor, domid_t domid);
 int sim_grant_access(struct pv_hypervisor *hypervisor, domid_t domid, const void *page,
                      bool readonly, grant_ref_t *ref);
 int sim_grant_end(struct pv_hypervisor *hypervisor, grant_ref_t ref);

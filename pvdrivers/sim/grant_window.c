@@ -152,6 +152,12 @@ int sim_gnttab_unmap_contiguous(struct pv_hypervisor *hypervisor, void *address,
     return error;
 }
 
+uint32_t sim_gnttab_page_size(struct pv_hypervisor *hypervisor, domid_t domid)
+{
+    const struct domain *rd = find_domain(to_sim(hypervisor)->machine, domid);
+    return rd ? 1u << rd->page_shift : 0;
+}
+
 void grant_windows_forget(const struct sim_hypervisor *hv)
 {
     for (struct grant_window *window; (window = take_window(hv, NULL, 0));)

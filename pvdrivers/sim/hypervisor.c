@@ -78,6 +78,7 @@ static const struct pv_hypervisor_ops sim_ops = {
     .gnttab_copy = sim_gnttab_copy,
     .gnttab_map_contiguous = sim_gnttab_map_contiguous,
     .gnttab_unmap_contiguous = sim_gnttab_unmap_contiguous,
+    .gnttab_page_size = sim_gnttab_page_size,
     .pages_alloc = sim_pages_alloc,
     .pages_free = sim_pages_free,
     .grant_access = sim_grant_access,

@@ -71,7 +71,8 @@ struct pv_blkback_stats {
 
 /* Maps the ring, binds the event channel and takes up the ring where its last backend left it.
  * NULL with errno set on failure: EINVAL is the caller's mistake, EIO a ring that is overrun
- * already, anything else what the hypervisor said. */
+ * already, EPROTO an ABI with other pages than the frontend's, anything else what the hypervisor
+ * said. */
 PV_API struct pv_blkback_queue *pv_blkback_create(const struct pv_blkback_config *config);
 PV_API evtchn_port_t pv_blkback_port(const struct pv_blkback_queue *queue);
 

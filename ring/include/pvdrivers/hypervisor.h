@@ -68,6 +68,9 @@ struct pv_hypervisor_ops {
     void *(*gnttab_map_contiguous)(struct pv_hypervisor *hypervisor, domid_t domid,
                                    const grant_ref_t *refs, unsigned count, bool readonly);
     int (*gnttab_unmap_contiguous)(struct pv_hypervisor *hypervisor, void *address, unsigned count);
+    /* Bytes of a page `domid` grants; 0 when there is no such domain. NULL where every domain's
+     * pages are as large as this one's. */
+    uint32_t (*gnttab_page_size)(struct pv_hypervisor *hypervisor, domid_t domid);
 
     /* Grants, the granting side: pages of this domain's own, zeroed, contiguous in this process;
      * NULL with errno set when there are none left. */

@@ -107,6 +107,11 @@ static inline int fake_unmap_contiguous(struct pv_hypervisor *hypervisor, void *
     return 0;
 }
 
+static inline uint32_t fake_page_size(struct pv_hypervisor *hypervisor, domid_t domid)
+{
+    return domid == GUEST ? ((struct loopback *)hypervisor)->page_size : 0;
+}
+
 static inline int fake_bind(struct pv_evtchn *handle, domid_t remote, evtchn_port_t port)
 {
     struct loopback *loop = (struct loopback *)handle;
@@ -138,7 +143,8 @@ static const struct pv_hypervisor_ops fake_ops = {.name = "fake",
                                                   .gnttab_unmap = fake_unmap,
                                                   .gnttab_copy = fake_copy,
                                                   .gnttab_map_contiguous = fake_map_contiguous,
-                                                  .gnttab_unmap_contiguous = fake_unmap_contiguous};
+                                                  .gnttab_unmap_contiguous = fake_unmap_contiguous,
+                                                  .gnttab_page_size = fake_page_size};
 
 /* Everything offered; tests change what they are about. */
 static inline struct pv_blkback_config loopback_config(struct loopback *loop, enum pv_abi abi,
