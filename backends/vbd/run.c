@@ -54,12 +54,14 @@ static bool pump_all(struct runner *runner, uint64_t now)
 }
 
 /* Wake-ups heard are unmasked only now that their work is done: a storm of them costs its sender
- * more than us (XSA-332). */
+ * more than us (XSA-332). An unmasked port may fire again at once, so each handle gets no more
+ * looks than there are queues before all of them are pumped again. */
 static void rearm_ports(struct runner *runner)
 {
     for (unsigned i = 0; i < runner->handle_count; i++) {
         int port;
-        while ((port = runner->ops[i]->evtchn_pending(runner->handles[i])) >= 0)
+        for (unsigned left = runner->count;
+             left > 0 && (port = runner->ops[i]->evtchn_pending(runner->handles[i])) >= 0; left--)
             runner->ops[i]->evtchn_unmask(runner->handles[i], (evtchn_port_t)port);
     }
 }
