@@ -25,7 +25,7 @@ class _Port:
     def __init__(self, service: Callable[[], Work]) -> None:
         self.service = service
         self.spurious = 0  # events in a row that brought no work
-        self.queued = False  # a call of `service` is on its way
+        self.call: asyncio.Handle | None = None  # of `service`, on its way
 
 
 class Wakeups:
@@ -51,9 +51,8 @@ class Wakeups:
     def kick(self, port: int) -> None:
         """Serves the port soon, once, though it may not have fired."""
         served = self._ports.get(port)
-        if served and not served.queued:
-            served.queued = True
-            self._loop.call_soon(self._serve, port, served)
+        if served and served.call is None:
+            served.call = self._loop.call_soon(self._serve, port, served)
 
     def close(self) -> None:
         for fd in self._fds:
@@ -62,10 +61,16 @@ class Wakeups:
         self._ports.clear()
 
     def _serve(self, port: int, served: _Port) -> bool:
-        served.queued = False
+        # This is the call on its way, or stands for it: one that stayed would go on beside the
+        # next kick's, and every event would add another (XSA-332).
+        if served.call:
+            served.call.cancel()
+            served.call = None
         if self._ports.get(port) is not served:
             return False
         work = served.service()
+        if work.done:
+            served.spurious = 0  # also when no event had brought it: the event may be late
         if work.more:
             self.kick(port)
         return work.done
@@ -77,9 +82,7 @@ class Wakeups:
             served = self._ports.get(port)
             if served is None:
                 continue
-            if self._serve(port, served):
-                served.spurious = 0
-            else:
+            if not self._serve(port, served):
                 served.spurious += 1
                 self.spurious_events += 1
             if served.spurious < 2:
