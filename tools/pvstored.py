@@ -1,20 +1,28 @@
-"""pvstored: a xenstore server on a Unix socket."""
+"""pvstored: a xenstore server on a Unix socket and on the guests' pages of a simulated machine."""
 
 import asyncio
 import signal
 import sys
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
 from typing import Annotated, Any, NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
+from cyclopts.validators import Number
 
+from pvdrivers.sim import Machine
+from pvdrivers.sim.boot import GuestRings
 from pvdrivers.xenstore import QUOTAS, Quotas, Store
 from pvdrivers.xenstore.server import SocketServer
 
 USAGE = 2  # exit status for a wrong option or a socket that cannot be made
 
-app = App(name="pvstored", help="Serve a xenstore on a Unix socket until SIGTERM or SIGINT.")
+app = App(name="pvstored", help="Serve a xenstore until SIGTERM or SIGINT.")
+
+
+class _Refusal(Exception):
+    """What pvstored was asked to do cannot be done, in one sentence."""
 
 
 def parse_quotas(settings: list[str]) -> Quotas:
@@ -30,14 +38,30 @@ def parse_quotas(settings: list[str]) -> Quotas:
     return quotas
 
 
-async def serve(socket: str, quotas: Quotas) -> None:
+async def serve(socket: str, quotas: Quotas, machine: str | None, domid: int) -> None:
     store = Store(quotas=quotas, clock=time.monotonic)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with SocketServer(store, socket):
+    async with AsyncExitStack() as stack:
+        if machine is not None:
+            _serve_guests(store, machine, domid, stack)
+        try:
+            await stack.enter_async_context(SocketServer(store, socket))
+        except OSError as error:
+            raise _Refusal(f"cannot listen on {socket}: {error.strerror or error}") from error
         print(f"pvstored: listening on {socket}", flush=True)
         await stop.wait()
+
+
+def _serve_guests(store: Store, machine: str, domid: int, stack: AsyncExitStack) -> None:
+    """Serves the shared page of every domain that is introduced, as domain `domid`."""
+    try:
+        attached = stack.enter_context(Machine.attach(machine))
+        hypervisor = attached.open_hypervisor(domid)
+    except OSError as error:
+        raise _Refusal(f"cannot join {machine} as domain {domid}: {error.strerror}") from error
+    stack.callback(GuestRings(store, hypervisor).close)
 
 
 @app.default
@@ -45,6 +69,8 @@ def pvstored(
     *,
     socket: str,
     quota: Annotated[list[str] | None, Parameter(negative_iterable=())] = None,
+    machine: str | None = None,
+    domid: Annotated[int, Parameter(validator=Number(gte=0, lt=0x7FF0))] = 0,
     uvloop: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """
@@ -55,16 +81,19 @@ def pvstored(
         it by XENSTORED_PATH.
     quota
         name=value, for example nodes=2000; may be given several times; 0 means no limit.
+    machine
+        Socket of a simulated machine (Machine.serve): the shared page of every guest that is
+        introduced is served too.
+    domid
+        The domain of that machine that pvstored runs in; it must be privileged.
     uvloop
         Run on uvloop, which must be installed.
     """
     try:
         quotas = parse_quotas(quota or [])
         run = _uvloop_run() if uvloop else asyncio.run
-        run(serve(socket, quotas))
-    except OSError as error:
-        _give_up(f"cannot listen on {socket}: {error.strerror or error}")
-    except (ValueError, ImportError) as error:
+        run(serve(socket, quotas, machine, domid))
+    except (ValueError, ImportError, _Refusal) as error:
         _give_up(str(error))
 
 
