@@ -1,4 +1,8 @@
-"""`python -m pvdrivers --cflags --libs`: what a C compiler needs to build against the library."""
+"""Where the C parts are, for compilers and loaders.
+
+--cflags, --libs  what a C compiler needs to build against the library
+--dropin          the folder of the drop-in Xen libraries, for LD_LIBRARY_PATH
+"""
 
 import sys
 from pathlib import Path
@@ -7,6 +11,7 @@ ROOT = Path(__file__).parent
 FLAGS = {
     "--cflags": f"-I{ROOT / 'include'}",
     "--libs": f"-L{ROOT / 'lib'} -Wl,-rpath,{ROOT / 'lib'} -lpvdrivers",
+    "--dropin": str(ROOT / "lib" / "dropin"),
 }
 
 

@@ -1,0 +1,111 @@
+"""A served machine with two domains, a xenstore, and programs built against Xen's own headers."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+import pvdrivers
+from pvdrivers.sim import Machine
+from pvdrivers.xenstore import Store
+from pvdrivers.xenstore.server import SocketServer
+
+PROGRAMS = Path(__file__).parent / "programs"
+DROPIN = Path(pvdrivers.__file__).parent / "lib" / "dropin"
+LIBRARIES = Path("/usr/lib") / f"{os.uname().machine}-linux-gnu"
+
+
+class World:
+    """Domain 0, domain 1, and how a program is run in one of them."""
+
+    def __init__(self, machine: Machine, folder: Path) -> None:
+        self.machine = machine
+        self.folder = folder
+        self.dom0 = machine.create_domain(memory="16M", privileged=True)
+        self.guest = machine.create_domain(memory="16M")
+
+    def environment(self, domid: int) -> dict[str, str]:
+        return {
+            **os.environ,
+            "LD_LIBRARY_PATH": str(DROPIN),
+            "PVDRIVERS_MACHINE": str(self.folder / "machine"),
+            "PVDRIVERS_DOMID": str(domid),
+            "XENSTORED_PATH": str(self.folder / "xenstored"),
+        }
+
+    def start(self, domid: int, *command: object) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [str(word) for word in command],
+            env=self.environment(domid),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, domid: int, *command: object) -> str:
+        """What the program prints; it must end well."""
+        return finish(self.start(domid, *command))
+
+
+def finish(process: subprocess.Popen[str], timeout: float = 60) -> str:
+    """What is left of a program's output; it must end well."""
+    try:
+        output, errors = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        pytest.fail(f"{process.args} does not end: {process.communicate()}")
+    assert process.returncode == 0, f"{process.returncode}: {output}{errors}"
+    return output
+
+
+@pytest.fixture
+def world(tmp_path):
+    with Machine("64M") as machine:
+        machine.serve(tmp_path / "machine")
+        yield World(machine, tmp_path)
+
+
+@pytest.fixture
+def xenstored(world):
+    """A xenstore at XENSTORED_PATH, in a thread of its own."""
+    ready = threading.Event()
+    stop: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+
+    async def serve() -> None:
+        ended = asyncio.Event()
+        stop.append((asyncio.get_running_loop(), ended))
+        async with SocketServer(Store(), str(world.folder / "xenstored")):
+            ready.set()
+            await ended.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    assert ready.wait(30)
+    yield world.folder / "xenstored"
+    loop, ended = stop[0]
+    loop.call_soon_threadsafe(ended.set)
+    thread.join()
+
+
+@pytest.fixture(scope="session")
+def build(tmp_path_factory):
+    """Builds a program of this folder, linked with Debian's libraries as any other would be."""
+    folder = tmp_path_factory.mktemp("programs")
+
+    def compile_program(name: str, *libraries: str) -> Path:
+        for header in ("xenevtchn.h", "xengnttab.h", "libxenvchan.h"):
+            if not Path("/usr/include", header).exists():
+                pytest.skip(f"needs {header} (Debian package libxen-dev)")
+        if not shutil.which("gcc"):
+            pytest.skip("needs gcc (Debian package gcc)")
+        flags = ["-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", "-O1"]
+        source = PROGRAMS / f"{name}.c"
+        command = ["gcc", *flags, source, "-o", folder / name, *(f"-l{x}" for x in libraries)]
+        subprocess.run(command, check=True)
+        return folder / name
+
+    return compile_program
