@@ -12,8 +12,8 @@ static int break_queue(struct pv_blkfront_queue *queue, enum pv_blkfront_violati
     return -EPROTO;
 }
 
-/* A backend that does not know an operation it offered, or the old ones' plain error on an empty
- * flush: the feature is off from now on. Returns the operation's result. */
+/* A backend that does not know an operation it offered, or the old ones' plain error on their first
+ * empty flush: the feature is off from now on. Returns the operation's result. */
 static int lose_feature(struct pv_blkfront_queue *queue, const struct pv_blkfront_io *io,
                         uint8_t operation)
 {
@@ -31,11 +31,15 @@ static int result_of(struct pv_blkfront_queue *queue, const struct shadow *shado
 {
     uint8_t operation = shadow->echo;
     bool flush = operation == BLKIF_OP_FLUSH_DISKCACHE || operation == BLKIF_OP_WRITE_BARRIER;
-    if (status == BLKIF_RSP_OKAY)
+    bool empty_flush = flush && shadow->bytes == 0;
+    if (status == BLKIF_RSP_OKAY) {
+        queue->has_flushed |= empty_flush;
         return 0;
+    }
     if (status == BLKIF_RSP_EOPNOTSUPP && (flush || operation == BLKIF_OP_DISCARD))
         return lose_feature(queue, shadow->io, operation);
-    if (status == BLKIF_RSP_ERROR && flush && shadow->bytes == 0)
+    /* Later it is the disk's error, and to hide it would lose what the caller takes for stable. */
+    if (status == BLKIF_RSP_ERROR && empty_flush && !queue->has_flushed)
         return lose_feature(queue, shadow->io, operation);
     queue->stats.errors++;
     return -EIO;

@@ -37,6 +37,7 @@ struct pv_blkfront_queue {
     struct pv_blkfront_config config;
     struct pv_hypervisor *hypervisor;
     struct pv_blkfront_features features;
+    bool has_flushed; /* the backend has carried out an empty flush, so it knows how to */
     enum queue_state { QUEUE_OPEN, QUEUE_CONNECTED, QUEUE_STOPPED } state;
     enum pv_blkfront_violation violation;
 

@@ -202,6 +202,28 @@ static void test_unsupported_operations(void)
     check_feature_loss(BLKIF_OP_DISCARD, 64, BLKIF_RSP_EOPNOTSUPP, -EOPNOTSUPP);
 }
 
+/* A backend that has flushed before knows how to: its error is the disk's, and hiding it would lose
+ * what the caller takes for stable. */
+static void check_flush_error(const struct pv_blkfront_features *offered)
+{
+    struct fake_peer *peer = fake_peer_create(PV_ABI_X86_64);
+    struct setup setup = {.trusted = true};
+    struct pv_blkfront_queue *queue = connect_queue(peer, &setup, offered);
+    struct pv_blkfront_io io = make_io(BLKIF_OP_FLUSH_DISKCACHE, 0, 0, NULL);
+    assert(run(peer, queue, &io, BLKIF_RSP_OKAY) == 0);
+    assert(run(peer, queue, &io, BLKIF_RSP_ERROR) == -EIO);
+    assert(run(peer, queue, &io, BLKIF_RSP_ERROR) == -EIO && peer->seen == 3);
+    assert(run(peer, queue, &io, BLKIF_RSP_OKAY) == 0 && peer->seen == 4);
+    pv_blkfront_destroy(queue);
+    fake_peer_destroy(peer, 0);
+}
+
+static void test_a_flush_that_fails_is_no_missing_feature(void)
+{
+    check_flush_error(&all_features);
+    check_flush_error(&(struct pv_blkfront_features){.barrier = true, .sector_size = 4096});
+}
+
 static void test_barrier_replaces_a_missing_flush(void)
 {
     struct fake_peer *peer = fake_peer_create(PV_ABI_X86_64);
@@ -401,6 +423,7 @@ int main(void)
     test_buffers_are_not_copied();
     test_untrusted_backend_sees_only_zeros();
     test_unsupported_operations();
+    test_a_flush_that_fails_is_no_missing_feature();
     test_barrier_replaces_a_missing_flush();
     test_the_caller_is_told_of_mistakes();
     test_a_batch_is_published_once();
