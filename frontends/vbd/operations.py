@@ -73,4 +73,7 @@ class Batch:
 def _buffer(operation: Operation) -> Any:
     if operation.code == lib.BLKIF_OP_READ:
         return ffi.new("uint8_t[]", operation.count * SECTOR)
+    writes = operation.code in (lib.BLKIF_OP_WRITE, lib.BLKIF_OP_WRITE_BARRIER)
+    if writes and len(operation.data) != operation.count * SECTOR:
+        raise UsageError(f"{len(operation.data)} bytes to write {operation.count} sectors")
     return ffi.from_buffer(operation.data) if operation.data else ffi.NULL

@@ -188,6 +188,8 @@ def test_callers_mistakes_issue_nothing() -> None:
             await front.submit([write(0, bytes(512)), read(SECTORS, 1)])
         with pytest.raises(UsageError):
             await front.submit([Operation(99)])
+        with pytest.raises(UsageError, match="512 bytes to write 8 sectors"):
+            await front.submit([Operation(int(lib.BLKIF_OP_WRITE), 0, 8, bytes(512))])
         assert front.outstanding == 0
         assert disk.backend.statistics()["requests"] == 0
         assert await front.submit([]) == []
