@@ -194,18 +194,21 @@ class VbdBackend(BackendDevice):
             self._wakeups = None
         for queue in self._queues:
             lib.pv_blkback_stop(queue)
-        for queue in self._queues:
+        while self._queues:
             # A disarmed queue has no event for the store's last operation.
-            while not lib.pv_blkback_quiesce(queue, self._now()):  # noqa: ASYNC110
+            while not lib.pv_blkback_quiesce(self._queues[-1], self._now()):  # noqa: ASYNC110
                 await asyncio.sleep(QUIESCE_STEP)
+            queue = self._queues.pop()  # before it is freed: statistics are asked for meanwhile
             _add_statistics(self._past_stats, queue)
             lib.pv_blkback_destroy(queue)
-        self._queues.clear()
         self._broken.clear()
         if self._channels:
             self._channels.close()
             self._channels = None
         self.head = None
+
+    async def removed(self) -> None:
+        await self.disconnect()  # again, when an abort has cut it short
 
     # ---- connection ------------------------------------------------------------------------
 

@@ -136,7 +136,7 @@ class XenbusDevice:
 
     async def abort(self) -> None:
         """Lets go of everything at once, without a word to the other end."""
-        if self.task:
+        if self.task and not self._removed:  # a second time would leave things half undone
             self.task.cancel()
         await self._end()
 

@@ -1,0 +1,69 @@
+"""Letting go of a disk while its store still has operations: nobody meets what is freed."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+import pytest
+
+from pvdrivers.backends.vbd.store import PythonStore, Request
+from pvdrivers.frontends.vbd.operations import Operation, read
+from pvdrivers.sim import Machine
+from pvdrivers.testing.vbd import VbdLoopback
+from pvdrivers.vbd.features import FrontendFeatures
+
+QUEUES = 3
+
+
+class SlowStore(PythonStore):
+    """Answers only when its test calls `serve`."""
+
+    def handle(self, batch: Sequence[Request]) -> Iterable[bytes]:
+        return [bytes(512 * request.count) for request in batch]
+
+
+@pytest.mark.parametrize("held", range(QUEUES))
+@pytest.mark.parametrize("aborts", [1, 2])
+def test_a_store_that_is_late(held: int, aborts: int) -> None:
+    """One queue's read is still with the store when the backend lets go; its statistics are asked
+    for all the while, and whoever waits for the end may lose patience and abort it again."""
+    store = SlowStore(1 << 20)
+    with Machine("256M") as machine:
+        dom0 = machine.create_domain(privileged=True)
+        guest = machine.create_domain(memory="64M")
+
+        async def reads(disk: VbdLoopback) -> list[asyncio.Task[list[Operation]]]:
+            """One on each queue; all but the held one are answered."""
+            tasks = []
+            for queue in (*(q for q in range(QUEUES) if q != held), held):
+                disk.frontend._next_queue = queue
+                before = disk.backend.statistics()["rd_req"]
+                tasks.append(asyncio.create_task(disk.frontend.submit([read(0, 8)])))
+                await disk.wait(lambda b=before: disk.backend.statistics()["rd_req"] > b)
+                if queue != held:
+                    store.serve()
+                    await tasks[-1]
+            return tasks
+
+        async def main() -> None:
+            options = FrontendFeatures(protocol="x86_64-abi", max_queues=QUEUES)
+            async with VbdLoopback(
+                dom0.hypervisor, guest.hypervisor, store, features=options
+            ) as disk:
+                tasks = await reads(disk)
+                ends = []
+                for _ in range(aborts):
+                    ends.append(asyncio.create_task(disk.backend.abort()))
+                    for _ in range(20):
+                        await asyncio.sleep(0.001)
+                        assert disk.backend.statistics()["rd_req"] == QUEUES
+                        assert disk.backend.describe()
+                store.serve()
+                await asyncio.gather(*ends)
+                assert disk.backend.statistics()["rd_req"] == QUEUES
+                await disk.frontend.abort()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+        asyncio.run(asyncio.wait_for(main(), 30))
+        accounts = dom0.accounts
+        assert accounts["grants_mapped"] == accounts["grants_unmapped"]
+    store.close()
