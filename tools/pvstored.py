@@ -25,6 +25,11 @@ class _Refusal(Exception):
     """What pvstored was asked to do cannot be done, in one sentence."""
 
 
+def _not_empty(_: object, path: str) -> None:
+    if not path:
+        raise ValueError("the path is empty")
+
+
 def parse_quotas(settings: list[str]) -> Quotas:
     """From name=value settings. ValueError with one clear sentence."""
     quotas = Quotas()
@@ -67,7 +72,7 @@ def _serve_guests(store: Store, machine: str, domid: int, stack: AsyncExitStack)
 @app.default
 def pvstored(
     *,
-    socket: str,
+    socket: Annotated[str, Parameter(validator=_not_empty)],
     quota: Annotated[list[str] | None, Parameter(negative_iterable=())] = None,
     machine: str | None = None,
     domid: Annotated[int, Parameter(validator=Number(gte=0, lt=0x7FF0))] = 0,

@@ -400,8 +400,10 @@ class VbdFrontend(FrontendDevice):
         return Work(done=count > 0, more=count > 0 or bool(lib.pv_blkfront_arm(queue)))
 
     def _finish(self, io: Any) -> None:
-        batch, index = self._batches.pop(int(ffi.cast("uintptr_t", io.user)))
-        batch.finish(index, io.status)
+        issued = self._batches.pop(int(ffi.cast("uintptr_t", io.user)), None)
+        if issued is not None:  # else by whoever drives the queues in this object's place
+            batch, index = issued
+            batch.finish(index, io.status)
 
     def _broke(self, queue: Any) -> None:
         """The backend's answers cannot be believed any more: this connection is over."""

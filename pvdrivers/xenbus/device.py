@@ -288,6 +288,7 @@ class XenbusDevice:
                 await watch.close()
             except OSError as error:
                 log.debug("%s: unwatch: %s", self.path, error)
+        await asyncio.gather(*(task for _, task in self._watches), return_exceptions=True)
         self._watches.clear()
 
     async def _settle(self) -> None:

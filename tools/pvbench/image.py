@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 from pvdrivers.tools.pvbench.errors import OptionError
+from pvdrivers.vbd.features import SECTOR
 
 MADE_SIZE = 256 << 20  # bytes
 # Where mke2fs is when PATH is an ordinary user's.
@@ -53,6 +54,8 @@ def image_size(path: Path, writable: bool) -> int:
         raise OptionError(f"{path} cannot be opened: {error.strerror}") from None
     if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
         raise OptionError(f"{path} is neither a file nor a block device")
+    if size % SECTOR:
+        raise OptionError(f"{path} has {size} bytes, not a whole number of {SECTOR}-byte sectors")
     return size
 
 

@@ -5,6 +5,7 @@ domids) reads the job and then the name of one call a line from standard input, 
 with one line. Standard input's end ends it.
 """
 
+import signal
 import subprocess
 import sys
 from contextlib import suppress
@@ -57,6 +58,7 @@ def _serve(side: Side, machine: Machine, domid: int, peer: int, xenstore: str) -
 
 
 def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to pvbench, which ends this process
     side, socket, xenstore, domid, peer = sys.argv[1:]
     with Machine.attach(socket) as machine:
         _serve("front" if side == "front" else "back", machine, int(domid), int(peer), xenstore)

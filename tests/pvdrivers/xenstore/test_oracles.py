@@ -128,6 +128,7 @@ def test_pyxs(pvstored):
     ("arguments", "reason"),
     [
         ((), "--socket"),
+        (("--socket", ""), "the path is empty"),
         (("--socket", "/nonexistent/socket"), "cannot listen on /nonexistent/socket"),
         (("--socket", "x", "--quota", "bananas=1"), "there is no quota 'bananas'"),
         (("--socket", "x", "--quota", "nodes"), "nodes=1000"),

@@ -1,8 +1,11 @@
 """What the command line answers to mistakes, and what it prints."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 
@@ -61,6 +64,9 @@ def test_an_unreadable_image(tmp_path, capsys):
     image.write_bytes(b"")
     assert run(["vbd", "--rw=read", "--filename", str(image)]) == 2
     assert "is empty" in capsys.readouterr().err
+    image.write_bytes(bytes((1 << 20) + 100))
+    assert run(["vbd", "--rw=read", "--filename", str(image)]) == 2
+    assert "not a whole number of 512-byte sectors" in capsys.readouterr().err
 
 
 def test_as_a_program():
@@ -69,6 +75,34 @@ def test_as_a_program():
     assert process.returncode == 2
     assert process.stdout == ""
     assert len(process.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("arguments", [[], ["--processes"]])
+def test_ctrl_c(arguments):
+    """What a terminal does: SIGINT to every process of the foreground group."""
+    command = [sys.executable, "-m", "pvdrivers.tools.pvbench", "vbd", "--rw=randread"]
+    command += ["--size=1m", "--runtime=60", "--time_based", *arguments]
+    ours, terminal = os.openpty()
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=terminal,
+        start_new_session=True,
+        env={**os.environ, "TERM": "xterm"},
+    ) as process:
+        os.close(terminal)
+        shown = b""
+        while b"IOPS" not in shown:
+            shown += os.read(ours, 4096)
+        os.killpg(process.pid, signal.SIGINT)
+        with suppress(OSError):  # until no process has the terminal any more
+            while more := os.read(ours, 4096):
+                shown += more
+        assert process.stdout.read() == b""
+        assert process.wait() == 130
+    assert b"Traceback" not in shown
+    assert b"Task" not in shown
+    os.close(ours)
 
 
 def test_table(capsys):
