@@ -9,6 +9,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="fail when a test was skipped: CI has everything that a test may need",
     )
+    parser.addoption(
+        "--kills",
+        type=int,
+        default=20,
+        metavar="N",
+        help="how often tests/tools/pvbackd kills the daemon (default 20)",
+    )
 
 
 @pytest.hookimpl(trylast=True)

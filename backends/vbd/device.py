@@ -95,6 +95,7 @@ class VbdBackend(BackendDevice):
         self._writable = True
         self._capacity = int(store.pointer.geometry.sectors)
         self._queues: list[Any] = []
+        self._queue_keys: list[QueueKeys] = []
         self._broken: set[int] = set()
         self._channels: EventChannels | None = None
         self._wakeups: Wakeups | None = None
@@ -170,10 +171,11 @@ class VbdBackend(BackendDevice):
         head_keys = await self.read_peer_keys(FRONTEND_HEAD_KEYS)
         self.head = read_frontend_head(head_keys, self.features, self.options.default_protocol)
         layout = self.head.layout
-        queues = read_queues(await self.read_peer_keys(queue_key_names(layout)), layout)
+        keys = await self.read_peer_keys(queue_key_names(layout))
+        self._queue_keys = read_queues(keys, layout)
         info = await self._device_info()
         try:
-            self._map(self.head, queues)
+            self._map(self.head, self._queue_keys)
             await self.write_keys(late_keys(self.features, info))
         except BaseException:
             await self.disconnect()
@@ -184,6 +186,20 @@ class VbdBackend(BackendDevice):
         """Writes the size, and the state once more so that the frontend looks."""
         info = await self._device_info()
         await self.write_keys({"sectors": str(info.sectors), "state": str(int(self.state))})
+
+    async def replace_store(self, store: BlockStore) -> BlockStore:
+        """Goes on with another store and returns the old one, on which what was in flight has
+        ended. The frontend does not notice. For hooks only.
+        """
+        old, head = self.store, self.head
+        await self.disconnect()
+        self.store = store
+        self._capacity = max(self._capacity, int(store.pointer.geometry.sectors))
+        if head:
+            self.head = head
+            self._map(head, self._queue_keys)
+            self.serve()
+        return old
 
     async def disconnect(self) -> None:
         for timer in self._timers.values():

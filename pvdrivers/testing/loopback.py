@@ -15,13 +15,15 @@ processes      xenstore and backend in a process each, attached to the machine
 from __future__ import annotations
 
 import asyncio
+import signal
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
 from pvdrivers.backends.vbd.device import BlockStore, VbdBackend, VbdBackendOptions
+from pvdrivers.backends.vbd.service import BackendFactory
 from pvdrivers.frontends.vbd.device import VbdFrontend
 from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.ring.abi import Abi
@@ -30,7 +32,6 @@ from pvdrivers.sim import Domain, Machine
 from pvdrivers.sim.boot import GuestXenstore, build
 from pvdrivers.sim.loop import DeterministicLoop
 from pvdrivers.testing.sides import (
-    BackendFactory,
     BackendPlan,
     InLoop,
     Processes,
@@ -67,7 +68,7 @@ class Loopback:
 
     def __init__(
         self,
-        store: StoreFactory,
+        store: StoreFactory | None,
         *,
         mode: str = "loop",
         seed: int = 0,
@@ -75,16 +76,24 @@ class Loopback:
         frontend: FrontendFactory = VbdFrontend,
         backend: BackendFactory = VbdBackend,
         backend_options: VbdBackendOptions | None = None,
+        daemon: Sequence[str] = (),
         guest_memory: int | str = "64M",
         trace: bool = False,
         **disk: Any,
     ) -> None:
-        """`disk` goes to `disk_config`: writable, cdrom, trusted, discard …"""
+        """`disk` goes to `disk_config`: writable, cdrom, trusted, discard, kind, params …
+
+        `daemon` is a command that serves the disk in mode processes instead of `store`, such as
+        pvbackd: it is given --machine=SOCKET and --xenstore=SOCKET.
+        """
         if mode not in MODES:
             raise UsageError(f"mode {mode!r} is none of {', '.join(MODES)}")
+        if (store is None) != bool(daemon) or (daemon and mode != "processes"):
+            raise UsageError("a disk has a store, or in mode processes a daemon")
         self.mode = mode
         self.seed = seed
-        self._plan = BackendPlan(store, backend, backend_options or VbdBackendOptions())
+        options = backend_options or VbdBackendOptions()
+        self._plan = BackendPlan(store, backend, options, tuple(daemon))
         self._abi = abi
         self._make_frontend = frontend
         self._guest_memory = guest_memory
@@ -189,9 +198,9 @@ class Loopback:
         """Creates the device again after it was unplugged."""
         await add_device(self.control, self.config)
 
-    def kill_backend(self) -> None:
-        """SIGKILL; mode processes."""
-        self._side.kill_backend()
+    def kill_backend(self, number: int = signal.SIGKILL) -> None:
+        """Sends the signal and waits for the backend's end; mode processes."""
+        self._side.kill_backend(number)
 
     def restart_backend(self) -> None:
         """Starts another backend on the same devices; mode processes."""

@@ -5,63 +5,52 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
+import signal
+import subprocess
 import threading
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Self
 
 from pvdrivers.backends.vbd.device import BlockStore, VbdBackendOptions
+from pvdrivers.backends.vbd.service import BackendFactory, Disk, DiskPlan, VbdService
 from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Machine
 from pvdrivers.sim.boot import GuestRings
-from pvdrivers.xenbus.bus import XenbusBus, backend_bus
 from pvdrivers.xenbus.device import BackendDevice
 from pvdrivers.xenstore.client import XenstoreClient
 from pvdrivers.xenstore.server import SocketServer
 from pvdrivers.xenstore.store import Store
 
 
-class BackendFactory(Protocol):
-    """Makes the driver of a disk's backend: VbdBackend, or one's own."""
-
-    def __call__(
-        self,
-        client: XenstoreClient,
-        path: str,
-        hypervisor: Hypervisor,
-        store: BlockStore,
-        options: VbdBackendOptions,
-    ) -> BackendDevice: ...
-
-
 @dataclass(frozen=True, slots=True)
 class BackendPlan:
     """What the backend's side starts; picklable, so that it can be another process."""
 
-    make_store: Callable[[], BlockStore]
+    make_store: Callable[[], BlockStore] | None
     make_backend: BackendFactory
     options: VbdBackendOptions
+    daemon: tuple[str, ...] = ()  # a program instead, mode processes
 
 
 START_TIMEOUT = 60.0  # seconds for a child process to be ready
 DOM0 = 0
 
 
-def start_backends(client: XenstoreClient, hypervisor: Hypervisor, plan: BackendPlan) -> XenbusBus:
+def disks_of(client: XenstoreClient, hypervisor: Hypervisor, plan: BackendPlan) -> VbdService:
     """dom0's VBD backends, all on one store."""
+    assert plan.make_store
     store = plan.make_store()
-    bus = backend_bus(
-        client,
-        DOM0,
-        "vbd",
-        lambda c, path: plan.make_backend(c, path, hypervisor, store, plan.options),
-    )
-    bus.start()
-    return bus
+
+    async def the_store(disk: Disk) -> BlockStore:
+        return store
+
+    one_plan = DiskPlan(the_store, plan.options)
+    return VbdService(client, hypervisor, lambda disk: one_plan, plan.make_backend)
 
 
 class Side:
@@ -91,7 +80,7 @@ class Side:
     def start_backend(self) -> None:
         raise UsageError("only mode processes has a backend that can be started again")
 
-    def kill_backend(self) -> None:
+    def kill_backend(self, number: int = signal.SIGKILL) -> None:
         raise UsageError("only mode processes has a backend that can be killed")
 
 
@@ -104,14 +93,14 @@ class InLoop(Side):
         tasks.callback(GuestRings(self._store, hypervisor).close)
         client = XenstoreClient.in_process(self._store, DOM0)
         tasks.callback(client.close)
-        self._bus = start_backends(client, hypervisor, self.plan)
-        tasks.push_async_callback(self._bus.abort)
+        self._disks = disks_of(client, hypervisor, self.plan)
+        await tasks.enter_async_context(self._disks)
 
     async def connect_control(self) -> XenstoreClient:
         return XenstoreClient.in_process(self._store, DOM0)
 
     def backend(self, path: str) -> BackendDevice:
-        device = self._bus.devices[path]
+        device = self._disks.devices[path]
         assert isinstance(device, BackendDevice)
         return device
 
@@ -148,8 +137,7 @@ class Threads(Side):
             client = await XenstoreClient.connect(self.folder / "xenstored")
             tasks.callback(client.close)
             hypervisor = self.machine.open_hypervisor(DOM0)
-            bus = start_backends(client, hypervisor, self.plan)
-            tasks.push_async_callback(bus.abort)
+            await tasks.enter_async_context(disks_of(client, hypervisor, self.plan))
             self._ready.set()
             await self._stop.wait()
 
@@ -173,8 +161,8 @@ def backend_process(machine_socket: Path, xenstore_socket: Path, plan: BackendPl
     async def main() -> None:
         machine = Machine.attach(machine_socket)
         client = await XenstoreClient.connect(xenstore_socket)
-        start_backends(client, machine.open_hypervisor(DOM0), plan)
-        await asyncio.Event().wait()
+        async with disks_of(client, machine.open_hypervisor(DOM0), plan):
+            await asyncio.Event().wait()
 
     asyncio.run(main())
 
@@ -185,6 +173,7 @@ class Processes(Side):
     def __enter__(self) -> Self:
         self._context = multiprocessing.get_context("spawn")
         self._children: list[BaseProcess] = []
+        self._daemon: subprocess.Popen[bytes] | None = None
         self.machine.serve(self.folder / "machine")
         return self
 
@@ -192,6 +181,9 @@ class Processes(Side):
         for child in self._children:
             child.kill()
             child.join()
+        if self._daemon:
+            self._daemon.kill()
+            self._daemon.wait()
 
     async def start(self, tasks: AsyncExitStack) -> None:
         ready = self.folder / "ready"
@@ -203,16 +195,20 @@ class Processes(Side):
         self.start_backend()
 
     def start_backend(self) -> None:
-        self._backend = self._spawn(
-            backend_process,
-            self.folder / "machine",
-            self.folder / "xenstored",
-            self.plan,
-        )
+        machine, xenstored = self.folder / "machine", self.folder / "xenstored"
+        if self.plan.daemon:
+            sockets = [f"--machine={machine}", f"--xenstore={xenstored}"]
+            self._daemon = subprocess.Popen([*self.plan.daemon, *sockets])
+        else:
+            self._backend = self._spawn(backend_process, machine, xenstored, self.plan)
 
-    def kill_backend(self) -> None:
-        self._backend.kill()
-        self._backend.join()
+    def kill_backend(self, number: int = signal.SIGKILL) -> None:
+        if self._daemon:
+            self._daemon.send_signal(number)
+            self._daemon.wait(START_TIMEOUT)
+        else:
+            os.kill(self._backend.pid or 0, number)
+            self._backend.join()
 
     def _spawn(self, target: Callable[..., None], *arguments: object) -> BaseProcess:
         child = self._context.Process(target=target, args=arguments, daemon=True)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from pvdrivers.xenbus.device import BackendDevice, FrontendDevice, XenbusDevice, read_optional
 from pvdrivers.xenbus.states import XenbusState, parse_state
@@ -11,15 +11,17 @@ from pvdrivers.xenstore.errors import XenstoreError
 
 log = logging.getLogger("pvdrivers.xenbus")
 
-Probe = Callable[[XenstoreClient, str], XenbusDevice]
+Probed = XenbusDevice | None
+Probe = Callable[[XenstoreClient, str], Probed | Awaitable[Probed]]
 
 
 class XenbusBus:
     """Calls `probe(client, path)` for every new device below `root` and starts what it returns.
 
-    `levels` is how deep devices lie: 1 for device/TYPE/ID, 2 for backend/TYPE/DOMID/ID. A device
-    whose driver has ended is kept, so that it is not probed again, until its directory is gone or
-    a new device is there.
+    `probe` may be a coroutine function; the next device waits until it is done. None: the device
+    is somebody else's. `levels` is how deep devices lie: 1 for device/TYPE/ID, 2 for
+    backend/TYPE/DOMID/ID. A device whose driver has ended is kept, so that it is not probed again,
+    until its directory is gone or a new device is there.
     """
 
     def __init__(self, client: XenstoreClient, root: str, levels: int, probe: Probe) -> None:
@@ -35,6 +37,25 @@ class XenbusBus:
 
     def start(self) -> None:
         self.task = asyncio.get_running_loop().create_task(self._run(), name=f"bus {self.root}")
+
+    async def ended(self) -> None:
+        """Returns when the bus has ended by itself, raising why: xenstore is gone."""
+        if self.task:
+            await asyncio.shield(self.task)
+
+    async def look(self) -> None:
+        """Probes what has not been wanted so far."""
+        for path in await self._devices_of(self.root):
+            await self._look_at(path)
+
+    async def forget(self, path: str) -> None:
+        """Lets go of the device at `path`, if there is one, and looks at it as if it were new."""
+        if device := self.devices.get(path):
+            await device.abort()
+            async with self._looking:
+                if self.devices.get(path) is device:
+                    del self.devices[path]
+            await self._look_at(path)
 
     async def wait_for(self, path: str) -> XenbusDevice:
         """The device at `path`, once it has been probed."""
@@ -106,11 +127,17 @@ class XenbusBus:
         if state is None or parse_state(state) is XenbusState.INITIALISING:
             self.devices.pop(path, None)
         if state is not None and path not in self.devices and await self._wanted(path):
-            self.devices[path] = device = self.probe(self.client, path)
-            log.debug("%s: probed", path)
-            device.start().add_done_callback(lambda _: self._ended(path))
-            async with self._changed:
-                self._changed.notify_all()
+            probed = self.probe(self.client, path)
+            device = await probed if isinstance(probed, Awaitable) else probed
+            if device is not None:
+                await self._add(path, device)
+
+    async def _add(self, path: str, device: XenbusDevice) -> None:
+        self.devices[path] = device
+        log.debug("%s: probed", path)
+        device.start().add_done_callback(lambda _: self._ended(path))
+        async with self._changed:
+            self._changed.notify_all()
 
     async def _wanted(self, path: str) -> bool:
         """A device being unplugged is not taken up any more."""
@@ -121,7 +148,7 @@ def backend_bus(
     client: XenstoreClient,
     domid: int,
     kind: str,
-    probe: Callable[[XenstoreClient, str], BackendDevice],
+    probe: Callable[[XenstoreClient, str], BackendDevice | Awaitable[BackendDevice | None] | None],
 ) -> XenbusBus:
     """Backends of one type, such as `vbd`, in domain `domid`."""
     return XenbusBus(client, f"/local/domain/{domid}/backend/{kind}", 2, probe)

@@ -14,7 +14,7 @@ import errno
 import logging
 from collections.abc import Iterable, Mapping
 
-from pvdrivers.ring.errors import PeerError
+from pvdrivers.ring.errors import PeerError, UsageError
 from pvdrivers.xenbus.states import (
     BACKEND,
     FRONTEND,
@@ -351,6 +351,9 @@ class XenbusDevice:
             await hook()
         except PeerError as error:
             self.peer_errors += 1
+            return str(error)
+        except UsageError as error:  # of whoever set this end up: one sentence that says it all
+            log.debug("%s: %s", self.path, action.name.lower(), exc_info=error)
             return str(error)
         except Vanished:
             self.request(Event.GONE)

@@ -1,0 +1,270 @@
+"""All virtual disks a backend domain serves: watches its directory, a driver for each disk.
+
+    async with VbdService(client, hypervisor):
+        await asyncio.Event().wait()
+
+What a disk is served from is its `DiskPlan`, made from what the toolstack wrote (`Disk`). One
+disk's trouble, whatever it is, ends that disk's driver and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import stat
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from pvdrivers.backends.vbd.device import BlockStore, VbdBackend, VbdBackendOptions
+from pvdrivers.backends.vbd.store import FileStore, NullStore, RamStore, Store
+from pvdrivers.hypervisor import Hypervisor
+from pvdrivers.ring.errors import UsageError
+from pvdrivers.xenbus.bus import backend_bus
+from pvdrivers.xenbus.device import BackendDevice, XenbusDevice, read_keys
+from pvdrivers.xenbus.wakeups import Work
+from pvdrivers.xenstore.client import XenstoreClient
+from pvdrivers.xenstore.errors import XenstoreError
+
+log = logging.getLogger("pvdrivers.backends.vbd")
+
+DISK_KEYS = ("params", "type", "mode", "dev")
+MEMORY_STORES: dict[str, Callable[[int], Store]] = {
+    "ram": RamStore,
+    "null": NullStore,
+}  # params: bytes
+PREFIXES = ("aio:", "raw:", "file:", "phy:")  # how toolstacks say that there is no image format
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """What the toolstack has written about a disk; `path` is the backend's directory."""
+
+    path: str
+    params: str = ""
+    kind: str = ""  # the key `type`
+    name: str = ""  # the key `dev`: xvda
+    writable: bool = True
+
+    @property
+    def domid(self) -> str:
+        return self.path.split("/")[-2]
+
+    @property
+    def devid(self) -> str:
+        return self.path.split("/")[-1]
+
+    @property
+    def file(self) -> str:
+        """The path in `params`. UsageError: there is none, or an image format before it."""
+        text = self.params
+        for prefix in PREFIXES:
+            text = text.removeprefix(prefix)
+        if not text.startswith("/"):
+            raise UsageError(f"params {self.params!r} of type {self.kind!r} is not a file's path")
+        return text
+
+
+async def read_disk(client: XenstoreClient, path: str) -> Disk:
+    keys = await read_keys(client, path, DISK_KEYS)
+    return Disk(
+        path,
+        keys.get("params", ""),
+        keys.get("type", ""),
+        keys.get("dev", ""),
+        keys.get("mode", "w").startswith("w"),
+    )
+
+
+async def open_disk(disk: Disk) -> Store:
+    """A file or block device at `params`; types ram and null have their size there instead."""
+    if memory := MEMORY_STORES.get(disk.kind):
+        if not disk.params.isdecimal():
+            raise UsageError(f"params {disk.params!r} of type {disk.kind} is not a size in bytes")
+        return memory(int(disk.params))
+    return await asyncio.to_thread(FileStore, disk.file, read_only=not disk.writable)
+
+
+@dataclass(frozen=True, slots=True)
+class DiskPlan:
+    """How a disk is served. `open_store` must not block the loop; its OSError and UsageError end up
+    in the disk's error node. Equal plans are the same service."""
+
+    open_store: Callable[[Disk], Awaitable[BlockStore]] = open_disk
+    options: VbdBackendOptions = field(default_factory=VbdBackendOptions)
+
+
+class ServedDisk(VbdBackend):
+    """A backend that owns its store, tells the toolstack of it, and can go on with another."""
+
+    # What is needed to serve the disk another way from now on.
+    disk: Disk
+    plan: DiskPlan
+    next_plan: DiskPlan | None = None
+
+    async def offer(self) -> None:
+        await self._replan()
+        await self.write_keys(self._hotplug_keys())
+        await super().offer()
+
+    async def update_size(self) -> None:
+        await self._replan()
+        await super().update_size()
+
+    async def removed(self) -> None:
+        close_store(self.store)
+
+    async def _replan(self) -> None:
+        plan, self.next_plan = self.next_plan, None
+        if plan is None:
+            return
+        try:
+            store = await plan.open_store(self.disk)
+        except (OSError, UsageError) as error:
+            log.error("%s: stays as it is: %s", self.path, error)
+            return
+        self.plan, self.options = plan, plan.options
+        close_store(await self.replace_store(store))
+
+    def _hotplug_keys(self) -> dict[str, str]:
+        """What a hotplug script would leave behind; libxl runs none for a standalone backend."""
+        keys = {} if self.options.wait_for_hotplug else {"hotplug-status": "connected"}
+        try:
+            file = Path(self.disk.file).resolve()
+            info = file.stat()
+        except (OSError, UsageError):
+            return keys
+        if stat.S_ISBLK(info.st_mode):
+            major, minor = info.st_rdev >> 8 & 0xFFF, (info.st_rdev & 0xFF) | info.st_rdev >> 12
+            keys["physical-device"] = f"{major:x}:{minor:x}"
+        return keys | {"physical-device-path": str(file)}
+
+    def _pump(self, port: int, queue: Any) -> Work:
+        try:
+            return super()._pump(port, queue)
+        except Exception as error:
+            log.exception("%s: pump", self.path)
+            self.fatal(f"pump failed: {error}")
+            return Work(done=False, more=False)
+
+    def describe(self) -> str:
+        return XenbusDevice.describe(self) if self.finished_or_removed else super().describe()
+
+
+class RefusedDisk(BackendDevice):
+    """Stands for a disk that cannot be served, and says why when a frontend comes for it."""
+
+    def __init__(self, client: XenstoreClient, path: str, reason: str) -> None:
+        super().__init__(client, path)
+        self.reason = reason
+
+    async def offer(self) -> None:
+        await self.write_keys({"hotplug-status": "error", "hotplug-error": self.reason})
+        raise UsageError(self.reason)
+
+
+class BackendFactory(Protocol):
+    """Makes the driver of a disk's backend: ServedDisk, or one's own."""
+
+    def __call__(
+        self,
+        client: XenstoreClient,
+        path: str,
+        hypervisor: Hypervisor,
+        store: BlockStore,
+        options: VbdBackendOptions,
+    ) -> BackendDevice: ...
+
+
+Planner = Callable[[Disk], DiskPlan | None]
+
+
+def plan_disk(disk: Disk) -> DiskPlan:
+    """Serves every disk from what its `params` name."""
+    return DiskPlan()
+
+
+class VbdService:
+    """Serves all VBDs below /local/domain/<domid of `hypervisor`>/backend/vbd."""
+
+    def __init__(
+        self,
+        client: XenstoreClient,
+        hypervisor: Hypervisor,
+        plan: Planner = plan_disk,
+        backend: BackendFactory = ServedDisk,
+    ) -> None:
+        """`plan` says how each disk is served; None: it is another backend's, leave it alone."""
+        self.client = client
+        self.hypervisor = hypervisor
+        self.plan = plan
+        self.backend = backend
+        self._bus = backend_bus(client, hypervisor.domid, "vbd", self._probe)
+
+    async def __aenter__(self) -> Self:
+        self._bus.start()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.drain()
+
+    @property
+    def devices(self) -> dict[str, XenbusDevice]:
+        """The drivers that are there, by path."""
+        return {path: d for path, d in self._bus.devices.items() if not d.finished_or_removed}
+
+    async def ended(self) -> None:
+        """Returns, or raises why, when the service cannot go on: xenstore is gone."""
+        await self._bus.ended()
+
+    async def drain(self) -> None:
+        """Takes no more requests, finishes those taken, and lets go of everything.
+
+        xenstore is left as it is, so that the next service of these disks finds them connected
+        and connects them anew.
+        """
+        await self._bus.abort()
+
+    async def reload(self, plan: Planner) -> None:
+        """Serves disks by other plans from now on, without their frontends noticing."""
+        self.plan = plan
+        for path, device in self.devices.items():
+            if isinstance(device, ServedDisk):
+                self._replan(device)
+            elif isinstance(device, RefusedDisk):
+                await self._bus.forget(path)
+        await self._bus.look()
+
+    def _replan(self, device: ServedDisk) -> None:
+        wanted = self.plan(device.disk)
+        if wanted is not None and wanted != (device.next_plan or device.plan):
+            device.next_plan = wanted
+            device.resize()
+
+    async def _probe(self, client: XenstoreClient, path: str) -> BackendDevice | None:
+        try:
+            disk = await read_disk(client, path)
+            plan = self.plan(disk)
+            if plan is None:
+                return None
+            store = await plan.open_store(disk)
+        except ConnectionError:
+            raise  # xenstore is gone, and with it every disk
+        except Exception as error:
+            return self._refuse(client, path, error)
+        device = self.backend(client, path, self.hypervisor, store, plan.options)
+        if isinstance(device, ServedDisk):
+            device.disk, device.plan = disk, plan
+        log.info("%s: served from %r", path, store)
+        return device
+
+    def _refuse(self, client: XenstoreClient, path: str, error: Exception) -> RefusedDisk:
+        expected = isinstance(error, OSError | UsageError) and not isinstance(error, XenstoreError)
+        log.error("%s: cannot be served: %s", path, error, exc_info=None if expected else error)
+        return RefusedDisk(client, path, str(error))
+
+
+def close_store(store: BlockStore) -> None:
+    if isinstance(store, Store):
+        store.close()

@@ -1,0 +1,101 @@
+"""The daemon is killed in the middle of verified I/O, again and again; the guest never notices."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pvdrivers.testing.loopback import Loopback
+
+REGION = 64  # sectors that a writer has for itself
+WRITERS = 8
+PATIENCE = 60.0  # seconds in which a restarted daemon must have answered something
+
+
+class Writer:
+    """Writes a region of the disk over and over, and checks that it holds what was written."""
+
+    def __init__(self, frontend: Any, first: int, seed: int) -> None:
+        self.frontend = frontend
+        self.first = first
+        self.random = random.Random(seed)
+        self.acknowledged = bytes(REGION * 512)
+        self.rounds = 0
+        self.stopping = False
+
+    async def run(self) -> None:
+        while not self.stopping:
+            await self.write_some()
+            start = self.random.randrange(REGION)
+            count = self.random.randrange(1, REGION - start + 1)
+            data = await self.frontend.read(self.first + start, count)
+            assert data == self.acknowledged[start * 512 : (start + count) * 512]
+            self.rounds += 1
+
+    async def write_some(self) -> None:
+        start = self.random.randrange(REGION)
+        count = self.random.randrange(1, min(24, REGION - start) + 1)
+        data = self.random.randbytes(count * 512)
+        await self.frontend.write(self.first + start, data)
+        before, after = self.acknowledged[: start * 512], self.acknowledged[(start + count) * 512 :]
+        self.acknowledged = before + data + after
+        if self.random.random() < 0.1:
+            await self.frontend.flush()
+
+
+async def progress(writers: list[Writer], tasks: list[asyncio.Task[None]]) -> None:
+    """Until a round was done on the present daemon; raises what a writer has found."""
+    before = sum(writer.rounds for writer in writers)
+    async with asyncio.timeout(PATIENCE):
+        while sum(writer.rounds for writer in writers) < before + WRITERS:
+            await asyncio.sleep(0.001)
+            for task in tasks:
+                if task.done():
+                    task.result()
+
+
+async def kill_often(
+    loopback: Loopback, frontend: Any, kills: int, seed: int
+) -> tuple[list[bytes], int]:
+    """Returns what the regions must hold, and how many requests were issued again."""
+    await frontend.connected()
+    chance = random.Random(seed)
+    writers = [Writer(frontend, i * REGION, chance.randrange(1 << 32)) for i in range(WRITERS)]
+    tasks = [asyncio.ensure_future(writer.run()) for writer in writers]
+    for _ in range(kills):
+        if chance.random() < 0.75:  # under I/O
+            await progress(writers, tasks)
+            await asyncio.sleep(chance.random() * 0.01)
+        else:  # while it starts or connects
+            await asyncio.sleep(chance.random() * 0.5)
+        loopback.kill_backend()
+        loopback.restart_backend()
+    await progress(writers, tasks)
+    for writer in writers:
+        writer.stopping = True
+    await asyncio.gather(*tasks)
+    await frontend.flush()
+    return [writer.acknowledged for writer in writers], frontend.reissued
+
+
+def test_no_acknowledged_write_is_lost(
+    pvbackd_disk: Callable[..., Loopback],
+    image: Path,
+    pv_seed: int,
+    request: pytest.FixtureRequest,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    kills = request.config.getoption("--kills")
+    loopback = pvbackd_disk()
+    contents, reissued = loopback.run(
+        lambda frontend: kill_often(loopback, frontend, kills, pv_seed)
+    )
+    assert reissued > 0
+    whole = image.read_bytes()
+    for index, content in enumerate(contents):
+        assert whole[index * len(content) : (index + 1) * len(content)] == content
+    with capfd.disabled():
+        print(f"{kills} kills, {reissued} requests issued again", end=" ")

@@ -1,0 +1,1 @@
+"""pvbackd: the daemon that serves guests' virtual disks from a backend domain."""

@@ -1,0 +1,109 @@
+"""Serves guests' virtual disks, on a Xen or on a simulated machine."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, CycloptsError, Parameter
+
+import pvdrivers
+from pvdrivers.ring.errors import UsageError
+from pvdrivers.tools.pvbackd.config import ConfigError
+from pvdrivers.tools.pvbackd.control import ask
+from pvdrivers.tools.pvbackd.daemon import Daemon, Place
+
+USAGE = 2  # exit status for a mistake of the user's, or a machine without Xen
+CONFIG = Path("/etc/pvdrivers/pvbackd.toml")
+CONTROL = Path("/run/pvbackd/control")
+
+app = App(name="pvbackd", help=__doc__, version=pvdrivers.__version__)
+
+
+@app.command(name="run")
+@app.default
+def run(
+    *,
+    config: Path | None = None,
+    machine: Path | None = None,
+    xenstore: Path | None = None,
+    domid: int = 0,
+    control: Path | None = None,
+    run: str = "",
+    log_json: Annotated[bool | None, Parameter(negative=())] = None,
+    loop: Literal["auto", "uvloop", "asyncio"] = "auto",
+) -> int:
+    """Serves until SIGTERM; SIGHUP reads the configuration anew.
+
+    Parameters
+    ----------
+    config
+        The configuration; without it /etc/pvdrivers/pvbackd.toml if that is there.
+    machine
+        Socket of the simulated machine to serve, instead of the Xen underneath.
+    xenstore
+        Socket of its xenstore.
+    domid
+        Which domain of the simulated machine the backends live in.
+    control
+        Socket for `pvbackd status`; it goes before the configuration's.
+    run
+        A shell command to run meanwhile; its end is the daemon's, and so is its exit status.
+    log_json
+        Log lines of JSON.
+    loop
+        The event loop; auto is uvloop where it is installed.
+    """
+    path = config or (CONFIG if CONFIG.exists() else None)
+
+    async def serve() -> int:
+        daemon = Daemon(Place(machine, xenstore, domid), path, run, str(control or ""), log_json)
+        return await daemon.run()
+
+    with asyncio.Runner(loop_factory=_loop_factory(loop)) as runner:
+        return runner.run(serve())
+
+
+@app.command
+def status(*, control: Path = CONTROL) -> int:
+    """Prints one line for each device of a running daemon.
+
+    Parameters
+    ----------
+    control
+        The daemon's control socket.
+    """
+    try:
+        print(asyncio.run(ask(str(control), "status")), end="")
+    except OSError as error:
+        raise UsageError(f"no daemon answers at {control}: {error.strerror or error}") from None
+    return 0
+
+
+def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if name == "asyncio":
+        return None
+    try:
+        import uvloop
+    except ImportError:
+        if name == "uvloop":
+            raise UsageError("--loop uvloop needs the Python package uvloop") from None
+        return None
+    return uvloop.new_event_loop
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command. Exit status 2, and one sentence, for what the user can put right."""
+    try:
+        code: Any = app(
+            arguments, exit_on_error=False, print_error=False, result_action="return_value"
+        )
+    except (CycloptsError, ConfigError, UsageError, OSError) as error:
+        print(f"pvbackd: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(USAGE)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

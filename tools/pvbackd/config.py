@@ -1,0 +1,124 @@
+"""pvbackd's configuration: TOML, checked on reading. docs/pvbackd.md explains every key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from pvdrivers.backends.vbd.device import VbdBackendOptions
+from pvdrivers.backends.vbd.service import Disk, DiskPlan
+from pvdrivers.ring.errors import UsageError
+from pvdrivers.tools.pvbackd.stores import DiskStore, FilterConfig, FromParams, StoreConfig
+
+Natural = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; one sentence says why."""
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A table of the file: a key it does not know is a mistake."""
+
+
+class Limits(Section, frozen=True):
+    """What is offered to frontends at most."""
+
+    persistent: bool = True
+    max_indirect_segments: int = 256
+    max_ring_page_order: int = 4
+    max_queues: int = 4
+    barrier: bool = True
+    wait_for_hotplug: bool = False
+
+    def __post_init__(self) -> None:
+        self.options()
+
+    def options(self) -> VbdBackendOptions:
+        return VbdBackendOptions(**msgspec.structs.asdict(self))
+
+
+class DiskRule(Section, frozen=True):
+    """How the disks that match all of its patterns are served; the first rule that matches counts.
+
+    `device` is DOMID/DEVID; patterns are those of the shell.
+    """
+
+    params: str = "*"
+    type: str = "*"
+    device: str = "*"
+    name: str = "*"
+    ignore: bool = False
+    store: StoreConfig = msgspec.field(default_factory=FromParams)
+    filters: tuple[FilterConfig, ...] = ()
+    limits: Limits | None = None
+
+    def matches(self, disk: Disk) -> bool:
+        return (
+            fnmatchcase(disk.params, self.params)
+            and fnmatchcase(disk.kind, self.type)
+            and fnmatchcase(f"{disk.domid}/{disk.devid}", self.device)
+            and fnmatchcase(disk.name, self.name)
+        )
+
+
+class Metrics(Section, frozen=True):
+    """Where Prometheus finds the counters: HOST:PORT, a Unix socket, or nowhere."""
+
+    listen: str = ""
+    socket: str = ""
+
+    def __post_init__(self) -> None:
+        host, colon, port = self.listen.rpartition(":")
+        if self.listen and not (host and colon and port.isdecimal() and int(port) < 65536):
+            raise ValueError(f"listen is HOST:PORT, not {self.listen!r}")
+
+    @property
+    def address(self) -> tuple[str, int]:
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
+
+
+class Log(Section, frozen=True):
+    """How much is logged, and how often the same at most: `burst` lines in `interval` seconds."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    json: bool = False
+    burst: Natural = 5
+    interval: Annotated[float, msgspec.Meta(gt=0)] = 60.0
+
+
+class Config(Section, frozen=True):
+    limits: Limits = Limits()
+    disk: tuple[DiskRule, ...] = ()
+    unlisted: Literal["serve", "ignore"] = "serve"
+    metrics: Metrics = Metrics()
+    control: str = ""
+    log: Log = Log()
+
+    def plan(self, disk: Disk) -> DiskPlan | None:
+        """How `disk` is served; None: not by us."""
+        unlisted = DiskRule(ignore=self.unlisted == "ignore")
+        rule = next((rule for rule in self.disk if rule.matches(disk)), unlisted)
+        if rule.ignore:
+            return None
+        limits = rule.limits or self.limits
+        return DiskPlan(DiskStore(rule.store, rule.filters), limits.options())
+
+
+def read_config(path: Path | None) -> Config:
+    """ConfigError: there is no such file, or what it says is no configuration."""
+    if path is None:
+        return Config()
+    decode: Callable[[bytes], Config] = partial(msgspec.toml.decode, type=Config)
+    try:
+        return decode(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    except (msgspec.DecodeError, UsageError, ValueError) as error:
+        raise ConfigError(f"{path}: {' '.join(str(error).split())}") from error

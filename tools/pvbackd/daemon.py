@@ -1,0 +1,227 @@
+"""The daemon's life: connects, serves, reloads on SIGHUP, drains on SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pvdrivers.backends.vbd.service import VbdService
+from pvdrivers.hypervisor import Hypervisor
+from pvdrivers.native import connect_store, open_hypervisor
+from pvdrivers.sim import Machine
+from pvdrivers.tools.pvbackd import logs
+from pvdrivers.tools.pvbackd.config import Config, ConfigError, read_config
+from pvdrivers.tools.pvbackd.control import serve_control
+from pvdrivers.tools.pvbackd.notify import notify, reloading, watchdog_interval
+from pvdrivers.xenbus.device import XenbusDevice
+from pvdrivers.xenstore.client import XenstoreClient
+
+log = logging.getLogger("pvdrivers.tools.pvbackd")
+
+RETRY = 1.0  # seconds between attempts to reach a xenstore that is gone
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which machine is served: a simulated one, or None for the Xen underneath."""
+
+    machine: Path | None = None
+    xenstore: Path | None = None
+    domid: int = 0  # on a simulated machine; Xen says which domain this is
+
+    async def connect(self) -> XenstoreClient:
+        if self.machine is None and self.xenstore is None:
+            return await connect_store()
+        return await XenstoreClient.connect(self.xenstore)
+
+    async def hypervisor(self, client: XenstoreClient) -> Hypervisor:
+        if self.machine is None:
+            return await open_hypervisor(client)
+        return Machine.attach(self.machine).open_hypervisor(self.domid)
+
+
+class Daemon:
+    """Serves until it is told to stop. `run` returns the exit status."""
+
+    def __init__(
+        self,
+        place: Place,
+        config_path: Path | None = None,
+        command: str = "",
+        control: str = "",
+        log_json: bool | None = None,
+    ) -> None:
+        """`control` and `log_json` go before the configuration. ConfigError: that is no good."""
+        self.place = place
+        self.config_path = config_path
+        self.command = command
+        self.control = control
+        self.log_json = log_json
+        self.config: Config = self._read_config()
+        self.service: VbdService | None = None
+        self.limit = logs.set_up(self.config.log)
+        self._stop = asyncio.Event()
+        self._reload = asyncio.Event()
+        self._status = 0
+        self._first_client: XenstoreClient | None = None
+
+    async def run(self) -> int:
+        """OSError, UsageError: there is no machine to serve, or no socket to be had."""
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(_log_stray)
+        async with AsyncExitStack() as stack:
+            self._first_client = await self.place.connect()
+            hypervisor = await self.place.hypervisor(self._first_client)
+            await self._open_sockets(stack)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, self._stop.set)
+            loop.add_signal_handler(signal.SIGHUP, self._reload.set)
+            await stack.enter_async_context(_background(self._keep_watchdog()))
+            await stack.enter_async_context(_background(self._reload_when_asked()))
+            while not self._stop.is_set():
+                await self._serve(hypervisor)
+        log.info("stopped")
+        return self._status
+
+    def _read_config(self) -> Config:
+        config = read_config(self.config_path)
+        log_json = config.log.json if self.log_json is None else self.log_json
+        return msgspec.structs.replace(
+            config,
+            control=self.control or config.control or runtime_control(),
+            log=msgspec.structs.replace(config.log, json=log_json),
+        )
+
+    @property
+    def devices(self) -> dict[str, XenbusDevice]:
+        return self.service.devices if self.service else {}
+
+    def status(self) -> list[str]:
+        """One line for each device."""
+        return [device.describe() for _, device in sorted(self.devices.items())]
+
+    # ---- serving -----------------------------------------------------------------------------
+
+    async def _serve(self, hypervisor: Hypervisor) -> None:
+        """Serves until the daemon is to stop or xenstore is gone."""
+        try:
+            client, self._first_client = self._first_client or await self.place.connect(), None
+        except OSError as error:
+            log.error("no xenstore: %s", error)
+            await self._pause()
+            return
+        async with client, VbdService(client, hypervisor, self.config.plan) as self.service:
+            log.info("serving domain %d", hypervisor.domid)
+            notify("READY=1")
+            async with AsyncExitStack() as stack:
+                if self.command:
+                    await stack.enter_async_context(_background(self._run_command()))
+                gone = asyncio.ensure_future(self.service.ended())
+                stop = asyncio.ensure_future(self._stop.wait())
+                await asyncio.wait([gone, stop], return_when=asyncio.FIRST_COMPLETED)
+                stop.cancel()
+            if self._stop.is_set():
+                notify("STOPPING=1")
+                log.info("draining")
+            elif gone.done():
+                log.error("xenstore is gone: %r", gone.exception())
+            gone.cancel()
+        if not self._stop.is_set():
+            await self._pause()
+
+    async def _pause(self) -> None:
+        try:
+            async with asyncio.timeout(RETRY):
+                await self._stop.wait()
+        except TimeoutError:
+            return
+
+    async def _open_sockets(self, stack: AsyncExitStack) -> None:
+        if self.config.control:
+            control = serve_control(self.config.control, {"status": self.status})
+            await stack.enter_async_context(control)
+        if self.config.metrics.listen or self.config.metrics.socket:
+            from pvdrivers.tools.pvbackd.metrics import serve_metrics
+
+            suppressed = lambda: self.limit.suppressed  # noqa: E731
+            metrics = serve_metrics(self.config.metrics, lambda: self.devices, suppressed)
+            await stack.enter_async_context(metrics)
+
+    # ---- in the background -------------------------------------------------------------------
+
+    async def _keep_watchdog(self) -> None:
+        interval = watchdog_interval()
+        while interval is not None:
+            notify("WATCHDOG=1")
+            await asyncio.sleep(interval)
+
+    async def _reload_when_asked(self) -> None:
+        while True:
+            await self._reload.wait()
+            self._reload.clear()
+            notify(reloading())
+            try:
+                await self._read_anew()
+            except Exception:
+                log.exception("reload failed")
+            notify("READY=1")
+
+    async def _read_anew(self) -> None:
+        try:
+            new = self._read_config()
+        except ConfigError as error:
+            log.error("the configuration stays as it is: %s", error)
+            return
+        old, self.config = self.config, new
+        if old.log != new.log:
+            before = self.limit.suppressed
+            self.limit = logs.set_up(new.log)
+            self.limit.suppressed = before
+        if (old.control, old.metrics) != (new.control, new.metrics):
+            log.warning("sockets stay as they are until the daemon is started again")
+        if self.service:
+            await self.service.reload(new.plan)
+        log.info("configuration read anew")
+
+    async def _run_command(self) -> None:
+        """Captive: the daemon lives as long as the command."""
+        process = await asyncio.create_subprocess_shell(self.command)
+        try:
+            status = await process.wait()
+            self._status = status if status >= 0 else 128 - status
+        finally:
+            if process.returncode is None:
+                process.terminate()
+                await process.wait()
+            self._stop.set()
+
+
+@asynccontextmanager
+async def _background(work: Any) -> AsyncIterator[None]:
+    task = asyncio.ensure_future(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+def _log_stray(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What no task or callback has dealt with ends that task or callback alone."""
+    error = context.get("exception")
+    log.error("%s", context.get("message", "error"), exc_info=error)
+
+
+def runtime_control() -> str:
+    """The control socket a service manager has made a folder for, or none."""
+    folder = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+    return f"{folder}/control" if folder else ""

@@ -1,0 +1,173 @@
+"""The stores and filters a configuration can name, and how they are opened for a disk."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Literal
+
+import msgspec
+
+from pvdrivers.backends.vbd.filters import (
+    DATA_OPERATIONS,
+    DelayFilter,
+    ErrorFilter,
+    LogFilter,
+    RateFilter,
+    ShortFilter,
+    TornFilter,
+)
+from pvdrivers.backends.vbd.service import Disk, open_disk
+from pvdrivers.backends.vbd.store import FileStore, NullStore, Operation, RamStore, Store
+
+OperationName = Literal["read", "write", "flush", "discard"]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Natural = Annotated[int, msgspec.Meta(ge=0)]
+ALL: tuple[OperationName, ...] = ("read", "write", "flush", "discard")
+
+
+def _codes(names: tuple[OperationName, ...]) -> list[Operation]:
+    return [Operation[name.upper()] for name in names]
+
+
+def fill_in(text: str, disk: Disk) -> str:
+    """A configured path with {params}, {name}, {domid} and {devid} replaced; each of them is one
+    name in a folder, except that `params` may be the path itself."""
+    for key in ("name", "domid", "devid"):
+        text = text.replace(f"{{{key}}}", str(getattr(disk, key)).replace("/", "_"))
+    return text.replace("{params}", disk.params)
+
+
+class Kind(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind"):
+    """A table that says by its `kind` what it is."""
+
+
+class FromParams(Kind, tag="params", frozen=True):
+    """What the toolstack wrote: a file's path, or the size of a disk of type ram or null."""
+
+    async def open(self, disk: Disk) -> Store:
+        return await open_disk(disk)
+
+
+class File(Kind, tag="file", frozen=True):
+    path: str = "{params}"
+    direct: bool = False
+    threads: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
+    read_only: bool = False
+    sector_size: Literal[512, 1024, 2048, 4096] = 512
+
+    async def open(self, disk: Disk) -> Store:
+        path = fill_in(self.path, disk) if self.path != "{params}" else disk.file
+        read_only = self.read_only or not disk.writable
+        return await asyncio.to_thread(
+            FileStore, path, self.direct, self.threads, read_only, self.sector_size
+        )
+
+
+class Ram(Kind, tag="ram", frozen=True):
+    size: int
+    sector_size: Literal[512, 1024, 2048, 4096] = 512
+
+    async def open(self, disk: Disk) -> Store:
+        return RamStore(self.size, self.sector_size)
+
+
+class Null(Kind, tag="null", frozen=True):
+    size: int
+    sector_size: Literal[512, 1024, 2048, 4096] = 512
+
+    async def open(self, disk: Disk) -> Store:
+        return NullStore(self.size, self.sector_size)
+
+
+StoreConfig = FromParams | File | Ram | Null
+
+
+class Delay(Kind, tag="delay", frozen=True):
+    delay_us: Natural
+    jitter_us: Natural = 0
+    seed: int = 0
+    operations: tuple[OperationName, ...] = ALL
+
+    def put_on(self, below: Store, disk: Disk) -> Store:
+        return DelayFilter(
+            below,
+            delay=self.delay_us * 1000,
+            jitter=self.jitter_us * 1000,
+            seed=self.seed,
+            operations=_codes(self.operations),
+        )
+
+
+class Rate(Kind, tag="rate", frozen=True):
+    bytes_per_second: Annotated[int, msgspec.Meta(ge=1)]
+    burst: Natural = 0
+
+    def put_on(self, below: Store, disk: Disk) -> Store:
+        return RateFilter(below, bytes_per_second=self.bytes_per_second, burst=self.burst)
+
+
+class Error(Kind, tag="error", frozen=True):
+    seed: int
+    probability: Share = 1.0
+    after: Natural = 0
+    operations: tuple[OperationName, ...] = ALL
+
+    def put_on(self, below: Store, disk: Disk) -> Store:
+        return ErrorFilter(
+            below,
+            seed=self.seed,
+            probability=self.probability,
+            after=self.after,
+            operations=_codes(self.operations),
+        )
+
+
+class Short(Kind, tag="short", frozen=True):
+    seed: int
+    probability: Share = 1.0
+    after: Natural = 0
+
+    def put_on(self, below: Store, disk: Disk) -> Store:
+        return ShortFilter(
+            below,
+            seed=self.seed,
+            probability=self.probability,
+            after=self.after,
+            operations=DATA_OPERATIONS,
+        )
+
+
+class Torn(Kind, tag="torn", frozen=True):
+    seed: int
+    probability: Share = 1.0
+    after: Natural = 0
+
+    def put_on(self, below: Store, disk: Disk) -> Store:
+        return TornFilter(below, seed=self.seed, probability=self.probability, after=self.after)
+
+
+class Log(Kind, tag="log", frozen=True):
+    path: str
+
+    def put_on(self, below: Store, disk: Disk) -> Store:
+        return LogFilter(below, fill_in(self.path, disk))
+
+
+FilterConfig = Delay | Rate | Error | Short | Torn | Log
+
+
+class DiskStore(msgspec.Struct, frozen=True):
+    """Opens a disk's store with its filters, the first of them next to the store."""
+
+    store: StoreConfig
+    filters: tuple[FilterConfig, ...] = ()
+
+    async def __call__(self, disk: Disk) -> Store:
+        top = await self.store.open(disk)
+        try:
+            for layer in self.filters:
+                top = layer.put_on(top, disk)
+        except BaseException:
+            top.close()
+            raise
+        return top
