@@ -48,4 +48,7 @@ def disk_config(
         "device-type": device_type,
         "trusted": str(int(trusted)),
     }
-    return DeviceConfig("vbd", number, frontend_domid, backend_domid, frontend_keys, backend_keys)
+    backend_kind = "qdisk" if kind == "qdisk" else ""  # QEMU watches a directory of its own
+    return DeviceConfig(
+        "vbd", number, frontend_domid, backend_domid, frontend_keys, backend_keys, backend_kind
+    )

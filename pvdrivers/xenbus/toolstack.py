@@ -5,7 +5,7 @@ guest writes, below /libxl (XSA-175, XSA-178).
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from pvdrivers.xenbus.device import read_optional
@@ -25,6 +25,7 @@ class DeviceConfig:
     backend_domid: int = 0
     frontend_keys: Mapping[str, str] = field(default_factory=dict)
     backend_keys: Mapping[str, str] = field(default_factory=dict)
+    backend_kind: str = ""  # where the backend's directory has another name: qdisk
 
     @property
     def frontend_path(self) -> str:
@@ -32,7 +33,7 @@ class DeviceConfig:
 
     @property
     def backend_path(self) -> str:
-        home = f"/local/domain/{self.backend_domid}/backend/{self.kind}"
+        home = f"/local/domain/{self.backend_domid}/backend/{self.backend_kind or self.kind}"
         return f"{home}/{self.frontend_domid}/{self.devid}"
 
     @property
@@ -83,9 +84,15 @@ async def add_device(client: XenstoreClient, config: DeviceConfig) -> None:
 
 
 async def unplug_device(
-    client: XenstoreClient, config: DeviceConfig, patience: float = UNPLUG_TIMEOUT
+    client: XenstoreClient,
+    config: DeviceConfig,
+    patience: float = UNPLUG_TIMEOUT,
+    ends: Collection[XenbusState] = (XenbusState.UNKNOWN, XenbusState.CLOSED),
 ) -> bool:
     """Asks both ends to let go, waits until the backend has, removes the device.
+
+    `ends` are the backend's states that end the waiting; QEMU's goes on writing after Closed and
+    then removes its directory itself, which makes its state UNKNOWN.
 
     False when the backend had not closed after `patience` seconds of the loop's time: the device
     is still there then, and `destroy_device` is the way left.
@@ -102,7 +109,7 @@ async def unplug_device(
         async with asyncio.timeout(patience), await client.watch(state) as watch:
             async for _ in watch:
                 now = parse_state(await read_optional(client, state))
-                if now in (XenbusState.UNKNOWN, XenbusState.CLOSED):
+                if now in ends:
                     break
     except TimeoutError:
         return False

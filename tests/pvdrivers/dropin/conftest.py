@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 
-import pvdrivers
 from pvdrivers.sim import Machine
+from pvdrivers.testing.dropin import dropin_environment
 from pvdrivers.xenstore import Store
 from pvdrivers.xenstore.server import SocketServer
 
 PROGRAMS = Path(__file__).parent / "programs"
-DROPIN = Path(pvdrivers.__file__).parent / "lib" / "dropin"
 LIBRARIES = Path("/usr/lib") / f"{os.uname().machine}-linux-gnu"
 
 
@@ -29,13 +28,7 @@ class World:
         self.guest = machine.create_domain(memory="16M")
 
     def environment(self, domid: int) -> dict[str, str]:
-        return {
-            **os.environ,
-            "LD_LIBRARY_PATH": str(DROPIN),
-            "PVDRIVERS_MACHINE": str(self.folder / "machine"),
-            "PVDRIVERS_DOMID": str(domid),
-            "XENSTORED_PATH": str(self.folder / "xenstored"),
-        }
+        return dropin_environment(self.folder / "machine", self.folder / "xenstored", domid)
 
     def start(self, domid: int, *command: object) -> subprocess.Popen[str]:
         return subprocess.Popen(

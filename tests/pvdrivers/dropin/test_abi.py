@@ -4,7 +4,9 @@ import subprocess
 
 import pytest
 
-from .conftest import DROPIN, LIBRARIES
+from pvdrivers.testing.dropin import DROPIN
+
+from .conftest import LIBRARIES
 
 NAMES = ["evtchn", "gnttab", "foreignmemory", "toolcore", "call", "devicemodel"]
 

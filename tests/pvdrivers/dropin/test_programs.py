@@ -3,12 +3,16 @@
 import os
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
 from pvdrivers.ring._core import lib
+from pvdrivers.testing.dropin import DROPIN
 
-from .conftest import DROPIN, finish
+from .conftest import finish
+
+LSEVTCHN = "/usr/lib/xen-4.17/bin/lsevtchn"
 
 
 def test_two_domains_share_pages(world, build):
@@ -57,3 +61,46 @@ def test_as_a_domain_that_is_not_there(world, build):
         process = world.start(domid, pages, "share", 0)
         _, errors = process.communicate()
         assert f"cannot act as domain {domid} (PVDRIVERS_DOMID)" in errors
+
+
+def test_what_a_toolstack_sees(world, build):
+    domains = build(
+        "domains", "xenctrl", "xenforeignmemory", "xendevicemodel", "xenevtchn", "xentoolcore"
+    )
+    guest = world.guest
+    pages = guest.hypervisor.map_foreign(guest.domid, [3, 4])
+    pages.view[:6], pages.view[4096:4103] = b"three\0", b"fourth\0"
+    dom0 = "domain 0: 4096 pages, 1 vcpus, running 1, paused 0"
+    assert world.run(0, domains, guest.domid).splitlines() == [
+        "Xen 40011",
+        dom0,
+        "domain 1: 4096 pages, 1 vcpus, running 1, paused 0",
+        dom0,
+        "domain 1: 4096 pages, 1 vcpus, running 0, paused 1",
+        "fourth three",
+        "EFAULT 0 0 EFAULT fourth",
+        "EINVAL",  # a device model of a paravirtual domain
+        "yes EPERM yes EPERM EBADF",  # restricted to the guest
+    ]
+    process = world.start(guest.domid, domains, 0)
+    assert "xc_domain_getinfo: Operation not permitted" in process.communicate()[1]
+
+
+def test_lsevtchn(world):
+    if not Path(LSEVTCHN).exists():
+        pytest.skip("needs lsevtchn (Debian package xen-utils-4.17)")
+    ours = world.dom0.hypervisor.open_event_channels()
+    theirs = world.guest.hypervisor.open_event_channels()
+    remote = theirs.bind_unbound_port(0)
+    local = ours.bind_interdomain(world.guest.domid, remote)
+    waiting = ours.bind_unbound_port(world.guest.domid)
+    listing = world.run(0, LSEVTCHN, 0)
+    domid = world.guest.domid
+    assert (
+        f"{local:4}: VCPU 0: Interdomain (Connected) - Remote Domain {domid}, Port {remote}\n"
+        in listing
+    )
+    assert (
+        f"{waiting:4}: VCPU 0: Interdomain (Waiting connection) - Remote Domain {domid}\n"
+        in listing
+    )
