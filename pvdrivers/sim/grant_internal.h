@@ -61,6 +61,8 @@ void maptrack_init(struct domain *d, uint32_t frames);
 /* Reserves up to `count` handles for `owner`; returns how many. */
 unsigned maptrack_reserve(struct pv_machine *machine, struct domain *d, uint32_t owner,
                           grant_handle_t *handles, unsigned count);
+/* Repairs what a process that died in here has left, if one did. */
+void maptrack_settle(struct pv_machine *machine, struct domain *d);
 void maptrack_free(struct pv_machine *machine, struct domain *d, const grant_handle_t *handles,
                    unsigned count);
 struct maptrack_entry *maptrack_entry(struct pv_machine *machine, struct domain *d,

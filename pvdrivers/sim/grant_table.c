@@ -141,6 +141,7 @@ void grant_unlock(struct domain *d)
 static void release_handles(struct pv_machine *machine, struct domain *d, uint32_t owner,
                             uint32_t mask)
 {
+    maptrack_settle(machine, d);
     uint32_t handles = __atomic_load_n(&d->maptrack.fresh, __ATOMIC_ACQUIRE);
     for (grant_handle_t handle = 0; handle < handles; handle++) {
         const struct maptrack_entry *entry = maptrack_entry(machine, d, handle);

@@ -20,10 +20,12 @@ static void repair(struct pv_machine *machine, struct domain *d)
     d->maptrack.in_use = 0;
     for (uint32_t handle = 0; handle < d->maptrack.fresh; handle++) {
         struct maptrack_entry *entry = &table(machine, d)[handle];
-        if (entry->flags) {
+        /* Without an owner it was on its way back to the free list. */
+        if (entry->flags && entry->owner) {
             d->maptrack.in_use++;
             continue;
         }
+        entry->flags = 0;
         entry->ref = d->maptrack.first_free;
         d->maptrack.first_free = handle + 1;
     }
@@ -33,6 +35,12 @@ static void lock_maptrack(struct pv_machine *machine, struct domain *d)
 {
     if (sim_lock(&d->maptrack.lock))
         repair(machine, d);
+}
+
+void maptrack_settle(struct pv_machine *machine, struct domain *d)
+{
+    lock_maptrack(machine, d);
+    sim_unlock(&d->maptrack.lock);
 }
 
 static bool take(struct maptrack *maptrack, struct maptrack_entry *entries, grant_handle_t *handle)

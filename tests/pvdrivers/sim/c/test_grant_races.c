@@ -179,8 +179,37 @@ static void killed_in_the_middle(void)
     tear_down(&f);
 }
 
+/* Killed with a handle half on its way back: it is free when the process is cleaned up after. */
+static void killed_while_freeing_a_handle(void)
+{
+    f = set_up();
+    pv_grant_publish(&f.table[FRONT], 8, BACK, 5, false);
+    struct domain *back = domain_window(f.machine, BACK);
+    struct maptrack_entry *entries = domain_grant_area(f.machine, back)->maptrack;
+    for (int step = 0; step < 3; step++) {
+        pid_t child = fork();
+        assert(child >= 0);
+        if (child == 0) {
+            f.machine->client = 9;
+            struct gnttab_map_grant_ref op = map(&f, BACK, FRONT, 8, GNTMAP_host_map);
+            unmap(&f, BACK, &op, GNTMAP_host_map);
+            /* The free entry again as maptrack_free had it after each of its steps. */
+            sim_lock(&back->maptrack.lock);
+            entries[op.handle].flags = step < 2 ? MAPTRACK_reserved : 0;
+            entries[op.handle].owner = step == 0 ? 10 : 0;
+            back->maptrack.in_use = 1;
+            raise(SIGKILL);
+        }
+        waitpid(child, NULL, 0);
+        grant_table_release_client(f.machine, 9);
+        assert(pv_gnttab_handles(f.machine, BACK) == 0);
+    }
+    tear_down(&f);
+}
+
 int main(void)
 {
+    killed_while_freeing_a_handle();
     a_hostile_guest();
     one_handle_unmapped_twice();
     transitive_against_version_changes();
