@@ -80,6 +80,10 @@ class Qemu:
         finally:
             client.close()
 
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
     async def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Ends it, when it runs, and waits until it has ended."""
         if self._process is None:

@@ -11,6 +11,7 @@ from pvdrivers.sim.machine import Machine
 from pvdrivers.tools.pvbench.back import Back
 from pvdrivers.tools.pvbench.front import Front
 from pvdrivers.tools.pvbench.job import Job, Progress, Result, Sample
+from pvdrivers.tools.pvbench.qemu import QemuBack
 from pvdrivers.tools.pvbench.worker import RemoteBack, RemoteFront
 from pvdrivers.tools.pvbench.xenbus import Xenstore, device_config
 
@@ -18,6 +19,8 @@ INTERVAL = 0.25  # seconds between two looks at the progress
 SAMPLE_INTERVAL = 0.5  # seconds, fio's
 POOL_PAGES = 1056 + 4096 + 64  # of a queue at most: data, descriptors, ring
 
+AnyFront = Front | RemoteFront
+AnyBack = Back | RemoteBack | QemuBack
 Watch = Callable[[Job, Progress, float], None]  # the last: seconds since the start
 
 
@@ -29,7 +32,7 @@ def guest_memory(job: Job) -> int:
 
 
 @contextmanager
-def halves(job: Job, processes: bool) -> Iterator[tuple[Front | RemoteFront, Back | RemoteBack]]:
+def halves(job: Job, processes: bool) -> Iterator[tuple[AnyFront, AnyBack]]:
     """Both halves on a machine of their own, in threads or in processes, with a disk between them.
 
     The backend goes first, so that the frontend gets all its grants back.
@@ -43,22 +46,27 @@ def halves(job: Job, processes: bool) -> Iterator[tuple[Front | RemoteFront, Bac
         back_domid = machine.create_domain(memory="16M", privileged=True).domid
         front_domid = machine.create_domain(abi=Abi(job.abi), memory=memory).domid
         xenstore.add(device_config(job, front_domid, back_domid))
-        front: Front | RemoteFront
-        back: Back | RemoteBack
-        if processes:
+        front: AnyFront
+        back: AnyBack
+        qemu = job.backend == "qemu"
+        if processes or qemu:
             machine.serve(sockets[0])
+        if processes:
             front = RemoteFront(sockets, front_domid, back_domid, job)
-            stack.enter_context(closing(front))
-            back = RemoteBack(sockets, back_domid, front_domid, job)
         else:
             front = Front(machine, front_domid, back_domid, job, sockets[1])
-            stack.enter_context(closing(front))
+        stack.enter_context(closing(front))
+        if qemu:
+            back = QemuBack(sockets, front_domid)
+        elif processes:
+            back = RemoteBack(sockets, back_domid, front_domid, job)
+        else:
             back = Back(machine, back_domid, front_domid, job, sockets[1])
         stack.enter_context(closing(back))
         yield front, back
 
 
-def connect(front: Front | RemoteFront, back: Back | RemoteBack) -> None:
+def connect(front: AnyFront, back: AnyBack) -> None:
     """Brings both halves to Connected, by way of xenstore."""
     back.open()
     front.open()
@@ -79,9 +87,7 @@ def run(job: Job, processes: bool, watch: Watch | None = None) -> Result:
         return drive(job, front, back, watch)
 
 
-def drive(
-    job: Job, front: Front | RemoteFront, back: Back | RemoteBack, watch: Watch | None
-) -> Result:
+def drive(job: Job, front: AnyFront, back: AnyBack, watch: Watch | None) -> Result:
     """Runs two connected halves. Raises BenchError when one of them dies."""
     started, start = time.time(), time.monotonic()
     front.start()

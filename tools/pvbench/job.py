@@ -11,6 +11,7 @@ RW = Literal[
     "read", "write", "randread", "randwrite", "rw", "readwrite", "randrw", "trim", "randtrim"
 ]
 Mode = Literal["poll", "hybrid", "event"]
+Backend = Literal["pvdrivers", "qemu"]
 StoreKind = Literal["null", "ram", "file"]
 DIRECTIONS = ("read", "write", "trim")
 
@@ -66,6 +67,7 @@ class Job(Struct, frozen=True):
     indirect: int = 256
     trusted: bool = True
     mode: Mode = "hybrid"
+    backend: Backend = "pvdrivers"
     granted_memory: bool = False  # data in the frontend's granted pages, not copied there
 
     @property

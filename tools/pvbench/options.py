@@ -1,5 +1,6 @@
 """From options, as fio names them, to jobs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
@@ -7,7 +8,7 @@ from typing import Literal, get_args
 from pvdrivers.ring.abi import Abi
 from pvdrivers.tools.pvbench.errors import OptionError
 from pvdrivers.tools.pvbench.image import image_size
-from pvdrivers.tools.pvbench.job import RW, Job, Mode, Store, StoreKind
+from pvdrivers.tools.pvbench.job import RW, Backend, Job, Mode, Store, StoreKind
 from pvdrivers.tools.pvbench.units import parse_size, parse_time
 
 AbiName = Literal["x86_64", "x86_32", "ia64"]
@@ -57,6 +58,7 @@ class Options:
     indirect: int = 256
     trusted: bool = True
     mode: Mode = "hybrid"
+    backend: Backend = "pvdrivers"
     mem: Memory = "malloc"
     name: str | None = None
     given: dict[str, str] = field(default_factory=dict)  # for the report
@@ -99,10 +101,24 @@ class Options:
             indirect=self.indirect,
             trusted=self.trusted,
             mode=self.mode,
+            backend=self.backend,
             granted_memory=self.mem == "granted",
         )
         self._check_fit(job)
+        if job.backend == "qemu":
+            self._check_qemu()
         return job
+
+    def _check_qemu(self) -> None:
+        """QEMU's limits, as options have them."""
+        for option, value, fits in (
+            ("store", "file", self.filename is not None),
+            ("queues", "1", self.queues == 1),
+            ("mem", "malloc", self.mem == "malloc"),
+            ("abi", "x86_64 or x86_32", self.abi != "ia64"),
+        ):
+            if not fits:
+                raise OptionError(f"--backend=qemu needs --{option} to be {value}")
 
     def _check_limits(self) -> None:
         for option, (low, high) in LIMITS.items():
@@ -146,9 +162,9 @@ class Options:
             raise OptionError("--size is smaller than --bs")
 
 
-def check_only_with_rw(given: dict[str, str]) -> None:
+def check_only_with_rw(given: Mapping[str, object]) -> None:
     """Without --rw a set of workloads runs that chooses these itself. Raises OptionError."""
-    chosen = ("bs", "iodepth", "numjobs", "size", "offset", "rwmixread", "fsync", "verify", "store")
+    chosen = "bs iodepth numjobs size offset rwmixread fsync verify store backend compare".split()
     for option in chosen:
         if option in given:
             choices = ", ".join(get_args(RW))

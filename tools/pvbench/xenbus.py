@@ -45,6 +45,11 @@ class Loop:
 
 def device_config(job: Job, frontend: int, backend: int) -> DeviceConfig:
     """The disk a toolstack would have configured for a job."""
+    if job.backend == "qemu":  # which refuses a disk it may not write to
+        params = f"aio:{job.store.path}"
+        return disk_config(
+            "xvda", frontend, backend, kind="qdisk", params=params, trusted=job.trusted
+        )
     writable = not job.store.read_only
     return disk_config("xvda", frontend, backend, writable=writable, trusted=job.trusted)
 
