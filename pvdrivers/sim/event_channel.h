@@ -51,6 +51,7 @@ struct evtchn {
     uint8_t last_vcpu, last_priority; /* the queue it was last linked into */
     bool queued;                      /* in its handle's list */
     bool pending;                     /* raised before its event word existed */
+    bool is_static;                   /* outlives its handle */
 };
 
 /* The port table; sparse, in the domain's window of the segment. */

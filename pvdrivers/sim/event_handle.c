@@ -90,6 +90,7 @@ int pv_evtchn_bind_static(struct pv_evtchn *handle, evtchn_port_t port)
     if (!error) {
         struct pv_event_view view = event_view(machine, handle->slot.domain, chn->notify_vcpu);
         __atomic_store_n(&chn->handle, handle_id(handle), __ATOMIC_RELAXED);
+        chn->is_static = true;
         /* Masked first, so that the unmasking finds an event that waited for its handler. */
         pv_event_mask(&view, port);
         unmask_port(machine, handle->slot.domain, port);

@@ -104,7 +104,7 @@ struct evtchn *take_port(struct pv_machine *machine, struct domain *d, evtchn_po
     struct event_channels *ec = &d->event_channels;
     struct evtchn *chn = port_entry(machine, d, port);
     chn->next = chn->prev = 0;
-    chn->queued = chn->pending = false;
+    chn->queued = chn->pending = chn->is_static = false;
     chn->notify_vcpu = 0;
     chn->priority = EVTCHN_FIFO_PRIORITY_DEFAULT;
     __atomic_store_n(&chn->handle, handle, __ATOMIC_RELAXED);
@@ -123,6 +123,18 @@ struct evtchn *take_port(struct pv_machine *machine, struct domain *d, evtchn_po
     return chn;
 }
 
+/* The kernel has no handler for it any more. */
+static void drop_handler(struct pv_machine *machine, struct domain *d, evtchn_port_t port)
+{
+    struct evtchn *chn = port_entry(machine, d, port);
+    if (!chn->handle)
+        return;
+    struct pv_event_view view = event_view(machine, d, chn->notify_vcpu);
+    pv_event_mask(&view, port);
+    unqueue_port(machine, d, port);
+    __atomic_store_n(&chn->handle, 0, __ATOMIC_RELAXED);
+}
+
 void free_port(struct pv_machine *machine, struct domain *d, evtchn_port_t port)
 {
     struct event_channels *ec = &d->event_channels;
@@ -130,12 +142,8 @@ void free_port(struct pv_machine *machine, struct domain *d, evtchn_port_t port)
     struct binding b = load_binding(chn);
     if (b.state == ECS_VIRQ)
         ec->virq_port[virq_is_per_vcpu(b.remote_port) ? chn->notify_vcpu : 0][b.remote_port] = 0;
+    drop_handler(machine, d, port);
     struct pv_event_view view = event_view(machine, d, chn->notify_vcpu);
-    if (chn->handle) {
-        pv_event_mask(&view, port); /* the kernel has no handler any more */
-        unqueue_port(machine, d, port);
-        __atomic_store_n(&chn->handle, 0, __ATOMIC_RELAXED);
-    }
     /* An event of the port's last life must not greet the next. */
     pv_event_clear_pending(&view, port);
     chn->pending = false;
@@ -154,6 +162,10 @@ static int close_locked(struct pv_machine *machine, struct domain *d, evtchn_por
     struct binding now = load_binding(chn);
     if (handle && chn->handle != handle)
         return -ENOTCONN;
+    if (handle && chn->is_static) {
+        drop_handler(machine, d, port);
+        return 0;
+    }
     if (now.state != b.state || now.remote_domid != b.remote_domid ||
         now.remote_port != b.remote_port)
         return -EAGAIN;

@@ -70,7 +70,8 @@ PV_API int pv_upcall_take(struct pv_upcall *upcall);
 PV_API void pv_upcall_close(struct pv_upcall *upcall);
 
 /* Lets a handle receive on a port its domain owns already (one that the toolstack allocated, as
- * those of xenstore and console), as the kernel's IOCTL_EVTCHN_BIND_STATIC does. */
+ * those of xenstore and console), as the kernel's IOCTL_EVTCHN_BIND_STATIC does. The port outlives
+ * the handle, whose end masks it. */
 PV_API int pv_evtchn_bind_static(struct pv_evtchn *handle, evtchn_port_t port);
 /* cffi: end */
 

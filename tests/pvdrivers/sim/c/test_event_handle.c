@@ -195,6 +195,16 @@ static void test_static_port(void)
     assert(pv_evtchn_bind_static(guest.handle, guest.port) == -EBUSY);
     take_one(&guest, guest.port);
     assert(sim_evtchn_pending(guest.handle) == -EAGAIN);
+    /* It outlives its handle, and the next one gets what came meanwhile. */
+    evtchn_port_t port = guest.port;
+    close_side(&guest);
+    assert(sim_evtchn_notify(dom0.handle, dom0.port) == 0);
+    guest = open_side(machine, domid);
+    guest.port = port;
+    assert(pv_evtchn_bind_static(guest.handle, port) == 0);
+    take_one(&guest, port);
+    assert(sim_evtchn_unbind(guest.handle, port) == 0);
+    assert(pv_evtchn_bind_static(guest.handle, port) == 0);
     close_side(&guest);
     close_side(&dom0);
     pv_machine_close(machine);
