@@ -5,8 +5,8 @@ is one look (XSA-349): a peer that rewrites its keys in a loop costs no memory. 
 time, in the device's own task, so none of them ever meets another.
 
 What a peer does wrong (`PeerError` from a hook) is written to the error node, counted, and closes
-this device; so does any other failure of a hook. Only the loss of xenstore itself ends the task
-with an exception.
+this device; so does any other failure of a hook. When xenstore itself is lost, a connected device
+goes on serving until its user closes it or it fails; any other ends with the exception.
 """
 
 import asyncio
@@ -241,7 +241,13 @@ class XenbusDevice:
         while not self._removed:
             await self._wake.wait()
             self._wake.clear()
-            await self._settle()
+            try:
+                await self._settle()
+            except ConnectionResetError as error:
+                ending = self._closing or Event.FATAL in self._requests
+                if ending or not self.machine.connected:
+                    raise
+                log.warning("%s: xenstore is lost, the device goes on: %s", self.path, error)
 
     async def _let_go(self) -> None:
         """Undoes everything, whatever state the device is in."""

@@ -383,12 +383,32 @@ def test_a_frontend_that_writes_any_state(state: str) -> None:
     run(body)
 
 
-def test_loss_of_xenstore_ends_the_device() -> None:
+@pytest.mark.parametrize("end", ["close", "fatal"])
+def test_loss_of_xenstore_leaves_a_connection_alone(end: str) -> None:
     async def body(house: House) -> None:
         await house.connect()
         house.back_client.close()
+        await asyncio.sleep(0.01)
+        assert not house.back.finished
+        assert house.back.calls == ["offer", "connect"]
+        if end == "close":
+            await house.back.close()
+        else:
+            house.back.fatal("the ring is broken")
         await house.until(lambda: house.back.finished)
         assert house.back.calls[-2:] == ["disconnect", "removed"]
+
+    run(body)
+
+
+def test_loss_of_xenstore_ends_a_device_that_is_not_connected() -> None:
+    async def body(house: House) -> None:
+        await add_device(house.toolstack, house.config)
+        house.back.start()
+        await house.back.wait_for(XenbusState.INIT_WAIT)
+        house.back_client.close()
+        await house.until(lambda: house.back.finished)
+        assert house.back.calls[-1] == "removed"
 
     run(body)
 
