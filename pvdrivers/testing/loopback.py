@@ -198,6 +198,11 @@ class Loopback:
         """Creates the device again after it was unplugged."""
         await add_device(self.control, self.config)
 
+    @property
+    def machine_socket(self) -> Path:
+        """Where other processes may attach to the machine; mode processes."""
+        return self._folder / "machine"
+
     def kill_backend(self, number: int = signal.SIGKILL) -> None:
         """Sends the signal and waits for the backend's end; mode processes."""
         self._side.kill_backend(number)

@@ -107,7 +107,8 @@ class RingTransport:
     """The guest's half of a shared page.
 
     What the ring has no room for waits here; the server frees room and notifies. `page` is any
-    writable buffer of at least 2080 bytes, which the caller keeps.
+    writable buffer of at least 2080 bytes, which the caller keeps. A server that can is asked to
+    forget what an earlier client of the page was in the middle of.
     """
 
     def __init__(self, page: Any, channel: EventChannel, receiver: Receiver) -> None:
@@ -119,6 +120,9 @@ class RingTransport:
         self._loop = asyncio.get_running_loop()
         self._closed = False
         self._loop.add_reader(channel.fileno(), self._event)
+        if lib.pv_xenstore_features(self._page) & lib.XENSTORE_SERVER_FEATURE_RECONNECTION:
+            lib.pv_xenstore_ask_reconnect(self._page)
+            channel.notify()
 
     def write(self, data: bytes) -> None:
         self._unsent += data
@@ -140,9 +144,14 @@ class RingTransport:
         if received:
             self._receiver.data_received(received)
 
+    @property
+    def _reconnecting(self) -> bool:
+        """Until the server has emptied the rings, which it tells by an event."""
+        return bool(lib.pv_xenstore_connection(self._page) == lib.XENSTORE_RECONNECT)
+
     def _send(self) -> bool:
         moved = False
-        while self._unsent and not self._closed:
+        while self._unsent and not self._closed and not self._reconnecting:
             part = bytes(self._unsent[:RING_SIZE])
             count = lib.pv_xenstore_write_request(self._page, part, len(part))
             if count <= 0:
@@ -155,7 +164,7 @@ class RingTransport:
 
     def _receive(self) -> bytes:
         received = bytearray()
-        while not self._closed:
+        while not self._closed and not self._reconnecting:
             count = lib.pv_xenstore_read_response(self._page, self._scratch, RING_SIZE)
             if count <= 0:
                 if count < 0:
