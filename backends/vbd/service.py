@@ -13,6 +13,7 @@ import asyncio
 import logging
 import stat
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -20,15 +21,18 @@ from typing import Any, Protocol, Self
 from pvdrivers.backends.vbd.device import BlockStore, VbdBackend, VbdBackendOptions
 from pvdrivers.backends.vbd.store import FileStore, NullStore, RamStore, Store
 from pvdrivers.hypervisor import Hypervisor
-from pvdrivers.ring.errors import UsageError
+from pvdrivers.ring.errors import PeerError, UsageError
+from pvdrivers.vbd.keys import EARLY_KEYS, LATE_KEYS, read_backend
 from pvdrivers.xenbus.bus import backend_bus
 from pvdrivers.xenbus.device import BackendDevice, XenbusDevice, read_keys
+from pvdrivers.xenbus.states import XenbusState
 from pvdrivers.xenbus.wakeups import Work
 from pvdrivers.xenstore.client import XenstoreClient
 from pvdrivers.xenstore.errors import XenstoreError
 
 log = logging.getLogger("pvdrivers.backends.vbd")
 
+DRAINED = "drained"  # in the backend's directory: no request was left without an answer
 DISK_KEYS = ("params", "type", "mode", "dev")
 MEMORY_STORES: dict[str, Callable[[int], Store]] = {
     "ram": RamStore,
@@ -102,6 +106,29 @@ class ServedDisk(VbdBackend):
     disk: Disk
     plan: DiskPlan
     next_plan: DiskPlan | None = None
+    leaving = False  # to come back, or for a successor
+
+    async def inherit(self) -> bool:
+        """Takes the mark of a predecessor that drained, and what it had agreed on."""
+        keys = await read_keys(self.client, self.path, (DRAINED, *EARLY_KEYS, *LATE_KEYS))
+        if keys.pop(DRAINED, None) is None:
+            return False
+        # From the next request on there may be some without an answer.
+        await self.remove_keys([DRAINED])
+        try:
+            self.features, _ = read_backend(keys)
+        except PeerError as error:
+            log.warning("%s: connects anew: %s", self.path, error)
+            return False
+        self._writable = self.disk.writable and not self.store.pointer.geometry.read_only
+        return True
+
+    async def disconnect(self) -> None:
+        in_order = self.state is XenbusState.CONNECTED and not self._broken
+        await super().disconnect()
+        if self.leaving and in_order:
+            with suppress(OSError):  # xenstore is gone: the successor connects anew
+                await self.write_keys({DRAINED: "1"})
 
     async def offer(self) -> None:
         await self._replan()
@@ -221,9 +248,12 @@ class VbdService:
     async def drain(self) -> None:
         """Takes no more requests, finishes those taken, and lets go of everything.
 
-        xenstore is left as it is, so that the next service of these disks finds them connected
-        and connects them anew.
+        Both ends stay Connected in xenstore: the next service of these disks takes them up as they
+        are, and their frontends notice nothing but a pause.
         """
+        for device in self.devices.values():
+            if isinstance(device, ServedDisk):
+                device.leaving = True
         await self._bus.abort()
 
     async def reload(self, plan: Planner) -> None:

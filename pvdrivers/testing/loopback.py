@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import subprocess
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, ExitStack
@@ -206,6 +207,11 @@ class Loopback:
     def kill_backend(self, number: int = signal.SIGKILL) -> None:
         """Sends the signal and waits for the backend's end; mode processes."""
         self._side.kill_backend(number)
+
+    @property
+    def daemon(self) -> subprocess.Popen[bytes]:
+        """The daemon's process, if it is one that serves the disk."""
+        return self._side.daemon
 
     def restart_backend(self) -> None:
         """Starts another backend on the same devices; mode processes."""

@@ -77,6 +77,10 @@ class Side:
     def backend(self, path: str) -> BackendDevice:
         raise UsageError("the backend does not live in this loop")
 
+    @property
+    def daemon(self) -> subprocess.Popen[bytes]:
+        raise UsageError("no daemon serves the disk")
+
     def start_backend(self) -> None:
         raise UsageError("only mode processes has a backend that can be started again")
 
@@ -201,6 +205,10 @@ class Processes(Side):
             self._daemon = subprocess.Popen([*self.plan.daemon, *sockets])
         else:
             self._backend = self._spawn(backend_process, machine, xenstored, self.plan)
+
+    @property
+    def daemon(self) -> subprocess.Popen[bytes]:
+        return self._daemon or super().daemon
 
     def kill_backend(self, number: int = signal.SIGKILL) -> None:
         if self._daemon:

@@ -237,7 +237,7 @@ class XenbusDevice:
         await self._find_peer()
         for name in self.own_watches:
             await self._watch(f"{self.path}/{name}")
-        self.request(Event.START)
+        self.request(await self._first_event())
         while not self._removed:
             await self._wake.wait()
             self._wake.clear()
@@ -248,6 +248,9 @@ class XenbusDevice:
                 if ending or not self.machine.connected:
                     raise
                 log.warning("%s: xenstore is lost, the device goes on: %s", self.path, error)
+
+    async def _first_event(self) -> Event:
+        return Event.START
 
     async def _let_go(self) -> None:
         """Undoes everything, whatever state the device is in."""
@@ -426,6 +429,18 @@ class BackendDevice(XenbusDevice):
 
     async def offer(self) -> None:
         """OFFER: publish what the frontend must know before it allocates."""
+
+    async def inherit(self) -> bool:
+        """Whether a predecessor left its connection with every request answered, so that CONNECT
+        can take it up as it is; asked once, while both ends are Connected."""
+        return False
+
+    async def _first_event(self) -> Event:
+        for path in (self.path, self.peer_path):
+            state = parse_state(await read_optional(self.client, f"{path}/state"))
+            if state is not XenbusState.CONNECTED:
+                return Event.START
+        return Event.ADOPT if await self.inherit() else Event.START
 
     async def _routine_event(self) -> Event:
         online = await read_optional(self.client, f"{self.path}/online")

@@ -12,7 +12,9 @@ them and goes to Closed; only then does the frontend free them.
 
 A backend that starts beside a frontend which is still connected to its predecessor waits in
 Initialising (1). The frontend takes a backend that fell back to 1 or 2 for a restarted one, lets
-go of its rings and starts over; requests without an answer are issued again.
+go of its rings and starts over; requests without an answer are issued again. When the predecessor
+has left with every request answered, its successor adopts the rings instead, and the frontend,
+which may be one that cannot start over, sees nothing of it.
 
 Sources: Xen's io/xenbus.h and xenbus(7); what Linux' blkfront, blkback and xenbus core do.
 """
@@ -40,6 +42,7 @@ class Event(Enum):
     """What an end takes into account beside the two states."""
 
     START = auto()  # a driver takes the device
+    ADOPT = auto()  # backend: START, and a predecessor has left its connection in order
     PEER = auto()  # a watch fired: look at the states again
     DRAINED = auto()  # frontend: every request has its answer, or never will
     UNPLUG = auto()  # backend: PEER, while the toolstack's `online` is 0
@@ -79,7 +82,7 @@ _ANY = tuple(XenbusState)
 _DIGITS = {str(int(state)) for state in XenbusState}
 _LIVE = (_4, _7, _8)  # I/O runs
 
-FRONTEND_EVENTS = tuple(e for e in Event if e not in (Event.UNPLUG, Event.RESIZE))
+FRONTEND_EVENTS = tuple(e for e in Event if e not in (Event.ADOPT, Event.UNPLUG, Event.RESIZE))
 BACKEND_EVENTS = tuple(e for e in Event if e not in (Event.DRAINED, Event.RESUME))
 
 
@@ -147,9 +150,11 @@ def _backend_table() -> Table:
     rules = _Rules(BACKEND_EVENTS)
     add, event, action = rules.add, Event, Action
 
-    add(event.START, _ANY, [_0, _1, _3, _6], action.DISCONNECT, action.OFFER, to=_2)
-    # The frontend is still connected to a predecessor.
-    add(event.START, _ANY, [_2, _4, _5, _7, _8], action.DISCONNECT, to=_1)
+    for start in (event.START, event.ADOPT):
+        add(start, _ANY, [_0, _1, _3, _6], action.DISCONNECT, action.OFFER, to=_2)
+        # The frontend is still connected to a predecessor.
+        add(start, _ANY, [_2, _4, _5, _7, _8], action.DISCONNECT, to=_1)
+    add(event.ADOPT, _ANY, [_4], action.DISCONNECT, action.CONNECT, to=_4)
 
     add(event.PEER, [_1], [_0, _1, _3, _6], action.OFFER, to=_2)
     add(event.PEER, [_1], [_5], to=_5)

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Callable, Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -81,6 +82,14 @@ def status(*, control: Path = CONTROL) -> int:
     return 0
 
 
+@app.command
+def unit() -> int:
+    """Prints the unit file that lets systemd run this very program."""
+    text = (resources.files(__package__) / "pvbackd.service").read_text()
+    print(text.replace("/usr/bin/env pvbackd", str(Path(sys.argv[0]).absolute())), end="")
+    return 0
+
+
 def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
     if name == "asyncio":
         return None
@@ -100,7 +109,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             arguments, exit_on_error=False, print_error=False, result_action="return_value"
         )
     except (CycloptsError, ConfigError, UsageError, OSError) as error:
-        print(f"pvbackd: {' '.join(str(error).split())}", file=sys.stderr)
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        print(f"pvbackd: {' '.join(reason.split())}", file=sys.stderr)
         sys.exit(USAGE)
     sys.exit(code if isinstance(code, int) else 0)
 

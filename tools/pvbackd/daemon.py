@@ -41,7 +41,11 @@ class Place:
     async def connect(self) -> XenstoreClient:
         if self.machine is None and self.xenstore is None:
             return await connect_store()
-        return await XenstoreClient.connect(self.xenstore)
+        try:
+            return await XenstoreClient.connect(self.xenstore)
+        except OSError as error:
+            where = self.xenstore or "the usual place"
+            raise OSError(error.errno, f"no xenstore answers at {where}: {error}") from error
 
     async def hypervisor(self, client: XenstoreClient) -> Hypervisor:
         if self.machine is None:

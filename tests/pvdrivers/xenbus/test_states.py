@@ -44,7 +44,8 @@ def test_an_end_comes_to_rest_while_the_other_stands_still(table: dict) -> None:
 def test_connect_only_leads_to_states_that_hold_a_connection(table: dict, events: tuple) -> None:
     for step in table.values():
         if Action.CONNECT in step.actions:
-            assert step == Step((Action.CONNECT,), S.INITIALISED if table is FRONTEND else 4)
+            assert set(step.actions) <= {Action.DISCONNECT, Action.CONNECT}
+            assert step.state is (S.INITIALISED if table is FRONTEND else S.CONNECTED)
 
 
 def test_foreign_events_are_the_callers_mistake() -> None:
@@ -186,6 +187,22 @@ def test_backend_dies_and_is_started_again(stale: XenbusState) -> None:
     assert set(pair.published.values()) == {S.CONNECTED}
     front = [action for side, action in pair.actions if side == "front"]
     assert front.count(Action.CONNECT) == 2
+
+
+def test_an_orderly_left_connection_is_adopted() -> None:
+    """As long as the frontend is still there; it sees nothing of it."""
+    for peer in S:
+        pair = connected()
+        pair.actions.clear()
+        pair.back = XenbusMachine(BACKEND)
+        pair.published["front"] = peer
+        pair.act("back", Event.ADOPT)
+        start = BACKEND[S.UNKNOWN, Event.START, peer]
+        if peer is S.CONNECTED:
+            assert pair.actions == [("back", Action.CONNECT)]
+            assert set(pair.published.values()) == {S.CONNECTED}
+        else:
+            assert BACKEND[S.UNKNOWN, Event.ADOPT, peer] == start
 
 
 def test_guest_reboots_without_closing() -> None:

@@ -1,0 +1,173 @@
+"""Many disks of one domain: one disk's trouble stays its own."""
+
+import asyncio
+import errno
+from typing import Any
+
+import pytest
+
+from pvdrivers.backends.vbd.service import Disk, DiskPlan, ServedDisk, VbdService
+from pvdrivers.backends.vbd.store import RamStore
+from pvdrivers.sim import Machine
+from pvdrivers.testing.vbd import VbdLoopback
+from pvdrivers.vbd.config import disk_config
+from pvdrivers.xenbus.device import read_optional
+from pvdrivers.xenbus.toolstack import add_device
+from pvdrivers.xenstore.client import XenstoreClient
+
+PATIENCE = 20.0
+MIB = 1 << 20
+
+
+class Faulty(ServedDisk):
+    """Has a bug that shows on one disk, where `bug` says."""
+
+    bug = ""
+
+    def has(self, bug: str) -> bool:
+        return self.disk.name == "xvda" and self.bug == bug
+
+    async def offer(self) -> None:
+        if self.has("offer"):
+            raise RuntimeError("a bug in offer")
+        await super().offer()
+
+    async def connect(self) -> None:
+        if self.has("connect"):
+            raise ZeroDivisionError
+        await super().connect()
+
+    def _set_timer(self, port: int, deadline: int) -> None:
+        if self.has("pump"):
+            raise RuntimeError("a bug when a queue has nothing to do")
+        super()._set_timer(port, deadline)
+
+
+class Guests:
+    """Two disks, xvda and xvdb, each of a guest of its own, and what serves them."""
+
+    def __init__(self) -> None:
+        self.machine = Machine()
+        self.dom0 = self.machine.create_domain(privileged=True)
+        self.ends: dict[str, VbdLoopback] = {}
+
+    async def plug(self, name: str, **disk: Any) -> None:
+        guest = self.machine.create_domain()
+        xenstore = next(iter(self.ends.values())).xenstore if self.ends else None
+        end = VbdLoopback(
+            self.dom0.hypervisor, guest.hypervisor, RamStore(MIB), name=name, xenstore=xenstore,
+            kind="ram", params=str(MIB), connect=False, **disk,
+        )  # fmt: skip
+        self.ends[name] = await end.__aenter__()
+        end.frontend.start()
+
+    @property
+    def client(self) -> XenstoreClient:
+        return XenstoreClient.in_process(self.ends["xvda"].xenstore, self.dom0.domid)
+
+
+async def use(end: VbdLoopback) -> None:
+    async with asyncio.timeout(PATIENCE):
+        await end.frontend.connected()
+        await end.frontend.write(8, b"z" * 512)
+        assert await end.frontend.read(8, 1) == b"z" * 512
+
+
+@pytest.mark.parametrize("bug", ["offer", "connect", "pump", "plan", "open"])
+def test_a_bug_ends_one_disk(bug: str) -> None:
+    def plan(disk: Disk) -> DiskPlan:
+        if (bug, disk.name) == ("plan", "xvda"):
+            raise KeyError(bug)
+        return DiskPlan(open_store)
+
+    async def open_store(disk: Disk) -> RamStore:
+        if (bug, disk.name) == ("open", "xvda"):
+            raise OSError(errno.EIO, "a bad medium")
+        return RamStore(MIB)
+
+    async def main() -> None:
+        guests = Guests()
+        await guests.plug("xvda")
+        await guests.plug("xvdb")
+        broken, sound = guests.ends["xvda"], guests.ends["xvdb"]
+        backend = type("Broken", (Faulty,), {"bug": bug})
+        async with VbdService(guests.client, guests.dom0.hypervisor, plan, backend):
+            await use(sound)
+            home = broken.config.backend_path.removeprefix("/local/domain/0/")
+            node = f"/local/domain/0/error/{home}/error"
+            await broken.wait(lambda: broken.frontend.state.name == "CLOSED", PATIENCE)
+            assert await read_optional(broken.toolstack, node)
+            await use(sound)
+        for end in guests.ends.values():
+            await end.frontend.abort()
+        guests.machine.close()
+
+    asyncio.run(main())
+
+
+def test_another_service_adopts_what_one_has_drained() -> None:
+    async def main() -> None:
+        guests = Guests()
+        await guests.plug("xvda")
+        end = guests.ends["xvda"]
+        store = RamStore(MIB)
+
+        async def open_store(disk: Disk) -> RamStore:
+            return store
+
+        def plan(disk: Disk) -> DiskPlan:
+            return DiskPlan(open_store)
+
+        class Kept(ServedDisk):
+            async def removed(self) -> None:
+                """The store is the test's."""
+
+        queues = []
+        for _ in range(3):
+            async with VbdService(guests.client, guests.dom0.hypervisor, plan, Kept) as service:
+                await use(end)
+                queues.append(end.frontend.queues)
+                (device,) = service.devices.values()
+                assert device.state.name == "CONNECTED"
+        assert queues[0] == queues[1] == queues[2]
+        await end.frontend.abort()
+        guests.machine.close()
+
+    asyncio.run(main())
+
+
+def test_ended_tells_that_xenstore_is_gone() -> None:
+    async def main() -> None:
+        guests = Guests()
+        await guests.plug("xvda")
+        client = guests.client
+        async with VbdService(client, guests.dom0.hypervisor) as service:
+            await use(guests.ends["xvda"])
+            client.close()
+            with pytest.raises(ConnectionError):
+                await asyncio.wait_for(service.ended(), PATIENCE)
+        # The next connection serves what is there.
+        async with VbdService(guests.client, guests.dom0.hypervisor) as service:
+            await use(guests.ends["xvda"])
+        await guests.ends["xvda"].frontend.abort()
+        guests.machine.close()
+
+    asyncio.run(main())
+
+
+def test_a_disk_that_comes_later() -> None:
+    async def main() -> None:
+        guests = Guests()
+        await guests.plug("xvda")
+        async with VbdService(guests.client, guests.dom0.hypervisor) as service:
+            await use(guests.ends["xvda"])
+            config = disk_config("xvdc", 1, kind="ram", params="many")
+            await add_device(guests.client, config)
+            await guests.plug("xvdb")
+            await use(guests.ends["xvdb"])
+            assert "not a size" in service.devices[config.backend_path].describe()
+        for end in guests.ends.values():
+            await end.frontend.abort()
+        guests.machine.close()
+
+    asyncio.run(main())

@@ -1,0 +1,51 @@
+"""The programs of docs/embedding.md do what the page says."""
+
+import re
+import runpy
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from pvdrivers.backends.vbd.service import Disk
+from pvdrivers.testing.loopback import Loopback
+
+PAGE = Path(__file__).parents[2] / "docs" / "embedding.md"
+BLOCK = re.compile(r"^```\w+ (\S+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+PROGRAMS = dict(BLOCK.findall(PAGE.read_text()))
+
+# The command of a daemon gets --machine=SOCKET and --xenstore=SOCKET; the program wants sockets.
+BARE = "import runpy, sys; sys.argv[1:] = [a.partition('=')[2] for a in sys.argv[2:]]; "
+
+
+def test_ten_lines_serve_a_disk(tmp_path: Path) -> None:
+    program, image = tmp_path / "embedded.py", tmp_path / "disk.img"
+    program.write_text(PROGRAMS["embedded.py"])
+    body = PROGRAMS["embedded.py"].partition("async def main")[2].splitlines()
+    assert len([line for line in body if line]) <= 10
+    image.write_bytes(bytes(1 << 16))
+    command = [sys.executable, "-c", f"{BARE}runpy.run_path({str(program)!r})", "-"]
+
+    async def scenario(frontend: Any) -> None:
+        assert (await frontend.connected()).sectors == 128
+        await frontend.write(3, b"embedded".ljust(512))
+        await frontend.flush()
+        assert image.read_bytes()[3 * 512 :].startswith(b"embedded")
+        loopback.kill_backend(signal.SIGINT)  # an end with everything answered
+        queues = frontend.queues
+        loopback.restart_backend()
+        assert await frontend.read(3, 1) == b"embedded".ljust(512)
+        assert frontend.queues == queues
+
+    disk = {"kind": "standalone", "params": str(image)}
+    with Loopback(None, mode="processes", daemon=command, **disk) as loopback:
+        loopback.run(scenario)
+
+
+def test_own_stores(tmp_path: Path) -> None:
+    program = tmp_path / "served_from_memory.py"
+    program.write_text(PROGRAMS["served_from_memory.py"])
+    plan = runpy.run_path(str(program))["plan"]
+    path = "/local/domain/0/backend/vbd/1/51712"
+    assert plan(Disk(path, "memory:")).options.max_queues == 2
+    assert plan(Disk(path, "/images/web.img")) is None

@@ -1,0 +1,133 @@
+"""What a configuration may say, and the sentence for what it may not."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from pvdrivers.backends.vbd.service import Disk, open_disk
+from pvdrivers.ring.errors import UsageError
+from pvdrivers.tools.pvbackd.config import Config, ConfigError, read_config
+from pvdrivers.tools.pvbackd.stores import fill_in
+
+DISK = Disk("/local/domain/0/backend/vbd/3/51712", "/images/web.img", "standalone", "xvda")
+
+
+def parse(text: str, folder: Path) -> Config:
+    path = folder / "pvbackd.toml"
+    path.write_text(text)
+    return read_config(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("limit = 1", "limit"),
+        ("[limits]\nmax_queues = 0", "max_queues"),
+        ("[limits]\nmax_queues = 'four'", "max_queues"),
+        ("[limits]\nmax_ring_page_order = 99", "max_ring_page_order"),
+        ("[[disk]]\nparms = '*'", "parms"),
+        ("[[disk]]\nstore = {kind = 'tape'}", "tape"),
+        ("[[disk]]\nfilters = [{kind = 'error'}]", "seed"),
+        ("[[disk]]\nfilters = [{kind = 'error', seed = 1, probability = 2}]", "probability"),
+        ("[[disk]]\nfilters = [{kind = 'delay', delay_us = -1}]", "delay_us"),
+        ("[metrics]\nlisten = '9090'", "HOST:PORT"),
+        ("[log]\nburst = 0", "burst"),
+        ("[log]\nlevel = 'loud'", "level"),
+        ("nonsense = ", "pvbackd.toml"),
+        ("control = '\udcff'", "pvbackd.toml"),
+    ],
+)
+def test_a_bad_file_is_one_sentence(text: str, complaint: str, tmp_path: Path) -> None:
+    path = tmp_path / "pvbackd.toml"
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(ConfigError, match=complaint) as caught:
+        read_config(path)
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_the_first_rule_that_matches_counts(tmp_path: Path) -> None:
+    config = parse(
+        """
+        [limits]
+        max_queues = 2
+        [[disk]]
+        device = "4/*"
+        ignore = true
+        [[disk]]
+        params = "/images/*"
+        limits = {persistent = false}
+        filters = [{kind = "rate", bytes_per_second = 1000}]
+        [[disk]]
+        store = {kind = "null", size = 512}
+        """,
+        tmp_path,
+    )
+    plan = config.plan(DISK)
+    assert plan is not None
+    assert not plan.options.persistent
+    assert plan.options.max_queues == 4
+    assert config.plan(Disk("/local/domain/0/backend/vbd/4/51712", "/images/a")) is None
+    other = config.plan(Disk("/local/domain/0/backend/vbd/5/51712", "/dev/sda"))
+    assert other is not None
+    assert other.options.max_queues == 2
+
+
+def test_equal_files_give_equal_plans(tmp_path: Path) -> None:
+    """A reload leaves alone what has not changed."""
+    text = '[[disk]]\nfilters = [{kind = "torn", seed = 1}]\nstore = {kind = "ram", size = 512}\n'
+    plan = parse(text, tmp_path).plan(DISK)
+    assert plan == parse(f"# again\n{text}", tmp_path).plan(DISK)
+    assert plan != parse(text.replace("seed = 1", "seed = 2"), tmp_path).plan(DISK)
+    assert plan != parse(f"{text}[limits]\nmax_queues = 1", tmp_path).plan(DISK)
+
+
+def test_every_filter_and_store_can_be_had(tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    image.write_bytes(bytes(8192))
+    for store in (
+        'kind = "ram", size = 8192',
+        'kind = "null", size = 8192',
+        f'kind = "file", path = "{tmp_path}/{{name}}mage", threads = 1, read_only = true',
+    ):
+        config = parse(
+            f"""
+            [[disk]]
+            store = {{{store}}}
+            filters = [
+                {{kind = "delay", delay_us = 1, jitter_us = 1, operations = ["read"]}},
+                {{kind = "rate", bytes_per_second = 1000000000}},
+                {{kind = "error", seed = 1, probability = 0.0}},
+                {{kind = "short", seed = 1, probability = 0.0}},
+                {{kind = "torn", seed = 1, probability = 0.0}},
+                {{kind = "log", path = "{tmp_path}/{{domid}}-{{devid}}.log"}},
+            ]
+            """,
+            tmp_path,
+        )
+        disk = Disk(DISK.path, "", "", "i")
+        plan = config.plan(disk)
+        assert plan is not None
+        with asyncio.run(plan.open_store(disk)) as opened:
+            assert opened.sectors == 16
+            assert opened.read(0, 1) == bytes(512)
+        assert (tmp_path / "3-51712.log").exists()
+
+
+@pytest.mark.parametrize("params", ["", "web.img", "qcow2:/images/web.img", "nbd:host:1"])
+def test_what_is_no_file(params: str) -> None:
+    with pytest.raises(UsageError, match="not a file's path"):
+        asyncio.run(open_disk(Disk(DISK.path, params, "standalone")))
+
+
+def test_size_of_a_ram_disk() -> None:
+    with asyncio.run(open_disk(Disk(DISK.path, "1048576", "ram"))) as store:
+        assert store.sectors == 2048
+    with pytest.raises(UsageError, match="64M"):
+        asyncio.run(open_disk(Disk(DISK.path, "64M", "ram")))
+
+
+def test_names_in_a_path_do_not_lead_elsewhere() -> None:
+    disk = Disk(DISK.path, "/a", "", "../../etc/passwd")
+    assert fill_in("/images/{domid}/{devid}-{name}", disk) == "/images/3/51712-.._.._etc_passwd"

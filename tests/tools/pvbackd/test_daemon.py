@@ -1,0 +1,290 @@
+"""The daemon from outside: what a guest, a toolstack and an administrator see of it."""
+
+import asyncio
+import errno
+import os
+import signal
+import subprocess
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pvdrivers.testing.loopback import Loopback
+from pvdrivers.vbd.config import disk_config
+from pvdrivers.xenbus.device import read_optional
+from pvdrivers.xenbus.toolstack import add_device
+
+from .conftest import PATIENCE, PVBACKD, until
+
+Disk = Callable[..., Loopback]
+Status = Callable[[], Awaitable[list[str]]]
+NO_READS = '[[disk]]\nfilters = [{kind = "error", seed = 1, operations = ["read"]}]\n'
+
+
+def hang_up(loopback: Loopback) -> None:
+    loopback.daemon.send_signal(signal.SIGHUP)
+
+
+def test_drained_daemon_is_followed_without_a_word(pvbackd_disk: Disk, pv_seed: int) -> None:
+    """The frontend keeps its rings and its state, and nothing has to be issued again."""
+    loopback = pvbackd_disk()
+
+    async def scenario(frontend: Any) -> None:
+        await frontend.connected()
+        queues, states = frontend.queues, set()
+
+        async def write(start: int) -> None:
+            for index in range(400):
+                data = bytes([index % 255 + 1]) * 4096
+                await frontend.write(start + index % 16 * 8, data)
+                states.add(frontend.state.name)
+                assert await frontend.read(start + index % 16 * 8, 8) == data
+
+        writers = [asyncio.ensure_future(write(start * 128)) for start in range(8)]
+        for _ in range(3):
+            await asyncio.sleep(0.05)
+            loopback.kill_backend(signal.SIGTERM)
+            loopback.restart_backend()
+            await asyncio.wait_for(frontend.read(1024, 1), PATIENCE)
+        await asyncio.gather(*writers)
+        assert frontend.queues == queues
+        assert states == {"CONNECTED"}
+        assert frontend.reissued == 0
+
+    loopback.run(scenario)
+
+
+def test_a_killed_successor_of_a_drained_daemon_is_not_taken_for_drained(
+    pvbackd_disk: Disk,
+) -> None:
+    loopback = pvbackd_disk()
+
+    async def scenario(frontend: Any) -> None:
+        await frontend.connected()
+        loopback.kill_backend(signal.SIGTERM)
+        drained = f"{loopback.config.backend_path}/drained"
+        assert await read_optional(loopback.control, drained) == "1"
+        loopback.restart_backend()
+        await frontend.write(0, bytes(512))
+        assert await read_optional(loopback.control, drained) is None
+        queues = frontend.queues
+        loopback.kill_backend()
+        loopback.restart_backend()
+        await frontend.write(0, bytes(512))
+        assert frontend.queues != queues
+
+    loopback.run(scenario)
+
+
+def test_read_only_stays_so_when_adopted(pvbackd_disk: Disk) -> None:
+    loopback = pvbackd_disk(writable=False)
+
+    async def scenario(frontend: Any) -> None:
+        info = await frontend.connected()
+        assert info.read_only
+        loopback.kill_backend(signal.SIGTERM)
+        loopback.restart_backend()
+        assert await frontend.read(0, 1) == bytes(512)
+        object.__setattr__(frontend.info, "read_only", False)  # a guest that does not care
+        with pytest.raises(OSError, match=r"error|permitted"):
+            await frontend.write(0, b"x" * 512)
+
+    loopback.run(scenario)
+
+
+def test_status_has_a_line_for_each_device(
+    pvbackd_disk: Disk, status: Status, tmp_path: Path
+) -> None:
+    control = tmp_path / "control"
+    loopback = pvbackd_disk("--control", control)
+
+    async def scenario(frontend: Any) -> None:
+        await frontend.connected()
+        await frontend.read(0, 1)
+        (line,) = await status()
+        assert line.startswith(f"{loopback.config.backend_path} connected, peer connected")
+        assert "2048 sectors" in line
+        shown = await asyncio.to_thread(
+            subprocess.run,
+            [*PVBACKD, "status", "--control", control],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert shown.stdout == f"{line}\n"
+        assert control.stat().st_mode & 0o077 == 0
+
+    loopback.run(scenario)
+
+
+def test_a_disk_that_cannot_be_served_says_why_and_harms_no_other(
+    pvbackd_disk: Disk, status: Status, tmp_path: Path
+) -> None:
+    loopback = pvbackd_disk("--control", tmp_path / "control")
+    missing = tmp_path / "missing.img"
+
+    async def scenario(frontend: Any) -> None:
+        await frontend.connected()
+        config = disk_config("xvdb", loopback.guest.domid, params=str(missing), kind="standalone")
+        await add_device(loopback.control, config)
+        home = config.backend_path.removeprefix("/local/domain/0/")
+        node = f"/local/domain/0/error/{home}/error"
+
+        async def reported() -> bool:
+            return await read_optional(loopback.control, node) is not None
+
+        await until(reported)
+        assert f"{missing}: no such file" in await loopback.control.read_str(node)
+        error = await loopback.control.read_str(f"{config.backend_path}/hotplug-error")
+        assert error.startswith(str(missing))
+        await frontend.write(0, b"y" * 512)
+        assert len(await status()) == 2
+
+        # As soon as there is a file, reloading is enough.
+        missing.write_bytes(bytes(4096))
+        hang_up(loopback)
+
+        async def served() -> bool:
+            return any("8 sectors" in line for line in await status())
+
+        await until(served)
+
+    loopback.run(scenario)
+
+
+def test_hotplug_keys(pvbackd_disk: Disk, image: Path) -> None:
+    loopback = pvbackd_disk(params=f"aio:{image}")
+
+    async def scenario(frontend: Any) -> None:
+        await frontend.connected()
+        path = loopback.config.backend_path
+        assert await loopback.control.read_str(f"{path}/physical-device-path") == str(image)
+        assert await loopback.control.read_str(f"{path}/hotplug-status") == "connected"
+
+    loopback.run(scenario)
+
+
+def test_reload_under_io(pvbackd_disk: Disk, status: Status, tmp_path: Path) -> None:
+    """Filters come and go while the guest's I/O goes on; a bad file changes nothing."""
+    config = tmp_path / "pvbackd.toml"
+    config.write_text("")
+    loopback = pvbackd_disk("--config", config, "--control", tmp_path / "control")
+
+    async def scenario(frontend: Any) -> None:
+        await frontend.connected()
+        queues = frontend.queues
+
+        async def fails() -> bool:
+            try:
+                await frontend.read(0, 1)
+            except OSError as error:
+                assert error.errno == errno.EIO
+                return True
+            return False
+
+        async def works() -> bool:
+            return not await fails()
+
+        async def write() -> None:
+            for index in range(3000):
+                await frontend.write(index % 256 * 8, bytes([index % 256]) * 4096)
+
+        writer = asyncio.ensure_future(write())
+        assert not await fails()
+        config.write_text(NO_READS)
+        hang_up(loopback)
+        await until(fails)
+        config.write_text("nonsense = ")
+        hang_up(loopback)
+        await status()
+        assert await fails()
+        config.write_text("")
+        hang_up(loopback)
+        await until(works)
+        await writer
+        assert frontend.queues == queues
+        assert frontend.reissued == 0
+
+    loopback.run(scenario)
+
+
+def test_what_the_configuration_ignores_is_left_alone(
+    pvbackd_disk: Disk, status: Status, tmp_path: Path
+) -> None:
+    config = tmp_path / "pvbackd.toml"
+    config.write_text('unlisted = "ignore"\n')
+    loopback = pvbackd_disk("--config", config, "--control", tmp_path / "control")
+
+    async def scenario(frontend: Any) -> None:
+        assert await status() == []
+        state = f"{loopback.config.backend_path}/state"
+        assert await loopback.control.read_str(state) == "1"
+        config.write_text('[[disk]]\ntype = "standalone"\nstore = {kind = "ram", size = 65536}\n')
+        hang_up(loopback)
+        assert (await frontend.connected()).sectors == 128
+
+    loopback.run(scenario)
+
+
+def test_unplug_drops_the_device(pvbackd_disk: Disk, status: Status, tmp_path: Path) -> None:
+    loopback = pvbackd_disk("--control", tmp_path / "control")
+
+    async def scenario(frontend: Any) -> None:
+        await frontend.connected()
+        assert await loopback.unplug()
+
+        async def gone() -> bool:
+            return await status() == []
+
+        await until(gone)
+        await loopback.plug()
+        again = await loopback.frontend()
+        await again.connected()
+        assert await again.read(0, 1) == bytes(512)
+
+    loopback.run(scenario)
+
+
+def test_no_xen_is_one_sentence(tmp_path: Path) -> None:
+    environment = os.environ | {"XENSTORED_PATH": str(tmp_path / "nothing")}
+    run = subprocess.run(
+        PVBACKD, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE
+    )
+    assert run.returncode == 2
+    assert run.stdout == ""
+    assert run.stderr.startswith("pvbackd: there is no xenstore on this machine")
+    assert run.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--nonsense"], "nonsense"),
+        (["--machine", "{tmp}/none", "--xenstore", "{tmp}/none"], "{tmp}/none"),
+        (["--config", "{tmp}/none"], "{tmp}/none: No such file"),
+        (["--domid", "seven"], "seven"),
+        (["status", "--control", "{tmp}/none"], "no daemon answers at {tmp}/none"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_code_2(
+    arguments: list[str], sentence: str, tmp_path: Path
+) -> None:
+    command = [*PVBACKD, *(argument.format(tmp=tmp_path) for argument in arguments)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    assert run.returncode == 2
+    assert run.stderr.startswith("pvbackd: ")
+    assert sentence.format(tmp=tmp_path) in run.stderr
+    assert run.stderr.count("\n") == 1
+
+
+def test_captive_daemon_ends_with_its_command(pvbackd_disk: Disk, tmp_path: Path) -> None:
+    loopback = pvbackd_disk("--run", f"while ! test -e {tmp_path}/go; do sleep 0.01; done; exit 7")
+
+    async def scenario(frontend: Any) -> None:
+        await frontend.connected()
+
+    loopback.run(scenario)
+    (tmp_path / "go").touch()
+    assert loopback.daemon.wait(PATIENCE) == 7
