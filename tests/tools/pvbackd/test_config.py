@@ -1,6 +1,7 @@
 """What a configuration may say, and the sentence for what it may not."""
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,17 @@ def test_every_filter_and_store_can_be_had(tmp_path: Path) -> None:
             assert opened.sectors == 16
             assert opened.read(0, 1) == bytes(512)
         assert (tmp_path / "3-51712.log").exists()
+
+
+def test_the_pages_example(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "pvbackd.md").read_text()
+    (example,) = re.findall(r"^```toml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    config = parse(example, tmp_path)
+    assert config.disk[0].matches(Disk(DISK.path, "/images/test-1", "", "xvda"))
+    defaults = Config()
+    assert config.limits == defaults.limits
+    assert config.log == defaults.log
+    assert (config.unlisted, config.control) == (defaults.unlisted, defaults.control)
 
 
 @pytest.mark.parametrize("params", ["", "web.img", "qcow2:/images/web.img", "nbd:host:1"])

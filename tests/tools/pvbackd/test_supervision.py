@@ -119,8 +119,8 @@ def test_metrics_count_what_the_guest_did(pvbackd_disk: Disk, tmp_path: Path) ->
             first[f"pv_notifications_total {device} {how}"] for how in ("sent", "suppressed")
         )
         assert 1 <= answered <= 10
-        assert first[f"pv_grant_ops_total {device} copy"] >= 8
-        assert first[f"pv_grant_ops_total {device} map"] >= 0
+        mapped = first[f"pv_grant_ops_total {device} map"]
+        assert 1 <= mapped <= loopback.dom0.accounts["grants_mapped"]
         assert first["pv_vbd_devices"] == 1
 
     loopback.run(scenario)
