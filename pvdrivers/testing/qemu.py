@@ -13,6 +13,7 @@ import asyncio
 import os
 import signal
 import tempfile
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
@@ -37,22 +38,26 @@ NO_CONSOLES = ["-nographic", "-vga", "none", "-serial", "none", "-monitor", "non
 
 
 class Qemu:
-    """A QEMU in dom0 that serves every qdisk of one guest. Raises RuntimeError when it ends."""
+    """A QEMU in dom0 that serves every qdisk of one guest; `arguments` are more of QEMU's own."""
 
-    def __init__(self, guest: int, machine: Path, xenstored: Path) -> None:
+    def __init__(
+        self, guest: int, machine: Path, xenstored: Path, arguments: Sequence[str] = ()
+    ) -> None:
         self._guest = guest
         self._machine = machine
         self._xenstored = xenstored
+        self._arguments = arguments
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
-        """Returns when QEMU has said in xenstore that it runs."""
+        """Returns when it has said in xenstore that it runs. RuntimeError when it ends instead."""
         process = self._process = await asyncio.create_subprocess_exec(
             PROGRAM,
             *MACHINE,
             *NO_CONSOLES,
             "-xen-domid",
             str(self._guest),
+            *self._arguments,
             env=dropin_environment(self._machine, self._xenstored, 0),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
@@ -105,14 +110,16 @@ class QemuLoopback:
         *,
         name: str = "xvda",
         features: FrontendFeatures | None = None,
+        arguments: Sequence[str] = (),
         **disk: Any,
     ) -> None:
-        """`disk`: what `disk_config` takes beside (writable, cdrom, discard ...)."""
+        """`disk`: what `disk_config` takes beside (cdrom, discard ...); `arguments`: QEMU's."""
         self.machine = machine
         self.guest = guest
         params = f"aio:{os.path.abspath(image)}"
         self.config = disk_config(name, guest.domid, kind="qdisk", params=params, **disk)
         self.features = features
+        self._arguments = arguments
         self.xenstore = Store()
         self.toolstack: XenstoreClient
         self.qemu: Qemu
@@ -126,7 +133,9 @@ class QemuLoopback:
             await stack.enter_async_context(SocketServer(self.xenstore, str(folder / "xenstored")))
             self.toolstack = XenstoreClient.in_process(self.xenstore, 0)
             await self._make_homes()
-            self.qemu = Qemu(self.guest.domid, folder / "machine", folder / "xenstored")
+            self.qemu = Qemu(
+                self.guest.domid, folder / "machine", folder / "xenstored", self._arguments
+            )
             stack.push_async_callback(self.qemu.stop)
             await self.qemu.start()
             await self.plug()
@@ -162,6 +171,18 @@ class QemuLoopback:
         self.frontend.start()
         async with asyncio.timeout(PATIENCE):
             await self.frontend.connected()
+
+    async def kill_and_restart(self) -> None:
+        """SIGKILL, and another QEMU on the same disk.
+
+        QEMU takes up no device that is connected already, so the toolstack sends the backend's
+        state back to Initialising, where a backend starts and a frontend starts over.
+        """
+        await self.qemu.stop(signal.SIGKILL)
+        await self.toolstack.write(f"/local/domain/0/device-model/{self.guest.domid}/state", "")
+        await self.qemu.start()
+        state = f"{self.config.backend_path}/state"
+        await self.toolstack.write(state, str(int(XenbusState.INITIALISING)))
 
     async def unplug(self) -> bool:
         """What `xl block-detach` does; False when the two did not let go in time."""

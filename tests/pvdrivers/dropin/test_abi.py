@@ -1,6 +1,7 @@
 """The libraries are those that programs were linked with: names, sonames, symbol versions."""
 
 import subprocess
+import sys
 
 import pytest
 
@@ -32,3 +33,9 @@ def test_soname(name):
     path = DROPIN / f"libxen{name}.so.1"
     done = subprocess.run(["readelf", "-d", path], capture_output=True, text=True, check=True)
     assert f"soname: [{path.name}]" in done.stdout
+
+
+def test_where_they_are():
+    command = [sys.executable, "-m", "pvdrivers", "--dropin"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{DROPIN}\n"
