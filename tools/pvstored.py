@@ -63,10 +63,10 @@ def _serve_guests(store: Store, machine: str, domid: int, stack: AsyncExitStack)
     """Serves the shared page of every domain that is introduced, as domain `domid`."""
     try:
         attached = stack.enter_context(Machine.attach(machine))
-        hypervisor = attached.open_hypervisor(domid)
+        rings = GuestRings(store, attached, domid)
     except OSError as error:
         raise _Refusal(f"cannot join {machine} as domain {domid}: {error.strerror}") from error
-    stack.callback(GuestRings(store, hypervisor).close)
+    stack.callback(rings.close)
 
 
 @app.default

@@ -7,12 +7,13 @@ learns the same two numbers when the domain is introduced.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from pvdrivers.hypervisor import EventChannel, Hypervisor, MappedPages, check
 from pvdrivers.ring._core import ffi, lib
 from pvdrivers.ring.abi import Abi, layout
-from pvdrivers.sim.machine import Domain
+from pvdrivers.sim.machine import Domain, DomainState, Machine, MachineError
 from pvdrivers.xenstore.client import XenstoreClient
 from pvdrivers.xenstore.errors import XenstoreError
 from pvdrivers.xenstore.server import RingConnection
@@ -97,39 +98,84 @@ class GuestXenstore:
             self._hypervisor.unmap_foreign(self._hypervisor.domid, pages)
 
 
-class GuestRings:
-    """The server's side of every introduced domain's ring; `hypervisor` is the store's domain."""
+@dataclass(frozen=True, slots=True)
+class _GuestRing:
+    """An introduced domain: which of the domid's lives it is, and what it shares with us."""
 
-    def __init__(self, store: Store, hypervisor: Hypervisor) -> None:
+    generation: int
+    connection: RingConnection
+    channel: EventChannel
+    page: MappedPages
+
+
+class GuestRings:
+    """The server's side of every introduced domain's ring, in the store's domain.
+
+    VIRQ_DOM_EXC tells when a domain shut down or died; the store then fires @releaseDomain, and a
+    dead domain's nodes, page and port are let go. Must be made in a running event loop.
+    """
+
+    def __init__(self, store: Store, machine: Machine, domid: int = 0) -> None:
         self._store = store
-        self._hypervisor = hypervisor
-        self._rings: dict[int, tuple[RingConnection, EventChannel, MappedPages]] = {}
+        self._machine = machine
+        self._hypervisor = machine.open_hypervisor(domid)
+        self._rings: dict[int, _GuestRing] = {}
+        self._loop = asyncio.get_running_loop()
+        self._deaths = self._hypervisor.open_event_channels()
+        self._deaths.bind_virq(lib.VIRQ_DOM_EXC)
+        self._loop.add_reader(self._deaths.fileno(), self._look_for_deaths)
         store.on_introduce = self._introduce
         store.on_release = self.release
 
     def _introduce(self, domid: int, gfn: int, port: int) -> None:
+        self._look_at(domid)
         if domid in self._rings:
             return  # a second INTRODUCE only fires @introduceDomain again
         channels = self._hypervisor.open_event_channels()
         try:
+            generation = self._machine.domain(domid).info.generation
             page = self._hypervisor.map_foreign(domid, [gfn])
             channel = EventChannel(channels, channels.bind_interdomain(domid, port))
         except OSError as error:
             channels.close()
             raise XenstoreError("EINVAL", f"domain {domid}: {error}") from error
-        ring = RingConnection(self._store, domid, page.view, channel)
-        ring.serve()
-        self._rings[domid] = ring, channel, page
+        connection = RingConnection(self._store, domid, page.view, channel)
+        connection.serve()
+        self._rings[domid] = _GuestRing(generation, connection, channel, page)
+
+    def _look_for_deaths(self) -> None:
+        while (port := self._deaths.pending()) is not None:
+            self._deaths.unmask(port)
+        for domid in list(self._rings):
+            self._look_at(domid)
+
+    def _look_at(self, domid: int) -> None:
+        """Tells the store what has become of a domain it knows."""
+        ring = self._rings.get(domid)
+        if ring is None:
+            return
+        try:
+            info = self._machine.domain(domid).info
+        except MachineError:
+            self._store.release(domid)
+            return
+        if info.generation != ring.generation or info.state is DomainState.DYING:
+            self._store.release(domid)
+        elif info.state in (DomainState.SHUTDOWN, DomainState.CRASHED):
+            self._store.domain_shutdown(domid)
 
     def release(self, domid: int) -> None:
         """The domain is gone: lets go of its page and port."""
-        if domid not in self._rings:
+        ring = self._rings.pop(domid, None)
+        if ring is None:
             return
-        ring, channel, page = self._rings.pop(domid)
-        ring.close()
-        channel.close()
-        self._hypervisor.unmap_foreign(domid, page)
+        ring.connection.close()
+        ring.channel.close()
+        self._hypervisor.unmap_foreign(domid, ring.page)
 
     def close(self) -> None:
+        self._loop.remove_reader(self._deaths.fileno())
+        self._deaths.close()
         for domid in list(self._rings):
             self.release(domid)
+        self._hypervisor.close()

@@ -1,5 +1,6 @@
 #include "pvdrivers/sim/machine.h"
 
+#include "pvdrivers/machine_events.h"
 #include "pvdrivers/sim/memory.h"
 
 #include <assert.h>
@@ -172,8 +173,11 @@ int pv_domain_shutdown(struct pv_machine *machine, domid_t domid, uint32_t reaso
 {
     if (reason > SHUTDOWN_crash)
         return -EINVAL;
-    return change_state(machine, domid, LIVE,
-                        reason == SHUTDOWN_crash ? PV_DOMAIN_CRASHED : PV_DOMAIN_SHUTDOWN, reason);
+    enum pv_domain_state state = reason == SHUTDOWN_crash ? PV_DOMAIN_CRASHED : PV_DOMAIN_SHUTDOWN;
+    int error = change_state(machine, domid, LIVE, state, reason);
+    if (!error)
+        send_global_virq(machine, VIRQ_DOM_EXC); /* xenstored and toolstacks listen */
+    return error;
 }
 
 int pv_domain_destroy(struct pv_machine *machine, domid_t domid)
@@ -189,6 +193,7 @@ int pv_domain_destroy(struct pv_machine *machine, domid_t domid)
     grant_table_destroy(machine, d);
     release_domain_memory(machine, d);
     reap_domains(machine);
+    send_global_virq(machine, VIRQ_DOM_EXC);
     return 0;
 }
 

@@ -179,6 +179,12 @@ int pv_machine_send_virq(struct pv_machine *machine, domid_t domid, uint32_t vir
     return 0;
 }
 
+void send_global_virq(struct pv_machine *machine, uint32_t virq)
+{
+    domid_t handler = __atomic_load_n(virq_handler(machine, virq), __ATOMIC_RELAXED);
+    pv_machine_send_virq(machine, handler, virq, 0);
+}
+
 int pv_machine_set_virq_handler(struct pv_machine *machine, domid_t domid, uint32_t virq)
 {
     if (!find_domain(machine, domid))

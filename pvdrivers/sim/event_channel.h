@@ -104,4 +104,7 @@ int sim_evtchn_notify(struct pv_evtchn *handle, evtchn_port_t port);
 int sim_evtchn_pending(struct pv_evtchn *handle);
 int sim_evtchn_unmask(struct pv_evtchn *handle, evtchn_port_t port);
 
+/* Raises a global VIRQ at the domain that has it. Takes that domain's event lock. */
+void send_global_virq(struct pv_machine *machine, uint32_t virq);
+
 #endif

@@ -94,7 +94,7 @@ class InLoop(Side):
     async def start(self, tasks: AsyncExitStack) -> None:
         hypervisor = self.machine.open_hypervisor(DOM0)
         self._store = Store()
-        tasks.callback(GuestRings(self._store, hypervisor).close)
+        tasks.callback(GuestRings(self._store, self.machine, DOM0).close)
         client = XenstoreClient.in_process(self._store, DOM0)
         tasks.callback(client.close)
         self._disks = disks_of(client, hypervisor, self.plan)
@@ -111,7 +111,7 @@ class InLoop(Side):
 
 async def _serve_xenstore(machine: Machine, path: Path, tasks: AsyncExitStack) -> None:
     store = Store()
-    tasks.callback(GuestRings(store, machine.open_hypervisor(DOM0)).close)
+    tasks.callback(GuestRings(store, machine, DOM0).close)
     await tasks.enter_async_context(SocketServer(store, str(path)))
 
 

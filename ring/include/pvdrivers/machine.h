@@ -102,6 +102,7 @@ PV_API int pv_domain_create(struct pv_machine *machine, domid_t domid,
                             const struct pv_domain_config *config);
 PV_API int pv_domain_pause(struct pv_machine *machine, domid_t domid);
 PV_API int pv_domain_unpause(struct pv_machine *machine, domid_t domid);
+/* This and pv_domain_destroy raise VIRQ_DOM_EXC. */
 PV_API int pv_domain_shutdown(struct pv_machine *machine, domid_t domid, uint32_t reason);
 /* Takes everything from a domain: ports, grants, maps of others' grants, memory. Grants that a
  * peer still maps keep their pages (not the domid) until the peer unmaps; the domain stays DYING

@@ -17,7 +17,7 @@ async def talk(machine: Machine, abi: Abi) -> list[str]:
     dom0 = machine.create_domain(privileged=True, memory="1M")
     guest = machine.create_domain(abi=abi, memory="1M")
     store = Store()
-    rings = GuestRings(store, dom0.hypervisor)
+    rings = GuestRings(store, machine, dom0.domid)
     control = XenstoreClient.in_process(store)
     info = build(guest)
     home = f"/local/domain/{guest.domid}"
@@ -63,13 +63,65 @@ def test_introducing_garbage_is_refused() -> None:
         dom0 = machine.create_domain(privileged=True, memory="1M")
         guest = machine.create_domain(memory="1M")
         store = Store()
-        rings = GuestRings(store, dom0.hypervisor)
+        rings = GuestRings(store, machine, dom0.domid)
         control = XenstoreClient.in_process(store)
         with pytest.raises(XenstoreError, match="EINVAL"):
             await control.introduce(guest.domid, 1 << 40, 1)
         with pytest.raises(XenstoreError, match="EINVAL"):
             await control.introduce(guest.domid, 1, 999)
         await introduce(control, guest, build(guest))
+        rings.close()
+
+    with Machine() as machine:
+        asyncio.run(run(machine))
+
+
+def test_the_store_learns_of_deaths() -> None:
+    """VIRQ_DOM_EXC: a shutdown and a death are told by @releaseDomain; the domid starts clean."""
+
+    async def run(machine: Machine) -> None:
+        dom0 = machine.create_domain(privileged=True, memory="1M")
+        store = Store()
+        rings = GuestRings(store, machine, dom0.domid)
+        control = XenstoreClient.in_process(store)
+        guest = machine.create_domain(memory="1M")
+        free = machine.free_memory
+        home = f"/local/domain/{guest.domid}"
+        await introduce(control, guest, build(guest))
+        await control.write(f"{home}/name", "first")
+        await control.set_permissions(home, [f"n{guest.domid}"])
+        async with await control.watch("@releaseDomain") as watch:
+            await anext(watch)
+            guest.shutdown()
+            await anext(watch)
+            assert await control.exists(f"{home}/name")
+            guest.destroy()
+            await anext(watch)
+            assert not await control.exists(home)
+        assert not await control.is_domain_introduced(guest.domid)
+        assert machine.free_memory == free + (1 << 20)
+        rings.close()
+
+    for seed in range(4):
+        with Machine(virtual_time=True) as machine:
+            loop = DeterministicLoop(seed, machine)
+            loop.run_until_complete(run(machine))
+            loop.close()
+
+
+def test_a_domid_reused_before_the_store_looked() -> None:
+    async def run(machine: Machine) -> None:
+        dom0 = machine.create_domain(privileged=True, memory="1M")
+        store = Store()
+        rings = GuestRings(store, machine, dom0.domid)
+        control = XenstoreClient.in_process(store)
+        for _ in range(3):
+            guest = machine.create_domain(domid=5, memory="1M")
+            await introduce(control, guest, build(guest))
+            xenstore = GuestXenstore(guest.hypervisor)
+            assert await xenstore.client.get_domain_path(5) == "/local/domain/5"
+            xenstore.close()
+            guest.destroy()
         rings.close()
 
     with Machine() as machine:
