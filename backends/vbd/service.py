@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import stat
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -155,7 +156,7 @@ class ServedDisk(VbdBackend):
         close_store(await self.replace_store(store))
 
     def _hotplug_keys(self) -> dict[str, str]:
-        """What a hotplug script would leave behind; libxl runs none for a standalone backend."""
+        """What a hotplug script would leave behind, so that none is needed."""
         keys = {} if self.options.wait_for_hotplug else {"hotplug-status": "connected"}
         try:
             file = Path(self.disk.file).resolve()
@@ -163,8 +164,8 @@ class ServedDisk(VbdBackend):
         except (OSError, UsageError):
             return keys
         if stat.S_ISBLK(info.st_mode):
-            major, minor = info.st_rdev >> 8 & 0xFFF, (info.st_rdev & 0xFF) | info.st_rdev >> 12
-            keys["physical-device"] = f"{major:x}:{minor:x}"
+            device = info.st_rdev
+            keys["physical-device"] = f"{os.major(device):x}:{os.minor(device):x}"
         return keys | {"physical-device-path": str(file)}
 
     def _pump(self, port: int, queue: Any) -> Work:

@@ -37,7 +37,7 @@ def test_ten_lines_serve_a_disk(tmp_path: Path) -> None:
         assert await frontend.read(3, 1) == b"embedded".ljust(512)
         assert frontend.queues == queues
 
-    disk = {"kind": "standalone", "params": str(image)}
+    disk = {"kind": "phy", "params": str(image)}
     with Loopback(None, mode="processes", daemon=command, **disk) as loopback:
         loopback.run(scenario)
 

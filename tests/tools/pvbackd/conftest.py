@@ -36,7 +36,7 @@ def pvbackd_disk(image: Path) -> Iterator[Callable[..., Loopback]]:
                 None,
                 mode="processes",
                 daemon=[*PVBACKD, *map(str, options)],
-                **{"kind": "standalone", "params": str(image)} | disk,
+                **{"kind": "phy", "params": str(image)} | disk,
             )
             return stack.enter_context(loopback)
 

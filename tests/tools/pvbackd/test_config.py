@@ -11,7 +11,7 @@ from pvdrivers.ring.errors import UsageError
 from pvdrivers.tools.pvbackd.config import Config, ConfigError, read_config
 from pvdrivers.tools.pvbackd.stores import fill_in
 
-DISK = Disk("/local/domain/0/backend/vbd/3/51712", "/images/web.img", "standalone", "xvda")
+DISK = Disk("/local/domain/0/backend/vbd/3/51712", "/images/web.img", "phy", "xvda")
 
 
 def parse(text: str, folder: Path) -> Config:
@@ -130,7 +130,7 @@ def test_the_pages_example(tmp_path: Path) -> None:
 @pytest.mark.parametrize("params", ["", "web.img", "qcow2:/images/web.img", "nbd:host:1"])
 def test_what_is_no_file(params: str) -> None:
     with pytest.raises(UsageError, match="not a file's path"):
-        asyncio.run(open_disk(Disk(DISK.path, params, "standalone")))
+        asyncio.run(open_disk(Disk(DISK.path, params, "phy")))
 
 
 def test_size_of_a_ram_disk() -> None:

@@ -116,6 +116,11 @@ def test_status_has_a_line_for_each_device(
         assert shown.stdout == f"{line}\n"
         assert control.stat().st_mode & 0o077 == 0
 
+        loopback.kill_backend()  # the socket stays behind
+        loopback.restart_backend()
+        await frontend.read(0, 1)
+        assert len(await status()) == 1
+
     loopback.run(scenario)
 
 
@@ -127,7 +132,7 @@ def test_a_disk_that_cannot_be_served_says_why_and_harms_no_other(
 
     async def scenario(frontend: Any) -> None:
         await frontend.connected()
-        config = disk_config("xvdb", loopback.guest.domid, params=str(missing), kind="standalone")
+        config = disk_config("xvdb", loopback.guest.domid, params=str(missing), kind="phy")
         await add_device(loopback.control, config)
         home = config.backend_path.removeprefix("/local/domain/0/")
         node = f"/local/domain/0/error/{home}/error"
@@ -155,7 +160,7 @@ def test_a_disk_that_cannot_be_served_says_why_and_harms_no_other(
 
 
 def test_hotplug_keys(pvbackd_disk: Disk, image: Path) -> None:
-    loopback = pvbackd_disk(params=f"aio:{image}")
+    loopback = pvbackd_disk("--loop", "asyncio", params=f"aio:{image}")
 
     async def scenario(frontend: Any) -> None:
         await frontend.connected()
@@ -221,7 +226,7 @@ def test_what_the_configuration_ignores_is_left_alone(
         assert await status() == []
         state = f"{loopback.config.backend_path}/state"
         assert await loopback.control.read_str(state) == "1"
-        config.write_text('[[disk]]\ntype = "standalone"\nstore = {kind = "ram", size = 65536}\n')
+        config.write_text('[[disk]]\ntype = "phy"\nstore = {kind = "ram", size = 65536}\n')
         hang_up(loopback)
         assert (await frontend.connected()).sectors == 128
 
