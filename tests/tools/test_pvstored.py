@@ -11,6 +11,7 @@ import pytest
 
 from pvdrivers.sim import Domain, Machine
 from pvdrivers.sim.boot import build, introduce
+from pvdrivers.xenbus.device import read_optional
 from pvdrivers.xenstore import XenstoreClient
 
 PVSTORED = [sys.executable, "-m", "pvdrivers.tools.pvstored"]
