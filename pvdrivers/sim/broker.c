@@ -1,23 +1,16 @@
 #include "pvdrivers/sim/broker.h"
 
+#include "pvdrivers/sim/broker_message.h"
 #include "pvdrivers/sim/machine.h"
 
 #include <errno.h>
 #include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
-
-enum { BROKER_JOIN, BROKER_PUBLISH, BROKER_WITHDRAW, BROKER_FETCH };
-
-struct broker_message {
-    uint32_t kind, handle, generation, client;
-    int32_t error;
-};
 
 struct published_fd {
     uint32_t generation;
@@ -28,8 +21,7 @@ struct published_fd {
 /* In the serving process. */
 struct broker {
     pthread_mutex_t lock; /* the table: the serving thread and this process's own calls */
-    struct published_fd *table;
-    uint32_t table_size;
+    struct published_fd table[MAX_EVENT_HANDLES];
     pthread_t thread;
     bool serving;
     int listen_fd, stop_fd;
@@ -39,54 +31,7 @@ struct broker {
     nfds_t poll_count;
 };
 
-/* ---- Messages with file descriptors ---------------------------------------------------------- */
-
-static int send_message(int socket, const struct broker_message *message, const int *fds,
-                        unsigned fd_count)
-{
-    union {
-        struct cmsghdr header;
-        char bytes[CMSG_SPACE(2 * sizeof(int))];
-    } control = {0};
-    struct iovec iov = {.iov_base = (void *)(uintptr_t)message, .iov_len = sizeof *message};
-    struct msghdr header = {.msg_iov = &iov, .msg_iovlen = 1};
-    if (fd_count) {
-        header.msg_control = control.bytes;
-        header.msg_controllen = CMSG_SPACE(fd_count * sizeof(int));
-        struct cmsghdr *rights = CMSG_FIRSTHDR(&header);
-        rights->cmsg_level = SOL_SOCKET;
-        rights->cmsg_type = SCM_RIGHTS;
-        rights->cmsg_len = CMSG_LEN(fd_count * sizeof(int));
-        memcpy(CMSG_DATA(rights), fds, fd_count * sizeof(int));
-    }
-    return sendmsg(socket, &header, MSG_NOSIGNAL) == (ssize_t)sizeof *message ? 0 : -EPIPE;
-}
-
-/* Returns the number of fds received, or -EPIPE. */
-static int receive_message(int socket, struct broker_message *message, int fds[2])
-{
-    union {
-        struct cmsghdr header;
-        char bytes[CMSG_SPACE(2 * sizeof(int))];
-    } control;
-    struct iovec iov = {.iov_base = message, .iov_len = sizeof *message};
-    struct msghdr header = {.msg_iov = &iov,
-                            .msg_iovlen = 1,
-                            .msg_control = control.bytes,
-                            .msg_controllen = sizeof control.bytes};
-    ssize_t size;
-    do
-        size = recvmsg(socket, &header, MSG_CMSG_CLOEXEC);
-    while (size < 0 && errno == EINTR);
-    if (size != (ssize_t)sizeof *message)
-        return -EPIPE;
-    struct cmsghdr *rights = CMSG_FIRSTHDR(&header);
-    if (!rights || rights->cmsg_type != SCM_RIGHTS)
-        return 0;
-    int count = (int)((rights->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-    memcpy(fds, CMSG_DATA(rights), (size_t)count * sizeof(int));
-    return count;
-}
+/* ---- Joining ------------------------------------------------------------------------------- */
 
 static int connect_to(const char *path)
 {
@@ -128,19 +73,12 @@ static void forget(struct published_fd *entry)
     entry->fd = -1;
 }
 
+/* Takes the fd over, unless it fails. */
 static int remember(struct broker *broker, uint32_t handle, uint32_t generation, uint32_t client,
                     int fd)
 {
-    if (handle >= broker->table_size) {
-        uint32_t size = (handle + 1) * 2;
-        struct published_fd *table = realloc(broker->table, size * sizeof *table);
-        if (!table)
-            return -ENOMEM;
-        for (uint32_t i = broker->table_size; i < size; i++)
-            table[i] = (struct published_fd){.fd = -1};
-        broker->table = table;
-        broker->table_size = size;
-    }
+    if (handle >= MAX_EVENT_HANDLES)
+        return -EINVAL;
     forget(&broker->table[handle]);
     broker->table[handle] =
         (struct published_fd){.generation = generation, .client = client, .fd = fd};
@@ -149,7 +87,7 @@ static int remember(struct broker *broker, uint32_t handle, uint32_t generation,
 
 static struct published_fd *look_up(struct broker *broker, uint32_t handle, uint32_t generation)
 {
-    if (handle >= broker->table_size || broker->table[handle].fd < 0 ||
+    if (handle >= MAX_EVENT_HANDLES || broker->table[handle].fd < 0 ||
         broker->table[handle].generation != generation)
         return NULL;
     return &broker->table[handle];
@@ -157,13 +95,15 @@ static struct published_fd *look_up(struct broker *broker, uint32_t handle, uint
 
 /* ---- The serving thread ---------------------------------------------------------------------- */
 
-static void answer(struct pv_machine *machine, nfds_t slot, struct broker_message *message,
-                   const int *fds, int fd_count)
+/* Returns how many of the fds now belong to the table. */
+static int answer(struct pv_machine *machine, nfds_t slot, struct broker_message *message,
+                  const int *fds, int fd_count)
 {
     struct broker *broker = machine->broker;
     int socket = broker->polls[slot].fd, reply_fds[2];
     unsigned reply_count = 0;
     uint32_t client = broker->clients[slot];
+    int taken = 0;
 
     pthread_mutex_lock(&broker->lock);
     message->error = 0;
@@ -179,6 +119,7 @@ static void answer(struct pv_machine *machine, nfds_t slot, struct broker_messag
         message->error =
             fd_count != 1 ? -EINVAL
                           : remember(broker, message->handle, message->generation, client, fds[0]);
+        taken = message->error ? 0 : 1;
         break;
     case BROKER_WITHDRAW:
         if (entry && entry->client == client)
@@ -195,6 +136,7 @@ static void answer(struct pv_machine *machine, nfds_t slot, struct broker_messag
     }
     send_message(socket, message, reply_fds, reply_count);
     pthread_mutex_unlock(&broker->lock);
+    return taken;
 }
 
 static void drop_connection(struct pv_machine *machine, nfds_t slot)
@@ -207,7 +149,7 @@ static void drop_connection(struct pv_machine *machine, nfds_t slot)
     broker->clients[slot] = broker->clients[broker->poll_count];
 
     pthread_mutex_lock(&broker->lock);
-    for (uint32_t i = 0; i < broker->table_size; i++)
+    for (uint32_t i = 0; i < MAX_EVENT_HANDLES; i++)
         if (broker->table[i].client == client)
             forget(&broker->table[i]);
     pthread_mutex_unlock(&broker->lock);
@@ -238,12 +180,14 @@ static void accept_connection(struct pv_machine *machine)
 static void serve_connection(struct pv_machine *machine, nfds_t slot)
 {
     struct broker_message message;
-    int fds[2], count = receive_message(machine->broker->polls[slot].fd, &message, fds);
+    int fds[BROKER_MAX_FDS];
+    int count = receive_message(machine->broker->polls[slot].fd, &message, fds);
     if (count < 0) {
         drop_connection(machine, slot);
         return;
     }
-    answer(machine, slot, &message, fds, count);
+    for (int i = answer(machine, slot, &message, fds, count); i < count; i++)
+        close(fds[i]); /* sent along with something that wants none */
 }
 
 static void *serve(void *argument)
@@ -270,6 +214,8 @@ int broker_create(struct pv_machine *machine)
     if (!broker)
         return -ENOMEM;
     pthread_mutex_init(&broker->lock, NULL);
+    for (uint32_t i = 0; i < MAX_EVENT_HANDLES; i++)
+        broker->table[i].fd = -1;
     machine->broker = broker;
     return 0;
 }
@@ -329,9 +275,8 @@ void broker_destroy(struct pv_machine *machine)
             close(broker->polls[slot].fd);
         unlink(broker->path);
     }
-    for (uint32_t i = 0; i < broker->table_size; i++)
+    for (uint32_t i = 0; i < MAX_EVENT_HANDLES; i++)
         forget(&broker->table[i]);
-    free(broker->table);
     free(broker);
     machine->broker = NULL;
 }

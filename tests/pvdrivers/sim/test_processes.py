@@ -1,8 +1,11 @@
 """A machine shared by processes: any of them may be killed, the rest goes on, nothing leaks."""
 
 import errno
+import os
 import random
 import select
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -31,6 +34,8 @@ pages.view[:5] = b"hello"
 port = channels.bind_unbound_port(0)
 print(port, *hypervisor.grant_pages(0, pages), flush=True)
 import select
+import socket
+import struct
 while True:
     select.select([channels], [], [])
     while (pending := channels.pending()) is not None:
@@ -144,3 +149,25 @@ def test_killed_anywhere_nothing_leaks(tmp_path: Path) -> None:
 def test_attaching_to_nothing(tmp_path: Path) -> None:
     with pytest.raises(MachineError, match="no machine is served at"):
         Machine.attach(tmp_path / "nothing")
+
+
+def test_the_broker_keeps_nothing_it_was_not_asked_to_keep(tmp_path: Path) -> None:
+    """Files sent with a message that wants none, and handles that cannot be, cost nothing."""
+    path = tmp_path / "machine"
+    message = struct.Struct("<IIIIi")
+    with Machine("1M") as machine:
+        machine.serve(path)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+            client.connect(str(path))
+            before = len(os.listdir("/proc/self/fd"))
+            for kind in (0, 1, 2, 3, 99) * 20:  # join, publish, withdraw, fetch, nonsense
+                request = message.pack(kind, 0xFFFFFFFF, 1, 0, 0)
+                socket.send_fds(client, [request], [client.fileno()])
+                reply, received, _, _ = socket.recv_fds(client, message.size, 2)
+                for fd in received:
+                    os.close(fd)
+                error = message.unpack(reply)[-1]
+                expected = {1: errno.EINVAL, 3: errno.ENOENT, 99: errno.EINVAL}
+                assert -error == expected.get(kind, 0)
+            assert len(os.listdir("/proc/self/fd")) == before
+        assert machine.create_domain(memory="256K").info.domid == 0
