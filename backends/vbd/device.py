@@ -168,11 +168,7 @@ class VbdBackend(BackendDevice):
         return await read_optional(self.client, f"{self.path}/hotplug-status") == "connected"
 
     async def connect(self) -> None:
-        head_keys = await self.read_peer_keys(FRONTEND_HEAD_KEYS)
-        self.head = read_frontend_head(head_keys, self.features, self.options.default_protocol)
-        layout = self.head.layout
-        keys = await self.read_peer_keys(queue_key_names(layout))
-        self._queue_keys = read_queues(keys, layout)
+        self.head = await self._read_rings()
         info = await self._device_info()
         try:
             self._map(self.head, self._queue_keys)
@@ -248,6 +244,14 @@ class VbdBackend(BackendDevice):
         )
         return check_device_info(info)
 
+    async def _read_rings(self) -> FrontendHead:
+        """What the frontend says of itself and, in _queue_keys, of its rings."""
+        keys = await self.read_peer_keys(FRONTEND_HEAD_KEYS)
+        head = read_frontend_head(keys, self.features, self.options.default_protocol)
+        keys = await self.read_peer_keys(queue_key_names(head.layout))
+        self._queue_keys = read_queues(keys, head.layout)
+        return head
+
     def _map(self, head: FrontendHead, queues: list[QueueKeys]) -> None:
         """Maps every queue's ring and binds its event channel."""
         self._channels = self.hypervisor.open_event_channels()
@@ -297,6 +301,12 @@ class VbdBackend(BackendDevice):
             self._wakeups.add(port, partial(self._pump, port, queue))
             if (fd := lib.pv_blkback_fd(queue)) >= 0:
                 self._wakeups.add_fd(fd, port)
+
+    def wake_frontend(self) -> None:
+        """Notifies of what an earlier backend may have answered without doing so."""
+        if self._channels:
+            for queue in self._queues:
+                self._channels.notify(lib.pv_blkback_port(queue))
 
     def _pump(self, port: int, queue: Any) -> Work:
         moved = lib.pv_blkback_pump(queue, BUDGET, self._now())

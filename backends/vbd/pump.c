@@ -158,3 +158,8 @@ uint32_t pv_blkback_in_flight(const struct pv_blkback_queue *queue)
 {
     return in_flight(queue);
 }
+
+int pv_blkback_unconsumed(const struct pv_blkback_queue *queue)
+{
+    return pv_back_unconsumed_requests(&queue->ring);
+}

@@ -22,6 +22,7 @@ from typing import Any, Protocol, Self
 from pvdrivers.backends.vbd.device import BlockStore, VbdBackend, VbdBackendOptions
 from pvdrivers.backends.vbd.store import FileStore, NullStore, RamStore, Store
 from pvdrivers.hypervisor import Hypervisor
+from pvdrivers.ring._core import lib
 from pvdrivers.ring.errors import PeerError, UsageError
 from pvdrivers.vbd.keys import EARLY_KEYS, LATE_KEYS, read_backend
 from pvdrivers.xenbus.bus import backend_bus
@@ -108,21 +109,36 @@ class ServedDisk(VbdBackend):
     plan: DiskPlan
     next_plan: DiskPlan | None = None
     leaving = False  # to come back, or for a successor
+    _inherited = False
 
     async def inherit(self) -> bool:
-        """Takes the mark of a predecessor that drained, and what it had agreed on."""
+        """A predecessor's connection can be taken up when it drained, or else when the frontend
+        waits for no answer, so that nothing can have been lost with it."""
         keys = await read_keys(self.client, self.path, (DRAINED, *EARLY_KEYS, *LATE_KEYS))
-        if keys.pop(DRAINED, None) is None:
-            return False
-        # From the next request on there may be some without an answer.
-        await self.remove_keys([DRAINED])
+        drained = keys.pop(DRAINED, None) is not None
+        if drained:  # from the next request on there may be some without an answer
+            await self.remove_keys([DRAINED])
         try:
             self.features, _ = read_backend(keys)
-        except PeerError as error:
+            self._inherited = drained or await self._is_idle()
+        except (PeerError, OSError) as error:
             log.warning("%s: connects anew: %s", self.path, error)
-            return False
         self._writable = self.disk.writable and not self.store.pointer.geometry.read_only
-        return True
+        return self._inherited
+
+    async def _is_idle(self) -> bool:
+        """Whether every request on the rings has its answer."""
+        try:
+            self._map(await self._read_rings(), self._queue_keys)
+            return all(lib.pv_blkback_unconsumed(queue) == 0 for queue in self._queues)
+        finally:
+            await super().disconnect()
+
+    async def connect(self) -> None:
+        await super().connect()
+        if self._inherited:
+            self._inherited = False
+            self.wake_frontend()
 
     async def disconnect(self) -> None:
         in_order = self.state is XenbusState.CONNECTED and not self._broken

@@ -101,6 +101,8 @@ PV_API int pv_blkback_destroy(struct pv_blkback_queue *queue);
 
 PV_API bool pv_blkback_broken(const struct pv_blkback_queue *queue);
 PV_API uint32_t pv_blkback_in_flight(const struct pv_blkback_queue *queue);
+/* Requests on the ring that were not taken; -EPROTO when there are more than it has room for. */
+PV_API int pv_blkback_unconsumed(const struct pv_blkback_queue *queue);
 PV_API void pv_blkback_get_stats(const struct pv_blkback_queue *queue,
                                  struct pv_blkback_stats *stats);
 /* One line about the queue as it is now; returns what snprintf does. */

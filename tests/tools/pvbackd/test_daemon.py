@@ -56,10 +56,41 @@ def test_drained_daemon_is_followed_without_a_word(pvbackd_disk: Disk, pv_seed: 
     loopback.run(scenario)
 
 
-def test_a_killed_successor_of_a_drained_daemon_is_not_taken_for_drained(
-    pvbackd_disk: Disk,
+def test_killed_while_idle_it_is_followed_without_a_word(
+    pvbackd_disk: Disk, status: Status, tmp_path: Path
 ) -> None:
-    loopback = pvbackd_disk()
+    """The successor also rings: the predecessor may have died before it did."""
+    loopback = pvbackd_disk("--control", tmp_path / "control")
+
+    async def scenario(frontend: Any) -> None:
+        await frontend.connected()
+        await frontend.write(0, b"q" * 512)
+        queues = frontend.queues
+        for _ in range(2):
+            loopback.kill_backend()
+            sent = loopback.dom0.accounts["evtchn_send"]
+            loopback.restart_backend()
+
+            async def adopted(before: int = sent) -> bool:
+                rang = loopback.dom0.accounts["evtchn_send"] > before
+                return rang and any("queues of" in line for line in await status())
+
+            await until(adopted)
+            assert frontend.queues == queues
+            assert await frontend.read(0, 1) == b"q" * 512
+        assert frontend.reissued == 0
+
+    loopback.run(scenario)
+
+
+def test_a_killed_successor_of_a_drained_daemon_is_not_taken_for_drained(
+    pvbackd_disk: Disk, tmp_path: Path
+) -> None:
+    config = tmp_path / "pvbackd.toml"
+    config.write_text(
+        '[[disk]]\nfilters = [{kind = "delay", delay_us = 2000000, operations = ["read"]}]\n'
+    )
+    loopback = pvbackd_disk("--config", config)
 
     async def scenario(frontend: Any) -> None:
         await frontend.connected()
@@ -70,10 +101,14 @@ def test_a_killed_successor_of_a_drained_daemon_is_not_taken_for_drained(
         await frontend.write(0, bytes(512))
         assert await read_optional(loopback.control, drained) is None
         queues = frontend.queues
+        read = asyncio.ensure_future(frontend.read(0, 1))
+        await asyncio.sleep(0.1)
+        assert not read.done()
         loopback.kill_backend()
         loopback.restart_backend()
-        await frontend.write(0, bytes(512))
+        assert await read == bytes(512)
         assert frontend.queues != queues
+        assert frontend.reissued == 1
 
     loopback.run(scenario)
 
