@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := $(shell git ls-files -co --exclude-standard ring pvdrivers backends frontends tools 2>/dev/null) CMakeLists.txt pyproject.toml
 
-.PHONY: bench test install tools check c-test docs clean
+.PHONY: bench test install tools check c-test docs lab clean
 
 install: $(VENV)/installed
 
@@ -43,6 +43,10 @@ c-test: tools
 
 docs: install
 	$(BIN)/python docs/generate.py
+
+# A real Xen with a Linux guest, emulated; see docs/lab.md.
+lab: tools
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/lab/lab.py build/lab $(STEPS)
 
 clean:
 	rm -rf build $(VENV)

@@ -1,0 +1,102 @@
+"""Boots Xen, and runs the steps in dom0 with this checkout's wheel against a real Linux guest.
+
+Usage: lab.py FOLDER [STEP...]   keeps images and logs in FOLDER; no STEP means all of them
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from machine import LabError, LabMachine
+
+HERE = Path(__file__).parent
+CHECKOUT = HERE.parent.parent
+PROGRAMS = {  # and the Debian packages that have them
+    "qemu-system-x86_64": "qemu-system-x86",
+    "busybox": "busybox-static",
+    "cpio": "cpio",
+    "depmod": "kmod",
+    "apt-get": "apt",
+}
+BOOT_PATIENCE = 900.0  # seconds
+RUN_PATIENCE = 1500.0
+
+
+def check_programs() -> None:
+    missing = [package for program, package in PROGRAMS.items() if not shutil.which(program)]
+    if missing:
+        raise LabError(f"needs the Debian packages {' '.join(missing)}")
+    if sys.version_info[:2] != (3, 11):
+        raise LabError("needs Python 3.11, which dom0's Debian has, to build the wheel for it")
+
+
+def digest() -> str:
+    """Changes when something does that the images and the saved state are made of."""
+    sums = hashlib.sha256(repr(LabMachine.command_of(Path(), Path())).encode())
+    for pattern in ("images", "extract_vmlinux.py", "dom0/*", "domu/*"):
+        for path in sorted(HERE.glob(pattern)):
+            sums.update(path.read_bytes())
+    return sums.hexdigest()
+
+
+def build(folder: Path, machine: LabMachine) -> None:
+    """Images and a saved state, unless they are there and were made by the same files."""
+    made_by = digest()
+    stamp = folder / "made-by"
+    if machine.state.exists() and stamp.exists() and stamp.read_text() == made_by:
+        return
+    machine.state.unlink(missing_ok=True)
+    print("building the images", flush=True)
+    with (folder / "images.log").open("wb") as log:
+        if subprocess.run([HERE / "images", folder], stdout=log, stderr=log).returncode:
+            raise LabError(f"the images cannot be built: see {log.name}")
+    print("booting Xen, dom0 and the guest", flush=True)
+    machine.save_state(BOOT_PATIENCE)
+    stamp.write_text(made_by)
+
+
+def prepare_payload(folder: Path) -> Path:
+    """The wheel of this checkout with what it needs, and the steps."""
+    payload, wheels = folder / "payload", folder / "wheels"
+    for old in (payload, wheels):
+        shutil.rmtree(old, ignore_errors=True)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    subprocess.run(
+        [*pip, "wheel", "--no-build-isolation", "--no-deps", "--wheel-dir", wheels, CHECKOUT],
+        check=True,
+    )
+    (wheel,) = wheels.glob("*.whl")
+    install = [*pip, "install", "--no-compile", "--target", payload / "site"]
+    subprocess.run([*install, wheel, "uvloop"], check=True)
+    for source in (HERE / "payload").iterdir():
+        if source.is_file():
+            shutil.copy(source, payload)
+    return payload
+
+
+def main(folder: Path, steps: list[str]) -> int:
+    begun = time.monotonic()
+    folder.mkdir(parents=True, exist_ok=True)
+    machine = LabMachine(folder.resolve())
+    try:
+        check_programs()
+        build(folder, machine)
+        payload = prepare_payload(folder)
+        (payload / "arguments").write_text(" ".join(steps))
+        passed = machine.run(payload, "run", RUN_PATIENCE)
+    except LabError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 2
+    logs = f"{folder}/run.dom0.log and {folder}/run.guest.log"
+    seconds = time.monotonic() - begun
+    print(f"lab {'passed' if passed else 'FAILED'} after {seconds:.0f} s; consoles: {logs}")
+    return 0 if passed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2:]))

@@ -1,0 +1,58 @@
+"""The guest's shell, typed at over its console."""
+
+import asyncio
+import os
+import re
+import tty
+
+
+class CommandFailed(Exception):
+    """A command in the guest did not end well, or not at all."""
+
+
+class GuestShell:
+    """A shell on the other end of the console's terminal in dom0."""
+
+    def __init__(self, terminal: str) -> None:
+        """`terminal` is the console's pseudo-terminal in dom0 (xenstore: console/tty)."""
+        self._fd = os.open(terminal, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+        tty.setraw(self._fd)
+        self._number = 0
+        self._said = ""
+        self._heard = asyncio.Event()
+        asyncio.get_running_loop().add_reader(self._fd, self._readable)
+
+    def _readable(self) -> None:
+        try:
+            self._said += os.read(self._fd, 65536).decode("utf-8", "replace")
+        except OSError:  # the guest is gone
+            asyncio.get_running_loop().remove_reader(self._fd)
+        self._heard.set()
+
+    async def run(self, command: str, patience: float = 120) -> str:
+        """What the command printed. CommandFailed when it fails or takes over `patience` s."""
+        self._number += 1
+        self._said = ""
+        # Split by quotes, so that an echo of the line is not taken for the answer.
+        line = f'{{ {command}; }} </dev/null 2>&1; echo "@""{self._number}:$?@"\n'
+        os.write(self._fd, line.encode())
+        answer = re.compile(rf"@{self._number}:(\d+)@")
+        try:
+            async with asyncio.timeout(patience):
+                while not (found := answer.search(self._said)):
+                    self._heard.clear()
+                    await self._heard.wait()
+        except TimeoutError:
+            raise CommandFailed(f"{command}: no answer in {patience:.0f} s: {self._said}") from None
+        output = self._said[: found.start()].strip()
+        if found[1] != "0":
+            raise CommandFailed(f"{command}: exit status {found[1]}: {output}")
+        return output
+
+    async def number(self, path: str) -> int:
+        """What a file with a number holds."""
+        return int((await self.run(f"cat {path}")).split()[-1])
+
+    async def wait_for(self, test: str, patience: float = 60) -> None:
+        """Until a shell test is true."""
+        await self.run(f"n=0; until {test}; do sleep 0.1; n=$((n+1)); done", patience)
