@@ -110,7 +110,7 @@ struct evtchn *take_port(struct pv_machine *machine, struct domain *d, evtchn_po
     __atomic_store_n(&chn->handle, handle, __ATOMIC_RELAXED);
     /* The end first: a repair looks no further. */
     if (ec->end <= port)
-        ec->end = port + 1;
+        pv_write_once(&ec->end, port + 1);
     ec->active++;
     store_binding(chn, b);
     if (handle) {
