@@ -208,6 +208,10 @@ class Loopback:
         """Sends the signal and waits for the backend's end; mode processes."""
         self._side.kill_backend(number)
 
+    def kill_xenstore(self) -> None:
+        """SIGKILL; mode processes. Nothing can be plugged or unplugged any more."""
+        self._side.kill_xenstore()
+
     @property
     def daemon(self) -> subprocess.Popen[bytes]:
         """The daemon's process, if it is one that serves the disk."""

@@ -87,6 +87,9 @@ class Side:
     def kill_backend(self, number: int = signal.SIGKILL) -> None:
         raise UsageError("only mode processes has a backend that can be killed")
 
+    def kill_xenstore(self) -> None:
+        raise UsageError("only mode processes has a xenstore that can be killed")
+
 
 class InLoop(Side):
     """Everything on the loop of the test."""
@@ -192,7 +195,7 @@ class Processes(Side):
     async def start(self, tasks: AsyncExitStack) -> None:
         ready = self.folder / "ready"
         arguments = (self.folder / "machine", self.folder / "xenstored", str(ready))
-        self._spawn(xenstore_process, *arguments)
+        self._xenstored = self._spawn(xenstore_process, *arguments)
         async with asyncio.timeout(START_TIMEOUT):
             while not ready.exists():  # noqa: ASYNC110 - a file made by another process
                 await asyncio.sleep(0.01)
@@ -217,6 +220,10 @@ class Processes(Side):
         else:
             os.kill(self._backend.pid or 0, number)
             self._backend.join()
+
+    def kill_xenstore(self) -> None:
+        self._xenstored.kill()
+        self._xenstored.join()
 
     def _spawn(self, target: Callable[..., None], *arguments: object) -> BaseProcess:
         child = self._context.Process(target=target, args=arguments, daemon=True)

@@ -34,6 +34,7 @@ class XenbusBus:
         self._changed = asyncio.Condition()
         self._looking = asyncio.Lock()
         self._looks: set[asyncio.Task[None]] = set()
+        self._over = False
 
     def start(self) -> None:
         self.task = asyncio.get_running_loop().create_task(self._run(), name=f"bus {self.root}")
@@ -58,9 +59,14 @@ class XenbusBus:
             await self._look_at(path)
 
     async def wait_for(self, path: str) -> XenbusDevice:
-        """The device at `path`, once it has been probed."""
+        """The device at `path`, once it has been probed.
+
+        ConnectionResetError when that will not be: the bus has ended, because xenstore is gone.
+        """
         async with self._changed:
-            await self._changed.wait_for(lambda: path in self.devices)
+            await self._changed.wait_for(lambda: path in self.devices or self._over)
+        if path not in self.devices:
+            raise ConnectionResetError(f"{self.root} is not watched any more")
         return self.devices[path]
 
     async def close(self) -> None:
@@ -80,10 +86,15 @@ class XenbusBus:
             await asyncio.wait([self.task, *self._looks])
 
     async def _run(self) -> None:
-        async with await self.client.watch(self.root) as watch:
-            async for changed in watch:
-                for path in await self._devices_of(changed):
-                    await self._look_at(path)
+        try:
+            async with await self.client.watch(self.root) as watch:
+                async for changed in watch:
+                    for path in await self._devices_of(changed):
+                        await self._look_at(path)
+        finally:
+            self._over = True
+            async with self._changed:
+                self._changed.notify_all()
 
     async def _devices_of(self, changed: str) -> list[str]:
         """The devices a changed path belongs to: one, or all below it."""

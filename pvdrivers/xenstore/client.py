@@ -98,7 +98,7 @@ class Watch:
             self._closed = True
             self._pending.clear()
             self._changed.set()
-            await self._client._unwatch(self)
+            self._client._unwatch(self)
 
     def _fired(self, path: str) -> None:
         if len(self._pending) >= PENDING_PATHS_MAX and path not in self._pending:
@@ -210,7 +210,7 @@ class XenstoreClient(Operations):
         return future
 
     def _post(self, kind: MessageType, payload: bytes, tx_id: int = 0) -> None:
-        """Sends what nobody waits for, because the task that would is being cancelled."""
+        """Sends what nobody waits for the reply of."""
         with suppress(ConnectionResetError):
             future = self._send(kind, payload, tx_id)
             future.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -273,9 +273,10 @@ class XenstoreClient(Operations):
             raise
         return watch
 
-    async def _unwatch(self, watch: Watch) -> None:
-        if self._watches.pop(watch.token, None) and not self._lost:
-            await self._send(MessageType.UNWATCH, text(watch.path) + text(watch.token), 0)
+    def _unwatch(self, watch: Watch) -> None:
+        # Nobody needs the reply, and a store that has died would never give it.
+        if self._watches.pop(watch.token, None):
+            self._post(MessageType.UNWATCH, text(watch.path) + text(watch.token))
 
     # Transactions.
 

@@ -413,6 +413,19 @@ def test_loss_of_xenstore_ends_a_device_that_is_not_connected() -> None:
     run(body)
 
 
+def test_a_bus_whose_xenstore_is_gone_says_so() -> None:
+    async def body(house: House) -> None:
+        bus = frontend_bus(house.front_client, 1, "vtest", Front)
+        bus.start()
+        waiting = asyncio.create_task(bus.wait_for("/never"))
+        await asyncio.sleep(0)
+        house.front_client.close()
+        with pytest.raises(ConnectionResetError, match="not watched any more"):
+            await waiting
+
+    run(body)
+
+
 def test_buses_find_devices_and_forget_them() -> None:
     configs = [DeviceConfig("vtest", number, frontend_domid=1) for number in range(4)]
 
