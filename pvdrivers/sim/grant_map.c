@@ -1,4 +1,6 @@
 /* Mapping and unmapping others' grants. */
+#include "pvdrivers/machine_grants.h"
+#include "pvdrivers/sim/event_port.h"
 #include "pvdrivers/sim/grant_internal.h"
 
 #include <errno.h>
@@ -92,6 +94,31 @@ void grant_map_batch(struct pv_machine *machine, struct domain *ld, uint32_t own
 
 /* ---- Unmap ----------------------------------------------------------------------------------- */
 
+/* The byte by which the granter learns that its page is let go, while the page is still pinned. */
+static void clear_notify_byte(struct pv_machine *machine, struct domain *rd,
+                              const struct maptrack_entry *entry)
+{
+    uint32_t notify = __atomic_load_n(&entry->notify, __ATOMIC_RELAXED);
+    uint8_t *page = frame_address(machine, domain_grant_area(machine, rd)->active[entry->ref].mfn);
+    if (notify & MAPTRACK_NOTIFY_CLEAR)
+        __atomic_store_n(&page[notify & MAPTRACK_NOTIFY_OFFSET], 0, __ATOMIC_RELAXED);
+}
+
+/* Tells the granters, and frees the handles. Killed in between, whoever cleans up tells them: the
+ * handle keeps its notice until it is free. */
+static void give_back(struct pv_machine *machine, struct domain *ld, const grant_handle_t *handles,
+                      unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        const struct maptrack_entry *entry = maptrack_entry(machine, ld, handles[i]);
+        uint32_t notify = __atomic_load_n(&entry->notify, __ATOMIC_RELAXED);
+        evtchn_port_t port = (notify & ~MAPTRACK_NOTIFY_CLEAR) >> MAPTRACK_NOTIFY_PORT_SHIFT;
+        if (port)
+            send_event(machine, ld, port);
+    }
+    maptrack_free(machine, ld, handles, count);
+}
+
 /* What is left of a handle when a part of it goes. */
 static void unmap_parts(struct pv_machine *machine, struct domain *rd, struct maptrack_entry *entry,
                         uint16_t parts)
@@ -99,6 +126,8 @@ static void unmap_parts(struct pv_machine *machine, struct domain *rd, struct ma
     uint16_t flags = entry->flags;
     uint16_t gone = parts & flags & MAPPED;
     uint16_t left = flags & MAPPED & ~gone ? flags & ~gone : MAPTRACK_reserved;
+    if (left == MAPTRACK_reserved)
+        clear_notify_byte(machine, rd, entry);
     /* The handle first: killed in between, the recount finds the pin unaccounted for. */
     __atomic_store_n(&entry->flags, left, __ATOMIC_RELEASE);
     if (gone)
@@ -150,7 +179,7 @@ static unsigned unmap_run(struct pv_machine *machine, struct domain *ld, struct 
     }
     bool last = domain_is_dying(rd) && rd->grant_table.active_entries == 0;
     grant_unlock(rd);
-    maptrack_free(machine, ld, freed, n);
+    give_back(machine, ld, freed, n);
     if (last)
         reap_domains(machine);
     return i;
@@ -178,13 +207,37 @@ void grant_force_unmap(struct pv_machine *machine, struct domain *ld, grant_hand
 {
     struct maptrack_entry *entry = maptrack_entry(machine, ld, handle);
     if (maptrack_flags(entry) == MAPTRACK_reserved) {
-        maptrack_free(machine, ld, &handle, 1);
+        give_back(machine, ld, &handle, 1);
         return;
     }
     struct domain *rd = handle_granter(machine, ld, handle);
     struct pv_grant_map map = {.handle = handle};
     if (rd)
         unmap_run(machine, ld, rd, &map, 1, true);
+}
+
+int pv_gnttab_set_unmap_notify(struct pv_machine *machine, domid_t domid, grant_handle_t handle,
+                               bool clear, uint32_t offset, evtchn_port_t port)
+{
+    struct domain *ld = find_domain(machine, domid);
+    struct domain *rd = ld ? handle_granter(machine, ld, handle) : NULL;
+    if (!ld)
+        return -ESRCH;
+    if (!rd || offset >= 1u << rd->page_shift ||
+        port > UINT32_MAX >> (MAPTRACK_NOTIFY_PORT_SHIFT + 1))
+        return -EINVAL;
+    struct maptrack_entry *entry = maptrack_entry(machine, ld, handle);
+    uint32_t notify =
+        port << MAPTRACK_NOTIFY_PORT_SHIFT | (clear ? MAPTRACK_NOTIFY_CLEAR | offset : 0);
+    int error = -EINVAL;
+    grant_lock(machine, rd);
+    bool mapped = maptrack_flags(entry) & MAPPED && maptrack_domid(entry) == rd->domain_id;
+    if (mapped && !(clear && maptrack_flags(entry) & GNTMAP_readonly)) {
+        __atomic_store_n(&entry->notify, notify, __ATOMIC_RELAXED);
+        error = 0;
+    }
+    grant_unlock(rd);
+    return error;
 }
 
 /* ---- The seam -------------------------------------------------------------------------------- */

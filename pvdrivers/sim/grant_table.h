@@ -51,11 +51,14 @@ struct active_grant_entry {
  * only under the granting domain's lock, `flags` last. */
 struct maptrack_entry {
     grant_ref_t ref;
-    domid_t domid;  /* who granted */
-    uint16_t flags; /* GNTMAP_* of what is still mapped, or MAPTRACK_reserved */
-    uint32_t owner; /* grant_owner(): who is to unmap it */
-    uint32_t pad;
+    domid_t domid;   /* who granted */
+    uint16_t flags;  /* GNTMAP_* of what is still mapped, or MAPTRACK_reserved */
+    uint32_t owner;  /* grant_owner(): who is to unmap it */
+    uint32_t notify; /* MAPTRACK_NOTIFY_*: what its granter is told by when it is unmapped */
 };
+#define MAPTRACK_NOTIFY_OFFSET 0x3fffu /* of the byte that is cleared */
+#define MAPTRACK_NOTIFY_PORT_SHIFT 14  /* the mapper's port that is sent to, 17 bits; 0: none */
+#define MAPTRACK_NOTIFY_CLEAR 0x80000000u
 #define MAPTRACK_reserved 0x8000
 
 /* The pins of a copy under way. */

@@ -216,8 +216,8 @@ uint32_t client_join(struct pv_machine *machine, uint32_t pid)
 void client_leave(struct pv_machine *machine, uint32_t client)
 {
     /* What the kernel does when the device files of a dead process are closed. */
+    grant_table_release_client(machine, client); /* first: unmap notices go through its ports */
     event_channels_release_client(machine, client);
-    grant_table_release_client(machine, client);
     guest_memory_release_client(machine, client);
     reap_domains(machine);
     sim_lock(&machine->shared->lock);

@@ -65,6 +65,7 @@ unsigned maptrack_reserve(struct pv_machine *machine, struct domain *d, uint32_t
     lock_maptrack(machine, d);
     for (; taken < count && take(maptrack, table(machine, d), &handles[taken]); taken++) {
         struct maptrack_entry *entry = &table(machine, d)[handles[taken]];
+        __atomic_store_n(&entry->notify, 0, __ATOMIC_RELAXED);
         __atomic_store_n(&entry->owner, owner, __ATOMIC_RELAXED);
         __atomic_store_n(&entry->flags, MAPTRACK_reserved, __ATOMIC_RELAXED);
     }

@@ -51,6 +51,14 @@ PV_API int pv_gnttab_op_swap_grant_ref(struct pv_machine *machine, domid_t domid
 PV_API int pv_gnttab_op_cache_flush(struct pv_machine *machine, domid_t domid,
                                     struct gnttab_cache_flush *ops, unsigned count);
 
+/* What gntdev's SET_UNMAP_NOTIFY does: when the handle's last part is unmapped, also because its
+ * process died, the byte at `offset` of the page is cleared (`clear`) and an event is sent through
+ * the mapper's own `port` (not 0). -EINVAL: no such handle, port or offset, or a byte of a
+ * read-only map. */
+PV_API int pv_gnttab_set_unmap_notify(struct pv_machine *machine, domid_t domid,
+                                      grant_handle_t handle, bool clear, uint32_t offset,
+                                      evtchn_port_t port);
+
 /* What the guest itself sees: its table in this process's memory. */
 PV_API int pv_gnttab_entries(struct pv_machine *machine, domid_t domid,
                              struct pv_grant_entries *entries);

@@ -1,6 +1,8 @@
 /* Mapping: rights, pins, partial unmaps, limits, and pages that outlive their granter. */
 #include "grant_test.h"
 
+#include "pvdrivers/machine_events.h"
+
 #define BOTH (GNTMAP_host_map | GNTMAP_device_map)
 
 static void maps_see_the_page_in_both_versions(void)
@@ -303,8 +305,55 @@ static void what_xen_would_charge(void)
     tear_down(&f);
 }
 
+static bool told(struct fixture *f, evtchn_port_t port)
+{
+    struct pv_event_view view;
+    uint32_t heads[16] = {0};
+    assert(pv_machine_event_view(f->machine, FRONT, 0, heads, &view) == 0);
+    bool pending = pv_event_is_pending(&view, port);
+    pv_event_clear_pending(&view, port);
+    return pending;
+}
+
+/* SET_UNMAP_NOTIFY: the granter learns that its page is let go, also when a process died. */
+static void the_granter_is_told_of_an_unmap(void)
+{
+    struct fixture f = set_up();
+    evtchn_port_t front_port, port;
+    assert(pv_evtchn_op_alloc_unbound(f.machine, FRONT, FRONT, BACK, &front_port) == 0);
+    assert(pv_evtchn_op_bind_interdomain(f.machine, BACK, FRONT, front_port, &port) == 0);
+    pv_grant_publish(&f.table[FRONT], 8, BACK, 5, false);
+    pv_grant_publish(&f.table[FRONT], 9, BACK, 5, true);
+    uint8_t *byte = page_of(&f, FRONT, 5) + 4095;
+    for (int killed = 0; killed < 2; killed++) {
+        struct gnttab_map_grant_ref op = map(&f, BACK, FRONT, 8, BOTH);
+        assert(pv_gnttab_set_unmap_notify(f.machine, BACK, op.handle, true, 4095, port) == 0);
+        *byte = 1;
+        told(&f, front_port);
+        assert(unmap(&f, BACK, &op, GNTMAP_host_map) == GNTST_okay);
+        assert(*byte == 1 && !told(&f, front_port)); /* it is mapped still */
+        if (killed)
+            grant_table_release_client(f.machine, f.machine->client);
+        else
+            assert(unmap(&f, BACK, &op, GNTMAP_device_map) == GNTST_okay);
+        assert(*byte == 0 && told(&f, front_port));
+    }
+    /* A handle used again owes nobody a notice. */
+    struct gnttab_map_grant_ref again = map(&f, BACK, FRONT, 9, GNTMAP_host_map | GNTMAP_readonly);
+    *byte = 1;
+    assert(pv_gnttab_set_unmap_notify(f.machine, BACK, again.handle, true, 0, port) == -EINVAL);
+    assert(pv_gnttab_set_unmap_notify(f.machine, BACK, again.handle, false, 4096, 0) == -EINVAL);
+    assert(pv_gnttab_set_unmap_notify(f.machine, BACK, again.handle, false, 0, 1u << 17) ==
+           -EINVAL);
+    assert(unmap(&f, BACK, &again, GNTMAP_host_map) == GNTST_okay);
+    assert(*byte == 1 && !told(&f, front_port));
+    assert(pv_gnttab_set_unmap_notify(f.machine, BACK, again.handle, false, 0, port) == -EINVAL);
+    tear_down(&f);
+}
+
 int main(void)
 {
+    the_granter_is_told_of_an_unmap();
     maps_see_the_page_in_both_versions();
     each_refusal_has_its_code();
     a_reader_may_not_become_a_writer_of_a_readonly_grant();
