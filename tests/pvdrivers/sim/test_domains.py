@@ -111,8 +111,10 @@ def test_a_thousand_lives_leave_nothing() -> None:
             page.view[0] = 1
             ref = guest.hypervisor.grant_access(0, page.address)
             mapped = dom0.hypervisor.map_grants(1, [ref])
-            port = guest.hypervisor.open_event_channels().bind_unbound_port(0)
+            guest_channels = guest.hypervisor.open_event_channels()
+            port = guest_channels.bind_unbound_port(0)
             channels.unbind(channels.bind_interdomain(1, port))
+            guest_channels.close()
             dom0.hypervisor.unmap_grants(mapped)
             guest.destroy()
             assert machine.free_memory == free
