@@ -82,7 +82,6 @@ class VbdFrontend(FrontendDevice):
         self.on_resize: Callable[[DeviceInfo], None] | None = None
         self.broken_rings = 0
         self.reissued = 0
-        self._layout: Layout | None = None
         self._queues: list[Any] = []  # of the present connection
         self._stopped: list[Any] = []  # of the last one, with what it has left unanswered
         self._channels: EventChannels | None = None
@@ -188,7 +187,6 @@ class VbdFrontend(FrontendDevice):
         except BaseException:
             await self.disconnect()
             raise
-        self._layout = layout
 
     async def attach(self) -> None:
         back, info = read_backend(await self.read_peer_keys((*EARLY_KEYS, *LATE_KEYS)))

@@ -1,26 +1,11 @@
 /* libxengnttab.so.1: other domains' grants */
 #include "pvdrivers/dropin/grant_area.h"
+#include "pvdrivers/xengnttab_copy.h"
 
 #include <stdlib.h>
 #include <sys/mman.h>
 
 #define COPY_BATCH 64
-
-union xengnttab_copy_ptr {
-    void *virt;
-    struct {
-        uint32_t ref;
-        uint16_t offset;
-        uint16_t domid;
-    } foreign;
-};
-
-struct xengnttab_grant_copy_segment {
-    union xengnttab_copy_ptr source, dest;
-    uint16_t len;
-    uint16_t flags;
-    int16_t status;
-};
 
 static const struct pv_hypervisor_ops *ops(const xengnttab_handle *handle)
 {

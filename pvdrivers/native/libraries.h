@@ -2,27 +2,12 @@
 #ifndef PVDRIVERS_NATIVE_LIBRARIES_H
 #define PVDRIVERS_NATIVE_LIBRARIES_H
 
+#include "pvdrivers/xengnttab_copy.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
 #define NATIVE_LIBRARIES 3
-
-/* An end of a copy, and a copy, as libxengnttab takes them. */
-union xengnttab_copy_ptr {
-    void *virt;
-    struct {
-        uint32_t ref;
-        uint16_t offset;
-        uint16_t domid;
-    } foreign;
-};
-
-struct xengnttab_grant_copy_segment {
-    union xengnttab_copy_ptr source, dest;
-    uint16_t len;
-    uint16_t flags;
-    int16_t status;
-};
 
 struct xentoollog_logger;
 

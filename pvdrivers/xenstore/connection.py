@@ -108,13 +108,6 @@ class Connection:
         if self.on_close:
             self.on_close(fault)
 
-    def reconnect(self) -> None:
-        """Starts anew for the same domain: no watch, transaction or partial message remains."""
-        self.reset()
-        self._drop_output()
-        self._decoder = Decoder()
-        self._next = None
-
     # The store's side.
 
     def next_request(self) -> Message | None:
