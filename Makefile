@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := $(shell git ls-files -co --exclude-standard ring pvdrivers backends frontends tools 2>/dev/null) CMakeLists.txt pyproject.toml
 
-.PHONY: bench test install tools check c-test docs lab clean
+.PHONY: bench instructions test install tools check c-test docs lab clean
 
 install: $(VENV)/installed
 
@@ -26,6 +26,10 @@ $(VENV)/installed: $(VENV)/tools $(SOURCES)
 
 bench: install
 	@$(BIN)/python -m pvdrivers.tools.pvbench vbd $(if $(IMAGE),--filename $(IMAGE),--make-image build/bench.img) $(BENCHFLAGS)
+
+# Instructions per request of each pump against the committed baseline.
+instructions: tools
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python benchmarks/instructions/check.py $(INSTRUCTIONSFLAGS)
 
 test: check c-test
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(PYTESTFLAGS)

@@ -1,0 +1,181 @@
+"""Counts the instructions each pump executes for a request, and compares with the baseline.
+
+Callgrind's counts repeat exactly where seconds do not. Counted is libpvdrivers.so alone: what libc
+executes depends on the processor it runs on. The counts belong to a compiler; with another one
+there is nothing to compare with.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+BASELINE = HERE / "baseline.json"
+BUILD = ROOT / "build" / "instructions"
+MARGIN_PERCENT = 3
+ROUNDS = 20
+LIBRARY = "libpvdrivers.so"
+UPDATE = "make instructions INSTRUCTIONSFLAGS=--update"
+
+
+@dataclass(frozen=True)
+class Case:
+    store: str
+    direction: str
+    block_size: int
+    grants: str
+    depth: int
+
+    @property
+    def name(self) -> str:
+        size = f"{self.block_size // 1024}k"
+        return f"{self.store} {self.direction} {size} {self.grants} qd{self.depth}"
+
+    @property
+    def arguments(self) -> list[str]:
+        return [self.store, self.direction, str(self.block_size), self.grants, str(self.depth)]
+
+
+CASES = [
+    Case("null", "read", 4096, "persistent", 32),
+    Case("null", "read", 4096, "persistent", 1),
+    *(
+        Case("ram", direction, size, grants, 32)
+        for size in (4096, 131072)
+        for grants in ("persistent", "copy")
+        for direction in ("read", "write")
+    ),
+    Case("ram", "read", 4096, "in-place", 32),
+    Case("ram", "read", 131072, "in-place", 32),
+    Case("ram", "read", 4096, "persistent", 1),
+    Case("file", "read", 4096, "persistent", 32),
+    Case("file", "write", 4096, "copy", 32),
+    Case("file", "read", 131072, "persistent", 32),
+]
+SIDES = ("back", "front")
+
+
+def self_costs(lines: Iterable[str]) -> Iterator[tuple[str, str, int]]:
+    """Object, function and instructions of its own, from callgrind's uncompressed output."""
+    place, function, called = "", "", False
+    for line in lines:
+        if line.startswith("ob="):
+            place = line[3:].rstrip()
+        elif line.startswith("fn="):
+            function = line[3:].rstrip()
+        elif line.startswith("calls="):
+            called = True  # the next line is what the callee costs
+        elif line[:1].isdigit():
+            if not called:
+                yield place, function, int(line.split()[1])
+            called = False
+
+
+def compiler(build: Path) -> str:
+    cache = (build / "CMakeCache.txt").read_text().splitlines()
+    path = next(line.split("=", 1)[1] for line in cache if line.startswith("CMAKE_C_COMPILER:"))
+    output = subprocess.run([path, "--version"], check=True, capture_output=True, text=True).stdout
+    return output.splitlines()[0].partition(" ")[2]  # the name it was called by says nothing
+
+
+def build() -> Path:
+    BUILD.mkdir(parents=True, exist_ok=True)
+    options = ["-DPVDRIVERS_INSTRUCTIONS=ON", "-DCMAKE_BUILD_TYPE=RelWithDebInfo"]
+    for command in (
+        ["cmake", "-G", "Ninja", "-S", str(ROOT), "-B", str(BUILD), *options],
+        ["cmake", "--build", str(BUILD), "--target", "pumps"],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            sys.exit(done.stdout + done.stderr)
+    return BUILD / "pumps"
+
+
+def functions(program: Path, case: Case, side: str) -> Counter[str]:
+    """Instructions of one half of the device over all rounds, by function."""
+    with tempfile.NamedTemporaryFile("r", suffix=".callgrind") as output:
+        command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={output.name}"]
+        command += ["--compress-strings=no", "--compress-pos=no"]
+        command += [f"--toggle-collect=measured_{side}", str(program), *case.arguments]
+        done = subprocess.run([*command, str(ROUNDS)], capture_output=True, text=True)
+        if done.returncode:
+            sys.exit(f"{case.name}: {done.stderr}")
+        counts: Counter[str] = Counter()
+        for place, function, cost in self_costs(output):
+            if LIBRARY in place:
+                counts[function] += cost
+    return counts
+
+
+def measure(program: Path, cases: list[Case], most: int) -> dict[str, dict[str, int]]:
+    rows: dict[str, dict[str, int]] = {}
+    jobs = [(case, side) for case in cases for side in SIDES]
+    with ThreadPoolExecutor(2) as pool:
+        for (case, side), counts in zip(
+            jobs, pool.map(lambda job: functions(program, *job), jobs), strict=True
+        ):
+            requests = ROUNDS * case.depth
+            rows.setdefault(case.name, {})[side] = round(counts.total() / requests)
+            for function, count in counts.most_common(most):
+                print(f"{case.name} {side} {count / requests:8.0f} {function}")
+    return rows
+
+
+def verdict(count: int, expected: int | None) -> str:
+    """Empty when a count is within the margin."""
+    if expected is None:
+        return "not in the baseline"
+    change = count - expected
+    if 100 * abs(change) <= MARGIN_PERCENT * expected:
+        return ""
+    return f"{change / expected:+.1%}: {'worse' if change > 0 else 'better'} than the baseline"
+
+
+def compare(rows: dict[str, dict[str, int]], baseline: dict[str, dict[str, int]]) -> bool:
+    """Prints every count beside its baseline; whether all are within the margin."""
+    good = True
+    print(f"{'instructions per request':36} {'side':6} {'now':>8} {'baseline':>9}")
+    for name, sides in rows.items():
+        for side, count in sides.items():
+            expected = baseline.get(name, {}).get(side)
+            remark = verdict(count, expected)
+            good = good and not remark
+            print(f"{name:36} {side:6} {count:8} {expected or '-':>9} {remark}".rstrip())
+    return good
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--update", action="store_true", help="write the baseline anew")
+    parser.add_argument("--functions", type=int, default=0, metavar="N", help="show the costliest")
+    parser.add_argument("--case", default="", help="only cases whose name holds this")
+    arguments = parser.parse_args()
+    if not shutil.which("valgrind"):
+        sys.exit("needs valgrind (Debian package valgrind)")
+    program = build()
+    baseline = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
+    version = compiler(BUILD)
+    rows = measure(
+        program, [case for case in CASES if arguments.case in case.name], arguments.functions
+    )
+    if arguments.update:
+        content = {"compiler": version, "instructions_per_request": rows}
+        BASELINE.write_text(json.dumps(content, indent=2) + "\n")
+    elif baseline.get("compiler") != version:
+        compare(rows, {})
+        print(f"not compared: the baseline is of {baseline.get('compiler')}, this is {version}")
+    elif not compare(rows, baseline["instructions_per_request"]):
+        sys.exit(f"If the change is meant, write the baseline anew: {UPDATE}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,207 @@
+/*
+ * Both halves of a block device on one simulated machine and in one thread, so that every run
+ * executes the same instructions. `measured_back` and `measured_front` are what callgrind counts;
+ * all else is preparation. Usage: pumps STORE READ|WRITE BLOCK-SIZE GRANTS DEPTH ROUNDS
+ */
+#include "pvdrivers/blk_stores.h"
+#include "pvdrivers/blkback.h"
+#include "pvdrivers/blkfront.h"
+#include "pvdrivers/machine.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SECTOR 512u
+#define DEVICE_SECTORS (32u << 11)
+#define WARM_ROUNDS 8u /* every page touched, every grant mapped */
+#define MOST_DEPTH 32u
+#define INDIRECT_SEGMENTS 32u
+#define POOL_PAGES 1056u /* a full ring of 128 KiB and its descriptors */
+#define INDEPENDENT __attribute__((noinline, noclone))
+
+struct device {
+    struct pv_machine *machine;
+    struct pv_hypervisor *back_view, *front_view;
+    struct pv_evtchn *back_events, *front_events;
+    struct pv_blk_store *store;
+    struct pv_blkback_queue *back;
+    struct pv_blkfront_queue *front;
+    struct pv_blkfront_io ios[MOST_DEPTH], *batch[MOST_DEPTH];
+    uint8_t *data;
+};
+
+struct workload {
+    const char *store;
+    uint8_t operation;
+    uint32_t block_size, depth, rounds;
+    bool persistent, in_place;
+};
+
+static void require(bool met, const char *what)
+{
+    if (met)
+        return;
+    perror(what);
+    exit(1);
+}
+
+static struct pv_blk_store *make_store(const char *name)
+{
+    char path[] = "/tmp/pumps.XXXXXX";
+    if (strcmp(name, "null") == 0)
+        return pv_null_store_create(DEVICE_SECTORS, SECTOR, true);
+    if (strcmp(name, "ram") == 0)
+        return pv_ram_store_create(DEVICE_SECTORS, SECTOR);
+    int fd = mkstemp(path);
+    require(fd >= 0 && ftruncate(fd, DEVICE_SECTORS * (off_t)SECTOR) == 0, "image");
+    const struct pv_file_store_config config = {.path = path, .sector_size = SECTOR};
+    struct pv_blk_store *store = pv_file_store_create(&config);
+    unlink(path);
+    close(fd);
+    return store;
+}
+
+static struct pv_hypervisor *add_domain(struct pv_machine *machine, domid_t domid, uint64_t memory)
+{
+    struct pv_hypervisor *view;
+    const struct pv_domain_config config = {
+        .abi = PV_ABI_X86_64, .memory = memory, .vcpus = 1, .privileged = domid == 0};
+    require(pv_domain_create(machine, domid, &config) == domid &&
+                pv_domain_unpause(machine, domid) == 0 &&
+                pv_machine_open_hypervisor(machine, domid, &view) == 0,
+            "domain");
+    return view;
+}
+
+static void connect(struct device *device, const struct workload *workload)
+{
+    const struct pv_blkfront_config front = {
+        .hypervisor = device->front_view,
+        .evtchn = device->front_events,
+        .ring_pages = 1,
+        .max_indirect_segments = INDIRECT_SEGMENTS,
+        .persistent = workload->persistent,
+        .trusted = true,
+        .pool_pages = POOL_PAGES,
+        .buffer_pages = workload->in_place ? workload->depth * workload->block_size / 4096u : 0};
+    const struct pv_blkfront_features features = {.flush = true, .sector_size = SECTOR};
+    device->front = pv_blkfront_create(&front);
+    require(device->front, "frontend");
+    struct pv_blkback_config back = {.hypervisor = device->back_view,
+                                     .evtchn = device->back_events,
+                                     .frontend = 1,
+                                     .abi = PV_ABI_X86_64,
+                                     .ring_pages = 1,
+                                     .remote_port = pv_blkfront_port(device->front),
+                                     .store = device->store,
+                                     .flush = true,
+                                     .persistent = workload->persistent,
+                                     .max_indirect_segments = INDIRECT_SEGMENTS};
+    pv_blkfront_ring_refs(device->front, &back.ring_refs);
+    device->back = pv_blkback_create(&back);
+    require(device->back, "backend");
+    require(pv_blkfront_connect(device->front, &features) == 0, "connection");
+}
+
+static void set_up(struct device *device, const struct workload *workload)
+{
+    const struct pv_memory_extent extent = {0, 64u << 20};
+    const struct pv_machine_config config = {
+        .extents = &extent, .extent_count = 1, .max_domains = 4, .max_domain_memory = 32u << 20};
+    require(pv_machine_create(&config, &device->machine) == 0, "machine");
+    device->back_view = add_domain(device->machine, 0, 1u << 20);
+    device->front_view = add_domain(device->machine, 1, 32u << 20);
+    device->back_events = device->back_view->ops->evtchn_open(device->back_view);
+    device->front_events = device->front_view->ops->evtchn_open(device->front_view);
+    device->store = make_store(workload->store);
+    require(device->store, "store");
+    connect(device, workload);
+    device->data = workload->in_place ? pv_blkfront_buffers(device->front)
+                                      : malloc((size_t)workload->depth * workload->block_size);
+    for (uint32_t i = 0; i < workload->depth; i++)
+        device->batch[i] = &device->ios[i];
+}
+
+static void tear_down(struct device *device, const struct workload *workload)
+{
+    require(pv_blkback_quiesce(device->back, 0) && pv_blkback_destroy(device->back) == 0, "end");
+    if (!workload->in_place)
+        free(device->data);
+    pv_blkfront_destroy(device->front);
+    pv_blk_store_close(device->store);
+    device->back_view->ops->evtchn_close(device->back_events);
+    device->front_view->ops->evtchn_close(device->front_events);
+    device->front_view->ops->close(device->front_view);
+    device->back_view->ops->close(device->back_view);
+    pv_machine_close(device->machine);
+}
+
+/* ---- What is counted ------------------------------------------------------------------------- */
+
+INDEPENDENT static int measured_back(struct device *device, uint64_t now)
+{
+    return pv_blkback_pump(device->back, MOST_DEPTH, now);
+}
+
+INDEPENDENT static int measured_front(struct device *device, uint32_t depth, bool submit)
+{
+    if (submit)
+        return pv_blkfront_submit(device->front, device->batch, depth);
+    return pv_blkfront_poll(device->front, device->batch, depth);
+}
+
+/* ---- Rounds of `depth` requests ------------------------------------------------------------- */
+
+static void prepare(struct device *device, const struct workload *workload, uint32_t round)
+{
+    uint32_t sectors = workload->block_size / SECTOR;
+    for (uint32_t i = 0; i < workload->depth; i++) {
+        uint64_t block = (uint64_t)round * workload->depth + i;
+        device->ios[i] =
+            (struct pv_blkfront_io){.operation = workload->operation,
+                                    .sector = block * 7919u % (DEVICE_SECTORS / sectors) * sectors,
+                                    .nr_sectors = sectors,
+                                    .data = device->data + (size_t)i * workload->block_size};
+    }
+}
+
+static void run_round(struct device *device, const struct workload *workload, uint32_t round,
+                      bool counted)
+{
+    uint32_t depth = workload->depth;
+    uint64_t now = 1000u * (uint64_t)round;
+    prepare(device, workload, round);
+    if (counted) {
+        require(measured_front(device, depth, true) == 0, "submit");
+        require(measured_back(device, now) == (int)(2 * depth), "pump");
+        require(measured_front(device, depth, false) == (int)depth, "poll");
+    } else {
+        require(pv_blkfront_submit(device->front, device->batch, depth) == 0, "submit");
+        require(pv_blkback_pump(device->back, depth, now) == (int)(2 * depth), "pump");
+        require(pv_blkfront_poll(device->front, device->batch, depth) == (int)depth, "poll");
+    }
+    for (uint32_t i = 0; i < depth; i++)
+        require(device->ios[i].status == 0, "request");
+}
+
+int main(int argc, char **argv)
+{
+    static struct device device;
+    require(argc == 7, "usage: pumps STORE READ|WRITE BLOCK-SIZE GRANTS DEPTH ROUNDS");
+    const struct workload workload = {.store = argv[1],
+                                      .operation = strcmp(argv[2], "write") == 0 ? BLKIF_OP_WRITE
+                                                                                 : BLKIF_OP_READ,
+                                      .block_size = (uint32_t)atoi(argv[3]),
+                                      .persistent = strcmp(argv[4], "copy") != 0,
+                                      .in_place = strcmp(argv[4], "in-place") == 0,
+                                      .depth = (uint32_t)atoi(argv[5]),
+                                      .rounds = (uint32_t)atoi(argv[6])};
+    require(workload.depth <= MOST_DEPTH, "depth");
+    set_up(&device, &workload);
+    for (uint32_t round = 0; round < WARM_ROUNDS + workload.rounds; round++)
+        run_round(&device, &workload, round, round >= WARM_ROUNDS);
+    tear_down(&device, &workload);
+    return 0;
+}
