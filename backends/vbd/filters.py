@@ -20,6 +20,7 @@ class Filter(Store):
     """A store that stands on another, which it takes over: closing the filter closes both."""
 
     def __init__(self, below: Store, create: Any, *arguments: Any) -> None:
+        below.check_unused()
         super().__init__(created(create(below.pointer, *arguments), type(self).__name__))
         self.below = below
         below._pointer = None

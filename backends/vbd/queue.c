@@ -26,6 +26,7 @@ static void take_over(struct pv_blkback_queue *queue, const struct pv_blkback_co
     queue->hypervisor = config->hypervisor;
     queue->evtchn = config->evtchn;
     queue->store = config->store;
+    __atomic_add_fetch(&queue->store->users, 1, __ATOMIC_RELAXED);
     queue->frontend = config->frontend;
     queue->abi = config->abi;
     queue->page_size = abi_page_size(config->abi);
@@ -202,6 +203,8 @@ int pv_blkback_destroy(struct pv_blkback_queue *queue)
     free(queue->all_iov);
     free(queue->all_grants);
     pthread_mutex_destroy(&queue->lock);
+    /* Released: whoever reads 0 may free the store. */
+    __atomic_sub_fetch(&queue->store->users, 1, __ATOMIC_RELEASE);
     free(queue);
     return 0;
 }

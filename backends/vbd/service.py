@@ -157,6 +157,7 @@ class ServedDisk(VbdBackend):
         await super().update_size()
 
     async def removed(self) -> None:
+        await super().removed()  # no queue may be left on the store
         close_store(self.store)
 
     async def _replan(self) -> None:

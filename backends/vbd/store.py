@@ -104,8 +104,15 @@ class Store:
         if status:
             raise OSError(-status, os.strerror(-status))
 
+    def check_unused(self) -> None:
+        """UsageError while a backend's queue serves from the store."""
+        if self._pointer is not None and self._pointer.users:
+            raise UsageError(f"{self!r} is in use by a backend: end that first")
+
     def close(self) -> None:
-        """Waits for what is in flight. A second call does nothing."""
+        """Waits for what is in flight. A second call does nothing. UsageError while a backend
+        serves from the store."""
+        self.check_unused()
         if self._pointer is not None:
             lib.pv_blk_store_close(self._pointer)
             self._forget()

@@ -60,6 +60,7 @@ struct pv_blk_store_ops {
 struct pv_blk_store {
     const struct pv_blk_store_ops *ops;
     struct pv_blk_geometry geometry;
+    uint32_t users; /* queues that serve from it: it must outlive them */
 };
 /* cffi: end */
 

@@ -5,11 +5,17 @@ from collections.abc import Iterable, Sequence
 
 import pytest
 
-from pvdrivers.backends.vbd.store import PythonStore, Request
+from pvdrivers.backends.vbd.filters import DelayFilter
+from pvdrivers.backends.vbd.service import ServedDisk
+from pvdrivers.backends.vbd.store import PythonStore, RamStore, Request
+from pvdrivers.frontends.vbd.device import VbdFrontend
 from pvdrivers.frontends.vbd.operations import Operation, read
+from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Machine
+from pvdrivers.testing.loopback import Loopback
 from pvdrivers.testing.vbd import VbdLoopback
 from pvdrivers.vbd.features import FrontendFeatures
+from pvdrivers.xenbus.states import XenbusState
 
 QUEUES = 3
 
@@ -67,3 +73,49 @@ def test_a_store_that_is_late(held: int, aborts: int) -> None:
         accounts = dom0.accounts
         assert accounts["grants_mapped"] == accounts["grants_unmapped"]
     store.close()
+
+
+def test_a_store_in_use_is_neither_closed_nor_taken_over() -> None:
+    with Machine("256M") as machine, RamStore(1 << 20) as store:
+        dom0 = machine.create_domain(privileged=True)
+        guest = machine.create_domain(memory="64M")
+
+        async def main() -> None:
+            async with VbdLoopback(dom0.hypervisor, guest.hypervisor, store) as disk:
+                with pytest.raises(UsageError, match="in use by a backend"):
+                    store.close()
+                with pytest.raises(UsageError, match="in use by a backend"):
+                    DelayFilter(store, delay=1)
+                await disk.frontend.write(8, b"still served" + bytes(500))
+                assert (await disk.frontend.read(8, 1)).startswith(b"still served")
+            store.check_unused()
+
+        asyncio.run(asyncio.wait_for(main(), 30))
+
+
+def test_a_served_disk_aborted_while_it_lets_go_closes_its_store_last() -> None:
+    store = SlowStore(1 << 20)
+
+    async def scenario(frontend: VbdFrontend) -> None:
+        await frontend.connected()
+        backend = loopback.backend
+        pending = asyncio.create_task(frontend.submit([read(0, 8)]))
+        while not backend.statistics()["rd_req"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        await frontend.abort()
+        closed = str(int(XenbusState.CLOSED))
+        await loopback.control.write(f"{loopback.config.frontend_path}/state", closed)
+        while backend.machine.connected:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        ending = asyncio.create_task(backend.abort())
+        await asyncio.sleep(0.01)
+        assert len(backend.queues) == 1
+        store.serve()
+        await ending
+        assert backend.queues == []
+        with pytest.raises(UsageError, match="closed"):
+            store.sectors  # noqa: B018
+        await asyncio.gather(pending, return_exceptions=True)
+
+    with Loopback(lambda: store, backend=ServedDisk) as loopback:
+        loopback.run(scenario)
