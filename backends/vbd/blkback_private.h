@@ -14,6 +14,7 @@
 #ifndef BACKENDS_VBD_BLKBACK_PRIVATE_H
 #define BACKENDS_VBD_BLKBACK_PRIVATE_H
 
+#include "backends/vbd/inflight.h"
 #include "backends/vbd/persistent.h"
 #include "pvdrivers/blkback.h"
 #include "pvdrivers/ring.h"
@@ -31,7 +32,8 @@ struct blkback_request {
     struct pv_blk_io io; /* first: the store's pointer is ours */
     struct pv_blkback_queue *queue;
     struct blkback_request *next; /* on the free list or the queue's list of its stage */
-    struct pv_blkif_request ring; /* the private copy, decoded */
+    struct inflight_entry *entry; /* its place in the log, and there the private copy */
+    struct pv_blkif_request ring; /* that copy, decoded */
     enum blkback_stage stage;
     uint8_t operation; /* the indirect one when there is one; what the response echoes */
     enum pv_blk_op plan[BLKBACK_MAX_STEPS];
@@ -65,10 +67,16 @@ struct pv_blkback_queue {
     uint32_t published; /* rsp_prod as the frontend last saw it */
     uint64_t now, deadline, last_expiry;
 
+    struct inflight_log *log;
+    size_t own_log_size;             /* bytes; 0 when the log is the caller's */
+    struct blkback_request *resumed; /* taken by an earlier backend, to be begun before all else */
+    uint32_t resumed_count;
+
     struct blkback_request *requests, *free;
     struct pv_blkif_segment *all_segments;
     struct iovec *all_iov;
     struct persistent_grant **all_grants;
+    struct request_list answered;            /* free once the response is published */
     struct request_list copying;             /* copies staged */
     struct request_list waiting;             /* for buffers */
     struct blkback_request *barrier_request; /* nothing more is taken until it is answered */
@@ -94,7 +102,6 @@ struct pv_blkback_queue {
     bool armed;              /* a finished operation must write to the fd */
     bool slept;              /* the pump's own: it armed since it last looked at the fd */
     int fd;
-    struct group_member *member; /* of the group that drives it, if one does */
 
     struct pv_blkback_stats stats;
 };
@@ -117,6 +124,11 @@ static inline struct blkback_request *request_list_take_all(struct request_list 
     struct blkback_request *head = list->head;
     request_list_init(list);
     return head;
+}
+
+static inline uint32_t blkback_page_size(enum pv_abi abi)
+{
+    return abi == PV_ABI_IA64 ? 16384 : 4096;
 }
 
 static inline uint32_t blkback_segment_bytes(const struct pv_blkif_segment *segment)

@@ -252,32 +252,32 @@ class VbdBackend(BackendDevice):
         self._queue_keys = read_queues(keys, head.layout)
         return head
 
+    def _config(self, head: FrontendHead, keys: QueueKeys) -> dict[str, Any]:
+        """A queue's `struct pv_blkback_config`, but for its event channel handle. It has to be
+        there as long as the struct, which points into it."""
+        return {
+            "hypervisor": self.hypervisor.cdata,
+            "frontend": self.peer_domid,
+            "abi": PROTOCOLS.index(head.layout.protocol),
+            "ring_refs": ffi.new("grant_ref_t[]", list(keys.ring_refs)),
+            "ring_pages": len(keys.ring_refs),
+            "remote_port": keys.event_channel,
+            "store": self.store.pointer,
+            "read_only": not self._writable,
+            "flush": self.features.flush,
+            "barrier": self.features.barrier,
+            "discard": self.features.discard,
+            "secure_discard": self.features.discard_secure,
+            "persistent": head.persistent and self.features.persistent,
+            "max_indirect_segments": self.features.max_indirect_segments,
+        }
+
     def _map(self, head: FrontendHead, queues: list[QueueKeys]) -> None:
         """Maps every queue's ring and binds its event channel."""
         self._channels = self.hypervisor.open_event_channels()
         for keys in queues:
-            refs = ffi.new("grant_ref_t[]", list(keys.ring_refs))
-            config = ffi.new(
-                "struct pv_blkback_config *",
-                {
-                    "hypervisor": self.hypervisor.cdata,
-                    "evtchn": self._channels.cdata,
-                    "frontend": self.peer_domid,
-                    "abi": PROTOCOLS.index(head.layout.protocol),
-                    "ring_refs": refs,
-                    "ring_pages": len(keys.ring_refs),
-                    "remote_port": keys.event_channel,
-                    "store": self.store.pointer,
-                    "read_only": not self._writable,
-                    "flush": self.features.flush,
-                    "barrier": self.features.barrier,
-                    "discard": self.features.discard,
-                    "secure_discard": self.features.discard_secure,
-                    "persistent": self._persistent,
-                    "max_indirect_segments": self.features.max_indirect_segments,
-                },
-            )
-            queue = lib.pv_blkback_create(config)
+            config = self._config(head, keys) | {"evtchn": self._channels.cdata}
+            queue = lib.pv_blkback_create(ffi.new("struct pv_blkback_config *", config))
             if queue == ffi.NULL:
                 reason = os.strerror(ffi.errno)
                 if ffi.errno in (errno.ENOMEM, errno.EMFILE, errno.ENFILE):

@@ -15,14 +15,29 @@ static void break_ring(struct pv_blkback_queue *queue)
     queue->stats.ring_overruns++;
 }
 
+/* What comes next has to wait: for a barrier, or for buffers. */
+static bool is_held_up(const struct pv_blkback_queue *queue)
+{
+    return queue->barrier_request || queue->waiting.head;
+}
+
 static bool may_take(const struct pv_blkback_queue *queue)
 {
-    return !queue->broken && !queue->stopped && !queue->barrier_request && !queue->waiting.head;
+    return !queue->broken && !queue->stopped && !queue->resumed && !is_held_up(queue);
+}
+
+static void begin_resumed(struct pv_blkback_queue *queue)
+{
+    while (queue->resumed && !is_held_up(queue)) {
+        struct blkback_request *request = queue->resumed;
+        queue->resumed = request->next;
+        queue->resumed_count--;
+        blkback_begin(queue, request);
+    }
 }
 
 static uint32_t take_requests(struct pv_blkback_queue *queue, uint32_t most)
 {
-    uint8_t slot[BLKIF_MAX_SLOT_SIZE];
     uint32_t taken = 0;
     if (most == 0 || !may_take(queue))
         return 0;
@@ -33,11 +48,11 @@ static uint32_t take_requests(struct pv_blkback_queue *queue, uint32_t most)
     }
     if ((uint32_t)ready < most)
         most = (uint32_t)ready;
-    while (taken < most && may_take(queue)) {
+    while (taken < most && queue->free && !is_held_up(queue)) {
         struct blkback_request *request = queue->free;
         queue->free = request->next;
-        pv_back_copy_request(&queue->ring, queue->ring.req_cons++, slot, queue->ring.slot_size);
-        pv_blkif_decode_request(queue->abi, slot, &request->ring);
+        inflight_take(queue->log, request->entry, &queue->ring);
+        pv_blkif_decode_request(queue->abi, request->entry->slot, &request->ring);
         taken++;
         blkback_begin(queue, request);
     }
@@ -66,7 +81,8 @@ static void start_waiting(struct pv_blkback_queue *queue)
             request = next;
         }
     }
-    if (queue->barrier_request && !queue->barrier_started && in_flight(queue) == 1) {
+    if (queue->barrier_request && !queue->barrier_started &&
+        in_flight(queue) - queue->resumed_count == 1) {
         queue->barrier_started = true;
         blkback_advance(queue, queue->barrier_request);
     }
@@ -83,6 +99,14 @@ static void settle(struct pv_blkback_queue *queue)
     } while (queue->copying.head || queue->submission_count);
 }
 
+static void free_answered(struct pv_blkback_queue *queue)
+{
+    for (struct blkback_request *request = queue->answered.head; request; request = request->next)
+        inflight_forget(request->entry);
+    *queue->answered.tail = queue->free;
+    queue->free = request_list_take_all(&queue->answered);
+}
+
 static void publish(struct pv_blkback_queue *queue)
 {
     if (queue->broken || queue->published == queue->ring.rsp_prod_pvt)
@@ -95,6 +119,7 @@ static void publish(struct pv_blkback_queue *queue)
     } else {
         queue->stats.notifications_suppressed++;
     }
+    free_answered(queue);
 }
 
 /* An arm before this pump no longer counts, and its wake-up has been heard. */
@@ -130,6 +155,7 @@ int pv_blkback_pump(struct pv_blkback_queue *queue, uint32_t budget, uint64_t no
     do { /* an answer may have made room for what could not be taken before */
         uint32_t most = budget - taken;
         answered = queue->ring.rsp_prod_pvt;
+        begin_resumed(queue);
         batch = take_requests(queue, most < BLKBACK_BATCH ? most : BLKBACK_BATCH);
         taken += batch;
         settle(queue);
@@ -157,9 +183,4 @@ bool pv_blkback_quiesce(struct pv_blkback_queue *queue, uint64_t now)
 uint32_t pv_blkback_in_flight(const struct pv_blkback_queue *queue)
 {
     return in_flight(queue);
-}
-
-int pv_blkback_unconsumed(const struct pv_blkback_queue *queue)
-{
-    return pv_back_unconsumed_requests(&queue->ring);
 }

@@ -7,9 +7,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-static uint32_t abi_page_size(enum pv_abi abi)
+static bool sane_log(const struct pv_blkback_config *config)
 {
-    return abi == PV_ABI_IA64 ? 16384 : 4096;
+    return (uintptr_t)config->inflight % _Alignof(struct inflight_log) == 0 &&
+           config->inflight_size >= pv_blkback_inflight_size(config->abi, config->ring_pages);
 }
 
 static bool sane(const struct pv_blkback_config *config)
@@ -18,7 +19,8 @@ static bool sane(const struct pv_blkback_config *config)
     return config->hypervisor && config->evtchn && config->store && config->ring_refs &&
            (uint32_t)config->abi < PV_ABI_COUNT && pages >= 1 &&
            pages <= PV_BLKBACK_MAX_RING_PAGES && (pages & (pages - 1)) == 0 &&
-           config->max_indirect_segments <= PV_BLKBACK_MAX_INDIRECT_SEGMENTS;
+           config->max_indirect_segments <= PV_BLKBACK_MAX_INDIRECT_SEGMENTS &&
+           (!config->inflight || sane_log(config));
 }
 
 static void take_over(struct pv_blkback_queue *queue, const struct pv_blkback_config *config)
@@ -29,7 +31,7 @@ static void take_over(struct pv_blkback_queue *queue, const struct pv_blkback_co
     __atomic_add_fetch(&queue->store->users, 1, __ATOMIC_RELAXED);
     queue->frontend = config->frontend;
     queue->abi = config->abi;
-    queue->page_size = abi_page_size(config->abi);
+    queue->page_size = blkback_page_size(config->abi);
     queue->ring_pages = config->ring_pages;
     queue->read_only = config->read_only;
     queue->flush = config->flush;
@@ -43,11 +45,26 @@ static void take_over(struct pv_blkback_queue *queue, const struct pv_blkback_co
                               : BLKIF_MAX_SEGMENTS_PER_REQUEST;
     queue->deadline = UINT64_MAX;
     queue->fd = -1;
+    request_list_init(&queue->answered);
     request_list_init(&queue->copying);
     request_list_init(&queue->waiting);
     queue->finished_here_tail = &queue->finished_here;
     queue->finished_tail = &queue->finished;
     pthread_mutex_init(&queue->lock, NULL);
+}
+
+static int make_log(struct pv_blkback_queue *queue, const struct pv_blkback_config *config)
+{
+    queue->log = config->inflight;
+    if (queue->log)
+        return 0;
+    size_t size = pv_blkback_inflight_size(queue->abi, queue->ring_pages);
+    void *area = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (area == MAP_FAILED)
+        return -ENOMEM;
+    queue->log = area;
+    queue->own_log_size = size;
+    return 0;
 }
 
 static int make_requests(struct pv_blkback_queue *queue)
@@ -65,6 +82,7 @@ static int make_requests(struct pv_blkback_queue *queue)
     for (size_t i = count; i-- > 0;) {
         struct blkback_request *request = &queue->requests[i];
         request->queue = queue;
+        request->entry = &queue->log->entries[i];
         request->io.complete = blkback_complete;
         request->indirect = queue->all_segments + i * queue->max_segments;
         request->io.iov = request->iov = queue->all_iov + i * queue->max_segments;
@@ -131,6 +149,8 @@ static int build(struct pv_blkback_queue *queue, const struct pv_blkback_config 
         config->persistent_grants ? config->persistent_grants : PV_BLKBACK_PERSISTENT_GRANTS;
     int status = attach_ring(queue, config->ring_refs);
     if (status == 0)
+        status = make_log(queue, config);
+    if (status == 0)
         status = make_requests(queue);
     if (status == 0)
         status = make_buffers(queue, config->buffer_pages);
@@ -147,7 +167,7 @@ static int build(struct pv_blkback_queue *queue, const struct pv_blkback_config 
         return port;
     queue->port = (evtchn_port_t)port;
     queue->bound = true;
-    return 0;
+    return inflight_attach(queue, config); /* last: what is in flight has to be carried out */
 }
 
 struct pv_blkback_queue *pv_blkback_create(const struct pv_blkback_config *config)
@@ -167,6 +187,24 @@ struct pv_blkback_queue *pv_blkback_create(const struct pv_blkback_config *confi
         return NULL;
     }
     return queue;
+}
+
+int pv_blkback_resumable(const struct pv_blkback_config *config)
+{
+    if (!sane(config))
+        return -EINVAL;
+    struct pv_blkback_queue *queue = calloc(1, sizeof *queue);
+    if (!queue)
+        return -ENOMEM;
+    take_over(queue, config);
+    const struct inflight_log *log = config->inflight;
+    int status = attach_ring(queue, config->ring_refs);
+    if (status == 0 && log && log->magic)
+        status = inflight_check(queue, log, config);
+    else if (status == 0 && pv_back_unconsumed_requests(&queue->ring) != 0)
+        status = -EBUSY;
+    pv_blkback_destroy(queue);
+    return status;
 }
 
 int pv_blkback_disconnect(struct pv_blkback_queue *queue)
@@ -196,6 +234,8 @@ int pv_blkback_destroy(struct pv_blkback_queue *queue)
         close(queue->fd);
     if (queue->buffers)
         munmap(queue->buffers, queue->buffers_size);
+    if (queue->own_log_size)
+        munmap(queue->log, queue->own_log_size);
     free(queue->free_buffers);
     free(queue->requests);
     free(queue->submissions);

@@ -22,7 +22,7 @@ from typing import Any, Protocol, Self
 from pvdrivers.backends.vbd.device import BlockStore, VbdBackend, VbdBackendOptions
 from pvdrivers.backends.vbd.store import FileStore, NullStore, RamStore, Store
 from pvdrivers.hypervisor import Hypervisor
-from pvdrivers.ring._core import lib
+from pvdrivers.ring._core import ffi, lib
 from pvdrivers.ring.errors import PeerError, UsageError
 from pvdrivers.vbd.keys import EARLY_KEYS, LATE_KEYS, read_backend
 from pvdrivers.xenbus.bus import backend_bus
@@ -128,11 +128,12 @@ class ServedDisk(VbdBackend):
 
     async def _is_idle(self) -> bool:
         """Whether every request on the rings has its answer."""
-        try:
-            self._map(await self._read_rings(), self._queue_keys)
-            return all(lib.pv_blkback_unconsumed(queue) == 0 for queue in self._queues)
-        finally:
-            await super().disconnect()
+        head = await self._read_rings()
+        return all(self._is_resumable(self._config(head, keys)) for keys in self._queue_keys)
+
+    def _is_resumable(self, config: dict[str, Any]) -> bool:
+        status = lib.pv_blkback_resumable(ffi.new("struct pv_blkback_config *", config))
+        return bool(status == 0)
 
     async def connect(self) -> None:
         await super().connect()

@@ -73,8 +73,9 @@ def prepare_payload(folder: Path) -> Path:
     (wheel,) = wheels.glob("*.whl")
     install = [*pip, "install", "--no-compile", "--target", payload / "site"]
     subprocess.run([*install, wheel, "uvloop"], check=True)
-    caches = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(HERE / "payload", payload, ignore=caches, dirs_exist_ok=True)
+    for source in (HERE / "payload").iterdir():
+        if source.is_file():
+            shutil.copy(source, payload)
     return payload
 
 

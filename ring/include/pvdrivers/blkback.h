@@ -38,6 +38,12 @@ struct pv_blkback_config {
     uint32_t max_indirect_segments; /* as advertised, 0 (none) to 4096 */
     uint32_t persistent_grants;     /* 0: PV_BLKBACK_PERSISTENT_GRANTS */
     uint32_t buffer_pages;          /* for data on its way to the store; 0: the default above */
+    /* Where to log what is in flight: pv_blkback_inflight_size bytes, aligned to 128. All zero, or
+     * as an earlier queue of this connection left them, however it ended: what that had taken and
+     * not answered is then begun again before anything else is taken. NULL: memory of the queue's
+     * own. */
+    void *inflight;
+    size_t inflight_size; /* bytes */
 };
 
 /* Why a request was not carried out; the first eight are the frontend's doing. */
@@ -60,6 +66,7 @@ struct pv_blkback_stats {
     uint64_t rd_req, wr_req, f_req, ds_req;
     uint64_t rd_sect, wr_sect; /* 512-byte units */
     uint64_t requests, responses;
+    uint64_t resumed; /* of these requests, taken by an earlier queue and left unanswered */
     uint64_t batches; /* times responses were published */
     uint64_t notifications_sent, notifications_suppressed;
     uint64_t grant_maps, grant_unmaps;
@@ -69,11 +76,18 @@ struct pv_blkback_stats {
     uint64_t errors[9]; /* by enum pv_blkback_error */
 };
 
+/* Bytes of memory for a queue's in-flight log. */
+PV_API size_t pv_blkback_inflight_size(enum pv_abi abi, uint32_t ring_pages);
+
 /* Maps the ring, binds the event channel and takes up the ring where its last backend left it.
  * NULL with errno set on failure: EINVAL is the caller's mistake, EIO a ring that is overrun
- * already, EPROTO an ABI with other pages than the frontend's, anything else what the hypervisor
- * said. */
+ * already, ESTALE an in-flight log that is not this connection's or contradicts its ring, EPROTO an
+ * ABI with other pages than the frontend's, anything else what the hypervisor said. */
 PV_API struct pv_blkback_queue *pv_blkback_create(const struct pv_blkback_config *config);
+/* Whether such a queue would go on, with nothing lost, where an earlier backend stopped: 0, -EBUSY
+ * (there is no log, and the frontend waits for answers), or a negative errno as above. Changes
+ * nothing. */
+PV_API int pv_blkback_resumable(const struct pv_blkback_config *config);
 PV_API evtchn_port_t pv_blkback_port(const struct pv_blkback_queue *queue);
 
 /* Takes at most `budget` requests, moves what the store has finished, publishes the answers and
@@ -101,43 +115,23 @@ PV_API int pv_blkback_destroy(struct pv_blkback_queue *queue);
 
 PV_API bool pv_blkback_broken(const struct pv_blkback_queue *queue);
 PV_API uint32_t pv_blkback_in_flight(const struct pv_blkback_queue *queue);
-/* Requests on the ring that were not taken; -EPROTO when there are more than it has room for. */
-PV_API int pv_blkback_unconsumed(const struct pv_blkback_queue *queue);
 PV_API void pv_blkback_get_stats(const struct pv_blkback_queue *queue,
                                  struct pv_blkback_stats *stats);
 /* One line about the queue as it is now; returns what snprintf does. */
 PV_API int pv_blkback_describe(const struct pv_blkback_queue *queue, char *line, size_t size);
 
-/* How long a queue without work is looked at before it is left to its event channel. */
+/* How a thread waits for work. */
 enum pv_blkback_mode {
-    PV_BLKBACK_POLL,   /* long, and the thread never sleeps */
-    PV_BLKBACK_HYBRID, /* as long as that has paid off lately */
-    PV_BLKBACK_EVENT   /* not at all */
+    PV_BLKBACK_POLL,   /* spins */
+    PV_BLKBACK_HYBRID, /* spins as long as that has paid off lately, then sleeps */
+    PV_BLKBACK_EVENT   /* sleeps at once */
 };
 
-/*
- * Queues that one thread drives, as many as there are. Its cost is that of the queues awake: one
- * without work is armed and costs nothing until its event channel or its store wakes it. A queue is
- * in one group at most, and is removed before it is disconnected; the queues' event channel handles
- * are the group's alone meanwhile. All calls come from one thread.
- */
-struct pv_blkback_group;
-PV_API struct pv_blkback_group *pv_blkback_group_create(enum pv_blkback_mode mode); /* or NULL */
-PV_API int pv_blkback_group_add(struct pv_blkback_group *group, struct pv_blkback_queue *queue);
-PV_API int pv_blkback_group_remove(struct pv_blkback_group *group, struct pv_blkback_queue *queue);
-PV_API void pv_blkback_group_destroy(struct pv_blkback_group *group); /* the queues stay */
-/* Pumps each queue that is awake once, and hears who else was woken. Never blocks. Returns how many
- * had work. `now` as for pv_blkback_pump. */
-PV_API int pv_blkback_group_turn(struct pv_blkback_group *group, uint64_t now);
-/* Sleeps until a queue is woken or wants to be, at most so long; at once when one is awake. */
-PV_API int pv_blkback_group_wait(struct pv_blkback_group *group, uint64_t now, uint32_t most_ms);
-PV_API uint32_t pv_blkback_group_awake(const struct pv_blkback_group *group);
-/* Readable when pv_blkback_group_turn has a wake-up to hear; for an event loop. */
-PV_API int pv_blkback_group_fd(const struct pv_blkback_group *group);
-/* Turns and waits in real time until *stop is not 0 (looked at every 50 ms at least). Returns 0 or
- * a negative errno; a broken ring does not end it. */
-PV_API int pv_blkback_group_run(struct pv_blkback_group *group, const uint32_t *stop);
-/* The same for queues that are in no group. */
+#define PV_BLKBACK_MAX_RUN_QUEUES 64
+
+/* Drives queues in the calling thread until *stop is not 0 (looked at every 50 ms at least), in
+ * real time. The queues' event channel handles are this call's alone meanwhile. Returns 0 or a
+ * negative errno; a broken ring does not end it. */
 PV_API int pv_blkback_run(struct pv_blkback_queue **queues, unsigned count,
                           enum pv_blkback_mode mode, const uint32_t *stop);
 /* cffi: end */
