@@ -221,7 +221,9 @@ class VbdFrontend(FrontendDevice):
             self.on_resize(info)
 
     async def drain(self) -> None:
-        if self._drain_timer is None:
+        if not self._queues:
+            self.drained()
+        elif self._drain_timer is None:
             loop = asyncio.get_running_loop()
             self._drain_timer = loop.call_later(self.drain_timeout, self.drained)
             self._check_drained()

@@ -318,12 +318,15 @@ class XenbusDevice:
         """Reads the states; says what is to be taken into account."""
         own = await read_optional(self.client, f"{self.path}/state")
         self._published = parse_state(own)
-        self.peer_state = parse_state(await read_optional(self.client, f"{self.peer_path}/state"))
+        self.peer_state = await self._read_peer_state()
         if own is None:
             return Event.GONE, ""
         for event in list(self._requests):
             return event, self._requests.pop(event)
         return await self._routine_event(), ""
+
+    async def _read_peer_state(self) -> XenbusState:
+        return parse_state(await read_optional(self.client, f"{self.peer_path}/state"))
 
     async def _routine_event(self) -> Event:
         return Event.PEER
@@ -399,6 +402,7 @@ class FrontendDevice(XenbusDevice):
 
     table = FRONTEND
     peer_key = "backend"
+    _resetting = False  # until no backend holds the rings of a former life
 
     async def attach(self) -> None:
         """ATTACH: the backend is Connected."""
@@ -411,13 +415,26 @@ class FrontendDevice(XenbusDevice):
         self.request(Event.DRAINED)
 
     def resume(self) -> None:
-        """The domain was restored, maybe on another host: look for the backend and start over."""
+        """The domain was restored, maybe on another host: look for the backend and start over.
+
+        A backend that is still connected is closed first, which takes as long as it takes.
+        """
         self.request(Event.RESUME)
+
+    async def _routine_event(self) -> Event:
+        return Event.RESUME if self._resetting else Event.PEER
 
     async def _step(self, event: Event, reason: str = "") -> None:
         if event is Event.RESUME:
             await self._find_peer()
+            self.peer_state = await self._read_peer_state()
+        if event in (Event.START, Event.RESUME):
+            self._resetting = True
+        elif event in (Event.CLOSE, Event.FATAL):
+            self._resetting = False
         await super()._step(event, reason)
+        if self.state is XenbusState.INITIALISING:
+            self._resetting = False
 
 
 class BackendDevice(XenbusDevice):

@@ -10,6 +10,12 @@ How the ends let go of a connection, in this order, so that no grant is revoked 
 a frontend that is done with I/O goes to Closed (6) still holding its rings; the backend unmaps
 them and goes to Closed; only then does the frontend free them.
 
+A frontend that starts, or wakes in a restored domain, beside a backend that is connected to its
+former self first closes that connection, as Linux' xenbus_reset_frontend does, and goes back to
+Initialising when the backend is Closed. There is no shorter way: Linux' and QEMU's backends, once
+Connected, look neither at Initialising nor at new rings. Requests under way are waited for: QEMU
+does not survive Closed while it has any.
+
 A backend that starts beside a frontend which is still connected to its predecessor waits in
 Initialising (1). The frontend takes a backend that fell back to 1 or 2 for a restarted one, lets
 go of its rings and starts over; requests without an answer are issued again. When the predecessor
@@ -41,7 +47,7 @@ class XenbusState(IntEnum):
 class Event(Enum):
     """What an end takes into account beside the two states."""
 
-    START = auto()  # a driver takes the device
+    START = auto()  # a driver takes the device; frontend: then RESUME until it is Initialising
     ADOPT = auto()  # backend: START, and a predecessor has left its connection in order
     PEER = auto()  # a watch fired: look at the states again
     DRAINED = auto()  # frontend: every request has its answer, or never will
@@ -49,7 +55,7 @@ class Event(Enum):
     CLOSE = auto()  # the driver wants to give the device up
     RESIZE = auto()  # backend: the device has another size
     RECONFIGURE = auto()  # this end has something new for the other to read
-    RESUME = auto()  # frontend: the domain was restored; the old backend is gone
+    RESUME = auto()  # frontend: PEER, until a connection its former self had is done with
     FATAL = auto()  # this end cannot go on with what the other end did
     GONE = auto()  # this end's directory is no longer there
 
@@ -112,6 +118,10 @@ def _frontend_table() -> Table:
     add, event, action = rules.add, Event, Action
 
     add(event.START, _ANY, _ANY, action.DISCONNECT, to=_1)
+    add(event.START, _ANY, _LIVE, to=_6)
+    add(event.RESUME, _ANY, _ANY, action.DISCONNECT, to=_1)
+    add(event.RESUME, [_3, *_LIVE, _5], [*_LIVE, _5], action.DRAIN, to=_5)
+    add(event.RESUME, [_0, _1, _2, _6], [*_LIVE, _5], to=_6)
 
     add(event.PEER, [_1], [_2], action.CONNECT, to=_3)
     add(event.PEER, [_1], [_5], to=_6)
@@ -134,13 +144,13 @@ def _frontend_table() -> Table:
     add(event.PEER, [_6], [_2], action.DISCONNECT, to=_1)  # offered again
 
     add(event.DRAINED, _LIVE, [_5], to=_6)
+    add(event.DRAINED, [_5], _ANY, to=_6)
     add(event.RECONFIGURE, [_4], [_4], to=_7)
 
     add(event.CLOSE, [_0, _1, _2], _ANY, to=_6)
     add(event.CLOSE, [_3, *_LIVE], [_2, _3, _4, _5, _7, _8], to=_5)
     add(event.CLOSE, [_3, *_LIVE, _5, _6], [_0, _1, _6], action.DISCONNECT, to=_6)
 
-    add(event.RESUME, _ANY, _ANY, action.DISCONNECT, to=_1)
     add(event.FATAL, _ANY, _ANY, action.REPORT, to=_5)
     add(event.GONE, _ANY, _ANY, action.DISCONNECT, action.REMOVE, to=_0)
     return rules.table

@@ -149,6 +149,29 @@ def test_the_frontend_closes_and_opens_again(run) -> None:
     run(body)
 
 
+@pytest.mark.parametrize("again", ["resumed", "rebooted"])
+def test_a_frontend_starts_over_beside_a_connected_qemu(run, again: str) -> None:
+    """QEMU looks at no ring before the frontend has been Closing and Closed."""
+
+    async def body(disk: QemuLoopback, image: Image) -> None:
+        for salt in range(3):
+            writes = [write(i * 8, pattern(8, i + salt)) for i in range(300)]
+            if again == "resumed":
+                pending = asyncio.create_task(disk.frontend.submit(writes))
+                await asyncio.sleep(0.002)
+                disk.frontend.resume()
+                await pending
+            else:
+                await disk.frontend.abort()  # no word to the backend
+                await disk.open()
+                await disk.frontend.submit(writes)
+            assert not any(operation.status for operation in writes)
+            assert image.content(0, 2400) == b"".join(pattern(8, i + salt) for i in range(300))
+            assert await disk.frontend.read(0, 8) == pattern(8, salt)
+
+    run(body)
+
+
 def test_killed_with_requests_outstanding_and_started_again(run) -> None:
     async def body(disk: QemuLoopback, image: Image) -> None:
         for salt in range(3):

@@ -32,7 +32,7 @@ def test_tables_are_total(table: dict, events: tuple) -> None:
 @pytest.mark.parametrize("table", [FRONTEND, BACKEND])
 def test_an_end_comes_to_rest_while_the_other_stands_still(table: dict) -> None:
     """Looking again and again at the same peer state never runs in circles."""
-    routine = [Event.PEER] + [Event.UNPLUG] * (table is BACKEND)
+    routine = [Event.PEER, Event.UNPLUG if table is BACKEND else Event.RESUME]
     for own, peer, event in itertools.product(S, S, routine):
         seen = [own]
         while (state := table[seen[-1], event, peer].state) is not seen[-1]:
@@ -72,6 +72,7 @@ class Pair:
         self.published = {"front": S.INITIALISING, "back": S.INITIALISING}
         self.online = True
         self.draining = False
+        self.resetting = False  # the frontend's, as the driver keeps it
         self.removed = {"front": False, "back": False}
         self.actions: list[tuple[str, Action]] = []
 
@@ -83,6 +84,10 @@ class Pair:
         peer = self.published["back" if side == "front" else "front"]
         before = machine.state, machine.connected, self.draining
         step = machine.step(event, peer)
+        if side == "front":
+            start = self.resetting or event in (Event.START, Event.RESUME)
+            end = event in (Event.CLOSE, Event.FATAL) or step.state is S.INITIALISING
+            self.resetting = start and not end
         self.actions += [(side, action) for action in step.actions]
         if Action.DRAIN in step.actions:
             self.draining = True
@@ -95,6 +100,8 @@ class Pair:
     def look(self, side: str) -> bool:
         if side == "back" and not self.online:
             return self.act("back", Event.UNPLUG)
+        if side == "front" and self.resetting:
+            return self.act("front", Event.RESUME)
         return self.act(side, Event.PEER)
 
     def drained(self) -> bool:
@@ -211,6 +218,45 @@ def test_guest_reboots_without_closing() -> None:
     pair.act("front", Event.START)
     pair.settle()
     assert set(pair.published.values()) == {S.CONNECTED}
+
+
+def test_a_former_life_is_closed_before_the_frontend_starts() -> None:
+    pair = connected()
+    pair.front = XenbusMachine(FRONTEND)
+    pair.act("front", Event.START)
+    assert pair.published["front"] is S.CLOSED
+    pair.actions.clear()
+    pair.settle()
+    assert pair.actions[0] == ("back", Action.DISCONNECT)
+    assert set(pair.published.values()) == {S.CONNECTED}
+
+
+def test_resume_drains_and_closes_before_it_starts_over() -> None:
+    pair = connected()
+    pair.actions.clear()
+    pair.act("front", Event.RESUME)
+    for _ in range(3):
+        pair.look("back")
+        pair.look("front")
+        assert both(pair) == (S.CLOSING, S.CLOSING)
+        assert pair.front.connected
+        assert pair.back.connected
+    pair.drained()
+    assert pair.front.state is S.CLOSED
+    pair.settle()
+    order = [entry for entry in pair.actions if entry[1] is Action.DISCONNECT]
+    assert order == [("back", Action.DISCONNECT), ("front", Action.DISCONNECT)]
+    assert set(pair.published.values()) == {S.CONNECTED}
+
+
+def test_resume_from_every_pair_of_states_connects() -> None:
+    for pair in pairs():
+        start = both(pair)
+        pair.act("front", Event.RESUME)
+        pair.settle()
+        assert both(pair) == (S.CONNECTED, S.CONNECTED), start
+        assert pair.front.connected, start
+        assert pair.back.connected, start
 
 
 def test_resume_elsewhere() -> None:
