@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := $(shell git ls-files -co --exclude-standard ring pvdrivers backends frontends tools 2>/dev/null) CMakeLists.txt pyproject.toml
 
-.PHONY: bench instructions test install tools check c-test docs lab clean
+.PHONY: bench compare instructions test install tools check c-test docs lab clean
 
 install: $(VENV)/installed
 
@@ -26,6 +26,14 @@ $(VENV)/installed: $(VENV)/tools $(SOURCES)
 
 bench: install
 	@$(BIN)/python -m pvdrivers.tools.pvbench vbd $(if $(IMAGE),--filename $(IMAGE),--make-image build/bench.img) $(BENCHFLAGS)
+
+# Ours beside every peer. What is missing comes from Debian for root, and is named for others.
+compare: install
+	@missing=$$($(BIN)/pvbench compare --packages); \
+	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ]; then \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing; \
+	fi
+	@$(BIN)/pvbench compare --html build/compare.html $(COMPAREFLAGS)
 
 # Instructions per request of each pump against the committed baseline.
 instructions: tools

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,6 +11,7 @@ from cyclopts import App, CycloptsError, Parameter
 import pvdrivers
 from pvdrivers.ring.errors import PeerError
 from pvdrivers.tools.pvbench import bench, fio_json, table
+from pvdrivers.tools.pvbench.compare.command import compare
 from pvdrivers.tools.pvbench.errors import BenchError, OptionError
 from pvdrivers.tools.pvbench.image import make_image as make_image_file
 from pvdrivers.tools.pvbench.job import RW, Backend, Job, Mode, Result, StoreKind
@@ -22,6 +22,8 @@ from pvdrivers.tools.pvbench.suite import suite
 Format = Literal["normal", "json", "json+normal"]
 
 app = App(name="pvbench", help=__doc__, version=pvdrivers.__version__)
+
+app.command(compare)
 
 
 def _alias(*names: str) -> Parameter:
@@ -56,8 +58,8 @@ def vbd(
     trusted: bool | None = None,
     mode: Mode | None = None,
     backend: Backend | None = None,
-    compare: Backend | None = None,
     mem: Memory | None = None,
+    cpus: tuple[int, int] | None = None,
     name: str | None = None,
     processes: bool = False,
     output_format: Format = "normal",
@@ -122,11 +124,11 @@ def vbd(
         How both sides wait: spinning, spinning for 20 µs and then sleeping, or sleeping at once.
     backend
         Who serves the disk: our blkback, or QEMU (Debian package qemu-system-xen) from a file.
-    compare
-        Run the same with this backend afterwards, and print how much faster the first was.
     mem
         Where the guest's data is: in memory of its own, copied to and from granted pages, or in
         the granted pages.
+    cpus
+        With --processes, the processor of the frontend's process and of the backend's.
     name
         The job's name in the report.
     processes
@@ -139,7 +141,8 @@ def vbd(
     given = {option: value for option, value in locals().items() if value is not None}
     if rw is None:
         check_only_with_rw(given)
-    given.pop("compare", None)
+    if cpus is not None and not processes:
+        raise OptionError("--cpus needs --processes")
     for no_job_option in ("make_image", "processes", "output_format", "output"):
         given.pop(no_job_option, None)
     if make_image is not None:
@@ -149,7 +152,7 @@ def vbd(
         given["filename"] = make_image
     shown = {option: str(value) for option, value in given.items()}
     options = Options(**given, given=shown)
-    with _report_to(output), _jobs(options, compare, made=make_image is not None) as jobs:
+    with _report_to(output), _jobs(options, made=make_image is not None) as jobs:
         results = _run_all(jobs, processes)
         _report(results, output_format)
     return max(map(_verdict, results))
@@ -168,18 +171,11 @@ def _report_to(output: Path | None) -> Iterator[None]:
         yield
 
 
-def _jobs(
-    options: Options, compare: Backend | None, made: bool
-) -> AbstractContextManager[Sequence[Job]]:
+def _jobs(options: Options, made: bool) -> AbstractContextManager[Sequence[Job]]:
     if "rw" in options.given:
         # Only what has not been written yet has a content that is known beforehand.
         known = options.filename is not None and options.verify is not None
-        runs = [options]
-        if compare:
-            name, given = f"{options.name or options.rw} on {compare}", options.given
-            given = given | {"backend": compare}
-            runs.append(replace(options, name=name, backend=compare, given=given))
-        return nullcontext([run.job(expect_content=known) for run in runs])
+        return nullcontext([options.job(expect_content=known)])
     return suite(options, options.filename, made)
 
 

@@ -4,6 +4,7 @@ import os
 import threading
 from typing import Any
 
+from pvdrivers.backends.vbd import store as backend_store
 from pvdrivers.backends.vbd.device import VbdBackendOptions
 from pvdrivers.ring._core import ffi, lib
 from pvdrivers.ring.abi import SECTOR
@@ -11,7 +12,8 @@ from pvdrivers.sim.machine import Machine
 from pvdrivers.tools.pvbench.errors import BenchError, OptionError
 from pvdrivers.tools.pvbench.front import counters
 from pvdrivers.tools.pvbench.job import BackMeasurement, Job, Store
-from pvdrivers.tools.pvbench.xenbus import DrivenBackend, Loop, StoreHandle, device_config
+from pvdrivers.tools.pvbench.python_null import PythonNull
+from pvdrivers.tools.pvbench.xenbus import DrivenBackend, Loop, device_config
 from pvdrivers.xenstore.client import XenstoreClient
 
 MODES = {
@@ -33,8 +35,10 @@ ERRORS = (
 STORE_THREADS = 4  # of a store whose I/O goes to the disk
 
 
-def open_store(store: Store) -> Any:
-    """A C store. Raises OptionError when its file cannot be used."""
+def open_store(store: Store) -> backend_store.Store:
+    """A store as backends take it. Raises OptionError when its file cannot be used."""
+    if store.kind == "python":
+        return PythonNull(store.size)
     sectors = store.size // SECTOR
     if store.kind == "null":
         opened = lib.pv_null_store_create(sectors, store.sector_size, True)
@@ -51,7 +55,7 @@ def open_store(store: Store) -> Any:
     if opened == ffi.NULL:
         name = store.path or f"the {store.kind} store"
         raise OptionError(f"{name} cannot be opened: {os.strerror(ffi.errno)}")
-    return opened
+    return backend_store.Store(opened)
 
 
 class Back:
@@ -86,8 +90,7 @@ class Back:
             max_queues=self._job.queues,
         )
         client = await XenstoreClient.connect(self._xenstore)
-        store = StoreHandle(self._store)
-        self._device = DrivenBackend(client, self._path, self._hypervisor, store, options)
+        self._device = DrivenBackend(client, self._path, self._hypervisor, self._store, options)
         self._device.pump, self._device.leave = self._start, self._leave
         self._device.start()
 
@@ -127,5 +130,5 @@ class Back:
         if self._device:
             self._loop.call(self._device.abort())
         self._loop.close()
-        lib.pv_blk_store_close(self._store)
+        self._store.close()
         self._hypervisor.close()

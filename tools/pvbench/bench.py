@@ -25,10 +25,11 @@ Watch = Callable[[Job, Progress, float], None]  # the last: seconds since the st
 
 
 def guest_memory(job: Job) -> int:
-    """Bytes the guest needs for its queues."""
+    """Bytes the guest needs for its queues, in whole MiB."""
     abi = Abi(job.abi)
     buffers = job.numjobs * job.iodepth * (job.bs + abi.page_size) if job.granted_memory else 0
-    return job.queues * POOL_PAGES * abi.page_size + buffers + (16 << 20)
+    needed = job.queues * POOL_PAGES * abi.page_size + buffers + (16 << 20)
+    return -(-needed // (1 << 20)) << 20
 
 
 @contextmanager

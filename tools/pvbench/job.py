@@ -12,7 +12,7 @@ RW = Literal[
 ]
 Mode = Literal["poll", "hybrid", "event"]
 Backend = Literal["pvdrivers", "qemu"]
-StoreKind = Literal["null", "ram", "file"]
+StoreKind = Literal["null", "ram", "file", "python"]
 DIRECTIONS = ("read", "write", "trim")
 
 # The percentiles fio reports.
@@ -69,6 +69,7 @@ class Job(Struct, frozen=True):
     mode: Mode = "hybrid"
     backend: Backend = "pvdrivers"
     granted_memory: bool = False  # data in the frontend's granted pages, not copied there
+    cpus: tuple[int, int] | None = None  # the frontend's process and the backend's
 
     @property
     def random(self) -> bool:

@@ -1,5 +1,6 @@
 """From options, as fio names them, to jobs."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,6 +61,7 @@ class Options:
     mode: Mode = "hybrid"
     backend: Backend = "pvdrivers"
     mem: Memory = "malloc"
+    cpus: tuple[int, int] | None = None
     name: str | None = None
     given: dict[str, str] = field(default_factory=dict)  # for the report
 
@@ -72,6 +74,8 @@ class Options:
         if self.verify and bs < 64:
             raise OptionError("--bs: a verified block needs at least 64 bytes")
         runtime = parse_time("--runtime", self.runtime) if self.runtime else 0
+        if self.cpus and not set(self.cpus) <= os.sched_getaffinity(0):
+            raise OptionError(f"--cpus: {self.cpus} are not both processors this process may use")
         if self.time_based and not runtime:
             raise OptionError("--time_based needs --runtime")
         if self.mem == "granted" and not (self.persistent and self.trusted):
@@ -103,6 +107,7 @@ class Options:
             mode=self.mode,
             backend=self.backend,
             granted_memory=self.mem == "granted",
+            cpus=self.cpus,
         )
         self._check_fit(job)
         if job.backend == "qemu":
@@ -142,9 +147,10 @@ class Options:
             return Store("file", size, path, direct=self.direct, read_only=not self.writable)
         if self.filename is not None:
             raise OptionError(f"--filename has no meaning with --store={kind}")
-        if kind == "null" and self.verify:
-            raise OptionError("--verify: the null store keeps nothing that could be verified")
-        default = DEFAULT_NULL_SIZE if kind == "null" else DEFAULT_MEMORY_SIZE
+        keeps = kind == "ram"
+        if self.verify and not keeps:
+            raise OptionError(f"--verify: the {kind} store keeps nothing that could be verified")
+        default = DEFAULT_MEMORY_SIZE if keeps else DEFAULT_NULL_SIZE
         used = parse_size("--size", self.size) if self.size else 0
         return Store(
             kind, max(used + parse_size("--offset", self.offset), SECTOR) if used else default
@@ -164,7 +170,7 @@ class Options:
 
 def check_only_with_rw(given: Mapping[str, object]) -> None:
     """Without --rw a set of workloads runs that chooses these itself. Raises OptionError."""
-    chosen = "bs iodepth numjobs size offset rwmixread fsync verify store backend compare".split()
+    chosen = "bs iodepth numjobs size offset rwmixread fsync verify store backend".split()
     for option in chosen:
         if option in given:
             choices = ", ".join(get_args(RW))

@@ -94,25 +94,9 @@ def _costs(results: Sequence[Result]) -> Table:
     return table
 
 
-def _iops(result: Result) -> float:
-    done = sum(direction.ios for direction in result.front.directions)
-    return done * 1e9 / (result.front.elapsed_ns or 1)
-
-
-def _comparison(results: Sequence[Result]) -> str:
-    """One line, when the same workload ran on two backends."""
-    backends = [result.job.backend for result in results]
-    if len(backends) != 2 or backends[0] == backends[1] or not _iops(results[1]):
-        return ""
-    ratio = _iops(results[0]) / _iops(results[1])
-    return f"{backends[0]} does {ratio:.2f} times as many operations a second as {backends[1]}."
-
-
 def show(results: Sequence[Result]) -> None:
     console = Console()
     if not console.is_terminal:
         console.width = WIDTH
     console.print(_speed(results))
     console.print(_costs(results))
-    if comparison := _comparison(results):
-        console.print(comparison)

@@ -5,6 +5,7 @@ domids) reads the job and then the name of one call a line from standard input, 
 with one line. Standard input's end ends it.
 """
 
+import os
 import signal
 import subprocess
 import sys
@@ -44,6 +45,8 @@ def _serve(side: Side, machine: Machine, domid: int, peer: int, xenstore: str) -
             try:
                 if half is None:
                     job = msgspec.json.decode(line, type=Job)
+                    if job.cpus:  # before the half starts its threads, which inherit it
+                        os.sched_setaffinity(0, {job.cpus[side == "back"]})
                     kind = Front if side == "front" else Back
                     half = kind(machine, domid, peer, job, xenstore)
                     _reply(Answer())

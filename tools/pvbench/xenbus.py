@@ -4,7 +4,6 @@ only the queues, once connected, are left to the benchmark's own threads."""
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pvdrivers.backends.vbd.device import VbdBackend
@@ -72,13 +71,6 @@ class Xenstore:
     def close(self) -> None:
         self._loop.call(self._server.close())
         self._loop.close()
-
-
-@dataclass(frozen=True, slots=True)
-class StoreHandle:
-    """A C store in the form a backend takes."""
-
-    pointer: Any
 
 
 class DrivenFrontend(VbdFrontend):

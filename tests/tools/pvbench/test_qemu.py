@@ -1,4 +1,4 @@
-"""The same workload on QEMU's backend and on ours."""
+"""Workloads on QEMU's backend."""
 
 import json
 
@@ -18,13 +18,12 @@ def image(tmp_path):
 
 
 @pytest.mark.parametrize("where", [[], ["--processes"]], ids=["threads", "processes"])
-def test_compared(image, where, capsys):
+def test_verified(image, where, capsys):
     words = ["--rw=randrw", "--iodepth=8", "--verify=crc32c", f"--filename={image}", "--size=1m"]
-    assert run(["vbd", *words, *where, "--compare=qemu"]) == 0
+    assert run(["vbd", *words, *where, "--backend=qemu"]) == 0
     shown = capsys.readouterr().out
-    assert "randrw on qemu" in shown
+    assert "blocks right" in shown
     assert "wrong" not in shown
-    assert "times as many operations a second as qemu." in shown
 
 
 def test_what_qemu_costs(image, capsys):

@@ -1,0 +1,40 @@
+"""Comparisons of known outcome, in the place of those that take minutes."""
+
+import itertools
+
+import pytest
+
+from pvdrivers.tools.pvbench.compare import command, model, runner
+
+
+class Script:
+    """Sides that give values in order, and what was measured when."""
+
+    def __init__(self):
+        self.order = []
+        self.comparisons = {}
+
+    def side(self, name, values, needs=(), **extras):
+        source = itertools.cycle(values)
+
+        def measure(setting):
+            self.order.append(name)
+            value = next(source)
+            if isinstance(value, Exception):
+                raise value
+            return model.Measured(float(value), **extras)
+
+        return model.Side(name, measure, needs)
+
+    def add(self, row, ours, peer=None, **options):
+        options = {"workload": f"the work of {row}", "unit": "operations/s"} | options
+        self.comparisons[row] = model.Comparison(ours=ours, peer=peer, **options)
+
+
+@pytest.fixture
+def script(monkeypatch, tmp_path):
+    scripted = Script()
+    monkeypatch.setattr(runner, "catalogue", lambda: scripted.comparisons)
+    monkeypatch.setattr(command.scratch, "FILE_SIZE", 1 << 20)
+    monkeypatch.setattr(command.scratch, "MEMORY", tmp_path)
+    return scripted

@@ -1,0 +1,110 @@
+"""The command, on comparisons whose outcome is known."""
+
+import json
+import os
+
+import pytest
+
+from pvdrivers.tools.pvbench.__main__ import run
+from pvdrivers.tools.pvbench.compare.model import Need
+from pvdrivers.tools.pvbench.errors import BenchError
+
+ABSENT = Need("some-package", lambda setting: "there is no thing")
+
+
+def compare(capsys, *words):
+    code = run(["compare", "--output-format=json", "--runtime=1ms", *words])
+    return code, {row["name"]: row for row in json.loads(capsys.readouterr().out)["rows"]}
+
+
+def test_runs_take_turns(script, capsys):
+    script.add("one", script.side("A", [6, 8, 10]), script.side("B", [3, 2, 1]), target=2)
+    code, rows = compare(capsys, "--runs=3")
+    assert code == 0
+    assert script.order == ["A", "B", "A", "B", "A", "B"]
+    row = rows["one"]
+    assert (row["ratio"], row["spread"], row["met"]) == (4, [2, 10], True)
+    assert (row["workload"], row["peer"], row["target"]) == ("the work of one", "B", 2)
+    assert [measured["value"] for measured in row["ours"]] == [6, 8, 10]
+    assert [measured["value"] for measured in row["theirs"]] == [3, 2, 1]
+
+
+def test_both_sides_have_the_same_two_processors(script, capsys):
+    seen = []
+    side = script.side("A", [1])
+    script.add("one", side)
+    measure = side.measure
+    object.__setattr__(
+        side, "measure", lambda s: seen.append(os.sched_getaffinity(0)) or measure(s)
+    )
+    before = os.sched_getaffinity(0)
+    compare(capsys, "--runs=2")
+    assert seen == [set(sorted(before)[:2])] * 2
+    assert os.sched_getaffinity(0) == before
+
+
+def test_without_a_peer_the_ratio_is_the_value(script, capsys):
+    script.add("one", script.side("A", [0.25]), unit="per request", target=0.05, sense="<=")
+    _, rows = compare(capsys, "--runs=1")
+    assert (rows["one"]["ratio"], rows["one"]["peer"], rows["one"]["met"]) == (0.25, None, False)
+
+
+def test_what_is_missing_is_named_and_not_dropped(script, capsys):
+    script.add("one", script.side("A", [1]), script.side("B", [1], [ABSENT]), target=1)
+    code, rows = compare(capsys)
+    assert code == 0
+    assert script.order == []
+    row = rows["one"]
+    assert (row["ratio"], row["met"], row["spread"], row["target"]) == (None, None, None, 1)
+    assert row["reason"] == "there is no thing (Debian package some-package)"
+    assert run(["compare"]) == 0
+    assert "some-package" in capsys.readouterr().out
+    assert run(["compare", "--packages"]) == 0
+    assert capsys.readouterr().out == "some-package\n"
+
+
+def test_a_side_that_fails_is_a_row_and_exit_code_1(script, capsys):
+    script.add("one", script.side("A", [1]), script.side("B", [1, BenchError("it burns")]))
+    script.add("two", script.side("A", [1]))
+    code, rows = compare(capsys, "--runs=2")
+    assert code == 1
+    assert rows["one"]["reason"] == "failed: it burns"
+    assert rows["two"]["ratio"] == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "needs", "code"), [(2, (), 0), (1, (), 1), (2, (ABSENT,), 1)], ids=str
+)
+def test_check(script, capsys, value, needs, code):
+    script.add("one", script.side("A", [value], needs), target=2)
+    assert compare(capsys)[0] == 0
+    assert compare(capsys, "--check")[0] == code
+
+
+def test_rows_by_name(script, capsys):
+    for name in "abc":
+        script.add(name, script.side(name, [1]))
+    _, rows = compare(capsys, "--rows", "c", "a")
+    assert list(rows) == ["c", "a"]
+    assert run(["compare", "--rows", "d"]) == 2
+    assert "d is none of a, b, c" in capsys.readouterr().err
+
+
+def test_progress_is_a_line_for_each_row(script, capsys):
+    script.add("one", script.side("A", [3]), script.side("B", [2]))
+    run(["compare", "--runs=1"])
+    assert capsys.readouterr().err == "one: 1.5\n"
+
+
+def test_history(script, capsys, tmp_path):
+    history = tmp_path / "history.jsonl"
+    script.add("one", script.side("A", [3, 5]), script.side("B", [2]))
+    script.add("two", script.side("A", [3], [ABSENT]))
+    for _ in range(2):
+        compare(capsys, "--runs=1", f"--history={history}")
+    entries = [json.loads(line) for line in history.read_text().splitlines()]
+    assert [entry["ratios"] for entry in entries] == [{"one": 1.5}, {"one": 2.5}]
+    assert all(entry["commit"] and entry["when"].endswith("Z") for entry in entries)
+    history.write_text("not JSON\n")
+    assert run(["compare", f"--history={history}"]) == 2
+    assert "is no history" in capsys.readouterr().err

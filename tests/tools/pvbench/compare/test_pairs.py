@@ -1,0 +1,59 @@
+"""The statistics, beside a plain model of them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pvdrivers.tools.pvbench.compare import pairs
+from pvdrivers.tools.pvbench.compare.model import Comparison, Side
+
+values = st.floats(min_value=1e-3, max_value=1e12)
+
+
+def model_of_the_median(numbers):
+    """By definition: as many numbers are on either side of it."""
+    left = sorted(numbers)
+    while len(left) > 2:
+        left = left[1:-1]
+    return sum(left) / len(left)
+
+
+@given(st.lists(st.tuples(values, values), min_size=1, max_size=30))
+def test_the_ratio_is_the_median_of_the_pairs(runs):
+    ratios = pairs.ratios([a for a, _ in runs], [b for _, b in runs])
+    middle, (low, high) = pairs.middle_and_spread(ratios)
+    expected = [a / b for a, b in runs]
+    assert middle == pytest.approx(model_of_the_median(expected))
+    assert (low, high) == (sorted(expected)[0], sorted(expected)[-1])
+
+
+def test_a_slow_moment_slows_a_pair_and_not_the_ratio():
+    ratios = pairs.ratios([100, 10, 100, 1, 100], [50, 5, 50, 0.5, 50])
+    assert pairs.middle_and_spread(ratios) == (2, (2, 2))
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "words"), [([1.0, 2.0], [1.0], "shorter"), ([1.0], [0.0], "no result")]
+)
+def test_runs_that_give_no_ratio(ours, theirs, words):
+    with pytest.raises(ValueError, match=words):
+        pairs.ratios(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "ours", "target", "sense", "floor", "met"),
+    [
+        (0.5, [1], 0.5, ">=", None, True),
+        (0.499, [1], 0.5, ">=", None, False),
+        (1.5, [1], 1.5, "<=", None, True),
+        (1.501, [1], 1.5, "<=", None, False),
+        (0.2, [1, 5, 9], 0.1, ">=", 5, True),
+        (0.2, [1, 4, 9], 0.1, ">=", 5, False),
+        (0.05, [9, 9, 9], 0.1, ">=", 5, False),
+        (7, [1], None, ">=", None, None),
+    ],
+)
+def test_met(ratio, ours, target, sense, floor, met):
+    side = Side("ours", lambda setting: pytest.fail("measured"))
+    comparison = Comparison("", "ns", side, target=target, sense=sense, floor=floor)
+    assert pairs.met(comparison, ratio, ours) is met

@@ -1,0 +1,114 @@
+"""The comparisons that come with the command, and each kind of side once, for a moment."""
+
+import shutil
+
+import pytest
+
+from pvdrivers.testing.qemu import PROGRAM
+from pvdrivers.tools.pvbench.compare import needs, scratch
+from pvdrivers.tools.pvbench.compare.runner import catalogue
+
+TARGETS = {
+    "disk-io-uring": (">=", 1.0),
+    "latency-event": ("<=", 1.3),
+    "latency-poll": ("<=", 1.5),
+    "notifications": ("<=", 0.05),
+    "null-ring": (">=", 0.5),
+    "python-null": (">=", 0.1),
+    "ram-mmap": (">=", 0.9),
+    "ram-nbd": (">=", 12),
+    "ram-qemu": (">=", 8),
+    "sequential-memcpy": (">=", 0.8),
+    "tmpfs-io-uring": (">=", 1.0),
+}
+
+
+@pytest.fixture(scope="module")
+def setting(tmp_path_factory):
+    with scratch.setting(0.03, tmp_path_factory.mktemp("disk")) as made:
+        yield made
+
+
+def test_targets():
+    rows = catalogue()
+    assert {name: (row.sense, row.target) for name, row in rows.items() if row.target} == TARGETS
+    assert rows["python-null"].floor == 400_000
+
+
+@pytest.mark.parametrize("name", ["null-ring", "sequential-memcpy", "latency-poll"])
+def test_bare_peers(name, setting):
+    measured = catalogue()[name].peer.measure(setting)
+    assert measured.value > 0
+    assert [ns for ns, _ in measured.latency] == sorted(ns for ns, _ in measured.latency)
+    if name == "latency-poll":
+        assert measured.value == {share: ns for ns, share in measured.latency}[50]
+
+
+def test_bare_eventfd(setting):
+    assert catalogue()["latency-event"].peer.measure(setting).value > 0
+
+
+@pytest.mark.parametrize("name", ["ram-mmap", "tmpfs-io-uring", "disk-io-uring", "ram-nbd"])
+def test_fio(name, setting):
+    for program in ("fio", *(["nbdkit"] if name == "ram-nbd" else [])):
+        if shutil.which(program) is None:
+            pytest.skip(f"needs {program} (Debian package {program})")
+    comparison = catalogue()[name]
+    if missing := needs.unmet(comparison, setting):
+        assert [need for need, _ in missing] == [needs.DISK]
+        return
+    measured = comparison.peer.measure(setting)
+    assert measured.value > 0
+    assert 50.0 in [share for _, share in measured.latency]
+
+
+def test_qemu(setting):
+    if not PROGRAM.exists():
+        pytest.skip(f"needs {PROGRAM.name} (Debian package qemu-system-xen)")
+    assert catalogue()["ram-qemu"].peer.measure(setting).value > 0
+
+
+@pytest.mark.parametrize("name", ["latency-event", "notifications", "python-null", "stages"])
+def test_ours(name, setting):
+    measured = catalogue()[name].ours.measure(setting)
+    assert measured.value >= 0
+    if name == "stages":
+        assert sum(measured.stages.values()) == pytest.approx(measured.value)
+
+
+def test_absent_programs_are_named(setting, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(needs, "QEMU", tmp_path / "qemu")
+    packages = {
+        name: {need.package for need, _ in needs.unmet(comparison, setting) if need.package}
+        for name, comparison in catalogue().items()
+    }
+    assert {name: found for name, found in packages.items() if found} == {
+        "disk-io-uring": {"fio"},
+        "ram-mmap": {"fio"},
+        "ram-nbd": {"fio", "nbdkit"},
+        "ram-qemu": {"qemu-system-xen"},
+        "tmpfs-io-uring": {"fio"},
+    }
+
+
+MOUNTS = r"""/dev/vda / ext4 rw 0 0
+tmpfs /tmp tmpfs rw 0 0
+/dev/vdb /tmp/my\040disk xfs rw 0 0
+tmpfs /var tmpfs rw 0 0
+/dev/vdc /var btrfs rw 0 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("folder", "kind"),
+    [
+        ("/", "ext4"),
+        ("/tmpfile", "ext4"),
+        ("/tmp/a", "tmpfs"),
+        ("/tmp/my disk/a", "xfs"),
+        ("/var/tmp", "btrfs"),
+    ],
+)
+def test_what_holds_a_folder(folder, kind):
+    assert scratch.file_system(scratch.Path(folder), MOUNTS) == kind

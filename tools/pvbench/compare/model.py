@@ -1,0 +1,90 @@
+"""What a comparison is made of, and what comes out of it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from msgspec import Struct
+
+Sense = Literal[">=", "<="]
+Unit = Literal["operations/s", "bytes/s", "ns", "per request"]
+
+
+class Curve(Struct, frozen=True):
+    """A line of a plot of its own, such as throughput over the number of guests."""
+
+    title: str
+    x: str  # what the axes show
+    y: str
+    points: list[tuple[float, float]]
+
+
+class Measured(Struct, frozen=True):
+    """One run of one side."""
+
+    value: float  # in the comparison's unit
+    latency: list[tuple[float, float]] = []  # ns, and the percentage of operations so fast
+    stages: dict[str, float] = {}  # ns an operation spends, by stage
+    curves: list[Curve] = []
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a run is given. Files keep their content from run to run."""
+
+    seconds: float
+    memory_file: Path  # FILE_SIZE random bytes on a tmpfs
+    disk_file: Path | None  # as many on a disk; None where no disk is
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a side cannot be measured without. `missing` gives no words when it is there."""
+
+    package: str | None  # Debian's, which brings it
+    missing: Callable[[Setting], str | None]
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two that are compared."""
+
+    name: str
+    measure: Callable[[Setting], Measured]
+    needs: Sequence[Need] = ()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A row to be: ours and a peer, and what their ratio should be.
+
+    Without a peer the ratio is our own value. `floor` is what ours should reach besides.
+    """
+
+    workload: str
+    unit: Unit
+    ours: Side
+    peer: Side | None = None
+    target: float | None = None
+    sense: Sense = ">="
+    floor: float | None = None
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """A comparison's outcome. What was not measured has no ratio, and says why in `reason`."""
+
+    name: str
+    workload: str
+    unit: Unit
+    peer: str | None
+    ratio: float | None = None
+    target: float | None
+    sense: Sense
+    floor: float | None
+    met: bool | None = None  # None: not measured, or without a target
+    spread: tuple[float, float] | None = None  # the lowest and the highest ratio of a pair
+    reason: str | None = None
+    failed: bool = False  # a side was there and did not work
+    ours: list[Measured] = []
+    theirs: list[Measured] = []

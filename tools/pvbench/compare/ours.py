@@ -1,0 +1,81 @@
+"""Our side of a comparison: pvbench's own jobs, front and back in a process each."""
+
+import os
+from collections.abc import Callable
+from typing import Any, Literal
+
+from pvdrivers.tools.pvbench import bench
+from pvdrivers.tools.pvbench.compare.model import Measured, Setting, Side
+from pvdrivers.tools.pvbench.compare.needs import DISK
+from pvdrivers.tools.pvbench.costs import per_request
+from pvdrivers.tools.pvbench.errors import BenchError
+from pvdrivers.tools.pvbench.job import PERCENTILES, Direction, Job, Result
+from pvdrivers.tools.pvbench.options import Options
+
+RAMP = "200ms"
+File = Literal["memory", "disk"]
+Reading = Callable[[Result], float]
+
+
+def operations(result: Result) -> float:
+    """Operations a second; flushes do not count."""
+    return sum(d.ios for d in result.front.directions) * 1e9 / result.front.elapsed_ns
+
+
+def bytes_moved(result: Result) -> float:
+    """Bytes a second."""
+    return sum(d.bytes for d in result.front.directions) * 1e9 / result.front.elapsed_ns
+
+
+def median_latency(result: Result) -> float:
+    """ns of the operation in the middle."""
+    percentiles = busiest(result).lat.percentiles
+    return percentiles[PERCENTILES.index(50)]
+
+
+def notifications(result: Result) -> float:
+    """Event-channel sends of both halves, by request."""
+    costs = per_request(result)
+    return costs["front_notifications_sent"] + costs["back_notifications_sent"]
+
+
+def busiest(result: Result) -> Direction:
+    return max(result.front.directions, key=lambda direction: direction.ios)
+
+
+def processors() -> tuple[int, int]:
+    """One for each half: the first two that this process may use, or the only one twice."""
+    allowed = sorted(os.sched_getaffinity(0))
+    return allowed[0], allowed[:2][-1]
+
+
+def job(setting: Setting, *, file: File | None = None, pinned: bool = False, **options: Any) -> Job:
+    """A job that runs for the setting's time. `pinned`: a processor for each half."""
+    if file:
+        options["filename"] = setting.memory_file if file == "memory" else setting.disk_file
+    if pinned:
+        options["cpus"] = processors()
+    runtime = f"{setting.seconds * 1e6:.0f}us"
+    return Options(time_based=True, runtime=runtime, ramp_time=RAMP, **options).job()
+
+
+def run(wanted: Job) -> Result:
+    """Raises BenchError when an operation fails."""
+    result = bench.run(wanted, processes=True)
+    if result.front.failure:
+        raise BenchError(result.front.failure)
+    return result
+
+
+def measured(result: Result, reading: Reading = operations) -> Measured:
+    latency = zip(busiest(result).lat.percentiles, PERCENTILES, strict=True)
+    return Measured(reading(result), [(float(ns), float(share)) for ns, share in latency])
+
+
+def ours(reading: Reading = operations, *, name: str = "pvdrivers", **options: Any) -> Side:
+    """`options` are those of `pvbench vbd`, and `job`'s."""
+
+    def measure(setting: Setting) -> Measured:
+        return measured(run(job(setting, **options)), reading)
+
+    return Side(name, measure, [DISK] if options.get("file") == "disk" else ())

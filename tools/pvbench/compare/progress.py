@@ -1,0 +1,53 @@
+"""What is shown on standard error while comparisons run."""
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from pvdrivers.tools.pvbench.compare.model import Comparison, Row
+from pvdrivers.tools.pvbench.compare.report import ratio
+
+
+class CompareProgress:
+    """A bar on a terminal, and everywhere a line for each row that is done."""
+
+    def __init__(self, comparisons: dict[str, Comparison], runs: int) -> None:
+        self._console = Console(stderr=True)
+        self._runs = runs
+        columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
+        bar = self._console.is_terminal
+        self._bar = Progress(*columns, console=self._console, transient=True, disable=not bar)
+        total = sum(self._sides(comparison) for comparison in comparisons.values())
+        self._task = self._bar.add_task("", total=total)
+        self._of_the_row = 0
+
+    def _sides(self, comparison: Comparison) -> int:
+        return self._runs * (2 if comparison.peer else 1)
+
+    def tick(self, name: str, side: str) -> None:
+        """A side of a row is measured next."""
+        self._bar.update(self._task, description=f"{name}: {side}")
+        self._of_the_row += 1
+        if self._of_the_row > 1:
+            self._bar.advance(self._task)
+
+    def done(self, row: Row, comparison: Comparison) -> None:
+        left = self._sides(comparison) - max(self._of_the_row - 1, 0)
+        self._bar.advance(self._task, left)
+        self._of_the_row = 0
+        words = row.reason or ratio(row)
+        self._console.print(f"{row.name}: {words}", markup=False, highlight=False, soft_wrap=True)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._bar.stop()

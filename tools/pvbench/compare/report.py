@@ -1,0 +1,87 @@
+"""Rows as a table for people and as JSON for programs."""
+
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import Struct
+from rich.console import Console
+from rich.table import Table
+
+import pvdrivers
+from pvdrivers.tools.pvbench.compare.model import Measured, Row, Unit
+from pvdrivers.tools.pvbench.compare.pairs import middle_and_spread
+
+WIDTH = 150  # characters, when the output is no terminal
+MET = {True: "[green]yes[/green]", False: "[red]no[/red]", None: "-"}
+
+
+class Report(Struct, frozen=True):
+    version: str
+    runs: int  # of each side
+    seconds: float  # of each run
+    rows: list[Row]
+
+
+def number(value: float) -> str:
+    return f"{value:.3g}" if value < 100 else f"{value:,.0f}"
+
+
+def amount(value: float, unit: Unit) -> str:
+    """A value with its unit, short."""
+    if unit == "per request":
+        return number(value)
+    if unit == "ns":
+        return f"{value:,.0f} ns" if value < 10_000 else f"{value / 1000:,.1f} µs"
+    scale, prefix = next(
+        (scale, prefix)
+        for scale, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1, ""))
+        if value >= scale or scale == 1
+    )
+    return f"{value / scale:.3g} {prefix}{'B' if unit == 'bytes/s' else ''}/s".replace(" /", "/")
+
+
+def typical(runs: Sequence[Measured], unit: Unit) -> str:
+    return amount(middle_and_spread([run.value for run in runs])[0], unit) if runs else "-"
+
+
+def goal(row: Row) -> str:
+    """The target in words."""
+    if row.target is None:
+        return "-"
+    floor = f", ours ≥ {amount(row.floor, row.unit)}" if row.floor is not None else ""
+    return f"{'≥' if row.sense == '>=' else '≤'} {row.target:g}{floor}"
+
+
+def ratio(row: Row) -> str:
+    return "not measured" if row.ratio is None else number(row.ratio)
+
+
+def spread(row: Row) -> str:
+    return "-" if row.spread is None else " to ".join(map(number, row.spread))
+
+
+def show(rows: Sequence[Row]) -> None:
+    console = Console()
+    if not console.is_terminal:
+        console.width = WIDTH
+    table = Table(title="Ours by the peer, median of paired runs", title_justify="left")
+    for title in ("row", "workload", "peer"):
+        table.add_column(title)
+    for title in ("ours", "the peer's", "ratio", "spread", "target", "met"):
+        table.add_column(title, justify="right")
+    for row in rows:
+        values = [typical(row.ours, row.unit), typical(row.theirs, row.unit)]
+        ends = [ratio(row), spread(row), goal(row), MET[row.met]]
+        table.add_row(row.name, row.workload, row.peer or "-", *values, *ends)
+    console.print(table)
+    for row in rows:
+        if row.reason:
+            console.print(f"{row.name} is not measured: {row.reason}", markup=False, soft_wrap=True)
+
+
+def encode(report: Report) -> str:
+    return msgspec.json.format(msgspec.json.encode(report), indent=2).decode()
+
+
+def report(rows: Sequence[Row], runs: int, seconds: float) -> Report:
+    return Report(pvdrivers.__version__, runs, seconds, list(rows))

@@ -1,0 +1,22 @@
+"""How long one operation takes when both sides sleep."""
+
+from pvdrivers.tools.pvbench.compare.model import Comparison
+from pvdrivers.tools.pvbench.compare.ours import median_latency, ours
+from pvdrivers.tools.pvbench.compare.peers import bare
+
+comparison = Comparison(
+    workload="null store, 512 B random read, QD1, event: median latency",
+    unit="ns",
+    ours=ours(
+        median_latency,
+        rw="randread",
+        bs="512",
+        store="null",
+        mode="event",
+        mem="granted",
+        pinned=True,
+    ),
+    peer=bare("eventfd"),
+    target=1.3,
+    sense="<=",
+)

@@ -1,0 +1,15 @@
+"""All that is not moving data, beside a ring that checks nothing and decodes nothing."""
+
+from pvdrivers.tools.pvbench.compare.model import Comparison
+from pvdrivers.tools.pvbench.compare.ours import ours
+from pvdrivers.tools.pvbench.compare.peers import bare
+
+comparison = Comparison(
+    workload="null store, 512 B random read, QD32",
+    unit="operations/s",
+    ours=ours(
+        rw="randread", bs="512", iodepth=32, store="null", mode="poll", mem="granted", pinned=True
+    ),
+    peer=bare("ring"),
+    target=0.5,
+)

@@ -1,0 +1,28 @@
+"""Where the time of a 4 KiB read goes: each stage is what leaving it out saves."""
+
+from itertools import pairwise
+from typing import Any
+
+from pvdrivers.tools.pvbench.compare.model import Comparison, Measured, Setting, Side
+from pvdrivers.tools.pvbench.compare.ours import job, operations, run
+
+READ: dict[str, Any] = {"rw": "randread", "bs": "4k", "iodepth": 32}
+# Each step does all that the one before does, and one thing more.
+STEPS: dict[str, dict[str, Any]] = {
+    "ring, checks, grants": {"store": "null", "mem": "granted"},
+    "backend's copy": {"store": "ram", "mem": "granted"},
+    "frontend's copy": {"store": "ram", "mem": "malloc"},
+}
+
+
+def measure(setting: Setting) -> Measured:
+    taken = [1e9 / operations(run(job(setting, **READ, **step))) for step in STEPS.values()]
+    stages = [taken[0], *(after - before for before, after in pairwise(taken))]
+    return Measured(taken[-1], stages=dict(zip(STEPS, stages, strict=True)))
+
+
+comparison = Comparison(
+    workload="4 KiB random read, QD32, by stages",
+    unit="ns",
+    ours=Side("pvdrivers", measure),
+)

@@ -1,0 +1,89 @@
+"""Measures comparisons: ours, the peer, ours, the peer … on the same processors."""
+
+import os
+import pkgutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+
+from msgspec import structs
+
+from pvdrivers.ring.errors import PeerError
+from pvdrivers.tools.pvbench.compare import rows as rows_package
+from pvdrivers.tools.pvbench.compare.model import Comparison, Measured, Row, Setting
+from pvdrivers.tools.pvbench.compare.needs import sentence, unmet
+from pvdrivers.tools.pvbench.compare.ours import processors
+from pvdrivers.tools.pvbench.compare.pairs import met, middle_and_spread, ratios
+from pvdrivers.tools.pvbench.errors import BenchError, OptionError
+
+Tick = Callable[[str], None]  # is told which side is measured next
+
+
+def catalogue() -> dict[str, Comparison]:
+    """Every comparison of `rows/` by its module's name, with dashes."""
+    modules = sorted(module.name for module in pkgutil.iter_modules(rows_package.__path__))
+    return {
+        name.replace("_", "-"): import_module(f"{rows_package.__name__}.{name}").comparison
+        for name in modules
+    }
+
+
+def chosen(names: Sequence[str] | None) -> dict[str, Comparison]:
+    """The comparisons with these names; all without names. Raises OptionError."""
+    known = catalogue()
+    for name in names or ():
+        if name not in known:
+            raise OptionError(f"--rows: {name} is none of {', '.join(known)}")
+    return {name: known[name] for name in names or known}
+
+
+@contextmanager
+def same_processors() -> Iterator[None]:
+    """Keeps this process and those it starts on two processors."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, set(processors()))
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def measure(name: str, comparison: Comparison, runs: int, setting: Setting, tick: Tick) -> Row:
+    """Measures one comparison; what cannot be measured is a row that says so."""
+    row = _row(name, comparison)
+    if reasons := [sentence(*found) for found in unmet(comparison, setting)]:
+        return structs.replace(row, reason="; ".join(reasons))
+    try:
+        ours, theirs = _run_pairs(comparison, runs, setting, tick)
+        values = [run.value for run in ours]
+        peers = [run.value for run in theirs]
+        ratio, spread = middle_and_spread(ratios(values, peers) if comparison.peer else values)
+    except (BenchError, OptionError, PeerError, OSError, ValueError) as error:
+        return structs.replace(row, reason=f"failed: {error}", failed=True)
+    verdict = met(comparison, ratio, values)
+    return structs.replace(row, ratio=ratio, spread=spread, met=verdict, ours=ours, theirs=theirs)
+
+
+def _run_pairs(
+    comparison: Comparison, runs: int, setting: Setting, tick: Tick
+) -> tuple[list[Measured], list[Measured]]:
+    ours: list[Measured] = []
+    theirs: list[Measured] = []
+    for _ in range(runs):
+        for side, measured in ((comparison.ours, ours), (comparison.peer, theirs)):
+            if side is not None:
+                tick(side.name)
+                measured.append(side.measure(setting))
+    return ours, theirs
+
+
+def _row(name: str, comparison: Comparison) -> Row:
+    return Row(
+        name=name,
+        workload=comparison.workload,
+        unit=comparison.unit,
+        peer=comparison.peer.name if comparison.peer else None,
+        target=comparison.target,
+        sense=comparison.sense,
+        floor=comparison.floor,
+    )
