@@ -75,7 +75,7 @@ class VbdBackendOptions:
 class VbdBackend(BackendDevice):
     """Serves one disk of one guest from a store. The store must outlive it."""
 
-    own_watches = ("state", "online", "hotplug-status")
+    own_watches: tuple[str, ...] = ("state", "online", "hotplug-status")
 
     def __init__(
         self,
@@ -160,7 +160,15 @@ class VbdBackend(BackendDevice):
             ring_page_keys=options.ring_page_keys,
             max_queues=options.max_queues,
         )
+        await self.publish_limits()
+
+    async def publish_limits(self) -> None:
+        """What a frontend reads before it allocates."""
         await self.write_keys(early_keys(self.features))
+
+    async def publish_disk(self, info: DeviceInfo) -> None:
+        """What a frontend reads when this end is Connected."""
+        await self.write_keys(late_keys(self.features, info))
 
     async def ready(self) -> bool:
         if not self.options.wait_for_hotplug:
@@ -169,10 +177,10 @@ class VbdBackend(BackendDevice):
 
     async def connect(self) -> None:
         self.head = await self._read_rings()
-        info = await self._device_info()
+        info = await self.device_info()
         try:
             self._map(self.head, self._queue_keys)
-            await self.write_keys(late_keys(self.features, info))
+            await self.publish_disk(info)
         except BaseException:
             await self.disconnect()
             raise
@@ -180,7 +188,7 @@ class VbdBackend(BackendDevice):
 
     async def update_size(self) -> None:
         """Writes the size, and the state once more so that the frontend looks."""
-        info = await self._device_info()
+        info = await self.device_info()
         await self.write_keys({"sectors": str(info.sectors), "state": str(int(self.state))})
 
     async def replace_store(self, store: BlockStore) -> BlockStore:
@@ -231,7 +239,7 @@ class VbdBackend(BackendDevice):
     def _now(self) -> int:
         return int(asyncio.get_running_loop().time() * 1e9)
 
-    async def _device_info(self) -> DeviceInfo:
+    async def device_info(self) -> DeviceInfo:
         keys = await read_keys(self.client, self.path, ("device-type", "removable"))
         geometry = self.store.pointer.geometry
         info = DeviceInfo(

@@ -181,12 +181,16 @@ class VbdFrontend(FrontendDevice):
         await self._read_number()
         try:
             self._allocate(layout, trusted)
-            await self.remove_keys(_HEAD)
             keys = [self._queue_keys(queue) for queue in self._queues]
-            await self.write_keys(frontend_keys(layout, self.features.persistent, keys))
+            await self.publish_rings(layout, keys)
         except BaseException:
             await self.disconnect()
             raise
+
+    async def publish_rings(self, layout: Layout, queues: list[QueueKeys]) -> None:
+        """What a backend reads before it maps."""
+        await self.remove_keys(_HEAD)
+        await self.write_keys(frontend_keys(layout, self.features.persistent, queues))
 
     async def attach(self) -> None:
         back, info = read_backend(await self.read_peer_keys((*EARLY_KEYS, *LATE_KEYS)))

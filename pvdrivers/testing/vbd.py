@@ -11,19 +11,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Self
+from functools import partial
+from typing import Any, Self
 
+from pvdrivers.backends.vbd.device import BlockStore, VbdBackend, VbdBackendOptions
+from pvdrivers.frontends.vbd.device import VbdFrontend
+from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.vbd.config import disk_config
+from pvdrivers.vbd.features import FrontendFeatures
 from pvdrivers.xenbus.states import XenbusState
 from pvdrivers.xenbus.toolstack import add_device, destroy_device, unplug_device
 from pvdrivers.xenstore.client import XenstoreClient
 from pvdrivers.xenstore.store import Store as Xenstore
-
-if TYPE_CHECKING:
-    from pvdrivers.backends.vbd.device import BlockStore, VbdBackend, VbdBackendOptions
-    from pvdrivers.frontends.vbd.device import VbdFrontend
-    from pvdrivers.hypervisor import Hypervisor
-    from pvdrivers.vbd.features import FrontendFeatures
 
 
 class VbdLoopback:
@@ -31,25 +30,30 @@ class VbdLoopback:
 
     def __init__(
         self,
-        backend: Hypervisor,
-        frontend: Hypervisor,
+        dom0: Hypervisor,
+        guest: Hypervisor,
         store: BlockStore,
         *,
         name: str = "xvda",
         options: VbdBackendOptions | None = None,
         features: FrontendFeatures | None = None,
+        backend: Callable[..., VbdBackend] | None = None,
+        frontend: Callable[..., VbdFrontend] | None = None,
         xenstore: Xenstore | None = None,
         connect: bool = True,
         **disk: Any,
     ) -> None:
-        """`disk`: what `disk_config` takes beside name and domids (writable, trusted ...)."""
+        """`backend` and `frontend` make other drivers than ours (`pvdrivers.testing.peers`): called
+        with a client, a path, a hypervisor and, for a backend, the store. `disk`: what
+        `disk_config` takes beside name and domids (writable, trusted ...).
+        """
         self.xenstore = xenstore or Xenstore()
-        self.config = disk_config(name, frontend.domid, backend.domid, **disk)
+        self.config = disk_config(name, guest.domid, dom0.domid, **disk)
         self.store = store
-        self.options = options
-        self.features = features
+        self._make_backend = backend or partial(VbdBackend, options=options)
+        self._make_frontend = frontend or partial(VbdFrontend, features=features)
         self._connect = connect
-        self._hypervisors = backend, frontend
+        self._hypervisors = dom0, guest
         self.toolstack: XenstoreClient
         self.backend: VbdBackend
         self.frontend: VbdFrontend
@@ -78,22 +82,18 @@ class VbdLoopback:
 
     def new_backend(self) -> VbdBackend:
         """Another backend for the same device, not started, as a restarted daemon has it."""
-        from pvdrivers.backends.vbd.device import VbdBackend
-
         hypervisor = self._hypervisors[0]
         client = XenstoreClient.in_process(self.xenstore, hypervisor.domid)
         path = self.config.backend_path
-        self.backend = VbdBackend(client, path, hypervisor, self.store, self.options)
+        self.backend = self._make_backend(client, path, hypervisor, self.store)
         return self.backend
 
     def new_frontend(self) -> VbdFrontend:
         """Another frontend for the same device, not started, as a rebooted guest has it."""
-        from pvdrivers.frontends.vbd.device import VbdFrontend
-
         hypervisor = self._hypervisors[1]
         client = XenstoreClient.in_process(self.xenstore, hypervisor.domid)
         path = self.config.frontend_path
-        self.frontend = VbdFrontend(client, path, hypervisor, self.features)
+        self.frontend = self._make_frontend(client, path, hypervisor)
         return self.frontend
 
     async def unplug(self) -> bool:

@@ -92,8 +92,8 @@ FRONTEND_EVENTS = tuple(e for e in Event if e not in (Event.ADOPT, Event.UNPLUG,
 BACKEND_EVENTS = tuple(e for e in Event if e not in (Event.DRAINED, Event.RESUME))
 
 
-class _Rules:
-    """Collects a table; what no rule names is: do nothing, stay."""
+class Rules:
+    """Collects a table, later rules over earlier ones; what no rule names is: do nothing, stay."""
 
     def __init__(self, events: Iterable[Event]) -> None:
         self.table: Table = {
@@ -108,13 +108,14 @@ class _Rules:
         *actions: Action,
         to: XenbusState | None = None,
     ) -> None:
+        """`to` None: the state stays."""
         for one in own:
             for other in peer:
                 self.table[one, event, other] = Step(actions, one if to is None else to)
 
 
 def _frontend_table() -> Table:
-    rules = _Rules(FRONTEND_EVENTS)
+    rules = Rules(FRONTEND_EVENTS)
     add, event, action = rules.add, Event, Action
 
     add(event.START, _ANY, _ANY, action.DISCONNECT, to=_1)
@@ -157,7 +158,7 @@ def _frontend_table() -> Table:
 
 
 def _backend_table() -> Table:
-    rules = _Rules(BACKEND_EVENTS)
+    rules = Rules(BACKEND_EVENTS)
     add, event, action = rules.add, Event, Action
 
     for start in (event.START, event.ADOPT):
