@@ -152,3 +152,19 @@ def test_an_image_without_mke2fs(tmp_path, monkeypatch):
     assert len(set(data[:4096])) > 200
     copy_start(tmp_path / "image", tmp_path / "copy", MIB + 512)
     assert (tmp_path / "copy").read_bytes() == data[: MIB + 512]
+
+
+def test_each_process_stays_on_its_processor():
+    """With every thread it has, whoever started them."""
+    cpus = sorted(os.sched_getaffinity(0))
+    job = ram_job(cpus=(cpus[-1], cpus[0]), verify=False, time_based=True, runtime_ns=10**9)
+    with bench.halves(job, processes=True) as (front, back):
+        bench.connect(front, back)
+        front.start()
+        for half, cpu in ((front, cpus[-1]), (back, cpus[0])):
+            threads = [int(thread) for thread in os.listdir(f"/proc/{half.pid}/task")]
+            assert len(threads) >= 3
+            assert {frozenset(os.sched_getaffinity(thread)) for thread in threads} == {
+                frozenset({cpu})
+            }
+        front.stop()

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from matplotlib import style
@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from pvdrivers.tools.pvbench.compare.history import Entry
-from pvdrivers.tools.pvbench.compare.model import Measured, Row, Unit
+from pvdrivers.tools.pvbench.compare.model import Curve, Measured, Row, Unit
+from pvdrivers.tools.pvbench.compare.pairs import middle_and_spread
 from pvdrivers.tools.pvbench.compare.report import amount, typical
 
 WIDTH = 9.5  # inches
@@ -120,8 +121,9 @@ def _bar(
     axes: Axes, place: float, runs: Sequence[Measured], unit: Unit, colour: str, label: str | None
 ) -> None:
     values = sorted(run.value for run in runs)
-    middle = values[len(values) // 2]
-    axes.barh(place, middle, height=0.36, color=colour, alpha=0.75, label=label)
+    axes.barh(
+        place, middle_and_spread(values)[0], height=0.36, color=colour, alpha=0.75, label=label
+    )
     axes.plot(values, [place] * len(values), "|", color="black", markersize=5)
     text = f" {typical(runs, unit)}"
     axes.annotate(text, (values[-1], place), (3, 0), textcoords="offset points", va="center")
@@ -134,7 +136,7 @@ def latencies(rows: Sequence[Row]) -> Figure | None:
         return None
     lines = -(-len(shown) // 3)
     figure = _figure(0.5 + 2.3 * lines)
-    grid = figure.subplots(lines, 3, squeeze=False).flat
+    grid = list(figure.subplots(lines, 3, squeeze=False).flat)
     for axes, row in zip(grid, shown, strict=False):
         _cdf(axes, row.ours[-1], OURS, "ours")
         if row.theirs and row.theirs[-1].latency:
@@ -144,7 +146,7 @@ def latencies(rows: Sequence[Row]) -> Figure | None:
         axes.set_xlabel("µs")
         _plain(axes.xaxis, axes.get_xlim())
         axes.legend(loc="lower right")
-    for axes in list(grid)[len(shown) :]:
+    for axes in grid[len(shown) :]:
         axes.set_visible(False)
     return figure
 
@@ -177,34 +179,42 @@ def stages(rows: Sequence[Row]) -> Figure | None:
 
 def _middle_stages(runs: Sequence[Measured]) -> Iterable[tuple[str, float]]:
     for stage in runs[0].stages:
-        values = sorted(run.stages[stage] for run in runs)
-        yield stage, values[len(values) // 2]
+        values = [run.stages[stage] for run in runs]
+        yield stage, middle_and_spread(values)[0]
 
 
 def curves(rows: Sequence[Row]) -> Figure | None:
     """The curves of the last run of each row, one plot for each title."""
-    drawn: dict[str, list[tuple[str, list[tuple[float, float]], str, str]]] = {}
+    drawn: dict[str, dict[str, Curve]] = {}
     for row in rows:
-        for label, runs in (("ours", row.ours), (row.peer or "", row.theirs)):
+        for side, runs in (("ours", row.ours), (row.peer or "", row.theirs)):
             for curve in runs[-1].curves if runs else ():
-                line = label, curve.points, curve.x, curve.y
-                drawn.setdefault(curve.title, []).append(line)
+                drawn.setdefault(curve.title, {})[side] = curve
     if not drawn:
         return None
     lines = -(-len(drawn) // 2)
     figure = _figure(0.4 + 2.8 * lines)
     grid = list(figure.subplots(lines, 2, squeeze=False).flat)
-    for axes, (title, entries) in zip(grid, drawn.items(), strict=False):
-        for (label, points, x, y), colour in zip(entries, (OURS, PEER), strict=False):
-            axes.plot(*zip(*points, strict=True), "o-", color=colour, label=label)
-            axes.set_xlabel(x)
-            axes.set_ylabel(y)
+    for axes, (title, sides) in zip(grid, drawn.items(), strict=False):
         axes.set_title(title)
-        axes.set_ylim(bottom=0)
-        axes.legend()
+        _curves(axes, sides)
     for axes in grid[len(drawn) :]:
         axes.set_visible(False)
     return figure
+
+
+def _curves(axes: Axes, sides: Mapping[str, Curve]) -> None:
+    for (side, curve), colour in zip(sides.items(), (OURS, PEER), strict=False):
+        axes.plot(*zip(*curve.points, strict=True), "o-", color=colour, label=side)
+        axes.set_xlabel(curve.x)
+        axes.set_ylabel(curve.y)
+    numbers = [x for curve in sides.values() for x, _ in curve.points]
+    if 0 < 30 * min(numbers) < max(numbers):
+        axes.set_xscale("log")
+        _plain(axes.xaxis, axes.get_xlim())
+    axes.set_ylim(0, 1.05 * axes.get_ylim()[1])
+    if len(sides) > 1:
+        axes.legend()
 
 
 def history(rows: Sequence[Row], entries: Sequence[Entry]) -> Figure | None:

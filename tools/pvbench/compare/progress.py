@@ -16,9 +16,15 @@ class CompareProgress:
     def __init__(self, comparisons: dict[str, Comparison], runs: int) -> None:
         self._console = Console(stderr=True)
         self._runs = runs
-        columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
-        bar = self._console.is_terminal
-        self._bar = Progress(*columns, console=self._console, transient=True, disable=not bar)
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TimeElapsedColumn(),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+            refresh_per_second=2,  # this process shares the processors with what is measured
+        )
         total = sum(self._sides(comparison) for comparison in comparisons.values())
         self._task = self._bar.add_task("", total=total)
         self._of_the_row = 0

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 from msgspec import Struct
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -12,6 +13,7 @@ from pvdrivers.tools.pvbench.compare.model import Measured, Row, Unit
 from pvdrivers.tools.pvbench.compare.pairs import middle_and_spread
 
 WIDTH = 150  # characters, when the output is no terminal
+WIDE = 120  # that hold every column
 MET = {True: "[green]yes[/green]", False: "[red]no[/red]", None: "-"}
 
 
@@ -53,7 +55,7 @@ def goal(row: Row) -> str:
 
 
 def ratio(row: Row) -> str:
-    return "not measured" if row.ratio is None else number(row.ratio)
+    return "-" if row.ratio is None else number(row.ratio)
 
 
 def spread(row: Row) -> str:
@@ -64,19 +66,31 @@ def show(rows: Sequence[Row]) -> None:
     console = Console()
     if not console.is_terminal:
         console.width = WIDTH
-    table = Table(title="Ours by the peer, median of paired runs", title_justify="left")
-    for title in ("row", "workload", "peer"):
-        table.add_column(title)
-    for title in ("ours", "the peer's", "ratio", "spread", "target", "met"):
-        table.add_column(title, justify="right")
-    for row in rows:
-        values = [typical(row.ours, row.unit), typical(row.theirs, row.unit)]
-        ends = [ratio(row), spread(row), goal(row), MET[row.met]]
-        table.add_row(row.name, row.workload, row.peer or "-", *values, *ends)
-    console.print(table)
+    console.print(_table(rows, wide=console.width >= WIDE))
     for row in rows:
         if row.reason:
             console.print(f"{row.name} is not measured: {row.reason}", markup=False, soft_wrap=True)
+
+
+def _table(rows: Sequence[Row], wide: bool) -> Table:
+    """A narrow one leaves out what the rows' names say in short, and both sides' values."""
+    title = "Ours by the peer, median of paired runs"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("row", no_wrap=True)
+    for heading in ("workload", "peer") if wide else ("peer",):
+        table.add_column(heading)
+    for heading in ("ours", "the peer's") if wide else ():
+        table.add_column(heading, justify="right", no_wrap=True)
+    for heading in ("ratio", "spread"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for heading in ("target", "met"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        names = [row.name, row.workload, row.peer or "-"]
+        values = [typical(row.ours, row.unit), typical(row.theirs, row.unit)]
+        ends = [ratio(row), spread(row), goal(row), MET[row.met]]
+        table.add_row(*(names + values + ends if wide else names[::2] + ends))
+    return table
 
 
 def encode(report: Report) -> str:
