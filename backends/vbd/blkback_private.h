@@ -102,6 +102,7 @@ struct pv_blkback_queue {
     bool armed;              /* a finished operation must write to the fd */
     bool slept;              /* the pump's own: it armed since it last looked at the fd */
     int fd;
+    struct group_member *member; /* of the group that drives it, if one does */
 
     struct pv_blkback_stats stats;
 };

@@ -34,11 +34,17 @@ class Case:
     block_size: int
     grants: str
     depth: int
+    idle: int | None = None  # other devices in the same poll group; None: no group
 
     @property
     def name(self) -> str:
         size = f"{self.block_size // 1024}k"
-        return f"{self.store} {self.direction} {size} {self.grants} qd{self.depth}"
+        beside = "" if self.idle is None else f" beside {self.idle}"
+        return f"{self.store} {self.direction} {size} {self.grants} qd{self.depth}{beside}"
+
+    @property
+    def sides(self) -> tuple[str, ...]:
+        return ("back", "front") if self.idle is None else ("back",)
 
     @property
     def arguments(self) -> list[str]:
@@ -60,8 +66,9 @@ CASES = [
     Case("file", "read", 4096, "persistent", 32),
     Case("file", "write", 4096, "copy", 32),
     Case("file", "read", 131072, "persistent", 32),
+    Case("ram", "read", 4096, "persistent", 8, idle=0),
+    Case("ram", "read", 4096, "persistent", 8, idle=1000),
 ]
-SIDES = ("back", "front")
 
 
 def self_costs(lines: Iterable[str]) -> Iterator[tuple[str, str, int]]:
@@ -106,7 +113,8 @@ def functions(program: Path, case: Case, side: str) -> Counter[str]:
         command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={output.name}"]
         command += ["--compress-strings=no", "--compress-pos=no"]
         command += [f"--toggle-collect=measured_{side}", str(program), *case.arguments]
-        done = subprocess.run([*command, str(ROUNDS)], capture_output=True, text=True)
+        command += [str(ROUNDS)] if case.idle is None else [str(ROUNDS), str(case.idle)]
+        done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             sys.exit(f"{case.name}: {done.stderr}")
         counts: Counter[str] = Counter()
@@ -118,7 +126,7 @@ def functions(program: Path, case: Case, side: str) -> Counter[str]:
 
 def measure(program: Path, cases: list[Case], most: int) -> dict[str, dict[str, int]]:
     rows: dict[str, dict[str, int]] = {}
-    jobs = [(case, side) for case in cases for side in SIDES]
+    jobs = [(case, side) for case in cases for side in case.sides]
     with ThreadPoolExecutor(2) as pool:
         for (case, side), counts in zip(
             jobs, pool.map(lambda job: functions(program, *job), jobs), strict=True
@@ -143,13 +151,13 @@ def verdict(count: int, expected: int | None) -> str:
 def compare(rows: dict[str, dict[str, int]], baseline: dict[str, dict[str, int]]) -> bool:
     """Prints every count beside its baseline; whether all are within the margin."""
     good = True
-    print(f"{'instructions per request':36} {'side':6} {'now':>8} {'baseline':>9}")
+    print(f"{'instructions per request':42} {'side':6} {'now':>8} {'baseline':>9}")
     for name, sides in rows.items():
         for side, count in sides.items():
             expected = baseline.get(name, {}).get(side)
             remark = verdict(count, expected)
             good = good and not remark
-            print(f"{name:36} {side:6} {count:8} {expected or '-':>9} {remark}".rstrip())
+            print(f"{name:42} {side:6} {count:8} {expected or '-':>9} {remark}".rstrip())
     return good
 
 

@@ -2,6 +2,7 @@
  * Both halves of a block device on one simulated machine and in one thread, so that every run
  * executes the same instructions. `measured_back` and `measured_front` are what callgrind counts;
  * all else is preparation. Usage: pumps STORE READ|WRITE BLOCK-SIZE GRANTS DEPTH ROUNDS
+ * [IDLE]; with IDLE, a poll group drives the backend's queue and so many idle ones.
  */
 #include "pvdrivers/blk_stores.h"
 #include "pvdrivers/blkback.h"
@@ -15,7 +16,7 @@
 
 #define SECTOR 512u
 #define DEVICE_SECTORS (32u << 11)
-#define WARM_ROUNDS 8u /* every page touched, every grant mapped */
+#define WARM_ROUNDS 8u /* every page touched, every grant mapped, all who idle asleep */
 #define MOST_DEPTH 32u
 #define INDIRECT_SEGMENTS 32u
 #define POOL_PAGES 1056u /* a full ring of 128 KiB and its descriptors */
@@ -28,6 +29,9 @@ struct device {
     struct pv_blk_store *store;
     struct pv_blkback_queue *back;
     struct pv_blkfront_queue *front;
+    struct pv_blkback_group *group;
+    struct pv_blkback_queue **idle_backs;
+    struct pv_blkfront_queue **idle_fronts;
     struct pv_blkfront_io ios[MOST_DEPTH], *batch[MOST_DEPTH];
     uint8_t *data;
 };
@@ -36,7 +40,8 @@ struct workload {
     const char *store;
     uint8_t operation;
     uint32_t block_size, depth, rounds;
-    bool persistent, in_place;
+    bool persistent, in_place, grouped;
+    uint32_t idle;
 };
 
 static void require(bool met, const char *what)
@@ -75,49 +80,65 @@ static struct pv_hypervisor *add_domain(struct pv_machine *machine, domid_t domi
     return view;
 }
 
-static void connect(struct device *device, const struct workload *workload)
+static void connect(struct device *device, const struct workload *workload, bool idle,
+                    struct pv_blkfront_queue **front, struct pv_blkback_queue **back)
 {
-    const struct pv_blkfront_config front = {
-        .hypervisor = device->front_view,
-        .evtchn = device->front_events,
-        .ring_pages = 1,
-        .max_indirect_segments = INDIRECT_SEGMENTS,
-        .persistent = workload->persistent,
-        .trusted = true,
-        .pool_pages = POOL_PAGES,
-        .buffer_pages = workload->in_place ? workload->depth * workload->block_size / 4096u : 0};
+    uint32_t buffers = workload->in_place ? workload->depth * workload->block_size / 4096u : 0;
+    const struct pv_blkfront_config front_config = {.hypervisor = device->front_view,
+                                                    .evtchn = device->front_events,
+                                                    .ring_pages = 1,
+                                                    .max_indirect_segments = INDIRECT_SEGMENTS,
+                                                    .persistent = workload->persistent,
+                                                    .trusted = true,
+                                                    .pool_pages = idle ? 1 : POOL_PAGES,
+                                                    .buffer_pages = idle ? 0 : buffers};
     const struct pv_blkfront_features features = {.flush = true, .sector_size = SECTOR};
-    device->front = pv_blkfront_create(&front);
-    require(device->front, "frontend");
-    struct pv_blkback_config back = {.hypervisor = device->back_view,
-                                     .evtchn = device->back_events,
-                                     .frontend = 1,
-                                     .abi = PV_ABI_X86_64,
-                                     .ring_pages = 1,
-                                     .remote_port = pv_blkfront_port(device->front),
-                                     .store = device->store,
-                                     .flush = true,
-                                     .persistent = workload->persistent,
-                                     .max_indirect_segments = INDIRECT_SEGMENTS};
-    pv_blkfront_ring_refs(device->front, &back.ring_refs);
-    device->back = pv_blkback_create(&back);
-    require(device->back, "backend");
-    require(pv_blkfront_connect(device->front, &features) == 0, "connection");
+    *front = pv_blkfront_create(&front_config);
+    require(*front, "frontend");
+    struct pv_blkback_config back_config = {.hypervisor = device->back_view,
+                                            .evtchn = device->back_events,
+                                            .frontend = 1,
+                                            .abi = PV_ABI_X86_64,
+                                            .ring_pages = 1,
+                                            .remote_port = pv_blkfront_port(*front),
+                                            .store = device->store,
+                                            .flush = true,
+                                            .persistent = workload->persistent,
+                                            .max_indirect_segments = INDIRECT_SEGMENTS};
+    pv_blkfront_ring_refs(*front, &back_config.ring_refs);
+    *back = pv_blkback_create(&back_config);
+    require(*back, "backend");
+    require(pv_blkfront_connect(*front, &features) == 0, "connection");
+}
+
+static void gather(struct device *device, const struct workload *workload)
+{
+    device->group = pv_blkback_group_create(PV_BLKBACK_HYBRID);
+    device->idle_backs = calloc(workload->idle + 1u, sizeof device->idle_backs[0]);
+    device->idle_fronts = calloc(workload->idle + 1u, sizeof device->idle_fronts[0]);
+    require(device->group && device->idle_backs && device->idle_fronts, "group");
+    for (uint32_t i = 0; i < workload->idle; i++) {
+        connect(device, workload, true, &device->idle_fronts[i], &device->idle_backs[i]);
+        require(pv_blkback_group_add(device->group, device->idle_backs[i]) == 0, "member");
+    }
+    require(pv_blkback_group_add(device->group, device->back) == 0, "member");
 }
 
 static void set_up(struct device *device, const struct workload *workload)
 {
-    const struct pv_memory_extent extent = {0, 64u << 20};
+    const struct pv_memory_extent extent = {0, 512u << 20};
     const struct pv_machine_config config = {
-        .extents = &extent, .extent_count = 1, .max_domains = 4, .max_domain_memory = 32u << 20};
+        .extents = &extent, .extent_count = 1, .max_domains = 4, .max_domain_memory = 256u << 20};
     require(pv_machine_create(&config, &device->machine) == 0, "machine");
     device->back_view = add_domain(device->machine, 0, 1u << 20);
-    device->front_view = add_domain(device->machine, 1, 32u << 20);
+    device->front_view = add_domain(device->machine, 1, 256u << 20);
     device->back_events = device->back_view->ops->evtchn_open(device->back_view);
     device->front_events = device->front_view->ops->evtchn_open(device->front_view);
     device->store = make_store(workload->store);
     require(device->store, "store");
-    connect(device, workload);
+    connect(device, workload, false, &device->front, &device->back);
+    if (workload->grouped)
+        gather(device, workload);
     device->data = workload->in_place ? pv_blkfront_buffers(device->front)
                                       : malloc((size_t)workload->depth * workload->block_size);
     for (uint32_t i = 0; i < workload->depth; i++)
@@ -126,6 +147,13 @@ static void set_up(struct device *device, const struct workload *workload)
 
 static void tear_down(struct device *device, const struct workload *workload)
 {
+    pv_blkback_group_destroy(device->group);
+    for (uint32_t i = 0; i < workload->idle; i++) {
+        pv_blkback_destroy(device->idle_backs[i]);
+        pv_blkfront_destroy(device->idle_fronts[i]);
+    }
+    free(device->idle_backs);
+    free(device->idle_fronts);
     require(pv_blkback_quiesce(device->back, 0) && pv_blkback_destroy(device->back) == 0, "end");
     if (!workload->in_place)
         free(device->data);
@@ -140,9 +168,17 @@ static void tear_down(struct device *device, const struct workload *workload)
 
 /* ---- What is counted ------------------------------------------------------------------------- */
 
-INDEPENDENT static int measured_back(struct device *device, uint64_t now)
+static void back(struct device *device, uint64_t now)
 {
-    return pv_blkback_pump(device->back, MOST_DEPTH, now);
+    if (device->group)
+        pv_blkback_group_turn(device->group, now);
+    else
+        pv_blkback_pump(device->back, MOST_DEPTH, now);
+}
+
+INDEPENDENT static void measured_back(struct device *device, uint64_t now)
+{
+    back(device, now);
 }
 
 INDEPENDENT static int measured_front(struct device *device, uint32_t depth, bool submit)
@@ -171,15 +207,15 @@ static void run_round(struct device *device, const struct workload *workload, ui
                       bool counted)
 {
     uint32_t depth = workload->depth;
-    uint64_t now = 1000u * (uint64_t)round;
+    uint64_t now = 25000u * (uint64_t)round; /* ns: no longer than a group waits to look around */
     prepare(device, workload, round);
     if (counted) {
         require(measured_front(device, depth, true) == 0, "submit");
-        require(measured_back(device, now) == (int)(2 * depth), "pump");
+        measured_back(device, now);
         require(measured_front(device, depth, false) == (int)depth, "poll");
     } else {
         require(pv_blkfront_submit(device->front, device->batch, depth) == 0, "submit");
-        require(pv_blkback_pump(device->back, depth, now) == (int)(2 * depth), "pump");
+        back(device, now);
         require(pv_blkfront_poll(device->front, device->batch, depth) == (int)depth, "poll");
     }
     for (uint32_t i = 0; i < depth; i++)
@@ -189,7 +225,7 @@ static void run_round(struct device *device, const struct workload *workload, ui
 int main(int argc, char **argv)
 {
     static struct device device;
-    require(argc == 7, "usage: pumps STORE READ|WRITE BLOCK-SIZE GRANTS DEPTH ROUNDS");
+    require(argc == 7 || argc == 8, "arguments");
     const struct workload workload = {.store = argv[1],
                                       .operation = strcmp(argv[2], "write") == 0 ? BLKIF_OP_WRITE
                                                                                  : BLKIF_OP_READ,
@@ -197,7 +233,9 @@ int main(int argc, char **argv)
                                       .persistent = strcmp(argv[4], "copy") != 0,
                                       .in_place = strcmp(argv[4], "in-place") == 0,
                                       .depth = (uint32_t)atoi(argv[5]),
-                                      .rounds = (uint32_t)atoi(argv[6])};
+                                      .rounds = (uint32_t)atoi(argv[6]),
+                                      .grouped = argc == 8,
+                                      .idle = argc == 8 ? (uint32_t)atoi(argv[7]) : 0};
     require(workload.depth <= MOST_DEPTH, "depth");
     set_up(&device, &workload);
     for (uint32_t round = 0; round < WARM_ROUNDS + workload.rounds; round++)

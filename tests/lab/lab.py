@@ -73,9 +73,8 @@ def prepare_payload(folder: Path) -> Path:
     (wheel,) = wheels.glob("*.whl")
     install = [*pip, "install", "--no-compile", "--target", payload / "site"]
     subprocess.run([*install, wheel, "uvloop"], check=True)
-    for source in (HERE / "payload").iterdir():
-        if source.is_file():
-            shutil.copy(source, payload)
+    caches = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(HERE / "payload", payload, ignore=caches, dirs_exist_ok=True)
     return payload
 
 

@@ -120,18 +120,36 @@ PV_API void pv_blkback_get_stats(const struct pv_blkback_queue *queue,
 /* One line about the queue as it is now; returns what snprintf does. */
 PV_API int pv_blkback_describe(const struct pv_blkback_queue *queue, char *line, size_t size);
 
-/* How a thread waits for work. */
+/* How long a queue without work is looked at before it is left to its event channel. */
 enum pv_blkback_mode {
-    PV_BLKBACK_POLL,   /* spins */
-    PV_BLKBACK_HYBRID, /* spins as long as that has paid off lately, then sleeps */
-    PV_BLKBACK_EVENT   /* sleeps at once */
+    PV_BLKBACK_POLL,   /* long, and the thread never sleeps */
+    PV_BLKBACK_HYBRID, /* as long as that has paid off lately */
+    PV_BLKBACK_EVENT   /* not at all */
 };
 
-#define PV_BLKBACK_MAX_RUN_QUEUES 64
-
-/* Drives queues in the calling thread until *stop is not 0 (looked at every 50 ms at least), in
- * real time. The queues' event channel handles are this call's alone meanwhile. Returns 0 or a
- * negative errno; a broken ring does not end it. */
+/*
+ * Queues that one thread drives, as many as there are. Its cost is that of the queues awake: one
+ * without work is armed and costs nothing until its event channel or its store wakes it. A queue is
+ * in one group at most, and is removed before it is disconnected; the queues' event channel handles
+ * are the group's alone meanwhile. All calls come from one thread.
+ */
+struct pv_blkback_group;
+PV_API struct pv_blkback_group *pv_blkback_group_create(enum pv_blkback_mode mode); /* or NULL */
+PV_API int pv_blkback_group_add(struct pv_blkback_group *group, struct pv_blkback_queue *queue);
+PV_API int pv_blkback_group_remove(struct pv_blkback_group *group, struct pv_blkback_queue *queue);
+PV_API void pv_blkback_group_destroy(struct pv_blkback_group *group); /* the queues stay */
+/* Pumps each queue that is awake once, and hears who else was woken. Never blocks. Returns how many
+ * had work. `now` as for pv_blkback_pump. */
+PV_API int pv_blkback_group_turn(struct pv_blkback_group *group, uint64_t now);
+/* Sleeps until a queue is woken or wants to be, at most so long; at once when one is awake. */
+PV_API int pv_blkback_group_wait(struct pv_blkback_group *group, uint64_t now, uint32_t most_ms);
+PV_API uint32_t pv_blkback_group_awake(const struct pv_blkback_group *group);
+/* Readable when pv_blkback_group_turn has a wake-up to hear; for an event loop. */
+PV_API int pv_blkback_group_fd(const struct pv_blkback_group *group);
+/* Turns and waits in real time until *stop is not 0 (looked at every 50 ms at least). Returns 0 or
+ * a negative errno; a broken ring does not end it. */
+PV_API int pv_blkback_group_run(struct pv_blkback_group *group, const uint32_t *stop);
+/* The same for queues that are in no group. */
 PV_API int pv_blkback_run(struct pv_blkback_queue **queues, unsigned count,
                           enum pv_blkback_mode mode, const uint32_t *stop);
 /* cffi: end */

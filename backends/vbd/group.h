@@ -1,0 +1,65 @@
+/* Queues that one thread drives: those awake are pumped turn by turn, the others cost nothing until
+ * their event channel or their store wakes them. */
+#ifndef BACKENDS_VBD_GROUP_H
+#define BACKENDS_VBD_GROUP_H
+
+#include "backends/vbd/blkback_private.h"
+
+#define NEVER UINT64_MAX
+
+struct group_handle;
+
+struct group_member {
+    struct pv_blkback_queue *queue;
+    struct group_handle *handle;
+    struct group_member *next, **link; /* in the group's list of all */
+
+    bool awake;         /* else armed */
+    uint32_t place;     /* in the list of the awake */
+    bool masked;        /* its port has fired and is not unmasked yet */
+    bool spun;          /* looked for work in vain since the last */
+    uint32_t spurious;  /* wake-ups in a row that brought no work */
+    uint64_t last_work; /* ns; or when it was woken */
+    uint64_t linger;    /* ns it stays awake without work */
+
+    bool timed; /* asleep, but one of these is set; ns, or NEVER */
+    uint32_t timed_place;
+    uint64_t unmask_at, wake_at;
+};
+
+/* An event channel handle, shared by the queues whose ports it has. */
+struct group_handle {
+    struct pv_evtchn *evtchn;
+    const struct pv_hypervisor_ops *ops;
+    struct group_member **by_port;
+    uint32_t ports; /* length of by_port */
+    uint32_t users;
+    struct group_handle *next;
+};
+
+struct member_list {
+    struct group_member **members;
+    uint32_t count;
+};
+
+struct pv_blkback_group {
+    enum pv_blkback_mode mode;
+    int epoll_fd;
+    uint32_t count, capacity; /* members; room in each list */
+    struct group_member *all;
+    struct group_handle *handles;
+    struct member_list awake, timed;
+    uint64_t last_look; /* ns */
+    uint64_t next_time; /* ns: no timed one's is earlier */
+};
+
+/* group.c */
+void group_wake(struct pv_blkback_group *group, struct group_member *member);
+void group_put_to_sleep(struct pv_blkback_group *group, struct group_member *member);
+/* A sleeping member's times have been set. */
+void group_keep_times(struct pv_blkback_group *group, struct group_member *member);
+/* What epoll's data says: the member whose queue's fd is readable, or the handle whose is. */
+struct group_member *group_event_member(void *data);
+struct group_handle *group_event_handle(void *data);
+
+#endif

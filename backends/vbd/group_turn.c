@@ -1,0 +1,160 @@
+/* A group's turn: hear who was woken, pump who is awake, let those sleep that have no work. */
+#include "backends/vbd/group.h"
+
+#include <sys/epoll.h>
+
+#define BUDGET 256              /* requests of a queue before the others have their turn */
+#define EVENTS 64               /* wake-ups heard at once */
+#define LOOK_INTERVAL 20000u    /* ns a woken queue may wait behind busy ones */
+#define LEAST_LINGER 2000u      /* ns: a line transfer or two */
+#define MOST_LINGER 100000u     /* ns: several sleeps and wake-ups */
+#define POLL_LINGER 10000000u   /* ns: in mode POLL */
+#define SPURIOUS_DELAY 1000000u /* ns, twice as long with each more */
+#define MOST_DOUBLINGS 10       /* a second */
+
+/* ---- Waking -------------------------------------------------------------------------------- */
+
+static void rouse(struct pv_blkback_group *group, struct group_member *member, uint64_t now)
+{
+    if (member->awake)
+        return;
+    member->last_work = now;
+    member->spun = false;
+    group_wake(group, member);
+}
+
+/* A delivered port is masked until its queue has nothing left to do, so a storm of events costs
+ * its sender more than us (XSA-332). A port may fire again at once all the same, so no more are
+ * taken than there are queues. */
+static void hear(struct pv_blkback_group *group, struct group_handle *handle, uint64_t now)
+{
+    int port;
+    for (uint32_t left = handle->users;
+         left > 0 && (port = handle->ops->evtchn_pending(handle->evtchn)) >= 0; left--) {
+        struct group_member *member = (uint32_t)port < handle->ports ? handle->by_port[port] : NULL;
+        if (!member)
+            continue;
+        member->masked = true;
+        if (!member->awake)
+            member->spurious++; /* until it turns out to have work */
+        rouse(group, member, now);
+    }
+}
+
+/* Waits for wake-ups at most so long, and hears them. */
+static int listen(struct pv_blkback_group *group, int timeout_ms, uint64_t now)
+{
+    struct epoll_event events[EVENTS];
+    int count = epoll_wait(group->epoll_fd, events, EVENTS, timeout_ms);
+    for (int i = 0; i < count; i++) {
+        struct group_member *member = group_event_member(events[i].data.ptr);
+        if (member)
+            rouse(group, member, now);
+        else
+            hear(group, group_event_handle(events[i].data.ptr), now);
+    }
+    group->last_look = now;
+    return count < 0 && errno != EINTR ? -errno : 0;
+}
+
+static void unmask(struct group_member *member)
+{
+    member->masked = false;
+    member->unmask_at = NEVER;
+    member->handle->ops->evtchn_unmask(member->handle->evtchn, member->queue->port);
+}
+
+/* Does what is due for sleeping queues, and finds when to look again. */
+static void keep_time(struct pv_blkback_group *group, uint64_t now)
+{
+    if (now < group->next_time)
+        return;
+    group->next_time = NEVER;
+    for (uint32_t i = group->timed.count; i-- > 0;) {
+        struct group_member *member = group->timed.members[i];
+        if (member->unmask_at <= now)
+            unmask(member);
+        if (member->wake_at <= now)
+            rouse(group, member, now);
+        else
+            group_keep_times(group, member);
+    }
+}
+
+/* ---- Work ---------------------------------------------------------------------------------- */
+
+static uint64_t linger(const struct pv_blkback_group *group, const struct group_member *member)
+{
+    return group->mode == PV_BLKBACK_EVENT  ? 0
+           : group->mode == PV_BLKBACK_POLL ? POLL_LINGER
+                                            : member->linger;
+}
+
+/* Spinning that found work was worth it and may last longer next time; in vain, half as long. */
+static void adapt(struct group_member *member, bool paid)
+{
+    uint64_t next = paid ? 2 * member->linger : member->linger / 2;
+    member->linger = next < LEAST_LINGER ? LEAST_LINGER : next > MOST_LINGER ? MOST_LINGER : next;
+}
+
+static void found_work(struct group_member *member, uint64_t now)
+{
+    if (member->spun)
+        adapt(member, true);
+    member->spun = false;
+    member->spurious = 0;
+    member->last_work = now;
+}
+
+/* True when there was something to do after all. */
+static bool fall_asleep(struct pv_blkback_group *group, struct group_member *member, uint64_t now)
+{
+    struct pv_blkback_queue *queue = member->queue;
+    if (pv_blkback_arm(queue))
+        return true;
+    if (member->spun)
+        adapt(member, false);
+    member->wake_at = queue->deadline;
+    if (member->masked && member->spurious > 1) {
+        uint32_t doublings = member->spurious - 2;
+        member->unmask_at =
+            now + (SPURIOUS_DELAY << (doublings < MOST_DOUBLINGS ? doublings : MOST_DOUBLINGS));
+    } else if (member->masked) {
+        unmask(member);
+    }
+    group_put_to_sleep(group, member);
+    return false;
+}
+
+int pv_blkback_group_turn(struct pv_blkback_group *group, uint64_t now)
+{
+    int worked = 0;
+    keep_time(group, now);
+    /* Those awake need no wake-up: what their stores finish is found by their pumps. */
+    if (group->awake.count < group->count &&
+        (group->awake.count == 0 || now - group->last_look >= LOOK_INTERVAL))
+        listen(group, 0, now);
+    for (uint32_t i = 0; i < group->awake.count;) {
+        struct group_member *member = group->awake.members[i];
+        if (pv_blkback_pump(member->queue, BUDGET, now) > 0) {
+            found_work(member, now);
+            worked++;
+        } else if (now - member->last_work < linger(group, member)) {
+            member->spun = true;
+        } else if (!fall_asleep(group, member, now)) {
+            continue; /* another has taken its place */
+        }
+        i++;
+    }
+    return worked;
+}
+
+int pv_blkback_group_wait(struct pv_blkback_group *group, uint64_t now, uint32_t most_ms)
+{
+    uint64_t ms = most_ms;
+    if (group->awake.count || group->next_time <= now)
+        return 0;
+    if (group->next_time != NEVER && (group->next_time - now) / 1000000u + 1 < ms)
+        ms = (group->next_time - now) / 1000000u + 1;
+    return listen(group, (int)ms, now);
+}

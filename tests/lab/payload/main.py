@@ -1,0 +1,53 @@
+"""Runs the steps one after the other, in dom0: our block backend, Linux's blkfront."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import sys
+import time
+import traceback
+
+import uvloop
+from guest import CommandFailed
+from serve import lab
+from step import GUEST, STEPS, XL
+from steps import SUBJECTS
+
+
+async def look_at_guest() -> None:
+    """Into the logs, after a failure: whether its processors run, and what it last said."""
+    for command in ("vcpu-list", f"sysrq {GUEST} 9", "vcpu-list", "dmesg -c"):
+        process = await asyncio.create_subprocess_exec(XL, *command.split())
+        await process.wait()
+        await asyncio.sleep(1)
+
+
+async def main(names: list[str]) -> int:
+    for subject in SUBJECTS:
+        importlib.import_module(f"steps.{subject}")
+    failed = []
+    async with lab(GUEST) as opened:
+        print(f"### {opened.hypervisor}", flush=True)
+        for function in STEPS:
+            name = function.__name__
+            if names and name not in names:
+                continue
+            print(f"### {name}: {function.__doc__}", flush=True)
+            begun = time.monotonic()
+            try:
+                await function(opened)
+                outcome = "passed"
+            except (AssertionError, CommandFailed, OSError) as error:
+                traceback.print_exception(error)
+                outcome = "FAILED"
+                failed.append(name)
+                await look_at_guest()
+            print(f"### {name} {outcome} after {time.monotonic() - begun:.1f} s", flush=True)
+            if failed:
+                break
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(uvloop.run(main(sys.argv[1:])))

@@ -1,0 +1,49 @@
+"""What a step is, and what several steps do."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from serve import Lab
+
+MEBIBYTE = 1 << 20
+GUEST = 1  # its domid
+XL = "/usr/lib/xen-4.17/bin/xl"
+FRONTEND = "/modules/*-xen-blkfront.ko"
+
+Step = Callable[[Lab], Awaitable[None]]
+STEPS: list[Step] = []
+
+
+def step(function: Step) -> Step:
+    """Adds a step; they run in the order in which they were added."""
+    STEPS.append(function)
+    return function
+
+
+async def frontend_keys(lab: Lab, path: str, prefix: str = "") -> dict[str, str]:
+    """All keys of the frontend's directory, in the order the store gives them."""
+    keys = {}
+    for name in await lab.client.directory(path):
+        keys[prefix + name] = await lab.client.read_str(f"{path}/{name}")
+        if not keys[prefix + name]:
+            del keys[prefix + name]
+            keys |= await frontend_keys(lab, f"{path}/{name}", f"{prefix}{name}/")
+    return keys
+
+
+async def reload_frontend(lab: Lab, parameters: str = "") -> None:
+    """Loads the guest's driver anew; no disk may be plugged in."""
+    await lab.shell.run(f"rmmod xen_blkfront; insmod {FRONTEND} {parameters}")
+
+
+async def write_and_verify(lab: Lab, name: str, mebibytes: int = 4) -> None:
+    """Random data through the page cache, read back past it."""
+    shell = lab.shell
+    await shell.run(f"dd if=/dev/urandom of=/tmp/data bs=1M count={mebibytes}")
+    await shell.run(f"dd if=/tmp/data of=/dev/{name} bs=1M oflag=direct conv=fsync")
+    await shell.run(
+        f"dd if=/dev/{name} of=/tmp/back bs=64k count={mebibytes * 16} iflag=direct"
+        " && cmp /tmp/data /tmp/back"
+    )
+    await shell.run("rm /tmp/data /tmp/back")
