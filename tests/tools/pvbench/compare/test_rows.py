@@ -1,6 +1,7 @@
 """The comparisons that come with the command, and each kind of side once, for a moment."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +34,14 @@ def test_targets():
     rows = catalogue()
     assert {name: (row.sense, row.target) for name, row in rows.items() if row.target} == TARGETS
     assert rows["python-null"].floor == 400_000
+
+
+def test_the_manual_has_every_row():
+    manual = (Path(__file__).parents[4] / "docs/pvbench.md").read_text()
+    for name, comparison in catalogue().items():
+        (line,) = (line for line in manual.splitlines() if line.startswith(f"| `{name}` |"))
+        if comparison.target:
+            assert f"{comparison.target:g}" in line.split("|")[-2]
 
 
 @pytest.mark.parametrize("name", ["null-ring", "sequential-memcpy", "latency-poll"])

@@ -2,7 +2,7 @@
 
 from pvdrivers.tools.pvbench.compare.model import Comparison
 from pvdrivers.tools.pvbench.compare.ours import ours
-from pvdrivers.tools.pvbench.compare.peers import fio
+from pvdrivers.tools.pvbench.compare.peers.fio import fio
 
 comparison = Comparison(
     workload="file on a disk, 4 KiB random write, QD32, flush every 64",

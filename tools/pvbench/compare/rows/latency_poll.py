@@ -2,7 +2,7 @@
 
 from pvdrivers.tools.pvbench.compare.model import Comparison
 from pvdrivers.tools.pvbench.compare.ours import median_latency, ours
-from pvdrivers.tools.pvbench.compare.peers import bare
+from pvdrivers.tools.pvbench.compare.peers.bare import bare
 
 comparison = Comparison(
     workload="null store, 512 B random read, QD1, polled: median latency",

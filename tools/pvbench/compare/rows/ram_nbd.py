@@ -2,7 +2,7 @@
 
 from pvdrivers.tools.pvbench.compare.model import Comparison
 from pvdrivers.tools.pvbench.compare.ours import ours
-from pvdrivers.tools.pvbench.compare.peers import fio_nbd
+from pvdrivers.tools.pvbench.compare.peers.nbd import fio_nbd
 
 comparison = Comparison(
     workload="ram store, 4 KiB random read, QD32",

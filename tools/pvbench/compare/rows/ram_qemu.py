@@ -3,7 +3,7 @@ the guest's data is copied to granted ones there."""
 
 from pvdrivers.tools.pvbench.compare.model import Comparison
 from pvdrivers.tools.pvbench.compare.ours import ours
-from pvdrivers.tools.pvbench.compare.peers import qemu
+from pvdrivers.tools.pvbench.compare.peers.qemu import qemu
 
 comparison = Comparison(
     workload="ram store, 4 KiB random read, QD32",

@@ -2,7 +2,7 @@
 
 from pvdrivers.tools.pvbench.compare.model import Comparison
 from pvdrivers.tools.pvbench.compare.ours import bytes_moved, ours
-from pvdrivers.tools.pvbench.compare.peers import bare
+from pvdrivers.tools.pvbench.compare.peers.bare import bare
 from pvdrivers.tools.pvbench.compare.scratch import FILE_SIZE
 
 DEPTH = 8

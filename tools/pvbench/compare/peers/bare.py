@@ -1,0 +1,25 @@
+"""Memory and the kernel alone: `bare.c`."""
+
+import json
+from pathlib import Path
+
+from pvdrivers.tools.pvbench.compare.model import Measured, Setting, Side
+from pvdrivers.tools.pvbench.compare.peers.program import output
+from pvdrivers.tools.pvbench.job import PERCENTILES
+
+BARE = Path(__file__).with_name("bare")
+
+
+def bare(kind: str, *arguments: int) -> Side:
+    """`bare.c`: a ring without validation, eventfds, memcpy. A latency is the one in the middle."""
+    latency = kind in ("ring-latency", "eventfd")
+    words = [str(n) for n in (PERCENTILES if latency else arguments)]
+
+    def measure(setting: Setting) -> Measured:
+        milliseconds = str(int(setting.seconds * 1000))
+        printed = json.loads(output([str(BARE), kind, milliseconds, *words], setting.seconds))
+        points = list(zip(map(float, printed["percentiles"]), PERCENTILES, strict=False))
+        value = dict(zip(PERCENTILES, printed["percentiles"], strict=True))[50] if latency else None
+        return Measured(printed["rate"] if value is None else value, points)
+
+    return Side(f"bare {kind}", measure)
