@@ -22,7 +22,8 @@
 #include <pthread.h>
 
 #define BLKBACK_COPY_BATCH 128
-#define BLKBACK_BATCH 64 /* requests between two publications */
+#define BLKBACK_BATCH 64             /* requests between two publications */
+#define BLKBACK_MOST_BYTES (4 << 20) /* of data a pump begins to move, and one request more */
 #define BLKBACK_MAX_STEPS 3
 #define BLKBACK_EXPIRE_INTERVAL 1000000000u /* ns between looks for unused persistent grants */
 
@@ -66,6 +67,7 @@ struct pv_blkback_queue {
     uint32_t max_indirect_segments, max_segments;
     uint32_t published; /* rsp_prod as the frontend last saw it */
     uint64_t now, deadline, last_expiry;
+    int64_t bytes_left; /* of what this pump may move */
 
     struct inflight_log *log;
     size_t own_log_size;             /* bytes; 0 when the log is the caller's */
@@ -73,6 +75,8 @@ struct pv_blkback_queue {
     uint32_t resumed_count;
 
     struct blkback_request *requests, *free;
+    uint32_t made;        /* of the requests; the others have never been used */
+    size_t requests_size; /* bytes, with what belongs to each */
     struct pv_blkif_segment *all_segments;
     struct iovec *all_iov;
     struct persistent_grant **all_grants;
@@ -165,6 +169,9 @@ void blkback_step_done(struct pv_blkback_queue *queue, struct blkback_request *r
 void blkback_submit(struct pv_blkback_queue *queue, struct blkback_request *request);
 void blkback_fail(struct pv_blkback_queue *queue, struct blkback_request *request,
                   enum pv_blkback_error error);
+
+/* queue.c: one of those never used; there must be one. */
+struct blkback_request *blkback_make_request(struct pv_blkback_queue *queue);
 
 /* completion.c: store operations coming back. */
 void blkback_complete(struct pv_blk_io *io);

@@ -67,8 +67,8 @@ static void resume(struct pv_blkback_queue *queue)
 {
     struct inflight_log *log = queue->log;
     queue->free = NULL;
-    for (uint32_t i = queue->ring.nr_ents; i-- > 0;) {
-        struct blkback_request *request = &queue->requests[i];
+    while (queue->made < queue->ring.nr_ents) {
+        struct blkback_request *request = blkback_make_request(queue);
         struct inflight_entry *entry = request->entry;
         if (is_unanswered(entry, log->req_cons, queue->ring.rsp_prod_pvt)) {
             entry->state = INFLIGHT_TAKEN;

@@ -83,10 +83,6 @@ int persistent_init(struct persistent_cache *cache, struct pv_hypervisor *hyperv
     cache->buckets = calloc(buckets, sizeof(void *));
     if (!cache->grants || !cache->buckets)
         return -ENOMEM;
-    for (uint32_t i = limit; i-- > 0;) {
-        cache->grants[i].chain = cache->free;
-        cache->free = &cache->grants[i];
-    }
     return 0;
 }
 
@@ -101,16 +97,25 @@ void persistent_destroy(struct persistent_cache *cache)
     cache->buckets = NULL;
 }
 
-static struct persistent_grant *insert(struct persistent_cache *cache, grant_ref_t ref)
+static struct persistent_grant *take_free(struct persistent_cache *cache)
 {
+    if (!cache->free && cache->made < cache->limit)
+        return &cache->grants[cache->made++];
     if (!cache->free) {
         uint32_t purge = cache->limit / 20; /* Linux: LRU_PERCENT_CLEAN 5 */
         drop_oldest(cache, purge ? purge : 1, UINT64_MAX);
     }
     struct persistent_grant *grant = cache->free;
+    if (grant)
+        cache->free = grant->chain;
+    return grant;
+}
+
+static struct persistent_grant *insert(struct persistent_cache *cache, grant_ref_t ref)
+{
+    struct persistent_grant *grant = take_free(cache);
     if (!grant)
         return NULL;
-    cache->free = grant->chain;
     cache->count++;
     grant->ref = ref;
     grant->address = NULL;

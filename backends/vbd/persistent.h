@@ -23,6 +23,7 @@ struct persistent_cache {
     domid_t domid;
     uint32_t limit, count, bucket_mask;
     struct persistent_grant *grants, *free;
+    uint32_t made; /* of the grants; the others have never been used */
     struct persistent_grant **buckets;
     struct persistent_grant unused; /* ends of the list */
     uint64_t maps, unmaps;

@@ -124,6 +124,7 @@ void blkback_begin(struct pv_blkback_queue *queue, struct blkback_request *reque
         return;
     }
     request->nr_segments = ring->operation == BLKIF_OP_DISCARD ? 0 : ring->nr_segments;
+    queue->bytes_left -= (int64_t)request->nr_segments * queue->page_size;
     if (indirect)
         blkback_fetch_descriptors(queue, request);
     else

@@ -36,6 +36,15 @@ static void begin_resumed(struct pv_blkback_queue *queue)
     }
 }
 
+static struct blkback_request *free_request(struct pv_blkback_queue *queue)
+{
+    struct blkback_request *request = queue->free;
+    if (!request)
+        return queue->made < queue->ring.nr_ents ? blkback_make_request(queue) : NULL;
+    queue->free = request->next;
+    return request;
+}
+
 static uint32_t take_requests(struct pv_blkback_queue *queue, uint32_t most)
 {
     uint32_t taken = 0;
@@ -48,9 +57,9 @@ static uint32_t take_requests(struct pv_blkback_queue *queue, uint32_t most)
     }
     if ((uint32_t)ready < most)
         most = (uint32_t)ready;
-    while (taken < most && queue->free && !is_held_up(queue)) {
-        struct blkback_request *request = queue->free;
-        queue->free = request->next;
+    struct blkback_request *request;
+    while (taken < most && queue->bytes_left > 0 && !is_held_up(queue) &&
+           (request = free_request(queue))) {
         inflight_take(queue->log, request->entry, &queue->ring);
         pv_blkif_decode_request(queue->abi, request->entry->slot, &request->ring);
         taken++;
@@ -149,6 +158,7 @@ int pv_blkback_pump(struct pv_blkback_queue *queue, uint32_t budget, uint64_t no
     uint32_t first_response = queue->ring.rsp_prod_pvt;
     uint32_t taken = 0, batch, answered;
     queue->now = now;
+    queue->bytes_left = BLKBACK_MOST_BYTES;
     wake_up(queue);
     expire_grants(queue);
     blkback_poll_store(queue);

@@ -67,30 +67,48 @@ static int make_log(struct pv_blkback_queue *queue, const struct pv_blkback_conf
     return 0;
 }
 
+/* The next part of an area; with no area, only how far it reaches. */
+static void *carve(uint8_t *area, size_t *at, size_t count, size_t size)
+{
+    void *part = area ? area + *at : NULL;
+    *at += (count * size + 63) & ~(size_t)63;
+    return part;
+}
+
+static void carve_requests(struct pv_blkback_queue *queue, uint8_t *area)
+{
+    size_t count = queue->ring.nr_ents, segments = count * queue->max_segments, at = 0;
+    queue->requests = carve(area, &at, count, sizeof *queue->requests);
+    queue->submissions = carve(area, &at, count, sizeof(void *));
+    queue->all_segments = carve(area, &at, segments, sizeof *queue->all_segments);
+    queue->all_iov = carve(area, &at, segments, sizeof *queue->all_iov);
+    queue->all_grants = carve(area, &at, segments, sizeof(void *));
+    queue->requests_size = at;
+}
+
+/* All of them may be needed, few are at a time: pages come with their first use. */
 static int make_requests(struct pv_blkback_queue *queue)
 {
-    size_t count = queue->ring.nr_ents, segments = count * queue->max_segments;
-    queue->requests = calloc(count, sizeof *queue->requests);
-    queue->submissions = calloc(count, sizeof(void *));
-    /* Far larger than what is touched when requests are small: pages come with their first use. */
-    queue->all_segments = calloc(segments, sizeof *queue->all_segments);
-    queue->all_iov = calloc(segments, sizeof *queue->all_iov);
-    queue->all_grants = calloc(segments, sizeof(void *));
-    if (!queue->requests || !queue->submissions || !queue->all_segments || !queue->all_iov ||
-        !queue->all_grants)
+    carve_requests(queue, NULL);
+    void *area = mmap(NULL, queue->requests_size, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (area == MAP_FAILED)
         return -ENOMEM;
-    for (size_t i = count; i-- > 0;) {
-        struct blkback_request *request = &queue->requests[i];
-        request->queue = queue;
-        request->entry = &queue->log->entries[i];
-        request->io.complete = blkback_complete;
-        request->indirect = queue->all_segments + i * queue->max_segments;
-        request->io.iov = request->iov = queue->all_iov + i * queue->max_segments;
-        request->grants = queue->all_grants + i * queue->max_segments;
-        request->next = queue->free;
-        queue->free = request;
-    }
+    carve_requests(queue, area);
     return 0;
+}
+
+struct blkback_request *blkback_make_request(struct pv_blkback_queue *queue)
+{
+    size_t i = queue->made++;
+    struct blkback_request *request = &queue->requests[i];
+    request->queue = queue;
+    request->entry = &queue->log->entries[i];
+    request->io.complete = blkback_complete;
+    request->indirect = queue->all_segments + i * queue->max_segments;
+    request->io.iov = request->iov = queue->all_iov + i * queue->max_segments;
+    request->grants = queue->all_grants + i * queue->max_segments;
+    return request;
 }
 
 static int make_buffers(struct pv_blkback_queue *queue, uint32_t pages)
@@ -237,11 +255,8 @@ int pv_blkback_destroy(struct pv_blkback_queue *queue)
     if (queue->own_log_size)
         munmap(queue->log, queue->own_log_size);
     free(queue->free_buffers);
-    free(queue->requests);
-    free(queue->submissions);
-    free(queue->all_segments);
-    free(queue->all_iov);
-    free(queue->all_grants);
+    if (queue->requests)
+        munmap(queue->requests, queue->requests_size);
     pthread_mutex_destroy(&queue->lock);
     /* Released: whoever reads 0 may free the store. */
     __atomic_sub_fetch(&queue->store->users, 1, __ATOMIC_RELEASE);

@@ -12,7 +12,7 @@ struct pv_machine;
 struct pv_domain_config;
 
 #define EVENT_VCPUS 32
-#define MAX_EVENT_HANDLES 4096
+#define MAX_EVENT_HANDLES 16384
 
 /* A vcpu's FIFO state (Xen's struct evtchn_fifo_vcpu). */
 struct evtchn_fifo_vcpu {
@@ -78,6 +78,7 @@ struct event_handle {
 struct event_handles {
     domid_t virq_handler[NR_VIRQS]; /* whose the global VIRQs are; at first domain 0 */
     uint32_t end;                   /* no slot from here on was ever in use */
+    uint32_t first_free;            /* where the search for one starts: a guess */
     struct event_handle slot[MAX_EVENT_HANDLES];
 };
 

@@ -6,10 +6,10 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-static uint32_t take_slot(struct pv_machine *machine)
+static uint32_t take_slot_from(struct pv_machine *machine, uint32_t first)
 {
     struct event_handles *handles = &machine->shared->event_handles;
-    for (uint32_t i = 0; i < MAX_EVENT_HANDLES; i++) {
+    for (uint32_t i = first; i < MAX_EVENT_HANDLES; i++) {
         if (pv_compare_exchange(&handles->slot[i].client, 0, machine->client + 1) != 0)
             continue;
         uint32_t end = pv_read_once(&handles->end);
@@ -19,14 +19,25 @@ static uint32_t take_slot(struct pv_machine *machine)
                 break;
             end = seen;
         }
+        pv_write_once(&handles->first_free, i + 1);
         return i;
     }
     return MAX_EVENT_HANDLES;
 }
 
+static uint32_t take_slot(struct pv_machine *machine)
+{
+    uint32_t first = pv_read_once(&machine->shared->event_handles.first_free);
+    uint32_t slot = take_slot_from(machine, first);
+    return slot < MAX_EVENT_HANDLES ? slot : take_slot_from(machine, 0);
+}
+
 static void return_slot(struct pv_machine *machine, uint32_t index)
 {
-    pv_store_release(&handle_slot(machine, index)->client, 0);
+    struct event_handles *handles = &machine->shared->event_handles;
+    pv_store_release(&handles->slot[index].client, 0);
+    if (index < pv_read_once(&handles->first_free))
+        pv_write_once(&handles->first_free, index);
 }
 
 /* Under the domain's lock. */

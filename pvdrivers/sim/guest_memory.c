@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#define LARGE (128u << 10) /* bytes */
+
 static guest_page_owner *page_owners(struct pv_machine *machine, struct domain *d)
 {
     return (guest_page_owner *)((uint8_t *)d + machine->shared->layout.window_guest_pages);
@@ -85,6 +87,13 @@ static uint64_t find_free_run(struct pv_machine *machine, struct domain *d, unsi
     return NO_FRAME;
 }
 
+/* Many pages are given back to the host, which has zeros when one is touched. */
+static void zero(void *pages, size_t size)
+{
+    if (size < LARGE || madvise(pages, size, MADV_REMOVE) < 0)
+        memset(pages, 0, size);
+}
+
 void *sim_pages_alloc(struct pv_hypervisor *hypervisor, unsigned count)
 {
     struct sim_hypervisor *hv = to_sim(hypervisor);
@@ -107,7 +116,7 @@ void *sim_pages_alloc(struct pv_hypervisor *hypervisor, unsigned count)
         return NULL;
     }
     void *pages = hv->physmap + gfn * hypervisor->page_size;
-    memset(pages, 0, (size_t)count * hypervisor->page_size);
+    zero(pages, (size_t)count * hypervisor->page_size);
     return pages;
 }
 

@@ -93,6 +93,33 @@ static void test_content(struct way way)
     loopback_close(&loop);
 }
 
+/* A call is over after 4 MiB, however many requests the ring holds. */
+static void test_a_pump_is_bounded_by_bytes(void)
+{
+    struct loopback loop;
+    struct pv_blkback_config config =
+        loopback_config(&loop, PV_ABI_X86_64, pv_ram_store_create(SECTORS, 512));
+    struct pv_blkif_request request;
+    struct pv_blkif_response response;
+    loopback_connect(&loop, &config);
+    for (uint32_t i = 0; i < 32; i++) { /* 1 MiB each, less what make_request cuts off */
+        make_request(&loop, &request, true, BLKIF_OP_READ, 0, 200, 256);
+        request.id = i;
+        loopback_put(&loop, &request);
+    }
+    unsigned pumps = 0, answers = 0;
+    while (answers < 32) {
+        unsigned now = 0;
+        assert(loopback_pump(&loop) > 0);
+        for (pumps++; loopback_take(&loop, &response); now++)
+            assert(response.id == answers + now && response.status == BLKIF_RSP_OKAY);
+        assert(now == 4);
+        answers += now;
+    }
+    assert(pumps == 8 && loopback_pump(&loop) == 0);
+    loopback_close(&loop);
+}
+
 static void test_batch_is_published_once(void)
 {
     struct loopback loop;
@@ -269,6 +296,7 @@ int main(void)
         for (int bits = 0; bits < 8; bits++)
             test_content((struct way){abi, bits & 1, bits & 2, bits & 4});
     test_batch_is_published_once();
+    test_a_pump_is_bounded_by_bytes();
     test_budget();
     test_indices_wrap();
     test_overrun_stops_the_ring();

@@ -151,6 +151,39 @@ static void test_a_busy_queue_holds_nobody_back(void)
     tear_down(&noisy[1]);
 }
 
+static void fill_ring(struct noisy *self)
+{
+    struct pv_blkif_request request = {
+        .operation = BLKIF_OP_READ, .nr_segments = 1, .seg = {{.gref = 50, .last_sect = 7}}};
+    while (pv_front_free_requests(&self->loop.front))
+        loopback_put(&self->loop, &request);
+    if (pv_front_push_requests(&self->loop.front))
+        fire(self);
+}
+
+/* A hundred guests that always have more to ask are served alike, at any moment. */
+static void test_equal_guests_get_equal_shares(void)
+{
+    enum { GUESTS = 100 };
+    uint64_t served[GUESTS] = {0};
+    for (unsigned i = 0; i < GUESTS; i++)
+        set_up(&noisy[i], pv_ram_store_create(64, 512));
+    struct pv_blkback_group *group = gather(PV_BLKBACK_HYBRID, GUESTS);
+    for (unsigned turn = 0; turn < 100; turn++) {
+        for (unsigned i = 0; i < GUESTS; i++)
+            fill_ring(&noisy[i]);
+        pv_blkback_group_turn(group, now += 1000);
+        for (unsigned i = 0; i < GUESTS; i++)
+            while (answered(&noisy[i]))
+                served[i]++;
+        for (unsigned i = 0; i < GUESTS; i++)
+            assert(served[i] == (turn + 1) * 32);
+    }
+    pv_blkback_group_destroy(group);
+    for (unsigned i = 0; i < GUESTS; i++)
+        tear_down(&noisy[i]);
+}
+
 /* Events without work are heard ever more seldom, and one with work makes up for all. */
 static void test_noise_is_heard_less_and_less(void)
 {
@@ -206,6 +239,7 @@ int main(void)
 {
     test_only_who_is_woken_is_awake();
     test_a_busy_queue_holds_nobody_back();
+    test_equal_guests_get_equal_shares();
     test_noise_is_heard_less_and_less();
     test_a_store_wakes_its_queue();
     return 0;
