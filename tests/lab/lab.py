@@ -38,8 +38,8 @@ def check_programs() -> None:
 def digest() -> str:
     """Changes when something does that the images and the saved state are made of."""
     sums = hashlib.sha256(repr(LabMachine.command_of(Path(), Path())).encode())
-    for pattern in ("images", "extract_vmlinux.py", "dom0/*", "domu/*"):
-        for path in sorted(HERE.glob(pattern)):
+    for pattern in ("images", "extract_vmlinux.py", "dom0/**/*", "domu/*"):
+        for path in filter(Path.is_file, sorted(HERE.glob(pattern))):
             sums.update(path.read_bytes())
     return sums.hexdigest()
 
@@ -61,18 +61,22 @@ def build(folder: Path, machine: LabMachine) -> None:
 
 
 def prepare_payload(folder: Path) -> Path:
-    """The wheel of this checkout with what it needs, and the steps."""
+    """This checkout's wheel with what it needs, as pip installs them, and the steps."""
     payload, wheels = folder / "payload", folder / "wheels"
     for old in (payload, wheels):
         shutil.rmtree(old, ignore_errors=True)
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    python = [sys.executable, "-m"]
+    pip = [*python, "pip", "--disable-pip-version-check", "--quiet"]
+    wheel = [*pip, "wheel", "--no-build-isolation", "--no-deps", "--wheel-dir", wheels, CHECKOUT]
+    subprocess.run(wheel, check=True)
+    (path,) = wheels.glob("*.whl")
+    site = payload / "site"
     subprocess.run(
-        [*pip, "wheel", "--no-build-isolation", "--no-deps", "--wheel-dir", wheels, CHECKOUT],
-        check=True,
+        [*pip, "install", "--no-compile", "--target", site, f"{path}[uvloop]"], check=True
     )
-    (wheel,) = wheels.glob("*.whl")
-    install = [*pip, "install", "--no-compile", "--target", payload / "site"]
-    subprocess.run([*install, wheel, "uvloop"], check=True)
+    # dom0 would take minutes to compile it, and its clock is behind.
+    compile_all = [*python, "compileall", "-q", "--invalidation-mode", "unchecked-hash", site]
+    subprocess.run(compile_all, check=True)
     caches = shutil.ignore_patterns("__pycache__")
     shutil.copytree(HERE / "payload", payload, ignore=caches, dirs_exist_ok=True)
     return payload

@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-MEMORY = "2048"
+MEMORY = "3072"
 # With SMAP or SMEP a PV dom0 dies early under QEMU 7.2's emulation; with AVX and XSAVE, new in that
 # version, copied bytes were wrong now and then.
 PROCESSOR = "max,-smap,-smep,-avx,-avx2,-f16c,-fma,-xsave"
-XEN_ARGUMENTS = "console=com1 com1=115200,8n1 dom0_mem=1280M,max:1280M loglvl=warning"
+XEN_ARGUMENTS = "console=com1 com1=115200,8n1 dom0_mem=1536M,max:1536M loglvl=warning"
 # A comma would start the next boot module.
 DOM0_ARGUMENTS = "console=hvc0 panic=1 loglevel=5"
 DISK_SIZE = 64 << 20  # bytes of the disk that hands the payload over

@@ -29,13 +29,17 @@ class GuestShell:
             asyncio.get_running_loop().remove_reader(self._fd)
         self._heard.set()
 
+    def type(self, line: str) -> None:
+        """A line, whatever comes of it."""
+        os.write(self._fd, f"{line}\n".encode())
+
     async def run(self, command: str, patience: float = 120) -> str:
         """What the command printed. CommandFailed when it fails or takes over `patience` s."""
         self._number += 1
         self._said = ""
         # Split by quotes, so that an echo of the line is not taken for the answer.
-        line = f'{{ {command}; }} </dev/null 2>&1; echo "@""{self._number}:$?@"\n'
-        os.write(self._fd, line.encode())
+        line = f'{{ {command}; }} </dev/null 2>&1; echo "@""{self._number}:$?@"'
+        self.type(line)
         answer = re.compile(rf"@{self._number}:(\d+)@")
         try:
             async with asyncio.timeout(patience):

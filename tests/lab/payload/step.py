@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from tempfile import TemporaryFile
 
 from serve import Lab
 
@@ -10,6 +12,10 @@ MEBIBYTE = 1 << 20
 GUEST = 1  # its domid
 XL = "/usr/lib/xen-4.17/bin/xl"
 FRONTEND = "/modules/*-xen-blkfront.ko"
+FIO = (
+    "fio --name=verify --direct=1 --ioengine=libaio --size=16M"
+    " --verify=crc32c --verify_fatal=1 --do_verify=1 --output-format=terse --terse-version=3"
+)
 
 Step = Callable[[Lab], Awaitable[None]]
 STEPS: list[Step] = []
@@ -19,6 +25,18 @@ def step(function: Step) -> Step:
     """Adds a step; they run in the order in which they were added."""
     STEPS.append(function)
     return function
+
+
+async def command(*words: str) -> str:
+    """What a command in dom0 printed. OSError when its exit status is not 0."""
+    with TemporaryFile() as output:  # a pipe would end only with the last child of `xl create`
+        process = await asyncio.create_subprocess_exec(*words, stdout=output, stderr=output)
+        status = await process.wait()
+        output.seek(0)
+        text = output.read().decode().strip()
+    if status:
+        raise OSError(f"{' '.join(words)}: exit status {status}: {text}")
+    return text
 
 
 async def frontend_keys(lab: Lab, path: str, prefix: str = "") -> dict[str, str]:

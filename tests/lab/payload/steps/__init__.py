@@ -1,3 +1,4 @@
 """The steps, by subject."""
 
-SUBJECTS = ("basics", "features", "plugging", "service", "crash")  # in the order in which they run
+# In the order in which they run.
+SUBJECTS = ("basics", "features", "plugging", "service", "systemd", "toolstack", "crash")

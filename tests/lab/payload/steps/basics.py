@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from serve import Lab
-from step import MEBIBYTE, frontend_keys, step, write_and_verify
+from step import FIO, MEBIBYTE, frontend_keys, step, write_and_verify
 
 from pvdrivers.backends.vbd.store import FileStore, RamStore
 from pvdrivers.xenstore.client import XenstoreClient
@@ -51,21 +51,16 @@ async def file_system(lab: Lab) -> None:
         assert disk.backend.broken_rings == 0
 
 
-FIO = (
-    "fio --name=verify --filename=/dev/xvda --direct=1 --ioengine=libaio --size=16M"
-    " --verify=crc32c --verify_fatal=1 --do_verify=1 --output-format=terse --terse-version=3"
-)
-
-
 @step
 async def fio_verify(lab: Lab) -> None:
     """Random and sequential writes, verified by fio, on a file."""
     path = "/run/disk.image"
     os.mknod(path)
     os.truncate(path, 64 * MEBIBYTE)
+    fio = f"{FIO} --filename=/dev/xvda"
     async with lab.disk("xvda", FileStore(path)):
-        await lab.shell.run(f"{FIO} --rw=randwrite --bs=4k --iodepth=32 --io_size=8M", 600)
-        await lab.shell.run(f"{FIO} --rw=write --bs=512k --iodepth=8", 600)
+        await lab.shell.run(f"{fio} --rw=randwrite --bs=4k --iodepth=32 --io_size=8M", 600)
+        await lab.shell.run(f"{fio} --rw=write --bs=512k --iodepth=8", 600)
     os.unlink(path)
 
 

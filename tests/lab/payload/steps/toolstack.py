@@ -1,0 +1,120 @@
+"""pvbackd.service serves disks that xl makes: attached, detached, in a guest's configuration."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from guest import GuestShell
+from serve import Lab
+from step import FIO, GUEST, MEBIBYTE, XL, command, step, write_and_verify
+
+# The line that docs/pvbackd.md gives to users.
+DISK = "format=raw, vdev={name}, access=rw, script=/bin/true, target={path}"
+ROOTED = """\
+name = "rooted"
+type = "pv"
+kernel = "/guest/vmlinux"
+ramdisk = "/guest/small.cpio"
+extra = "console=hvc0 panic=5 loglevel=4 root=/dev/xvda"
+memory = 256
+on_crash = "destroy"
+disk = [ "{root}", "{data}" ]
+"""
+
+
+@asynccontextmanager
+async def served(lab: Lab) -> AsyncIterator[None]:
+    """pvbackd.service runs for the time of a block."""
+    async with lab.leave_to_others():
+        await command("systemctl", "start", "pvbackd")
+        yield
+        await command("systemctl", "stop", "pvbackd")
+
+
+def image(path: str, mebibytes: int) -> str:
+    os.mknod(path)
+    os.truncate(path, mebibytes * MEBIBYTE)
+    return path
+
+
+@step
+async def xl_attach(lab: Lab) -> None:
+    """xl block-attach and block-detach, twice the same name."""
+    path = image("/run/attached.image", 16)
+    async with served(lab):
+        for _ in range(2):
+            print(
+                "   ",
+                await command(XL, "block-attach", str(GUEST), DISK.format(name="xvdc", path=path)),
+            )
+            await lab.shell.wait_for("test -b /dev/xvdc", 120)
+            await write_and_verify(lab, "xvdc")
+            print("   ", await command(XL, "block-list", str(GUEST)))
+            print("   ", await command(XL, "block-detach", str(GUEST), "xvdc"), flush=True)
+            await lab.shell.wait_for("! test -e /sys/block/xvdc")
+    os.unlink(path)
+
+
+async def make_root(path: str) -> None:
+    """An ext4 image of the first guest's programs."""
+    tree = "/run/root.tree"
+    script = f"""
+        mkdir {tree} && cd {tree} && busybox cpio -idm </guest/domu.cpio && rm -r modules &&
+        mke2fs -q -t ext4 -d {tree} {path} 160M && rm -r {tree}
+    """
+    await command("bash", "-c", script)
+
+
+async def wait_until(test: str, patience: int) -> None:
+    """Until a shell command in dom0 ends well; OSError after `patience` seconds."""
+    await command("timeout", str(patience), "bash", "-c", f"until {test}; do sleep 0.5; done")
+
+
+@asynccontextmanager
+async def rooted_guest(lab: Lab, config: str) -> AsyncIterator[GuestShell]:
+    """A second guest, from `xl create` until it has powered itself off."""
+    log = "/var/log/xen/guest-rooted.log"
+    follow = f"tail -F -n +1 {log} 2>/dev/null | sed -u 's/^/[guest] rooted: /'"
+    tail = await asyncio.create_subprocess_exec("bash", "-c", follow, start_new_session=True)
+    try:
+        await command("bash", "-c", f"cat >/run/rooted.cfg <<'END'\n{config}END")
+        print("   ", await command(XL, "create", "/run/rooted.cfg"), flush=True)
+        domid = await command(XL, "domid", "rooted")
+        shell = GuestShell(await lab.client.read_str(f"/local/domain/{domid}/console/tty"))
+        await wait_until(f"grep -q 'guest is ready' {log}", 240)
+        yield shell
+        shell.type("mount -o remount,ro /; poweroff -f")
+        await wait_until(f"! {XL} domid rooted", 120)
+    finally:
+        os.killpg(tail.pid, signal.SIGTERM)
+
+
+@step
+async def root_file_system(lab: Lab) -> None:
+    """A guest of `xl create` on its root from us; both guests do verified I/O at once."""
+    root = "/root.image"
+    await make_root(root)
+    data, other = image("/run/data.image", 32), image("/run/other.image", 32)
+    config = ROOTED.format(
+        root=DISK.format(name="xvda", path=root), data=DISK.format(name="xvdb", path=data)
+    )
+    async with served(lab):
+        async with rooted_guest(lab, config) as rooted:
+            print("   ", await rooted.run("grep -w / /proc/mounts && cat /proc/partitions"))
+            assert "/dev/xvda / ext4" in await rooted.run("cat /proc/mounts")
+            attach = (XL, "block-attach", str(GUEST), DISK.format(name="xvdb", path=other))
+            await command(*attach)
+            await lab.shell.wait_for("test -b /dev/xvdb", 120)
+            print("   ", await command("/opt/pvdrivers/bin/pvbackd", "status"), flush=True)
+            fio = f"{FIO} --filename=/dev/xvdb --rw=randwrite --bs=4k --iodepth=16 --io_size=8M"
+            await asyncio.gather(rooted.run(fio, 600), lab.shell.run(fio, 600))
+            await rooted.run("dd if=/dev/urandom of=/data bs=64k count=64 && md5sum /data >/sum")
+            await rooted.run("sync; echo 3 >/proc/sys/vm/drop_caches; md5sum -c /sum", 300)
+            await command(XL, "block-detach", str(GUEST), "xvdb")
+        print("   ", await command("e2fsck", "-f", "-n", root), flush=True)
+    for path in (root, data, other):
+        os.unlink(path)
