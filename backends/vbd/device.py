@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
+from pvdrivers.backends.vbd.inflight import InflightFile
 from pvdrivers.hypervisor import EventChannels, Hypervisor
 from pvdrivers.ring._core import ffi, lib
 from pvdrivers.ring.errors import PeerError, UsageError
@@ -92,6 +93,7 @@ class VbdBackend(BackendDevice):
         self.features = BackendFeatures()
         self.head: FrontendHead | None = None
         self.broken_rings = 0
+        self.inflight: InflightFile | None = None  # where a successor learns what was in flight
         self._writable = True
         self._capacity = int(store.pointer.geometry.sectors)
         self._queues: list[Any] = []
@@ -179,7 +181,7 @@ class VbdBackend(BackendDevice):
         self.head = await self._read_rings()
         info = await self.device_info()
         try:
-            self._map(self.head, self._queue_keys)
+            self._map(self.head)
             await self.publish_disk(info)
         except BaseException:
             await self.disconnect()
@@ -201,7 +203,7 @@ class VbdBackend(BackendDevice):
         self._capacity = max(self._capacity, int(store.pointer.geometry.sectors))
         if head:
             self.head = head
-            self._map(head, self._queue_keys)
+            self._map(head)
             self.serve()
         return old
 
@@ -260,9 +262,19 @@ class VbdBackend(BackendDevice):
         self._queue_keys = read_queues(keys, head.layout)
         return head
 
+    def _configs(self, head: FrontendHead) -> list[dict[str, Any]]:
+        """Each queue's `struct pv_blkback_config`, but for its event channel handle. They have to
+        be there as long as the struct, which points into them."""
+        abi = PROTOCOLS.index(head.layout.protocol)
+        queues = self._queue_keys
+        sizes = [lib.pv_blkback_inflight_size(abi, len(keys.ring_refs)) for keys in queues]
+        logs = self.inflight.map(sizes) if self.inflight else [ffi.NULL] * len(sizes)
+        return [
+            self._config(head, keys) | {"inflight": memory, "inflight_size": size}
+            for keys, memory, size in zip(queues, logs, sizes, strict=True)
+        ]
+
     def _config(self, head: FrontendHead, keys: QueueKeys) -> dict[str, Any]:
-        """A queue's `struct pv_blkback_config`, but for its event channel handle. It has to be
-        there as long as the struct, which points into it."""
         return {
             "hypervisor": self.hypervisor.cdata,
             "frontend": self.peer_domid,
@@ -280,11 +292,11 @@ class VbdBackend(BackendDevice):
             "max_indirect_segments": self.features.max_indirect_segments,
         }
 
-    def _map(self, head: FrontendHead, queues: list[QueueKeys]) -> None:
+    def _map(self, head: FrontendHead) -> None:
         """Maps every queue's ring and binds its event channel."""
         self._channels = self.hypervisor.open_event_channels()
-        for keys in queues:
-            config = self._config(head, keys) | {"evtchn": self._channels.cdata}
+        for config, keys in zip(self._configs(head), self._queue_keys, strict=True):
+            config["evtchn"] = self._channels.cdata
             queue = lib.pv_blkback_create(ffi.new("struct pv_blkback_config *", config))
             if queue == ffi.NULL:
                 reason = os.strerror(ffi.errno)

@@ -26,14 +26,16 @@ static bool may_take(const struct pv_blkback_queue *queue)
     return !queue->broken && !queue->stopped && !queue->resumed && !is_held_up(queue);
 }
 
-static void begin_resumed(struct pv_blkback_queue *queue)
+static uint32_t begin_resumed(struct pv_blkback_queue *queue)
 {
+    uint32_t before = queue->resumed_count;
     while (queue->resumed && !is_held_up(queue)) {
         struct blkback_request *request = queue->resumed;
         queue->resumed = request->next;
         queue->resumed_count--;
         blkback_begin(queue, request);
     }
+    return before - queue->resumed_count;
 }
 
 static struct blkback_request *free_request(struct pv_blkback_queue *queue)
@@ -156,7 +158,7 @@ int pv_blkback_pump(struct pv_blkback_queue *queue, uint32_t budget, uint64_t no
     if (!queue->ring.sring)
         return 0;
     uint32_t first_response = queue->ring.rsp_prod_pvt;
-    uint32_t taken = 0, batch, answered;
+    uint32_t taken = 0, resumed = 0, batch, answered;
     queue->now = now;
     queue->bytes_left = BLKBACK_MOST_BYTES;
     wake_up(queue);
@@ -165,17 +167,17 @@ int pv_blkback_pump(struct pv_blkback_queue *queue, uint32_t budget, uint64_t no
     do { /* an answer may have made room for what could not be taken before */
         uint32_t most = budget - taken;
         answered = queue->ring.rsp_prod_pvt;
-        begin_resumed(queue);
+        resumed += begin_resumed(queue);
         batch = take_requests(queue, most < BLKBACK_BATCH ? most : BLKBACK_BATCH);
         taken += batch;
         settle(queue);
         publish(queue);
     } while (batch || answered != queue->ring.rsp_prod_pvt);
-    if (taken)
+    if (taken || resumed)
         blkback_poll_store(queue); /* what was just submitted may have set a deadline */
     if (queue->broken)
         return -EPROTO;
-    return (int)(taken + (queue->ring.rsp_prod_pvt - first_response));
+    return (int)(taken + resumed + (queue->ring.rsp_prod_pvt - first_response));
 }
 
 void pv_blkback_stop(struct pv_blkback_queue *queue)

@@ -16,7 +16,7 @@ static bool sane_log(const struct pv_blkback_config *config)
 static bool sane(const struct pv_blkback_config *config)
 {
     uint32_t pages = config->ring_pages;
-    return config->hypervisor && config->evtchn && config->store && config->ring_refs &&
+    return config->hypervisor && config->store && config->ring_refs &&
            (uint32_t)config->abi < PV_ABI_COUNT && pages >= 1 &&
            pages <= PV_BLKBACK_MAX_RING_PAGES && (pages & (pages - 1)) == 0 &&
            config->max_indirect_segments <= PV_BLKBACK_MAX_INDIRECT_SEGMENTS &&
@@ -190,7 +190,7 @@ static int build(struct pv_blkback_queue *queue, const struct pv_blkback_config 
 
 struct pv_blkback_queue *pv_blkback_create(const struct pv_blkback_config *config)
 {
-    if (!sane(config)) {
+    if (!sane(config) || !config->evtchn) {
         errno = EINVAL;
         return NULL;
     }

@@ -20,13 +20,14 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from pvdrivers.backends.vbd.device import BlockStore, VbdBackend, VbdBackendOptions
+from pvdrivers.backends.vbd.inflight import InflightFile
 from pvdrivers.backends.vbd.store import FileStore, NullStore, RamStore, Store
 from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.ring._core import ffi, lib
 from pvdrivers.ring.errors import PeerError, UsageError
-from pvdrivers.vbd.keys import EARLY_KEYS, LATE_KEYS, read_backend
+from pvdrivers.vbd.keys import EARLY_KEYS, LATE_KEYS, FrontendHead, read_backend
 from pvdrivers.xenbus.bus import backend_bus
-from pvdrivers.xenbus.device import BackendDevice, XenbusDevice, read_keys
+from pvdrivers.xenbus.device import BackendDevice, XenbusDevice, read_keys, read_optional
 from pvdrivers.xenbus.states import XenbusState
 from pvdrivers.xenbus.wakeups import Work
 from pvdrivers.xenstore.client import XenstoreClient
@@ -34,7 +35,7 @@ from pvdrivers.xenstore.errors import XenstoreError
 
 log = logging.getLogger("pvdrivers.backends.vbd")
 
-DRAINED = "drained"  # in the backend's directory: no request was left without an answer
+STATE_PREFIX = "vbd"  # of a disk's file in a state directory; -DOMID-DEVID follows
 DISK_KEYS = ("params", "type", "mode", "dev")
 MEMORY_STORES: dict[str, Callable[[int], Store]] = {
     "ram": RamStore,
@@ -108,47 +109,45 @@ class ServedDisk(VbdBackend):
     disk: Disk
     plan: DiskPlan
     next_plan: DiskPlan | None = None
-    leaving = False  # to come back, or for a successor
     _inherited = False
 
     async def inherit(self) -> bool:
-        """A predecessor's connection can be taken up when it drained, or else when the frontend
-        waits for no answer, so that nothing can have been lost with it."""
-        keys = await read_keys(self.client, self.path, (DRAINED, *EARLY_KEYS, *LATE_KEYS))
-        drained = keys.pop(DRAINED, None) is not None
-        if drained:  # from the next request on there may be some without an answer
-            await self.remove_keys([DRAINED])
+        """A predecessor's connection can be taken up when its log says what is to be done again, or
+        else when the frontend waits for no answer, so that nothing can have been lost with it."""
+        keys = await read_keys(self.client, self.path, (*EARLY_KEYS, *LATE_KEYS))
+        self._writable = self.disk.writable and not self.store.pointer.geometry.read_only
         try:
             self.features, _ = read_backend(keys)
-            self._inherited = drained or await self._is_idle()
+            head = await self._read_rings()
         except (PeerError, OSError) as error:
             log.warning("%s: connects anew: %s", self.path, error)
-        self._writable = self.disk.writable and not self.store.pointer.geometry.read_only
+            return False
+        self._inherited = self._is_resumable(head)
+        if not self._inherited and self.inflight:
+            self.inflight.clear()
+            self._inherited = self._is_resumable(head)
+        if not self._inherited:
+            log.warning("%s: connects anew: what is in flight is not known", self.path)
         return self._inherited
 
-    async def _is_idle(self) -> bool:
-        """Whether every request on the rings has its answer."""
-        head = await self._read_rings()
-        return all(self._is_resumable(self._config(head, keys)) for keys in self._queue_keys)
-
-    def _is_resumable(self, config: dict[str, Any]) -> bool:
-        status = lib.pv_blkback_resumable(ffi.new("struct pv_blkback_config *", config))
-        return bool(status == 0)
+    def _is_resumable(self, head: FrontendHead) -> bool:
+        return all(
+            lib.pv_blkback_resumable(ffi.new("struct pv_blkback_config *", config)) == 0
+            for config in self._configs(head)
+        )
 
     async def connect(self) -> None:
+        inherited, self._inherited = self._inherited, False
+        if self.inflight and not inherited:
+            self.inflight.clear()
         await super().connect()
-        if self._inherited:
-            self._inherited = False
+        if inherited:
+            resumed = self.statistics()["resumed"]
+            log.info("%s: taken up, %d requests in flight", self.path, resumed)
             self.wake_frontend()
 
-    async def disconnect(self) -> None:
-        in_order = self.state is XenbusState.CONNECTED and not self._broken
-        await super().disconnect()
-        if self.leaving and in_order:
-            with suppress(OSError):  # xenstore is gone: the successor connects anew
-                await self.write_keys({DRAINED: "1"})
-
     async def offer(self) -> None:
+        self._inherited = False
         await self._replan()
         await self.write_keys(self._hotplug_keys())
         await super().offer()
@@ -160,6 +159,14 @@ class ServedDisk(VbdBackend):
     async def removed(self) -> None:
         await super().removed()  # no queue may be left on the store
         close_store(self.store)
+        if self.inflight and (self.state is XenbusState.CLOSED or await self._is_gone()):
+            self.inflight.clear()
+
+    async def _is_gone(self) -> bool:
+        try:
+            return await read_optional(self.client, f"{self.path}/state") is None
+        except OSError:
+            return False
 
     async def _replan(self) -> None:
         plan, self.next_plan = self.next_plan, None
@@ -240,20 +247,42 @@ class VbdService:
         hypervisor: Hypervisor,
         plan: Planner = plan_disk,
         backend: BackendFactory = ServedDisk,
+        state_directory: Path | None = None,
     ) -> None:
-        """`plan` says how each disk is served; None: it is another backend's, leave it alone."""
+        """`plan` says how each disk is served; None: it is another backend's, leave it alone.
+
+        `state_directory` is this service's alone, and its successors': what they need to know of
+        requests in flight. It is made if need be (OSError: it cannot be). Without one a successor
+        takes up only connections on which the frontend waits for nothing.
+        """
+        if state_directory:
+            state_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.client = client
         self.hypervisor = hypervisor
         self.plan = plan
         self.backend = backend
+        self.state_directory = state_directory
         self._bus = backend_bus(client, hypervisor.domid, "vbd", self._probe)
 
     async def __aenter__(self) -> Self:
+        if self.state_directory:
+            await self._drop_stale(self.state_directory)
         self._bus.start()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.drain()
+
+    async def _drop_stale(self, directory: Path) -> None:
+        """Removes what an earlier service knew of devices that are gone."""
+        for name in os.listdir(directory):
+            prefix, _, device = name.partition("-")
+            if prefix != STATE_PREFIX:
+                continue
+            path = f"{self._bus.root}/{device.replace('-', '/')}/state"
+            with suppress(OSError):  # xenstore is gone
+                if await read_optional(self.client, path) is None:
+                    InflightFile(directory / name).clear()
 
     @property
     def devices(self) -> dict[str, XenbusDevice]:
@@ -270,9 +299,6 @@ class VbdService:
         Both ends stay Connected in xenstore: the next service of these disks takes them up as they
         are, and their frontends notice nothing but a pause.
         """
-        for device in self.devices.values():
-            if isinstance(device, ServedDisk):
-                device.leaving = True
         await self._bus.abort()
 
     async def reload(self, plan: Planner) -> None:
@@ -305,6 +331,9 @@ class VbdService:
         device = self.backend(client, path, self.hypervisor, store, plan.options)
         if isinstance(device, ServedDisk):
             device.disk, device.plan = disk, plan
+            if self.state_directory:
+                name = f"{STATE_PREFIX}-{disk.domid}-{disk.devid}"
+                device.inflight = InflightFile(self.state_directory / name)
         log.info("%s: served from %r", path, store)
         return device
 

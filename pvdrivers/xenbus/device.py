@@ -448,8 +448,8 @@ class BackendDevice(XenbusDevice):
         """OFFER: publish what the frontend must know before it allocates."""
 
     async def inherit(self) -> bool:
-        """Whether a predecessor left its connection with every request answered, so that CONNECT
-        can take it up as it is; asked once, while both ends are Connected."""
+        """Whether CONNECT can take up a predecessor's connection as it is, with no request lost;
+        asked once, while both ends are Connected."""
         return False
 
     async def _first_event(self) -> Event:

@@ -48,7 +48,7 @@ class Event(Enum):
     """What an end takes into account beside the two states."""
 
     START = auto()  # a driver takes the device; frontend: then RESUME until it is Initialising
-    ADOPT = auto()  # backend: START, and a predecessor has left its connection in order
+    ADOPT = auto()  # backend: START, and a predecessor's connection can be taken up
     PEER = auto()  # a watch fired: look at the states again
     DRAINED = auto()  # frontend: every request has its answer, or never will
     UNPLUG = auto()  # backend: PEER, while the toolstack's `online` is 0

@@ -31,6 +31,7 @@ def run(
     xenstore: Path | None = None,
     domid: int = 0,
     control: Path | None = None,
+    state_directory: Path | None = None,
     run: str = "",
     log_json: Annotated[bool | None, Parameter(negative=())] = None,
     loop: Literal["auto", "uvloop", "asyncio"] = "auto",
@@ -49,6 +50,9 @@ def run(
         Which domain of the simulated machine the backends live in.
     control
         Socket for `pvbackd status`; it goes before the configuration's.
+    state_directory
+        Where the next daemon finds what was in flight when this one was killed; it goes before the
+        configuration's. Without one it is beside the control socket.
     run
         A shell command to run meanwhile; its end is the daemon's, and so is its exit status.
     log_json
@@ -59,7 +63,9 @@ def run(
     path = config or (CONFIG if CONFIG.exists() else None)
 
     async def serve() -> int:
-        daemon = Daemon(Place(machine, xenstore, domid), path, run, str(control or ""), log_json)
+        place = Place(machine, xenstore, domid)
+        paths = str(control or ""), str(state_directory or "")
+        daemon = Daemon(place, path, run, *paths, log_json)
         return await daemon.run()
 
     with asyncio.Runner(loop_factory=_loop_factory(loop)) as runner:

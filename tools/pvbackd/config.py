@@ -99,6 +99,7 @@ class Config(Section, frozen=True):
     unlisted: Literal["serve", "ignore"] = "serve"
     metrics: Metrics = Metrics()
     control: str = ""
+    state_directory: str = ""
     log: Log = Log()
 
     def plan(self, disk: Disk) -> DiskPlan | None:

@@ -62,17 +62,22 @@ class Daemon:
         config_path: Path | None = None,
         command: str = "",
         control: str = "",
+        state_directory: str = "",
         log_json: bool | None = None,
     ) -> None:
-        """`control` and `log_json` go before the configuration. ConfigError: that is no good."""
+        """`control`, `state_directory` and `log_json` go before the configuration. ConfigError:
+        that is no good."""
         self.place = place
         self.config_path = config_path
         self.command = command
         self.control = control
+        self.state_directory = state_directory
         self.log_json = log_json
         self.config: Config = self._read_config()
         self.service: VbdService | None = None
         self.limit = logs.set_up(self.config.log)
+        state = self.config.state_directory
+        self._state_directory = Path(state) if state else None
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
         self._status = 0
@@ -89,6 +94,8 @@ class Daemon:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self._stop.set)
             loop.add_signal_handler(signal.SIGHUP, self._reload.set)
+            if not self._state_directory:
+                log.warning("no state directory: guests will notice a kill under I/O")
             await stack.enter_async_context(_background(self._keep_watchdog()))
             await stack.enter_async_context(_background(self._reload_when_asked()))
             while not self._stop.is_set():
@@ -99,9 +106,12 @@ class Daemon:
     def _read_config(self) -> Config:
         config = read_config(self.config_path)
         log_json = config.log.json if self.log_json is None else self.log_json
+        control = self.control or config.control or runtime_control()
+        beside = f"{control}.state" if control else ""
         return msgspec.structs.replace(
             config,
-            control=self.control or config.control or runtime_control(),
+            control=control,
+            state_directory=self.state_directory or config.state_directory or beside,
             log=msgspec.structs.replace(config.log, json=log_json),
         )
 
@@ -123,7 +133,9 @@ class Daemon:
             log.error("no xenstore: %s", error)
             await self._pause()
             return
-        async with client, VbdService(client, hypervisor, self.config.plan) as self.service:
+        plan, state = self.config.plan, self._state_directory
+        service = VbdService(client, hypervisor, plan, state_directory=state)
+        async with client, service as self.service:
             log.info("serving domain %d", hypervisor.domid)
             notify("READY=1")
             async with AsyncExitStack() as stack:
@@ -190,8 +202,8 @@ class Daemon:
             before = self.limit.suppressed
             self.limit = logs.set_up(new.log)
             self.limit.suppressed = before
-        if (old.control, old.metrics) != (new.control, new.metrics):
-            log.warning("sockets stay as they are until the daemon is started again")
+        if places(old) != places(new):
+            log.warning("sockets and state stay where they are until the daemon is started again")
         if self.service:
             await self.service.reload(new.plan)
         log.info("configuration read anew")
@@ -223,6 +235,11 @@ def _log_stray(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None
     """What no task or callback has dealt with ends that task or callback alone."""
     error = context.get("exception")
     log.error("%s", context.get("message", "error"), exc_info=error)
+
+
+def places(config: Config) -> tuple[object, ...]:
+    """What a daemon keeps for life."""
+    return config.control, config.state_directory, config.metrics
 
 
 def runtime_control() -> str:

@@ -40,6 +40,7 @@ FAMILIES: tuple[tuple[str, str, str, dict[str, str]], ...] = (
     ),
     ("pv_ring_overruns", "Rings a frontend has broken.", "", {"": "ring_overruns"}),
     ("pv_vbd_errors", "Requests not carried out.", "", {"": "errors"}),
+    ("pv_vbd_resumed", "Requests a killed daemon has left behind.", "", {"": "resumed"}),
 )
 # Linux blkback's names in sysfs.
 ALIASES = ("oo_req", "rd_req", "wr_req", "f_req", "ds_req", "rd_sect", "wr_sect")

@@ -86,7 +86,7 @@ PV_API size_t pv_blkback_inflight_size(enum pv_abi abi, uint32_t ring_pages);
 PV_API struct pv_blkback_queue *pv_blkback_create(const struct pv_blkback_config *config);
 /* Whether such a queue would go on, with nothing lost, where an earlier backend stopped: 0, -EBUSY
  * (there is no log, and the frontend waits for answers), or a negative errno as above. Changes
- * nothing. */
+ * nothing, and needs no event channel handle. */
 PV_API int pv_blkback_resumable(const struct pv_blkback_config *config);
 PV_API evtchn_port_t pv_blkback_port(const struct pv_blkback_queue *queue);
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -105,7 +106,11 @@ def test_a_bug_ends_one_disk(bug: str) -> None:
     asyncio.run(main())
 
 
-def test_another_service_adopts_what_one_has_drained() -> None:
+@pytest.mark.parametrize("logged", [True, False])
+def test_another_service_adopts_what_one_has_drained(tmp_path: Path, logged: bool) -> None:
+    """With a log also a ring on which there are requests; without one, what is idle."""
+    state = tmp_path / "state" if logged else None
+
     async def main() -> None:
         guests = Guests()
         await guests.plug("xvda")
@@ -124,7 +129,11 @@ def test_another_service_adopts_what_one_has_drained() -> None:
 
         queues = []
         for _ in range(3):
-            async with VbdService(guests.client, guests.dom0.hypervisor, plan, Kept) as service:
+            async with VbdService(
+                guests.client, guests.dom0.hypervisor, plan, Kept, state
+            ) as service:
+                if queues and not logged:
+                    await end.wait(lambda: any(d.queues for d in service.devices.values()))
                 await use(end)
                 queues.append(end.frontend.queues)
                 (device,) = service.devices.values()

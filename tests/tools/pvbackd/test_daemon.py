@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Awaitable, Callable
@@ -27,9 +28,9 @@ def hang_up(loopback: Loopback) -> None:
     loopback.daemon.send_signal(signal.SIGHUP)
 
 
-def test_drained_daemon_is_followed_without_a_word(pvbackd_disk: Disk, pv_seed: int) -> None:
+def test_drained_daemon_is_followed_without_a_word(pvbackd_disk: Disk, tmp_path: Path) -> None:
     """The frontend keeps its rings and its state, and nothing has to be issued again."""
-    loopback = pvbackd_disk()
+    loopback = pvbackd_disk("--state-directory", tmp_path / "state")
 
     async def scenario(frontend: Any) -> None:
         await frontend.connected()
@@ -56,8 +57,9 @@ def test_drained_daemon_is_followed_without_a_word(pvbackd_disk: Disk, pv_seed: 
     loopback.run(scenario)
 
 
+@pytest.mark.parametrize("logged", [True, False])
 def test_killed_while_idle_it_is_followed_without_a_word(
-    pvbackd_disk: Disk, status: Status, tmp_path: Path
+    pvbackd_disk: Disk, status: Status, tmp_path: Path, logged: bool
 ) -> None:
     """The successor also rings: the predecessor may have died before it did."""
     loopback = pvbackd_disk("--control", tmp_path / "control")
@@ -68,6 +70,8 @@ def test_killed_while_idle_it_is_followed_without_a_word(
         queues = frontend.queues
         for _ in range(2):
             loopback.kill_backend()
+            if not logged:
+                shutil.rmtree(tmp_path / "control.state")
             sent = loopback.dom0.accounts["evtchn_send"]
             loopback.restart_backend()
 
@@ -83,32 +87,57 @@ def test_killed_while_idle_it_is_followed_without_a_word(
     loopback.run(scenario)
 
 
-def test_a_killed_successor_of_a_drained_daemon_is_not_taken_for_drained(
-    pvbackd_disk: Disk, tmp_path: Path
-) -> None:
-    config = tmp_path / "pvbackd.toml"
+@pytest.mark.parametrize("log", ["sound", "damaged", "none"])
+def test_killed_with_a_request_in_flight(pvbackd_disk: Disk, tmp_path: Path, log: str) -> None:
+    """With a log that can be believed the requests are done again; without one the frontend asks
+    anew, and from then on there is a log to believe."""
+    config, state = tmp_path / "pvbackd.toml", tmp_path / "state"
     config.write_text(
-        '[[disk]]\nfilters = [{kind = "delay", delay_us = 2000000, operations = ["read"]}]\n'
+        '[[disk]]\nfilters = [{kind = "delay", delay_us = 500000, operations = ["read"]}]\n'
     )
-    loopback = pvbackd_disk("--config", config)
+    loopback = pvbackd_disk("--config", config, "--state-directory", state)
+    file = state / "-".join(["vbd", *loopback.config.backend_path.split("/")[-2:]])
 
     async def scenario(frontend: Any) -> None:
         await frontend.connected()
+        assert file.stat().st_mode & 0o777 == 0o600
+        assert state.stat().st_mode & 0o777 == 0o700
+        for again in range(2):
+            queues = frontend.queues
+            reads = [asyncio.ensure_future(frontend.read(sector, 1)) for sector in range(4)]
+            await asyncio.sleep(0.1)
+            loopback.kill_backend()
+            if log == "damaged" and not again:
+                with file.open("r+b") as damaged:
+                    damaged.seek(4)
+                    damaged.write(b"\xff")
+            if log == "none" and not again:
+                file.unlink()
+            loopback.restart_backend()
+            assert await asyncio.gather(*reads) == [bytes(512)] * 4
+            assert (frontend.queues == queues) is (log == "sound" or bool(again))
+        assert frontend.reissued == (0 if log == "sound" else 4)
+
+    loopback.run(scenario)
+
+
+def test_state_is_kept_no_longer_than_the_device(pvbackd_disk: Disk, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    loopback = pvbackd_disk("--state-directory", state)
+
+    async def gone() -> bool:
+        return not any(state.iterdir())
+
+    async def scenario(frontend: Any) -> None:
+        await frontend.connected()
+        (state / "vbd-77-51712").touch()
         loopback.kill_backend(signal.SIGTERM)
-        drained = f"{loopback.config.backend_path}/drained"
-        assert await read_optional(loopback.control, drained) == "1"
+        assert len(list(state.iterdir())) == 2
         loopback.restart_backend()
-        await frontend.write(0, bytes(512))
-        assert await read_optional(loopback.control, drained) is None
-        queues = frontend.queues
-        read = asyncio.ensure_future(frontend.read(0, 1))
-        await asyncio.sleep(0.1)
-        assert not read.done()
-        loopback.kill_backend()
-        loopback.restart_backend()
-        assert await read == bytes(512)
-        assert frontend.queues != queues
-        assert frontend.reissued == 1
+        assert await frontend.read(0, 1) == bytes(512)
+        assert len(list(state.iterdir())) == 1
+        assert await loopback.unplug()
+        await until(gone)
 
     loopback.run(scenario)
 

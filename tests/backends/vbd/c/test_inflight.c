@@ -249,6 +249,7 @@ static void test_no_log(void)
     assert(pv_blkback_resumable(&config) == 0);
     sring->req_prod = 8;
     assert(pv_blkback_resumable(&config) == -EBUSY);
+    config.evtchn = NULL;
     config.inflight = NULL;
     assert(pv_blkback_resumable(&config) == -EBUSY);
     sring->req_prod = 40;
