@@ -1,4 +1,4 @@
-"""pvbackd over the real Xen libraries' names, when what it stands on fails: the device closes by the
+"""pvbackd over the Xen libraries' names, when what it stands on fails: the device closes by the
 book, and the daemon goes on with the others."""
 
 import asyncio
@@ -215,10 +215,11 @@ def test_a_full_event_channel_table(world) -> None:
     async def body(yard: Yard) -> None:
         before = handles(world)
         greedy = world.dom0.hypervisor.open_event_channels()
-        with pytest.raises(HypervisorError) as full:
+        try:
             while True:
                 greedy.bind_unbound_port(world.guest.domid)
-        assert full.value.errno == errno.ENOSPC
+        except HypervisorError as full:
+            assert full.errno == errno.ENOSPC
         frontend = await yard.plugged(world.guest)
         config = disk_config("xvda", world.guest.domid)
 

@@ -24,8 +24,8 @@ static struct range {
 static uint32_t next_shared_ref = FIRST_SHARED_REF;
 static char failing[64];
 static int failing_errno, failing_after;
-static int open_handles;
-static int calls;
+static _Atomic int open_handles;
+static _Atomic int calls;
 
 /* ---- What the tests call --------------------------------------------------------------------- */
 
@@ -84,7 +84,6 @@ struct evtchn {
     int ends[2];
     uint32_t next_port;
 };
-static struct evtchn *last_evtchn;
 
 void *xenevtchn_open(void *logger, unsigned flags)
 {
@@ -95,7 +94,7 @@ void *xenevtchn_open(void *logger, unsigned flags)
         abort();
     e->next_port = 1;
     open_handles++;
-    return last_evtchn = e;
+    return e;
 }
 
 int xenevtchn_close(void *handle)
