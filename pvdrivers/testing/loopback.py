@@ -42,7 +42,7 @@ from pvdrivers.testing.sides import (
 from pvdrivers.vbd.config import disk_config
 from pvdrivers.xenbus.bus import frontend_bus
 from pvdrivers.xenbus.device import FrontendDevice
-from pvdrivers.xenbus.toolstack import add_device, destroy_device, unplug_device
+from pvdrivers.xenbus.toolstack import add_device, destroy_device, make_home, unplug_device
 from pvdrivers.xenstore.client import XenstoreClient
 
 T = TypeVar("T")
@@ -141,9 +141,7 @@ class Loopback:
         await self._side.start(self._tasks)
         self.control = await self._side.connect_control()
         self._tasks.callback(self.control.close)
-        home = f"/local/domain/{self.guest.domid}"
-        await self.control.mkdir(home)
-        await self.control.set_permissions(home, [f"n{self.guest.domid}"])
+        await make_home(self.control, self.guest.domid)
         info = build(self.guest)
         await self.control.introduce(self.guest.domid, info.store_gfn, info.store_port)
         await add_device(self.control, self.config)

@@ -25,7 +25,7 @@ from pvdrivers.vbd.config import disk_config
 from pvdrivers.vbd.features import FrontendFeatures
 from pvdrivers.xenbus.device import read_optional
 from pvdrivers.xenbus.states import XenbusState
-from pvdrivers.xenbus.toolstack import add_device, destroy_device, unplug_device
+from pvdrivers.xenbus.toolstack import add_device, destroy_device, make_home, unplug_device
 from pvdrivers.xenstore.client import XenstoreClient
 from pvdrivers.xenstore.server import SocketServer
 from pvdrivers.xenstore.store import Store
@@ -131,7 +131,8 @@ class QemuLoopback:
             self.machine.serve(folder / "machine")
             await stack.enter_async_context(SocketServer(self.xenstore, str(folder / "xenstored")))
             self.toolstack = XenstoreClient.in_process(self.xenstore, 0)
-            await self._make_homes()
+            await self.toolstack.write("/local/domain/0/domid", "0")
+            await make_home(self.toolstack, self.guest.domid)
             self.qemu = Qemu(
                 self.guest.domid, folder / "machine", folder / "xenstored", self._arguments
             )
@@ -144,12 +145,6 @@ class QemuLoopback:
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self._stack.aclose()
-
-    async def _make_homes(self) -> None:
-        await self.toolstack.write("/local/domain/0/domid", "0")
-        home = f"/local/domain/{self.guest.domid}"
-        await self.toolstack.mkdir(home)
-        await self.toolstack.set_permissions(home, [f"n{self.guest.domid}"])
 
     async def plug(self) -> None:
         """Creates the disk and connects a frontend to it."""

@@ -20,7 +20,7 @@ from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.vbd.config import disk_config
 from pvdrivers.vbd.features import FrontendFeatures
 from pvdrivers.xenbus.states import XenbusState
-from pvdrivers.xenbus.toolstack import add_device, destroy_device, unplug_device
+from pvdrivers.xenbus.toolstack import add_device, destroy_device, make_home, unplug_device
 from pvdrivers.xenstore.client import XenstoreClient
 from pvdrivers.xenstore.store import Store as Xenstore
 
@@ -60,11 +60,7 @@ class VbdLoopback:
 
     async def __aenter__(self) -> Self:
         self.toolstack = XenstoreClient.in_process(self.xenstore, 0)
-        frontend_domid = self.config.frontend_domid
-        home = f"/local/domain/{frontend_domid}"
-        if not await self.toolstack.exists(home):
-            await self.toolstack.mkdir(home)
-            await self.toolstack.set_permissions(home, [f"n{frontend_domid}"])
+        await make_home(self.toolstack, self.config.frontend_domid)
         await add_device(self.toolstack, self.config)
         self.backend = self.new_backend()
         self.frontend = self.new_frontend()

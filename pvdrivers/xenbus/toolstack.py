@@ -41,6 +41,14 @@ class DeviceConfig:
         return f"/libxl/{self.frontend_domid}/device/{self.kind}/{self.devid}"
 
 
+async def make_home(client: XenstoreClient, domid: int) -> None:
+    """A domain's directory, which is its own; nothing when it is there already."""
+    home = f"/local/domain/{domid}"
+    if not await client.exists(home):
+        await client.mkdir(home)
+        await client.set_permissions(home, [f"n{domid}"])
+
+
 async def add_device(client: XenstoreClient, config: DeviceConfig) -> None:
     """Writes both directories in one transaction, both ends at Initialising.
 

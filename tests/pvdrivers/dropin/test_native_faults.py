@@ -20,7 +20,7 @@ from pvdrivers.vbd.config import disk_config
 from pvdrivers.vbd.features import FrontendFeatures
 from pvdrivers.xenbus.device import read_optional
 from pvdrivers.xenbus.states import XenbusState
-from pvdrivers.xenbus.toolstack import DeviceConfig, add_device, destroy_device
+from pvdrivers.xenbus.toolstack import DeviceConfig, add_device, destroy_device, make_home
 from pvdrivers.xenstore import Store, XenstoreClient
 from pvdrivers.xenstore.server import SocketServer
 
@@ -60,10 +60,7 @@ class Yard:
         image = Path(self.world.folder) / f"disk{guest.domid}"
         image.write_bytes(bytes(SIZE))
         config = disk_config("xvda", guest.domid, kind="phy", params=str(image))
-        home = f"/local/domain/{guest.domid}"
-        if not await self.toolstack.exists(home):
-            await self.toolstack.mkdir(home)
-            await self.toolstack.set_permissions(home, [f"n{guest.domid}"])
+        await make_home(self.toolstack, guest.domid)
         await add_device(self.toolstack, config)
         return config
 
