@@ -11,7 +11,7 @@ import pytest
 from pvdrivers.frontends.vbd.operations import read, write
 from pvdrivers.ring._core import lib
 from pvdrivers.ring.abi import Abi
-from pvdrivers.ring.errors import UsageError
+from pvdrivers.ring.errors import PeerError, UsageError
 from pvdrivers.sim import Machine
 from pvdrivers.testing.qemu import PROGRAM, QemuLoopback
 from pvdrivers.vbd.features import FrontendFeatures
@@ -123,6 +123,14 @@ def test_cdrom(run) -> None:
         assert await disk.frontend.read(0, 8) == bytes(8 * SECTOR)
 
     run(body, cdrom=True)
+
+
+def test_a_read_only_disk_is_refused(run) -> None:
+    async def body(disk: QemuLoopback, image: Image) -> None:
+        raise AssertionError("connected")
+
+    with pytest.raises(PeerError):
+        run(body, writable=False)
 
 
 def test_unplugged_and_plugged_again(run) -> None:
