@@ -39,15 +39,10 @@ async def service(lab: Lab) -> None:
     config = disk_config("xvda", GUEST, params=path)
     async with lab.leave_to_others():
         await command("systemctl", "enable", "--now", "pvbackd")
-        names = (
-            "ActiveState",
-            "Type",
-            "WatchdogUSec",
-            "ExecStart",
-            "NotifyAccess",
-            "MemoryCurrent",
-        )
-        print("   ", *await shown(*names), flush=True)
+        names = ("ActiveState", "Type", "WatchdogUSec", "StartLimitIntervalUSec", "ExecStart")
+        found = await shown(*names)
+        print("   ", *found, flush=True)
+        assert found[:4] == ["active", "notify", "30s", "0"]
         await add_device(lab.client, config)
         await lab.shell.wait_for("test -b /dev/xvda", 120)
         await write_and_verify(lab, "xvda")
