@@ -59,6 +59,25 @@ async def xl_attach(lab: Lab) -> None:
     os.unlink(path)
 
 
+@step
+async def xl_block_script(lab: Lab) -> None:
+    """A block device through Xen's own hotplug script, which must find the backend unconnected."""
+    config, disk = (
+        "/etc/pvdrivers/pvbackd.toml",
+        "format=raw, vdev=xvdc, access=rw, target=/dev/ram0",
+    )
+    await command("modprobe", "brd", "rd_nr=1", "rd_size=16384")
+    os.makedirs(os.path.dirname(config), exist_ok=True)
+    await command("bash", "-c", f"echo 'limits.wait_for_hotplug = true' >{config}")
+    async with served(lab):
+        await command(XL, "block-attach", str(GUEST), disk)
+        await lab.shell.wait_for("test -b /dev/xvdc", 120)
+        await write_and_verify(lab, "xvdc")
+        await command(XL, "block-detach", str(GUEST), "xvdc")
+        await lab.shell.wait_for("! test -e /sys/block/xvdc")
+    os.unlink(config)
+
+
 async def make_root(path: str) -> None:
     """An ext4 image of the first guest's programs."""
     tree = "/run/root.tree"
