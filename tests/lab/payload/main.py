@@ -15,10 +15,15 @@ from step import GUEST, STEPS, XL
 from steps import SUBJECTS
 
 
-async def look_at_guest() -> None:
-    """Into the logs, after a failure: whether its processors run, and what it last said."""
-    for command in ("vcpu-list", f"sysrq {GUEST} 9", "vcpu-list", "dmesg -c"):
-        process = await asyncio.create_subprocess_exec(XL, *command.split())
+async def look_around() -> None:
+    """Into the logs, after a failure: the devices' keys, whether the guest's processors run, and
+    what it last said."""
+    looks = [
+        f"{XL} {words}" for words in ("vcpu-list", f"sysrq {GUEST} 9", "vcpu-list", "dmesg -c")
+    ]
+    looks += [f"xenstore-ls -f /local/domain/{end}" for end in ("0/backend", f"{GUEST}/device")]
+    for look in looks:
+        process = await asyncio.create_subprocess_exec(*look.split())
         await process.wait()
         await asyncio.sleep(1)
 
@@ -42,7 +47,7 @@ async def main(names: list[str]) -> int:
                 traceback.print_exception(error)
                 outcome = "FAILED"
                 failed.append(name)
-                await look_at_guest()
+                await look_around()
             print(f"### {name} {outcome} after {time.monotonic() - begun:.1f} s", flush=True)
             if failed:
                 break
