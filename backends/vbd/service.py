@@ -181,8 +181,13 @@ class ServedDisk(VbdBackend):
         close_store(await self.replace_store(store))
 
     def _hotplug_keys(self) -> dict[str, str]:
-        """What a hotplug script would leave behind, so that none is needed."""
-        keys = {} if self.options.wait_for_hotplug else {"hotplug-status": "connected"}
+        """What a hotplug script would leave behind, so that none is needed.
+
+        Nothing when one is: Xen's does nothing for a disk that has a `physical-device`.
+        """
+        if self.options.wait_for_hotplug:
+            return {}
+        keys = {"hotplug-status": "connected"}
         try:
             file = Path(self.disk.file).resolve()
             info = file.stat()

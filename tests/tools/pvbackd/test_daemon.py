@@ -235,6 +235,27 @@ def test_hotplug_keys(pvbackd_disk: Disk, image: Path) -> None:
     loopback.run(scenario)
 
 
+def test_hotplug_script_finds_nothing_done(pvbackd_disk: Disk, image: Path, tmp_path: Path) -> None:
+    """Xen's script `block` leaves a disk alone that has a `physical-device` already."""
+    config = tmp_path / "pvbackd.toml"
+    config.write_text("limits.wait_for_hotplug = true")
+    loopback = pvbackd_disk("--config", config, params=f"aio:{image}")
+
+    async def scenario(frontend: Any) -> None:
+        path = loopback.config.backend_path
+
+        async def offered() -> bool:
+            return await loopback.control.read_str(f"{path}/state") == "2"
+
+        await until(offered)
+        for key in ("physical-device", "physical-device-path", "hotplug-status"):
+            assert await read_optional(loopback.control, f"{path}/{key}") is None
+        await loopback.control.write(f"{path}/hotplug-status", "connected")
+        await frontend.connected()
+
+    loopback.run(scenario)
+
+
 def test_reload_under_io(pvbackd_disk: Disk, status: Status, tmp_path: Path) -> None:
     """Filters come and go while the guest's I/O goes on; a bad file changes nothing."""
     config = tmp_path / "pvbackd.toml"
