@@ -14,8 +14,11 @@ PAGE = Path(__file__).parents[2] / "docs" / "embedding.md"
 BLOCK = re.compile(r"^```\w+ (\S+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 PROGRAMS = dict(BLOCK.findall(PAGE.read_text()))
 
-# The command of a daemon gets --machine=SOCKET and --xenstore=SOCKET; the program wants sockets.
-BARE = "import runpy, sys; sys.argv[1:] = [a.partition('=')[2] for a in sys.argv[2:]]; "
+# The command of a daemon ends with --machine=SOCKET --xenstore=SOCKET; the program wants sockets.
+BARE = (
+    "import runpy, sys; state, *sockets = sys.argv[1:]; "
+    "sys.argv[1:] = [*(socket.partition('=')[2] for socket in sockets), state]; "
+)
 
 
 def test_ten_lines_serve_a_disk(tmp_path: Path) -> None:
@@ -24,18 +27,19 @@ def test_ten_lines_serve_a_disk(tmp_path: Path) -> None:
     body = PROGRAMS["embedded.py"].partition("async def main")[2].splitlines()
     assert len([line for line in body if line]) <= 10
     image.write_bytes(bytes(1 << 16))
-    command = [sys.executable, "-c", f"{BARE}runpy.run_path({str(program)!r})", "-"]
+    command = [sys.executable, "-c", f"{BARE}runpy.run_path({str(program)!r})", str(tmp_path)]
 
     async def scenario(frontend: Any) -> None:
         assert (await frontend.connected()).sectors == 128
         await frontend.write(3, b"embedded".ljust(512))
         await frontend.flush()
         assert image.read_bytes()[3 * 512 :].startswith(b"embedded")
-        loopback.kill_backend(signal.SIGINT)  # an end with everything answered
         queues = frontend.queues
-        loopback.restart_backend()
-        assert await frontend.read(3, 1) == b"embedded".ljust(512)
-        assert frontend.queues == queues
+        for end in (signal.SIGINT, signal.SIGKILL):
+            loopback.kill_backend(end)
+            loopback.restart_backend()
+            assert await frontend.read(3, 1) == b"embedded".ljust(512)
+            assert frontend.queues == queues
 
     disk = {"kind": "phy", "params": str(image)}
     with Loopback(None, mode="processes", daemon=command, **disk) as loopback:
