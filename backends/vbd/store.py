@@ -1,14 +1,11 @@
 """Where a virtual disk's sectors live, as objects (filters.py has the filters that stand on them).
 
 The work is done in C (`blk_stores.h`); this gives it names, ownership and readable errors. A store
-in pure Python is a subclass of `PythonStore`.
+in pure Python is a subclass of `PythonStore` (python_store.py).
 """
 
 import errno
 import os
-from abc import abstractmethod
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from types import TracebackType
 from typing import Any, Self
@@ -26,7 +23,7 @@ class Operation(IntEnum):
     DISCARD = lib.PV_BLK_DISCARD
 
 
-def _check_size(size: int, sector_size: int, what: str) -> None:
+def check_size(size: int, sector_size: int, what: str) -> None:
     if sector_size not in (512, 1024, 2048, 4096):
         raise UsageError(
             f"{what}: a sector size of {sector_size} bytes is not 512, 1024, 2048 or 4096"
@@ -157,7 +154,7 @@ class NullStore(Store):
     """Writes go nowhere and reads give zeros, or with `no_data` leave the guest's pages alone."""
 
     def __init__(self, size: int, sector_size: int = 512, *, no_data: bool = False) -> None:
-        _check_size(size, sector_size, "null store")
+        check_size(size, sector_size, "null store")
         pointer = lib.pv_null_store_create(size // SECTOR, sector_size, no_data)
         super().__init__(created(pointer, "null store"))
 
@@ -166,7 +163,7 @@ class RamStore(Store):
     """This process's memory, zeros at first."""
 
     def __init__(self, size: int, sector_size: int = 512) -> None:
-        _check_size(size, sector_size, "ram store")
+        check_size(size, sector_size, "ram store")
         pointer = lib.pv_ram_store_create(size // SECTOR, sector_size)
         super().__init__(created(pointer, "ram store"))
 
@@ -215,117 +212,3 @@ def _why_no_file(error: int, path: str, direct: bool, sector_size: int) -> str:
         if direct:
             return f"O_DIRECT is not possible here in units of {sector_size} bytes"
     return os.strerror(error).lower()
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One operation on a PythonStore. `data` is a WRITE's; sectors are 512 bytes."""
-
-    operation: Operation
-    sector: int
-    count: int
-    data: bytes = b""
-    secure: bool = False
-
-
-# A READ's bytes, None when anything else is done, or why it could not be.
-Result = bytes | bytearray | memoryview | None | OSError
-
-
-class PythonStore(Store):
-    """A store whose subclass carries the operations out: a batch in, a batch of results out.
-
-    `fileno()` is readable when there is work, and `serve()` does what there is without blocking;
-    `loop.add_reader(store.fileno(), store.serve)` is all an asyncio program needs.
-    """
-
-    BATCH = 256
-
-    def __init__(
-        self,
-        size: int,
-        sector_size: int = 512,
-        *,
-        read_only: bool = False,
-        can_discard: bool = True,
-        can_secure_discard: bool = False,
-    ) -> None:
-        _check_size(size, sector_size, "python store")
-        geometry = ffi.new("struct pv_blk_geometry *")
-        geometry.sectors = size // SECTOR
-        geometry.sector_size = geometry.physical_sector_size = sector_size
-        geometry.discard_granularity = sector_size
-        geometry.read_only = read_only
-        geometry.can_flush = True
-        geometry.can_discard = can_discard
-        geometry.can_secure_discard = can_secure_discard
-        pointer = lib.pv_external_store_create(geometry)
-        super().__init__(created(pointer, "python store"))
-        self._external = pointer  # still the same when a filter has taken the store over
-        self._ios = ffi.new("struct pv_blk_io *[]", self.BATCH)
-
-    def _forget(self) -> None:
-        super()._forget()
-        self._external = None
-
-    def _open(self) -> Any:
-        if self._external is None:
-            raise UsageError("the store is closed")
-        return self._external
-
-    @abstractmethod
-    def handle(self, batch: Sequence[Request]) -> Iterable[Result]:
-        """Carries out a batch; the results are in the batch's order.
-
-        Requests of one batch were in flight together: the guest cannot expect an order among them,
-        but a FLUSH covers what was finished in earlier batches.
-        """
-
-    def fileno(self) -> int:
-        return int(lib.pv_external_store_fd(self._open()))
-
-    def serve(self) -> int:
-        """Carries out what waits, one batch at most; returns how many requests that was.
-
-        What `handle` raises is raised here after the whole batch has failed with EIO.
-        """
-        count = lib.pv_external_store_take(self._open(), self._ios, self.BATCH)
-        if count == 0:
-            return 0
-        ios = [self._ios[i] for i in range(count)]
-        for io in ios:
-            io.status = -errno.EIO
-        try:
-            results = list(self.handle([_request(io) for io in ios]))
-            if len(results) != count:
-                raise UsageError(f"handle gave {len(results)} results for {count} requests")
-            for io, result in zip(ios, results, strict=True):
-                io.status = _settle(io, result)
-        finally:
-            lib.pv_external_store_finish(self._open(), self._ios, count)
-        return int(count)
-
-
-def _request(io: Any) -> Request:
-    data = b""
-    if io.op == Operation.WRITE:
-        vectors = (io.iov[i] for i in range(io.iov_count))
-        data = b"".join(ffi.buffer(vector.iov_base, vector.iov_len) for vector in vectors)
-    return Request(Operation(io.op), io.sector, io.nr_sectors, data, io.secure)
-
-
-def _settle(io: Any, result: Result) -> int:
-    """Puts a READ's bytes where they belong; returns the operation's status."""
-    if isinstance(result, OSError):
-        return -(result.errno or errno.EIO)
-    if io.op != Operation.READ:
-        return 0
-    if result is None or len(result) != io.nr_sectors * SECTOR:
-        raise UsageError(f"a READ of {io.nr_sectors} sectors was not answered with as many bytes")
-    view, start = memoryview(result), 0
-    for i in range(io.iov_count):
-        vector = io.iov[i]
-        end = start + vector.iov_len
-        ffi.buffer(vector.iov_base, vector.iov_len)[:] = view[start:end]
-        start = end
-    return 0

@@ -61,8 +61,8 @@ def open_store(store: Store) -> backend_store.Store:
 class Back:
     """Queues of one device and the store they serve.
 
-    The calls come in this order: open, finish, close. The pump runs in a thread of its own, wholly
-    in C, from the moment the device is connected.
+    The calls come in this order: open, finish, close. The pump runs in a thread of its own from the
+    moment the device is connected, and wholly in C unless the store is not.
     """
 
     def __init__(
@@ -99,8 +99,12 @@ class Back:
         self._thread.start()
 
     def _pump(self) -> None:
-        queues = ffi.new("struct pv_blkback_queue *[]", self._queues)
-        lib.pv_blkback_run(queues, len(self._queues), MODES[self._job.mode], self._stop)
+        mode = MODES[self._job.mode]
+        if isinstance(self._store, PythonNull):
+            self._store.pump(self._queues, mode, self._stop)
+        else:
+            queues = ffi.new("struct pv_blkback_queue *[]", self._queues)
+            lib.pv_blkback_run(queues, len(self._queues), mode, self._stop)
 
     def check(self) -> None:
         """Raises BenchError when the pump has ended."""

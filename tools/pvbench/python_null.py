@@ -1,44 +1,33 @@
 """A store whose operations are carried out in Python, for what that costs."""
 
 import select
-import threading
+import time
 from collections.abc import Sequence
+from typing import Any
 
-from pvdrivers.backends.vbd.store import SECTOR, Operation, PythonStore, Request, Result
+from pvdrivers.backends.vbd.python_store import Batch, PythonStore
+from pvdrivers.ring._core import lib
 
-LONGEST_WAIT = 50  # ms until the thread looks whether it shall end
+LONGEST_WAIT = 50  # ms until the pump looks whether it shall end
 
 
 class PythonNull(PythonStore):
-    """Writes go nowhere and reads give zeros. A thread serves it until `close`."""
+    """Writes go nowhere and reads give zeros."""
 
-    def __init__(self, size: int) -> None:
-        super().__init__(size)
-        self._zeros: dict[int, bytes] = {}
-        self._ending = False
-        self._thread = threading.Thread(target=self._serve, name="pvbench store", daemon=True)
-        self._thread.start()
+    def handle(self, batch: Batch) -> None:
+        batch.done()  # a READ's data are zeros already
 
-    def handle(self, batch: Sequence[Request]) -> list[Result]:
-        return [
-            self._read(request.count) if request.operation == Operation.READ else None
-            for request in batch
-        ]
-
-    def _read(self, count: int) -> bytes:
-        zeros = self._zeros.get(count)
-        if zeros is None:
-            zeros = self._zeros[count] = bytes(count * SECTOR)
-        return zeros
-
-    def _serve(self) -> None:
+    def pump(self, queues: Sequence[Any], mode: int, stop: Any) -> None:
+        """Drives the queues that are served from here, in one thread, until *stop is not 0."""
+        group = lib.pv_blkback_group_create(mode)
+        for queue in queues:
+            lib.pv_blkback_group_add(group, queue)
         waiting = select.poll()
-        waiting.register(self.fileno(), select.POLLIN)
-        while not self._ending:
-            if waiting.poll(LONGEST_WAIT):
-                self.serve()
-
-    def close(self) -> None:
-        self._ending = True
-        self._thread.join()
-        super().close()
+        waiting.register(lib.pv_blkback_group_fd(group), select.POLLIN)
+        while not stop[0]:
+            if lib.pv_blkback_group_turn(group, time.monotonic_ns()) > 0:
+                while self.serve():
+                    pass
+            elif mode != lib.PV_BLKBACK_POLL and not lib.pv_blkback_group_awake(group):
+                waiting.poll(LONGEST_WAIT)
+        lib.pv_blkback_group_destroy(group)

@@ -38,6 +38,32 @@ PV_API unsigned pv_external_store_take(struct pv_blk_store *store, struct pv_blk
 PV_API void pv_external_store_finish(struct pv_blk_store *store, struct pv_blk_io **ios,
                                      unsigned count);
 
+/* Operations taken together as arrays, for who would rather not follow pointers: place i of each
+ * is the same operation's. */
+#define PV_EXTERNAL_BATCH 256
+#define PV_EXTERNAL_BATCH_BYTES 4194304
+struct pv_external_batch {
+    struct pv_blk_io *ios[256];
+    uint64_t sectors[256], counts[256]; /* 512-byte units */
+    uint64_t offsets[257];   /* of the data in the caller's memory; the next one's is the end */
+    int32_t statuses[256];   /* -EINPROGRESS at first; the caller's to set: 0 or a negative errno */
+    uint8_t operations[256]; /* enum pv_blk_op */
+    uint8_t secure[256];
+    uint32_t count;
+};
+/* Takes as above, with no more data than PV_EXTERNAL_BATCH_BYTES unless one operation alone has. */
+PV_API unsigned pv_external_batch_take(struct pv_blk_store *store, struct pv_external_batch *batch);
+/* Puts the WRITEs' data where the offsets say, and zeros where the READs' will be expected. The
+ * caller's memory, here and below, has room for offsets[count] bytes. */
+PV_API void pv_external_batch_load(const struct pv_external_batch *batch, uint8_t *data);
+/* Those still at -EINPROGRESS are done. */
+PV_API void pv_external_batch_done(struct pv_external_batch *batch);
+/* The place of the first whose status is none, as above; -1: there is no such. */
+PV_API int pv_external_batch_unsettled(const struct pv_external_batch *batch);
+/* Gives the READs that are done their data and finishes all; who has no status gets EIO. */
+PV_API void pv_external_batch_finish(struct pv_blk_store *store, struct pv_external_batch *batch,
+                                     const uint8_t *data);
+
 /* Which operations a faulty filter strikes. */
 struct pv_blk_fault {
     uint64_t seed;

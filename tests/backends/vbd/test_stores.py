@@ -5,8 +5,7 @@ import os
 import re
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -14,69 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pvdrivers.backends.vbd.filters import (
-    DelayFilter,
-    ErrorFilter,
-    LogFilter,
-    RateFilter,
-    TornFilter,
-)
-from pvdrivers.backends.vbd.store import (
-    FileStore,
-    NullStore,
-    Operation,
-    PythonStore,
-    RamStore,
-    Request,
-    Result,
-    Store,
-)
+from pvdrivers.backends.vbd.filters import DelayFilter, ErrorFilter, LogFilter, RateFilter
+from pvdrivers.backends.vbd.store import FileStore, NullStore, Operation, RamStore, Store
 from pvdrivers.ring.errors import UsageError
 
 SECTORS = 128
 SIZE = SECTORS * 512
-
-
-class MemoryStore(PythonStore):
-    """The example of docs/stores.md, with a thread that serves it."""
-
-    def __init__(self, size: int, sector_size: int = 512) -> None:
-        super().__init__(size, sector_size)
-        self.memory = bytearray(size)
-        self.batches: list[int] = []
-
-    def handle(self, batch: Sequence[Request]) -> list[Result]:
-        self.batches.append(len(batch))
-        return [self.one(request) for request in batch]
-
-    def one(self, request: Request) -> Result:
-        start, end = request.sector * 512, (request.sector + request.count) * 512
-        match request.operation:
-            case Operation.READ:
-                return self.memory[start:end]
-            case Operation.WRITE:
-                self.memory[start:end] = request.data
-            case Operation.DISCARD:
-                self.memory[start:end] = bytes(end - start)
-        return None
-
-
-class Server(threading.Thread):
-    """Serves a PythonStore until told to stop."""
-
-    def __init__(self, store: PythonStore) -> None:
-        super().__init__(daemon=True)
-        self.store = store
-        self.stopping = threading.Event()
-
-    def run(self) -> None:
-        while not self.stopping.is_set():
-            if not self.store.serve():
-                self.stopping.wait(0.0005)
-
-    def stop(self) -> None:
-        self.stopping.set()
-        self.join()
 
 
 def fails_with(code: int) -> AbstractContextManager[object]:
@@ -99,7 +41,6 @@ KINDS: dict[str, Callable[[Path], Store]] = {
     "file2": lambda folder: file_store(folder, threads=2),
     "direct": lambda folder: file_store(folder, threads=1, direct=True),
     "direct0": lambda folder: file_store(folder, threads=0, direct=True),
-    "python": lambda folder: MemoryStore(SIZE),
     "filtered": lambda folder: DelayFilter(
         LogFilter(RateFilter(RamStore(SIZE), bytes_per_second=1 << 40), folder / "log"), delay=1
     ),
@@ -119,12 +60,7 @@ OPERATIONS = st.lists(
 @pytest.fixture(params=KINDS)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     with KINDS[request.param](tmp_path) as made:
-        server = Server(made) if isinstance(made, PythonStore) else None
-        if server:
-            server.start()
         yield made
-        if server:
-            server.stop()
 
 
 def test_content_is_the_models(store: Store) -> None:
@@ -194,7 +130,7 @@ def test_filter_takes_its_store_over() -> None:
 
 @pytest.mark.parametrize("size", [0, -512, 1000, 512 * 3 + 1])
 def test_odd_sizes(size: int) -> None:
-    for make in (NullStore, RamStore, MemoryStore):
+    for make in (NullStore, RamStore):
         with pytest.raises(UsageError, match=r"multiple of 512-byte sectors"):
             make(size)
     with pytest.raises(UsageError, match="sector size"):
@@ -292,60 +228,3 @@ class TestFile:
         )
         assert child.stdout.strip() == "EFBIG"
         assert path.read_bytes()[: 256 * 512] == b"a" * 512 * 256
-
-
-class TestPython:
-    def test_exception_fails_the_batch_and_reaches_the_server(self) -> None:
-        class Broken(MemoryStore):
-            def handle(self, batch: Sequence[Request]) -> list[Result]:
-                raise ZeroDivisionError
-
-        self.check_failure(Broken(SIZE), ZeroDivisionError)
-
-    def test_short_answer_is_the_stores_mistake(self) -> None:
-        class Short(MemoryStore):
-            def handle(self, batch: Sequence[Request]) -> list[Result]:
-                return [b"short"]
-
-        self.check_failure(Short(SIZE), UsageError)
-
-    def check_failure(self, store: PythonStore, kind: type[Exception]) -> None:
-        caught: list[type[BaseException]] = []
-
-        def serve() -> None:
-            while not caught:
-                try:
-                    store.serve()
-                except Exception as error:
-                    caught.append(type(error))
-
-        with store:
-            thread = threading.Thread(target=serve)
-            thread.start()
-            with fails_with(errno.EIO):
-                store.read(0, 8)
-            thread.join()
-        assert caught == [kind]
-
-    def test_errors_reach_the_submitter(self) -> None:
-        class Full(MemoryStore):
-            def one(self, request: Request) -> Result:
-                return OSError(errno.ENOSPC, "full")
-
-        with Full(SIZE) as store:
-            server = Server(store)
-            server.start()
-            with fails_with(errno.ENOSPC):
-                store.write(0, bytes(512))
-            server.stop()
-
-    def test_works_under_filters(self) -> None:
-        python = MemoryStore(SIZE)
-        with TornFilter(python, seed=3, probability=0) as store:
-            server = Server(python)
-            server.start()
-            store.write(3, b"t" * 1024)
-            server.stop()
-            assert python.memory[3 * 512 : 5 * 512] == b"t" * 1024
-        with pytest.raises(UsageError):
-            python.serve()

@@ -1,13 +1,13 @@
 """Letting go of a disk while its store still has operations: nobody meets what is freed."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
 
 import pytest
 
 from pvdrivers.backends.vbd.filters import DelayFilter
+from pvdrivers.backends.vbd.python_store import Batch, PythonStore
 from pvdrivers.backends.vbd.service import ServedDisk
-from pvdrivers.backends.vbd.store import PythonStore, RamStore, Request
+from pvdrivers.backends.vbd.store import RamStore
 from pvdrivers.frontends.vbd.device import VbdFrontend
 from pvdrivers.frontends.vbd.operations import Operation, read
 from pvdrivers.ring.errors import UsageError
@@ -23,8 +23,8 @@ QUEUES = 3
 class SlowStore(PythonStore):
     """Answers only when its test calls `serve`."""
 
-    def handle(self, batch: Sequence[Request]) -> Iterable[bytes]:
-        return [bytes(512 * request.count) for request in batch]
+    def handle(self, batch: Batch) -> None:
+        batch.done()
 
 
 @pytest.mark.parametrize("held", range(QUEUES))
