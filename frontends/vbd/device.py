@@ -3,7 +3,7 @@
 import asyncio
 import errno
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -30,7 +30,7 @@ from pvdrivers.vbd.keys import (
     read_limits,
 )
 from pvdrivers.vbd.numbering import name_of
-from pvdrivers.xenbus.device import FrontendDevice, read_optional
+from pvdrivers.xenbus.device import FrontendDevice, read_keys, read_optional
 from pvdrivers.xenbus.states import XenbusState
 from pvdrivers.xenbus.wakeups import Wakeups, Work
 from pvdrivers.xenstore.client import XenstoreClient
@@ -39,6 +39,8 @@ BUDGET = 256  # responses taken before other devices have their turn
 DRAIN_TIMEOUT = 5.0  # seconds a closing backend has to answer what it was asked
 
 _FLUSH = int(lib.BLKIF_OP_FLUSH_DISKCACHE)
+
+_NUMBER = ("virtual-device", "virtual-device-ext")
 
 # Keys a frontend writes, to be removed before it writes others.
 _HEAD = ("ring-page-order", "num-ring-pages", "multi-queue-num-queues")
@@ -177,8 +179,9 @@ class VbdFrontend(FrontendDevice):
     async def connect(self) -> None:
         limits = read_limits(await self.read_peer_keys(EARLY_KEYS))
         layout = choose_layout(self.features, limits)
-        trusted = await read_optional(self.client, f"{self.path}/trusted") != "0"
-        await self._read_number()
+        own = await read_keys(self.client, self.path, ("trusted", *_NUMBER))
+        self._take_number(own)
+        trusted = own.get("trusted") != "0"
         try:
             self._allocate(layout, trusted)
             keys = [self._queue_keys(queue) for queue in self._queues]
@@ -189,8 +192,8 @@ class VbdFrontend(FrontendDevice):
 
     async def publish_rings(self, layout: Layout, queues: list[QueueKeys]) -> None:
         """What a backend reads before it maps."""
-        await self.remove_keys(_HEAD)
-        await self.write_keys(frontend_keys(layout, self.features.persistent, queues))
+        keys = frontend_keys(layout, self.features.persistent, queues)
+        await self.write_keys(keys, without=_HEAD)
 
     async def attach(self) -> None:
         back, info = read_backend(await self.read_peer_keys((*EARLY_KEYS, *LATE_KEYS)))
@@ -276,11 +279,10 @@ class VbdFrontend(FrontendDevice):
 
     # ---- connection ------------------------------------------------------------------------
 
-    async def _read_number(self) -> None:
-        for key in ("virtual-device", "virtual-device-ext"):
-            text = await read_optional(self.client, f"{self.path}/{key}")
-            if text is not None:
-                self.number, self.name = _disk_name(text)
+    def _take_number(self, keys: Mapping[str, str]) -> None:
+        for key in _NUMBER:
+            if key in keys:
+                self.number, self.name = _disk_name(keys[key])
                 return
         raise PeerError(f"{self.path} has no virtual-device")
 

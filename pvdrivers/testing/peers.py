@@ -106,7 +106,7 @@ class DialectFrontend(VbdFrontend):
         )
         super().__init__(client, path, hypervisor, features)
 
-    async def _routine_event(self) -> Event:
+    def _routine_event(self, online: str | None) -> Event:
         return Event.PEER  # no dialect here starts over step by step
 
     async def publish_rings(self, layout: Layout, queues: list[QueueKeys]) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from pvdrivers.xenbus.device import BackendDevice, FrontendDevice, XenbusDevice, read_optional
+from pvdrivers.xenbus.device import BackendDevice, FrontendDevice, XenbusDevice
 from pvdrivers.xenbus.states import XenbusState, parse_state
 from pvdrivers.xenstore.client import XenstoreClient
 from pvdrivers.xenstore.errors import XenstoreError
@@ -133,11 +133,12 @@ class XenbusBus:
         device = self.devices.get(path)
         if device and not device.finished:
             return
-        state = await read_optional(self.client, f"{path}/state")
+        state, online = await self.client.read_present([f"{path}/state", f"{path}/online"])
         # Only a toolstack writes Initialising where a driver has ended: the device is a new one.
         if state is None or parse_state(state) is XenbusState.INITIALISING:
             self.devices.pop(path, None)
-        if state is not None and path not in self.devices and await self._wanted(path):
+        # A device being unplugged is not taken up any more.
+        if state is not None and path not in self.devices and online != "0":
             probed = self.probe(self.client, path)
             device = await probed if isinstance(probed, Awaitable) else probed
             if device is not None:
@@ -149,10 +150,6 @@ class XenbusBus:
         device.start().add_done_callback(lambda _: self._ended(path))
         async with self._changed:
             self._changed.notify_all()
-
-    async def _wanted(self, path: str) -> bool:
-        """A device being unplugged is not taken up any more."""
-        return await read_optional(self.client, f"{path}/online") != "0"
 
 
 def backend_bus(

@@ -27,6 +27,7 @@ from pvdrivers.xenbus.states import (
 )
 from pvdrivers.xenstore.client import Operations, Transaction, Watch, XenstoreClient
 from pvdrivers.xenstore.errors import XenstoreError
+from pvdrivers.xenstore.operations import ABSENT, asks_read, asks_remove, asks_write, raise_first
 
 log = logging.getLogger("pvdrivers.xenbus")
 
@@ -40,22 +41,15 @@ class Vanished(Exception):
 
 async def read_optional(store: Operations, path: str) -> str | None:
     """A node's value, or None when there is no such node or it may not be read."""
-    try:
-        return await store.read_str(path)
-    except XenstoreError as error:
-        if error.errno in (errno.ENOENT, errno.EACCES):
-            return None
-        raise
+    (value,) = await store.read_present([path])
+    return value
 
 
 async def read_keys(store: Operations, directory: str, names: Iterable[str]) -> dict[str, str]:
     """Those of the named keys that are there."""
-    values = {}
-    for name in names:
-        value = await read_optional(store, f"{directory}/{name}")
-        if value is not None:
-            values[name] = value
-    return values
+    wanted = list(names)
+    values = await store.read_present([f"{directory}/{name}" for name in wanted])
+    return {name: value for name, value in zip(wanted, values, strict=True) if value is not None}
 
 
 class XenbusDevice:
@@ -85,7 +79,7 @@ class XenbusDevice:
         self._reached = XenbusState.UNKNOWN  # the last state whose actions are done
         self._failure = ""  # why the device closes without having been asked to
         self._requests: dict[Event, str] = {}
-        self._watches: list[tuple[Watch, asyncio.Task[None]]] = []
+        self._watches: list[Watch] = []
         self._closing = False
         self._removed = False
 
@@ -191,33 +185,29 @@ class XenbusDevice:
         except XenstoreError as error:
             log.debug("%s: no error node: %s", self.path, error)
 
-    async def write_keys(self, keys: Mapping[str, str]) -> None:
-        """Writes keys of the own directory in one transaction; Vanished when that is gone."""
+    async def write_keys(self, keys: Mapping[str, str], without: Iterable[str] = ()) -> None:
+        """Writes keys of the own directory in one transaction, those of `without` removed before.
+
+        Vanished when the directory is gone.
+        """
+        asked = [
+            asks_read(f"{self.path}/state"),
+            *(asks_remove(f"{self.path}/{key}") for key in without),
+            *(asks_write(f"{self.path}/{key}", value) for key, value in keys.items()),
+        ]
 
         async def body(transaction: Transaction) -> None:
-            if await read_optional(transaction, f"{self.path}/state") is None:
+            state, *others = await transaction.request_all(asked)
+            if isinstance(state, XenstoreError) and state.name in ABSENT:
                 raise Vanished(self.path)
-            for key, value in keys.items():
-                await transaction.write(f"{self.path}/{key}", value)
-
-        await self.client.transact(body)
-
-    async def remove_keys(self, keys: Iterable[str]) -> None:
-        """Removes those of the own directory's keys that are there."""
-
-        async def body(transaction: Transaction) -> None:
-            if await read_optional(transaction, f"{self.path}/state") is None:
-                raise Vanished(self.path)
-            for key in keys:
-                if await read_optional(transaction, f"{self.path}/{key}") is not None:
-                    await transaction.remove(f"{self.path}/{key}")
+            raise_first([state, *others])
 
         await self.client.transact(body)
 
     async def read_peer_keys(self, names: Iterable[str]) -> dict[str, str]:
         """Those of the named keys the other end has written, as they were at one moment."""
-        wanted = list(names)
-        return await self.client.transact(lambda tx: read_keys(tx, self.peer_path, wanted))
+        async with self.client.transaction(commit=False) as snapshot:
+            return await read_keys(snapshot, self.peer_path, names)
 
     # ---- the task --------------------------------------------------------------------------
 
@@ -240,7 +230,6 @@ class XenbusDevice:
         self.request(await self._first_event())
         while not self._removed:
             await self._wake.wait()
-            self._wake.clear()
             try:
                 await self._settle()
             except ConnectionResetError as error:
@@ -275,34 +264,18 @@ class XenbusDevice:
             await self._watch(f"{peer_path}/state")
 
     async def _watch(self, path: str) -> None:
-        watch = await self.client.watch(path)
-
-        async def wake() -> None:
-            async for _ in watch:
-                self._wake.set()
-
-        task = asyncio.get_running_loop().create_task(wake(), name=f"watch {path}")
-        task.add_done_callback(self._watch_ended)
-        self._watches.append((watch, task))
-
-    def _watch_ended(self, task: asyncio.Task[None]) -> None:
-        """xenstore is gone: the next thing the device asks of it will say so."""
-        if not task.cancelled() and task.exception():
-            self._wake.set()
+        # When xenstore is gone, the next thing the device asks of it will say so.
+        self._watches.append(await self.client.watch(path, on_event=self._wake.set))
 
     async def _unwatch(self) -> None:
-        for watch, task in self._watches:
-            task.cancel()
-            try:
-                await watch.close()
-            except OSError as error:
-                log.debug("%s: unwatch: %s", self.path, error)
-        await asyncio.gather(*(task for _, task in self._watches), return_exceptions=True)
+        for watch in self._watches:
+            await watch.close()
         self._watches.clear()
 
     async def _settle(self) -> None:
         """Takes steps until the states as they are now ask for no more."""
         while not self._removed:
+            self._wake.clear()  # what has fired so far, this look sees
             event, reason = await self._look()
             before = self.state
             due = self.table[self.state, event, self.peer_state].actions
@@ -316,19 +289,18 @@ class XenbusDevice:
 
     async def _look(self) -> tuple[Event, str]:
         """Reads the states; says what is to be taken into account."""
-        own = await read_optional(self.client, f"{self.path}/state")
-        self._published = parse_state(own)
-        self.peer_state = await self._read_peer_state()
+        own, peer, online = await self.client.read_present(
+            [f"{self.path}/state", f"{self.peer_path}/state", f"{self.path}/online"]
+        )
+        self._published, self.peer_state = parse_state(own), parse_state(peer)
         if own is None:
             return Event.GONE, ""
         for event in list(self._requests):
             return event, self._requests.pop(event)
-        return await self._routine_event(), ""
+        return self._routine_event(online), ""
 
-    async def _read_peer_state(self) -> XenbusState:
-        return parse_state(await read_optional(self.client, f"{self.peer_path}/state"))
-
-    async def _routine_event(self) -> Event:
+    def _routine_event(self, online: str | None) -> Event:
+        """What a fired watch means for an end whose key `online` says so."""
         return Event.PEER
 
     async def _step(self, event: Event, reason: str = "") -> None:
@@ -421,13 +393,15 @@ class FrontendDevice(XenbusDevice):
         """
         self.request(Event.RESUME)
 
-    async def _routine_event(self) -> Event:
+    def _routine_event(self, online: str | None) -> Event:
         return Event.RESUME if self._resetting else Event.PEER
 
     async def _step(self, event: Event, reason: str = "") -> None:
         if event is Event.RESUME:
             await self._find_peer()
-            self.peer_state = await self._read_peer_state()
+            self.peer_state = parse_state(
+                await read_optional(self.client, f"{self.peer_path}/state")
+            )
         if event in (Event.START, Event.RESUME):
             self._resetting = True
         elif event in (Event.CLOSE, Event.FATAL):
@@ -453,14 +427,12 @@ class BackendDevice(XenbusDevice):
         return False
 
     async def _first_event(self) -> Event:
-        for path in (self.path, self.peer_path):
-            state = parse_state(await read_optional(self.client, f"{path}/state"))
-            if state is not XenbusState.CONNECTED:
-                return Event.START
+        states = await self.client.read_present([f"{self.path}/state", f"{self.peer_path}/state"])
+        if any(parse_state(state) is not XenbusState.CONNECTED for state in states):
+            return Event.START
         return Event.ADOPT if await self.inherit() else Event.START
 
-    async def _routine_event(self) -> Event:
-        online = await read_optional(self.client, f"{self.path}/online")
+    def _routine_event(self, online: str | None) -> Event:
         if online is not None and online.strip() == "0":
             return Event.UNPLUG
         if self._published is XenbusState.CLOSING and self.state not in (

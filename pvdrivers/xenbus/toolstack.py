@@ -11,6 +11,13 @@ from dataclasses import dataclass, field
 from pvdrivers.xenbus.device import read_optional
 from pvdrivers.xenbus.states import XenbusState, parse_state
 from pvdrivers.xenstore.client import Transaction, XenstoreClient
+from pvdrivers.xenstore.operations import (
+    asks_mkdir,
+    asks_remove,
+    asks_set_permissions,
+    asks_write,
+    raise_first,
+)
 
 UNPLUG_TIMEOUT = 10.0  # seconds; LIBXL_DESTROY_TIMEOUT
 
@@ -78,15 +85,17 @@ async def add_device(client: XenstoreClient, config: DeviceConfig) -> None:
     )
 
     async def body(transaction: Transaction) -> None:
-        if await transaction.exists(f"{config.backend_path}/state"):
+        paths = [path for path, _, _ in directories]
+        state, *present = await transaction.read_present([f"{config.backend_path}/state", *paths])
+        if state is not None:
             raise FileExistsError(f"{config.backend_path} is there already")
-        for path, permissions, keys in directories:
-            if await transaction.exists(path):
-                await transaction.remove(path)
-            await transaction.mkdir(path)
-            await transaction.set_permissions(path, permissions)
-            for key, value in keys.items():
-                await transaction.write(f"{path}/{key}", value)
+        asked = []
+        for (path, permissions, keys), value in zip(directories, present, strict=True):
+            if value is not None:
+                asked.append(asks_remove(path))
+            asked += [asks_mkdir(path), asks_set_permissions(path, permissions)]
+            asked += [asks_write(f"{path}/{key}", value) for key, value in keys.items()]
+        raise_first(await transaction.request_all(asked))
 
     await client.transact(body)
 

@@ -17,7 +17,7 @@ from typing import Any, Self, TypeVar
 
 from pvdrivers.xenstore.errors import ProtocolError, XenstoreError
 from pvdrivers.xenstore.kernel_device import DeviceTransport
-from pvdrivers.xenstore.operations import Operations, text
+from pvdrivers.xenstore.operations import Ask, Operations, text
 from pvdrivers.xenstore.store import Store
 from pvdrivers.xenstore.transports import (
     EventChannel,
@@ -45,8 +45,8 @@ class Transaction(Operations):
         self._client = client
         self.id = tx_id
 
-    async def _request(self, kind: MessageType, payload: bytes) -> bytes:
-        return await self._client.request(kind, payload, self.id)
+    def _send(self, asked: Sequence[Ask]) -> "list[asyncio.Future[bytes]]":
+        return self._client._send_in(self.id, asked)
 
 
 class Watch:
@@ -57,12 +57,30 @@ class Watch:
     into the watched path itself, which means "look at everything again".
     """
 
-    def __init__(self, client: "XenstoreClient", path: str, token: str) -> None:
+    __slots__ = (
+        "_changed",
+        "_client",
+        "_closed",
+        "_lost",
+        "_on_event",
+        "_pending",
+        "path",
+        "token",
+    )
+
+    def __init__(
+        self,
+        client: "XenstoreClient",
+        path: str,
+        token: str,
+        on_event: Callable[[], None] | None = None,
+    ) -> None:
         self.path = path
         self.token = token
         self._client = client
+        self._on_event = on_event
         self._pending: dict[str, None] = {}
-        self._changed = asyncio.Event()
+        self._changed: asyncio.Event | None = None
         self._closed = False
         self._lost: Exception | None = None
 
@@ -75,7 +93,7 @@ class Watch:
                 raise ConnectionResetError(str(self._lost)) from self._lost
             if self._closed:
                 raise StopAsyncIteration
-            self._changed.clear()
+            self._changed = asyncio.Event()
             await self._changed.wait()
         path = next(iter(self._pending))
         del self._pending[path]
@@ -97,19 +115,28 @@ class Watch:
         if not self._closed:
             self._closed = True
             self._pending.clear()
-            self._changed.set()
+            self._wake()
             self._client._unwatch(self)
 
+    def _wake(self) -> None:
+        if self._changed:
+            self._changed.set()
+
     def _fired(self, path: str) -> None:
+        if self._on_event:
+            self._on_event()
+            return
         if len(self._pending) >= PENDING_PATHS_MAX and path not in self._pending:
             self._pending = {self.path: None}
         else:
             self._pending[path] = None
-        self._changed.set()
+        self._wake()
 
     def _connection_lost(self, reason: Exception) -> None:
         self._lost = reason
-        self._changed.set()
+        self._wake()
+        if self._on_event:
+            self._on_event()
 
 
 class XenstoreClient(Operations):
@@ -118,7 +145,7 @@ class XenstoreClient(Operations):
     def __init__(self) -> None:
         self._transport: Transport | None = None
         self._decoder = Decoder()
-        self._replies: dict[int, tuple[asyncio.Future[bytes], str]] = {}  # and what was asked
+        self._replies: dict[int, tuple[asyncio.Future[bytes], MessageType, bytes]] = {}
         self._watches: dict[str, Watch] = {}
         self._next_req_id = 0
         self._next_token = 0
@@ -181,7 +208,7 @@ class XenstoreClient(Operations):
         if self._lost:
             return
         self._lost = reason
-        for future, _ in self._replies.values():
+        for future, *_ in self._replies.values():
             if not future.done():
                 future.set_exception(ConnectionResetError(str(reason)))
         self._replies.clear()
@@ -192,27 +219,36 @@ class XenstoreClient(Operations):
 
     async def request(self, kind: MessageType, payload: bytes, tx_id: int = 0) -> bytes:
         """One request and its reply's payload. XenstoreError when refused, E2BIG when too long."""
-        return await self._send(kind, payload, tx_id)
+        return await self._send_one(kind, payload, tx_id)
 
-    async def _request(self, kind: MessageType, payload: bytes) -> bytes:
-        return await self._send(kind, payload, 0)
+    def _send(self, asked: Sequence[Ask]) -> "list[asyncio.Future[bytes]]":
+        return self._send_in(0, asked)
 
-    def _send(self, kind: MessageType, payload: bytes, tx_id: int) -> "asyncio.Future[bytes]":
+    def _send_one(self, kind: MessageType, payload: bytes, tx_id: int) -> "asyncio.Future[bytes]":
+        return self._send_in(tx_id, [(kind, payload)])[0]
+
+    def _send_in(self, tx_id: int, asked: Sequence[Ask]) -> "list[asyncio.Future[bytes]]":
         if self._lost or self._transport is None:
             raise ConnectionResetError(str(self._lost or "not connected"))
-        if len(payload) > PAYLOAD_MAX:
-            raise XenstoreError("E2BIG", f"{kind.name} of {len(payload)} bytes")
-        req_id = self._free_req_id()
-        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        about = payload.partition(b"\0")[0].decode("latin-1")
-        self._replies[req_id] = future, f"{kind.name} {about}"
-        self._transport.write(encode(Message(kind, req_id, tx_id, payload)))
-        return future
+        for kind, payload in asked:
+            if len(payload) > PAYLOAD_MAX:
+                raise XenstoreError("E2BIG", f"{kind.name} of {len(payload)} bytes")
+        new_future = asyncio.get_running_loop().create_future
+        futures: list[asyncio.Future[bytes]] = []
+        messages = []
+        for kind, payload in asked:
+            req_id = self._free_req_id()
+            future = new_future()
+            futures.append(future)
+            self._replies[req_id] = future, kind, payload
+            messages.append(encode((kind, req_id, tx_id, payload)))
+        self._transport.write(*messages)
+        return futures
 
     def _post(self, kind: MessageType, payload: bytes, tx_id: int = 0) -> None:
         """Sends what nobody waits for the reply of."""
         with suppress(ConnectionResetError):
-            future = self._send(kind, payload, tx_id)
+            future = self._send_one(kind, payload, tx_id)
             future.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def _abort_started(self, started: "asyncio.Future[bytes]") -> None:
@@ -232,12 +268,13 @@ class XenstoreClient(Operations):
             return
         if message.req_id not in self._replies:
             raise ProtocolError(f"reply to no request: req_id {message.req_id}")
-        future, about = self._replies.pop(message.req_id)
+        future, kind, payload = self._replies.pop(message.req_id)
         if future.done():  # whoever asked was cancelled
             return
         if message.type == MessageType.ERROR:
             name = message.payload.rstrip(b"\0").decode("latin-1")
-            future.set_exception(XenstoreError(name, about))
+            about = payload.partition(b"\0")[0].decode("latin-1")
+            future.set_exception(XenstoreError(name, f"{kind.name} {about}"))
         else:
             future.set_result(message.payload)
 
@@ -251,21 +288,29 @@ class XenstoreClient(Operations):
 
     # Watches.
 
-    async def watch(self, path: str, token: str | None = None, depth: int | None = None) -> Watch:
+    async def watch(
+        self,
+        path: str,
+        token: str | None = None,
+        depth: int | None = None,
+        on_event: Callable[[], None] | None = None,
+    ) -> Watch:
         """Watches `path` and what is below it, `depth` levels deep (None: all).
 
         `token` must differ from this client's other tokens (ValueError); None makes one up.
+        `on_event` is called at every event, and when the connection is gone, and nothing waits to
+        be iterated over then.
         """
         if token is None:
             self._next_token += 1
             token = f"pv{self._next_token}"
         if token in self._watches:
             raise ValueError(f"token {token!r} is in use")
-        watch = Watch(self, path, token)
+        watch = Watch(self, path, token, on_event)
         payload = text(path) + text(token) + (b"" if depth is None else text(str(depth)))
         self._watches[token] = watch  # before the reply: the first event comes right behind it
         try:
-            await self._send(MessageType.WATCH, payload, 0)
+            await self._send_one(MessageType.WATCH, payload, 0)
         except BaseException as error:
             del self._watches[token]
             if not isinstance(error, OSError):  # cancelled: the server may have it by now
@@ -281,13 +326,15 @@ class XenstoreClient(Operations):
     # Transactions.
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Transaction]:
+    async def transaction(self, commit: bool = True) -> AsyncIterator[Transaction]:
         """Commits at the end of the block, aborts when it raises.
+
+        Without `commit` it is only for looking at the tree as it was at one moment.
 
         XenstoreError EAGAIN from the commit: something the transaction read or wrote has been
         changed meanwhile and nothing of it happened; `transact` retries.
         """
-        started = self._send(MessageType.TRANSACTION_START, b"\0", 0)
+        started = self._send_one(MessageType.TRANSACTION_START, b"\0", 0)
         try:
             reply = await asyncio.shield(started)
         except asyncio.CancelledError:
@@ -299,7 +346,10 @@ class XenstoreClient(Operations):
         except BaseException:
             self._post(MessageType.TRANSACTION_END, b"F\0", transaction.id)
             raise
-        await self._send(MessageType.TRANSACTION_END, b"T\0", transaction.id)
+        if commit:
+            await self._send_one(MessageType.TRANSACTION_END, b"T\0", transaction.id)
+        else:
+            self._post(MessageType.TRANSACTION_END, b"F\0", transaction.id)
 
     async def transact(
         self,

@@ -123,7 +123,9 @@ class Connection:
         domain = self.domain
         if domain.quotas.exceeded("outstanding", self._unread_replies + 1):
             return True
-        return bool(self._output) and domain.exceeds("memory", self.store.memory_of(domain))
+        if domain.privileged or not self._output:
+            return False
+        return domain.exceeds("memory", self.store.memory_of(domain))
 
     def advance(self) -> bool:
         """Parses up to the next request; whether there is one to serve now."""
@@ -135,7 +137,7 @@ class Connection:
         return self._next is not None and not self.closed and not self.stalled
 
     def reply(self, request: Message, kind: int, payload: bytes) -> None:
-        data = encode(Message(kind, request.req_id, request.tx_id, payload))
+        data = encode((kind, request.req_id, request.tx_id, payload))
         self._unread_replies += 1
         self._send(_Output(data, None))
 
@@ -149,13 +151,16 @@ class Connection:
         key = path, token
         if self.closed or len(payload) > PAYLOAD_MAX or key in self._waiting_events:
             return
-        data = encode(Message(MessageType.WATCH_EVENT, 0, 0, payload))
-        if self.domain.exceeds("memory", self.store.memory_of(self.domain) + len(data)):
+        data = encode((MessageType.WATCH_EVENT, 0, 0, payload))
+        domain = self.domain
+        if not domain.privileged:
+            if domain.exceeds("memory", self.store.memory_of(domain) + len(data)):
+                return
+        elif self._output_bytes + len(data) > BACKLOG_MAX:
+            self.close(ProtocolError("the client does not read its events"))
             return
         self._waiting_events.add(key)
         self._send(_Output(data, key))
-        if self.domain.privileged and self._output_bytes > BACKLOG_MAX:
-            self.close(ProtocolError("the client does not read its events"))
 
     def add_transaction(self, transaction: Transaction) -> int:
         """Keeps it under a new id, which is never 0."""

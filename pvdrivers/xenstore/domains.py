@@ -44,10 +44,10 @@ class Domain:
     credit_time: float = 0.0  # seconds, when `credit` was computed
     over_soft_limit: bool = False
     usage: Usage = field(default_factory=Usage)
+    privileged: bool = field(init=False)
 
-    @property
-    def privileged(self) -> bool:
-        return self.domid == 0
+    def __post_init__(self) -> None:
+        self.privileged = self.domid == 0
 
     def exceeds(self, quota: str, value: int) -> bool:
         """Whether `value` is more than this domain may have."""
@@ -70,7 +70,7 @@ class NodeCounts:
         self.bytes: dict[int, int] = {}
 
     def add(self, node: Node, sign: int = 1) -> None:
-        owner = node.permissions.owner
+        owner = node.permissions.entries[0].domid
         self.nodes[owner] = self.nodes.get(owner, 0) + sign
         self.bytes[owner] = self.bytes.get(owner, 0) + sign * node.size
 

@@ -30,11 +30,15 @@ class DeviceTransport:
     def open(cls, path: str, receiver: Receiver) -> Self:
         return cls(os.open(path, os.O_RDWR | os.O_CLOEXEC), receiver)
 
-    def write(self, data: bytes) -> None:
+    def write(self, *messages: bytes) -> None:
+        for message in messages:
+            self._write(message)
+
+    def _write(self, message: bytes) -> None:
         try:
-            os.write(self._fd, data)
+            os.write(self._fd, message)
         except OSError as error:
-            _, req_id, tx_id, _ = HEADER.unpack_from(data)
+            _, req_id, tx_id, _ = HEADER.unpack_from(message)
             name = errno.errorcode.get(error.errno or 0, "EIO")
             answer = Message(MessageType.ERROR, req_id, tx_id, name.encode() + b"\0")
             self._loop.call_soon(self._receiver.data_received, encode(answer))

@@ -1,9 +1,12 @@
 """Which strings are paths (xenstore.txt), and how relative ones become absolute."""
 
 import re
+from functools import lru_cache
 
 from pvdrivers.xenstore.errors import XenstoreError
 from pvdrivers.xenstore.wire import ABS_PATH_MAX, REL_PATH_MAX
+
+RECENT = 1024  # paths whose parts are kept: each comes several times within a request or two
 
 _NODE = re.compile(rb"/|(?:/[A-Za-z0-9_@-]+)+")
 _HOME = re.compile(r"/local/domain/[0-9]{1,5}/")
@@ -14,6 +17,7 @@ def home(domid: int) -> str:
     return f"/local/domain/{domid}"
 
 
+@lru_cache(RECENT)
 def absolute(path: bytes, domid: int) -> str:
     """The absolute form of a node's path. XenstoreError EINVAL when it names no possible node."""
     if path.startswith(b"@"):
@@ -33,9 +37,10 @@ def counted_length(path: str) -> int:
     return len(path) - (prefix.end() if prefix else 0)
 
 
-def names(path: str) -> list[str]:
+@lru_cache(RECENT)
+def names(path: str) -> tuple[str, ...]:
     """The node names from the root down; none for the root itself."""
-    return path[1:].split("/") if path != "/" else []
+    return tuple(path[1:].split("/")) if path != "/" else ()
 
 
 def child(path: str, name: str) -> str:
@@ -47,9 +52,10 @@ def parent(path: str) -> str:
     return path.rpartition("/")[0] or "/"
 
 
-def ancestors(path: str) -> list[str]:
+@lru_cache(RECENT)
+def ancestors(path: str) -> tuple[str, ...]:
     """The path itself, its parent and so on up to the root."""
     found = [path]
     while found[-1] != "/":
         found.append(parent(found[-1]))
-    return found
+    return tuple(found)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import NamedTuple
+from weakref import WeakSet
 
 from pvdrivers.xenstore.errors import XenstoreError
 
@@ -29,11 +30,15 @@ QUOTAS: Mapping[str, Quota] = {
 
 
 class Quotas:
-    """Limits by name; what is not set here comes from `base`."""
+    """Limits by name; what is not set here comes from `base`, now and later."""
 
     def __init__(self, base: "Quotas | None" = None, **values: int) -> None:
-        self._base = base
-        self._values: dict[str, int] = {} if base else {k: q.default for k, q in QUOTAS.items()}
+        self._limits: dict[str, int] = {name: quota.default for name, quota in QUOTAS.items()}
+        self._own: set[str] = set()
+        self._heirs: WeakSet[Quotas] = WeakSet()
+        if base:
+            self._limits.update(base._limits)
+            base._heirs.add(self)
         for name, value in values.items():
             self.set(name.replace("_", "-"), value)
 
@@ -41,16 +46,21 @@ class Quotas:
         """XenstoreError EINVAL when there is no such quota."""
         if name not in QUOTAS:
             raise XenstoreError("EINVAL", f"quota {name!r}")
-        if name in self._values or self._base is None:
-            return self._values[name]
-        return self._base.get(name)
+        return self._limits[name]
 
     def set(self, name: str, value: int) -> None:
         """XenstoreError EINVAL when there is no such quota or the value is negative."""
         if name not in QUOTAS or value < 0:
             raise XenstoreError("EINVAL", f"quota {name!r} = {value}")
-        self._values[name] = value
+        self._own.add(name)
+        self._take(name, value)
+
+    def _take(self, name: str, value: int) -> None:
+        self._limits[name] = value
+        for heir in self._heirs:
+            if name not in heir._own:
+                heir._take(name, value)
 
     def exceeded(self, name: str, value: int) -> bool:
-        limit = self.get(name)
-        return bool(limit) and value > limit
+        limit = self._limits[name]
+        return 0 < limit < value

@@ -42,42 +42,51 @@ class Request:
 
     def path(self, argument: bytes) -> str:
         """The absolute path an argument names."""
-        path = paths.absolute(argument, self.domain.domid)
-        if self.domain.exceeds("path-length", paths.counted_length(path)):
+        domain = self.connection.domain
+        path = paths.absolute(argument, domain.domid)
+        if not domain.privileged and domain.exceeds("path-length", paths.counted_length(path)):
             raise XenstoreError("EINVAL", "path too long")
         return path
 
     def access(self, permissions: Permissions) -> Access:
         return self.store.access(self.domain, permissions)
 
-    def node(self, path: str, wanted: Access) -> Node:
-        """The node, if this client has the access `wanted` to it.
+    def node(self, path: str, wanted: int) -> Node:
+        """The node, if this client has the access `wanted` to it. XenstoreError ENOENT, EACCES."""
+        node = self.find(path, wanted)
+        if node is None:
+            raise XenstoreError("ENOENT", path)
+        return node
 
-        ENOENT is only told to those who may use what is above the missing node in the same way;
+    def find(self, path: str, wanted: int) -> Node | None:
+        """The node, if this client has the access `wanted` to it; None when there is none.
+
+        That is only told to those who may use what is above the missing node in the same way;
         others hear EACCES and learn nothing.
         """
         self.view.touch(path)
         node = self.view.peek(path)
+        if self.connection.domain.privileged:
+            return node
         if node is not None:
-            if self.access(node.permissions) & wanted == wanted:
-                return node
+            allowed = self.access(node.permissions) & wanted == wanted
+        else:
+            nearest = nearest_existing(self.view, path)[0]
+            allowed = self.access(nearest.permissions) & wanted != 0
+        if not allowed:
             raise XenstoreError("EACCES", path)
-        nearest = nearest_existing(self.view, path)[1]
-        if self.access(nearest.permissions) & wanted:
-            raise XenstoreError("ENOENT", path)
-        raise XenstoreError("EACCES", path)
+        return node
 
 
-def nearest_existing(view: View, path: str) -> tuple[str, Node]:
-    """The node or its nearest ancestor that exists."""
-    node, at = view.peek("/"), "/"
-    assert node is not None
-    for name in paths.names(path):
+def nearest_existing(view: View, path: str) -> tuple[Node, int]:
+    """The node or its nearest ancestor that exists, and how many levels that is above `path`."""
+    node, names = view.tree.root, paths.names(path)
+    for depth, name in enumerate(names):
         below = node.children.get(name)
         if below is None:
-            break
-        node, at = below, paths.child(at, name)
-    return at, node
+            return node, len(names) - depth
+        node = below
+    return node, 0
 
 
 def read(request: Request) -> bytes:
@@ -112,11 +121,8 @@ def write(request: Request) -> bytes:
     if not nul:
         raise XenstoreError("EINVAL", "number of arguments")
     path = request.path(argument)
-    try:
-        node = request.node(path, Access.WRITE)
-    except XenstoreError as error:
-        if error.name != "ENOENT":
-            raise
+    node = request.find(path, Access.WRITE)
+    if node is None:
         return create(request, path, value)
     return change(request, path, node, node._replace(value=value))
 
@@ -124,11 +130,7 @@ def write(request: Request) -> bytes:
 def mkdir(request: Request) -> bytes:
     (argument,) = request.arguments(1, 1)
     path = request.path(argument)
-    try:
-        request.node(path, Access.WRITE)
-    except XenstoreError as error:
-        if error.name != "ENOENT":
-            raise
+    if request.find(path, Access.WRITE) is None:
         return create(request, path, b"")
     return OK
 
@@ -141,7 +143,7 @@ def change(request: Request, path: str, old: Node, new: Node) -> bytes:
     request.view.touch(path)
     above = request.view.peek(paths.parent(path))
     assert above is not None
-    request.view.put(path, new)
+    request.view.put(path, old, new)
     request.writes = 1
     readable_by = (new.permissions, old.permissions, above.permissions)
     request.view.changed([Change(path, False, readable_by)])
@@ -151,21 +153,21 @@ def change(request: Request, path: str, old: Node, new: Node) -> bytes:
 def create(request: Request, path: str, value: bytes) -> bytes:
     """Creates a node and its missing parents, all of them or none (XSA-414, XSA-415)."""
     view, domain = request.view, request.domain
-    top, existing = nearest_existing(view, path)
-    missing: list[str] = []
-    for name in paths.names(path)[len(paths.names(top)) :]:
-        missing.append(paths.child(missing[-1] if missing else top, name))
+    existing, levels = nearest_existing(view, path)
+    *missing, top = paths.ancestors(path)[: levels + 1]
+    missing.reverse()
     generation = request.store.next_generation()
     permissions = inherited(request, existing.permissions, generation)
-    owner_nodes = view.nodes_of(permissions.owner) + len(missing)
-    if domain.exceeds("nodes", owner_nodes):
-        raise XenstoreError("ENOSPC", "nodes")
-    first = missing[0].rpartition("/")[2]
-    check_size(request, existing._replace(children={**existing.children, first: existing}))
     created = [Node(b"", permissions, {}, generation) for _ in missing]
-    created[-1] = created[-1]._replace(value=value)
-    check_size(request, created[-1])
-    request.store.check_memory(domain, sum(node.size for node in created))
+    created[-1] = Node(value, permissions, {}, generation)
+    if not domain.privileged:
+        owner_nodes = view.nodes_of(permissions.owner) + len(missing)
+        if domain.exceeds("nodes", owner_nodes):
+            raise XenstoreError("ENOSPC", "nodes")
+        first = missing[0].rpartition("/")[2]
+        check_size(request, existing._replace(children={**existing.children, first: existing}))
+        check_size(request, created[-1])
+        request.store.check_memory(domain, sum(node.size for node in created))
     view.touch(top, *missing)
     view.add(list(zip(missing, created, strict=True)))
     request.writes = len(missing)
@@ -195,12 +197,11 @@ def check_size(request: Request, node: Node) -> None:
 def remove(request: Request) -> bytes:
     (argument,) = request.arguments(1, 1)
     path = request.path(argument)
-    try:
-        node = request.node(path, Access.WRITE)
-    except XenstoreError as error:
-        if error.name == "ENOENT" and request.view.peek(paths.parent(path)) is not None:
+    node = request.find(path, Access.WRITE)
+    if node is None:
+        if request.view.peek(paths.parent(path)) is not None:
             return OK
-        raise
+        raise XenstoreError("ENOENT", path)
     if path == "/":
         raise XenstoreError("EINVAL", path)
     nodes = list(subtree(path, node))

@@ -22,7 +22,7 @@ class SocketConnection(asyncio.Protocol):
     def __init__(self, store: Store, clients: "set[SocketConnection]") -> None:
         self._connection = store.connect(0)
         self._clients = clients
-        self._connection.on_output = self._send
+        self._connection.on_output = self._send_soon
         self._connection.on_close = self._closed
         self._writable = True
         self._reading = True
@@ -54,6 +54,10 @@ class SocketConnection(asyncio.Protocol):
     def close(self) -> None:
         """Ends the client's connection."""
         self._connection.close()
+
+    def _send_soon(self) -> None:
+        """With whatever else the store answers in this turn."""
+        asyncio.get_running_loop().call_soon(self._send)
 
     def _send(self) -> None:
         while self._writable and self._connection.has_output:
@@ -155,7 +159,7 @@ class RingConnection:
 
     def _connect(self) -> None:
         self._connection = self._store.connect(self._domid)
-        self._connection.on_output = self._send_and_notify
+        self._connection.on_output = self._send_soon
         self._connection.on_close = self._closed
 
     def serve(self) -> None:
@@ -220,6 +224,13 @@ class RingConnection:
                 break
             moved = True
         return moved
+
+    def _send_soon(self) -> None:
+        """Served by a loop, with whatever else the store answers in this turn."""
+        if self._loop:
+            self._loop.call_soon(self._send_and_notify)
+        else:
+            self._send_and_notify()
 
     def _send_and_notify(self) -> None:
         sent = self._send()

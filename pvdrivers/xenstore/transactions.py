@@ -23,9 +23,9 @@ class View:
     def touch(self, *touched: str) -> None:
         """Notes that a request depends on these nodes. XenstoreError ENOSPC: too many."""
 
-    def put(self, path: str, node: Node) -> None:
-        """Sets or adds a node, touched before."""
-        self.counts.replace(self.tree.get(path), node)
+    def put(self, path: str, old: Node, node: Node) -> None:
+        """Sets a node, touched before, in the place of `old`."""
+        self.counts.replace(old, node)
         self.tree.put(path, node)
 
     def add(self, chain: list[tuple[str, Node]]) -> None:
@@ -61,9 +61,10 @@ class Transaction(View):
     """
 
     def __init__(self, view: View, domain: Domain) -> None:
-        super().__init__(Tree(view.tree.root), NodeCounts(), view._fire)
+        root = view.tree.snapshot()
+        super().__init__(Tree(root), NodeCounts(), view._fire)
         self._view = view
-        self._base = Tree(view.tree.root)
+        self._base = Tree(root)
         self._domain = domain
         self._touched: dict[str, None] = {}
         self._written: dict[str, None] = {}
@@ -72,13 +73,15 @@ class Transaction(View):
 
     def touch(self, *touched: str) -> None:
         new = [path for path in touched if path not in self._touched]
+        if not new:
+            return
         if self._domain.exceeds("transaction-nodes", len(self._touched) + len(new)):
             raise XenstoreError("ENOSPC", "nodes in transaction")
         self._touched.update(dict.fromkeys(new))
         self._charge(sum(map(len, new)))
 
-    def put(self, path: str, node: Node) -> None:
-        super().put(path, node)
+    def put(self, path: str, old: Node, node: Node) -> None:
+        super().put(path, old, node)
         self._written[path] = None
         self._charge(node.size)
 

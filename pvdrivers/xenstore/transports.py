@@ -23,7 +23,8 @@ class Receiver(Protocol):
 class Transport(Protocol):
     """The transport, as its client sees it."""
 
-    def write(self, data: bytes) -> None: ...
+    def write(self, *messages: bytes) -> None:
+        """Sends whole messages."""
 
     def close(self) -> None: ...
 
@@ -65,9 +66,9 @@ class SocketTransport(asyncio.Protocol):
         reason = exc or ConnectionResetError("the xenstore server closed the connection")
         self._receiver.connection_lost(reason)
 
-    def write(self, data: bytes) -> None:
+    def write(self, *messages: bytes) -> None:
         assert self._transport is not None
-        self._transport.write(data)
+        self._transport.write(b"".join(messages))
 
     def close(self) -> None:
         if self._transport:
@@ -84,8 +85,8 @@ class InProcessTransport:
         self._connection.on_output = self._schedule
         self._connection.on_close = self._closed
 
-    def write(self, data: bytes) -> None:
-        self._connection.receive(data)
+    def write(self, *messages: bytes) -> None:
+        self._connection.receive(b"".join(messages))
 
     def close(self) -> None:
         self._connection.close()
@@ -124,8 +125,9 @@ class RingTransport:
             lib.pv_xenstore_ask_reconnect(self._page)
             channel.notify()
 
-    def write(self, data: bytes) -> None:
-        self._unsent += data
+    def write(self, *messages: bytes) -> None:
+        for message in messages:
+            self._unsent += message
         if self._send():
             self._channel.notify()
 

@@ -1,11 +1,12 @@
 """The tree of nodes, as a persistent data structure.
 
-A node is never changed: a change makes new nodes along the path up to a new root. Keeping a root
-therefore is a snapshot of everything, at no cost. No walk here is recursive: a guest decides how
-deep the tree is (XSA-418).
+Nothing that a snapshot can see is ever changed: a change makes new nodes along the path up to a new
+root, so that a snapshot is a root, at no cost. Lists of children that were copied since the last
+snapshot are changed in place, or every write would copy that of /local/domain. No walk here is
+recursive: a guest decides how deep the tree is (XSA-418).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from pvdrivers.xenstore import paths
@@ -33,18 +34,35 @@ class Node(NamedTuple):
         return self.size + sum(map(len, self.children)) + len(self.children)
 
 
+class Children(dict[str, Node]):
+    """Children whose list belongs to the tree with this `edit` alone."""
+
+    __slots__ = ("edit",)
+
+    def __init__(self, children: Mapping[str, Node], edit: object) -> None:
+        super().__init__(children)
+        self.edit = edit
+
+
 class Tree:
     """A root, and how to look and change below it."""
 
     def __init__(self, root: Node) -> None:
         self.root = root
+        self._edit = object()
+
+    def snapshot(self) -> Node:
+        """The root; what is below it will not change any more."""
+        self._edit = object()
+        return self.root
 
     def get(self, path: str) -> Node | None:
-        node: Node | None = self.root
-        for name in paths.names(path):
-            if node is None:
-                return None
-            node = node.children.get(name)
+        node = self.root
+        try:
+            for name in paths.names(path):
+                node = node.children[name]
+        except KeyError:
+            return None
         return node
 
     def put(self, path: str, node: Node) -> None:
@@ -64,20 +82,32 @@ class Tree:
         spine = [self.root]
         for name in names[:-1]:
             spine.append(spine[-1].children[name])
-        parent = spine.pop()
-        children = dict(parent.children)
+        above = spine.pop()
+        children = self._own(above)
         listing_changes = node is None or names[-1] not in children
         if node is None:
             del children[names[-1]]
         else:
             children[names[-1]] = node
-        generation = generation if listing_changes else parent.generation
-        below = Node(parent.value, parent.permissions, children, generation)
-        for ancestor, name in zip(reversed(spine), reversed(names[:-1]), strict=True):
-            children = dict(ancestor.children)
+        generation = generation if listing_changes else above.generation
+        if children is above.children and generation == above.generation:
+            return
+        below = Node(above.value, above.permissions, children, generation)
+        for name in reversed(names[:-1]):
+            above = spine.pop()
+            children = self._own(above)
             children[name] = below
-            below = Node(ancestor.value, ancestor.permissions, children, ancestor.generation)
+            if children is above.children:
+                return
+            below = Node(above.value, above.permissions, children, above.generation)
         self.root = below
+
+    def _own(self, node: Node) -> Children:
+        """The node's children in a list that may be changed."""
+        children = node.children
+        if isinstance(children, Children) and children.edit is self._edit:
+            return children
+        return Children(children, self._edit)
 
 
 def subtree(path: str, node: Node) -> Iterator[tuple[str, Node]]:

@@ -71,8 +71,10 @@ class WatchTable:
 
     def fire(self, change: Change, may_read: Callable[["Connection", Permissions], bool]) -> None:
         """Fires what watches the changed node or, unless `exact`, a node above it."""
-        watched = [change.path] if change.exact else paths.ancestors(change.path)
+        watched = (change.path,) if change.exact else paths.ancestors(change.path)
         for distance, path in enumerate(watched):
+            if path not in self._by_path:
+                continue
             for watch in self.at(path):
                 if watch.depth is not None and distance > watch.depth:
                     continue

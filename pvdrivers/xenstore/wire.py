@@ -10,6 +10,7 @@ from typing import NamedTuple
 from pvdrivers.xenstore.errors import ProtocolError
 
 HEADER = struct.Struct("<IIII")
+HEADER_SIZE = HEADER.size
 PAYLOAD_MAX = 4096
 ABS_PATH_MAX = 3072
 REL_PATH_MAX = 2048
@@ -56,13 +57,13 @@ class Message(NamedTuple):
     payload: bytes
 
 
-def encode(message: Message) -> bytes:
+def encode(message: Message | tuple[int, int, int, bytes]) -> bytes:
     """The message's bytes. ValueError when the payload exceeds 4096 bytes."""
-    length = len(message.payload)
+    kind, req_id, tx_id, payload = message
+    length = len(payload)
     if length > PAYLOAD_MAX:
         raise ValueError(f"payload of {length} bytes exceeds {PAYLOAD_MAX}")
-    header = HEADER.pack(message.type, message.req_id, message.tx_id, length)
-    return header + message.payload
+    return HEADER.pack(kind, req_id, tx_id, length) + payload
 
 
 def strings(payload: bytes) -> list[bytes]:
@@ -94,14 +95,15 @@ class Decoder:
 
         The length is unsigned here, so a "negative" one is simply far too long (XSA-420).
         """
-        if len(self._buffer) < HEADER.size:
+        buffer = self._buffer
+        if len(buffer) < HEADER_SIZE:
             return None
-        kind, req_id, tx_id, length = HEADER.unpack_from(self._buffer)
+        kind, req_id, tx_id, length = HEADER.unpack_from(buffer)
         if length > PAYLOAD_MAX:
             raise ProtocolError(f"message of {length} bytes exceeds {PAYLOAD_MAX}")
-        end = HEADER.size + length
-        if len(self._buffer) < end:
+        end = HEADER_SIZE + length
+        if len(buffer) < end:
             return None
-        payload = bytes(self._buffer[HEADER.size : end])
-        del self._buffer[:end]
+        payload = bytes(buffer[HEADER_SIZE:end])
+        del buffer[:end]
         return Message(kind, req_id, tx_id, payload)

@@ -5,6 +5,7 @@ import pytest
 
 from pvdrivers.xenstore import Permission, Store, XenstoreClient, XenstoreError
 from pvdrivers.xenstore.client import PENDING_PATHS_MAX
+from pvdrivers.xenstore.operations import asks_read, asks_remove, asks_write, raise_first
 from pvdrivers.xenstore.server import SocketServer
 
 
@@ -79,6 +80,85 @@ def test_many_requests_at_once(with_client):
         await asyncio.gather(*(client.write(f"/a/{i}", i) for i in range(200)))
         values = await asyncio.gather(*(client.read_str(f"/a/{i}") for i in range(200)))
         assert values == [str(i) for i in range(200)]
+
+    with_client(body)
+
+
+def test_requests_in_one_go_are_carried_out_in_order_and_refused_one_by_one(with_client):
+    async def body(client):
+        asked = [
+            asks_write("/a", "1"),
+            asks_read("/a"),
+            asks_write("/a", "2"),
+            asks_read("/nothing"),
+            asks_read("/a"),
+            asks_remove("/a"),
+            asks_read("/a"),
+        ]
+        replies = await client.request_all(asked)
+        assert [reply for reply in replies if isinstance(reply, bytes)] == [
+            b"OK\0",
+            b"1",
+            b"OK\0",
+            b"2",
+            b"OK\0",
+        ]
+        refused = [reply for reply in replies if isinstance(reply, XenstoreError)]
+        assert [str(error).split("] ")[1] for error in refused] == [
+            "ENOENT READ /nothing",
+            "ENOENT READ /a",
+        ]
+        with pytest.raises(XenstoreError, match="ENOENT READ /nothing"):
+            raise_first(replies)
+        too_long = asks_write("/b", b"x" * 5000)
+        with pytest.raises(XenstoreError, match="E2BIG"):
+            await client.request_all([asks_write("/a", "3"), too_long])
+        assert await client.read_present(["/a", "/b"]) == [None, None]  # none of them was sent
+
+    with_client(body)
+
+
+def test_a_look_at_one_moment(with_client):
+    async def body(client):
+        await client.write("/a", "before")
+        async with client.transaction(commit=False) as snapshot:
+            await client.write("/a", "after")
+            assert await snapshot.read_present(["/a", "/b"]) == ["before", None]
+            await snapshot.write("/b", "never")
+        assert await client.read_present(["/a", "/b"]) == ["after", None]
+
+    with_client(body)
+
+
+def test_many_requests_in_one_go_may_be_given_up(with_client):
+    async def body(client):
+        await client.write("/a", "x")
+        task = asyncio.create_task(client.read_present(["/a", "/nothing"] * 50))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await client.read_present(["/a"] * 50) == ["x"] * 50
+
+    with_client(body)
+
+
+def test_a_watch_that_calls_back(with_client):
+    async def body(client):
+        calls = []
+        watch = await client.watch("/a", on_event=lambda: calls.append(len(calls)))
+        await client.write("/a/b", "x")
+        await client.read("/a/b")
+        assert calls == [0, 1]
+        assert watch.pending == 0
+        await watch.close()
+        await client.write("/a/b", "y")
+        await client.read("/a/b")
+        assert calls == [0, 1]
+        await client.watch("/a", on_event=lambda: calls.append(len(calls)))
+        await client.read("/a/b")
+        client.close()
+        assert calls == [0, 1, 2, 3]  # the last: the connection is gone
 
     with_client(body)
 

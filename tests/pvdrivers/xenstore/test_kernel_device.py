@@ -72,6 +72,14 @@ def on_device(answer: Answer, body: Callable[[FakeKernel, XenstoreClient], Await
     return asyncio.run(main())
 
 
+def test_requests_sent_in_one_go_are_a_write_each() -> None:
+    async def body(kernel: FakeKernel, client: XenstoreClient) -> None:
+        assert await client.read_present(["a", "b", "c"]) == ["a\0", "b\0", "c\0"]
+        assert [message.payload for message in kernel.seen] == [b"a\0", b"b\0", b"c\0"]
+
+    on_device(echo, body)
+
+
 def test_requests_and_watches() -> None:
     async def body(kernel: FakeKernel, client: XenstoreClient) -> None:
         assert await client.read_str("domid") == "domid\0"
