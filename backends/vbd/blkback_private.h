@@ -103,9 +103,10 @@ struct pv_blkback_queue {
     pthread_mutex_t lock; /* for the rest */
     struct pv_blk_io *finished, **finished_tail;
     uint32_t finished_count; /* also read without the lock: something to take? */
-    bool armed;              /* a finished operation must write to the fd */
-    bool slept;              /* the pump's own: it armed since it last looked at the fd */
-    int fd;
+    bool armed;              /* a finished operation must write to the eventfd */
+    bool slept;              /* the pump's own: it armed since it last looked at the eventfd */
+    int eventfd;
+    int fd;                      /* readable when the eventfd is, or the store's if it has one */
     struct group_member *member; /* of the group that drives it, if one does */
 
     struct pv_blkback_stats stats;

@@ -26,7 +26,7 @@ void blkback_complete(struct pv_blk_io *io)
     pv_write_once(&queue->finished_count, queue->finished_count + 1);
     if (queue->armed) {
         queue->armed = false;
-        eventfd_write(queue->fd, 1);
+        eventfd_write(queue->eventfd, 1);
     }
     pthread_mutex_unlock(&queue->lock); /* the last touch: the queue may be gone behind it */
 }

@@ -141,7 +141,7 @@ static void wake_up(struct pv_blkback_queue *queue)
     eventfd_t count;
     pthread_mutex_lock(&queue->lock);
     queue->slept = queue->armed = false;
-    eventfd_read(queue->fd, &count);
+    eventfd_read(queue->eventfd, &count);
     pthread_mutex_unlock(&queue->lock);
 }
 

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -44,7 +45,7 @@ static void take_over(struct pv_blkback_queue *queue, const struct pv_blkback_co
                               ? config->max_indirect_segments
                               : BLKIF_MAX_SEGMENTS_PER_REQUEST;
     queue->deadline = UINT64_MAX;
-    queue->fd = -1;
+    queue->fd = queue->eventfd = -1;
     request_list_init(&queue->answered);
     request_list_init(&queue->copying);
     request_list_init(&queue->waiting);
@@ -161,6 +162,25 @@ static int attach_ring(struct pv_blkback_queue *queue, const grant_ref_t *refs)
     return pv_back_unconsumed_requests(&queue->ring) < 0 ? -EIO : 0;
 }
 
+static int watch(int epoll_fd, int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN};
+    return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event);
+}
+
+static int make_fds(struct pv_blkback_queue *queue)
+{
+    struct pv_blk_store *store = queue->store;
+    int store_fd = store->ops->fd ? store->ops->fd(store) : -1;
+    queue->fd = queue->eventfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (queue->eventfd < 0 || store_fd < 0)
+        return queue->eventfd < 0 ? -errno : 0;
+    queue->fd = epoll_create1(EPOLL_CLOEXEC);
+    if (queue->fd < 0 || watch(queue->fd, queue->eventfd) < 0 || watch(queue->fd, store_fd) < 0)
+        return -errno;
+    return 0;
+}
+
 static int build(struct pv_blkback_queue *queue, const struct pv_blkback_config *config)
 {
     uint32_t grants =
@@ -176,9 +196,9 @@ static int build(struct pv_blkback_queue *queue, const struct pv_blkback_config 
         status = persistent_init(&queue->cache, queue->hypervisor, queue->frontend, grants);
     if (status < 0)
         return status;
-    queue->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (queue->fd < 0)
-        return -errno;
+    status = make_fds(queue);
+    if (status < 0)
+        return status;
     int port = queue->hypervisor->ops->evtchn_bind_interdomain(queue->evtchn, queue->frontend,
                                                                config->remote_port);
     if (port < 0)
@@ -250,6 +270,8 @@ int pv_blkback_destroy(struct pv_blkback_queue *queue)
         return status;
     if (queue->fd >= 0)
         close(queue->fd);
+    if (queue->eventfd >= 0 && queue->eventfd != queue->fd)
+        close(queue->eventfd);
     if (queue->buffers)
         munmap(queue->buffers, queue->buffers_size);
     if (queue->own_log_size)

@@ -8,7 +8,7 @@ import errno
 import os
 from enum import IntEnum
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args
 
 from pvdrivers.ring._core import ffi, lib
 from pvdrivers.ring.errors import UsageError
@@ -168,12 +168,19 @@ class RamStore(Store):
         super().__init__(created(pointer, "ram store"))
 
 
+Engine = Literal["auto", "sync", "threads", "io_uring"]
+ENGINES: tuple[Engine, ...] = get_args(Engine)  # in the order of enum pv_file_engine
+
+
 class FileStore(Store):
     """A regular file or a block device.
 
-    `threads` carry out the I/O; with 0 the thread that submits does, which a deterministic run
-    needs. `direct` is O_DIRECT. Flush is fdatasync, discard punches holes, secure discard fails
-    with EOPNOTSUPP. Raises UsageError, in one sentence, for a path that cannot be such a store.
+    `engine` says who carries out the I/O: the kernel, by "io_uring"; a pool of "threads"; or, with
+    "sync", the thread that submits, which a deterministic run needs. "auto" is "sync" with no
+    threads and for a file in memory, else "io_uring" where that is possible. There are `threads`
+    at most; for io_uring they do what it cannot. `direct` is O_DIRECT. Flush is fdatasync, discard
+    punches holes, secure discard fails with EOPNOTSUPP. Raises UsageError, in one sentence, for a
+    path that cannot be such a store.
     """
 
     def __init__(
@@ -183,10 +190,13 @@ class FileStore(Store):
         threads: int = 2,
         read_only: bool = False,
         sector_size: int = 512,
+        engine: Engine = "auto",
     ) -> None:
         name = os.fspath(path)
         if threads < 0:
             raise UsageError(f"{name}: {threads} threads")
+        if engine not in ENGINES:
+            raise UsageError(f"{name}: engine {engine} is not {', '.join(ENGINES)}")
         encoded = ffi.new("char[]", os.fsencode(name))
         config = ffi.new("struct pv_file_store_config *")
         config.path = encoded
@@ -194,13 +204,17 @@ class FileStore(Store):
         config.threads = threads
         config.read_only = read_only
         config.sector_size = sector_size
+        config.engine = ENGINES.index(engine)
         pointer = lib.pv_file_store_create(config)
         if pointer == ffi.NULL:
             raise UsageError(f"{name}: {_why_no_file(ffi.errno, name, direct, sector_size)}")
         super().__init__(pointer)
+        self.engine: Engine = ENGINES[lib.pv_file_store_engine(pointer)]  # the one in use
 
 
 def _why_no_file(error: int, path: str, direct: bool, sector_size: int) -> str:
+    if error == errno.EBUSY:
+        return "operations of a process that has ended are still on their way to it"
     if error == errno.ENOTSUP:
         return "neither a regular file nor a block device"
     if error == errno.EINVAL:

@@ -54,12 +54,19 @@ class File(Kind, tag="file", frozen=True):
     threads: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
     read_only: bool = False
     sector_size: Literal[512, 1024, 2048, 4096] = 512
+    engine: Literal["auto", "io_uring", "threads"] = "auto"
 
     async def open(self, disk: Disk) -> Store:
         path = fill_in(self.path, disk) if self.path != "{params}" else disk.file
         read_only = self.read_only or not disk.writable
         return await asyncio.to_thread(
-            FileStore, path, self.direct, self.threads, read_only, self.sector_size
+            FileStore,
+            path,
+            self.direct,
+            self.threads,
+            read_only,
+            self.sector_size,
+            self.engine,
         )
 
 

@@ -32,7 +32,7 @@ ERRORS = (
     "bad_grant",
     "store_error",
 )
-STORE_THREADS = 4  # of a store whose I/O goes to the disk
+STORE_THREADS = 4  # at most, of a store that has any
 
 
 def open_store(store: Store) -> backend_store.Store:
@@ -49,7 +49,7 @@ def open_store(store: Store) -> backend_store.Store:
         path = ffi.new("char[]", os.fsencode(store.path))
         config = ffi.new("struct pv_file_store_config *")
         config.path, config.sector_size = path, store.sector_size
-        config.threads = STORE_THREADS if store.direct else 0
+        config.threads = STORE_THREADS
         config.direct, config.read_only = store.direct, store.read_only
         opened = lib.pv_file_store_create(config)
     if opened == ffi.NULL:

@@ -90,6 +90,7 @@ static void close_store(struct pv_blk_store *store)
 static const struct pv_blk_store_ops delay_ops = {.name = "delay",
                                                   .submit = submit,
                                                   .poll = poll,
+                                                  .fd = filter_fd,
                                                   .refresh = filter_refresh,
                                                   .close = close_store};
 

@@ -15,6 +15,7 @@ static void submit(struct pv_blk_store *store, struct pv_blk_io **ios, unsigned 
 static const struct pv_blk_store_ops error_ops = {.name = "error",
                                                   .submit = submit,
                                                   .poll = filter_poll,
+                                                  .fd = filter_fd,
                                                   .refresh = filter_refresh,
                                                   .close = filter_close};
 

@@ -38,6 +38,12 @@ uint64_t filter_poll(struct pv_blk_store *store, uint64_t now)
     return below->ops->poll ? below->ops->poll(below, now) : UINT64_MAX;
 }
 
+int filter_fd(struct pv_blk_store *store)
+{
+    struct pv_blk_store *below = ((struct filter *)store)->below;
+    return below->ops->fd ? below->ops->fd(below) : -1;
+}
+
 int filter_refresh(struct pv_blk_store *store)
 {
     struct pv_blk_store *below = ((struct filter *)store)->below;

@@ -36,6 +36,7 @@ void *filter_create(size_t size, struct pv_blk_store *below, const struct pv_blk
 void filter_destroy(struct filter *filter);
 void filter_close(struct pv_blk_store *store);
 uint64_t filter_poll(struct pv_blk_store *store, uint64_t now);
+int filter_fd(struct pv_blk_store *store);
 int filter_refresh(struct pv_blk_store *store);
 
 /* The `index`th number of the sequence that belongs to a seed. */

@@ -53,6 +53,7 @@ static void close_store(struct pv_blk_store *store)
 static const struct pv_blk_store_ops log_ops = {.name = "log",
                                                 .submit = submit,
                                                 .poll = filter_poll,
+                                                .fd = filter_fd,
                                                 .refresh = filter_refresh,
                                                 .close = close_store};
 

@@ -2,6 +2,7 @@
 #include "pvdrivers/blk_stores.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <time.h>
 
@@ -35,23 +36,40 @@ static void tell_time(struct pv_blk_store *store)
         store->ops->poll(store, now_ns());
 }
 
-static void wait_for(struct waiter *waiter, struct pv_blk_store *store)
+static bool is_complete(struct waiter *waiter)
 {
     pthread_mutex_lock(&waiter->lock);
-    while (!waiter->complete) {
-        struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_nsec += POLL_INTERVAL_NS;
-        if (until.tv_nsec >= 1000000000) {
-            until.tv_nsec -= 1000000000;
-            until.tv_sec++;
-        }
-        pthread_cond_timedwait(&waiter->done, &waiter->lock, &until);
-        pthread_mutex_unlock(&waiter->lock);
-        tell_time(store);
-        pthread_mutex_lock(&waiter->lock);
-    }
+    bool complete = waiter->complete;
     pthread_mutex_unlock(&waiter->lock);
+    return complete;
+}
+
+/* For the store's own thread to complete something. */
+static void wait_a_moment(struct waiter *waiter)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += POLL_INTERVAL_NS;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
+    pthread_mutex_lock(&waiter->lock);
+    if (!waiter->complete)
+        pthread_cond_timedwait(&waiter->done, &waiter->lock, &until);
+    pthread_mutex_unlock(&waiter->lock);
+}
+
+static void wait_for(struct waiter *waiter, struct pv_blk_store *store)
+{
+    struct pollfd wake = {.fd = store->ops->fd ? store->ops->fd(store) : -1, .events = POLLIN};
+    while (!is_complete(waiter)) {
+        if (wake.fd >= 0)
+            poll(&wake, 1, POLL_INTERVAL_NS / 1000000);
+        else
+            wait_a_moment(waiter);
+        tell_time(store);
+    }
 }
 
 static bool in_range(const struct pv_blk_geometry *geometry, enum pv_blk_op op, uint64_t sector,

@@ -47,9 +47,13 @@ struct pv_blk_store_ops {
     /* Memory that holds the sectors, so that a read or write is one grant copy; NULL when the
      * store has none (then submit is used). May be absent. */
     void *(*memory)(struct pv_blk_store *store, uint64_t sector, uint64_t nr_sectors);
-    /* Tells the store the time (monotonic ns, real or virtual) and lets it do what is due; returns
-     * when it wants to be told again, UINT64_MAX for never. May be absent. */
+    /* Tells the store the time (monotonic ns, real or virtual) and lets it do what is due, and
+     * complete what has ended; returns when it wants to be told again, UINT64_MAX for never. From
+     * any thread. May be absent. */
     uint64_t (*poll)(struct pv_blk_store *store, uint64_t now);
+    /* Readable while there are operations for poll to complete. Absent or negative: the store
+     * completes them by itself, or when it is time. */
+    int (*fd)(struct pv_blk_store *store);
     /* Reads the capacity again after the medium has grown or shrunk; between pumps only. May be
      * absent. */
     int (*refresh)(struct pv_blk_store *store);

@@ -16,16 +16,29 @@ PV_API struct pv_blk_store *pv_null_store_create(uint64_t sectors, uint32_t sect
 /* This process's memory, zeros at first. */
 PV_API struct pv_blk_store *pv_ram_store_create(uint64_t sectors, uint32_t sector_size);
 
+enum pv_file_engine {
+    PV_FILE_AUTO,     /* SYNC without threads or for a file in memory (tmpfs); else IO_URING where
+                       * the kernel and the file system let it be; else THREADS */
+    PV_FILE_SYNC,     /* submit does the I/O, which deterministic runs need */
+    PV_FILE_THREADS,  /* a pool does */
+    PV_FILE_IO_URING, /* the kernel does; `threads` only what it cannot */
+};
+
 struct pv_file_store_config {
     const char *path;     /* a regular file or a block device */
     uint32_t sector_size; /* bytes, a power of two from 512 to 4096; the size is a multiple */
-    uint32_t threads;     /* that do the I/O; 0: submit does it, which deterministic runs need */
+    uint32_t threads;     /* at most */
     bool direct;          /* O_DIRECT */
     bool read_only;
+    enum pv_file_engine engine;
 };
-/* Flush is fdatasync, discard punches holes; secure discard is refused. -EINVAL as errno: a bad
- * size; ENOTSUP: neither file nor block device. */
+/* Flush is fdatasync, discard punches holes; secure discard is refused. First waits for operations
+ * that a process which has ended left in flight. errno EINVAL: a bad size; ENOTSUP: neither file
+ * nor block device; EBUSY: those operations did not end; with engine IO_URING also why it cannot
+ * be: ENOSYS, EPERM ... */
 PV_API struct pv_blk_store *pv_file_store_create(const struct pv_file_store_config *config);
+/* The one in use. */
+PV_API enum pv_file_engine pv_file_store_engine(const struct pv_blk_store *store);
 
 /* A store whose operations the creator carries out: submitted ones queue up until taken. */
 PV_API struct pv_blk_store *pv_external_store_create(const struct pv_blk_geometry *geometry);

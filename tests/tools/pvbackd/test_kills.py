@@ -83,7 +83,12 @@ async def kill_often(loopback: Loopback, frontend: Any, kills: int, seed: int) -
     return [writer.acknowledged for writer in writers]
 
 
-@pytest.mark.parametrize("logged", [True, False])
+STORES = {"default": "", "direct": '[[disk]]\nstore = {kind = "file", direct = true}\n'}
+
+
+@pytest.mark.parametrize(
+    ("logged", "store"), [(True, "default"), (False, "default"), (True, "direct")]
+)
 def test_no_acknowledged_write_is_lost(
     pvbackd_disk: Callable[..., Loopback],
     image: Path,
@@ -92,10 +97,11 @@ def test_no_acknowledged_write_is_lost(
     request: pytest.FixtureRequest,
     capfd: pytest.CaptureFixture[str],
     logged: bool,
+    store: str,
 ) -> None:
-    kills = request.config.getoption("--kills") // (1 if logged else 2)
+    kills = request.config.getoption("--kills") // (1 if logged and store == "default" else 2)
     config = tmp_path / "pvbackd.toml"
-    config.write_text("[log]\nburst = 1_000_000\n")
+    config.write_text("[log]\nburst = 1_000_000\n" + STORES[store])
     state = ["--state-directory", tmp_path / "state"] if logged else []
     loopback = pvbackd_disk("--config", config, *state)
 
@@ -114,7 +120,8 @@ def test_no_acknowledged_write_is_lost(
         for task in looks:
             task.cancel()
         assert (sorted(changes) == sorted(ends)) is logged  # each watch fires once by itself
-        assert (frontend.queues == queues) is logged
+        if logged:  # new ones may lie where the old ones lay
+            assert frontend.queues == queues
         assert (frontend.reissued == 0) is logged
         return contents
 
