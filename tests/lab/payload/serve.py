@@ -41,7 +41,9 @@ class Lab:
         self._served: dict[str, tuple[Store, VbdBackendOptions]] = {}
         self.bus: XenbusBus = backend_bus(client, hypervisor.domid, "vbd", self._probe)
 
-    def _probe(self, client: XenstoreClient, path: str) -> VbdBackend:
+    def _probe(self, client: XenstoreClient, path: str) -> VbdBackend | None:
+        if path not in self._served:
+            return None  # another backend's
         store, options = self._served[path]
         return VbdBackend(client, path, self.hypervisor, store, options)
 

@@ -1,4 +1,7 @@
 """The steps, by subject."""
 
 # In the order in which they run.
-SUBJECTS = ("basics", "features", "plugging", "service", "systemd", "toolstack", "crash")
+SUBJECTS = (
+    *("basics", "features", "plugging", "service", "systemd", "toolstack"),
+    *("kernel_backend", "figures", "crash"),
+)
