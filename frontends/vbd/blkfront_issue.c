@@ -71,6 +71,17 @@ static int make_plan(const struct pv_blkfront_queue *queue, const struct pv_blkf
     return 0;
 }
 
+/* Half as much, since there are not grants enough for all; false when it cannot be less. */
+static bool shrink_plan(const struct pv_blkfront_queue *queue, const struct pv_blkfront_io *io,
+                        struct plan *plan)
+{
+    if (plan->nr_pages < 2 || io->operation == BLKIF_OP_WRITE_BARRIER)
+        return false;
+    uint64_t left = (io->nr_sectors - io->issued_sectors) * SECTOR_SIZE;
+    plan_pages(queue, plan, left, plan->nr_pages / 2);
+    return true;
+}
+
 /* Puts a request's share of the data into a page; the rest of the page shows nothing of ours to
  * an untrusted backend (XSA-403). */
 static void fill_page(struct pv_blkfront_queue *queue, uint8_t *page, const uint8_t *data,
@@ -258,6 +269,8 @@ static bool issue_io(struct pv_blkfront_queue *queue, struct pv_blkfront_io *io)
         bool others = queue->ring.req_prod_pvt != queue->ring.rsp_cons;
         if (error && others)
             return false; /* what is in flight gives its pages and grants back */
+        while (error == -ENOSPC && shrink_plan(queue, io, &plan))
+            error = issue_request(queue, io, &plan);
         io->status = error;
         if (io->issued_sectors == io->nr_sectors)
             return true;

@@ -24,7 +24,7 @@ struct fake_peer {
     struct pv_hypervisor hypervisor; /* first: the ops get this address */
     struct fake_grant grants[FAKE_GRANTS];
     unsigned pages, granted, notifications, ports;
-    unsigned fail_grants_after; /* grants allowed from now on */
+    unsigned most_grants; /* at a time */
     struct pv_back_ring back;
     uint8_t disk[DISK_SECTORS * 512];
     uint8_t operations[1024]; /* as they came, INDIRECT as such */
@@ -62,9 +62,8 @@ static int fake_grant_access(struct pv_hypervisor *hypervisor, domid_t domid, co
 {
     struct fake_peer *peer = (struct fake_peer *)hypervisor;
     (void)domid;
-    if (peer->fail_grants_after == 0)
+    if (peer->granted >= peer->most_grants)
         return -ENOSPC;
-    peer->fail_grants_after--;
     for (grant_ref_t i = 8; i < FAKE_GRANTS; i++) {
         if (peer->grants[i].page)
             continue;
@@ -143,7 +142,7 @@ static inline struct fake_peer *fake_peer_create(enum pv_abi abi)
     assert(peer);
     peer->hypervisor = (struct pv_hypervisor){&fake_ops, .domid = 1, .abi = abi,
                                               .page_size = abi == PV_ABI_IA64 ? 16384 : 4096};
-    peer->fail_grants_after = UINT32_MAX;
+    peer->most_grants = UINT32_MAX;
     peer->fd = open("/dev/zero", O_RDONLY);
     assert(peer->fd >= 0);
     return peer;

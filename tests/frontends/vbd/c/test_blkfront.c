@@ -344,25 +344,46 @@ static void test_busy_pages_are_leaked(void)
     fake_peer_destroy(peer, 19);
 }
 
-static void test_failing_grants(void)
+/* With few grants, requests are smaller; without one they fail, and others pass when there are. */
+static void test_few_grants(bool persistent)
 {
     static uint8_t data[64 * 4096];
-    struct setup setup = {.trusted = true, .indirect = 64};
-    for (unsigned allowed = 0; allowed < 70; allowed++) {
+    struct setup setup = {.trusted = true, .persistent = persistent, .indirect = 64};
+    for (unsigned few = 0; few < 70; few++) {
         struct fake_peer *peer = fake_peer_create(PV_ABI_X86_64);
         struct pv_blkfront_queue *queue = connect_queue(peer, &setup, &all_features);
         struct pv_blkfront_io io = make_io(BLKIF_OP_WRITE, 0, 64 * 8, data);
-        peer->fail_grants_after = allowed;
-        assert(run(peer, queue, &io, BLKIF_RSP_OKAY) == (allowed < 65 ? -ENOSPC : 0));
-        peer->fail_grants_after = UINT32_MAX;
+        memset(data, (int)few + 1, sizeof data);
+        peer->most_grants = peer->granted + few;
+        assert(run(peer, queue, &io, BLKIF_RSP_OKAY) == (few == 0 ? -ENOSPC : 0));
+        assert((memcmp(peer->disk, data, sizeof data) == 0) == (few > 0));
+        peer->most_grants = UINT32_MAX;
         assert(run(peer, queue, &io, BLKIF_RSP_OKAY) == 0);
         pv_blkfront_destroy(queue);
         fake_peer_destroy(peer, 0);
     }
+}
+
+/* A barrier is one request, or none. */
+static void test_few_grants_for_a_barrier(void)
+{
+    static uint8_t data[11 * 4096];
+    struct setup setup = {.trusted = true};
+    struct fake_peer *peer = fake_peer_create(PV_ABI_X86_64);
+    struct pv_blkfront_queue *queue = connect_queue(peer, &setup, &all_features);
+    struct pv_blkfront_io io = make_io(BLKIF_OP_WRITE_BARRIER, 0, 11 * 8, data);
+    peer->most_grants = peer->granted + 10;
+    assert(run(peer, queue, &io, BLKIF_RSP_OKAY) == -ENOSPC && peer->seen == 0);
+    pv_blkfront_destroy(queue);
+    fake_peer_destroy(peer, 0);
+}
+
+static void test_no_grants_for_the_ring(void)
+{
     struct fake_peer *peer = fake_peer_create(PV_ABI_X86_64);
     struct pv_blkfront_config config = {
         .hypervisor = &peer->hypervisor, .evtchn = (struct pv_evtchn *)peer, .ring_pages = 4};
-    peer->fail_grants_after = 2;
+    peer->most_grants = 2;
     assert(!pv_blkfront_create(&config) && errno == ENOSPC);
     fake_peer_destroy(peer, 0);
 }
@@ -429,7 +450,10 @@ int main(void)
     test_a_batch_is_published_once();
     test_error_in_the_middle_of_a_split();
     test_busy_pages_are_leaked();
-    test_failing_grants();
+    test_few_grants(false);
+    test_few_grants(true);
+    test_few_grants_for_a_barrier();
+    test_no_grants_for_the_ring();
     test_requeue();
     return 0;
 }

@@ -26,7 +26,7 @@ MEBIBYTES = 4
 WORLD = "/world"  # the tree that becomes xvdb
 LINKER = "/lib64/ld-linux-x86-64.so.2"
 LIBRARIES = ("evtchn", "gnttab", "foreignmemory")
-GUEST_MODULES = ("xen-evtchn", "xen-gntdev", "xen-gntalloc")
+GUEST_MODULES = {"xen-evtchn": "", "xen-gntdev": "", "xen-gntalloc": "limit=8192"}  # in pages
 RUN = "chroot /mnt /opt/pvdrivers/bin/python3 -X faulthandler /in_guest.py"
 
 # What our frontend wants, and what must come of it with Linux.
@@ -102,7 +102,8 @@ async def userspace_guest(lab: Lab) -> AsyncIterator[None]:
             shell = lab.shell
             await shell.run("mount -t ext4 -o ro,noatime /dev/xvdb /mnt", 60)
             await shell.run("mount -t proc proc /mnt/proc; mount -o bind /dev /mnt/dev")
-            await shell.run("for m in /mnt/*.ko; do insmod $m || exit 1; done", 60)
+            for name, parameters in GUEST_MODULES.items():
+                await shell.run(f"insmod /mnt/{name}.ko {parameters}", 60)
             await shell.run("echo 0 >/sys/bus/xen/drivers_autoprobe")
             yield
             await shell.run("echo 1 >/sys/bus/xen/drivers_autoprobe")
