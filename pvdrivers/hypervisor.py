@@ -50,6 +50,7 @@ class EventChannels:
         self._ops = hypervisor.ops
         self._cdata = _address(self._ops.evtchn_open(hypervisor.cdata), "evtchn_open")
         self._hypervisor = hypervisor
+        hypervisor.open_channels += 1
 
     @property
     def cdata(self) -> Any:
@@ -93,6 +94,7 @@ class EventChannels:
         if self._cdata is not None:
             self._ops.evtchn_close(self._cdata)
             self._cdata = None
+            self._hypervisor.open_channels -= 1
 
     def __repr__(self) -> str:
         state = "closed" if self._cdata is None else f"fd {self.fileno()}"
@@ -141,6 +143,7 @@ class Hypervisor:
     def __init__(self, cdata: Any, keep_alive: object = None) -> None:
         self._cdata = cdata
         self.ops = cdata.ops
+        self.open_channels = 0  # handles
         self._keep_alive = keep_alive
 
     @property

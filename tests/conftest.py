@@ -1,5 +1,7 @@
 """What all tests share."""
 
+import signal
+
 import pytest
 
 
@@ -16,6 +18,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help="how often tests/tools/pvbackd kills the daemon (default 20)",
     )
+
+
+def pytest_configure() -> None:
+    # What a shell runs in the background ignores SIGINT, and so would the programs under test.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(trylast=True)

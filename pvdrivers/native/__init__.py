@@ -18,7 +18,17 @@ from pvdrivers.ring._core import ffi, lib
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.xenstore.client import DEFAULT_DEVICE, DEFAULT_SOCKET, XenstoreClient
 
-__all__ = ["connect_store", "open_hypervisor"]
+__all__ = ["NativeHypervisor", "connect_store", "open_hypervisor"]
+
+
+class NativeHypervisor(Hypervisor):
+    """A real Xen; its libraries must outlive every driver that uses it."""
+
+    def close(self) -> None:
+        """UsageError while a driver has an event channel handle."""
+        if self.open_channels:
+            raise UsageError(f"{self!r} is in use: end the drivers that have it first")
+        super().close()
 
 
 async def connect_store(
@@ -41,7 +51,7 @@ async def connect_store(
 
 async def open_hypervisor(
     store: XenstoreClient, libraries: str | os.PathLike[str] | None = None
-) -> Hypervisor:
+) -> NativeHypervisor:
     """The real Xen as seen by the domain this process runs in, whose domid `store` knows.
 
     `libraries` is the folder the Xen libraries lie in; None: wherever the dynamic linker finds
@@ -57,4 +67,4 @@ async def open_hypervisor(
         raise UsageError(f"there is no Xen on this machine: {why}")
     if error:
         raise HypervisorError(error, why or os.strerror(error))
-    return Hypervisor(opened[0])
+    return NativeHypervisor(opened[0])

@@ -71,13 +71,13 @@ def fakes(libraries: Path) -> Iterator[Fakes]:
     assert fakes.mapped_ranges() == 0
 
 
-def open_native(libraries: Path) -> Hypervisor:
+def open_native(libraries: Path) -> native.NativeHypervisor:
     opened = ffi.new("struct pv_hypervisor **")
     problem = ffi.new("char[512]")
     folder = os.fsencode(libraries)
     error = lib.pv_native_open_hypervisor(folder, OWN, opened, problem, len(problem))
     assert error == 0, ffi.string(problem)
-    return Hypervisor(opened[0])
+    return native.NativeHypervisor(opened[0])
 
 
 @pytest.fixture
@@ -367,6 +367,15 @@ def test_closed_with_grants(fakes: Fakes) -> None:
     hypervisor.grant_pages(GUEST, pages)
     hypervisor.close()
     pages.view[0] = 1  # the memory is its owner's
+
+
+def test_not_closed_under_a_driver(fakes: Fakes) -> None:
+    hypervisor = open_native(fakes.folder)
+    channels = hypervisor.open_event_channels()
+    with pytest.raises(UsageError, match="is in use"):
+        hypervisor.close()
+    channels.close()
+    hypervisor.close()
 
 
 # ---- Foreign memory -----------------------------------------------------------------------------
