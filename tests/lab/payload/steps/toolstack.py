@@ -129,7 +129,7 @@ async def root_file_system(lab: Lab) -> None:
             await command(*attach)
             await lab.shell.wait_for("test -b /dev/xvdb", 120)
             print("   ", await command("/opt/pvdrivers/bin/pvbackd", "status"), flush=True)
-            fio = f"{FIO} --filename=/dev/xvdb --rw=randwrite --bs=4k --iodepth=16 --io_size=8M"
+            fio = f"{FIO} --filename=/dev/xvdb --rw=randwrite --bs=4k --iodepth=16 --io_size=4M"
             await asyncio.gather(rooted.run(fio, 600), lab.shell.run(fio, 600))
             await rooted.run("dd if=/dev/urandom of=/data bs=64k count=64 && md5sum /data >/sum")
             await rooted.run("sync; echo 3 >/proc/sys/vm/drop_caches; md5sum -c /sum", 300)
