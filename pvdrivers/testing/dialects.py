@@ -36,6 +36,7 @@ class BackendDialect:
     max_queues: int = 4
     barrier: bool = True
     waits_for: str = ""  # the key that a hotplug script writes
+    heeds: tuple[str, ...] = ("state", "online")  # its own keys, when another writes them
     writes_again: bool = False  # a state it only takes notice of
     removes_itself: bool = False  # its directory, when it has been unplugged
 
@@ -61,7 +62,6 @@ def _linux_backend() -> Table:
     rules = Rules(BACKEND_EVENTS)
     add, event, action = rules.add, Event, Action
     add(event.START, _ANY, _ANY, action.OFFER, to=_2)
-    # The frontend alone is looked at; a toolstack's Closing is for the frontend to see.
     for look in (event.PEER, event.UNPLUG, event.CLOSE):
         gone = [action.REMOVE] * (look is event.UNPLUG)
         add(look, [_6], [_1], to=_2)
@@ -70,8 +70,6 @@ def _linux_backend() -> Table:
         add(look, _ANY, [_6], action.DISCONNECT, *gone, to=_6)
         add(look, _ANY, [_0], action.DISCONNECT, action.REMOVE, to=_6)
         add(look, _ANY, [_2, _7, _8], action.REPORT, to=_5)
-    for asked in (event.UNPLUG, event.CLOSE):
-        add(asked, [_4, _5], [_3, _4], to=_5)
     add(event.RESIZE, [_4], _ANY, action.UPDATE_SIZE)
     add(event.FATAL, _ANY, _ANY, action.DISCONNECT, action.REPORT, to=_5)
     add(event.GONE, _ANY, _ANY, action.DISCONNECT, action.REMOVE, to=_0)
@@ -96,6 +94,7 @@ LINUX_BACKEND = BackendDialect(
         "physical-sector-size",
     ),
     waits_for="physical-device",
+    heeds=(),  # a toolstack's Closing is for the frontend to see
 )
 
 

@@ -36,7 +36,7 @@ class DialectBackend(VbdBackend):
     ) -> None:
         self.table = dialect.table
         self.dialect = dialect
-        self.own_watches = ("state", "online", *filter(None, [dialect.waits_for]))
+        self.own_watches = (*dialect.heeds, *filter(None, [dialect.waits_for]))
         options = VbdBackendOptions(
             persistent=dialect.persistent,
             max_indirect_segments=dialect.max_indirect_segments,

@@ -108,7 +108,8 @@ async def unplug_device(
 ) -> bool:
     """Asks both ends to let go, waits until the backend has, removes the device.
 
-    `ends` are the backend's states that end the waiting; QEMU's goes on writing after Closed and
+    `ends` are the backend's states that end the waiting, at once if it is in one: its frontend has
+    closed before, and Linux' xen-blkback would not answer to another Closing. QEMU's goes on writing after Closed and
     then removes its directory itself, which makes its state UNKNOWN.
 
     False when the backend had not closed after `patience` seconds of the loop's time: the device
@@ -117,8 +118,10 @@ async def unplug_device(
     state = f"{config.backend_path}/state"
 
     async def body(transaction: Transaction) -> None:
-        if parse_state(await read_optional(transaction, state)) is not XenbusState.UNKNOWN:
+        before = parse_state(await read_optional(transaction, state))
+        if before is not XenbusState.UNKNOWN:
             await transaction.write(f"{config.backend_path}/online", "0")
+        if before is not XenbusState.UNKNOWN and before not in ends:
             await transaction.write(state, str(int(XenbusState.CLOSING)))
 
     await client.transact(body)

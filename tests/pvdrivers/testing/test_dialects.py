@@ -358,6 +358,19 @@ def test_backend_is_unplugged_and_plugged_in_again(dialect: BackendDialect) -> N
 
 
 @backends
+def test_backend_is_unplugged_after_our_frontend_closed(dialect: BackendDialect) -> None:
+    ends = [XenbusState.UNKNOWN] + [XenbusState.CLOSED] * (not dialect.removes_itself)
+
+    async def body(disk: VbdLoopback, writes: Writes) -> None:
+        await disk.frontend.close()
+        await disk.backend.wait_for(XenbusState.CLOSED)
+        assert await unplug_device(disk.toolstack, disk.config, 10, ends)
+        await disk.wait(lambda: disk.backend.finished)
+
+    run(body, backend=speaking(dialect))
+
+
+@backends
 def test_backend_offers_again_after_our_frontend_closed(dialect: BackendDialect) -> None:
     async def body(disk: VbdLoopback, writes: Writes) -> None:
         for salt in range(3):
