@@ -108,9 +108,9 @@ async def unplug_device(
 ) -> bool:
     """Asks both ends to let go, waits until the backend has, removes the device.
 
-    `ends` are the backend's states that end the waiting, at once if it is in one: its frontend has
-    closed before, and Linux' xen-blkback would not answer to another Closing. QEMU's goes on writing after Closed and
-    then removes its directory itself, which makes its state UNKNOWN.
+    `ends` are the backend's states that end the waiting; in one of them it is not asked at all,
+    since Linux' xen-blkback would not answer once it is Closed. QEMU's goes on writing after Closed
+    and then removes its directory itself, which makes its state UNKNOWN.
 
     False when the backend had not closed after `patience` seconds of the loop's time: the device
     is still there then, and `destroy_device` is the way left.

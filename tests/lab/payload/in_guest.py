@@ -22,7 +22,7 @@ from pvdrivers.ring.errors import PeerError
 from pvdrivers.vbd.features import SECTOR, DeviceInfo, FrontendFeatures
 
 PATIENCE = 240  # seconds
-ROUNDS = 4
+ROUNDS = 3
 BATCH = 24  # operations, of up to MOST sectors
 MOST = 128
 PAGE = 8  # sectors; kernels discard whole pages only

@@ -11,7 +11,7 @@ import traceback
 import uvloop
 from guest import CommandFailed
 from serve import lab
-from step import GUEST, STEPS, XL
+from step import GUEST, MEASUREMENTS, STEPS, XL, Step
 from steps import SUBJECTS
 
 
@@ -28,16 +28,21 @@ async def look_around() -> None:
         await asyncio.sleep(1)
 
 
-async def main(names: list[str]) -> int:
+def choose(names: list[str]) -> list[Step]:
+    """Those named, or every one that proves something. KeyError: there is no such step."""
     for subject in SUBJECTS:
         importlib.import_module(f"steps.{subject}")
+    known = {function.__name__: function for function in STEPS + MEASUREMENTS}
+    return [known[name] for name in names] or STEPS
+
+
+async def main(names: list[str]) -> int:
+    steps = choose(names)
     failed = []
     async with lab(GUEST) as opened:
         print(f"### {opened.hypervisor}", flush=True)
-        for function in STEPS:
+        for function in steps:
             name = function.__name__
-            if names and name not in names:
-                continue
             print(f"### {name}: {function.__doc__}", flush=True)
             begun = time.monotonic()
             try:

@@ -19,11 +19,18 @@ FIO = (
 
 Step = Callable[[Lab], Awaitable[None]]
 STEPS: list[Step] = []
+MEASUREMENTS: list[Step] = []
 
 
 def step(function: Step) -> Step:
     """Adds a step; they run in the order in which they were added."""
     STEPS.append(function)
+    return function
+
+
+def measurement(function: Step) -> Step:
+    """Adds a step that can prove nothing, and runs only when it is named."""
+    MEASUREMENTS.append(function)
     return function
 
 

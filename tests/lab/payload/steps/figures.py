@@ -11,7 +11,7 @@ from statistics import median
 
 from blkback import bind, blkback, blkback_config
 from serve import CONNECT_PATIENCE, Lab
-from step import GUEST, MEBIBYTE, command, step
+from step import GUEST, MEBIBYTE, command, measurement
 
 from pvdrivers.vbd.config import disk_config
 from pvdrivers.xenbus.device import read_optional
@@ -110,7 +110,7 @@ async def measure(lab: Lab, arguments: str, field: int) -> float:
     return float(next(line for line in lines if line.startswith("3;")).split(";")[field])
 
 
-@step
+@measurement
 async def figures(lab: Lab) -> None:
     """4 KiB random and 128 KiB sequential reads on three backends in turn; the ratios."""
     seen: dict[str, dict[str, list[float]]] = {job: {b: [] for b in BACKENDS} for job in JOBS}

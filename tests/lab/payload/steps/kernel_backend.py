@@ -33,7 +33,6 @@ RUN = "chroot /mnt /opt/pvdrivers/bin/python3 -X faulthandler /in_guest.py"
 WISHES = {
     "persistent=0 max_indirect_segments=0 max_ring_page_order=0": "1 queue of 1 ring page(s)",
     "max_indirect_segments=0": "1 queue of 16 ring page(s) persistent",
-    "max_queues=2 max_ring_page_order=0 persistent=0": "2 queues of 1 ring page(s) indirect 256",
     "max_queues=2 max_ring_page_order=1": "2 queues of 2 ring page(s) indirect 256 persistent",
 }
 
