@@ -10,10 +10,10 @@
  *   BUSY + number   of the open file that the operations are for: there until the last has ended
  *   ALIVE + number  of another open file, which ends with the process
  *
- * Who opens the file waits while there is a lock of the first kind without its second. Stores that
- * live, in this process or another, do not keep each other out: all locks are shared. The number is
- * random. POSIX locks in the flavour that belongs to open files, so nobody else's closing of the
- * same file drops them.
+ * Who opens the file waits while there is a lock of the first kind without one of the second.
+ * Stores that live, in this process or another, do not keep each other out: all locks are shared.
+ * The number is the process's, random. POSIX locks in the flavour that belongs to open files, so
+ * nobody else's closing of the same file drops them.
  */
 #include "backends/vbd/stores/file.h"
 
@@ -67,6 +67,23 @@ int file_lock_wait_for_the_dead(int fd)
     return 0;
 }
 
+/* The same for all stores of a process, so that many of them on one file are one to find. */
+static int process_number(uint32_t *number)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static uint32_t drawn;
+    static pid_t drawn_by; /* a forked child is another process */
+    int status = 0;
+    pthread_mutex_lock(&lock);
+    if (drawn_by != getpid())
+        status = getrandom(&drawn, sizeof drawn, 0) == sizeof drawn ? 0 : -errno;
+    if (status == 0)
+        drawn_by = getpid();
+    *number = drawn;
+    pthread_mutex_unlock(&lock);
+    return status;
+}
+
 static bool is_same_file(int one, int other)
 {
     struct stat first, second;
@@ -77,14 +94,15 @@ static bool is_same_file(int one, int other)
 int file_lock_take(struct file_store *file, const char *path)
 {
     uint32_t number;
-    if (getrandom(&number, sizeof number, 0) != sizeof number)
-        return -errno;
+    int status = process_number(&number);
+    if (status < 0)
+        return status;
     file->life_fd = open(path, O_RDONLY | O_CLOEXEC);
     if (file->life_fd < 0)
         return -errno;
     if (!is_same_file(file->fd, file->life_fd))
         return -ESTALE; /* another has taken its name meanwhile */
-    int status = hold(file->life_fd, ALIVE + number);
+    status = hold(file->life_fd, ALIVE + number);
     return status < 0 ? status : hold(file->fd, BUSY + number);
 }
 
