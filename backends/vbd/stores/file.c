@@ -46,15 +46,15 @@ static int refresh(struct pv_blk_store *store)
 }
 
 static const struct pv_blk_store_ops engines[] = {
-    [PV_FILE_SYNC] = {.name = "file",
+    [PV_FILE_SYNC] = {.name = "file (sync)",
                       .submit = submit_at_once,
                       .refresh = refresh,
                       .close = close_store},
-    [PV_FILE_THREADS] = {.name = "file",
+    [PV_FILE_THREADS] = {.name = "file (threads)",
                          .submit = file_threads_submit,
                          .refresh = refresh,
                          .close = close_store},
-    [PV_FILE_IO_URING] = {.name = "file",
+    [PV_FILE_IO_URING] = {.name = "file (io_uring)",
                           .submit = file_uring_submit,
                           .poll = file_uring_poll,
                           .fd = file_uring_fd,
