@@ -17,9 +17,8 @@ struct group_member {
     bool awake;         /* else armed */
     uint32_t place;     /* in the list of the awake */
     bool masked;        /* its port has fired and is not unmasked yet */
-    bool spun;          /* looked for work in vain since the last */
     uint32_t spurious;  /* wake-ups in a row that brought no work */
-    uint64_t last_work; /* ns; or when it was woken */
+    uint64_t last_work; /* ns */
     uint64_t linger;    /* ns it stays awake without work */
 
     bool timed; /* asleep, but one of these is set; ns, or NEVER */

@@ -1,32 +1,22 @@
 /* A group's turn: hear who was woken, pump who is awake, let those sleep that have no work. */
 #include "backends/vbd/group.h"
+#include "pvdrivers/linger.h"
 
 #include <sys/epoll.h>
 
 #define BUDGET 256              /* requests of a queue before the others have their turn */
 #define EVENTS 64               /* wake-ups heard at once */
 #define LOOK_INTERVAL 20000u    /* ns a woken queue may wait behind busy ones */
-#define LEAST_LINGER 2000u      /* ns: a line transfer or two */
-#define MOST_LINGER 100000u     /* ns: several sleeps and wake-ups */
 #define POLL_LINGER 10000000u   /* ns: in mode POLL */
 #define SPURIOUS_DELAY 1000000u /* ns, twice as long with each more */
 #define MOST_DOUBLINGS 10       /* a second */
 
 /* ---- Waking -------------------------------------------------------------------------------- */
 
-static void rouse(struct pv_blkback_group *group, struct group_member *member, uint64_t now)
-{
-    if (member->awake)
-        return;
-    member->last_work = now;
-    member->spun = false;
-    group_wake(group, member);
-}
-
 /* A delivered port is masked until its queue has nothing left to do, so a storm of events costs
  * its sender more than us (XSA-332). A port may fire again at once all the same, so no more are
  * taken than there are queues. */
-static void hear(struct pv_blkback_group *group, struct group_handle *handle, uint64_t now)
+static void hear(struct pv_blkback_group *group, struct group_handle *handle)
 {
     int port;
     for (uint32_t left = handle->users;
@@ -37,7 +27,7 @@ static void hear(struct pv_blkback_group *group, struct group_handle *handle, ui
         member->masked = true;
         if (!member->awake)
             member->spurious++; /* until it turns out to have work */
-        rouse(group, member, now);
+        group_wake(group, member);
     }
 }
 
@@ -49,9 +39,9 @@ static int listen(struct pv_blkback_group *group, int timeout_ms, uint64_t now)
     for (int i = 0; i < count; i++) {
         struct group_member *member = group_event_member(events[i].data.ptr);
         if (member)
-            rouse(group, member, now);
+            group_wake(group, member);
         else
-            hear(group, group_event_handle(events[i].data.ptr), now);
+            hear(group, group_event_handle(events[i].data.ptr));
     }
     group->last_look = now;
     return count < 0 && errno != EINTR ? -errno : 0;
@@ -75,7 +65,7 @@ static void keep_time(struct pv_blkback_group *group, uint64_t now)
         if (member->unmask_at <= now)
             unmask(member);
         if (member->wake_at <= now)
-            rouse(group, member, now);
+            group_wake(group, member);
         else
             group_keep_times(group, member);
     }
@@ -90,18 +80,9 @@ static uint64_t linger(const struct pv_blkback_group *group, const struct group_
                                             : member->linger;
 }
 
-/* Spinning that found work was worth it and may last longer next time; in vain, half as long. */
-static void adapt(struct group_member *member, bool paid)
-{
-    uint64_t next = paid ? 2 * member->linger : member->linger / 2;
-    member->linger = next < LEAST_LINGER ? LEAST_LINGER : next > MOST_LINGER ? MOST_LINGER : next;
-}
-
 static void found_work(struct group_member *member, uint64_t now)
 {
-    if (member->spun)
-        adapt(member, true);
-    member->spun = false;
+    member->linger = pv_linger_next(member->linger, now - member->last_work);
     member->spurious = 0;
     member->last_work = now;
 }
@@ -112,8 +93,6 @@ static bool fall_asleep(struct pv_blkback_group *group, struct group_member *mem
     struct pv_blkback_queue *queue = member->queue;
     if (pv_blkback_arm(queue))
         return true;
-    if (member->spun)
-        adapt(member, false);
     member->wake_at = queue->deadline;
     if (member->masked && member->spurious > 1) {
         uint32_t doublings = member->spurious - 2;
@@ -139,9 +118,8 @@ int pv_blkback_group_turn(struct pv_blkback_group *group, uint64_t now)
         if (pv_blkback_pump(member->queue, BUDGET, now) > 0) {
             found_work(member, now);
             worked++;
-        } else if (now - member->last_work < linger(group, member)) {
-            member->spun = true;
-        } else if (!fall_asleep(group, member, now)) {
+        } else if (now - member->last_work >= linger(group, member) &&
+                   !fall_asleep(group, member, now)) {
             continue; /* another has taken its place */
         }
         i++;

@@ -1,5 +1,6 @@
 /* The workload's loop: choose operations, submit them, reap what is finished, wait. */
 #include "frontends/vbd/workload_private.h"
+#include "pvdrivers/linger.h"
 
 #include <poll.h>
 #include <sched.h>
@@ -204,6 +205,7 @@ static int reap_all(struct pv_blk_workload *workload)
         if (count == 0)
             continue;
         uint64_t now = now_ns();
+        workload->linger = pv_linger_next(workload->linger, now - workload->last_progress_ns);
         for (int j = 0; j < count; j++)
             settle(workload, (struct slot *)workload->done[j], now);
         workload->result.depth_complete[batch_level((uint32_t)count)]++;
@@ -233,14 +235,13 @@ static void sleep_until_event(struct pv_blk_workload *workload)
 static void wait_for_work(struct pv_blk_workload *workload, uint64_t now)
 {
     enum pv_workload_mode mode = workload->config.mode;
-    bool spin =
-        mode == PV_WORKLOAD_HYBRID && now - workload->last_progress_ns < workload->config.spin_ns;
-    if (mode == PV_WORKLOAD_POLL && now - workload->last_progress_ns > YIELD_AFTER_NS)
-        sched_yield(); /* perhaps the backend waits for this very processor */
-    else if (mode == PV_WORKLOAD_POLL || spin)
-        pv_cpu_relax();
-    else
+    uint64_t waited = now - workload->last_progress_ns;
+    if (mode == PV_WORKLOAD_EVENT || (mode == PV_WORKLOAD_HYBRID && waited >= workload->linger))
         sleep_until_event(workload);
+    else if (waited > YIELD_AFTER_NS)
+        sched_yield(); /* perhaps the backend waits for this very processor */
+    else
+        pv_cpu_relax();
 }
 
 /* ---- Passes -------------------------------------------------------------------------------- */

@@ -54,6 +54,7 @@ struct pv_blk_workload {
     bool ending; /* nothing more is issued */
     uint32_t stop;
     uint64_t measure_from_ns, end_ns, last_progress_ns;
+    uint64_t linger; /* ns to spin without an answer in mode HYBRID */
 
     /* With verify: what each block holds. */
     uint32_t *crcs;

@@ -121,7 +121,7 @@ def vbd(
     trusted
         Whether the guest trusts the backend; if not, only zeroed pages are granted.
     mode
-        How both sides wait: spinning, spinning for 20 µs and then sleeping, or sleeping at once.
+        How both sides wait: spinning, spinning while that pays off, or sleeping at once.
     backend
         Who serves the disk: our blkback, or QEMU (Debian package qemu-system-xen) from a file.
     mem

@@ -21,7 +21,6 @@ from pvdrivers.tools.pvbench.xenbus import DrivenFrontend, Loop, device_config
 from pvdrivers.vbd.features import DeviceInfo, FrontendFeatures
 from pvdrivers.xenstore.client import XenstoreClient
 
-SPIN_NS = 20_000  # about what a sleep and a wake-up across processors cost
 MODES = {
     "poll": lib.PV_WORKLOAD_POLL,
     "hybrid": lib.PV_WORKLOAD_HYBRID,
@@ -123,7 +122,7 @@ class Front:
         config.runtime_ns, config.ramp_ns = job.runtime_ns, job.ramp_ns
         config.fsync, config.seed, config.verify = job.fsync, job.randseed, job.verify
         config.in_place = job.granted_memory
-        config.mode, config.spin_ns = MODES[job.mode], SPIN_NS
+        config.mode = MODES[job.mode]
         self._workload = lib.pv_blk_workload_create(config)
         if self._workload == ffi.NULL:
             raise BenchError(f"the workload cannot be set up: {os.strerror(ffi.errno)}")

@@ -13,7 +13,7 @@ struct pv_blk_workload;
 
 enum pv_workload_mode {
     PV_WORKLOAD_POLL,   /* spins */
-    PV_WORKLOAD_HYBRID, /* spins for spin_ns without an answer, then sleeps */
+    PV_WORKLOAD_HYBRID, /* spins as long as that has paid off lately, then sleeps */
     PV_WORKLOAD_EVENT   /* sleeps as soon as there is nothing to do */
 };
 
@@ -41,7 +41,6 @@ struct pv_blk_workload_config {
     bool in_place; /* data lives in the queues' own buffers, each with room for its share of the
                       operations, page by page */
     enum pv_workload_mode mode;
-    uint64_t spin_ns;
 };
 
 struct pv_blk_direction_result {

@@ -208,6 +208,31 @@ static void test_noise_is_heard_less_and_less(void)
     tear_down(&noisy[0]);
 }
 
+/* In mode HYBRID a queue whose work comes soon stays awake until then; one whose work comes late
+ * goes to sleep at once. */
+static void test_a_queue_lingers_as_long_as_its_waits(void)
+{
+    set_up(&noisy[0], pv_ram_store_create(64, 512));
+    struct pv_blkback_group *group = gather(PV_BLKBACK_HYBRID, 1);
+    for (unsigned round = 0; round < 10; round++) {
+        ask(&noisy[0]);
+        pv_blkback_group_turn(group, now += MS / 20);
+        assert(answered(&noisy[0]));
+        pv_blkback_group_turn(group, now += MS / 40);
+    }
+    assert(pv_blkback_group_awake(group) == 1);
+    for (unsigned round = 0; round < 20; round++) {
+        pv_blkback_group_turn(group, now += 10 * MS);
+        ask(&noisy[0]);
+        pv_blkback_group_turn(group, now);
+        assert(answered(&noisy[0]));
+    }
+    pv_blkback_group_turn(group, ++now);
+    assert(pv_blkback_group_awake(group) == 0);
+    pv_blkback_group_destroy(group);
+    tear_down(&noisy[0]);
+}
+
 static void test_a_store_wakes_its_queue(void)
 {
     const struct pv_blk_geometry geometry = {.sectors = 64, .sector_size = 512, .can_flush = true};
@@ -241,6 +266,7 @@ int main(void)
     test_a_busy_queue_holds_nobody_back();
     test_equal_guests_get_equal_shares();
     test_noise_is_heard_less_and_less();
+    test_a_queue_lingers_as_long_as_its_waits();
     test_a_store_wakes_its_queue();
     return 0;
 }

@@ -1,0 +1,43 @@
+/* How a poller's patience follows the waits it has seen. */
+#include "pvdrivers/linger.h"
+
+#undef NDEBUG
+#include <assert.h>
+
+#define US 1000u
+
+static void test_a_wait_that_was_short_enough_changes_nothing(void)
+{
+    assert(pv_linger_next(20 * US, 0) == 20 * US);
+    assert(pv_linger_next(20 * US, 20 * US) == 20 * US);
+}
+
+static void test_it_grows_until_waits_are_spun_through(void)
+{
+    uint64_t linger = pv_linger_next(0, 30 * US);
+    assert(linger >= 30 * US);
+    assert(pv_linger_next(linger, 30 * US) == linger);
+}
+
+static void test_it_never_exceeds_the_most(void)
+{
+    assert(pv_linger_next(150 * US, 199 * US) == PV_LINGER_MOST_NS);
+    assert(pv_linger_next(150 * US, PV_LINGER_MOST_NS) == PV_LINGER_MOST_NS);
+}
+
+static void test_waits_too_long_for_any_spinning_end_it(void)
+{
+    uint64_t linger = PV_LINGER_MOST_NS;
+    for (int i = 0; i < 20; i++)
+        linger = pv_linger_next(linger, 10000 * US);
+    assert(linger == 0);
+}
+
+int main(void)
+{
+    test_a_wait_that_was_short_enough_changes_nothing();
+    test_it_grows_until_waits_are_spun_through();
+    test_it_never_exceeds_the_most();
+    test_waits_too_long_for_any_spinning_end_it();
+    return 0;
+}
