@@ -4,8 +4,9 @@
 
 #include <sys/eventfd.h>
 
-/* The queue whose pump this thread is in. */
-static _Thread_local struct pv_blkback_queue *pumping;
+/* The queue whose pump this thread is in. Found without a call, though this is a shared object: a
+ * program that loads it later has room for a pointer among its initial thread-local variables. */
+static _Thread_local struct pv_blkback_queue *pumping __attribute__((tls_model("initial-exec")));
 
 static void append(struct pv_blk_io ***tail, struct pv_blk_io *io)
 {

@@ -47,7 +47,9 @@ _Static_assert(sizeof(struct inflight_entry) == 128, "two cache lines");
 static inline void inflight_take(struct inflight_log *log, struct inflight_entry *entry,
                                  struct pv_back_ring *ring)
 {
-    pv_back_copy_request(ring, ring->req_cons, entry->slot, ring->slot_size);
+    pv_back_copy_request(ring, ring->req_cons, entry->slot, BLKIF_HEAD_SIZE);
+    if (!pv_blkif_fits_head(entry->slot))
+        pv_back_copy_request_rest(ring, ring->req_cons, entry->slot, BLKIF_HEAD_SIZE);
     entry->request = ring->req_cons++;
     /* Release: behind the copy. */
     pv_store_release(&entry->state, INFLIGHT_TAKEN);

@@ -3,6 +3,8 @@
 
 #include <sys/eventfd.h>
 
+#define PREFETCHED 4u /* slots on their way from the frontend's cache while one is worked on */
+
 static uint32_t in_flight(const struct pv_blkback_queue *queue)
 {
     return queue->ring.req_cons - queue->ring.rsp_prod_pvt;
@@ -59,9 +61,13 @@ static uint32_t take_requests(struct pv_blkback_queue *queue, uint32_t most)
     }
     if ((uint32_t)ready < most)
         most = (uint32_t)ready;
+    for (uint32_t i = 0; i < most && i < PREFETCHED; i++)
+        pv_back_prefetch(&queue->ring, queue->ring.req_cons + i, BLKIF_HEAD_SIZE);
     struct blkback_request *request;
     while (taken < most && queue->bytes_left > 0 && !is_held_up(queue) &&
            (request = free_request(queue))) {
+        if (taken + PREFETCHED < most)
+            pv_back_prefetch(&queue->ring, queue->ring.req_cons + PREFETCHED, BLKIF_HEAD_SIZE);
         inflight_take(queue->log, request->entry, &queue->ring);
         pv_blkif_decode_request(queue->abi, request->entry->slot, &request->ring);
         taken++;
@@ -145,21 +151,33 @@ static void wake_up(struct pv_blkback_queue *queue)
     pthread_mutex_unlock(&queue->lock);
 }
 
+static bool expiry_is_due(const struct pv_blkback_queue *queue)
+{
+    return queue->persistent && queue->now - queue->last_expiry >= BLKBACK_EXPIRE_INTERVAL;
+}
+
 static void expire_grants(struct pv_blkback_queue *queue)
 {
-    if (!queue->persistent || queue->now - queue->last_expiry < BLKBACK_EXPIRE_INTERVAL)
+    if (!expiry_is_due(queue))
         return;
     queue->last_expiry = queue->now;
     persistent_expire(&queue->cache, queue->now);
 }
 
+/* A pump in vain is short: whoever spins finds the next request the sooner. */
+static bool is_idle(const struct pv_blkback_queue *queue)
+{
+    return in_flight(queue) == 0 && !queue->slept && !expiry_is_due(queue) && !queue->broken &&
+           pv_back_unconsumed_requests(&queue->ring) == 0;
+}
+
 int pv_blkback_pump(struct pv_blkback_queue *queue, uint32_t budget, uint64_t now)
 {
-    if (!queue->ring.sring)
+    queue->now = now;
+    if (!queue->ring.sring || is_idle(queue))
         return 0;
     uint32_t first_response = queue->ring.rsp_prod_pvt;
     uint32_t taken = 0, resumed = 0, batch, answered;
-    queue->now = now;
     queue->bytes_left = BLKBACK_MOST_BYTES;
     wake_up(queue);
     expire_grants(queue);

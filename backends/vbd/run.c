@@ -6,6 +6,7 @@
 #include <time.h>
 
 #define SLEEP_MS 50             /* how late a stop may be noticed */
+#define SPINS_BEFORE_CLOCK 8    /* reading it costs as much as a turn in vain */
 #define SPINS_BEFORE_YIELD 1024 /* the peer may be waiting for this very processor */
 
 static uint64_t clock_now(void)
@@ -19,16 +20,20 @@ int pv_blkback_group_run(struct pv_blkback_group *group, const uint32_t *stop)
 {
     unsigned spins = 0;
     int status = 0;
+    uint64_t now = clock_now();
     while (status == 0 && !pv_load_acquire(stop)) {
-        uint64_t now = clock_now();
-        if (pv_blkback_group_turn(group, now) > 0)
-            continue;
-        if (group->awake.count || group->mode == PV_BLKBACK_POLL) {
+        if (pv_blkback_group_turn(group, now) > 0) {
+            now = clock_now();
+        } else if (group->awake.count || group->mode == PV_BLKBACK_POLL) {
             pv_cpu_relax();
-            if (++spins % SPINS_BEFORE_YIELD == 0)
+            spins++;
+            if (spins % SPINS_BEFORE_YIELD == 0)
                 sched_yield();
+            if (spins % SPINS_BEFORE_CLOCK == 0)
+                now = clock_now();
         } else {
             status = pv_blkback_group_wait(group, now, SLEEP_MS);
+            now = clock_now();
         }
     }
     return status;

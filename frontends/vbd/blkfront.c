@@ -83,8 +83,9 @@ static int create_parts(struct pv_blkfront_queue *queue)
 {
     const struct pv_blkfront_config *config = &queue->config;
     uint32_t indirect = config->max_indirect_segments;
-    queue->descriptors_per_page =
-        queue->hypervisor->page_size / (uint32_t)sizeof(struct pv_blkif_segment);
+    queue->page_size = queue->hypervisor->page_size;
+    queue->page_shift = (uint32_t)__builtin_ctz(queue->page_size);
+    queue->descriptors_per_page = queue->page_size / (uint32_t)sizeof(struct pv_blkif_segment);
     uint32_t most = queue->descriptors_per_page * BLKIF_MAX_INDIRECT_PAGES_PER_REQUEST;
     if (indirect > most)
         indirect = most;
@@ -177,11 +178,10 @@ void *pv_blkfront_buffers(struct pv_blkfront_queue *queue)
 
 static bool io_is_sound(const struct pv_blkfront_queue *queue, const struct pv_blkfront_io *io)
 {
-    uint64_t sectors_per_block = queue->features.sector_size / SECTOR_SIZE;
+    uint64_t misaligned = queue->features.sector_size / SECTOR_SIZE - 1; /* a power of two less 1 */
     uint64_t barrier_limit =
-        (uint64_t)BLKIF_MAX_SEGMENTS_PER_REQUEST * queue->hypervisor->page_size / SECTOR_SIZE;
-    if (io->sector % sectors_per_block || io->nr_sectors % sectors_per_block ||
-        io->nr_sectors > UINT64_MAX - io->sector)
+        (uint64_t)BLKIF_MAX_SEGMENTS_PER_REQUEST * queue->page_size / SECTOR_SIZE;
+    if (((io->sector | io->nr_sectors) & misaligned) || io->nr_sectors > UINT64_MAX - io->sector)
         return false;
     switch (io->operation) {
     case BLKIF_OP_READ:

@@ -10,9 +10,9 @@ static uint32_t min_u32(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
-static uint32_t ceil_div(uint64_t value, uint32_t unit)
+static uint32_t pages_of(const struct pv_blkfront_queue *queue, uint64_t bytes)
 {
-    return (uint32_t)((value + unit - 1) / unit);
+    return (uint32_t)((bytes + queue->page_size - 1) >> queue->page_shift);
 }
 
 static bool carries_data(const struct pv_blkfront_io *io)
@@ -26,7 +26,7 @@ static bool may_stay_in_place(const struct pv_blkfront_queue *queue,
 {
     return queue->config.persistent && queue->config.trusted &&
            pv_blkfront_in_buffers(queue, io->data, io->nr_sectors * SECTOR_SIZE) &&
-           (uintptr_t)io->data % queue->hypervisor->page_size == 0;
+           ((uintptr_t)io->data & (queue->page_size - 1)) == 0;
 }
 
 /* How much of an operation the next request takes. */
@@ -38,12 +38,12 @@ struct plan {
 static void plan_pages(const struct pv_blkfront_queue *queue, struct plan *plan, uint64_t left,
                        uint32_t max_pages)
 {
-    uint32_t page_size = queue->hypervisor->page_size;
-    uint32_t pages = left > (uint64_t)max_pages * page_size ? max_pages : ceil_div(left, page_size);
-    plan->nr_pages = pages;
-    plan->nr_indirect =
-        pages > BLKIF_MAX_SEGMENTS_PER_REQUEST ? ceil_div(pages, queue->descriptors_per_page) : 0;
-    plan->bytes = left < (uint64_t)pages * page_size ? (uint32_t)left : pages * page_size;
+    uint64_t most = (uint64_t)max_pages << queue->page_shift;
+    plan->bytes = (uint32_t)(left < most ? left : most);
+    plan->nr_pages = pages_of(queue, plan->bytes);
+    plan->nr_indirect = 0;
+    if (plan->nr_pages > BLKIF_MAX_SEGMENTS_PER_REQUEST)
+        plan->nr_indirect = pages_of(queue, plan->nr_pages * sizeof(struct pv_blkif_segment));
 }
 
 /* 0, or -ENOMEM when there are too few free pages. */
@@ -93,7 +93,7 @@ static void fill_page(struct pv_blkfront_queue *queue, uint8_t *page, const uint
         queue->stats.bytes_copied += bytes;
     }
     if (!queue->config.trusted)
-        memset(page + copied, 0, queue->hypervisor->page_size - copied);
+        memset(page + copied, 0, queue->page_size - copied);
 }
 
 /* Adds a granted page to a request: the given one of the caller's buffers, or a free one. */
@@ -101,7 +101,7 @@ static int add_page(struct pv_blkfront_queue *queue, struct shadow *shadow, bool
                     const uint8_t *in_place)
 {
     struct page_pool *pool = &queue->pool;
-    uint32_t page = in_place ? (uint32_t)((in_place - pool->area) / queue->hypervisor->page_size)
+    uint32_t page = in_place ? (uint32_t)((size_t)(in_place - pool->area) >> queue->page_shift)
                              : pool->free[--pool->nr_free];
     shadow->pages[shadow->nr_pages++] = page; /* from here on released with the request */
     return pv_blkfront_grant_page(queue, page, readonly);
@@ -110,10 +110,9 @@ static int add_page(struct pv_blkfront_queue *queue, struct shadow *shadow, bool
 static int add_data(struct pv_blkfront_queue *queue, struct shadow *shadow, const struct plan *plan,
                     bool write, struct pv_blkif_segment *segments)
 {
-    uint32_t page_size = queue->hypervisor->page_size;
     for (uint32_t i = 0; i < plan->nr_pages; i++) {
-        uint8_t *data = shadow->data + (size_t)i * page_size;
-        uint32_t bytes = min_u32(plan->bytes - i * page_size, page_size);
+        uint8_t *data = shadow->data + ((size_t)i << queue->page_shift);
+        uint32_t bytes = min_u32(plan->bytes - (i << queue->page_shift), queue->page_size);
         int error = add_page(queue, shadow, write, plan->in_place ? data : NULL);
         if (error)
             return error;
@@ -140,7 +139,7 @@ static int add_descriptors(struct pv_blkfront_queue *queue, struct shadow *shado
         uint32_t page = shadow->pages[shadow->nr_pages - 1];
         uint32_t bytes = count * (uint32_t)sizeof(*queue->segments);
         memcpy(page_address(queue, page), queue->segments + first, bytes);
-        memset(page_address(queue, page) + bytes, 0, queue->hypervisor->page_size - bytes);
+        memset(page_address(queue, page) + bytes, 0, queue->page_size - bytes);
         request->indirect_grefs[i] = queue->pool.grefs[page];
     }
     return 0;
@@ -208,29 +207,28 @@ static int issue_request(struct pv_blkfront_queue *queue, struct pv_blkfront_io 
 {
     uint32_t id = queue->free_id;
     struct shadow *shadow = &queue->shadows[id];
-    struct pv_blkif_request request = {
-        .operation = operation_on_ring(queue, io),
-        .nr_segments = (uint16_t)plan->nr_pages,
-        .id = id,
-        .sector_number = io->sector + io->issued_sectors,
-        .nr_sectors = io->operation == BLKIF_OP_DISCARD ? io->nr_sectors : 0,
-        .discard_flags = io->secure ? BLKIF_DISCARD_SECURE : 0,
-        .handle = queue->config.handle,
-    };
+    struct pv_blkif_request *request = &queue->request;
+    request->operation = operation_on_ring(queue, io);
+    request->nr_segments = (uint16_t)plan->nr_pages;
+    request->id = id;
+    request->sector_number = io->sector + io->issued_sectors;
+    request->nr_sectors = io->operation == BLKIF_OP_DISCARD ? io->nr_sectors : 0;
+    request->discard_flags = io->secure ? BLKIF_DISCARD_SECURE : 0;
+    request->handle = queue->config.handle;
     queue->free_id = shadow->next_free;
     shadow->io = io;
-    shadow->echo = request.operation;
+    shadow->echo = request->operation;
     shadow->in_place = plan->in_place;
     shadow->bytes = plan->bytes;
     if (plan->bytes > 0)
         shadow->data = (uint8_t *)io->data + io->issued_sectors * SECTOR_SIZE;
-    int error = attach_pages(queue, shadow, plan, &request);
+    int error = attach_pages(queue, shadow, plan, request);
     if (error) {
         pv_blkfront_release(queue, shadow);
         return error;
     }
-    count_request(&queue->stats, &request, shadow->echo, plan->bytes / SECTOR_SIZE);
-    pv_blkif_encode_request(queue->hypervisor->abi, &request,
+    count_request(&queue->stats, request, shadow->echo, plan->bytes / SECTOR_SIZE);
+    pv_blkif_encode_request(queue->hypervisor->abi, request,
                             pv_front_request_slot(&queue->ring, queue->ring.req_prod_pvt));
     queue->ring.req_prod_pvt++;
     io->in_flight++;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #define RESPONSE_SIZE 16u /* the longest of the ABIs; a slot has room for more */
+#define PREFETCHED 4u     /* slots on their way from the backend's cache while one is worked on */
 
 static int break_queue(struct pv_blkfront_queue *queue, enum pv_blkfront_violation violation)
 {
@@ -47,7 +48,7 @@ static int result_of(struct pv_blkfront_queue *queue, const struct shadow *shado
 
 static void copy_out(struct pv_blkfront_queue *queue, const struct shadow *shadow)
 {
-    uint32_t page_size = queue->hypervisor->page_size;
+    uint32_t page_size = queue->page_size;
     for (uint32_t done = 0, i = 0; done < shadow->bytes; done += page_size, i++) {
         uint32_t left = shadow->bytes - done;
         uint32_t bytes = left < page_size ? left : page_size;
@@ -67,7 +68,32 @@ static enum pv_blkfront_violation check(const struct pv_blkfront_queue *queue,
     return response->operation == shadow->echo ? PV_BLKFRONT_SOUND : PV_BLKFRONT_WRONG_OPERATION;
 }
 
-static int take_response(struct pv_blkfront_queue *queue)
+/* Where poll's caller wants the operations that have ended. */
+struct done_list {
+    struct pv_blkfront_io **ios;
+    unsigned count, room;
+};
+
+static void add_finished(struct pv_blkfront_queue *queue, struct done_list *done)
+{
+    while (done->count < done->room && queue->finished.first) {
+        struct pv_blkfront_io *io = queue->finished.first;
+        pv_blkfront_list_remove(&queue->finished, io);
+        done->ios[done->count++] = io;
+    }
+}
+
+static void end(struct pv_blkfront_queue *queue, struct pv_blkfront_io *io, struct done_list *done)
+{
+    if (done->count == done->room) {
+        pv_blkfront_finish(queue, io);
+        return;
+    }
+    pv_blkfront_list_remove(&queue->submitted, io);
+    done->ios[done->count++] = io;
+}
+
+static int take_response(struct pv_blkfront_queue *queue, struct done_list *done)
 {
     uint8_t slot[RESPONSE_SIZE];
     struct pv_blkif_response response;
@@ -87,20 +113,26 @@ static int take_response(struct pv_blkfront_queue *queue)
     queue->ring.rsp_cons++;
     queue->stats.responses++;
     if (--io->in_flight == 0 && io != queue->waiting)
-        pv_blkfront_finish(queue, io);
+        end(queue, io, done);
     return 0;
 }
 
-static unsigned return_finished(struct pv_blkfront_queue *queue, struct pv_blkfront_io **done,
-                                unsigned budget)
+static int take_responses(struct pv_blkfront_queue *queue, unsigned most, struct done_list *done)
 {
-    unsigned count = 0;
-    while (count < budget && queue->finished.first) {
-        done[count] = queue->finished.first;
-        pv_blkfront_list_remove(&queue->finished, done[count++]);
+    int ready = pv_front_unconsumed_responses(&queue->ring);
+    if (ready < 0)
+        return break_queue(queue, PV_BLKFRONT_RESPONSE_OVERFLOW);
+    if ((unsigned)ready < most)
+        most = (unsigned)ready;
+    for (unsigned i = 0; i < most && i < PREFETCHED; i++)
+        pv_front_prefetch(&queue->ring, queue->ring.rsp_cons + i, RESPONSE_SIZE);
+    int error = 0;
+    for (unsigned taken = 0; taken < most && !error; taken++) {
+        if (taken + PREFETCHED < most)
+            pv_front_prefetch(&queue->ring, queue->ring.rsp_cons + PREFETCHED, RESPONSE_SIZE);
+        error = take_response(queue, done);
     }
-    queue->outstanding -= count;
-    return count;
+    return error;
 }
 
 int pv_blkfront_poll(struct pv_blkfront_queue *queue, struct pv_blkfront_io **done, unsigned budget)
@@ -109,19 +141,21 @@ int pv_blkfront_poll(struct pv_blkfront_queue *queue, struct pv_blkfront_io **do
         return -EPROTO;
     if (queue->state != QUEUE_CONNECTED)
         return -ENOTCONN;
-    int ready = pv_front_unconsumed_responses(&queue->ring);
-    if (ready < 0)
-        return break_queue(queue, PV_BLKFRONT_RESPONSE_OVERFLOW);
-    if ((unsigned)ready > budget)
-        ready = (int)budget;
-    int error = 0;
-    while (!error && ready-- > 0)
-        error = take_response(queue);
+    struct done_list list = {.ios = done, .room = budget};
+    add_finished(queue, &list); /* those of an earlier call came first */
+    int error = take_responses(queue, budget, &list);
     if (!error)
         pv_blkfront_issue(queue);
+    add_finished(queue, &list);
+    queue->outstanding -= list.count;
     /* What was answered before the violation is done all the same. */
-    unsigned count = return_finished(queue, done, budget);
-    return error && count == 0 ? error : (int)count;
+    return error && list.count == 0 ? error : (int)list.count;
+}
+
+bool pv_blkfront_has_news(const struct pv_blkfront_queue *queue)
+{
+    return queue->state != QUEUE_CONNECTED || queue->violation || queue->finished.first ||
+           pv_front_unconsumed_responses(&queue->ring) != 0;
 }
 
 bool pv_blkfront_arm(struct pv_blkfront_queue *queue)

@@ -52,12 +52,14 @@ struct pv_blkfront_queue {
     struct shadow *shadows;
     uint32_t *shadow_pages; /* the memory behind every shadow's list of pages */
     uint32_t free_id;       /* head of the list of free ids; nr_ents: none */
+    uint32_t page_size, page_shift;
     uint32_t max_segments, descriptors_per_page;
-    struct pv_blkif_segment *segments; /* of the indirect request being built; padding stays 0 */
+    struct pv_blkif_request request;   /* the one being built */
+    struct pv_blkif_segment *segments; /* of an indirect one; padding stays 0 */
 
     struct io_list submitted;       /* every operation, in order, until it is finished */
     struct pv_blkfront_io *waiting; /* the first of them not wholly on the ring */
-    struct io_list finished;        /* done, and not yet returned by poll */
+    struct io_list finished;        /* done, but poll had no room or was not there */
     uint32_t outstanding;
 
     struct pv_blkfront_stats stats;
@@ -74,7 +76,7 @@ void pv_blkfront_release_page(struct pv_blkfront_queue *queue, uint32_t page);
 
 static inline uint8_t *page_address(const struct pv_blkfront_queue *queue, uint32_t page)
 {
-    return queue->pool.area + (size_t)page * queue->hypervisor->page_size;
+    return queue->pool.area + ((size_t)page << queue->page_shift);
 }
 
 /* blkfront_issue.c */

@@ -14,6 +14,7 @@
 #define STOP_TIMEOUT_NS (2 * NS_PER_S)
 #define LONGEST_SLEEP_MS 50
 #define YIELD_AFTER_NS 50000
+#define LOOKS 8 /* at the queues between two looks at the clock */
 
 static uint64_t now_ns(void)
 {
@@ -232,6 +233,17 @@ static void sleep_until_event(struct pv_blk_workload *workload)
         ops->evtchn_unmask(evtchn, (evtchn_port_t)port);
 }
 
+/* Until there is an answer, but not for long. */
+static void look_around(const struct pv_blk_workload *workload)
+{
+    for (unsigned look = 0; look < LOOKS; look++) {
+        for (uint32_t i = 0; i < workload->config.nr_queues; i++)
+            if (pv_blkfront_has_news(workload->queues[i]))
+                return;
+        pv_cpu_relax();
+    }
+}
+
 static void wait_for_work(struct pv_blk_workload *workload, uint64_t now)
 {
     enum pv_workload_mode mode = workload->config.mode;
@@ -240,8 +252,6 @@ static void wait_for_work(struct pv_blk_workload *workload, uint64_t now)
         sleep_until_event(workload);
     else if (waited > YIELD_AFTER_NS)
         sched_yield(); /* perhaps the backend waits for this very processor */
-    else
-        pv_cpu_relax();
 }
 
 /* ---- Passes -------------------------------------------------------------------------------- */
@@ -265,6 +275,8 @@ static int loop(struct pv_blk_workload *workload)
         if (!workload->ending)
             choose_all(workload, now);
         int error = submit_all(workload);
+        if (workload->config.mode != PV_WORKLOAD_EVENT)
+            look_around(workload);
         int finished = error ? error : reap_all(workload);
         if (finished < 0)
             return finished;

@@ -1,4 +1,5 @@
-/* The codecs of the block protocol: see blkif.h. One code for all ABIs, driven by offsets. */
+/* The codecs of the block protocol: see blkif.h. One code for all ABIs, driven by offsets, which
+ * are constants wherever it is inlined. */
 #include "pvdrivers/blkif.h"
 
 #include "pvdrivers/abi_blkif.h"
@@ -29,11 +30,22 @@ struct blkif_offsets {
         .response_status = offsetof(struct blkif_response_##abi, status),                          \
     }
 
-static const struct blkif_offsets offsets_of[PV_ABI_COUNT] = {
-    [PV_ABI_X86_64] = OFFSETS(x86_64),
-    [PV_ABI_X86_32] = OFFSETS(x86_32),
-    [PV_ABI_IA64] = OFFSETS(x86_64),
-};
+static const struct blkif_offsets x86_32_offsets = OFFSETS(x86_32);
+static const struct blkif_offsets x86_64_offsets = OFFSETS(x86_64); /* and ia64 */
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* `call`, with `at` the ABI's offsets. */
+#define WITH_OFFSETS(abi, call)                                                                    \
+    do {                                                                                           \
+        if ((abi) == PV_ABI_X86_32) {                                                              \
+            const struct blkif_offsets *at = &x86_32_offsets;                                      \
+            call;                                                                                  \
+        } else {                                                                                   \
+            const struct blkif_offsets *at = &x86_64_offsets;                                      \
+            call;                                                                                  \
+        }                                                                                          \
+    } while (0)
 
 /* Places every ABI shares. */
 enum { OPERATION = 0, NR_SEGMENTS = 1, INDIRECT_OP = 1, FLAG = 1, HANDLE = 2, INDIRECT_NR = 2 };
@@ -44,21 +56,21 @@ enum { OPERATION = 0, NR_SEGMENTS = 1, INDIRECT_OP = 1, FLAG = 1, HANDLE = 2, IN
 
 uint32_t pv_blkif_slot_size(enum pv_abi abi)
 {
-    return offsets_of[abi].slot_size;
+    return abi == PV_ABI_X86_32 ? x86_32_offsets.slot_size : x86_64_offsets.slot_size;
 }
 
-static bool carries_segments(uint8_t operation)
+INLINE bool carries_segments(uint8_t operation)
 {
     return operation <= BLKIF_OP_FLUSH_DISKCACHE;
 }
 
-static unsigned segments_in_slot(const struct pv_blkif_request *request)
+INLINE unsigned segments_in_slot(const struct pv_blkif_request *request)
 {
     return request->nr_segments < BLKIF_MAX_SEGMENTS_PER_REQUEST ? request->nr_segments
                                                                  : BLKIF_MAX_SEGMENTS_PER_REQUEST;
 }
 
-static void decode_direct(const struct blkif_offsets *at, const uint8_t *slot,
+INLINE void decode_direct(const struct blkif_offsets *at, const uint8_t *slot,
                           struct pv_blkif_request *request)
 {
     request->nr_segments = slot[NR_SEGMENTS];
@@ -71,7 +83,7 @@ static void decode_direct(const struct blkif_offsets *at, const uint8_t *slot,
     }
 }
 
-static void decode_indirect(const struct blkif_offsets *at, const uint8_t *slot,
+INLINE void decode_indirect(const struct blkif_offsets *at, const uint8_t *slot,
                             struct pv_blkif_request *request)
 {
     request->indirect_op = slot[INDIRECT_OP];
@@ -81,7 +93,7 @@ static void decode_indirect(const struct blkif_offsets *at, const uint8_t *slot,
     GET(request->indirect_grefs, slot, at->indirect_grefs);
 }
 
-static void decode_discard(const struct blkif_offsets *at, const uint8_t *slot,
+INLINE void decode_discard(const struct blkif_offsets *at, const uint8_t *slot,
                            struct pv_blkif_request *request)
 {
     request->discard_flags = slot[FLAG];
@@ -90,10 +102,9 @@ static void decode_discard(const struct blkif_offsets *at, const uint8_t *slot,
     GET(request->nr_sectors, slot, at->nr_sectors);
 }
 
-void pv_blkif_decode_request(enum pv_abi abi, const void *slot, struct pv_blkif_request *request)
+INLINE void decode_request(const struct blkif_offsets *at, const uint8_t *slot,
+                           struct pv_blkif_request *request)
 {
-    const struct blkif_offsets *at = &offsets_of[abi];
-
     memset(request, 0, offsetof(struct pv_blkif_request, seg));
     GET(request->operation, slot, OPERATION);
     GET(request->id, slot, at->id);
@@ -105,7 +116,21 @@ void pv_blkif_decode_request(enum pv_abi abi, const void *slot, struct pv_blkif_
         decode_discard(at, slot, request);
 }
 
-static void encode_direct(const struct blkif_offsets *at, const struct pv_blkif_request *request,
+void pv_blkif_decode_request(enum pv_abi abi, const void *slot, struct pv_blkif_request *request)
+{
+    WITH_OFFSETS(abi, decode_request(at, slot, request));
+}
+
+bool pv_blkif_fits_head(const void *head)
+{
+    const uint8_t *slot = head;
+    uint8_t operation = slot[OPERATION];
+    if (carries_segments(operation))
+        return slot[NR_SEGMENTS] <= 1;
+    return operation != BLKIF_OP_INDIRECT;
+}
+
+INLINE void encode_direct(const struct blkif_offsets *at, const struct pv_blkif_request *request,
                           uint8_t *slot)
 {
     slot[NR_SEGMENTS] = (uint8_t)request->nr_segments;
@@ -118,17 +143,19 @@ static void encode_direct(const struct blkif_offsets *at, const struct pv_blkif_
     }
 }
 
-static void encode_indirect(const struct blkif_offsets *at, const struct pv_blkif_request *request,
+INLINE void encode_indirect(const struct blkif_offsets *at, const struct pv_blkif_request *request,
                             uint8_t *slot)
 {
     slot[INDIRECT_OP] = request->indirect_op;
     PUT(request->nr_segments, slot, INDIRECT_NR);
     PUT(request->handle, slot, at->indirect_handle);
+    memset(slot + at->indirect_handle + sizeof(request->handle), 0,
+           at->indirect_grefs - at->indirect_handle - sizeof(request->handle));
     PUT(request->sector_number, slot, at->sector_number);
     PUT(request->indirect_grefs, slot, at->indirect_grefs);
 }
 
-static void encode_discard(const struct blkif_offsets *at, const struct pv_blkif_request *request,
+INLINE void encode_discard(const struct blkif_offsets *at, const struct pv_blkif_request *request,
                            uint8_t *slot)
 {
     slot[FLAG] = request->discard_flags;
@@ -137,11 +164,10 @@ static void encode_discard(const struct blkif_offsets *at, const struct pv_blkif
     PUT(request->nr_sectors, slot, at->nr_sectors);
 }
 
-void pv_blkif_encode_request(enum pv_abi abi, const struct pv_blkif_request *request, void *slot)
+INLINE void encode_request(const struct blkif_offsets *at, const struct pv_blkif_request *request,
+                           uint8_t *slot)
 {
-    const struct blkif_offsets *at = &offsets_of[abi];
-
-    memset(slot, 0, at->slot_size);
+    memset(slot, 0, at->id); /* the gap in front of it too */
     PUT(request->operation, slot, OPERATION);
     PUT(request->id, slot, at->id);
     if (carries_segments(request->operation))
@@ -152,21 +178,34 @@ void pv_blkif_encode_request(enum pv_abi abi, const struct pv_blkif_request *req
         encode_discard(at, request, slot);
 }
 
-void pv_blkif_decode_response(enum pv_abi abi, const void *slot, struct pv_blkif_response *response)
+void pv_blkif_encode_request(enum pv_abi abi, const struct pv_blkif_request *request, void *slot)
 {
-    const struct blkif_offsets *at = &offsets_of[abi];
+    WITH_OFFSETS(abi, encode_request(at, request, slot));
+}
 
+INLINE void decode_response(const struct blkif_offsets *at, const uint8_t *slot,
+                            struct pv_blkif_response *response)
+{
     GET(response->id, slot, 0);
     GET(response->operation, slot, at->response_operation);
     GET(response->status, slot, at->response_status);
 }
 
-void pv_blkif_encode_response(enum pv_abi abi, const struct pv_blkif_response *response, void *slot)
+void pv_blkif_decode_response(enum pv_abi abi, const void *slot, struct pv_blkif_response *response)
 {
-    const struct blkif_offsets *at = &offsets_of[abi];
+    WITH_OFFSETS(abi, decode_response(at, slot, response));
+}
 
+INLINE void encode_response(const struct blkif_offsets *at,
+                            const struct pv_blkif_response *response, uint8_t *slot)
+{
     memset(slot, 0, at->response_size);
     PUT(response->id, slot, 0);
     PUT(response->operation, slot, at->response_operation);
     PUT(response->status, slot, at->response_status);
+}
+
+void pv_blkif_encode_response(enum pv_abi abi, const struct pv_blkif_response *response, void *slot)
+{
+    WITH_OFFSETS(abi, encode_response(at, response, slot));
 }

@@ -31,6 +31,16 @@ def encoded(abi: Abi, request: Any) -> bytes:
     return written[: SLOT[abi]]
 
 
+def over_old(abi: Abi, used: bytes) -> bytes:
+    """A slot of which a request uses so much: padding is written too, the rest is left."""
+    return used.ljust(SLOT[abi], b"\xaa")
+
+
+def fits_head(slot: bytes) -> bool:
+    """Asked with nothing behind the head to look at."""
+    return bool(lib.pv_blkif_fits_head(ffi.from_buffer(slot[: lib.BLKIF_HEAD_SIZE])))
+
+
 def decoded(abi: Abi, slot: bytes) -> Any:
     """The request our decoder sees, in memory that held something else."""
     request = ffi.new("struct pv_blkif_request *")
@@ -54,7 +64,20 @@ def test_direct(
     assert (request.id, request.sector_number) == (id_, sector)
     got = [(seg.gref, seg.first_sect, seg.last_sect) for seg in request.seg[0 : len(segs)]]
     assert got == segs
-    assert encoded(abi, request) == slot.ljust(SLOT[abi], b"\0")
+    assert encoded(abi, request) == over_old(abi, slot)
+    assert len(slot) <= lib.BLKIF_HEAD_SIZE or not fits_head(slot)
+
+
+@given(abis, direct, u64, u64, segments)
+def test_a_head_that_suffices_decodes_as_the_whole_slot(
+    abi: Abi, op: int, id_: int, sector: int, segs: list[tuple[int, int, int]]
+) -> None:
+    slot = struct.pack(f"<BBH{GAP[abi]}QQ", op, len(segs), 0, id_, sector)
+    slot += b"".join(struct.pack("<IBBxx", *seg) for seg in segs)
+    assert fits_head(slot.ljust(32, b"\0")) == (len(segs) <= 1)
+    if len(segs) <= 1:
+        request = decoded(abi, slot[: lib.BLKIF_HEAD_SIZE].ljust(SLOT[abi], b"\xee"))
+        assert encoded(abi, request) == over_old(abi, slot)
 
 
 @given(abis, direct, st.integers(12, 255))
@@ -72,7 +95,8 @@ def test_discard(abi: Abi, flag: int, handle: int, id_: int, sector: int, count:
     request = decoded(abi, slot)
     assert (request.operation, request.discard_flags, request.handle) == (DISCARD, flag, handle)
     assert (request.id, request.sector_number, request.nr_sectors) == (id_, sector, count)
-    assert encoded(abi, request) == slot.ljust(SLOT[abi], b"\0")
+    assert encoded(abi, request) == over_old(abi, slot)
+    assert len(slot) <= lib.BLKIF_HEAD_SIZE or not fits_head(slot)
 
 
 @given(abis, u8, u16, u16, u64, u64, st.lists(u32, min_size=8, max_size=8))
@@ -85,14 +109,16 @@ def test_indirect(
     assert (request.operation, request.indirect_op, request.nr_segments) == (INDIRECT, op, count)
     assert (request.id, request.sector_number, request.handle) == (id_, sector, handle)
     assert list(request.indirect_grefs) == grefs
-    assert encoded(abi, request) == slot.ljust(SLOT[abi], b"\0")
+    assert encoded(abi, request) == over_old(abi, slot)
+    assert len(slot) <= lib.BLKIF_HEAD_SIZE or not fits_head(slot)
 
 
 @given(abis, st.just(PACKET) | st.integers(7, 255), u64, st.binary(max_size=80))
 def test_an_unknown_operation_keeps_its_id(abi: Abi, op: int, id_: int, rest: bytes) -> None:
     request = decoded(abi, struct.pack(f"<B3x{GAP[abi]}Q", op, id_) + rest)
     assert (request.operation, request.id, request.nr_segments) == (op, id_, 0)
-    assert encoded(abi, request) == struct.pack(f"<B3x{GAP[abi]}Q", op, id_).ljust(SLOT[abi], b"\0")
+    assert encoded(abi, request) == over_old(abi, struct.pack(f"<B3x{GAP[abi]}Q", op, id_))
+    assert fits_head(struct.pack(f"<B3x{GAP[abi]}Q", op, id_) + bytes(32))
 
 
 @settings(max_examples=200)

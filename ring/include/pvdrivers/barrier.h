@@ -39,6 +39,19 @@ static inline void pv_cpu_relax(void)
 #endif
 }
 
+/* Asks for a cache line that will be read and then written, so that waiting for the one and the
+ * other, and for several lines, is one wait. Gives no order and never faults. */
+static inline void pv_prefetch_to_write(const void *p)
+{
+#if defined(__x86_64__)
+    /* Not __builtin_prefetch: for a generic x86-64 it only reads. Processors without it do nothing.
+     */
+    __asm__ volatile("prefetchw %0" : : "m"(*(const char *)p));
+#else
+    __builtin_prefetch(p, 1);
+#endif
+}
+
 /* Everything the peer wrote before its release store is visible after this load. */
 static inline uint32_t pv_load_acquire(const uint32_t *p)
 {

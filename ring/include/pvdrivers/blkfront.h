@@ -96,6 +96,8 @@ PV_API int pv_blkfront_submit(struct pv_blkfront_queue *queue, struct pv_blkfron
  * into `done` (room for `budget`). Returns how many. */
 PV_API int pv_blkfront_poll(struct pv_blkfront_queue *queue, struct pv_blkfront_io **done,
                             unsigned budget);
+/* Whether poll would find something: a look at the ring, for a caller that spins. */
+PV_API bool pv_blkfront_has_news(const struct pv_blkfront_queue *queue);
 /* Asks for a notification at the next response; true when there is something to poll already
  * (do not sleep). */
 PV_API bool pv_blkfront_arm(struct pv_blkfront_queue *queue);

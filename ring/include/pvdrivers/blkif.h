@@ -24,6 +24,7 @@
 #define BLKIF_MAX_INDIRECT_PAGES_PER_REQUEST 8
 #define BLKIF_DISCARD_SECURE 1
 #define BLKIF_MAX_SLOT_SIZE 112
+#define BLKIF_HEAD_SIZE 32         /* every ABI's request without segments, or with one */
 #define BLKIF_MAX_RESPONSE_SIZE 16 /* no ABI's response is longer */
 
 struct pv_blkif_segment {
@@ -57,7 +58,11 @@ PV_API uint32_t pv_blkif_slot_size(enum pv_abi abi);
  * not use are left alone; checking is the caller's. */
 PV_API void pv_blkif_decode_request(enum pv_abi abi, const void *slot,
                                     struct pv_blkif_request *request);
-/* Writes the whole slot, padding and unused segments as zeros (XSA-216). */
+/* Whether nothing of a request lies beyond the first BLKIF_HEAD_SIZE bytes of its slot, which are
+ * all that is looked at. */
+PV_API bool pv_blkif_fits_head(const void *head);
+/* Writes what the operation uses, its padding as zeros (XSA-216); the rest of the slot keeps what
+ * the frontend itself wrote there for earlier requests. */
 PV_API void pv_blkif_encode_request(enum pv_abi abi, const struct pv_blkif_request *request,
                                     void *slot);
 PV_API void pv_blkif_decode_response(enum pv_abi abi, const void *slot,

@@ -51,6 +51,7 @@ PV_INLINE bool pv_front_push_requests(struct pv_front_ring *front);
 PV_INLINE int pv_front_unconsumed_responses(const struct pv_front_ring *front);
 PV_INLINE void pv_front_copy_response(const struct pv_front_ring *front, uint32_t index, void *copy,
                                       size_t size);
+PV_INLINE void pv_front_prefetch(const struct pv_front_ring *front, uint32_t index, size_t size);
 PV_INLINE bool pv_front_final_check(const struct pv_front_ring *front);
 
 PV_INLINE void pv_back_ring_attach(struct pv_back_ring *back, struct pv_sring *sring,
@@ -58,6 +59,9 @@ PV_INLINE void pv_back_ring_attach(struct pv_back_ring *back, struct pv_sring *s
 PV_INLINE int pv_back_unconsumed_requests(const struct pv_back_ring *back);
 PV_INLINE void pv_back_copy_request(const struct pv_back_ring *back, uint32_t index, void *copy,
                                     size_t size);
+PV_INLINE void pv_back_copy_request_rest(const struct pv_back_ring *back, uint32_t index,
+                                         void *copy, size_t size);
+PV_INLINE void pv_back_prefetch(const struct pv_back_ring *back, uint32_t index, size_t size);
 PV_INLINE void *pv_back_response_slot(const struct pv_back_ring *back, uint32_t index);
 PV_INLINE bool pv_back_push_responses(struct pv_back_ring *back);
 PV_INLINE bool pv_back_final_check(const struct pv_back_ring *back);
@@ -133,6 +137,13 @@ PV_INLINE void pv_ring_copy(void *copy, const uint8_t *slot, size_t size)
     pv_compiler_barrier();
 }
 
+/* A published slot will soon be read, and written when it is its turn again. */
+PV_INLINE void pv_ring_prefetch(const uint8_t *slot, size_t size)
+{
+    pv_prefetch_to_write(slot);
+    pv_prefetch_to_write(slot + size - 1);
+}
+
 /* ---- Front half ---------------------------------------------------------------------------- */
 
 PV_INLINE void pv_front_ring_attach(struct pv_front_ring *front, struct pv_sring *sring,
@@ -174,6 +185,12 @@ PV_INLINE void pv_front_copy_response(const struct pv_front_ring *front, uint32_
     pv_ring_copy(copy, pv_ring_slot(front->sring, front->nr_ents, front->slot_size, index), size);
 }
 
+/* Of a response that is ready, the first `size` bytes. */
+PV_INLINE void pv_front_prefetch(const struct pv_front_ring *front, uint32_t index, size_t size)
+{
+    pv_ring_prefetch(pv_ring_slot(front->sring, front->nr_ents, front->slot_size, index), size);
+}
+
 /* Before sleeping: true when there is something to do (a response, or the backend's fault). When
  * false, the backend has been asked to notify at its next response. */
 PV_INLINE bool pv_front_final_check(const struct pv_front_ring *front)
@@ -208,6 +225,21 @@ PV_INLINE void pv_back_copy_request(const struct pv_back_ring *back, uint32_t in
                                     size_t size)
 {
     pv_ring_copy(copy, pv_ring_slot(back->sring, back->nr_ents, back->slot_size, index), size);
+}
+
+/* After the slot's first `size` bytes were copied, the others: no byte is read twice. */
+PV_INLINE void pv_back_copy_request_rest(const struct pv_back_ring *back, uint32_t index,
+                                         void *copy, size_t size)
+{
+    pv_ring_copy((uint8_t *)copy + size,
+                 pv_ring_slot(back->sring, back->nr_ents, back->slot_size, index) + size,
+                 back->slot_size - size);
+}
+
+/* Of a request that is ready, the first `size` bytes. */
+PV_INLINE void pv_back_prefetch(const struct pv_back_ring *back, uint32_t index, size_t size)
+{
+    pv_ring_prefetch(pv_ring_slot(back->sring, back->nr_ents, back->slot_size, index), size);
 }
 
 PV_INLINE void *pv_back_response_slot(const struct pv_back_ring *back, uint32_t index)

@@ -185,12 +185,11 @@ static uint64_t ring_rate(struct ring_front *front, uint64_t end)
 static uint64_t ring_latency(struct ring_front *front, uint64_t end, struct pv_histogram *latency)
 {
     uint64_t total = 0;
-    for (uint64_t begin = now_ns(), done; begin < end; begin = done) {
+    for (uint64_t begin; (begin = now_ns()) < end;) {
         fill(front, 1);
         while (front->rsp_cons != front->req_prod)
             reap(front);
-        done = now_ns();
-        pv_histogram_add(latency, done - begin);
+        pv_histogram_add(latency, now_ns() - begin);
         total++;
     }
     return total;
@@ -216,12 +215,11 @@ static uint64_t eventfd_latency(struct channels *channels, uint64_t end,
                                 struct pv_histogram *latency)
 {
     uint64_t total = 0;
-    for (uint64_t begin = now_ns(), done; begin < end; begin = done) {
+    for (uint64_t begin; (begin = now_ns()) < end;) {
         eventfd_t value;
         if (eventfd_write(channels->to_back, 1) || eventfd_read(channels->to_front, &value))
             err(1, "eventfd");
-        done = now_ns();
-        pv_histogram_add(latency, done - begin);
+        pv_histogram_add(latency, now_ns() - begin);
         total++;
     }
     return total;
