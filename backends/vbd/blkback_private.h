@@ -163,6 +163,8 @@ void blkback_release_data(struct pv_blkback_queue *queue, struct blkback_request
 
 /* plan.c: a request's way through its steps. */
 void blkback_begin(struct pv_blkback_queue *queue, struct blkback_request *request);
+/* Once its segments are known. */
+void blkback_check_and_start(struct pv_blkback_queue *queue, struct blkback_request *request);
 void blkback_advance(struct pv_blkback_queue *queue, struct blkback_request *request);
 void blkback_copies_done(struct pv_blkback_queue *queue, struct blkback_request *request);
 void blkback_store_done(struct pv_blkback_queue *queue, struct blkback_request *request);

@@ -53,13 +53,16 @@ static void wait_for_copies(struct pv_blkback_queue *queue, struct blkback_reque
     request_list_add(&queue->copying, request);
 }
 
-/* The descriptors of an indirect request, each page copied once and only as far as used. They
- * are laid out as struct pv_blkif_segment on every ABI. */
-void blkback_fetch_descriptors(struct pv_blkback_queue *queue, struct blkback_request *request)
+/* Descriptors per page of them; they are laid out as struct pv_blkif_segment on every ABI. */
+static uint32_t descriptors_per_page(const struct pv_blkback_queue *queue)
 {
     _Static_assert(sizeof(struct pv_blkif_segment) == 8, "the ABI's descriptor");
-    uint32_t per_page = queue->page_size / sizeof(struct pv_blkif_segment);
-    uint32_t left = request->nr_segments;
+    return queue->page_size / sizeof(struct pv_blkif_segment);
+}
+
+static void copy_descriptors(struct pv_blkback_queue *queue, struct blkback_request *request)
+{
+    uint32_t per_page = descriptors_per_page(queue), left = request->nr_segments;
     for (uint32_t page = 0; left > 0; page++) {
         uint32_t here = left < per_page ? left : per_page;
         blkback_stage_copy(
@@ -71,8 +74,45 @@ void blkback_fetch_descriptors(struct pv_blkback_queue *queue, struct blkback_re
                 .flags = GNTCOPY_source_gref});
         left -= here;
     }
-    request->seg = request->indirect;
     wait_for_copies(queue, request, BLKBACK_FETCH);
+}
+
+/* Out of pages that stay mapped; as persistent_acquire when they cannot be. */
+static int read_descriptors(struct pv_blkback_queue *queue, struct blkback_request *request)
+{
+    struct pv_blkif_segment whole[BLKIF_MAX_INDIRECT_PAGES_PER_REQUEST] = {0};
+    struct persistent_grant *grants[BLKIF_MAX_INDIRECT_PAGES_PER_REQUEST];
+    uint32_t per_page = descriptors_per_page(queue), left = request->nr_segments;
+    uint32_t pages = (left + per_page - 1) / per_page;
+    for (uint32_t page = 0; page < pages; page++)
+        whole[page].gref = request->ring.indirect_grefs[page];
+    int status = persistent_acquire(&queue->cache, whole, pages, grants);
+    if (status < 0)
+        return status;
+    for (uint32_t page = 0; page < pages; page++) {
+        uint32_t here = left < per_page ? left : per_page;
+        memcpy(request->indirect + page * per_page, grants[page]->address,
+               here * sizeof(struct pv_blkif_segment));
+        left -= here;
+    }
+    /* From here on only the copy exists for the compiler (XSA-155). */
+    pv_compiler_barrier();
+    queue->stats.bytes_copied += request->nr_segments * sizeof(struct pv_blkif_segment);
+    persistent_release(&queue->cache, grants, pages, queue->now);
+    return 0;
+}
+
+/* The descriptors of an indirect request, each page copied once and only as far as used. */
+void blkback_fetch_descriptors(struct pv_blkback_queue *queue, struct blkback_request *request)
+{
+    request->seg = request->indirect;
+    int status = queue->persistent ? read_descriptors(queue, request) : -ENOSPC;
+    if (status == 0)
+        blkback_check_and_start(queue, request);
+    else if (status == -EFAULT)
+        blkback_fail(queue, request, PV_BLKBACK_BAD_GRANT);
+    else
+        copy_descriptors(queue, request);
 }
 
 static void stage_segment(struct pv_blkback_queue *queue, struct blkback_request *request,
@@ -89,22 +129,35 @@ static void stage_segment(struct pv_blkback_queue *queue, struct blkback_request
     blkback_stage_copy(queue, request, &copy);
 }
 
-static void *mapped_data(const struct blkback_request *request, uint32_t i)
+/* Where the segments' data is mapped. A guest's buffer is often one piece, and its pages mapped
+ * side by side: neighbours become one element. */
+static void gather_mapped(struct blkback_request *request)
 {
-    return (uint8_t *)request->grants[i]->address + request->seg[i].first_sect * 512;
+    struct iovec *last = NULL;
+    request->io.iov_count = 0;
+    for (uint32_t i = 0; i < request->nr_segments; i++) {
+        uint8_t *data = (uint8_t *)request->grants[i]->address + request->seg[i].first_sect * 512;
+        uint32_t bytes = blkback_segment_bytes(&request->seg[i]);
+        if (last && (uint8_t *)last->iov_base + last->iov_len == data) {
+            last->iov_len += bytes;
+            continue;
+        }
+        last = &request->iov[request->io.iov_count++];
+        *last = (struct iovec){.iov_base = data, .iov_len = bytes};
+    }
 }
 
-static void copy_mapped(struct pv_blkback_queue *queue, struct blkback_request *request,
+static void copy_mapped(struct pv_blkback_queue *queue, const struct blkback_request *request,
                         uint8_t *memory)
 {
-    for (uint32_t i = 0; i < request->nr_segments; i++) {
-        uint32_t bytes = blkback_segment_bytes(&request->seg[i]);
+    for (int i = 0; i < request->io.iov_count; i++) {
+        const struct iovec *piece = &request->iov[i];
         if (request->operation == BLKIF_OP_READ)
-            memcpy(mapped_data(request, i), memory, bytes);
+            memcpy(piece->iov_base, memory, piece->iov_len);
         else
-            memcpy(memory, mapped_data(request, i), bytes);
-        memory += bytes;
-        queue->stats.bytes_copied += bytes;
+            memcpy(memory, piece->iov_base, piece->iov_len);
+        memory += piece->iov_len;
+        queue->stats.bytes_copied += piece->iov_len;
     }
 }
 
@@ -132,6 +185,7 @@ static void start_with_buffers(struct pv_blkback_queue *queue, struct blkback_re
             (struct iovec){.iov_base = queue->free_buffers[--queue->free_buffer_count],
                            .iov_len = blkback_segment_bytes(&request->seg[i])};
     request->nr_buffers = request->nr_segments;
+    request->io.iov_count = (int)request->nr_segments;
     if (request->operation == BLKIF_OP_READ) {
         blkback_submit(queue, request);
         return;
@@ -144,14 +198,12 @@ static void start_mapped(struct pv_blkback_queue *queue, struct blkback_request 
                          uint8_t *memory)
 {
     request->nr_grants = request->nr_segments;
+    gather_mapped(request);
     if (memory) {
         copy_mapped(queue, request, memory);
         blkback_step_done(queue, request);
         return;
     }
-    for (uint32_t i = 0; i < request->nr_segments; i++)
-        request->iov[i] = (struct iovec){.iov_base = mapped_data(request, i),
-                                         .iov_len = blkback_segment_bytes(&request->seg[i])};
     blkback_submit(queue, request);
 }
 

@@ -88,7 +88,7 @@ void blkback_advance(struct pv_blkback_queue *queue, struct blkback_request *req
         respond(queue, request, BLKIF_RSP_OKAY);
 }
 
-static void check_and_start(struct pv_blkback_queue *queue, struct blkback_request *request)
+void blkback_check_and_start(struct pv_blkback_queue *queue, struct blkback_request *request)
 {
     int error = blkback_check_segments(queue, request);
     if (request->operation == BLKIF_OP_DISCARD)
@@ -128,13 +128,11 @@ void blkback_begin(struct pv_blkback_queue *queue, struct blkback_request *reque
     if (indirect)
         blkback_fetch_descriptors(queue, request);
     else
-        check_and_start(queue, request);
+        blkback_check_and_start(queue, request);
 }
 
 void blkback_submit(struct pv_blkback_queue *queue, struct blkback_request *request)
 {
-    if (request->nr_buffers || request->nr_grants)
-        request->io.iov_count = (int)request->nr_segments;
     queue->submissions[queue->submission_count++] = &request->io;
 }
 
@@ -142,7 +140,7 @@ void blkback_copies_done(struct pv_blkback_queue *queue, struct blkback_request 
 {
     switch (request->stage) {
     case BLKBACK_FETCH:
-        check_and_start(queue, request);
+        blkback_check_and_start(queue, request);
         break;
     case BLKBACK_LOAD:
         blkback_submit(queue, request);

@@ -88,8 +88,41 @@ static void test_content(struct way way)
     struct pv_blkback_stats stats;
     pv_blkback_get_stats(loop.back, &stats);
     assert(stats.rd_req == 20 && stats.wr_req == 20 && stats.rd_sect == stats.wr_sect);
-    assert(stats.grant_maps == (way.persistent ? 2 * count : 0));
+    assert(stats.grant_maps == (way.persistent ? 2 * count + way.indirect : 0));
+    assert(!way.persistent || stats.grant_copies == 0);
     assert(stats.bytes_copied >= (way.persistent && !way.memory ? 0 : stats.rd_sect * 512));
+    loopback_close(&loop);
+}
+
+/* Pages mapped side by side are one piece of memory to the store; others, and the two sides of a
+ * gap, are not. */
+static void test_neighbours_are_one_element(void)
+{
+    struct loopback loop;
+    const struct pv_blk_geometry geometry = {.sectors = 1000, .sector_size = 512};
+    struct pv_blk_store *store = pv_external_store_create(&geometry);
+    struct pv_blkback_config config = loopback_config(&loop, PV_ABI_X86_64, store);
+    config.persistent = true;
+    loopback_connect(&loop, &config);
+    const struct pv_blkif_request request = {
+        .operation = BLKIF_OP_READ,
+        .nr_segments = 6,
+        .seg = {{200, 3, 7}, {201, 0, 7}, {202, 0, 6}, {203, 0, 7}, {300, 0, 7}, {299, 0, 7}}};
+    struct pv_blk_io *io;
+    loopback_put(&loop, &request);
+    pv_front_push_requests(&loop.front);
+    loopback_pump(&loop);
+    assert(pv_external_store_take(store, &io, 1) == 1);
+    const struct iovec expected[] = {{loopback_page(&loop, 200) + 3 * 512, (5 + 8 + 7) * 512},
+                                     {loopback_page(&loop, 203), 4096},
+                                     {loopback_page(&loop, 300), 4096},
+                                     {loopback_page(&loop, 299), 4096}};
+    assert(io->iov_count == 4);
+    for (int i = 0; i < io->iov_count; i++)
+        assert(io->iov[i].iov_base == expected[i].iov_base &&
+               io->iov[i].iov_len == expected[i].iov_len);
+    pv_external_store_finish(store, &io, 1);
+    loopback_pump(&loop);
     loopback_close(&loop);
 }
 
@@ -250,7 +283,7 @@ static void test_largest_request(bool persistent)
     assert(loopback_one(&loop, request) == BLKIF_RSP_OKAY);
     uint8_t *stored = config.store->ops->memory(config.store, 0, 4096);
     assert(memcmp(stored, reference, 4096 * 512) == 0);
-    assert(loop.mapped == 4 + (persistent ? 512 : 0));
+    assert(loop.mapped == 4 + (persistent ? 512 + 8 : 0)); /* the descriptors' pages too */
     loopback_close(&loop);
 }
 
@@ -295,6 +328,7 @@ int main(void)
     for (int abi = 0; abi < PV_ABI_COUNT; abi++)
         for (int bits = 0; bits < 8; bits++)
             test_content((struct way){abi, bits & 1, bits & 2, bits & 4});
+    test_neighbours_are_one_element();
     test_batch_is_published_once();
     test_a_pump_is_bounded_by_bytes();
     test_budget();
