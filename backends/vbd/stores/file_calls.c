@@ -34,6 +34,17 @@ static int next_elements(const struct position *at, struct iovec elements[IOV_BA
     return count;
 }
 
+/* The kernel has less to do for one element than for a vector of one. */
+static ssize_t transfer_elements(int fd, enum pv_blk_op op, const struct iovec *elements, int count,
+                                 off_t offset)
+{
+    if (count == 1)
+        return op == PV_BLK_READ ? pread(fd, elements->iov_base, elements->iov_len, offset)
+                                 : pwrite(fd, elements->iov_base, elements->iov_len, offset);
+    return op == PV_BLK_READ ? preadv(fd, elements, count, offset)
+                             : pwritev(fd, elements, count, offset);
+}
+
 /* Goes on after short transfers and signals until all is done; the end of the file, which should
  * lie behind, is an error. */
 static int transfer_vector(int fd, enum pv_blk_op op, struct position at, off_t offset)
@@ -42,8 +53,7 @@ static int transfer_vector(int fd, enum pv_blk_op op, struct position at, off_t 
     skip(&at, 0);
     while (at.left > 0) {
         int count = next_elements(&at, elements);
-        ssize_t done = op == PV_BLK_READ ? preadv(fd, elements, count, offset)
-                                         : pwritev(fd, elements, count, offset);
+        ssize_t done = transfer_elements(fd, op, elements, count, offset);
         if (done < 0 && errno == EINTR)
             continue;
         if (done <= 0)

@@ -239,6 +239,16 @@ class TestFile:
                 store.read(SECTORS - 8, 8)
 
     @pytest.mark.parametrize("engine", ["sync", "threads", "io_uring"])
+    @pytest.mark.parametrize("direct", [False, True])
+    def test_reading_leaves_the_access_time(
+        self, tmp_path: Path, engine: str, direct: bool
+    ) -> None:
+        with file_store(tmp_path, engine=engine, direct=direct) as store:
+            os.utime(tmp_path / "image", (1, 2))  # read before it was written: due for an update
+            store.read(0, 8)
+        assert (tmp_path / "image").stat().st_atime == 1
+
+    @pytest.mark.parametrize("engine", ["sync", "threads", "io_uring"])
     def test_full_disk_keeps_what_was_acknowledged(self, tmp_path: Path, engine: str) -> None:
         """A file size limit stands for the full disk: writes stop in the middle."""
         path = tmp_path / "image"
