@@ -1,5 +1,6 @@
 """The files that both sides of a comparison read and write."""
 
+import os
 import random
 import tempfile
 from collections.abc import Iterator
@@ -35,6 +36,7 @@ def _fill(path: Path) -> Path:
     with path.open("wb") as file:
         for _ in range(FILE_SIZE >> 20):
             file.write(content)
+        os.fsync(file.fileno())  # or the first flush of whoever comes first would do it
     return path
 
 

@@ -193,6 +193,24 @@ static void test_failed_flush_stays(struct pv_blk_store *store)
         assert(flushes[i].io.status == -EIO);
 }
 
+/* Flushes that come while one is in flight share the next: not that one, which had begun. */
+static void test_flushes_share(struct pv_blk_store *store)
+{
+    static struct operation flushes[5];
+    struct file_store *file = (struct file_store *)store;
+    atomic_uint done = 0;
+    if (pv_file_store_engine(store) != PV_FILE_IO_URING)
+        return;
+    uint32_t before = *file->uring.cq_head;
+    for (unsigned i = 0; i < 5; i++)
+        fill(&flushes[i], PV_BLK_FLUSH, 0, NULL, &done);
+    submit(store, flushes, 5);
+    await(store, &done, 5);
+    for (unsigned i = 0; i < 5; i++)
+        assert(flushes[i].io.status == 0);
+    assert(*file->uring.cq_head - before == 2);
+}
+
 /* An operation is on the file when close returns. */
 static void test_close_waits(struct pv_blk_store *store)
 {
@@ -245,6 +263,7 @@ static void test_engine(enum pv_file_engine engine, uint32_t threads, bool direc
     test_against_model(store);
     test_thread_leaves(store);
     test_odd_operations(store);
+    test_flushes_share(store);
     test_failed_flush_stays(store);
     test_close_waits(store);
     unlink(path);

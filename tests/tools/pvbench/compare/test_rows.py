@@ -7,6 +7,7 @@ import pytest
 
 from pvdrivers.testing.qemu import PROGRAM
 from pvdrivers.tools.pvbench.compare import needs, scratch
+from pvdrivers.tools.pvbench.compare.peers import fio_log
 from pvdrivers.tools.pvbench.compare.runner import catalogue
 
 TARGETS = {
@@ -69,6 +70,15 @@ def test_fio(name, setting):
     measured = comparison.peer.measure(setting)
     assert measured.value > 0
     assert 50.0 in [share for _, share in measured.latency]
+
+
+def test_fio_flushes_behind_each_so_many_writes():
+    lines = fio_log.operations(200, 4096, 64).splitlines()
+    actions = [line.split()[1] for line in lines[3:-1]]
+    assert actions == [*(["write"] * 64 + ["datasync"]) * 3, *["write"] * 8]
+    places = [int(line.split()[2]) for line in lines if " write " in line]
+    assert all(place % 4096 == 0 and 0 <= place < scratch.FILE_SIZE for place in places)
+    assert len(set(places)) > 190
 
 
 def test_qemu(setting):

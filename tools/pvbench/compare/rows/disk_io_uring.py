@@ -2,12 +2,12 @@
 
 from pvdrivers.tools.pvbench.compare.model import Comparison
 from pvdrivers.tools.pvbench.compare.ours import ours
-from pvdrivers.tools.pvbench.compare.peers.fio import fio
+from pvdrivers.tools.pvbench.compare.peers.fio_log import fio_writes
 
 comparison = Comparison(
     workload="file on a disk, 4 KiB random write, QD32, flush every 64",
     unit="operations/s",
     ours=ours(rw="randwrite", iodepth=32, fsync=64, file="disk", mem="granted"),
-    peer=fio("io_uring", "disk", rw="randwrite", bs="4k", iodepth=32, fsync=64),
+    peer=fio_writes("io_uring", block=4096, writes_per_flush=64, iodepth=32),
     target=1.0,
 )
