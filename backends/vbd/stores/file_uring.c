@@ -79,10 +79,16 @@ static void prepare_flush(struct file_store *file, struct io_list *left)
 
 static void prepare_transfer(struct io_uring_sqe *sqe, const struct pv_blk_io *io)
 {
-    sqe->opcode = io->op == PV_BLK_READ ? IORING_OP_READV : IORING_OP_WRITEV;
     sqe->off = io->sector * 512;
-    sqe->addr = (uintptr_t)io->iov;
-    sqe->len = (uint32_t)io->iov_count;
+    if (io->iov_count == 1) { /* one too long for `len` comes back short */
+        sqe->opcode = io->op == PV_BLK_READ ? IORING_OP_READ : IORING_OP_WRITE;
+        sqe->addr = (uintptr_t)io->iov->iov_base;
+        sqe->len = (uint32_t)io->iov->iov_len;
+    } else {
+        sqe->opcode = io->op == PV_BLK_READ ? IORING_OP_READV : IORING_OP_WRITEV;
+        sqe->addr = (uintptr_t)io->iov;
+        sqe->len = (uint32_t)io->iov_count;
+    }
 }
 
 static void prepare_discard(struct io_uring_sqe *sqe, const struct pv_blk_io *io)
@@ -169,6 +175,7 @@ static void reap(struct file_store *file)
     io_list_init(&done);
     io_list_init(&left);
     pthread_mutex_lock(&file->uring_lock);
+    uring_fetch(&file->uring);
     while (uring_complete(&file->uring, &completion))
         note(file, &completion, &done, &left);
     prepare_flush(file, &left);

@@ -16,6 +16,10 @@
  * enough that one slow disk leaves some to the others. Made when needed, gone when idle. */
 #define MOST_WORKERS 256
 
+/* What has ended in the background is posted by the thread that had submitted it, the next time it
+ * is in the kernel, and a flag asks it to be; else each would interrupt it (Linux 5.19). */
+#define UNDISTURBED (IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG)
+
 static uint32_t *field(const struct uring *uring, uint32_t offset)
 {
     return (uint32_t *)(void *)(uring->rings + offset);
@@ -45,6 +49,7 @@ static void find_fields(struct uring *uring, const struct io_uring_params *param
     uring->sq_entries = params->sq_entries;
     uring->sq_head = field(uring, params->sq_off.head);
     uring->sq_tail = field(uring, params->sq_off.tail);
+    uring->sq_flags = field(uring, params->sq_off.flags);
     uring->sq_array = field(uring, params->sq_off.array);
     for (uint32_t i = 0; i < params->sq_entries; i++)
         uring->sq_array[i] = i; /* entries are used in turn */
@@ -54,11 +59,20 @@ static void find_fields(struct uring *uring, const struct io_uring_params *param
     uring->cqes = (const struct io_uring_cqe *)(void *)(uring->rings + params->cq_off.cqes);
 }
 
+static int set_up(uint32_t sq_entries, uint32_t cq_entries, uint32_t flags,
+                  struct io_uring_params *params)
+{
+    *params =
+        (struct io_uring_params){.flags = IORING_SETUP_CQSIZE | flags, .cq_entries = cq_entries};
+    return (int)syscall(SYS_io_uring_setup, sq_entries, params); /* close-on-exec */
+}
+
 int uring_open(struct uring *uring, uint32_t sq_entries, uint32_t cq_entries)
 {
-    struct io_uring_params params = {.flags = IORING_SETUP_CQSIZE, .cq_entries = cq_entries};
-    *uring = (struct uring){.fd = -1};
-    uring->fd = (int)syscall(SYS_io_uring_setup, sq_entries, &params); /* close-on-exec */
+    struct io_uring_params params;
+    *uring = (struct uring){.fd = set_up(sq_entries, cq_entries, UNDISTURBED, &params)};
+    if (uring->fd < 0 && errno == EINVAL)
+        uring->fd = set_up(sq_entries, cq_entries, 0, &params);
     if (uring->fd < 0)
         return -errno;
     int status = (params.features & NEEDED_FEATURES) == NEEDED_FEATURES ? 0 : -ENOSYS;
@@ -124,9 +138,20 @@ const struct io_uring_sqe *uring_take_back(struct uring *uring)
     return &uring->sqes[uring->tail & (uring->sq_entries - 1)];
 }
 
+static bool has_unposted(const struct uring *uring)
+{
+    return pv_read_once(uring->sq_flags) & IORING_SQ_TASKRUN;
+}
+
 bool uring_has_completions(const struct uring *uring)
 {
-    return pv_read_once(uring->cq_head) != pv_read_once(uring->cq_tail);
+    return pv_read_once(uring->cq_head) != pv_read_once(uring->cq_tail) || has_unposted(uring);
+}
+
+void uring_fetch(struct uring *uring)
+{
+    if (has_unposted(uring))
+        syscall(SYS_io_uring_enter, uring->fd, 0, 0, IORING_ENTER_GETEVENTS, NULL, 0);
 }
 
 bool uring_complete(struct uring *uring, struct io_uring_cqe *completion)

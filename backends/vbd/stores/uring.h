@@ -15,7 +15,7 @@ struct uring {
 
     struct io_uring_sqe *sqes;
     uint32_t sq_entries;
-    uint32_t *sq_head, *sq_tail, *sq_array;
+    uint32_t *sq_head, *sq_tail, *sq_flags, *sq_array;
     uint32_t tail; /* of what is prepared; sq_tail is what the kernel has been shown */
 
     const struct io_uring_cqe *cqes;
@@ -36,7 +36,10 @@ int uring_enter(struct uring *uring, uint32_t wait);
 /* The last prepared entry that the kernel has not taken, which it now never will; or NULL. */
 const struct io_uring_sqe *uring_take_back(struct uring *uring);
 
+/* There are some, or will be after uring_fetch. */
 bool uring_has_completions(const struct uring *uring);
+/* Has those of operations that this thread had submitted posted. */
+void uring_fetch(struct uring *uring);
 /* Takes the oldest completion, if there is one. */
 bool uring_complete(struct uring *uring, struct io_uring_cqe *completion);
 

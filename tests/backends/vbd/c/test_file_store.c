@@ -3,12 +3,15 @@
 #include "backends/vbd/stores/file.h"
 #include "tests/backends/vbd/c/loopback.h"
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define THREADS 3u
@@ -16,6 +19,33 @@
 #define PLACE 16u   /* sectors */
 #define ROUNDS 3u
 #define SECTORS (THREADS * PLACES * PLACE)
+
+/* In libc's place: counts what goes to io_uring, and can be a kernel before Linux 5.19. */
+static bool is_old_kernel;
+static atomic_uint setups, refused_setups, enters;
+
+long syscall(long number, ...)
+{
+    va_list list;
+    long argument[6];
+    va_start(list, number);
+    for (unsigned i = 0; i < 6; i++)
+        argument[i] = va_arg(list, long);
+    va_end(list);
+    if (number == SYS_io_uring_setup) {
+        const struct io_uring_params *params = (const void *)(uintptr_t)argument[1];
+        atomic_fetch_add(&setups, 1);
+        if (is_old_kernel && params->flags & IORING_SETUP_COOP_TASKRUN) {
+            atomic_fetch_add(&refused_setups, 1);
+            errno = EINVAL;
+            return -1;
+        }
+    }
+    atomic_fetch_add(&enters, number == SYS_io_uring_enter);
+    long (*real)(long, ...) = (long (*)(long, ...))(uintptr_t)dlsym(RTLD_NEXT, "syscall");
+    return real(number, argument[0], argument[1], argument[2], argument[3], argument[4],
+                argument[5]);
+}
 
 static char path[] = "file-store-XXXXXX";
 
@@ -179,6 +209,22 @@ static void test_thread_leaves(struct pv_blk_store *store)
     free(parting.memory);
 }
 
+/* Who spins makes no system calls, but the one that the kernel asks for. */
+static void test_spinning(struct pv_blk_store *store)
+{
+    struct file_store *file = (struct file_store *)store;
+    if (pv_file_store_engine(store) != PV_FILE_IO_URING)
+        return;
+    unsigned before = atomic_load(&enters);
+    for (unsigned i = 0; i < 100; i++)
+        store->ops->poll(store, 0);
+    assert(atomic_load(&enters) == before);
+    __atomic_fetch_or(file->uring.sq_flags, IORING_SQ_TASKRUN, __ATOMIC_RELAXED);
+    store->ops->poll(store, 0);
+    assert(atomic_load(&enters) == before + 1);
+    __atomic_fetch_and(file->uring.sq_flags, ~IORING_SQ_TASKRUN, __ATOMIC_RELAXED);
+}
+
 static void test_failed_flush_stays(struct pv_blk_store *store)
 {
     static struct operation flushes[9];
@@ -264,6 +310,7 @@ static void test_engine(enum pv_file_engine engine, uint32_t threads, bool direc
     test_thread_leaves(store);
     test_odd_operations(store);
     test_flushes_share(store);
+    test_spinning(store);
     test_failed_flush_stays(store);
     test_close_waits(store);
     unlink(path);
@@ -301,6 +348,16 @@ static void test_sleeping_queue(bool filtered)
     unlink(path);
 }
 
+static void test_old_kernel(void)
+{
+    is_old_kernel = true;
+    atomic_store(&setups, 0);
+    atomic_store(&refused_setups, 0);
+    test_engine(PV_FILE_IO_URING, 2, false);
+    assert(atomic_load(&setups) == 2 * atomic_load(&refused_setups));
+    is_old_kernel = false;
+}
+
 static void test_choice(void)
 {
     make_file();
@@ -319,6 +376,7 @@ int main(void)
         test_engine(PV_FILE_IO_URING, 2, direct);
         test_engine(PV_FILE_IO_URING, 0, direct);
     }
+    test_old_kernel();
     test_sleeping_queue(false);
     test_sleeping_queue(true);
     return 0;
