@@ -1,6 +1,7 @@
 """How a client's bytes reach a store: a Unix socket, a store in this process, a guest's page."""
 
 import asyncio
+import socket
 from typing import Any, Protocol, Self, cast
 
 from pvdrivers.ring._core import ffi, lib
@@ -10,6 +11,7 @@ from pvdrivers.xenstore.pump import Pump
 from pvdrivers.xenstore.store import Store
 
 RING_SIZE = 1024
+RETRY = 0.005  # seconds before a server that has too many new clients is asked again
 
 
 class Receiver(Protocol):
@@ -53,7 +55,8 @@ class SocketTransport(asyncio.Protocol):
     async def open(cls, path: str, receiver: Receiver) -> Self:
         """OSError when nobody listens there."""
         loop = asyncio.get_running_loop()
-        _, transport = await loop.create_unix_connection(lambda: cls(receiver), path)
+        connected = await _connected(path)
+        _, transport = await loop.create_unix_connection(lambda: cls(receiver), sock=connected)
         return transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -73,6 +76,26 @@ class SocketTransport(asyncio.Protocol):
     def close(self) -> None:
         if self._transport:
             self._transport.close()
+
+
+async def _connected(path: str) -> socket.socket:
+    """A socket connected to a Unix socket.
+
+    A server with more new clients than it has room for answers EAGAIN, and nothing is under way
+    then, as loops take it to be: they would go on with a socket that leads nowhere.
+    """
+    made = socket.socket(socket.AF_UNIX)
+    made.setblocking(False)
+    try:
+        while True:
+            try:
+                made.connect(path)
+                return made
+            except BlockingIOError:
+                await asyncio.sleep(RETRY)
+    except BaseException:
+        made.close()
+        raise
 
 
 class InProcessTransport:

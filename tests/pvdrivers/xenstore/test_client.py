@@ -321,6 +321,19 @@ def test_connect_finds_the_socket_by_environment(tmp_path, monkeypatch):
     asyncio.run(body())
 
 
+def test_more_clients_at_once_than_the_server_has_room_for(tmp_path):
+    path = str(tmp_path / "socket")
+
+    async def body():
+        async with SocketServer(Store(), path):
+            clients = await asyncio.gather(*(XenstoreClient.connect(path) for _ in range(300)))
+            for client in clients:
+                assert await client.directory("/") == []
+                client.close()
+
+    asyncio.run(asyncio.wait_for(body(), 30))
+
+
 def test_a_socket_client_that_breaks_the_protocol_is_alone_in_it(tmp_path):
     path = str(tmp_path / "socket")
 
