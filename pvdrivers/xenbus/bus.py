@@ -116,6 +116,8 @@ class XenbusBus:
 
     def _ended(self, path: str) -> None:
         """A device's driver has ended, maybe after its directory: look once more."""
+        if self._over:
+            return
         look = asyncio.get_running_loop().create_task(self._look_at(path))
         self._looks.add(look)
         look.add_done_callback(self._looked)

@@ -426,6 +426,18 @@ def test_a_bus_whose_xenstore_is_gone_says_so() -> None:
     run(body)
 
 
+def test_a_bus_that_was_ended_asks_nothing_more() -> None:
+    async def body(house: House) -> None:
+        await add_device(house.toolstack, CONFIG)
+        bus = backend_bus(house.back_client, 0, "vtest", Back)
+        bus.start()
+        await (await bus.wait_for(CONFIG.backend_path)).wait_for(XenbusState.INIT_WAIT)
+        await bus.abort()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    run(body)
+
+
 def test_buses_find_devices_and_forget_them() -> None:
     configs = [DeviceConfig("vtest", number, frontend_domid=1) for number in range(4)]
 
