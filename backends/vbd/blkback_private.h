@@ -75,8 +75,8 @@ struct pv_blkback_queue {
     uint32_t resumed_count;
 
     struct blkback_request *requests, *free;
-    uint32_t made;        /* of the requests; the others have never been used */
-    size_t requests_size; /* bytes, with what belongs to each */
+    uint32_t made;      /* of the requests; the others have never been used */
+    size_t tables_size; /* bytes, of the requests and what follows them in memory */
     struct pv_blkif_segment *all_segments;
     struct iovec *all_iov;
     struct persistent_grant **all_grants;
@@ -86,16 +86,16 @@ struct pv_blkback_queue {
     struct blkback_request *barrier_request; /* nothing more is taken until it is answered */
     bool barrier_started;
 
-    struct pv_grant_copy copies[BLKBACK_COPY_BATCH];
-    struct blkback_request *copy_owner[BLKBACK_COPY_BATCH];
+    struct pv_grant_copy *copies; /* BLKBACK_COPY_BATCH of them */
+    struct blkback_request **copy_owner;
     uint32_t copy_count;
     struct pv_blk_io **submissions;
     uint32_t submission_count;
 
     uint8_t *buffers; /* pages for data between grant copies and the store */
     size_t buffers_size;
-    void **free_buffers;
-    uint32_t free_buffer_count;
+    void **free_buffers; /* NULL: one that has never been used */
+    uint32_t free_buffer_count, buffers_made;
     struct persistent_cache cache;
 
     /* Finished store operations: by this thread inside submit, or by any other. */
@@ -175,6 +175,12 @@ void blkback_fail(struct pv_blkback_queue *queue, struct blkback_request *reques
 
 /* queue.c: one of those never used; there must be one. */
 struct blkback_request *blkback_make_request(struct pv_blkback_queue *queue);
+/* A free buffer; there must be one. */
+static inline void *blkback_take_buffer(struct pv_blkback_queue *queue)
+{
+    void *buffer = queue->free_buffers[--queue->free_buffer_count];
+    return buffer ? buffer : queue->buffers + (size_t)queue->buffers_made++ * queue->page_size;
+}
 
 /* completion.c: store operations coming back. */
 void blkback_complete(struct pv_blk_io *io);

@@ -181,9 +181,8 @@ static void start_with_buffers(struct pv_blkback_queue *queue, struct blkback_re
         return;
     }
     for (uint32_t i = 0; i < request->nr_segments; i++)
-        request->iov[i] =
-            (struct iovec){.iov_base = queue->free_buffers[--queue->free_buffer_count],
-                           .iov_len = blkback_segment_bytes(&request->seg[i])};
+        request->iov[i] = (struct iovec){.iov_base = blkback_take_buffer(queue),
+                                         .iov_len = blkback_segment_bytes(&request->seg[i])};
     request->nr_buffers = request->nr_segments;
     request->io.iov_count = (int)request->nr_segments;
     if (request->operation == BLKIF_OP_READ) {

@@ -1,7 +1,7 @@
 #include "backends/vbd/persistent.h"
 
 #include <errno.h>
-#include <stdlib.h>
+#include <sys/mman.h>
 
 #define BATCH 64
 
@@ -79,10 +79,14 @@ int persistent_init(struct persistent_cache *cache, struct pv_hypervisor *hyperv
     *cache = (struct persistent_cache){
         .hypervisor = hypervisor, .domid = domid, .limit = limit, .bucket_mask = buckets - 1};
     cache->unused.prev = cache->unused.next = &cache->unused;
-    cache->grants = calloc(limit, sizeof *cache->grants);
-    cache->buckets = calloc(buckets, sizeof(void *));
-    if (!cache->grants || !cache->buckets)
+    cache->size = limit * sizeof *cache->grants + buckets * sizeof(void *);
+    /* Most queues need few of them: pages come with their first use. */
+    void *area = mmap(NULL, cache->size, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (area == MAP_FAILED)
         return -ENOMEM;
+    cache->grants = area;
+    cache->buckets = (void *)(cache->grants + limit);
     return 0;
 }
 
@@ -91,8 +95,7 @@ void persistent_destroy(struct persistent_cache *cache)
     if (!cache->grants)
         return;
     drop_oldest(cache, UINT32_MAX, UINT64_MAX);
-    free(cache->grants);
-    free(cache->buckets);
+    munmap(cache->grants, cache->size);
     cache->grants = NULL;
     cache->buckets = NULL;
 }

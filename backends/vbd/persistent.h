@@ -25,6 +25,7 @@ struct persistent_cache {
     struct persistent_grant *grants, *free;
     uint32_t made; /* of the grants; the others have never been used */
     struct persistent_grant **buckets;
+    size_t size;                    /* bytes, of the grants and the buckets behind them */
     struct persistent_grant unused; /* ends of the list */
     uint64_t maps, unmaps;
 };

@@ -68,6 +68,15 @@ static int make_log(struct pv_blkback_queue *queue, const struct pv_blkback_conf
     return 0;
 }
 
+/* Memory of which little is needed at a time, and none while a queue is idle: its pages come with
+ * their first use. */
+static void *reserve(size_t size)
+{
+    void *area = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return area == MAP_FAILED ? NULL : area;
+}
+
 /* The next part of an area; with no area, only how far it reaches. */
 static void *carve(uint8_t *area, size_t *at, size_t count, size_t size)
 {
@@ -76,7 +85,7 @@ static void *carve(uint8_t *area, size_t *at, size_t count, size_t size)
     return part;
 }
 
-static void carve_requests(struct pv_blkback_queue *queue, uint8_t *area)
+static void carve_tables(struct pv_blkback_queue *queue, uint8_t *area)
 {
     size_t count = queue->ring.nr_ents, segments = count * queue->max_segments, at = 0;
     queue->requests = carve(area, &at, count, sizeof *queue->requests);
@@ -84,19 +93,25 @@ static void carve_requests(struct pv_blkback_queue *queue, uint8_t *area)
     queue->all_segments = carve(area, &at, segments, sizeof *queue->all_segments);
     queue->all_iov = carve(area, &at, segments, sizeof *queue->all_iov);
     queue->all_grants = carve(area, &at, segments, sizeof(void *));
-    queue->requests_size = at;
+    queue->copies = carve(area, &at, BLKBACK_COPY_BATCH, sizeof *queue->copies);
+    queue->copy_owner = carve(area, &at, BLKBACK_COPY_BATCH, sizeof(void *));
+    queue->free_buffers = carve(area, &at, queue->free_buffer_count, sizeof(void *));
+    queue->tables_size = at;
 }
 
-/* All of them may be needed, few are at a time: pages come with their first use. */
-static int make_requests(struct pv_blkback_queue *queue)
+static int make_tables(struct pv_blkback_queue *queue, const struct pv_blkback_config *config)
 {
-    carve_requests(queue, NULL);
-    void *area = mmap(NULL, queue->requests_size, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (area == MAP_FAILED)
-        return -ENOMEM;
-    carve_requests(queue, area);
-    return 0;
+    uint32_t pages = config->buffer_pages ? config->buffer_pages : PV_BLKBACK_BUFFER_PAGES;
+    if (pages < queue->max_segments)
+        pages = queue->max_segments; /* or the largest request would wait forever */
+    queue->free_buffer_count = pages;
+    queue->buffers_size = (size_t)pages * queue->page_size;
+    queue->buffers = reserve(queue->buffers_size);
+    carve_tables(queue, NULL);
+    uint8_t *area = reserve(queue->tables_size);
+    if (area)
+        carve_tables(queue, area);
+    return area && queue->buffers ? 0 : -ENOMEM;
 }
 
 struct blkback_request *blkback_make_request(struct pv_blkback_queue *queue)
@@ -110,25 +125,6 @@ struct blkback_request *blkback_make_request(struct pv_blkback_queue *queue)
     request->io.iov = request->iov = queue->all_iov + i * queue->max_segments;
     request->grants = queue->all_grants + i * queue->max_segments;
     return request;
-}
-
-static int make_buffers(struct pv_blkback_queue *queue, uint32_t pages)
-{
-    if (pages == 0)
-        pages = PV_BLKBACK_BUFFER_PAGES;
-    if (pages < queue->max_segments)
-        pages = queue->max_segments; /* or the largest request would wait forever */
-    queue->buffers_size = (size_t)pages * queue->page_size;
-    queue->free_buffers = calloc(pages, sizeof(void *));
-    void *area = mmap(NULL, queue->buffers_size, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (area == MAP_FAILED || !queue->free_buffers)
-        return -ENOMEM;
-    queue->buffers = area;
-    for (uint32_t i = pages; i-- > 0;)
-        queue->free_buffers[queue->free_buffer_count++] =
-            queue->buffers + (size_t)i * queue->page_size;
-    return 0;
 }
 
 /* The frontend names its ABI, and may lie: pages smaller than the ABI's would let its requests
@@ -189,9 +185,7 @@ static int build(struct pv_blkback_queue *queue, const struct pv_blkback_config 
     if (status == 0)
         status = make_log(queue, config);
     if (status == 0)
-        status = make_requests(queue);
-    if (status == 0)
-        status = make_buffers(queue, config->buffer_pages);
+        status = make_tables(queue, config);
     if (status == 0 && queue->persistent)
         status = persistent_init(&queue->cache, queue->hypervisor, queue->frontend, grants);
     if (status < 0)
@@ -276,9 +270,8 @@ int pv_blkback_destroy(struct pv_blkback_queue *queue)
         munmap(queue->buffers, queue->buffers_size);
     if (queue->own_log_size)
         munmap(queue->log, queue->own_log_size);
-    free(queue->free_buffers);
     if (queue->requests)
-        munmap(queue->requests, queue->requests_size);
+        munmap(queue->requests, queue->tables_size);
     pthread_mutex_destroy(&queue->lock);
     /* Released: whoever reads 0 may free the store. */
     __atomic_sub_fetch(&queue->store->users, 1, __ATOMIC_RELEASE);
