@@ -2,17 +2,20 @@
 
 Nothing that a snapshot can see is ever changed: a change makes new nodes along the path up to a new
 root, so that a snapshot is a root, at no cost. Lists of children that were copied since the last
-snapshot are changed in place, or every write would copy that of /local/domain. No walk here is
-recursive: a guest decides how deep the tree is (XSA-418).
+snapshot are changed in place, or every write would copy that of /local/domain; long ones lie in
+parts, of which only those that change are copied. No walk here is recursive: a guest decides how
+deep the tree is (XSA-418).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from typing import NamedTuple
 
 from pvdrivers.xenstore import paths
 from pvdrivers.xenstore.permissions import Permissions
 
 PERMISSION_SIZE = 8  # bytes an entry counts, as in the C server's database
+LONG = 128  # children whose list lies in parts
+PARTS = 64
 
 
 class Node(NamedTuple):
@@ -20,7 +23,7 @@ class Node(NamedTuple):
 
     value: bytes
     permissions: Permissions
-    children: "dict[str, Node]"
+    children: "Mapping[str, Node]"
     generation: int
 
     @property
@@ -42,6 +45,49 @@ class Children(dict[str, Node]):
     def __init__(self, children: Mapping[str, Node], edit: object) -> None:
         super().__init__(children)
         self.edit = edit
+
+
+class LongChildren(MutableMapping[str, Node]):
+    """The same for many children: a copy shares all parts until one is changed.
+
+    They are listed by name: the parts are chosen by hashes, which every process has its own of.
+    """
+
+    __slots__ = ("_own", "_parts", "edit")
+
+    def __init__(self, children: Mapping[str, Node], edit: object) -> None:
+        self.edit = edit
+        self._parts: list[dict[str, Node]]
+        if isinstance(children, LongChildren):
+            self._parts = list(children._parts)
+            self._own = [False] * PARTS
+            return
+        self._parts = [{} for _ in range(PARTS)]
+        self._own = [True] * PARTS
+        for name, node in children.items():
+            self._parts[hash(name) % PARTS][name] = node
+
+    def __getitem__(self, name: str) -> Node:
+        return self._parts[hash(name) % PARTS][name]
+
+    def __setitem__(self, name: str, node: Node) -> None:
+        self._changing(name)[name] = node
+
+    def __delitem__(self, name: str) -> None:
+        del self._changing(name)[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(name for part in self._parts for name in part))
+
+    def __len__(self) -> int:
+        return sum(map(len, self._parts))
+
+    def _changing(self, name: str) -> dict[str, Node]:
+        index = hash(name) % PARTS
+        if not self._own[index]:
+            self._parts[index] = dict(self._parts[index])
+            self._own[index] = True
+        return self._parts[index]
 
 
 class Tree:
@@ -102,11 +148,13 @@ class Tree:
             below = Node(above.value, above.permissions, children, above.generation)
         self.root = below
 
-    def _own(self, node: Node) -> Children:
+    def _own(self, node: Node) -> Children | LongChildren:
         """The node's children in a list that may be changed."""
         children = node.children
-        if isinstance(children, Children) and children.edit is self._edit:
+        if isinstance(children, Children | LongChildren) and children.edit is self._edit:
             return children
+        if isinstance(children, LongChildren) or len(children) > LONG:
+            return LongChildren(children, self._edit)
         return Children(children, self._edit)
 
 
