@@ -14,6 +14,7 @@ from cyclopts.validators import Number
 from pvdrivers.sim import Machine
 from pvdrivers.sim.boot import GuestRings
 from pvdrivers.xenstore import QUOTAS, Quotas, Store
+from pvdrivers.xenstore.pump import spare_the_tree
 from pvdrivers.xenstore.server import SocketServer
 
 USAGE = 2  # exit status for a wrong option or a socket that cannot be made
@@ -45,6 +46,7 @@ def parse_quotas(settings: list[str]) -> Quotas:
 
 async def serve(socket: str, quotas: Quotas, machine: str | None, domid: int) -> None:
     store = Store(quotas=quotas, clock=time.monotonic)
+    spare_the_tree()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
