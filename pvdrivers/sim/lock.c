@@ -1,7 +1,10 @@
+#include "pvdrivers/barrier.h"
 #include "pvdrivers/sim/machine.h"
 
 #include <assert.h>
 #include <errno.h>
+
+#define SPINS 200 /* a few microseconds */
 
 void sim_lock_init(pthread_mutex_t *lock)
 {
@@ -13,9 +16,21 @@ void sim_lock_init(pthread_mutex_t *lock)
     pthread_mutexattr_destroy(&attr);
 }
 
+/* Most are held for less time than it takes to fall asleep and be woken. */
+static int lock_or_wait(pthread_mutex_t *lock)
+{
+    for (int spins = 0; spins < SPINS; spins++) {
+        int error = pthread_mutex_trylock(lock);
+        if (error != EBUSY)
+            return error;
+        pv_cpu_relax();
+    }
+    return pthread_mutex_lock(lock);
+}
+
 bool sim_lock(pthread_mutex_t *lock)
 {
-    int error = pthread_mutex_lock(lock);
+    int error = lock_or_wait(lock);
     assert(error == 0 || error == EOWNERDEAD);
     if (error != EOWNERDEAD)
         return false;
