@@ -68,6 +68,7 @@ CASES = [
     Case("file", "read", 131072, "persistent", 32),
     Case("ram", "read", 4096, "persistent", 8, idle=0),
     Case("ram", "read", 4096, "persistent", 8, idle=1000),
+    Case("ram", "read", 4096, "persistent", 8, idle=2000),
 ]
 
 

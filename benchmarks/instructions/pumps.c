@@ -126,12 +126,12 @@ static void gather(struct device *device, const struct workload *workload)
 
 static void set_up(struct device *device, const struct workload *workload)
 {
-    const struct pv_memory_extent extent = {0, 512u << 20};
+    const struct pv_memory_extent extent = {0, 1024u << 20};
     const struct pv_machine_config config = {
-        .extents = &extent, .extent_count = 1, .max_domains = 4, .max_domain_memory = 256u << 20};
+        .extents = &extent, .extent_count = 1, .max_domains = 4, .max_domain_memory = 512u << 20};
     require(pv_machine_create(&config, &device->machine) == 0, "machine");
     device->back_view = add_domain(device->machine, 0, 1u << 20);
-    device->front_view = add_domain(device->machine, 1, 256u << 20);
+    device->front_view = add_domain(device->machine, 1, 512u << 20);
     device->back_events = device->back_view->ops->evtchn_open(device->back_view);
     device->front_events = device->front_view->ops->evtchn_open(device->front_view);
     device->store = make_store(workload->store);
