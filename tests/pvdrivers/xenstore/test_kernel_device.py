@@ -17,13 +17,18 @@ Answer = Callable[[Message], list[Message]]
 
 
 class FakeKernel:
-    """Reads one whole message at a time, as the device takes them, and answers."""
+    """Reads one whole message at a time, as the device takes them, and answers a moment later.
+
+    Linux reads a message's payload only then, so that nothing may have been written in between.
+    """
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
         self._socket, device = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.device = device.detach()
         self.seen: list[Message] = []
+        self.overwritten = 0
+        self._answering = False
         self._socket.setblocking(False)
         asyncio.get_running_loop().add_reader(self._socket, self._readable)
 
@@ -38,6 +43,14 @@ class FakeKernel:
         assert message is not None
         assert decoder.buffered == 0
         self.seen.append(message)
+        self.overwritten += self._answering
+        self._answering = True
+        asyncio.get_running_loop().call_later(0.002, self._answer_to, message)
+
+    def _answer_to(self, message: Message) -> None:
+        if self._socket.fileno() < 0:
+            return
+        self._answering = False
         for reply in self._answer(message):
             data = encode(reply)
             for part in (data[:7], data[7:20], data[20:]):  # a read may end anywhere
@@ -67,7 +80,9 @@ def on_device(answer: Answer, body: Callable[[FakeKernel, XenstoreClient], Await
     async def main() -> Any:
         kernel = FakeKernel(answer)
         async with over(kernel.device) as client, asyncio.timeout(10):
-            return await body(kernel, client)
+            outcome = await body(kernel, client)
+            assert kernel.overwritten == 0
+            return outcome
 
     return asyncio.run(main())
 
