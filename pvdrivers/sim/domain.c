@@ -82,17 +82,13 @@ static void wipe_window(struct pv_machine *machine, domid_t domid)
 
 static int populate(struct pv_machine *machine, struct domain *d)
 {
-    for (uint64_t gfn = 0; gfn < d->max_pages; gfn++) {
-        uint64_t mfn = alloc_page(machine, d, gfn);
-        if (mfn == NO_FRAME)
+    for (uint64_t gfn = 0; gfn < d->max_pages; gfn++)
+        if (!populate_page(machine, d, gfn))
             return -ENOMEM;
-        physmap_add(machine, d, gfn, mfn);
-    }
     return 0;
 }
 
-static int build(struct pv_machine *machine, struct domain *d,
-                 const struct pv_domain_config *config)
+static void set_shape(struct domain *d, const struct pv_domain_config *config)
 {
     d->abi = (uint8_t)config->abi;
     d->page_shift = config->abi == PV_ABI_IA64 ? 14 : 12;
@@ -101,6 +97,11 @@ static int build(struct pv_machine *machine, struct domain *d,
     d->max_pages = config->memory >> d->page_shift;
     for (uint32_t i = 0; i < config->vcpus; i++)
         d->vcpu[i] = (struct vcpu){.id = i, .online = true};
+}
+
+static int build(struct pv_machine *machine, struct domain *d,
+                 const struct pv_domain_config *config)
+{
     int error = event_channels_init(machine, d, config);
     if (!error)
         error = grant_table_init(machine, d, config);
@@ -113,22 +114,23 @@ int pv_domain_create(struct pv_machine *machine, domid_t wanted,
     int error = check_config(machine, config);
     if (error)
         return error;
-    sim_lock(&machine->shared->lock);
+    machine_lock(machine);
     int domid = choose_domid(machine, wanted);
     struct domain *d = domid < 0 ? NULL : domain_window(machine, (domid_t)domid);
     if (d) {
         if (d->generation++ == 0)
             init_locks(d);
         d->domain_id = (domid_t)domid;
+        set_shape(d, config);
         /* Taken, but of no use to anybody yet: every operation refuses a dying domain. */
-        d->being_built = true;
+        d->builder = machine->client + 1;
         set_state(machine, d, PV_DOMAIN_DYING);
     }
-    sim_unlock(&machine->shared->lock);
+    machine_unlock(machine);
     if (!d)
         return domid;
     error = build(machine, d, config);
-    d->being_built = false;
+    __atomic_store_n(&d->builder, 0, __ATOMIC_RELEASE);
     if (error) {
         pv_domain_destroy(machine, (domid_t)domid);
         return error;
@@ -146,14 +148,14 @@ static int change_state(struct pv_machine *machine, domid_t domid, unsigned from
     struct domain *d = find_domain(machine, domid);
     if (!d)
         return -ESRCH;
-    sim_lock(&machine->shared->lock);
+    machine_lock(machine);
     bool allowed = from_mask & 1u << d->state;
     if (allowed) {
         d->shutdown_reason = reason;
         set_state(machine, d, to);
         account(d, PV_ACCOUNT_DOMCTL, 1);
     }
-    sim_unlock(&machine->shared->lock);
+    machine_unlock(machine);
     return allowed ? 0 : -EINVAL;
 }
 
@@ -185,9 +187,9 @@ int pv_domain_destroy(struct pv_machine *machine, domid_t domid)
     struct domain *d = find_domain(machine, domid);
     if (!d)
         return -ESRCH;
-    sim_lock(&machine->shared->lock);
+    machine_lock(machine);
     set_state(machine, d, PV_DOMAIN_DYING);
-    sim_unlock(&machine->shared->lock);
+    machine_unlock(machine);
     /* Each step may be repeated: a process killed in the middle leaves the rest to the next. */
     event_channels_destroy(machine, d);
     grant_table_destroy(machine, d);
@@ -200,13 +202,13 @@ int pv_domain_destroy(struct pv_machine *machine, domid_t domid)
 /* A dying domain that still has pages is in the middle of pv_domain_destroy. */
 static bool is_done(struct pv_machine *machine, struct domain *d)
 {
-    return d->state == PV_DOMAIN_DYING && !d->being_built &&
+    return d->state == PV_DOMAIN_DYING && !__atomic_load_n(&d->builder, __ATOMIC_ACQUIRE) &&
            __atomic_load_n(&d->tot_pages, __ATOMIC_RELAXED) == 0 && !grant_table_in_use(machine, d);
 }
 
 void reap_domains(struct pv_machine *machine)
 {
-    sim_lock(&machine->shared->lock);
+    machine_lock(machine);
     for (uint32_t domid = 0; domid < machine->shared->max_domains; domid++) {
         struct domain *d = find_domain(machine, (domid_t)domid);
         if (d && is_done(machine, d)) {
@@ -214,7 +216,18 @@ void reap_domains(struct pv_machine *machine)
             set_state(machine, d, PV_DOMAIN_ABSENT);
         }
     }
-    sim_unlock(&machine->shared->lock);
+    machine_unlock(machine);
+}
+
+void domain_release_client(struct pv_machine *machine, uint32_t client)
+{
+    for (uint32_t domid = 0; domid < machine->shared->max_domains; domid++) {
+        struct domain *d = find_domain(machine, (domid_t)domid);
+        uint32_t builder = client + 1;
+        if (d && __atomic_compare_exchange_n(&d->builder, &builder, 0, false, __ATOMIC_ACQ_REL,
+                                             __ATOMIC_RELAXED))
+            pv_domain_destroy(machine, (domid_t)domid);
+    }
 }
 
 /* ---- What others may know -------------------------------------------------------------------- */

@@ -161,7 +161,7 @@ int pv_evtchn_op_init_control(struct pv_machine *machine, domid_t caller, uint64
     int error = set_control_block(machine, d, vcpu, mfn, offset);
     event_unlock(machine, d);
     if (error)
-        put_page(machine, mfn, d);
+        put_page(machine, mfn);
     return error;
 }
 
@@ -206,7 +206,7 @@ int pv_evtchn_op_expand_array(struct pv_machine *machine, domid_t caller, uint64
     int error = add_event_page(machine, d, mfn);
     event_unlock(machine, d);
     if (error)
-        put_page(machine, mfn, d);
+        put_page(machine, mfn);
     return error;
 }
 
@@ -254,12 +254,12 @@ void fifo_destroy(struct pv_machine *machine, struct domain *d)
         uint64_t mfn = ec->event_frames[ec->event_frame_count - 1];
         /* The count first: a process killed in between leaks a reference, and frees none twice. */
         pv_store_release(&ec->event_frame_count, ec->event_frame_count - 1);
-        put_page(machine, mfn, d);
+        put_page(machine, mfn);
     }
     for (uint32_t vcpu = 0; vcpu < EVENT_VCPUS; vcpu++) {
         uint64_t mfn = ec->fifo_vcpu[vcpu].control_mfn;
         __atomic_store_n(&ec->fifo_vcpu[vcpu].control_mfn, 0, __ATOMIC_RELEASE);
         if (mfn)
-            put_page(machine, mfn - 1, d);
+            put_page(machine, mfn - 1);
     }
 }

@@ -35,8 +35,11 @@ void grant_settle_marks(struct pv_machine *machine, struct domain *d, grant_ref_
     uint16_t clear = pin == 0                      ? GTF_reading | GTF_writing
                      : (pin & GNTPIN_writers) == 0 ? GTF_writing
                                                    : 0;
+    uint16_t flags =
+        __atomic_load_n(&pv_grant_entry_header(&entries, ref)->flags, __ATOMIC_RELAXED);
+    bool is_transfer = (flags & GTF_type_mask) == GTF_accept_transfer; /* has the same bits */
     /* Release: what was done to the page comes before the guest may take it back. */
-    if (clear)
+    if (clear && !is_transfer)
         __atomic_fetch_and(marks(&entries, ref), (uint16_t)~clear, __ATOMIC_RELEASE);
 }
 
@@ -213,7 +216,7 @@ void grant_drop_page(struct pv_machine *machine, struct domain *d, struct active
         return;
     d->grant_table.page_in_hand = act->mfn + 1;
     act->holds_page = false;
-    put_page(machine, act->mfn, d);
+    put_page(machine, act->mfn);
     d->grant_table.page_in_hand = 0;
 }
 

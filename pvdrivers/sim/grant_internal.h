@@ -97,6 +97,11 @@ void grant_copy_batch(struct pv_machine *machine, struct domain *ld, uint32_t ow
 /* Lets the pins of a copy go. Under the grant lock. */
 void copy_run_release(struct pv_machine *machine, struct domain *d, struct copy_run *run);
 
+/* ---- grant_transfer.c ---- */
+/* Finishes, or takes back, what a process that was killed had committed to. Under the grant lock.
+ */
+void grant_settle_transfers(struct pv_machine *machine, struct domain *d);
+
 /* ---- grant_window.c ---- */
 /* Forgets the windows of a view that is closed; their handles are released with its others. */
 void grant_windows_forget(const struct sim_hypervisor *hv);

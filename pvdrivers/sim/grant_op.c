@@ -134,7 +134,7 @@ static void copy_chunk(struct pv_machine *machine, struct domain *ld,
         ops[i].status = copies[i].status;
         for (unsigned side = 0; side < 2; side++)
             if (held[i][side] != NO_FRAME)
-                put_page(machine, held[i][side], ld);
+                put_page(machine, held[i][side]);
     }
 }
 

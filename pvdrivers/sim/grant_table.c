@@ -1,5 +1,6 @@
 /* A grant table's life: set up, grown, repaired after a killed process, torn down. */
 #include "pvdrivers/sim/grant_internal.h"
+#include "pvdrivers/sim/memory.h"
 
 #include <errno.h>
 
@@ -90,13 +91,18 @@ static void recount_page(struct pv_machine *machine, struct domain *d)
     uint64_t mfn = d->grant_table.page_in_hand - 1;
     if (d->grant_table.page_in_hand == 0)
         return;
-    uint32_t count = gfn_to_mfn(machine, d, frame_info(machine, mfn)->next) == mfn;
-    for (uint32_t ref = 0; ref < MAX_GRANT_ENTRIES; ref++)
-        count += active[ref].holds_page && active[ref].mfn == mfn;
-    /* One more, given back the ordinary way, so that the last user frees the page. */
-    __atomic_store_n(&frame_info(machine, mfn)->count, count + 1, __ATOMIC_RELEASE);
+    machine_lock(machine);
+    struct page_info page = page_state(machine, mfn);
+    if (page.count > 0 && page.owner == d->domain_id) { /* else it has been freed */
+        uint32_t count = page.flags & PGC_allocated ? 1 : 0;
+        for (uint32_t ref = 0; ref < MAX_GRANT_ENTRIES; ref++)
+            count += active[ref].holds_page && active[ref].mfn == mfn;
+        __atomic_store_n(&frame_info(machine, mfn)->count, count, __ATOMIC_RELEASE);
+        if (count == 0)
+            page_free(machine, mfn);
+    }
     d->grant_table.page_in_hand = 0;
-    put_page(machine, mfn, d);
+    machine_unlock(machine);
 }
 
 static void repair(struct pv_machine *machine, struct domain *d)
@@ -108,6 +114,7 @@ static void repair(struct pv_machine *machine, struct domain *d)
         area->active[ref].pin = 0;
     recount_pins(machine, d);
     recount_page(machine, d);
+    grant_settle_transfers(machine, d);
     uint32_t active = 0;
     for (uint32_t ref = 0; ref < count; ref++) {
         struct active_grant_entry *act = &area->active[ref];

@@ -2,30 +2,18 @@
 #include "pvdrivers/sim/grant_internal.h"
 
 #include "pvdrivers/machine_grants.h"
+#include "pvdrivers/sim/memory.h"
 
 #include <errno.h>
 
 #define CMPXCHG_TRIES 5 /* against a guest that keeps changing the entry */
 
-/* Takes a page from its owner. From here on it has no references, so nobody can pin it. */
 static int16_t steal_page(struct pv_machine *machine, struct domain *d, uint64_t gfn, uint64_t *mfn)
 {
     *mfn = gfn_to_mfn(machine, d, gfn);
     if (*mfn == NO_FRAME)
         return GNTST_bad_page;
-    uint32_t owner_only = 1;
-    if (!__atomic_compare_exchange_n(&frame_info(machine, *mfn)->count, &owner_only, 0, false,
-                                     __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
-        return GNTST_general_error; /* somebody uses it */
-    physmap_remove(machine, d, gfn);
-    return GNTST_okay;
-}
-
-/* Nobody took it: back to the allocator. */
-static void free_stolen(struct pv_machine *machine, const struct domain *d, uint64_t mfn)
-{
-    __atomic_store_n(&frame_info(machine, mfn)->count, 1, __ATOMIC_RELEASE);
-    put_page(machine, mfn, d);
+    return page_take(machine, d, gfn, *mfn) ? GNTST_general_error : GNTST_okay;
 }
 
 /* Marks the receiver's entry as committed, if it accepts a page from `from`. */
@@ -48,51 +36,78 @@ static bool commit(struct grant_entry_header *entry, domid_t from)
     return false;
 }
 
+static uint64_t wanted_gfn(const struct pv_grant_entries *entries, grant_ref_t ref)
+{
+    return entries->version == 1
+               ? __atomic_load_n(&pv_grant_entry_v1(entries, ref)->frame, __ATOMIC_RELAXED)
+               : __atomic_load_n(&pv_grant_entry_v2(entries, ref)->full_page.frame,
+                                 __ATOMIC_RELAXED);
+}
+
 static bool has_room(struct pv_machine *machine, const struct domain *d, uint64_t gfn)
 {
     return __atomic_load_n(&d->tot_pages, __ATOMIC_RELAXED) < d->max_pages && gfn < d->max_pages &&
            gfn_to_mfn(machine, d, gfn) == NO_FRAME;
 }
 
-/* Under the receiver's grant lock. */
+/* Under the receiver's grant lock, and machine.lock. */
 static bool receive(struct pv_machine *machine, struct domain *e, grant_ref_t ref,
                     const struct domain *from, uint64_t mfn)
 {
     const struct pv_grant_entries entries = grant_entries(machine, e);
     if (domain_is_dying(e) || e->page_shift != from->page_shift || ref >= entries.count)
         return false;
-    uint64_t gfn =
-        entries.version == 1
-            ? __atomic_load_n(&pv_grant_entry_v1(&entries, ref)->frame, __ATOMIC_RELAXED)
-            : __atomic_load_n(&pv_grant_entry_v2(&entries, ref)->full_page.frame, __ATOMIC_RELAXED);
+    uint64_t gfn = wanted_gfn(&entries, ref);
     struct grant_entry_header *header = pv_grant_entry_header(&entries, ref);
     if (!has_room(machine, e, gfn) || !commit(header, from->domain_id))
         return false;
-    /* Owned and counted before it can be found through the physmap. */
-    frame_info(machine, mfn)->owner = e->domain_id;
-    __atomic_store_n(&frame_info(machine, mfn)->count, 1, __ATOMIC_RELEASE);
-    physmap_add(machine, e, gfn, mfn);
+    page_give(machine, e, gfn, mfn);
     /* Release: the page is in place before the guest may look for it. */
     __atomic_fetch_or(&header->flags, GTF_transfer_completed, __ATOMIC_RELEASE);
     return true;
 }
 
-static int16_t transfer_one(struct pv_machine *machine, struct domain *d,
-                            const struct gnttab_transfer_x86_64 *op)
+void grant_settle_transfers(struct pv_machine *machine, struct domain *d)
+{
+    const struct pv_grant_entries entries = grant_entries(machine, d);
+    machine_lock(machine); /* settles the page itself */
+    for (grant_ref_t ref = 0; ref < entries.count; ref++) {
+        struct grant_entry_header *header = pv_grant_entry_header(&entries, ref);
+        uint16_t flags = __atomic_load_n(&header->flags, __ATOMIC_ACQUIRE);
+        if (flags != (GTF_accept_transfer | GTF_transfer_committed))
+            continue;
+        if (gfn_to_mfn(machine, d, wanted_gfn(&entries, ref)) != NO_FRAME)
+            __atomic_fetch_or(&header->flags, GTF_transfer_completed, __ATOMIC_RELEASE);
+        else
+            __atomic_fetch_and(&header->flags, (uint16_t)~GTF_transfer_committed, __ATOMIC_RELEASE);
+    }
+    machine_unlock(machine);
+}
+
+/* `e` is the receiver, or NULL when there is none; under its grant lock, and machine.lock. What
+ * nobody takes goes back to the allocator. */
+static int16_t hand_over(struct pv_machine *machine, struct domain *d, struct domain *e,
+                         const struct gnttab_transfer_x86_64 *op)
 {
     uint64_t mfn;
     int16_t status = steal_page(machine, d, op->mfn, &mfn);
-    if (status != GNTST_okay)
+    if (status != GNTST_okay || (e && receive(machine, e, op->ref, d, mfn)))
         return status;
+    page_free(machine, mfn);
+    return e ? GNTST_general_error : GNTST_bad_domain;
+}
+
+static int16_t transfer_one(struct pv_machine *machine, struct domain *d,
+                            const struct gnttab_transfer_x86_64 *op)
+{
     struct domain *e = find_granter(machine, NULL, op->domid);
-    status = GNTST_bad_domain;
-    if (e) {
+    if (e)
         grant_lock(machine, e);
-        status = receive(machine, e, op->ref, d, mfn) ? GNTST_okay : GNTST_general_error;
+    machine_lock(machine);
+    int16_t status = hand_over(machine, d, e, op);
+    machine_unlock(machine);
+    if (e)
         grant_unlock(e);
-    }
-    if (status != GNTST_okay)
-        free_stolen(machine, d, mfn);
     return status;
 }
 

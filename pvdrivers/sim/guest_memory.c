@@ -124,8 +124,7 @@ void *sim_pages_alloc(struct pv_hypervisor *hypervisor, unsigned count)
 static bool in_use_by_peer(struct pv_machine *machine, struct domain *d, uint64_t gfn)
 {
     uint64_t mfn = gfn_to_mfn(machine, d, gfn);
-    return mfn != NO_FRAME &&
-           __atomic_load_n(&frame_info(machine, mfn)->count, __ATOMIC_ACQUIRE) > 1;
+    return mfn != NO_FRAME && page_state(machine, mfn).count > 1;
 }
 
 int sim_pages_free(struct pv_hypervisor *hypervisor, void *address, unsigned count)

@@ -201,7 +201,7 @@ uint32_t client_join(struct pv_machine *machine, uint32_t pid)
 {
     struct machine *shared = machine->shared;
     uint32_t client = MAX_CLIENTS;
-    sim_lock(&shared->lock);
+    machine_lock(machine);
     for (uint32_t i = 0; i < MAX_CLIENTS && client == MAX_CLIENTS; i++)
         if (shared->clients[i].pid == 0)
             client = i;
@@ -209,7 +209,7 @@ uint32_t client_join(struct pv_machine *machine, uint32_t pid)
         shared->clients[client].pid = pid;
         shared->clients[client].generation++;
     }
-    sim_unlock(&shared->lock);
+    machine_unlock(machine);
     return client;
 }
 
@@ -219,10 +219,11 @@ void client_leave(struct pv_machine *machine, uint32_t client)
     grant_table_release_client(machine, client); /* first: unmap notices go through its ports */
     event_channels_release_client(machine, client);
     guest_memory_release_client(machine, client);
+    domain_release_client(machine, client);
     reap_domains(machine);
-    sim_lock(&machine->shared->lock);
+    machine_lock(machine);
     machine->shared->clients[client].pid = 0;
-    sim_unlock(&machine->shared->lock);
+    machine_unlock(machine);
 }
 
 /* ---- Facts about the machine ----------------------------------------------------------------- */
@@ -243,9 +244,9 @@ void pv_machine_advance(struct pv_machine *machine, uint64_t ns)
 
 uint64_t pv_machine_free_memory(struct pv_machine *machine)
 {
-    sim_lock(&machine->shared->lock);
+    machine_lock(machine);
     uint64_t frames = machine->shared->free_frames;
-    sim_unlock(&machine->shared->lock);
+    machine_unlock(machine);
     return frames << FRAME_SHIFT;
 }
 

@@ -4,7 +4,8 @@
  *
  * Locks (all robust: a process killed inside a hypercall leaves a
  * lock the next taker repairs):
- *   machine.lock             domain table, frame allocator, clients; taken last
+ *   machine.lock             domain table, frame allocator, who owns which frame, clients; taken
+ *                            last, by machine_lock
  *   domain.grant_table.lock  one domain's grant table; never two at once but in ascending domid
  *   domain.maptrack.lock     the handles a domain holds on others' grants
  *   domain.event_channels.lock  one domain's ports; two at once in ascending domid
@@ -29,13 +30,19 @@
 
 /* One entry per machine frame (Xen's struct page_info): who owns it and how often it is used. */
 struct page_info {
-    uint32_t count; /* references: 1 for the owner, 1 for each pinned grant of it */
-    domid_t owner;
-    uint16_t flags;
+    union {
+        uint64_t word; /* these change together */
+        struct {
+            uint32_t count; /* references: 1 for the owner, 1 for each pinned grant of it */
+            domid_t owner;
+            uint16_t flags;
+        };
+    };
     uint64_t next; /* free list, or the owner's gfn */
 };
-#define PGC_allocated 1 /* in `flags`: belongs to a domain */
-#define PGC_head 2      /* first frame of a 16 KiB block on the block free list */
+#define PGC_allocated 1 /* in `flags`: the owner's reference; its physmap has the page */
+#define PGC_leaving 2   /* the owner is giving it away: no new references */
+#define PGC_tail 4 /* second to fourth frame of a 16 KiB page, which the first one counts for */
 
 struct memory_extent {
     uint64_t start, count; /* frames */
@@ -59,7 +66,7 @@ struct domain {
     domid_t domain_id;
     uint8_t abi, page_shift;
     bool privileged;
-    bool being_built; /* DYING in name only: not yet to be reaped */
+    uint32_t builder; /* client + 1 who is making it: DYING in name only, not yet to be reaped */
     uint32_t state;   /* enum pv_domain_state */
     uint32_t shutdown_reason;
     uint32_t max_vcpus;
@@ -184,6 +191,13 @@ static inline struct page_info *frame_info(struct pv_machine *machine, uint64_t 
            mfn;
 }
 
+/* What is in the frame's word now. */
+static inline struct page_info page_state(struct pv_machine *machine, uint64_t mfn)
+{
+    return (struct page_info){
+        .word = __atomic_load_n(&frame_info(machine, mfn)->word, __ATOMIC_ACQUIRE)};
+}
+
 static inline void account(struct domain *d, enum pv_account kind, uint64_t n)
 {
     __atomic_fetch_add(&d->accounts[kind], n, __ATOMIC_RELAXED);
@@ -214,16 +228,17 @@ void guest_memory_release_client(struct pv_machine *machine, uint32_t client);
 struct domain *find_domain(struct pv_machine *machine, domid_t domid);
 /* Lets go of dying domains whose last page has come back. */
 void reap_domains(struct pv_machine *machine);
+/* Takes apart what a dead process was making. */
+void domain_release_client(struct pv_machine *machine, uint32_t client);
 
-/* memory.c: frames. Blocks are 4 aligned frames when `page_shift` is 14. */
-uint64_t alloc_page(struct pv_machine *machine, struct domain *d, uint64_t gfn);
+/* memory.c: pages. */
+/* Takes machine.lock, and puts right what a holder that died has left of the frames' state. */
+void machine_lock(struct pv_machine *machine);
+void machine_unlock(struct pv_machine *machine);
 /* First machine frame of a guest page, or NO_FRAME (hole, beyond the end, not populated). */
 uint64_t gfn_to_mfn(struct pv_machine *machine, const struct domain *d, uint64_t gfn);
-/* Takes the page out of the domain's physmap without freeing it (transfer); puts one in. */
-uint64_t physmap_remove(struct pv_machine *machine, struct domain *d, uint64_t gfn);
-int physmap_add(struct pv_machine *machine, struct domain *d, uint64_t gfn, uint64_t mfn);
 /* A second user of a page: the page stays allocated until put_page, whatever its owner does. */
 int get_page(struct pv_machine *machine, uint64_t mfn, const struct domain *owner);
-void put_page(struct pv_machine *machine, uint64_t mfn, const struct domain *owner);
+void put_page(struct pv_machine *machine, uint64_t mfn);
 
 #endif

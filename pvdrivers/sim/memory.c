@@ -37,7 +37,8 @@ void punch_segment(struct pv_machine *machine, uint64_t offset, uint64_t size)
               (off_t)size);
 }
 
-/* ---- Frame allocator: never-used memory first to last, then lists of what was freed. --------- */
+/* ---- Frame allocator: never-used memory first to last, then lists of what was freed. ---------
+ * All of it under machine.lock. */
 
 static uint64_t pop_free(struct pv_machine *machine, uint64_t *head)
 {
@@ -88,27 +89,32 @@ static uint64_t alloc_frame(struct pv_machine *machine)
 
 static bool is_free(struct pv_machine *machine, uint64_t mfn)
 {
-    struct page_info *page = frame_info(machine, mfn);
-    return page->count == 0 && !(page->flags & PGC_allocated);
+    struct page_info page = page_state(machine, mfn);
+    return page.count == 0 && page.flags == 0;
 }
 
-/* Frees `frames` consecutive frames, as pages of `step` frames. */
-static void free_frames(struct pv_machine *machine, uint64_t mfn, uint64_t frames, unsigned step)
+/* How many frames the page that begins at `mfn` has. */
+static unsigned page_frames(struct pv_machine *machine, uint64_t mfn)
+{
+    bool wide = mfn % BLOCK_FRAMES == 0 && page_state(machine, mfn + 1).flags & PGC_tail;
+    return wide ? BLOCK_FRAMES : 1;
+}
+
+/* Onto its list; whoever gets it must find zeros, which the caller has seen to. */
+static void free_zeroed(struct pv_machine *machine, uint64_t mfn)
 {
     struct machine *shared = machine->shared;
-    /* Before anybody can get the frames: a new owner must find zeros. */
-    punch_memory(machine, mfn << FRAME_SHIFT, frames << FRAME_SHIFT);
-    sim_lock(&shared->lock);
-    for (uint64_t i = 0; i < frames; i++) {
-        struct page_info *page = frame_info(machine, mfn + i);
-        assert(page->count == 0);
-        page->owner = DOMID_INVALID;
-        page->flags = 0;
-        if (i % step == 0)
-            push_free(machine, step == 1 ? &shared->free_frame : &shared->free_block, mfn + i);
-    }
+    unsigned frames = page_frames(machine, mfn);
+    for (unsigned i = 0; i < frames; i++)
+        *frame_info(machine, mfn + i) = (struct page_info){.owner = DOMID_INVALID};
+    push_free(machine, frames == 1 ? &shared->free_frame : &shared->free_block, mfn);
     shared->free_frames += frames;
-    sim_unlock(&shared->lock);
+}
+
+void page_free(struct pv_machine *machine, uint64_t mfn)
+{
+    punch_memory(machine, mfn << FRAME_SHIFT, page_frames(machine, mfn) << FRAME_SHIFT);
+    free_zeroed(machine, mfn);
 }
 
 /* Single free frames whose whole block is free become blocks again, so that a domain with 16 KiB
@@ -132,26 +138,15 @@ static void merge_free_frames(struct pv_machine *machine)
     shared->free_frame = rest;
 }
 
-uint64_t alloc_page(struct pv_machine *machine, struct domain *d, uint64_t gfn)
+static uint64_t alloc_page(struct pv_machine *machine, const struct domain *d)
 {
-    struct machine *shared = machine->shared;
-    unsigned count = frames_per_page(d);
-    sim_lock(&shared->lock);
-    uint64_t mfn = count == 1 ? alloc_frame(machine) : alloc_block(machine);
-    if (mfn == NO_FRAME && count > 1) {
-        merge_free_frames(machine);
-        mfn = alloc_block(machine);
-    }
-    if (mfn != NO_FRAME) {
-        shared->free_frames -= count;
-        *frame_info(machine, mfn) = (struct page_info){
-            .count = 1, .owner = d->domain_id, .flags = PGC_allocated, .next = gfn};
-        for (unsigned i = 1; i < count; i++)
-            *frame_info(machine, mfn + i) = (struct page_info){
-                .count = 0, .owner = d->domain_id, .flags = PGC_allocated, .next = gfn};
-    }
-    sim_unlock(&shared->lock);
-    return mfn;
+    if (frames_per_page(d) == 1)
+        return alloc_frame(machine);
+    uint64_t mfn = alloc_block(machine);
+    if (mfn != NO_FRAME)
+        return mfn;
+    merge_free_frames(machine);
+    return alloc_block(machine);
 }
 
 /* ---- References ------------------------------------------------------------------------------ */
@@ -159,26 +154,57 @@ uint64_t alloc_page(struct pv_machine *machine, struct domain *d, uint64_t gfn)
 int get_page(struct pv_machine *machine, uint64_t mfn, const struct domain *owner)
 {
     struct page_info *page = frame_info(machine, mfn);
-    uint32_t count = __atomic_load_n(&page->count, __ATOMIC_RELAXED);
+    struct page_info seen = page_state(machine, mfn), more;
     do {
-        /* 0 is a page on its way back to the allocator: it must not come alive again. */
-        if (count == 0 || count == UINT32_MAX || page->owner != owner->domain_id)
+        /* 0 is a free page: it must not come alive again. */
+        if (seen.count == 0 || seen.count == UINT32_MAX || seen.owner != owner->domain_id ||
+            seen.flags & PGC_leaving)
             return -EINVAL;
-    } while (!__atomic_compare_exchange_n(&page->count, &count, count + 1, false, __ATOMIC_ACQ_REL,
-                                          __ATOMIC_RELAXED));
+        more = seen;
+        more.count++;
+    } while (!__atomic_compare_exchange_n(&page->word, &seen.word, more.word, false,
+                                          __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
     return 0;
 }
 
-/* Gives up one reference; true when it was the last. */
-static bool drop_reference(struct pv_machine *machine, uint64_t mfn)
+/* Gives up a reference, the owner's or another; true when it was the last. A last one goes only
+ * under machine.lock. */
+static bool drop_reference(struct pv_machine *machine, uint64_t mfn, bool is_owners)
 {
-    return __atomic_sub_fetch(&frame_info(machine, mfn)->count, 1, __ATOMIC_ACQ_REL) == 0;
+    struct page_info *page = frame_info(machine, mfn);
+    struct page_info seen = page_state(machine, mfn), less;
+    do {
+        less = seen;
+        less.count--;
+        if (is_owners)
+            less.flags &= (uint16_t) ~(PGC_allocated | PGC_leaving);
+    } while (!__atomic_compare_exchange_n(&page->word, &seen.word, less.word, false,
+                                          __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+    return less.count == 0;
 }
 
-void put_page(struct pv_machine *machine, uint64_t mfn, const struct domain *owner)
+static bool put_unless_last(struct pv_machine *machine, uint64_t mfn)
 {
-    if (drop_reference(machine, mfn))
-        free_frames(machine, mfn, frames_per_page(owner), frames_per_page(owner));
+    struct page_info *page = frame_info(machine, mfn);
+    struct page_info seen = page_state(machine, mfn), less;
+    do {
+        if (seen.count <= 1)
+            return false;
+        less = seen;
+        less.count--;
+    } while (!__atomic_compare_exchange_n(&page->word, &seen.word, less.word, false,
+                                          __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+    return true;
+}
+
+void put_page(struct pv_machine *machine, uint64_t mfn)
+{
+    if (put_unless_last(machine, mfn))
+        return;
+    machine_lock(machine);
+    if (drop_reference(machine, mfn, false))
+        page_free(machine, mfn);
+    machine_unlock(machine);
 }
 
 /* ---- Physmap --------------------------------------------------------------------------------- */
@@ -191,47 +217,139 @@ uint64_t gfn_to_mfn(struct pv_machine *machine, const struct domain *d, uint64_t
     return __atomic_load_n(&p2m(machine, d)[gfn], __ATOMIC_ACQUIRE) - 1;
 }
 
-int physmap_add(struct pv_machine *machine, struct domain *d, uint64_t gfn, uint64_t mfn)
+static void physmap_add(struct pv_machine *machine, struct domain *d, uint64_t gfn, uint64_t mfn)
 {
-    if (gfn >= d->max_pages)
-        return -EINVAL;
-    if (gfn_to_mfn(machine, d, gfn) != NO_FRAME)
-        return -EEXIST;
-    frame_info(machine, mfn)->owner = d->domain_id;
-    frame_info(machine, mfn)->next = gfn;
     __atomic_store_n(&p2m(machine, d)[gfn], mfn + 1, __ATOMIC_RELEASE);
     __atomic_fetch_add(&d->tot_pages, 1, __ATOMIC_RELAXED);
     __atomic_fetch_add(&d->physmap_changes, 1, __ATOMIC_RELEASE);
-    return 0;
 }
 
-uint64_t physmap_remove(struct pv_machine *machine, struct domain *d, uint64_t gfn)
+static void physmap_remove(struct pv_machine *machine, struct domain *d, uint64_t gfn)
 {
-    uint64_t mfn = gfn_to_mfn(machine, d, gfn);
-    if (mfn == NO_FRAME)
-        return NO_FRAME;
     __atomic_store_n(&p2m(machine, d)[gfn], 0, __ATOMIC_RELEASE);
     __atomic_fetch_sub(&d->tot_pages, 1, __ATOMIC_RELAXED);
     __atomic_fetch_add(&d->physmap_changes, 1, __ATOMIC_RELEASE);
-    return mfn;
+}
+
+/* ---- Owners: under machine.lock --------------------------------------------------------------
+ * A page's owner is whose physmap has it, and says so with PGC_allocated. Where a process that was
+ * killed in here has left the two in disagreement, the physmap counts. */
+
+int page_take(struct pv_machine *machine, struct domain *owner, uint64_t gfn, uint64_t mfn)
+{
+    struct page_info *page = frame_info(machine, mfn);
+    struct page_info alone = {.count = 1, .owner = owner->domain_id, .flags = PGC_allocated};
+    struct page_info leaving = alone;
+    leaving.flags |= PGC_leaving;
+    if (!__atomic_compare_exchange_n(&page->word, &alone.word, leaving.word, false,
+                                     __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+        return -EBUSY;
+    physmap_remove(machine, owner, gfn);
+    return 0;
+}
+
+void page_give(struct pv_machine *machine, struct domain *d, uint64_t gfn, uint64_t mfn)
+{
+    struct page_info *page = frame_info(machine, mfn);
+    struct page_info owned = {.count = 1, .owner = d->domain_id, .flags = PGC_allocated};
+    page->next = gfn;
+    __atomic_store_n(&page->word, owned.word, __ATOMIC_RELEASE);
+    physmap_add(machine, d, gfn, mfn);
+}
+
+bool populate_page(struct pv_machine *machine, struct domain *d, uint64_t gfn)
+{
+    machine_lock(machine);
+    uint64_t mfn = alloc_page(machine, d);
+    if (mfn != NO_FRAME) {
+        for (unsigned i = 1; i < frames_per_page(d); i++)
+            *frame_info(machine, mfn + i) = (struct page_info){.flags = PGC_tail};
+        machine->shared->free_frames -= frames_per_page(d);
+        page_give(machine, d, gfn, mfn);
+    }
+    machine_unlock(machine);
+    return mfn != NO_FRAME;
+}
+
+/* `frames` consecutive frames, in pages of `step`. */
+static void free_run(struct pv_machine *machine, uint64_t mfn, uint64_t frames, unsigned step)
+{
+    if (frames)
+        punch_memory(machine, mfn << FRAME_SHIFT, frames << FRAME_SHIFT);
+    for (uint64_t i = 0; i < frames; i += step)
+        free_zeroed(machine, mfn + i);
 }
 
 void release_domain_memory(struct pv_machine *machine, struct domain *d)
 {
     unsigned step = frames_per_page(d);
     uint64_t start = 0, frames = 0; /* a run of consecutive frames is given back in one go */
+    machine_lock(machine);
     for (uint64_t gfn = 0; gfn < d->max_pages; gfn++) {
-        uint64_t mfn = physmap_remove(machine, d, gfn);
-        if (mfn == NO_FRAME || !drop_reference(machine, mfn))
+        uint64_t mfn = gfn_to_mfn(machine, d, gfn);
+        if (mfn == NO_FRAME)
+            continue;
+        physmap_remove(machine, d, gfn);
+        if (!drop_reference(machine, mfn, true))
             continue;
         if (mfn != start + frames) {
-            if (frames)
-                free_frames(machine, start, frames, step);
+            free_run(machine, start, frames, step);
             start = mfn;
             frames = 0;
         }
         frames += step;
     }
-    if (frames)
-        free_frames(machine, start, frames, step);
+    free_run(machine, start, frames, step);
+    machine_unlock(machine);
+}
+
+/* ---- After a holder of machine.lock has died ------------------------------------------------- */
+
+static void settle_page(struct pv_machine *machine, uint64_t mfn)
+{
+    struct page_info *page = frame_info(machine, mfn), seen = page_state(machine, mfn);
+    if (seen.flags & PGC_allocated) {
+        struct domain *owner = domain_window(machine, seen.owner);
+        if (gfn_to_mfn(machine, owner, page->next) == mfn) {
+            __atomic_fetch_and(&page->flags, (uint16_t)~PGC_leaving, __ATOMIC_RELEASE);
+            __atomic_fetch_add(&owner->tot_pages, 1, __ATOMIC_RELAXED);
+        } else {
+            drop_reference(machine, mfn, true);
+        }
+    }
+    if (page_state(machine, mfn).count == 0)
+        page_free(machine, mfn);
+}
+
+/* Makes the lists of free frames and the counts of pages anew: they may be in any state. */
+static void settle_frames(struct pv_machine *machine)
+{
+    struct machine *shared = machine->shared;
+    shared->free_frame = shared->free_block = NO_FRAME;
+    shared->free_frames = 0;
+    for (uint32_t domid = 0; domid < shared->max_domains; domid++) {
+        struct domain *d = domain_window(machine, (domid_t)domid);
+        __atomic_store_n(&d->tot_pages, 0, __ATOMIC_RELAXED);
+        __atomic_fetch_add(&d->physmap_changes, 1, __ATOMIC_RELEASE);
+    }
+    for (uint32_t i = 0; i < shared->extent_count; i++) {
+        const struct memory_extent *extent = &shared->extents[i];
+        uint64_t mfn = extent->start, end = mfn + extent->next;
+        shared->free_frames += extent->count - extent->next;
+        for (uint64_t next; mfn < end; mfn = next) {
+            next = mfn + page_frames(machine, mfn); /* before it is freed */
+            settle_page(machine, mfn);
+        }
+    }
+}
+
+void machine_lock(struct pv_machine *machine)
+{
+    if (sim_lock(&machine->shared->lock))
+        settle_frames(machine);
+}
+
+void machine_unlock(struct pv_machine *machine)
+{
+    sim_unlock(&machine->shared->lock);
 }

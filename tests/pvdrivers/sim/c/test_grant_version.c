@@ -202,6 +202,7 @@ static void transfers(void)
         assert(pv_domain_gfn_to_mfn(f.machine, BACK, 7) < 0);
         assert(page_of(&f, FRONT, 10)[4095] == 0x77 && references(&f, FRONT, 10) == 1);
         assert(transfer(&f, BACK, 8, FRONT, 8) == GNTST_general_error); /* taken already */
+        assert(map(&f, THIRD, FRONT, 8, GNTMAP_host_map).status == GNTST_general_error);
         assert(pv_grant_end_transfer(front, 8, &frame) == 0 && frame == 10);
         pv_grant_publish(front, 9, BACK, 10, true); /* it is the receiver's to grant now */
         assert(copy(&f, BACK, from_grant(FRONT, 9, 0, 64, 1)) == GNTST_okay);
