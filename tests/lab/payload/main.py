@@ -23,7 +23,7 @@ async def look_around() -> None:
     ]
     looks += [f"xenstore-ls -f /local/domain/{end}" for end in ("0/backend", f"{GUEST}/device")]
     for look in looks:
-        process = await asyncio.create_subprocess_exec(*look.split())
+        process = await asyncio.create_subprocess_exec("timeout", "30", *look.split())
         await process.wait()
         await asyncio.sleep(1)
 
