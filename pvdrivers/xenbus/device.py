@@ -32,6 +32,7 @@ from pvdrivers.xenstore.operations import ABSENT, asks_read, asks_remove, asks_w
 log = logging.getLogger("pvdrivers.xenbus")
 
 ERROR_TEXT_MAX = 512  # bytes of a message written to the error node
+ABORT_PATIENCE = 25.0  # seconds; less than service managers have with a daemon
 CONNECTING = (XenbusState.INITIALISING, XenbusState.INITIALISED)
 
 
@@ -128,16 +129,22 @@ class XenbusDevice:
         self.request(Event.CLOSE)
         await self._end()
 
-    async def abort(self) -> None:
-        """Lets go of everything at once, without a word to the other end."""
+    async def abort(self, patience: float = ABORT_PATIENCE) -> None:
+        """Lets go of everything at once, without a word to the other end.
+
+        What cannot be let go of within `patience` seconds, such as a disk that does not answer, is
+        left to the device's task: it waits on, and `finished` says when it is done.
+        """
         if self.task and not self._removed:  # a second time would leave things half undone
             self.task.cancel()
-        await self._end()
+        await self._end(patience)
 
-    async def _end(self) -> None:
+    async def _end(self, patience: float | None = None) -> None:
         if self.task:
-            await asyncio.wait([self.task])
-            if not self.task.cancelled() and (error := self.task.exception()):
+            await asyncio.wait([self.task], timeout=patience)
+            if not self.task.done():
+                log.error("%s: has not let go within %.0f s", self.path, patience)
+            elif not self.task.cancelled() and (error := self.task.exception()):
                 log.debug("%r ended with %r", self, error)
 
     async def wait_for(self, *states: XenbusState) -> None:

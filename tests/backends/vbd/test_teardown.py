@@ -75,6 +75,30 @@ def test_a_store_that_is_late(held: int, aborts: int) -> None:
     store.close()
 
 
+def test_a_store_that_does_not_finish_is_waited_for_no_longer_than_told() -> None:
+    store = SlowStore(1 << 20)
+
+    async def scenario(frontend: VbdFrontend) -> None:
+        await frontend.connected()
+        backend = loopback.backend
+        pending = asyncio.create_task(frontend.submit([read(0, 8)]))
+        while not backend.statistics()["rd_req"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        await backend.abort(patience=0.01)
+        assert not backend.finished
+        assert backend.finished_or_removed
+        assert len(backend.queues) == 1, "the read may still come"
+        store.serve()
+        await backend.abort()
+        assert backend.finished
+        assert backend.queues == []
+        await frontend.abort()
+        await asyncio.gather(pending, return_exceptions=True)
+
+    with Loopback(lambda: store, backend=ServedDisk) as loopback:
+        loopback.run(scenario)
+
+
 def test_a_store_in_use_is_neither_closed_nor_taken_over() -> None:
     with Machine("256M") as machine, RamStore(1 << 20) as store:
         dom0 = machine.create_domain(privileged=True)
