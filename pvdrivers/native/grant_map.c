@@ -1,14 +1,7 @@
 /* Grants of others: maps and copies. */
-#include "pvdrivers/native/hypervisor.h"
-
-#include <sys/mman.h>
+#include "pvdrivers/native/grant_area.h"
 
 #define COPY_BATCH 64 /* segments handed over at once; the kernel itself takes 16 a hypercall */
-
-static int protection(bool readonly)
-{
-    return readonly ? PROT_READ : PROT_READ | PROT_WRITE;
-}
 
 /* The libraries report a failed map through errno alone. */
 static int16_t error_to_status(int error)
@@ -27,26 +20,41 @@ static int16_t error_to_status(int error)
     }
 }
 
+static void map_one(struct native_hypervisor *hv, struct pv_grant_map *map)
+{
+    if (!grant_area_map(hv, map, 1))
+        map->status = error_to_status(errno);
+}
+
+/* Those ahead with the protection of the first, at most what one area holds. */
+static unsigned alike(const struct pv_grant_map *maps, unsigned count)
+{
+    unsigned n = 1;
+    while (n < count && n < GRANT_AREA_MAX && !((maps[n].flags ^ maps[0].flags) & GNTMAP_readonly))
+        n++;
+    return n;
+}
+
+/* The kernel maps all or none: when it is none, each is tried alone, to learn which. */
 int native_gnttab_map(struct pv_hypervisor *hypervisor, struct pv_grant_map *maps, unsigned count)
 {
     struct native_hypervisor *hv = to_native(hypervisor);
-    for (unsigned i = 0; i < count; i++) {
-        struct pv_grant_map *map = &maps[i];
-        map->address = hv->libraries.xengnttab_map_grant_ref(
-            hv->gnttab, map->domid, map->ref, protection(map->flags & GNTMAP_readonly));
-        map->handle = 0; /* the libraries know a mapping by its address */
-        map->status = map->address ? GNTST_okay : error_to_status(errno);
+    for (unsigned done = 0, n; done < count; done += n) {
+        n = alike(maps + done, count - done);
+        if (n > 1 && grant_area_map(hv, maps + done, n))
+            continue;
+        for (unsigned i = 0; i < n; i++)
+            map_one(hv, &maps[done + i]);
     }
     return 0;
 }
 
 int native_gnttab_unmap(struct pv_hypervisor *hypervisor, struct pv_grant_map *maps, unsigned count)
 {
-    struct native_hypervisor *hv = to_native(hypervisor);
-    for (unsigned i = 0; i < count; i++) {
-        bool unmapped = hv->libraries.xengnttab_unmap(hv->gnttab, maps[i].address, 1) == 0;
-        maps[i].status = unmapped ? GNTST_okay : GNTST_bad_virt_addr;
-    }
+    for (unsigned i = 0; i < count; i++)
+        maps[i].status = grant_area_unmap(to_native(hypervisor), maps[i].address)
+                             ? GNTST_okay
+                             : GNTST_bad_virt_addr;
     return 0;
 }
 
@@ -56,7 +64,8 @@ void *native_gnttab_map_contiguous(struct pv_hypervisor *hypervisor, domid_t dom
     struct native_hypervisor *hv = to_native(hypervisor);
     /* The library reads the refs only; its prototype lacks the const. */
     return hv->libraries.xengnttab_map_domain_grant_refs(
-        hv->gnttab, count, domid, (uint32_t *)(uintptr_t)refs, protection(readonly));
+        hv->gnttab, count, domid, (uint32_t *)(uintptr_t)refs,
+        native_protection(readonly ? GNTMAP_readonly : 0));
 }
 
 int native_gnttab_unmap_contiguous(struct pv_hypervisor *hypervisor, void *address, unsigned count)

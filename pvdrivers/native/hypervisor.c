@@ -1,11 +1,10 @@
-#include "pvdrivers/native/hypervisor.h"
+#include "pvdrivers/native/grant_area.h"
 
 #include "pvdrivers/native.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 /* Xen's grants and frames are of this size whatever the kernel's own pages are. */
 #define XEN_PAGE_SIZE 4096
@@ -14,6 +13,7 @@ static void native_close(struct pv_hypervisor *hypervisor)
 {
     struct native_hypervisor *hv = to_native(hypervisor);
     native_forget_grants(hv);
+    grant_areas_forget(hv);
     if (hv->gntshr)
         hv->libraries.xengntshr_close(hv->gntshr);
     if (hv->foreign)

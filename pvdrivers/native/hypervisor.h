@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sys/mman.h>
 
 struct native_hypervisor {
     struct pv_hypervisor base; /* first, so that the two convert */
@@ -17,6 +18,7 @@ struct native_hypervisor {
     void *foreign;        /* NULL until the first foreign map */
     void *grants_by_ref;  /* trees (search.h) over the same struct native_grant */
     void *grants_by_page;
+    void *grant_areas; /* tree of struct grant_area, by address */
 };
 
 static inline struct native_hypervisor *to_native(struct pv_hypervisor *hypervisor)
@@ -33,6 +35,11 @@ static inline int native_error(void)
 static inline int native_result(int result)
 {
     return result < 0 ? native_error() : result;
+}
+
+static inline int native_protection(uint32_t flags)
+{
+    return flags & GNTMAP_readonly ? PROT_READ : PROT_READ | PROT_WRITE;
 }
 
 struct pv_evtchn *native_evtchn_open(struct pv_hypervisor *hypervisor);

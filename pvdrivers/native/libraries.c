@@ -63,7 +63,7 @@ static const struct {
     SYMBOL(0, xenevtchn_unmask),
     SYMBOL(1, xengnttab_open),
     SYMBOL(1, xengnttab_close),
-    SYMBOL(1, xengnttab_map_grant_ref),
+    SYMBOL(1, xengnttab_map_grant_refs),
     SYMBOL(1, xengnttab_map_domain_grant_refs),
     SYMBOL(1, xengnttab_unmap),
     SYMBOL(1, xengnttab_grant_copy),

@@ -27,7 +27,8 @@ struct native_libraries {
 
     void *(*xengnttab_open)(struct xentoollog_logger *, unsigned);
     int (*xengnttab_close)(void *);
-    void *(*xengnttab_map_grant_ref)(void *, uint32_t domid, uint32_t ref, int prot);
+    void *(*xengnttab_map_grant_refs)(void *, uint32_t count, uint32_t *domids, uint32_t *refs,
+                                      int prot);
     void *(*xengnttab_map_domain_grant_refs)(void *, uint32_t count, uint32_t domid, uint32_t *refs,
                                              int prot);
     int (*xengnttab_unmap)(void *, void *address, uint32_t count);

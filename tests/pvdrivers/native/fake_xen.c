@@ -220,11 +220,14 @@ static int unmap_pages(void *address, size_t count)
     return -1;
 }
 
-void *xengnttab_map_grant_ref(void *handle, uint32_t domid, uint32_t ref, int prot)
+void *xengnttab_map_grant_refs(void *handle, uint32_t count, uint32_t *domids, uint32_t *refs,
+                               int prot)
 {
-    (void)handle, (void)domid;
-    uint64_t page = ref;
-    return fails(__func__) ? NULL : map_pages(1, &page, prot);
+    (void)handle, (void)domids;
+    uint64_t pages[PAGES];
+    for (uint32_t i = 0; i < count; i++)
+        pages[i] = refs[i];
+    return fails(__func__) ? NULL : map_pages(count, pages, prot);
 }
 
 void *xengnttab_map_domain_grant_refs(void *handle, uint32_t count, uint32_t domid, uint32_t *refs,

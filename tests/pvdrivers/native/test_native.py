@@ -220,6 +220,47 @@ def mapped(hypervisor: Hypervisor, refs: list[int]) -> object:
     return maps
 
 
+@pytest.mark.parametrize(("count", "calls"), [(1, 1), (64, 1), (65, 2), (200, 4)])
+def test_a_batch_is_mapped_in_few_calls(
+    hypervisor: Hypervisor, fakes: Fakes, count: int, calls: int
+) -> None:
+    fakes.calls()
+    maps = mapped(hypervisor, list(range(count)))
+    assert (fakes.calls(), fakes.mapped_ranges()) == (calls, calls)
+    for index in range(count):
+        ffi.cast("uint8_t *", maps[index].address)[0] = index
+    assert all(fakes.page(index)[0] == index for index in range(count))
+    assert hypervisor.ops.gnttab_unmap(hypervisor.cdata, maps, count) == 0
+    assert {m.status for m in maps} == {0}
+    assert (fakes.calls(), fakes.mapped_ranges()) == (calls, 0)
+
+
+def test_a_batch_is_taken_back_with_its_last_page(hypervisor: Hypervisor, fakes: Fakes) -> None:
+    maps = mapped(hypervisor, [1, 2, 3])
+    for index in (2, 0):
+        for status in (0, lib.GNTST_bad_virt_addr):  # a second time is a mistake
+            assert hypervisor.ops.gnttab_unmap(hypervisor.cdata, maps + index, 1) == 0
+            assert maps[index].status == status
+    ffi.cast("uint8_t *", maps[1].address)[0] = 42
+    assert fakes.page(2)[0] == 42
+    fakes.fail("xengnttab_unmap", errno.EINVAL)
+    hypervisor.ops.gnttab_unmap(hypervisor.cdata, maps + 1, 1)
+    assert (maps[1].status, fakes.mapped_ranges()) == (lib.GNTST_bad_virt_addr, 1)
+    fakes.fail("", 0)
+    hypervisor.ops.gnttab_unmap(hypervisor.cdata, maps + 1, 1)
+    assert (maps[1].status, fakes.mapped_ranges()) == (0, 0)
+
+
+def test_read_only_and_writable_pages_in_one_batch(hypervisor: Hypervisor, fakes: Fakes) -> None:
+    maps = ffi.new("struct pv_grant_map[]", 4)
+    for ref, flags in enumerate((0, 0, lib.GNTMAP_readonly, lib.GNTMAP_readonly)):
+        maps[ref] = {"ref": ref, "domid": GUEST, "flags": lib.GNTMAP_host_map | flags}
+    fakes.calls()
+    assert hypervisor.ops.gnttab_map(hypervisor.cdata, maps, 4) == 0
+    assert ({m.status for m in maps}, fakes.calls()) == ({0}, 2)
+    assert hypervisor.ops.gnttab_unmap(hypervisor.cdata, maps, 4) == 0
+
+
 def test_a_batch_has_a_status_each_and_is_unmapped_in_any_order(
     hypervisor: Hypervisor, fakes: Fakes
 ) -> None:
@@ -248,8 +289,8 @@ def test_a_batch_has_a_status_each_and_is_unmapped_in_any_order(
 def test_map_errors_become_statuses(
     hypervisor: Hypervisor, fakes: Fakes, error: int, status: int
 ) -> None:
-    fakes.fail("xengnttab_map_grant_ref", error, after=1)
-    maps = mapped(hypervisor, [1, 2])
+    fakes.fail("xengnttab_map_grant_refs", error, after=2)  # both at once, and the first alone
+    maps = mapped(hypervisor, [1, 999])
     assert [m.status for m in maps] == [0, status]
     assert hypervisor.ops.gnttab_unmap(hypervisor.cdata, maps, 1) == 0
 
