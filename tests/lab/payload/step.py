@@ -58,8 +58,19 @@ async def frontend_keys(lab: Lab, path: str, prefix: str = "") -> dict[str, str]
 
 
 async def reload_frontend(lab: Lab, parameters: str = "") -> None:
-    """Loads the guest's driver anew; no disk may be plugged in."""
-    await lab.shell.run(f"rmmod xen_blkfront; insmod {FRONTEND} {parameters}")
+    """Loads the guest's driver anew, once it has let go of the last disk."""
+    await lab.shell.wait_for("rmmod xen_blkfront 2>/dev/null")
+    await lab.shell.run(f"insmod {FRONTEND} {parameters}")
+
+
+async def file_system_and_fio(lab: Lab, name: str) -> None:
+    """mkfs, fio with verify on a file, fstrim, fsck."""
+    shell = lab.shell
+    await shell.run(f"mkfs.ext4 -q -F /dev/{name} && mount -t ext4 /dev/{name} /mnt", 300)
+    job = "--filename=/mnt/file --size=4M --rw=randwrite --bsrange=4k-256k --iodepth=8 --fsync=8"
+    await shell.run(f"{FIO} {job}", 300)
+    await shell.run("fstrim /mnt; umount /mnt")
+    await shell.run(f"fsck.ext4 -f -n /dev/{name}", 300)
 
 
 async def write_and_verify(lab: Lab, name: str, mebibytes: int = 4) -> None:

@@ -142,6 +142,21 @@ def test_state_is_kept_no_longer_than_the_device(pvbackd_disk: Disk, tmp_path: P
     loopback.run(scenario)
 
 
+def test_it_needs_no_privileges(image: Path) -> None:
+    drop = ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs")
+    daemon = [*(() if os.geteuid() else drop), *PVBACKD]
+
+    async def scenario(frontend: Any) -> None:
+        await frontend.write(3, b"unprivileged".ljust(512))
+        assert await frontend.read(3, 1) == b"unprivileged".ljust(512)
+        status = await asyncio.to_thread(Path(f"/proc/{loopback.daemon.pid}/status").read_text)
+        assert f"CapEff:\t{0:016x}\n" in status
+
+    disk = {"kind": "phy", "params": str(image)}
+    with Loopback(None, mode="processes", daemon=daemon, **disk) as loopback:
+        loopback.run(scenario)
+
+
 def test_read_only_stays_so_when_adopted(pvbackd_disk: Disk) -> None:
     loopback = pvbackd_disk(writable=False)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from guest import CommandFailed
 from serve import Disk, Lab
-from step import MEBIBYTE, frontend_keys, reload_frontend, step, write_and_verify
+from step import MEBIBYTE, file_system_and_fio, frontend_keys, reload_frontend, step
 
 from pvdrivers.backends.vbd.device import VbdBackendOptions
 from pvdrivers.backends.vbd.store import RamStore
@@ -86,7 +86,7 @@ def ram_store(dialect: Dialect) -> RamStore:
 
 @step
 async def dialects(lab: Lab) -> None:
-    """Every feature alone, every one off, all of them, and none."""
+    """Every feature alone, every one off, all, and none: what is agreed on, mkfs, fio, fsck."""
     failed = []
     for name, dialect in DIALECTS.items():
         print(f"    {name}: blkfront {dialect.parameters or 'as it is'}", flush=True)
@@ -95,7 +95,7 @@ async def dialects(lab: Lab) -> None:
             print(f"    {await frontend_keys(lab, disk.config.frontend_path)}", flush=True)
             try:
                 assert (found := await agreed(lab, disk, dialect)) == dialect, found
-                await write_and_verify(lab, "xvdb")
+                await file_system_and_fio(lab, "xvdb")
                 assert disk.backend.broken_rings == 0
             except (CommandFailed, AssertionError) as error:
                 failed.append(name)

@@ -4,10 +4,12 @@
 #include "pvdrivers/blkback.h"
 #include "pvdrivers/blkfront.h"
 #include "pvdrivers/native.h"
+#include "pvdrivers/ring.h"
 
 #include <assert.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -230,6 +232,43 @@ static void test_a_disk(bool persistent)
     close_native(hypervisor);
 }
 
+/* A thread's poll group hears the libraries' fd, and sleeps while nothing is asked. */
+static void test_a_poll_group(void)
+{
+    struct pv_hypervisor *hypervisor = open_native();
+    const struct pv_hypervisor_ops *ops = hypervisor->ops;
+    struct pv_evtchn *handle = ops->evtchn_open(hypervisor);
+    pv_sring_init((struct pv_sring *)fakes.memory());
+    grant_ref_t ref = 0;
+    struct pv_blkback_config config = {.hypervisor = hypervisor,
+                                       .evtchn = handle,
+                                       .frontend = GUEST,
+                                       .abi = hypervisor->abi,
+                                       .ring_refs = &ref,
+                                       .ring_pages = 1,
+                                       .remote_port = 5,
+                                       .store = pv_ram_store_create(1024, 512)};
+    struct pv_blkback_queue *queue = pv_blkback_create(&config);
+    struct pv_blkback_group *group = pv_blkback_group_create(PV_BLKBACK_EVENT);
+    assert(queue && group && pv_blkback_group_add(group, queue) == 0);
+    for (uint64_t now = 1; pv_blkback_group_awake(group) > 0; now++)
+        assert(pv_blkback_group_turn(group, now) == 0);
+
+    struct pollfd readable = {.fd = pv_blkback_group_fd(group), .events = POLLIN};
+    assert(poll(&readable, 1, 0) == 0);
+    assert(ops->evtchn_notify(handle, pv_blkback_port(queue)) == 0); /* the fake's own end */
+    assert(poll(&readable, 1, 0) == 1);
+    pv_blkback_group_turn(group, 1000);
+    assert(poll(&readable, 1, 0) == 0); /* it has taken the event */
+
+    assert(pv_blkback_group_remove(group, queue) == 0);
+    pv_blkback_group_destroy(group);
+    assert(pv_blkback_destroy(queue) == 0);
+    pv_blk_store_close(config.store);
+    ops->evtchn_close(handle);
+    close_native(hypervisor);
+}
+
 /* Queues of several threads share one view. */
 static void *grant_and_notify(void *argument)
 {
@@ -274,6 +313,7 @@ int main(void)
     test_foreign_memory();
     test_a_disk(true);
     test_a_disk(false);
+    test_a_poll_group();
     test_threads();
     return 0;
 }

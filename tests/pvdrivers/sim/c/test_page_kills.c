@@ -271,14 +271,14 @@ static bool kill_at(const struct scenario *scenario, unsigned change)
 
 /* One thread and many steps: nothing for the thread sanitizer to see. */
 #ifdef __SANITIZE_THREAD__
-#define SCENARIOS 0
+#define STEPPING false
 #else
-#define SCENARIOS (sizeof scenarios / sizeof *scenarios)
+#define STEPPING true
 #endif
 
 int main(void)
 {
-    for (size_t i = 0; i < SCENARIOS; i++) {
+    for (size_t i = 0; STEPPING && i < sizeof scenarios / sizeof *scenarios; i++) {
         unsigned change = 1;
         while (kill_at(&scenarios[i], change))
             change++;
