@@ -1,0 +1,157 @@
+"""The guests' process: all their frontends, and threads that do I/O through some of them."""
+
+import asyncio
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+from pvdrivers.hypervisor import Hypervisor
+from pvdrivers.ring._core import ffi, lib
+from pvdrivers.sim.machine import Machine
+from pvdrivers.tools.pvbench.crowd.plan import NAMES, Activity, Plan
+from pvdrivers.tools.pvbench.crowd.processors import settle
+from pvdrivers.tools.pvbench.errors import BenchError
+from pvdrivers.tools.pvbench.xenbus import DrivenFrontend, Loop
+from pvdrivers.vbd.config import disk_config
+from pvdrivers.vbd.features import FrontendFeatures
+from pvdrivers.xenstore.client import XenstoreClient
+
+RAMP_NS = 100_000_000
+SEGMENTS = 32  # of an indirect request, Linux' default
+
+
+class Guest:
+    """One domain's disks."""
+
+    def __init__(self, hypervisor: Hypervisor, client: XenstoreClient, plan: Plan) -> None:
+        self._hypervisor, self._client = hypervisor, client
+        features = FrontendFeatures(max_indirect_segments=SEGMENTS, max_ring_page_order=0)
+        self.disks: list[DrivenFrontend] = []
+        for name in NAMES[: plan.disks]:
+            path = disk_config(name, hypervisor.domid).frontend_path
+            disk = DrivenFrontend(client, path, hypervisor, features)
+            disk.leave = lambda: None  # no I/O outlives a call
+            disk.buffer_pages = plan.iodepth * -(-plan.block_size // hypervisor.page_size)
+            self.disks.append(disk)
+        self.written = False  # every block of its disks
+
+    async def connect(self) -> None:
+        for disk in self.disks:
+            disk.start()
+        for disk in self.disks:
+            await disk.connected()
+
+    def answered(self) -> int:
+        return sum(disk.statistics()["responses"] for disk in self.disks)
+
+    async def close(self) -> None:
+        for disk in self.disks:
+            await disk.abort()
+        self._client.close()
+        self._hypervisor.close()
+
+
+class Fronts:
+    """All guests, in the order in which they came."""
+
+    def __init__(self, machine: Machine, xenstore: str, plan: Plan) -> None:
+        self._machine, self._xenstore, self._plan = machine, xenstore, plan
+        self._loop = Loop()
+        self._guests: list[Guest] = []
+
+    def connect(self, domids: Sequence[int]) -> None:
+        """Brings the disks of these domains to Connected, all at once."""
+        self._loop.call(self._connect(domids))
+
+    async def _connect(self, domids: Sequence[int]) -> None:
+        guests = [await self._open(domid) for domid in domids]
+        self._guests += guests
+        await asyncio.gather(*(guest.connect() for guest in guests))
+
+    async def _open(self, domid: int) -> Guest:
+        hypervisor = self._machine.open_hypervisor(domid)
+        return Guest(hypervisor, await XenstoreClient.connect(self._xenstore), self._plan)
+
+    # ---- I/O ---------------------------------------------------------------------------------
+
+    def run(self, active: int, seconds: float) -> Activity:
+        """Random reads by the first `active` guests."""
+        guests = self._guests[:active]
+        for guest in guests:
+            self._write(guest)
+        before = [guest.answered() for guest in guests]
+        parts = self._parts(guests)
+        cpus = self._plan.front_cpus or (None,)
+        with ThreadPoolExecutor(len(parts)) as pool:
+            runs = pool.map(lambda cpu, disks: self._read(cpu, disks, seconds), cpus, parts)
+            rate = sum(runs)
+        after = [guest.answered() for guest in guests]
+        return Activity(rate, [b - a for a, b in zip(before, after, strict=True)])
+
+    def _parts(self, guests: Sequence[Guest]) -> list[list[DrivenFrontend]]:
+        """The disks each thread drives."""
+        count = len(self._plan.front_cpus) or 1
+        return [[d for guest in guests for d in guest.disks[i::count]] for i in range(count)]
+
+    def _write(self, guest: Guest) -> None:
+        """Memory never written to is one page of zeros, which would flatter the reads."""
+        for disk in () if guest.written else guest.disks:
+            with self._workload([disk], 0) as workload:
+                _check(lib.pv_blk_workload_layout(workload), "laying out")
+        guest.written = True
+
+    def _read(self, cpu: int | None, disks: Sequence[DrivenFrontend], seconds: float) -> float:
+        """Operations a second."""
+        settle(cpu, self._plan.shared)
+        with self._workload(disks, seconds) as workload:
+            _check(lib.pv_blk_workload_run(workload), "the run")
+            result = lib.pv_blk_workload_get_result(workload)
+            ios = sum(direction.ios for direction in result.direction)
+            return float(ios * 1e9 / result.elapsed_ns)
+
+    @contextmanager
+    def _workload(self, disks: Sequence[DrivenFrontend], seconds: float) -> Iterator[Any]:
+        plan = self._plan
+        listed = [queue for disk in disks for queue in disk.queues]
+        queues = ffi.new("struct pv_blkfront_queue *[]", listed)
+        config = {
+            "hypervisor": disks[0].hypervisor.cdata,
+            "evtchn": disks[0].channels.cdata,  # of all of them, if they are to wake the thread
+            "queues": queues,
+            "nr_queues": len(listed),
+            "jobs": 1,
+            "iodepth": plan.iodepth * len(listed),
+            "block_size": plan.block_size,
+            "random": True,
+            "read_percent": 100,
+            "size": plan.disk_size,
+            "time_based": seconds > 0,
+            "runtime_ns": int(seconds * 1e9),
+            "ramp_ns": RAMP_NS,
+            "seed": 1,
+            "in_place": True,
+            "mode": lib.PV_WORKLOAD_EVENT if plan.mode == "event" else lib.PV_WORKLOAD_POLL,
+        }
+        workload = lib.pv_blk_workload_create(ffi.new("struct pv_blk_workload_config *", config))
+        if workload == ffi.NULL:
+            raise BenchError(f"the workload cannot be set up: {os.strerror(ffi.errno)}")
+        try:
+            yield workload
+        finally:
+            lib.pv_blk_workload_destroy(workload)
+
+    def close(self) -> None:
+        self._loop.call(self._close())
+        self._loop.close()
+
+    async def _close(self) -> None:
+        for guest in self._guests:
+            await guest.close()
+        await asyncio.sleep(0)  # transports close on the loop
+
+
+def _check(result: int, what: str) -> None:
+    if result < 0:
+        raise BenchError(f"{what} failed: {os.strerror(-result)}")
