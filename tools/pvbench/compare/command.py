@@ -1,5 +1,6 @@
 """The command line of `pvbench compare`."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -92,8 +93,10 @@ def _measure(
         scratch.setting(seconds, disk) as setting,
         CompareProgress(comparisons, runs) as progress,
     ):
+        told = replace(setting, say=progress.say)
         for name, comparison in comparisons.items():
-            row = measure(name, comparison, runs, setting, partial(progress.tick, name))
+            progress.begin(name)
+            row = measure(name, comparison, runs, told, partial(progress.tick, name))
             progress.done(row, comparison)
             rows.append(row)
     return rows

@@ -1,6 +1,7 @@
 """What a comparison is made of, and what comes out of it."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -8,7 +9,7 @@ from typing import Literal
 from msgspec import Struct
 
 Sense = Literal[">=", "<="]
-Unit = Literal["operations/s", "bytes/s", "ns", "per request"]
+Unit = Literal["operations/s", "bytes/s", "ns", "s", "bytes", "per request", "share"]
 
 
 class Curve(Struct, frozen=True):
@@ -36,6 +37,7 @@ class Setting:
     seconds: float
     memory_file: Path  # FILE_SIZE random bytes on a tmpfs
     disk_file: Path | None  # as many on a disk; None where no disk is
+    say: Callable[[str], None] = lambda _: None  # is told what takes long
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,8 @@ class Side:
 class Comparison:
     """A row to be: ours and a peer, and what their ratio should be.
 
-    Without a peer the ratio is our own value. `floor` is what ours should reach besides.
+    Without a peer the ratio is our own value. `floor` is what ours should reach besides. What all
+    runs of both sides have in common is made by `around`.
     """
 
     workload: str
@@ -69,6 +72,12 @@ class Comparison:
     target: float | None = None
     sense: Sense = ">="
     floor: float | None = None
+    most_runs: int | None = None  # of what takes long and hardly varies
+    around: Callable[[Setting], AbstractContextManager[object]] = nullcontext
+
+    def runs(self, wanted: int) -> int:
+        """Runs of each side."""
+        return min(wanted, self.most_runs or wanted)
 
 
 class Row(Struct, frozen=True, kw_only=True):

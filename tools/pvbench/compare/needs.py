@@ -1,5 +1,6 @@
 """What a comparison asks of the machine, and the Debian package that brings it."""
 
+import os
 import shutil
 import subprocess
 from functools import cache
@@ -37,10 +38,15 @@ def _without_disk(setting: Setting) -> str | None:
     return None if setting.disk_file else "there is no disk: choose a folder with --disk"
 
 
+def _without_two_processors(_: Setting) -> str | None:
+    return None if len(os.sched_getaffinity(0)) > 1 else "there is one processor"
+
+
 FIO = program("fio", "fio")
 NBDKIT = program("nbdkit", "nbdkit")
 XEN_QEMU = Need("qemu-system-xen", _without_qemu)
 DISK = Need(None, _without_disk)
+TWO_PROCESSORS = Need(None, _without_two_processors)
 
 
 def unmet(comparison: Comparison, setting: Setting) -> list[tuple[Need, str]]:

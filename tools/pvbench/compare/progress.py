@@ -28,16 +28,28 @@ class CompareProgress:
         total = sum(self._sides(comparison) for comparison in comparisons.values())
         self._task = self._bar.add_task("", total=total)
         self._of_the_row = 0
+        self._doing = ""
 
     def _sides(self, comparison: Comparison) -> int:
-        return self._runs * (2 if comparison.peer else 1)
+        return comparison.runs(self._runs) * (2 if comparison.peer else 1)
+
+    def begin(self, name: str) -> None:
+        self._describe(name)
 
     def tick(self, name: str, side: str) -> None:
         """A side of a row is measured next."""
-        self._bar.update(self._task, description=f"{name}: {side}")
+        self._describe(f"{name}: {side}")
         self._of_the_row += 1
         if self._of_the_row > 1:
             self._bar.advance(self._task)
+
+    def say(self, what: str) -> None:
+        """What a side is at, when that takes long."""
+        self._bar.update(self._task, description=f"{self._doing}, {what}")
+
+    def _describe(self, doing: str) -> None:
+        self._doing = doing
+        self._bar.update(self._task, description=doing)
 
     def done(self, row: Row, comparison: Comparison) -> None:
         left = self._sides(comparison) - max(self._of_the_row - 1, 0)

@@ -30,8 +30,10 @@ def number(value: float) -> str:
 
 def amount(value: float, unit: Unit) -> str:
     """A value with its unit, short."""
-    if unit == "per request":
+    if unit in ("per request", "share"):
         return number(value)
+    if unit == "s":
+        return f"{number(value)} s" if value >= 1 else f"{number(value * 1000)} ms"
     if unit == "ns":
         return f"{value:,.0f} ns" if value < 10_000 else f"{value / 1000:,.1f} µs"
     scale, prefix = next(
@@ -39,7 +41,8 @@ def amount(value: float, unit: Unit) -> str:
         for scale, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1, ""))
         if value >= scale or scale == 1
     )
-    return f"{value / scale:.3g} {prefix}{'B' if unit == 'bytes/s' else ''}/s".replace(" /", "/")
+    byte, rate = "B" * unit.startswith("bytes"), "/s" * unit.endswith("/s")
+    return f"{value / scale:.3g} {prefix}{byte}{rate}".replace(" /", "/").rstrip()
 
 
 def typical(runs: Sequence[Measured], unit: Unit) -> str:

@@ -69,11 +69,12 @@ def _run_pairs(
 ) -> tuple[list[Measured], list[Measured]]:
     ours: list[Measured] = []
     theirs: list[Measured] = []
-    for _ in range(runs):
-        for side, measured in ((comparison.ours, ours), (comparison.peer, theirs)):
-            if side is not None:
-                tick(side.name)
-                measured.append(side.measure(setting))
+    with comparison.around(setting):
+        for _ in range(comparison.runs(runs)):
+            for side, measured in ((comparison.ours, ours), (comparison.peer, theirs)):
+                if side is not None:
+                    tick(side.name)
+                    measured.append(side.measure(setting))
     return ours, theirs
 
 

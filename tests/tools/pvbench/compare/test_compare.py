@@ -2,10 +2,12 @@
 
 import json
 import os
+from contextlib import contextmanager
 
 import pytest
 
 from pvdrivers.tools.pvbench.__main__ import run
+from pvdrivers.tools.pvbench.compare import report
 from pvdrivers.tools.pvbench.compare.model import Need
 from pvdrivers.tools.pvbench.errors import BenchError
 
@@ -27,6 +29,19 @@ def test_runs_take_turns(script, capsys):
     assert (row["workload"], row["peer"], row["target"]) == ("the work of one", "B", 2)
     assert [measured["value"] for measured in row["ours"]] == [6, 8, 10]
     assert [measured["value"] for measured in row["theirs"]] == [3, 2, 1]
+
+
+def test_what_all_runs_share_is_made_once(script, capsys):
+    @contextmanager
+    def around(setting):
+        script.order.append("begin")
+        yield
+        script.order.append("end")
+
+    sides = script.side("A", [1]), script.side("B", [1])
+    script.add("one", *sides, around=around, most_runs=2)
+    compare(capsys, "--runs=5")
+    assert script.order == ["begin", "A", "B", "A", "B", "end"]
 
 
 def test_both_sides_have_the_same_two_processors(script, capsys):
@@ -94,6 +109,21 @@ def test_progress_is_a_line_for_each_row(script, capsys):
     script.add("one", script.side("A", [3]), script.side("B", [2]))
     run(["compare", "--runs=1"])
     assert capsys.readouterr().err == "one: 1.5\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "words"),
+    [
+        (1.5, "s", "1.5 s"),
+        (0.0125, "s", "12.5 ms"),
+        (25_000, "bytes", "25 kB"),
+        (0.01, "share", "0.01"),
+        (2.5e9, "bytes/s", "2.5 GB/s"),
+        (900, "operations/s", "900/s"),
+    ],
+)
+def test_amounts(value, unit, words):
+    assert report.amount(value, unit) == words
 
 
 def test_history(script, capsys, tmp_path):

@@ -12,8 +12,15 @@ from pvdrivers.tools.pvbench.compare.runner import catalogue
 
 TARGETS = {
     "disk-io-uring": (">=", 1.0),
+    "guests-connect": ("<=", 1.1),
+    "guests-fair": ("<=", 0.05),
+    "guests-idle": (">=", 0.9),
+    "guests-start": ("<=", 30),
+    "idle-memory": ("<=", 65536),
     "latency-event": ("<=", 1.3),
     "latency-poll": ("<=", 1.5),
+    "machine-memory": ("<=", 1.2),
+    "machine-time": ("<=", 1.2),
     "notifications": ("<=", 0.05),
     "null-ring": (">=", 0.5),
     "python-null": (">=", 0.1),
@@ -22,6 +29,7 @@ TARGETS = {
     "ram-qemu": (">=", 8),
     "sequential-memcpy": (">=", 0.8),
     "tmpfs-io-uring": (">=", 1.0),
+    "two-queues": (">=", 1.6),
 }
 
 

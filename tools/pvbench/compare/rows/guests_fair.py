@@ -1,0 +1,28 @@
+"""Guests who all want as much: how far the one that gets most or least is from their mean."""
+
+import statistics
+
+from pvdrivers.tools.pvbench.compare.crowds import enough_files, grow, halves_apart
+from pvdrivers.tools.pvbench.compare.model import Comparison, Curve, Measured, Setting, Side
+from pvdrivers.tools.pvbench.crowd.crowd import Crowd
+
+GUESTS = 100
+
+
+def measure(setting: Setting) -> Measured:
+    with Crowd(halves_apart(), GUESTS) as crowd:
+        grow(crowd, GUESTS, setting)
+        got = sorted(crowd.run(GUESTS, setting.seconds).operations)
+    mean = statistics.mean(got)
+    points = [(float(rank), count / mean) for rank, count in enumerate(got, 1)]
+    curve = Curve(f"{GUESTS} equal guests", "guest, by what it got", "share of the mean", points)
+    return Measured(max(got[-1] - mean, mean - got[0]) / mean, curves=[curve])
+
+
+comparison = Comparison(
+    workload=f"ram store, 4 KiB random read, {GUESTS} guests: distance from the mean",
+    unit="share",
+    ours=Side("pvdrivers", measure, [enough_files(8 * GUESTS)]),
+    target=0.05,
+    sense="<=",
+)

@@ -1,0 +1,57 @@
+"""One guest at work among others that are idle, beside the same guest alone."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pvdrivers.tools.pvbench.compare.crowds import enough_files, grow, halves_apart
+from pvdrivers.tools.pvbench.compare.model import Comparison, Curve, Measured, Setting, Side
+from pvdrivers.tools.pvbench.crowd.crowd import Crowd
+
+SIZES = (1, 10, 100, 1000)
+FILES = 8 * SIZES[-1]
+
+
+class Guests:
+    """Both sides: one machine with one guest, and one with many."""
+
+    alone: Crowd
+    crowd: Crowd
+    curves: list[Curve]
+
+    @contextmanager
+    def around(self, setting: Setting) -> Iterator[None]:
+        plan = halves_apart()
+        with Crowd(plan, 1) as self.alone, Crowd(plan, SIZES[-1]) as self.crowd:
+            self.alone.grow(1)
+            self.curves = self._measure_curves(setting)
+            yield
+
+    def _measure_curves(self, setting: Setting) -> list[Curve]:
+        one, every = [], []
+        for guests in SIZES:
+            grow(self.crowd, guests, setting)
+            setting.say(f"{guests} guests")
+            one.append((float(guests), self.crowd.run(1, setting.seconds).rate))
+            every.append((float(guests), self.crowd.run(guests, setting.seconds).rate))
+        return [
+            Curve("one guest active, the others idle", "guests", "operations/s", one),
+            Curve("all guests active", "guests", "operations/s", every),
+        ]
+
+    def among_many(self, setting: Setting) -> Measured:
+        return Measured(self.crowd.run(1, setting.seconds).rate, curves=self.curves)
+
+    def by_itself(self, setting: Setting) -> Measured:
+        return Measured(self.alone.run(1, setting.seconds).rate)
+
+
+guests = Guests()
+
+comparison = Comparison(
+    workload="ram store, 4 KiB random read, QD32 on each of a guest's 2 VBDs",
+    unit="operations/s",
+    ours=Side(f"1 of {SIZES[-1]} guests", guests.among_many, [enough_files(FILES)]),
+    peer=Side("the only guest", guests.by_itself),
+    target=0.9,
+    around=guests.around,
+)
