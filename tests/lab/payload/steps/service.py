@@ -17,7 +17,7 @@ from pvdrivers.xenbus.toolstack import add_device, unplug_device
 KILLS = 5
 LOG = "/run/pvbackd.log"
 # A store that takes its time, so that there is always something in flight.
-SLOW = '[[disk]]\nfilters = [{kind = "delay", delay_us = 50_000}]\n[log]\nburst = 1000\n'
+SLOW = '[[disk]]\nfilters = [{kind = "delay", delay_us = 100_000}]\n[log]\nburst = 1000\n'
 
 
 async def start_daemon(*options: str, stderr: int | None = None) -> asyncio.subprocess.Process:
@@ -67,7 +67,7 @@ async def daemon_killed(lab: Lab) -> None:
     await asyncio.to_thread(Path(settings).write_text, SLOW)
     stderr = os.open(LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     config = disk_config("xvda", GUEST, params=path)
-    fio = f"{FIO} --filename=/dev/xvda --rw=randwrite --bs=4k --iodepth=32 --io_size=4M"
+    fio = f"{FIO} --filename=/dev/xvda --rw=randwrite --bs=4k --iodepth=32 --io_size=12M"
     async with lab.leave_to_others():
         process = await start_daemon("--config", settings, stderr=stderr)
         await add_device(lab.client, config)
