@@ -46,7 +46,8 @@ def test_targets():
 
 
 def test_the_manual_has_every_row():
-    manual = (Path(__file__).parents[4] / "docs/pvbench.md").read_text()
+    text = (Path(__file__).parents[4] / "docs/pvbench.md").read_text()
+    manual = text.partition("## Beside what else there is")[2]
     for name, comparison in catalogue().items():
         (line,) = (line for line in manual.splitlines() if line.startswith(f"| `{name}` |"))
         if comparison.target:
