@@ -54,27 +54,26 @@ static void take_over(struct pv_blkback_queue *queue, const struct pv_blkback_co
     pthread_mutex_init(&queue->lock, NULL);
 }
 
+/* Zeroed memory of which little is needed at a time, and hardly any while a queue is idle: its
+ * pages come with their first use. */
+static void *reserve(size_t size)
+{
+    void *area = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return area == MAP_FAILED ? NULL : area;
+}
+
 static int make_log(struct pv_blkback_queue *queue, const struct pv_blkback_config *config)
 {
     queue->log = config->inflight;
     if (queue->log)
         return 0;
     size_t size = pv_blkback_inflight_size(queue->abi, queue->ring_pages);
-    void *area = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (area == MAP_FAILED)
+    queue->log = reserve(size);
+    if (!queue->log)
         return -ENOMEM;
-    queue->log = area;
     queue->own_log_size = size;
     return 0;
-}
-
-/* Memory of which little is needed at a time, and none while a queue is idle: its pages come with
- * their first use. */
-static void *reserve(size_t size)
-{
-    void *area = mmap(NULL, size, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return area == MAP_FAILED ? NULL : area;
 }
 
 /* The next part of an area; with no area, only how far it reaches. */

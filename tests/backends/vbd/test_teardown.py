@@ -75,15 +75,21 @@ def test_a_store_that_is_late(held: int, aborts: int) -> None:
     store.close()
 
 
+async def read_under_way(frontend: VbdFrontend, backend: ServedDisk) -> asyncio.Task[None]:
+    """A read that the backend has taken."""
+    pending = asyncio.create_task(frontend.submit([read(0, 8)]))
+    while not backend.statistics()["rd_req"]:  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
+    return pending
+
+
 def test_a_store_that_does_not_finish_is_waited_for_no_longer_than_told() -> None:
     store = SlowStore(1 << 20)
 
     async def scenario(frontend: VbdFrontend) -> None:
         await frontend.connected()
         backend = loopback.backend
-        pending = asyncio.create_task(frontend.submit([read(0, 8)]))
-        while not backend.statistics()["rd_req"]:  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
+        pending = await read_under_way(frontend, backend)
         await backend.abort(patience=0.01)
         assert not backend.finished
         assert backend.finished_or_removed
@@ -123,9 +129,7 @@ def test_a_served_disk_aborted_while_it_lets_go_closes_its_store_last() -> None:
     async def scenario(frontend: VbdFrontend) -> None:
         await frontend.connected()
         backend = loopback.backend
-        pending = asyncio.create_task(frontend.submit([read(0, 8)]))
-        while not backend.statistics()["rd_req"]:  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
+        pending = await read_under_way(frontend, backend)
         await frontend.abort()
         closed = str(int(XenbusState.CLOSED))
         await loopback.control.write(f"{loopback.config.frontend_path}/state", closed)
