@@ -4,10 +4,10 @@ import asyncio
 import errno
 import os
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Protocol
 
 from pvdrivers.backends.vbd.inflight import InflightFile
+from pvdrivers.backends.vbd.pumps import LoopPumps, Pumps
 from pvdrivers.hypervisor import EventChannels, Hypervisor
 from pvdrivers.ring._core import ffi, lib
 from pvdrivers.ring.errors import PeerError, UsageError
@@ -33,10 +33,8 @@ from pvdrivers.vbd.keys import (
 )
 from pvdrivers.xenbus.device import BackendDevice, read_keys, read_optional
 from pvdrivers.xenbus.states import Event
-from pvdrivers.xenbus.wakeups import Wakeups, Work
 from pvdrivers.xenstore.client import XenstoreClient
 
-BUDGET = 256  # requests taken before other devices have their turn
 QUIESCE_STEP = 0.001  # seconds between looks at operations a store still has
 
 
@@ -92,16 +90,13 @@ class VbdBackend(BackendDevice):
         self.options = options or VbdBackendOptions()
         self.features = BackendFeatures()
         self.head: FrontendHead | None = None
-        self.broken_rings = 0
+        self.pumps: Pumps = LoopPumps()
         self.inflight: InflightFile | None = None  # where a successor learns what was in flight
         self._writable = True
         self._capacity = int(store.pointer.geometry.sectors)
         self._queues: list[Any] = []
         self._queue_keys: list[QueueKeys] = []
-        self._broken: set[int] = set()
-        self._channels: EventChannels | None = None
-        self._wakeups: Wakeups | None = None
-        self._timers: dict[int, asyncio.TimerHandle] = {}
+        self._channels: list[EventChannels] = []  # of each queue
         self._past_stats: dict[str, int] = {}
 
     # ---- what its user calls ---------------------------------------------------------------
@@ -128,6 +123,11 @@ class VbdBackend(BackendDevice):
         for queue in self._queues:
             _add_statistics(totals, queue)
         return totals
+
+    @property
+    def broken_rings(self) -> int:
+        """Rings that frontends have overrun."""
+        return self.statistics().get("ring_overruns", 0)
 
     def describe(self) -> str:
         line = super().describe()
@@ -183,10 +183,10 @@ class VbdBackend(BackendDevice):
         try:
             self._map(self.head)
             await self.publish_disk(info)
+            self.serve()
         except BaseException:
             await self.disconnect()
             raise
-        self.serve()
 
     async def update_size(self) -> None:
         """Writes the size, and the state once more so that the frontend looks."""
@@ -208,13 +208,8 @@ class VbdBackend(BackendDevice):
         return old
 
     async def disconnect(self) -> None:
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers.clear()
-        if self._wakeups:
-            self._wakeups.close()
-            self._wakeups = None
         for queue in self._queues:
+            self.pumps.remove(queue)
             lib.pv_blkback_stop(queue)
         while self._queues:
             # A disarmed queue has no event for the store's last operation.
@@ -223,10 +218,9 @@ class VbdBackend(BackendDevice):
             queue = self._queues.pop()  # before it is freed: statistics are asked for meanwhile
             _add_statistics(self._past_stats, queue)
             lib.pv_blkback_destroy(queue)
-        self._broken.clear()
-        if self._channels:
-            self._channels.close()
-            self._channels = None
+        for channels in self._channels:
+            channels.close()
+        self._channels.clear()
         self.head = None
 
     async def removed(self) -> None:
@@ -294,9 +288,10 @@ class VbdBackend(BackendDevice):
 
     def _map(self, head: FrontendHead) -> None:
         """Maps every queue's ring and binds its event channel."""
-        self._channels = self.hypervisor.open_event_channels()
         for config, keys in zip(self._configs(head), self._queue_keys, strict=True):
-            config["evtchn"] = self._channels.cdata
+            # One for each: whoever pumps a queue has its handle for himself.
+            self._channels.append(self.hypervisor.open_event_channels())
+            config["evtchn"] = self._channels[-1].cdata
             queue = lib.pv_blkback_create(ffi.new("struct pv_blkback_config *", config))
             if queue == ffi.NULL:
                 reason = os.strerror(ffi.errno)
@@ -312,41 +307,14 @@ class VbdBackend(BackendDevice):
         return list(self._queues)
 
     def serve(self) -> None:
-        """Lets the queues run from the loop; who drives them by other means replaces this."""
-        if self._channels is None:
-            raise UsageError("not connected")
-        self._wakeups = Wakeups(self._channels)
-        for queue in self._queues:
-            port = lib.pv_blkback_port(queue)
-            self._wakeups.add(port, partial(self._pump, port, queue))
-            if (fd := lib.pv_blkback_fd(queue)) >= 0:
-                self._wakeups.add_fd(fd, port)
+        """Lets the queues run; who drives them by other means replaces this."""
+        for queue, channels in zip(self._queues, self._channels, strict=True):
+            self.pumps.add(queue, channels)
 
     def wake_frontend(self) -> None:
         """Notifies of what an earlier backend may have answered without doing so."""
-        if self._channels:
-            for queue in self._queues:
-                self._channels.notify(lib.pv_blkback_port(queue))
-
-    def _pump(self, port: int, queue: Any) -> Work:
-        moved = lib.pv_blkback_pump(queue, BUDGET, self._now())
-        if moved < 0:
-            if port not in self._broken:
-                self._broken.add(port)
-                self.broken_rings += 1
-                self.peer_errors += 1
-            return Work(done=False, more=False)
-        if moved > 0 or lib.pv_blkback_arm(queue):
-            return Work(done=moved > 0, more=True)
-        self._set_timer(port, lib.pv_blkback_deadline(queue))
-        return Work(done=False, more=False)
-
-    def _set_timer(self, port: int, deadline: int) -> None:
-        if timer := self._timers.pop(port, None):
-            timer.cancel()
-        if deadline != 2**64 - 1 and self._wakeups:
-            loop = asyncio.get_running_loop()
-            self._timers[port] = loop.call_at(deadline / 1e9, self._wakeups.kick, port)
+        for queue, channels in zip(self._queues, self._channels, strict=True):
+            channels.notify(lib.pv_blkback_port(queue))
 
 
 def _add_statistics(totals: dict[str, int], queue: Any) -> None:

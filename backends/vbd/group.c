@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #define HANDLE_TAG 1u /* in the pointer epoll gives back: a handle, not a member */
@@ -15,6 +16,22 @@ int pv_blkback_group_fd(const struct pv_blkback_group *group)
 uint32_t pv_blkback_group_awake(const struct pv_blkback_group *group)
 {
     return group->awake.count;
+}
+
+/* ---- Who has the lock ------------------------------------------------------------------------ */
+
+void group_enter(struct pv_blkback_group *group)
+{
+    /* The order does not matter: whoever drives the group looks again and again. */
+    __atomic_add_fetch(&group->visitors, 1, __ATOMIC_RELAXED);
+    pthread_mutex_lock(&group->lock);
+}
+
+void group_leave(struct pv_blkback_group *group)
+{
+    if (__atomic_sub_fetch(&group->visitors, 1, __ATOMIC_RELAXED) == 0)
+        pthread_cond_signal(&group->alone);
+    pthread_mutex_unlock(&group->lock);
 }
 
 /* ---- Lists whose members know their place -------------------------------------------------- */
@@ -65,6 +82,17 @@ void group_put_to_sleep(struct pv_blkback_group *group, struct group_member *mem
 
 /* ---- Joining and leaving --------------------------------------------------------------------- */
 
+static int watch(struct pv_blkback_group *group, int fd, void *data)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = data};
+    return epoll_ctl(group->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+static void unwatch(struct pv_blkback_group *group, int fd)
+{
+    epoll_ctl(group->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+}
+
 struct pv_blkback_group *pv_blkback_group_create(enum pv_blkback_mode mode)
 {
     struct pv_blkback_group *group = calloc(1, sizeof *group);
@@ -72,9 +100,12 @@ struct pv_blkback_group *pv_blkback_group_create(enum pv_blkback_mode mode)
         return NULL;
     group->mode = mode;
     group->next_time = NEVER;
+    pthread_mutex_init(&group->lock, NULL);
+    pthread_cond_init(&group->alone, NULL);
     group->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (group->epoll_fd < 0) {
-        free(group);
+    group->kick_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (group->epoll_fd < 0 || group->kick_fd < 0 || watch(group, group->kick_fd, NULL) < 0) {
+        pv_blkback_group_destroy(group);
         return NULL;
     }
     return group;
@@ -97,17 +128,6 @@ static int make_room(struct pv_blkback_group *group)
         return -ENOMEM;
     group->capacity = capacity;
     return 0;
-}
-
-static int watch(struct pv_blkback_group *group, int fd, void *data)
-{
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = data};
-    return epoll_ctl(group->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
-}
-
-static void unwatch(struct pv_blkback_group *group, int fd)
-{
-    epoll_ctl(group->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
 }
 
 static void let_go(struct pv_blkback_group *group, struct group_handle *handle)
@@ -194,7 +214,7 @@ static void insert(struct pv_blkback_group *group, struct group_member *member)
     group->count++;
 }
 
-int pv_blkback_group_add(struct pv_blkback_group *group, struct pv_blkback_queue *queue)
+static int add(struct pv_blkback_group *group, struct pv_blkback_queue *queue)
 {
     int status = queue->member ? -EBUSY : make_room(group);
     if (status < 0)
@@ -219,14 +239,24 @@ int pv_blkback_group_add(struct pv_blkback_group *group, struct pv_blkback_queue
     }
     insert(group, member);
     group_wake(group, member);
+    eventfd_write(group->kick_fd, 1); /* it is awake, and its driver may not be */
     return 0;
 }
 
-int pv_blkback_group_remove(struct pv_blkback_group *group, struct pv_blkback_queue *queue)
+int pv_blkback_group_add(struct pv_blkback_group *group, struct pv_blkback_queue *queue)
+{
+    group_enter(group);
+    int status = add(group, queue);
+    group_leave(group);
+    return status;
+}
+
+static int remove_member(struct pv_blkback_group *group, struct pv_blkback_queue *queue)
 {
     struct group_member *member = queue->member;
     if (!member)
         return -ENOENT;
+    group->changes++;          /* the driver may have heard of it, and not looked at it yet */
     group_wake(group, member); /* off the list of the timed */
     member->unmask_at = member->wake_at = NEVER;
     group_put_to_sleep(group, member);
@@ -244,13 +274,32 @@ int pv_blkback_group_remove(struct pv_blkback_group *group, struct pv_blkback_qu
     return 0;
 }
 
+int pv_blkback_group_remove(struct pv_blkback_group *group, struct pv_blkback_queue *queue)
+{
+    group_enter(group);
+    int status = remove_member(group, queue);
+    group_leave(group);
+    return status;
+}
+
+void pv_blkback_group_visit(struct pv_blkback_group *group)
+{
+    group_enter(group);
+    group_leave(group);
+}
+
 void pv_blkback_group_destroy(struct pv_blkback_group *group)
 {
     if (!group)
         return;
     while (group->all)
         pv_blkback_group_remove(group, group->all->queue);
-    close(group->epoll_fd);
+    if (group->kick_fd >= 0)
+        close(group->kick_fd);
+    if (group->epoll_fd >= 0)
+        close(group->epoll_fd);
+    pthread_mutex_destroy(&group->lock);
+    pthread_cond_destroy(&group->alone);
     free(group->awake.members);
     free(group->timed.members);
     free(group);

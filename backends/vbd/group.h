@@ -1,5 +1,8 @@
 /* Queues that one thread drives: those awake are pumped turn by turn, the others cost nothing until
- * their event channel or their store wakes them. */
+ * their event channel or their store wakes them.
+ *
+ * Who drives the group holds its lock, but for the time it sleeps. Others that want it, to add a
+ * queue or to take one away, say so in `visitors`, and are let in between any two pumps. */
 #ifndef BACKENDS_VBD_GROUP_H
 #define BACKENDS_VBD_GROUP_H
 
@@ -44,6 +47,12 @@ struct member_list {
 struct pv_blkback_group {
     enum pv_blkback_mode mode;
     int epoll_fd;
+    int kick_fd; /* an eventfd: wakes the driver from its sleep */
+    pthread_mutex_t lock;
+    pthread_cond_t alone;     /* the last visitor has left */
+    uint32_t visitors;        /* also read without the lock: is there one? */
+    uint32_t changes;         /* of who is in the group, counted */
+    uint32_t stop;            /* asks the driver to end */
     uint32_t count, capacity; /* members; room in each list */
     struct group_member *all;
     struct group_handle *handles;
@@ -57,7 +66,14 @@ void group_wake(struct pv_blkback_group *group, struct group_member *member);
 void group_put_to_sleep(struct pv_blkback_group *group, struct group_member *member);
 /* A sleeping member's times have been set. */
 void group_keep_times(struct pv_blkback_group *group, struct group_member *member);
-/* What epoll's data says: the member whose queue's fd is readable, or the handle whose is. */
+/* Takes the lock from the driver, who is somewhere between two pumps then or sleeps. */
+void group_enter(struct pv_blkback_group *group);
+void group_leave(struct pv_blkback_group *group);
+/* pv_blkback_group_turn and _wait, by a driver that has the lock. */
+int group_turn(struct pv_blkback_group *group, uint64_t now);
+int group_wait(struct pv_blkback_group *group, uint64_t now, uint32_t most_ms);
+/* What epoll's data says: the member whose queue's fd is readable, or the handle whose is; neither
+ * when the driver was kicked. */
 struct group_member *group_event_member(void *data);
 struct group_handle *group_event_handle(void *data);
 

@@ -3,6 +3,7 @@
 #include "pvdrivers/linger.h"
 
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 
 #define BUDGET 256              /* requests of a queue before the others have their turn */
 #define EVENTS 64               /* wake-ups heard at once */
@@ -31,20 +32,33 @@ static void hear(struct pv_blkback_group *group, struct group_handle *handle)
     }
 }
 
-/* Waits for wake-ups at most so long, and hears them. */
+static void hear_one(struct pv_blkback_group *group, void *data)
+{
+    struct group_member *member = group_event_member(data);
+    struct group_handle *handle = group_event_handle(data);
+    eventfd_t kicks;
+    if (member)
+        group_wake(group, member);
+    else if (handle)
+        hear(group, handle);
+    else
+        eventfd_read(group->kick_fd, &kicks);
+}
+
+/* Waits for wake-ups at most so long, and hears them. Visitors come and go meanwhile: if one has
+ * taken a queue away, the events may speak of what is no more. The others are told again. */
 static int listen(struct pv_blkback_group *group, int timeout_ms, uint64_t now)
 {
     struct epoll_event events[EVENTS];
+    uint32_t changes = group->changes;
+    pthread_mutex_unlock(&group->lock);
     int count = epoll_wait(group->epoll_fd, events, EVENTS, timeout_ms);
-    for (int i = 0; i < count; i++) {
-        struct group_member *member = group_event_member(events[i].data.ptr);
-        if (member)
-            group_wake(group, member);
-        else
-            hear(group, group_event_handle(events[i].data.ptr));
-    }
+    int status = count < 0 && errno != EINTR ? -errno : 0;
+    pthread_mutex_lock(&group->lock);
+    for (int i = 0; i < count && changes == group->changes; i++)
+        hear_one(group, events[i].data.ptr);
     group->last_look = now;
-    return count < 0 && errno != EINTR ? -errno : 0;
+    return status;
 }
 
 static void unmask(struct group_member *member)
@@ -105,15 +119,22 @@ static bool fall_asleep(struct pv_blkback_group *group, struct group_member *mem
     return false;
 }
 
-int pv_blkback_group_turn(struct pv_blkback_group *group, uint64_t now)
+static void let_visitors_in(struct pv_blkback_group *group)
+{
+    while (pv_read_once(&group->visitors))
+        pthread_cond_wait(&group->alone, &group->lock);
+}
+
+int group_turn(struct pv_blkback_group *group, uint64_t now)
 {
     int worked = 0;
+    let_visitors_in(group);
     keep_time(group, now);
     /* Those awake need no wake-up: what their stores finish is found by their pumps. */
     if (group->awake.count < group->count &&
         (group->awake.count == 0 || now - group->last_look >= LOOK_INTERVAL))
         listen(group, 0, now);
-    for (uint32_t i = 0; i < group->awake.count;) {
+    for (uint32_t i = 0; i < group->awake.count; let_visitors_in(group)) {
         struct group_member *member = group->awake.members[i];
         if (pv_blkback_pump(member->queue, BUDGET, now) > 0) {
             found_work(member, now);
@@ -127,7 +148,7 @@ int pv_blkback_group_turn(struct pv_blkback_group *group, uint64_t now)
     return worked;
 }
 
-int pv_blkback_group_wait(struct pv_blkback_group *group, uint64_t now, uint32_t most_ms)
+int group_wait(struct pv_blkback_group *group, uint64_t now, uint32_t most_ms)
 {
     uint64_t ms = most_ms;
     if (group->awake.count || group->next_time <= now)
@@ -135,4 +156,20 @@ int pv_blkback_group_wait(struct pv_blkback_group *group, uint64_t now, uint32_t
     if (group->next_time != NEVER && (group->next_time - now) / 1000000u + 1 < ms)
         ms = (group->next_time - now) / 1000000u + 1;
     return listen(group, (int)ms, now);
+}
+
+int pv_blkback_group_turn(struct pv_blkback_group *group, uint64_t now)
+{
+    pthread_mutex_lock(&group->lock);
+    int worked = group_turn(group, now);
+    pthread_mutex_unlock(&group->lock);
+    return worked;
+}
+
+int pv_blkback_group_wait(struct pv_blkback_group *group, uint64_t now, uint32_t most_ms)
+{
+    pthread_mutex_lock(&group->lock);
+    int status = group_wait(group, now, most_ms);
+    pthread_mutex_unlock(&group->lock);
+    return status;
 }

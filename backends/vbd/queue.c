@@ -290,7 +290,11 @@ bool pv_blkback_broken(const struct pv_blkback_queue *queue)
 
 void pv_blkback_get_stats(const struct pv_blkback_queue *queue, struct pv_blkback_stats *stats)
 {
-    *stats = queue->stats;
+    /* Whoever pumps the queue may be counting at this moment. */
+    const uint64_t *from = (const uint64_t *)&queue->stats;
+    uint64_t *to = (uint64_t *)stats;
+    for (size_t i = 0; i < sizeof *stats / sizeof *to; i++)
+        to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
     stats->grant_maps = queue->cache.maps;
     stats->grant_unmaps = queue->cache.unmaps;
 }

@@ -1,11 +1,12 @@
-/* A thread that does nothing but drive a group: for benchmarks and for backends of their own
- * process. */
+/* A thread that does nothing but drive a group. */
 #include "backends/vbd/group.h"
 
 #include <sched.h>
+#include <sys/eventfd.h>
 #include <time.h>
 
-#define SLEEP_MS 50             /* how late a stop may be noticed */
+#define LOOK_MS 50 /* how late a caller's stop may be noticed */
+#define FOREVER_MS INT32_MAX
 #define SPINS_BEFORE_CLOCK 8    /* reading it costs as much as a turn in vain */
 #define SPINS_BEFORE_YIELD 1024 /* the peer may be waiting for this very processor */
 
@@ -16,13 +17,14 @@ static uint64_t clock_now(void)
     return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
 }
 
-int pv_blkback_group_run(struct pv_blkback_group *group, const uint32_t *stop)
+static int run(struct pv_blkback_group *group, const uint32_t *stop, uint32_t most_ms)
 {
     unsigned spins = 0;
     int status = 0;
     uint64_t now = clock_now();
+    pthread_mutex_lock(&group->lock);
     while (status == 0 && !pv_load_acquire(stop)) {
-        if (pv_blkback_group_turn(group, now) > 0) {
+        if (group_turn(group, now) > 0) {
             now = clock_now();
         } else if (group->awake.count || group->mode == PV_BLKBACK_POLL) {
             pv_cpu_relax();
@@ -32,11 +34,23 @@ int pv_blkback_group_run(struct pv_blkback_group *group, const uint32_t *stop)
             if (spins % SPINS_BEFORE_CLOCK == 0)
                 now = clock_now();
         } else {
-            status = pv_blkback_group_wait(group, now, SLEEP_MS);
+            status = group_wait(group, now, most_ms);
             now = clock_now();
         }
     }
+    pthread_mutex_unlock(&group->lock);
     return status;
+}
+
+int pv_blkback_group_run(struct pv_blkback_group *group)
+{
+    return run(group, &group->stop, FOREVER_MS);
+}
+
+void pv_blkback_group_stop(struct pv_blkback_group *group)
+{
+    pv_store_release(&group->stop, 1); /* before the kick, or the driver would sleep again */
+    eventfd_write(group->kick_fd, 1);
 }
 
 int pv_blkback_run(struct pv_blkback_queue **queues, unsigned count, enum pv_blkback_mode mode,
@@ -49,7 +63,7 @@ int pv_blkback_run(struct pv_blkback_queue **queues, unsigned count, enum pv_blk
     for (unsigned i = 0; i < count && status == 0; i++)
         status = pv_blkback_group_add(group, queues[i]);
     if (status == 0)
-        status = pv_blkback_group_run(group, stop);
+        status = run(group, stop, LOOK_MS);
     pv_blkback_group_destroy(group);
     return status;
 }

@@ -17,10 +17,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 from pvdrivers.backends.vbd.device import BlockStore, VbdBackend, VbdBackendOptions
 from pvdrivers.backends.vbd.inflight import InflightFile
+from pvdrivers.backends.vbd.pumps import Pumps
 from pvdrivers.backends.vbd.store import FileStore, NullStore, RamStore, Store
 from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.ring._core import ffi, lib
@@ -29,7 +30,6 @@ from pvdrivers.vbd.keys import EARLY_KEYS, LATE_KEYS, FrontendHead, read_backend
 from pvdrivers.xenbus.bus import backend_bus
 from pvdrivers.xenbus.device import BackendDevice, XenbusDevice, read_keys, read_optional
 from pvdrivers.xenbus.states import XenbusState
-from pvdrivers.xenbus.wakeups import Work
 from pvdrivers.xenstore.client import XenstoreClient
 from pvdrivers.xenstore.errors import XenstoreError
 
@@ -198,14 +198,6 @@ class ServedDisk(VbdBackend):
             keys["physical-device"] = f"{os.major(device):x}:{os.minor(device):x}"
         return keys | {"physical-device-path": str(file)}
 
-    def _pump(self, port: int, queue: Any) -> Work:
-        try:
-            return super()._pump(port, queue)
-        except Exception as error:
-            log.exception("%s: pump", self.path)
-            self.fatal(f"pump failed: {error}")
-            return Work(done=False, more=False)
-
     def describe(self) -> str:
         return XenbusDevice.describe(self) if self.finished_or_removed else super().describe()
 
@@ -253,8 +245,10 @@ class VbdService:
         plan: Planner = plan_disk,
         backend: BackendFactory = ServedDisk,
         state_directory: Path | None = None,
+        pumps: Pumps | None = None,
     ) -> None:
         """`plan` says how each disk is served; None: it is another backend's, leave it alone.
+        `pumps` drive the queues, threads that outlive the service for instance; None: the loop.
 
         `state_directory` is this service's alone, and its successors': what they need to know of
         requests in flight. It is made if need be (OSError: it cannot be). Without one a successor
@@ -267,6 +261,7 @@ class VbdService:
         self.plan = plan
         self.backend = backend
         self.state_directory = state_directory
+        self.pumps = pumps
         self._bus = backend_bus(client, hypervisor.domid, "vbd", self._probe)
 
     async def __aenter__(self) -> Self:
@@ -334,6 +329,8 @@ class VbdService:
         except Exception as error:
             return self._refuse(client, path, error)
         device = self.backend(client, path, self.hypervisor, store, plan.options)
+        if self.pumps and isinstance(device, VbdBackend):
+            device.pumps = self.pumps
         if isinstance(device, ServedDisk):
             device.disk, device.plan = disk, plan
             if self.state_directory:

@@ -46,6 +46,34 @@ def test_ten_lines_serve_a_disk(tmp_path: Path) -> None:
         loopback.run(scenario)
 
 
+def test_threads_pump(tmp_path: Path) -> None:
+    """The function in place of a daemon's main one."""
+    program = tmp_path / "pumped_by_threads.py"
+    main = """
+import asyncio, sys
+from pvdrivers.sim import Machine
+async def main(machine, xenstore):
+    async with await XenstoreClient.connect(xenstore) as client:
+        await serve(client, Machine.attach(machine).open_hypervisor(0))
+asyncio.run(main(*(socket.partition("=")[2] for socket in sys.argv[1:])))
+"""
+    program.write_text(PROGRAMS["pumped_by_threads.py"] + main)
+
+    async def scenario(frontend: Any) -> None:
+        await frontend.write(3, b"pumped".ljust(512))
+        assert await frontend.read(3, 1) == b"pumped".ljust(512)
+        assert thread_names(loopback.daemon.pid).count("vbd pump") == 2
+
+    command = [sys.executable, str(program)]
+    with Loopback(None, mode="processes", daemon=command, kind="ram", params="65536") as loopback:
+        loopback.run(scenario)
+
+
+def thread_names(pid: int) -> list[str]:
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return [(thread / "comm").read_text().strip() for thread in threads]
+
+
 def test_own_stores(tmp_path: Path) -> None:
     program = tmp_path / "served_from_memory.py"
     program.write_text(PROGRAMS["served_from_memory.py"])

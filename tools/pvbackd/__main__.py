@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 import pvdrivers
+from pvdrivers.backends.vbd.pumps import Mode
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.tools.pvbackd.config import ConfigError
 from pvdrivers.tools.pvbackd.control import ask
@@ -32,6 +33,7 @@ def run(
     domid: int = 0,
     control: Path | None = None,
     state_directory: Path | None = None,
+    pumps: Mode | None = None,
     run: str = "",
     log_json: Annotated[bool | None, Parameter(negative=())] = None,
     loop: Literal["auto", "uvloop", "asyncio"] = "auto",
@@ -53,6 +55,9 @@ def run(
     state_directory
         Where the next daemon finds what was in flight when this one was killed; it goes before the
         configuration's. Without one it is beside the control socket.
+    pumps
+        How the pump threads wait for work: spinning, spinning as long as that has paid off lately,
+        or asleep; it goes before the configuration's, which is hybrid unless given.
     run
         A shell command to run meanwhile; its end is the daemon's, and so is its exit status.
     log_json
@@ -65,7 +70,7 @@ def run(
     async def serve() -> int:
         place = Place(machine, xenstore, domid)
         paths = str(control or ""), str(state_directory or "")
-        daemon = Daemon(place, path, run, *paths, log_json)
+        daemon = Daemon(place, path, run, *paths, log_json, pumps)
         return await daemon.run()
 
     with asyncio.Runner(loop_factory=_loop_factory(loop)) as runner:

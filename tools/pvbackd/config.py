@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from pvdrivers.backends.vbd.device import VbdBackendOptions
+from pvdrivers.backends.vbd.pumps import MOST_THREADS, Mode, PumpThreads
 from pvdrivers.backends.vbd.service import Disk, DiskPlan
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.tools.pvbackd.stores import DiskStore, FilterConfig, FromParams, StoreConfig
@@ -67,6 +68,20 @@ class DiskRule(Section, frozen=True):
         )
 
 
+class Pumps(Section, frozen=True):
+    """The threads that pump the queues, and how long they look at one that has no work."""
+
+    threads: Annotated[int, msgspec.Meta(ge=1, le=MOST_THREADS)] = 1
+    mode: Mode = "hybrid"
+    processors: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.pumps()
+
+    def pumps(self) -> PumpThreads:
+        return PumpThreads(self.threads, self.mode, self.processors)
+
+
 class Metrics(Section, frozen=True):
     """Where Prometheus finds the counters: HOST:PORT, a Unix socket, or nowhere."""
 
@@ -97,6 +112,7 @@ class Config(Section, frozen=True):
     limits: Limits = Limits()
     disk: tuple[DiskRule, ...] = ()
     unlisted: Literal["serve", "ignore"] = "serve"
+    pumps: Pumps = Pumps()
     metrics: Metrics = Metrics()
     control: str = ""
     state_directory: str = ""

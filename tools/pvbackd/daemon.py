@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from pvdrivers.backends.vbd.pumps import Mode, PumpThreads
 from pvdrivers.backends.vbd.service import VbdService
 from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.native import connect_store, open_hypervisor
@@ -64,15 +65,17 @@ class Daemon:
         control: str = "",
         state_directory: str = "",
         log_json: bool | None = None,
+        pump_mode: Mode | None = None,
     ) -> None:
-        """`control`, `state_directory` and `log_json` go before the configuration. ConfigError:
-        that is no good."""
+        """`control` and what follows it go before the configuration. ConfigError: that is no
+        good."""
         self.place = place
         self.config_path = config_path
         self.command = command
         self.control = control
         self.state_directory = state_directory
         self.log_json = log_json
+        self.pump_mode = pump_mode
         self.config: Config = self._read_config()
         self.service: VbdService | None = None
         self.limit = logs.set_up(self.config.log)
@@ -96,10 +99,11 @@ class Daemon:
             loop.add_signal_handler(signal.SIGHUP, self._reload.set)
             if not self._state_directory:
                 log.warning("no state directory: guests will notice a kill under I/O")
-            await stack.enter_async_context(_background(self._keep_watchdog()))
+            pumps = stack.enter_context(self.config.pumps.pumps())
+            await stack.enter_async_context(_background(self._keep_watchdog(pumps)))
             await stack.enter_async_context(_background(self._reload_when_asked()))
             while not self._stop.is_set():
-                await self._serve(hypervisor)
+                await self._serve(hypervisor, pumps)
         log.info("stopped")
         return self._status
 
@@ -112,6 +116,7 @@ class Daemon:
             config,
             control=control,
             state_directory=self.state_directory or config.state_directory or beside,
+            pumps=msgspec.structs.replace(config.pumps, mode=self.pump_mode or config.pumps.mode),
             log=msgspec.structs.replace(config.log, json=log_json),
         )
 
@@ -125,7 +130,7 @@ class Daemon:
 
     # ---- serving -----------------------------------------------------------------------------
 
-    async def _serve(self, hypervisor: Hypervisor) -> None:
+    async def _serve(self, hypervisor: Hypervisor, pumps: PumpThreads) -> None:
         """Serves until the daemon is to stop or xenstore is gone."""
         try:
             client, self._first_client = self._first_client or await self.place.connect(), None
@@ -134,7 +139,7 @@ class Daemon:
             await self._pause()
             return
         plan, state = self.config.plan, self._state_directory
-        service = VbdService(client, hypervisor, plan, state_directory=state)
+        service = VbdService(client, hypervisor, plan, state_directory=state, pumps=pumps)
         async with client, service as self.service:
             log.info("serving domain %d", hypervisor.domid)
             notify("READY=1")
@@ -174,9 +179,10 @@ class Daemon:
 
     # ---- in the background -------------------------------------------------------------------
 
-    async def _keep_watchdog(self) -> None:
+    async def _keep_watchdog(self, pumps: PumpThreads) -> None:
         interval = watchdog_interval()
         while interval is not None:
+            await asyncio.to_thread(pumps.check)
             notify("WATCHDOG=1")
             await asyncio.sleep(interval)
 
@@ -203,7 +209,7 @@ class Daemon:
             self.limit = logs.set_up(new.log)
             self.limit.suppressed = before
         if places(old) != places(new):
-            log.warning("sockets and state stay where they are until the daemon is started again")
+            log.warning("sockets, state and pumps stay as they are until the daemon starts again")
         if self.service:
             await self.service.reload(new.plan)
         log.info("configuration read anew")
@@ -239,7 +245,7 @@ def _log_stray(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None
 
 def places(config: Config) -> tuple[object, ...]:
     """What a daemon keeps for life."""
-    return config.control, config.state_directory, config.metrics
+    return config.control, config.state_directory, config.metrics, config.pumps
 
 
 def runtime_control() -> str:

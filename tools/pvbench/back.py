@@ -6,6 +6,7 @@ from typing import Any
 
 from pvdrivers.backends.vbd import store as backend_store
 from pvdrivers.backends.vbd.device import VbdBackendOptions
+from pvdrivers.backends.vbd.pumps import MODES
 from pvdrivers.ring._core import ffi, lib
 from pvdrivers.ring.abi import SECTOR
 from pvdrivers.sim.machine import Machine
@@ -16,11 +17,6 @@ from pvdrivers.tools.pvbench.python_null import PythonNull
 from pvdrivers.tools.pvbench.xenbus import DrivenBackend, Loop, device_config
 from pvdrivers.xenstore.client import XenstoreClient
 
-MODES = {
-    "poll": lib.PV_BLKBACK_POLL,
-    "hybrid": lib.PV_BLKBACK_HYBRID,
-    "event": lib.PV_BLKBACK_EVENT,
-}
 ERRORS = (
     "bad_operation",
     "bad_indirect_operation",

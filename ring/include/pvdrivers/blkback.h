@@ -116,6 +116,7 @@ PV_API int pv_blkback_destroy(struct pv_blkback_queue *queue);
 
 PV_API bool pv_blkback_broken(const struct pv_blkback_queue *queue);
 PV_API uint32_t pv_blkback_in_flight(const struct pv_blkback_queue *queue);
+/* From any thread: each counter is whole, but they need not be of one moment. */
 PV_API void pv_blkback_get_stats(const struct pv_blkback_queue *queue,
                                  struct pv_blkback_stats *stats);
 /* One line about the queue as it is now; returns what snprintf does. */
@@ -132,12 +133,17 @@ enum pv_blkback_mode {
  * Queues that one thread drives, as many as there are. Its cost is that of the queues awake: one
  * without work is armed and costs nothing until its event channel or its store wakes it. A queue is
  * in one group at most, and is removed before it is disconnected; the queues' event channel handles
- * are the group's alone meanwhile. All calls come from one thread.
+ * are the group's alone meanwhile.
  */
 struct pv_blkback_group;
 PV_API struct pv_blkback_group *pv_blkback_group_create(enum pv_blkback_mode mode); /* or NULL */
+/* From any thread, also while another drives the group: they wait for one pump at most. From `add`
+ * on the queue is the driver's, but for reading its counters; once `remove` has returned it is the
+ * caller's again. 0, or -EBUSY (it is in a group), -ENOENT (in none), another negative errno. */
 PV_API int pv_blkback_group_add(struct pv_blkback_group *group, struct pv_blkback_queue *queue);
 PV_API int pv_blkback_group_remove(struct pv_blkback_group *group, struct pv_blkback_queue *queue);
+/* Returns when the driver has come by between two pumps, or sleeps: it is not stuck. */
+PV_API void pv_blkback_group_visit(struct pv_blkback_group *group);
 PV_API void pv_blkback_group_destroy(struct pv_blkback_group *group); /* the queues stay */
 /* Pumps each queue that is awake once, and hears who else was woken. Never blocks. Returns how many
  * had work. `now` as for pv_blkback_pump. */
@@ -147,10 +153,12 @@ PV_API int pv_blkback_group_wait(struct pv_blkback_group *group, uint64_t now, u
 PV_API uint32_t pv_blkback_group_awake(const struct pv_blkback_group *group);
 /* Readable when pv_blkback_group_turn has a wake-up to hear; for an event loop. */
 PV_API int pv_blkback_group_fd(const struct pv_blkback_group *group);
-/* Turns and waits in real time until *stop is not 0 (looked at every 50 ms at least). Returns 0 or
- * a negative errno; a broken ring does not end it. */
-PV_API int pv_blkback_group_run(struct pv_blkback_group *group, const uint32_t *stop);
-/* The same for queues that are in no group. */
+/* Drives the group in real time until it is stopped, by any thread. 0 or a negative errno; a broken
+ * ring does not end it. */
+PV_API int pv_blkback_group_run(struct pv_blkback_group *group);
+PV_API void pv_blkback_group_stop(struct pv_blkback_group *group);
+/* The same for queues that are in no group, until *stop is not 0 (looked at every 50 ms at least).
+ */
 PV_API int pv_blkback_run(struct pv_blkback_queue **queues, unsigned count,
                           enum pv_blkback_mode mode, const uint32_t *stop);
 /* cffi: end */

@@ -32,6 +32,9 @@ def parse(text: str, folder: Path) -> Config:
         ("[[disk]]\nfilters = [{kind = 'error'}]", "seed"),
         ("[[disk]]\nfilters = [{kind = 'error', seed = 1, probability = 2}]", "probability"),
         ("[[disk]]\nfilters = [{kind = 'delay', delay_us = -1}]", "delay_us"),
+        ("[pumps]\nthreads = 0", "threads"),
+        ("[pumps]\nmode = 'idle'", "mode"),
+        ("[pumps]\nthreads = 2\nprocessors = [0]", "2 pump threads on 1 processors"),
         ("[metrics]\nlisten = '9090'", "HOST:PORT"),
         ("[log]\nburst = 0", "burst"),
         ("[log]\nlevel = 'loud'", "level"),
@@ -73,6 +76,13 @@ def test_the_first_rule_that_matches_counts(tmp_path: Path) -> None:
     other = config.plan(Disk("/local/domain/0/backend/vbd/5/51712", "/dev/sda"))
     assert other is not None
     assert other.options.max_queues == 2
+
+
+def test_pumps_are_as_configured(tmp_path: Path) -> None:
+    text = "[pumps]\nthreads = 3\nmode = 'event'\n"
+    with parse(text, tmp_path).pumps.pumps() as pumps:
+        assert repr(pumps) == "<PumpThreads event, queues [0, 0, 0]>"
+    assert repr(Config().pumps.pumps()) == "<PumpThreads hybrid, queues []>"
 
 
 def test_equal_files_give_equal_plans(tmp_path: Path) -> None:

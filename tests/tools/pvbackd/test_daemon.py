@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -140,6 +141,59 @@ def test_state_is_kept_no_longer_than_the_device(pvbackd_disk: Disk, tmp_path: P
         await until(gone)
 
     loopback.run(scenario)
+
+
+@pytest.mark.parametrize("mode", ["poll", "hybrid", "event"])
+def test_every_mode_of_pumping_serves_and_drains(
+    pvbackd_disk: Disk, tmp_path: Path, mode: str
+) -> None:
+    loopback = pvbackd_disk("--pumps", mode, "--state-directory", tmp_path / "state")
+
+    async def scenario(frontend: Any) -> None:
+        await frontend.connected()
+        queues = frontend.queues
+        for turn in range(3):
+            data = [bytes([turn + 1 + i]) * 4096 for i in range(64)]
+            await asyncio.gather(*(frontend.write(i * 8, data[i]) for i in range(64)))
+            assert await asyncio.gather(*(frontend.read(i * 8, 8) for i in range(64))) == data
+            loopback.kill_backend(signal.SIGTERM)
+            loopback.restart_backend()
+        assert await frontend.read(0, 1) == data[0][:512]
+        assert frontend.queues == queues
+        assert await loopback.unplug()
+
+    loopback.run(scenario)
+
+
+def test_an_idle_device_leaves_its_pump_asleep(pvbackd_disk: Disk) -> None:
+    """The thread does not run at all, in a second of which it would notice the half."""
+    loopback = pvbackd_disk()
+
+    async def scenario(frontend: Any) -> None:
+        await frontend.connected()
+        await frontend.read(0, 1)
+        (pump,) = threads_named(loopback.daemon.pid, "vbd pump")
+        await asyncio.sleep(0.5)  # it lingers for a while
+        before = switches(pump)
+        await asyncio.sleep(1)
+        assert switches(pump) == before
+        await frontend.read(0, 1)
+        assert switches(pump) > before
+
+    loopback.run(scenario)
+
+
+def threads_named(pid: int, name: str) -> list[Path]:
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [task for task in tasks if (task / "comm").read_text().strip() == name]
+
+
+def switches(thread: Path) -> int:
+    """How often the thread has been put to sleep."""
+    (count,) = re.findall(
+        r"^voluntary_ctxt_switches:\t(\d+)", (thread / "status").read_text(), re.M
+    )
+    return int(count)
 
 
 def test_it_needs_no_privileges(image: Path) -> None:

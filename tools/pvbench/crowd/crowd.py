@@ -80,11 +80,7 @@ class Crowd:
 
     def run(self, active: int, seconds: float) -> Activity:
         """Random reads by the first `active` guests, while the others are idle."""
-        self._backs.start()
-        try:
-            return self._fronts.run(active, seconds)
-        finally:
-            self._backs.stop()
+        return self._fronts.run(active, seconds)
 
     def memory(self) -> Memory:
         """What the backend's process takes now."""

@@ -44,12 +44,6 @@ class RemoteBacks(Remote):
     def __init__(self, sockets: Sockets, plan: Plan) -> None:
         super().__init__("backend", __name__, ["backs", *sockets], plan)
 
-    def start(self) -> None:
-        self.call(type(None), "start")
-
-    def stop(self) -> None:
-        self.call(type(None), "stop")
-
     def memory(self) -> Memory:
         return self.call(Memory, "memory")
 
