@@ -1,7 +1,7 @@
 #include "backends/vbd/persistent.h"
+#include "backends/vbd/reserve.h"
 
 #include <errno.h>
-#include <sys/mman.h>
 
 #define BATCH 64
 
@@ -80,12 +80,9 @@ int persistent_init(struct persistent_cache *cache, struct pv_hypervisor *hyperv
         .hypervisor = hypervisor, .domid = domid, .limit = limit, .bucket_mask = buckets - 1};
     cache->unused.prev = cache->unused.next = &cache->unused;
     cache->size = limit * sizeof *cache->grants + buckets * sizeof(void *);
-    /* Most queues need few of them: pages come with their first use. */
-    void *area = mmap(NULL, cache->size, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (area == MAP_FAILED)
+    cache->grants = reserve(cache->size); /* most queues need few of them */
+    if (!cache->grants)
         return -ENOMEM;
-    cache->grants = area;
     cache->buckets = (void *)(cache->grants + limit);
     return 0;
 }

@@ -1,11 +1,12 @@
-/* A queue's life: everything it will ever need is allocated here. */
+/* A queue's life: everything it will ever need is reserved here. Little of that is used at a time,
+ * and hardly any while a queue is idle. */
 #include "backends/vbd/blkback_private.h"
+#include "backends/vbd/reserve.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 static bool sane_log(const struct pv_blkback_config *config)
@@ -52,15 +53,6 @@ static void take_over(struct pv_blkback_queue *queue, const struct pv_blkback_co
     queue->finished_here_tail = &queue->finished_here;
     queue->finished_tail = &queue->finished;
     pthread_mutex_init(&queue->lock, NULL);
-}
-
-/* Zeroed memory of which little is needed at a time, and hardly any while a queue is idle: its
- * pages come with their first use. */
-static void *reserve(size_t size)
-{
-    void *area = mmap(NULL, size, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return area == MAP_FAILED ? NULL : area;
 }
 
 static int make_log(struct pv_blkback_queue *queue, const struct pv_blkback_config *config)

@@ -1,10 +1,10 @@
 /* Sectors in this process's memory, which data is copied to and from without a stop. */
+#include "backends/vbd/reserve.h"
 #include "pvdrivers/blk_stores.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #define HOST_PAGE 4096u /* or a multiple: then a discard only zeroes more by hand */
 
@@ -76,9 +76,8 @@ struct pv_blk_store *pv_ram_store_create(uint64_t sectors, uint32_t sector_size)
     if (!ram)
         return NULL;
     ram->size = sectors * 512;
-    ram->memory = mmap(NULL, ram->size, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (ram->memory == MAP_FAILED) {
+    ram->memory = reserve(ram->size);
+    if (!ram->memory) {
         free(ram);
         return NULL;
     }
