@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections import Counter
 from typing import Any
 
 from pvdrivers.backends.vbd import store as backend_store
@@ -10,8 +11,8 @@ from pvdrivers.backends.vbd.pumps import MODES
 from pvdrivers.ring._core import ffi, lib
 from pvdrivers.ring.abi import SECTOR
 from pvdrivers.sim.machine import Machine
+from pvdrivers.tools.pvbench.counters import counters
 from pvdrivers.tools.pvbench.errors import BenchError, OptionError
-from pvdrivers.tools.pvbench.front import counters
 from pvdrivers.tools.pvbench.job import BackMeasurement, Job, Store
 from pvdrivers.tools.pvbench.python_null import PythonNull
 from pvdrivers.tools.pvbench.xenbus import DrivenBackend, Loop, device_config
@@ -111,15 +112,13 @@ class Back:
         """Ends the pump; returns what it counted."""
         self._leave()
         stats = ffi.new("struct pv_blkback_stats *")
-        total: dict[str, int] = {}
-        errors = dict.fromkeys(ERRORS, 0)
+        total: Counter[str] = Counter()
+        errors: Counter[str] = Counter()
         for queue in self._queues:
             lib.pv_blkback_get_stats(queue, stats)
-            for name, value in counters(stats[0]).items():
-                total[name] = total.get(name, 0) + value
-            for name, value in zip(ERRORS, stats.errors, strict=True):
-                errors[name] += value
-        return BackMeasurement(total, {name: count for name, count in errors.items() if count})
+            total.update(counters(stats))
+            errors.update(dict(zip(ERRORS, stats.errors, strict=True)))
+        return BackMeasurement(dict(total), dict(+errors))  # errors that there were
 
     def _leave(self) -> None:
         self._stop[0] = 1

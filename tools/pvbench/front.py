@@ -1,12 +1,13 @@
 """The frontend's half of a benchmark: the guest that does I/O and measures it."""
 
-import os
 import threading
+from collections import Counter
 from typing import Any
 
 from pvdrivers.ring._core import ffi, lib
 from pvdrivers.ring.abi import SECTOR, Abi
 from pvdrivers.sim.machine import Machine
+from pvdrivers.tools.pvbench.counters import counters, difference
 from pvdrivers.tools.pvbench.errors import BenchError
 from pvdrivers.tools.pvbench.job import (
     LATENCY_BOUNDS,
@@ -17,25 +18,10 @@ from pvdrivers.tools.pvbench.job import (
     Measurement,
     Progress,
 )
+from pvdrivers.tools.pvbench.workload import Workload
 from pvdrivers.tools.pvbench.xenbus import DrivenFrontend, Loop, device_config
 from pvdrivers.vbd.features import DeviceInfo, FrontendFeatures
 from pvdrivers.xenstore.client import XenstoreClient
-
-MODES = {
-    "poll": lib.PV_WORKLOAD_POLL,
-    "hybrid": lib.PV_WORKLOAD_HYBRID,
-    "event": lib.PV_WORKLOAD_EVENT,
-}
-
-
-def counters(struct: Any) -> dict[str, int]:
-    """The integer members of a C struct, by name."""
-    fields = [name for name, field in ffi.typeof(struct).fields if field.type.kind == "primitive"]
-    return {name: int(getattr(struct, name)) for name in fields}
-
-
-def difference(after: dict[str, int], before: dict[str, int]) -> dict[str, int]:
-    return {name: after[name] - before[name] for name in after}
 
 
 def latency(histogram: Any) -> Latency:
@@ -55,7 +41,7 @@ class Front:
     """Queues of one device and the workload on them.
 
     The calls come in this order: open, connect, start, progress as often as wanted, finish, close.
-    The workload runs in a thread of its own, wholly in C.
+    The workload runs in a thread of its own.
     """
 
     def __init__(self, machine: Machine, domid: int, backend: int, job: Job, xenstore: str) -> None:
@@ -65,7 +51,7 @@ class Front:
         self._loop = Loop()
         self._device: DrivenFrontend | None = None
         self._queues: list[Any] = []
-        self._workload: Any = ffi.NULL
+        self._workload: Workload | None = None
         self._phase = "idle"
         self._failure: str | None = None
         self._before: dict[str, dict[str, int]] = {}
@@ -103,29 +89,31 @@ class Front:
         self._queues = self._device.queues
         if len(self._queues) != self._job.queues:
             raise BenchError(f"the backend has {len(self._queues)} queues at most")
-        self._create_workload(info)
+        self._workload = self._create_workload(info)
 
-    def _create_workload(self, device: DeviceInfo) -> None:
+    def _create_workload(self, info: DeviceInfo) -> Workload:
         job = self._job
-        config = ffi.new("struct pv_blk_workload_config *")
-        queues = ffi.new("struct pv_blkfront_queue *[]", self._queues)
+        room = info.sectors * SECTOR - job.offset
         assert self._device
-        config.hypervisor = self._hypervisor.cdata
-        config.evtchn = self._device.channels.cdata
-        config.queues, config.nr_queues = queues, len(self._queues)
-        config.jobs, config.iodepth, config.block_size = job.numjobs, job.iodepth, job.bs
-        config.random, config.trim = job.random, job.trims
-        config.read_percent = job.read_percent
-        room = device.sectors * SECTOR - job.offset
-        config.offset, config.size = job.offset, min(job.size or room, room) // job.bs * job.bs
-        config.time_based = job.time_based
-        config.runtime_ns, config.ramp_ns = job.runtime_ns, job.ramp_ns
-        config.fsync, config.seed, config.verify = job.fsync, job.randseed, job.verify
-        config.in_place = job.granted_memory
-        config.mode = MODES[job.mode]
-        self._workload = lib.pv_blk_workload_create(config)
-        if self._workload == ffi.NULL:
-            raise BenchError(f"the workload cannot be set up: {os.strerror(ffi.errno)}")
+        return Workload(
+            [self._device],
+            job.mode,
+            jobs=job.numjobs,
+            iodepth=job.iodepth,
+            block_size=job.bs,
+            random=job.random,
+            trim=job.trims,
+            read_percent=job.read_percent,
+            offset=job.offset,
+            size=min(job.size or room, room) // job.bs * job.bs,
+            time_based=job.time_based,
+            runtime_ns=job.runtime_ns,
+            ramp_ns=job.ramp_ns,
+            fsync=job.fsync,
+            seed=job.randseed,
+            verify=job.verify,
+            in_place=job.granted_memory,
+        )
 
     # ---- running
 
@@ -133,44 +121,30 @@ class Front:
         self._thread.start()
 
     def _work(self) -> None:
+        assert self._workload
         try:
-            self._prepare()
+            self._prepare(self._workload)
             self._phase = "run"
             self._count(self._before)
-            self._check(lib.pv_blk_workload_run(self._workload), "the run")
+            self._workload.run()
             self._count(self._costs)
             if self._job.verify and self._job.writes:
                 self._phase = "verify"
-                self._check(lib.pv_blk_workload_verify(self._workload), "reading back")
+                self._workload.verify()
         except (BenchError, OSError) as error:
             self._failure = str(error)
         self._phase = "done"
 
-    def _prepare(self) -> None:
+    def _prepare(self, workload: Workload) -> None:
         """Makes the content of what is going to be read known."""
         job = self._job
         if job.verify and job.expect_content:
             assert job.store.path
             self._phase = "read image"
-            with open(job.store.path, "rb") as image:
-                result = lib.pv_blk_workload_expect(self._workload, image.fileno())
-                self._check(result, f"reading {job.store.path}")
+            workload.expect(job.store.path)
         elif job.reads and (job.verify or job.store.kind == "ram"):
-            # Memory never written to is one page of zeros, which would flatter the reads.
             self._phase = "layout"
-            self._check(lib.pv_blk_workload_layout(self._workload), "laying out")
-
-    def _check(self, result: int, what: str) -> None:
-        if result < 0:
-            raise BenchError(f"{what} failed: {os.strerror(-result)}{self._queue_state()}")
-
-    def _queue_state(self) -> str:
-        line = ffi.new("char[]", 512)
-        for queue in self._queues:
-            if lib.pv_blkfront_broken(queue):
-                lib.pv_blkfront_describe(queue, line, len(line))
-                return f" ({ffi.string(line).decode()})"
-        return ""
+            workload.layout()
 
     def _count(self, counts: dict[str, dict[str, int]]) -> None:
         counts["front"] = self._stats()
@@ -178,30 +152,29 @@ class Front:
         counts["back accounts"] = self._machine.domain(self._backend).accounts
 
     def _stats(self) -> dict[str, int]:
-        total: dict[str, int] = {}
+        total: Counter[str] = Counter()
         stats = ffi.new("struct pv_blkfront_stats *")
         for queue in self._queues:
             lib.pv_blkfront_get_stats(queue, stats)
-            for name, value in counters(stats[0]).items():
-                total[name] = total.get(name, 0) + value
-        return total
+            total.update(counters(stats))
+        return dict(total)
 
     def progress(self) -> Progress:
-        progress = ffi.new("struct pv_blk_progress *")
-        if self._workload != ffi.NULL:
-            lib.pv_blk_workload_get_progress(self._workload, progress)
+        assert self._workload
+        progress = self._workload.progress()
         done = not self._thread.is_alive()
         return Progress(self._phase, done, list(progress.ios), list(progress.bytes))
 
     def stop(self) -> None:
         """Ends the run early; what is outstanding is still answered."""
-        if self._workload != ffi.NULL:
-            lib.pv_blk_workload_stop(self._workload)
+        if self._workload:
+            self._workload.stop()
 
     def finish(self) -> Measurement:
         """Waits for the workload's end."""
+        assert self._workload
         self._thread.join()
-        result = lib.pv_blk_workload_get_result(self._workload)
+        result = self._workload.result()
         if not self._costs:
             self._count(self._costs)
         if not self._before:
@@ -243,8 +216,8 @@ class Front:
         if self._device:
             self._loop.call(self._device.abort())
         self._loop.close()
-        lib.pv_blk_workload_destroy(self._workload)
-        self._workload = ffi.NULL
+        if self._workload:
+            self._workload.close()
         self._hypervisor.close()
 
 

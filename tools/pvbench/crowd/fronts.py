@@ -1,18 +1,15 @@
 """The guests' process: all their frontends, and threads that do I/O through some of them."""
 
 import asyncio
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, closing
 
 from pvdrivers.hypervisor import Hypervisor
-from pvdrivers.ring._core import ffi, lib
 from pvdrivers.sim.machine import Machine
 from pvdrivers.tools.pvbench.crowd.plan import NAMES, Activity, Plan
 from pvdrivers.tools.pvbench.crowd.processors import settle
-from pvdrivers.tools.pvbench.errors import BenchError
+from pvdrivers.tools.pvbench.workload import Workload
 from pvdrivers.tools.pvbench.xenbus import DrivenFrontend, Loop
 from pvdrivers.vbd.config import disk_config
 from pvdrivers.vbd.features import FrontendFeatures
@@ -96,51 +93,41 @@ class Fronts:
         return [[d for guest in guests for d in guest.disks[i::count]] for i in range(count)]
 
     def _write(self, guest: Guest) -> None:
-        """Memory never written to is one page of zeros, which would flatter the reads."""
         for disk in () if guest.written else guest.disks:
             with self._workload([disk], 0) as workload:
-                _check(lib.pv_blk_workload_layout(workload), "laying out")
+                workload.layout()
         guest.written = True
 
     def _read(self, cpu: int | None, disks: Sequence[DrivenFrontend], seconds: float) -> float:
         """Operations a second."""
         settle(cpu, self._plan.shared)
         with self._workload(disks, seconds) as workload:
-            _check(lib.pv_blk_workload_run(workload), "the run")
-            result = lib.pv_blk_workload_get_result(workload)
+            workload.run()
+            result = workload.result()
             ios = sum(direction.ios for direction in result.direction)
             return float(ios * 1e9 / result.elapsed_ns)
 
-    @contextmanager
-    def _workload(self, disks: Sequence[DrivenFrontend], seconds: float) -> Iterator[Any]:
+    def _workload(
+        self, disks: Sequence[DrivenFrontend], seconds: float
+    ) -> AbstractContextManager[Workload]:
         plan = self._plan
-        listed = [queue for disk in disks for queue in disk.queues]
-        queues = ffi.new("struct pv_blkfront_queue *[]", listed)
-        config = {
-            "hypervisor": disks[0].hypervisor.cdata,
-            "evtchn": disks[0].channels.cdata,  # of all of them, if they are to wake the thread
-            "queues": queues,
-            "nr_queues": len(listed),
-            "jobs": 1,
-            "iodepth": plan.iodepth * len(listed),
-            "block_size": plan.block_size,
-            "random": True,
-            "read_percent": 100,
-            "size": plan.disk_size,
-            "time_based": seconds > 0,
-            "runtime_ns": int(seconds * 1e9),
-            "ramp_ns": RAMP_NS,
-            "seed": 1,
-            "in_place": True,
-            "mode": lib.PV_WORKLOAD_EVENT if plan.mode == "event" else lib.PV_WORKLOAD_POLL,
-        }
-        workload = lib.pv_blk_workload_create(ffi.new("struct pv_blk_workload_config *", config))
-        if workload == ffi.NULL:
-            raise BenchError(f"the workload cannot be set up: {os.strerror(ffi.errno)}")
-        try:
-            yield workload
-        finally:
-            lib.pv_blk_workload_destroy(workload)
+        return closing(
+            Workload(
+                disks,
+                "event" if plan.mode == "event" else "poll",
+                jobs=1,
+                iodepth=plan.iodepth * len(disks),
+                block_size=plan.block_size,
+                random=True,
+                read_percent=100,
+                size=plan.disk_size,
+                time_based=seconds > 0,
+                runtime_ns=int(seconds * 1e9),
+                ramp_ns=RAMP_NS,
+                seed=1,
+                in_place=True,
+            )
+        )
 
     def close(self) -> None:
         self._loop.call(self._close())
@@ -150,8 +137,3 @@ class Fronts:
         for guest in self._guests:
             await guest.close()
         await asyncio.sleep(0)  # transports close on the loop
-
-
-def _check(result: int, what: str) -> None:
-    if result < 0:
-        raise BenchError(f"{what} failed: {os.strerror(-result)}")

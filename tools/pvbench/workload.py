@@ -1,0 +1,90 @@
+"""The workload of a benchmark: I/O on the queues of connected disks, wholly in C."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from pvdrivers.frontends.vbd.device import VbdFrontend
+from pvdrivers.ring._core import ffi, lib
+from pvdrivers.tools.pvbench.errors import BenchError
+from pvdrivers.tools.pvbench.job import Mode
+
+MODES = {
+    "poll": lib.PV_WORKLOAD_POLL,
+    "hybrid": lib.PV_WORKLOAD_HYBRID,
+    "event": lib.PV_WORKLOAD_EVENT,
+}
+
+
+class Workload:
+    """`struct pv_blk_workload` on all queues of the disks, driven by whoever calls its steps.
+
+    A step that fails raises BenchError. The first disk's event channels are those that wake its
+    thread: with others beside it the mode must be "poll".
+    """
+
+    def __init__(self, disks: Sequence[VbdFrontend], mode: Mode, **settings: int) -> None:
+        """`settings`: further members of `struct pv_blk_workload_config`."""
+        self._queues = [queue for disk in disks for queue in disk.queues]
+        queues = ffi.new("struct pv_blkfront_queue *[]", self._queues)
+        config = {
+            "hypervisor": disks[0].hypervisor.cdata,
+            "evtchn": disks[0].channels.cdata,
+            "queues": queues,
+            "nr_queues": len(self._queues),
+            "mode": MODES[mode],
+            **settings,
+        }
+        self._workload = lib.pv_blk_workload_create(
+            ffi.new("struct pv_blk_workload_config *", config)
+        )
+        if self._workload == ffi.NULL:
+            raise BenchError(f"the workload cannot be set up: {os.strerror(ffi.errno)}")
+
+    def expect(self, path: str) -> None:
+        """Reads will be compared with this file. OSError when it cannot be opened."""
+        with open(path, "rb") as image:
+            status = lib.pv_blk_workload_expect(self._workload, image.fileno())
+        self._check(status, f"reading {path}")
+
+    def layout(self) -> None:
+        """Writes every block. Memory never written to is one page of zeros, which would flatter
+        the reads."""
+        self._check(lib.pv_blk_workload_layout(self._workload), "laying out")
+
+    def run(self) -> None:
+        """Ramp and measured run."""
+        self._check(lib.pv_blk_workload_run(self._workload), "the run")
+
+    def verify(self) -> None:
+        """Reads back what the run has written."""
+        self._check(lib.pv_blk_workload_verify(self._workload), "reading back")
+
+    def _check(self, status: int, what: str) -> None:
+        if status < 0:
+            raise BenchError(f"{what} failed: {os.strerror(-status)}{self._broken_ring()}")
+
+    def _broken_ring(self) -> str:
+        line = ffi.new("char[]", 512)
+        for queue in self._queues:
+            if lib.pv_blkfront_broken(queue):
+                lib.pv_blkfront_describe(queue, line, len(line))
+                return f" ({ffi.string(line).decode()})"
+        return ""
+
+    def stop(self) -> None:
+        """Ends the run early; what is outstanding is still answered."""
+        lib.pv_blk_workload_stop(self._workload)
+
+    def progress(self) -> Any:
+        """`struct pv_blk_progress` as it is now."""
+        progress = ffi.new("struct pv_blk_progress *")
+        lib.pv_blk_workload_get_progress(self._workload, progress)
+        return progress
+
+    def result(self) -> Any:
+        """`struct pv_blk_workload_result`, of the workload's own memory."""
+        return lib.pv_blk_workload_get_result(self._workload)
+
+    def close(self) -> None:
+        lib.pv_blk_workload_destroy(self._workload)
