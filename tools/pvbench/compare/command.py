@@ -12,8 +12,9 @@ from pvdrivers.tools.pvbench.compare.history import append_ratios, read_history
 from pvdrivers.tools.pvbench.compare.model import Comparison, Row, Setting
 from pvdrivers.tools.pvbench.compare.needs import unmet
 from pvdrivers.tools.pvbench.compare.page import check_page, write_page
+from pvdrivers.tools.pvbench.compare.processors import same_processors
 from pvdrivers.tools.pvbench.compare.progress import CompareProgress
-from pvdrivers.tools.pvbench.compare.runner import chosen, measure, same_processors
+from pvdrivers.tools.pvbench.compare.runner import chosen, measure
 from pvdrivers.tools.pvbench.errors import OptionError
 from pvdrivers.tools.pvbench.units import parse_time
 

@@ -1,7 +1,7 @@
 """Crowds as sides of a comparison."""
 
 from pvdrivers.tools.pvbench.compare.model import Need, Setting
-from pvdrivers.tools.pvbench.compare.ours import processors
+from pvdrivers.tools.pvbench.compare.processors import processors
 from pvdrivers.tools.pvbench.crowd.crowd import Crowd
 from pvdrivers.tools.pvbench.crowd.files import most_files
 from pvdrivers.tools.pvbench.crowd.plan import Plan

@@ -1,12 +1,12 @@
 """Our side of a comparison: pvbench's own jobs, front and back in a process each."""
 
-import os
 from collections.abc import Callable
 from typing import Any, Literal
 
 from pvdrivers.tools.pvbench import bench
 from pvdrivers.tools.pvbench.compare.model import Measured, Setting, Side
 from pvdrivers.tools.pvbench.compare.needs import DISK
+from pvdrivers.tools.pvbench.compare.processors import processors
 from pvdrivers.tools.pvbench.costs import per_request
 from pvdrivers.tools.pvbench.errors import BenchError
 from pvdrivers.tools.pvbench.job import PERCENTILES, Direction, Job, Result
@@ -41,12 +41,6 @@ def notifications(result: Result) -> float:
 
 def busiest(result: Result) -> Direction:
     return max(result.front.directions, key=lambda direction: direction.ios)
-
-
-def processors() -> tuple[int, int]:
-    """One for each half: the first two that this process may use, or the only one twice."""
-    allowed = sorted(os.sched_getaffinity(0))
-    return allowed[0], allowed[:2][-1]
 
 
 def job(setting: Setting, *, file: File | None = None, pinned: bool = False, **options: Any) -> Job:

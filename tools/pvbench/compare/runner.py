@@ -1,9 +1,7 @@
 """Measures comparisons: ours, the peer, ours, the peer … on the same processors."""
 
-import os
 import pkgutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from msgspec import structs
@@ -12,7 +10,6 @@ from pvdrivers.ring.errors import PeerError
 from pvdrivers.tools.pvbench.compare import rows as rows_package
 from pvdrivers.tools.pvbench.compare.model import Comparison, Measured, Row, Setting
 from pvdrivers.tools.pvbench.compare.needs import sentence, unmet
-from pvdrivers.tools.pvbench.compare.ours import processors
 from pvdrivers.tools.pvbench.compare.pairs import met, middle_and_spread, ratios
 from pvdrivers.tools.pvbench.errors import BenchError, OptionError
 
@@ -35,17 +32,6 @@ def chosen(names: Sequence[str] | None) -> dict[str, Comparison]:
         if name not in known:
             raise OptionError(f"--rows: {name} is none of {', '.join(known)}")
     return {name: known[name] for name in names or known}
-
-
-@contextmanager
-def same_processors() -> Iterator[None]:
-    """Keeps this process and those it starts on two processors."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, set(processors()))
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
 
 
 def measure(name: str, comparison: Comparison, runs: int, setting: Setting, tick: Tick) -> Row:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from pvdrivers.tools.pvbench.compare.model import Comparison, Measured, Setting, Side
 from pvdrivers.tools.pvbench.compare.needs import TWO_PROCESSORS
-from pvdrivers.tools.pvbench.compare.ours import processors
+from pvdrivers.tools.pvbench.compare.processors import processors
 from pvdrivers.tools.pvbench.crowd.crowd import Crowd
 from pvdrivers.tools.pvbench.crowd.plan import Plan
 
