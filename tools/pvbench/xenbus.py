@@ -54,19 +54,20 @@ def device_config(job: Job, frontend: int, backend: int) -> DeviceConfig:
 
 
 class Xenstore:
-    """A store on a Unix socket, and the toolstack that adds the disk."""
+    """A store on a Unix socket, and the toolstack that adds disks."""
 
     def __init__(self, socket: str) -> None:
         self._loop = Loop()
         self._store = Store()
         self._server = SocketServer(self._store, socket)
-        self._loop.call(self._server.start())
+        self._toolstack = self._loop.call(self._start())
+
+    async def _start(self) -> XenstoreClient:
+        await self._server.start()
+        return XenstoreClient.in_process(self._store)
 
     def add(self, config: DeviceConfig) -> None:
-        self._loop.call(self._add(config))
-
-    async def _add(self, config: DeviceConfig) -> None:
-        await add_device(XenstoreClient.in_process(self._store), config)
+        self._loop.call(add_device(self._toolstack, config))
 
     def close(self) -> None:
         self._loop.call(self._server.close())
