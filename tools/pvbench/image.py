@@ -7,8 +7,8 @@ import stat
 import subprocess
 from pathlib import Path
 
+from pvdrivers.ring.abi import SECTOR
 from pvdrivers.tools.pvbench.errors import OptionError
-from pvdrivers.vbd.features import SECTOR
 
 MADE_SIZE = 256 << 20  # bytes
 # Where mke2fs is when PATH is an ordinary user's.

@@ -13,6 +13,7 @@ RW = Literal[
 Mode = Literal["poll", "hybrid", "event"]
 Backend = Literal["pvdrivers", "qemu"]
 StoreKind = Literal["null", "ram", "file", "python"]
+Sockets = tuple[str, str]  # of the machine and of the xenstore
 DIRECTIONS = ("read", "write", "trim")
 
 # The percentiles fio reports.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
-from pvdrivers.ring.abi import Abi
+from pvdrivers.ring.abi import SECTOR, Abi
 from pvdrivers.tools.pvbench.errors import OptionError
 from pvdrivers.tools.pvbench.image import image_size
 from pvdrivers.tools.pvbench.job import RW, Backend, Job, Mode, Store, StoreKind
@@ -18,7 +18,6 @@ Verify = Literal["crc32c"]
 
 DEFAULT_MEMORY_SIZE = 64 << 20  # bytes of a ram store
 DEFAULT_NULL_SIZE = 1 << 40  # bytes of a null store
-SECTOR = 512
 
 # Limits of the protocol and of the backend, inclusive.
 LIMITS = {

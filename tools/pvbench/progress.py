@@ -1,6 +1,5 @@
 """The line a terminal shows while a workload runs."""
 
-from types import TracebackType
 from typing import Self
 
 from rich.console import Console
@@ -37,11 +36,6 @@ class ProgressLine:
             self._status.start()
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         if self._status:
             self._status.stop()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pvdrivers.testing.qemu import PROGRAM, Qemu
 from pvdrivers.tools.pvbench.errors import BenchError, OptionError
-from pvdrivers.tools.pvbench.job import BackMeasurement
+from pvdrivers.tools.pvbench.job import BackMeasurement, Sockets
 from pvdrivers.tools.pvbench.xenbus import Loop
 
 # What only a backend itself could count; the machine's accounts have the rest.
@@ -14,7 +14,7 @@ UNCOUNTED = ("responses", "notifications_suppressed", "bytes_copied")
 class QemuBack:
     """The backend's half of a benchmark, as `Back`, in a process of QEMU's."""
 
-    def __init__(self, sockets: tuple[str, str], frontend: int) -> None:
+    def __init__(self, sockets: Sockets, frontend: int) -> None:
         if not PROGRAM.exists():
             raise OptionError(f"there is no {PROGRAM} (Debian package qemu-system-xen)")
         self._loop = Loop()

@@ -80,8 +80,8 @@ def _costs(results: Sequence[Result]) -> Table:
     for title in titles:
         table.add_column(title, justify="right")
     for result in results:
-        cost = {name: _small(value) for name, value in per_request(result).items()}
         exact = per_request(result)
+        cost = {name: _small(value) for name, value in exact.items()}
         table.add_row(
             result.job.name,
             f"{cost['front_notifications_sent']} / {cost['front_notifications_suppressed']}",

@@ -13,11 +13,10 @@ import msgspec
 from pvdrivers.sim.machine import Machine
 from pvdrivers.tools.pvbench.back import Back
 from pvdrivers.tools.pvbench.front import Front
-from pvdrivers.tools.pvbench.job import BackMeasurement, Job, Measurement, Progress
+from pvdrivers.tools.pvbench.job import BackMeasurement, Job, Measurement, Progress, Sockets
 from pvdrivers.tools.pvbench.remote import Remote, serve
 
 Side = Literal["front", "back"]
-Sockets = tuple[str, str]  # of the machine and of the xenstore
 
 
 def main() -> None:

@@ -99,7 +99,7 @@ def _by_target(row: Row, ratio: float) -> float:
 
 
 def throughput(rows: Sequence[Row], unit: Unit) -> Figure | None:
-    """Ours beside the peer, the median as a bar and each run as a dot."""
+    """Ours beside the peer, the median as a bar and each run as a tick."""
     shown = [row for row in rows if row.unit == unit and row.ours and row.theirs]
     if not shown:
         return None

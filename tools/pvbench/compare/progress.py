@@ -1,6 +1,5 @@
 """What is shown on standard error while comparisons run."""
 
-from types import TracebackType
 from typing import Self
 
 from rich.console import Console
@@ -62,10 +61,5 @@ class CompareProgress:
         self._bar.start()
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self._bar.stop()

@@ -5,7 +5,6 @@ import os
 import tempfile
 import time
 from contextlib import ExitStack, closing
-from types import TracebackType
 from typing import Self
 
 from pvdrivers.sim.machine import Machine
@@ -47,12 +46,7 @@ class Crowd:
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self._stack.close()
 
     @property

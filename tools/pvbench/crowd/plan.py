@@ -4,7 +4,6 @@ from typing import Literal
 
 from msgspec import Struct
 
-Sockets = tuple[str, str]  # of the machine and of the xenstore
 NAMES = ("xvda", "xvdb")
 PAGE = 4096  # bytes
 QUEUE_PAGES = 1056 + 64  # of a queue: data, descriptors, ring

@@ -13,7 +13,8 @@ from pvdrivers.sim.machine import Machine
 from pvdrivers.tools.pvbench.crowd.backs import Backs
 from pvdrivers.tools.pvbench.crowd.files import raise_file_limit
 from pvdrivers.tools.pvbench.crowd.fronts import Fronts
-from pvdrivers.tools.pvbench.crowd.plan import Activity, Memory, Plan, Sockets
+from pvdrivers.tools.pvbench.crowd.plan import Activity, Memory, Plan
+from pvdrivers.tools.pvbench.job import Sockets
 from pvdrivers.tools.pvbench.remote import Remote, serve
 
 

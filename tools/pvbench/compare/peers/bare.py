@@ -18,8 +18,10 @@ def bare(kind: str, *arguments: int) -> Side:
     def measure(setting: Setting) -> Measured:
         milliseconds = str(int(setting.seconds * 1000))
         printed = json.loads(output([str(BARE), kind, milliseconds, *words], setting.seconds))
-        points = list(zip(map(float, printed["percentiles"]), PERCENTILES, strict=False))
-        value = dict(zip(PERCENTILES, printed["percentiles"], strict=True))[50] if latency else None
-        return Measured(printed["rate"] if value is None else value, points)
+        if not latency:
+            return Measured(printed["rate"])
+        found = [float(ns) for ns in printed["percentiles"]]
+        value = found[PERCENTILES.index(50)]
+        return Measured(value, list(zip(found, PERCENTILES, strict=True)))
 
     return Side(f"bare {kind}", measure)
