@@ -32,6 +32,7 @@ from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Domain, Machine
 from pvdrivers.sim.boot import GuestXenstore, build
 from pvdrivers.sim.loop import DeterministicLoop
+from pvdrivers.testing.plugged import PluggedDisk
 from pvdrivers.testing.sides import (
     BackendPlan,
     InLoop,
@@ -42,7 +43,6 @@ from pvdrivers.testing.sides import (
 from pvdrivers.vbd.config import disk_config
 from pvdrivers.xenbus.bus import frontend_bus
 from pvdrivers.xenbus.device import FrontendDevice
-from pvdrivers.xenbus.toolstack import add_device, destroy_device, make_home, unplug_device
 from pvdrivers.xenstore.client import XenstoreClient
 
 T = TypeVar("T")
@@ -64,7 +64,7 @@ class FrontendFactory(Protocol):
     ) -> FrontendDevice: ...
 
 
-class Loopback:
+class Loopback(PluggedDisk):
     """One disk between a backend in dom0 and a frontend in a guest."""
 
     def __init__(
@@ -139,12 +139,11 @@ class Loopback:
     async def _start(self) -> None:
         """Starts the side, creates the device and lets the guest find it."""
         await self._side.start(self._tasks)
-        self.control = await self._side.connect_control()
-        self._tasks.callback(self.control.close)
-        await make_home(self.control, self.guest.domid)
+        self.toolstack = await self._side.connect_toolstack()
+        self._tasks.callback(self.toolstack.close)
         info = build(self.guest)
-        await self.control.introduce(self.guest.domid, info.store_gfn, info.store_port)
-        await add_device(self.control, self.config)
+        await self.toolstack.introduce(self.guest.domid, info.store_gfn, info.store_port)
+        await self.plug()
         await self.start_guest()
 
     async def start_guest(self) -> None:
@@ -185,17 +184,6 @@ class Loopback:
     def backend(self) -> Any:
         """The backend's driver; only where it lives in this loop."""
         return self._side.backend(self.config.backend_path)
-
-    async def unplug(self) -> bool:
-        """What `xl block-detach` does; False when the backend did not let go in time."""
-        return await unplug_device(self.control, self.config)
-
-    async def unplug_forced(self) -> None:
-        await destroy_device(self.control, self.config)
-
-    async def plug(self) -> None:
-        """Creates the device again after it was unplugged."""
-        await add_device(self.control, self.config)
 
     @property
     def machine_socket(self) -> Path:

@@ -21,11 +21,12 @@ from typing import Any, Self
 from pvdrivers.frontends.vbd.device import VbdFrontend
 from pvdrivers.sim import Domain, Machine
 from pvdrivers.testing.dropin import dropin_environment
+from pvdrivers.testing.plugged import PluggedDisk
 from pvdrivers.vbd.config import disk_config
 from pvdrivers.vbd.features import FrontendFeatures
 from pvdrivers.xenbus.device import read_optional
 from pvdrivers.xenbus.states import XenbusState
-from pvdrivers.xenbus.toolstack import add_device, destroy_device, make_home, unplug_device
+from pvdrivers.xenbus.toolstack import unplug_device
 from pvdrivers.xenstore.client import XenstoreClient
 from pvdrivers.xenstore.server import SocketServer
 from pvdrivers.xenstore.store import Store
@@ -98,7 +99,7 @@ class Qemu:
             await self._process.communicate()
 
 
-class QemuLoopback:
+class QemuLoopback(PluggedDisk):
     """A file that QEMU serves to a frontend in `guest`; dom0 must exist and be privileged."""
 
     def __init__(
@@ -120,7 +121,6 @@ class QemuLoopback:
         self.features = features
         self._arguments = arguments
         self.xenstore = Store()
-        self.toolstack: XenstoreClient
         self.qemu: Qemu
         self.frontend: VbdFrontend
         self._stack = AsyncExitStack()
@@ -132,7 +132,6 @@ class QemuLoopback:
             await stack.enter_async_context(SocketServer(self.xenstore, str(folder / "xenstored")))
             self.toolstack = XenstoreClient.in_process(self.xenstore, 0)
             await self.toolstack.write("/local/domain/0/domid", "0")
-            await make_home(self.toolstack, self.guest.domid)
             self.qemu = Qemu(
                 self.guest.domid, folder / "machine", folder / "xenstored", self._arguments
             )
@@ -148,7 +147,7 @@ class QemuLoopback:
 
     async def plug(self) -> None:
         """Creates the disk and connects a frontend to it."""
-        await add_device(self.toolstack, self.config)
+        await super().plug()
         await self.open()
 
     async def open(self) -> None:
@@ -180,5 +179,5 @@ class QemuLoopback:
 
     async def _unplug_at_the_end(self) -> None:
         if not await self.unplug():
-            await destroy_device(self.toolstack, self.config)
+            await self.unplug_forced()
         await self.frontend.abort()

@@ -70,7 +70,7 @@ class Side:
     async def start(self, tasks: AsyncExitStack) -> None:
         """Everything is up when it returns; what it leaves on `tasks` is undone at the end."""
 
-    async def connect_control(self) -> XenstoreClient:
+    async def connect_toolstack(self) -> XenstoreClient:
         """A toolstack's connection to xenstore."""
         return await XenstoreClient.connect(self.folder / "xenstored")
 
@@ -103,7 +103,7 @@ class InLoop(Side):
         self._disks = disks_of(client, hypervisor, self.plan)
         await tasks.enter_async_context(self._disks)
 
-    async def connect_control(self) -> XenstoreClient:
+    async def connect_toolstack(self) -> XenstoreClient:
         return XenstoreClient.in_process(self._store, DOM0)
 
     def backend(self, path: str) -> BackendDevice:

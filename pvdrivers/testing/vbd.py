@@ -17,15 +17,15 @@ from typing import Any, Self
 from pvdrivers.backends.vbd.device import BlockStore, VbdBackend, VbdBackendOptions
 from pvdrivers.frontends.vbd.device import VbdFrontend
 from pvdrivers.hypervisor import Hypervisor
+from pvdrivers.testing.plugged import PluggedDisk
 from pvdrivers.vbd.config import disk_config
 from pvdrivers.vbd.features import FrontendFeatures
 from pvdrivers.xenbus.states import XenbusState
-from pvdrivers.xenbus.toolstack import add_device, destroy_device, make_home, unplug_device
 from pvdrivers.xenstore.client import XenstoreClient
 from pvdrivers.xenstore.store import Store as Xenstore
 
 
-class VbdLoopback:
+class VbdLoopback(PluggedDisk):
     """One disk between two domains; several may share a xenstore."""
 
     def __init__(
@@ -54,14 +54,12 @@ class VbdLoopback:
         self._make_frontend = frontend or partial(VbdFrontend, features=features)
         self._connect = connect
         self._hypervisors = dom0, guest
-        self.toolstack: XenstoreClient
         self.backend: VbdBackend
         self.frontend: VbdFrontend
 
     async def __aenter__(self) -> Self:
         self.toolstack = XenstoreClient.in_process(self.xenstore, 0)
-        await make_home(self.toolstack, self.config.frontend_domid)
-        await add_device(self.toolstack, self.config)
+        await self.plug()
         self.backend = self.new_backend()
         self.frontend = self.new_frontend()
         if self._connect:
@@ -74,7 +72,7 @@ class VbdLoopback:
     async def __aexit__(self, *exc_info: object) -> None:
         await self.frontend.abort()
         await self.backend.abort()
-        await destroy_device(self.toolstack, self.config)
+        await self.unplug_forced()
 
     def new_backend(self) -> VbdBackend:
         """Another backend for the same device, not started, as a restarted daemon has it."""
@@ -91,10 +89,6 @@ class VbdLoopback:
         path = self.config.frontend_path
         self.frontend = self._make_frontend(client, path, hypervisor)
         return self.frontend
-
-    async def unplug(self) -> bool:
-        """As `xl block-detach` does; False when the frontend did not let go in time."""
-        return await unplug_device(self.toolstack, self.config)
 
     async def wait(self, condition: Callable[[], bool], patience: float = 20.0) -> None:
         """Until `condition()`, looked at every millisecond of the loop's time."""

@@ -15,7 +15,6 @@ from pvdrivers.ring.errors import PeerError
 from pvdrivers.sim import Machine
 from pvdrivers.testing.vbd import VbdLoopback
 from pvdrivers.xenbus.states import XenbusState
-from pvdrivers.xenbus.toolstack import add_device, destroy_device
 from pvdrivers.xenstore.client import XenstoreClient
 
 SECTORS = 2048
@@ -382,10 +381,10 @@ def test_connected_says_why_not() -> None:
                 disk.frontend.start()
                 waiting = asyncio.create_task(disk.frontend.connected())
                 await disk.frontend.wait_for(XenbusState.INITIALISING)
-                await destroy_device(disk.toolstack, disk.config)
+                await disk.unplug_forced()
                 with pytest.raises(PeerError, match="removed"):
                     await waiting
-                await add_device(disk.toolstack, disk.config)
+                await disk.plug()
                 assert isinstance(disk.new_frontend(), VbdFrontend)
 
         with asyncio.Runner() as runner:

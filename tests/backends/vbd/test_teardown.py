@@ -132,7 +132,7 @@ def test_a_served_disk_aborted_while_it_lets_go_closes_its_store_last() -> None:
         pending = await read_under_way(frontend, backend)
         await frontend.abort()
         closed = str(int(XenbusState.CLOSED))
-        await loopback.control.write(f"{loopback.config.frontend_path}/state", closed)
+        await loopback.toolstack.write(f"{loopback.config.frontend_path}/state", closed)
         while backend.machine.connected:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
         ending = asyncio.create_task(backend.abort())

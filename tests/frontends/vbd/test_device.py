@@ -314,12 +314,10 @@ def test_orderly_unplug_answers_what_was_asked() -> None:
 
 def test_forced_unplug_fails_what_was_asked() -> None:
     async def body(disk: VbdLoopback, ram: Ram) -> None:
-        from pvdrivers.xenbus.toolstack import destroy_device
-
         stop_pumps(disk)
         pending = asyncio.create_task(disk.frontend.read(0, 8))
         await asyncio.sleep(0)
-        await destroy_device(disk.toolstack, disk.config)
+        await disk.unplug_forced()
         with pytest.raises(OSError, match="Input/output"):
             await pending
         await disk.wait(lambda: disk.frontend.finished and disk.backend.finished)

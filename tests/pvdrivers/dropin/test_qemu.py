@@ -15,7 +15,6 @@ from pvdrivers.ring.errors import PeerError, UsageError
 from pvdrivers.sim import Machine
 from pvdrivers.testing.qemu import PROGRAM, QemuLoopback
 from pvdrivers.vbd.features import FrontendFeatures
-from pvdrivers.xenbus.toolstack import destroy_device
 
 SECTORS = 8192
 SECTOR = 512
@@ -229,7 +228,7 @@ def test_forced_unplug_unmaps_everything(run) -> None:
     async def body(disk: QemuLoopback, image: Image) -> None:
         await disk.frontend.submit([write(i * 8, pattern(8, i)) for i in range(64)])
         await disk.frontend.abort()  # no word to the backend
-        await destroy_device(disk.toolstack, disk.config)
+        await disk.unplug_forced()
         machine = disk.machine.cdata
         while lib.pv_gnttab_handles(machine, 0):  # noqa: ASYNC110 - another process's work
             await asyncio.sleep(0.01)

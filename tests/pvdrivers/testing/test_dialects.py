@@ -25,7 +25,7 @@ from pvdrivers.testing.peers import DialectBackend, DialectFrontend
 from pvdrivers.testing.qemu import PROGRAM, QemuLoopback
 from pvdrivers.testing.vbd import VbdLoopback
 from pvdrivers.xenbus.states import XenbusState
-from pvdrivers.xenbus.toolstack import add_device, unplug_device
+from pvdrivers.xenbus.toolstack import unplug_device
 from pvdrivers.xenstore.store import Store
 from pvdrivers.xenstore.watches import Change
 
@@ -211,7 +211,7 @@ def test_linux_frontend_closes_at_once() -> None:
             await disk.wait(lambda: disk.frontend.finished and disk.backend.finished)
             assert writes.states("front") == ["6"]
             await asyncio.gather(pending, return_exceptions=True)
-            await add_device(disk.toolstack, disk.config)
+            await disk.plug()
             disk.new_backend().start()
             disk.new_frontend().start()
             await disk.frontend.connected()
@@ -347,7 +347,7 @@ def test_backend_is_unplugged_and_plugged_in_again(dialect: BackendDialect) -> N
             assert await unplug_device(disk.toolstack, disk.config, ends=ends)
             await disk.wait(lambda: disk.frontend.finished and disk.backend.finished)
             assert writes.states("back") == ["5", "6"]
-            await add_device(disk.toolstack, disk.config)
+            await disk.plug()
             await disk.toolstack.write(f"{disk.config.backend_path}/physical-device", "7:0")
             disk.new_backend().start()
             disk.new_frontend().start()

@@ -90,7 +90,7 @@ def test_frontend(loopback: Loopback) -> None:
         assert await after.read(0, 8) == b"goes on".ljust(4096)
         assert await loopback.unplug()
         await loopback.stop_guest()
-        await loopback.control.release(loopback.guest.domid)
+        await loopback.toolstack.release(loopback.guest.domid)
         await until_destroyed(loopback)
 
     loopback.run(scenario)

@@ -266,16 +266,16 @@ def test_a_disk_that_cannot_be_served_says_why_and_harms_no_other(
     async def scenario(frontend: Any) -> None:
         await frontend.connected()
         config = disk_config("xvdb", loopback.guest.domid, params=str(missing), kind="phy")
-        await add_device(loopback.control, config)
+        await add_device(loopback.toolstack, config)
         home = config.backend_path.removeprefix("/local/domain/0/")
         node = f"/local/domain/0/error/{home}/error"
 
         async def reported() -> bool:
-            return await read_optional(loopback.control, node) is not None
+            return await read_optional(loopback.toolstack, node) is not None
 
         await until(reported)
-        assert f"{missing}: no such file" in await loopback.control.read_str(node)
-        error = await loopback.control.read_str(f"{config.backend_path}/hotplug-error")
+        assert f"{missing}: no such file" in await loopback.toolstack.read_str(node)
+        error = await loopback.toolstack.read_str(f"{config.backend_path}/hotplug-error")
         assert error.startswith(str(missing))
         await frontend.write(0, b"y" * 512)
         assert len(await status()) == 2
@@ -298,8 +298,8 @@ def test_hotplug_keys(pvbackd_disk: Disk, image: Path) -> None:
     async def scenario(frontend: Any) -> None:
         await frontend.connected()
         path = loopback.config.backend_path
-        assert await loopback.control.read_str(f"{path}/physical-device-path") == str(image)
-        assert await loopback.control.read_str(f"{path}/hotplug-status") == "connected"
+        assert await loopback.toolstack.read_str(f"{path}/physical-device-path") == str(image)
+        assert await loopback.toolstack.read_str(f"{path}/hotplug-status") == "connected"
 
     loopback.run(scenario)
 
@@ -314,12 +314,12 @@ def test_hotplug_script_finds_nothing_done(pvbackd_disk: Disk, image: Path, tmp_
         path = loopback.config.backend_path
 
         async def offered() -> bool:
-            return await loopback.control.read_str(f"{path}/state") == "2"
+            return await loopback.toolstack.read_str(f"{path}/state") == "2"
 
         await until(offered)
         for key in ("physical-device", "physical-device-path", "hotplug-status"):
-            assert await read_optional(loopback.control, f"{path}/{key}") is None
-        await loopback.control.write(f"{path}/hotplug-status", "connected")
+            assert await read_optional(loopback.toolstack, f"{path}/{key}") is None
+        await loopback.toolstack.write(f"{path}/hotplug-status", "connected")
         await frontend.connected()
 
     loopback.run(scenario)
@@ -379,7 +379,7 @@ def test_what_the_configuration_ignores_is_left_alone(
     async def scenario(frontend: Any) -> None:
         assert await status() == []
         state = f"{loopback.config.backend_path}/state"
-        assert await loopback.control.read_str(state) == "1"
+        assert await loopback.toolstack.read_str(state) == "1"
         config.write_text('[[disk]]\ntype = "phy"\nstore = {kind = "ram", size = 65536}\n')
         hang_up(loopback)
         assert (await frontend.connected()).sectors == 128

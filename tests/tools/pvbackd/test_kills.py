@@ -110,7 +110,7 @@ def test_no_acknowledged_write_is_lost(
         queues, changes = frontend.queues, []
 
         async def look(end: str) -> None:
-            async with await loopback.control.watch(f"{end}/state") as watch:
+            async with await loopback.toolstack.watch(f"{end}/state") as watch:
                 async for _ in watch:
                     changes.append(end)
 

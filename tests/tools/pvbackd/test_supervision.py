@@ -147,10 +147,10 @@ def test_a_guest_cannot_fill_the_log(
     path, guest = loopback.config.backend_path, loopback.config.frontend_path
 
     async def set_state(state: str, answer: str) -> None:
-        await loopback.control.write(f"{guest}/state", state)
+        await loopback.toolstack.write(f"{guest}/state", state)
 
         async def answered() -> bool:
-            return await read_optional(loopback.control, f"{path}/state") == answer
+            return await read_optional(loopback.toolstack, f"{path}/state") == answer
 
         await until(answered)
 
@@ -159,7 +159,7 @@ def test_a_guest_cannot_fill_the_log(
         await loopback.stop_guest()
         await set_state("6", "6")
         for index in range(rounds):
-            await loopback.control.write(f"{guest}/protocol", f"nonsense {index}\n")
+            await loopback.toolstack.write(f"{guest}/protocol", f"nonsense {index}\n")
             await set_state("1", "2")
             await set_state("3", "5")
             await set_state("6", "6")
