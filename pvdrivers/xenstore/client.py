@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Self, TypeVar
 
+from pvdrivers.xenstore.client_watch import Watch
 from pvdrivers.xenstore.errors import ProtocolError, XenstoreError
 from pvdrivers.xenstore.kernel_device import DeviceTransport
 from pvdrivers.xenstore.operations import Ask, Operations, text
@@ -33,7 +34,6 @@ __all__ = ["Operations", "Transaction", "Watch", "XenstoreClient"]
 DEFAULT_SOCKET = "/run/xenstored/socket"
 DEFAULT_DEVICE = "/dev/xen/xenbus"
 TRANSACTION_ATTEMPTS = 64
-PENDING_PATHS_MAX = 1024
 
 T = TypeVar("T")
 
@@ -47,96 +47,6 @@ class Transaction(Operations):
 
     def _send(self, asked: Sequence[Ask]) -> "list[asyncio.Future[bytes]]":
         return self._client._send_in(self.id, asked)
-
-
-class Watch:
-    """An async iterator over the paths that changed at or below `path`.
-
-    The first item comes at once, with the watched path. What is not yet taken is bounded
-    (XSA-349): each path is held once, and when more than 1024 different ones wait they collapse
-    into the watched path itself, which means "look at everything again".
-    """
-
-    __slots__ = (
-        "_changed",
-        "_client",
-        "_closed",
-        "_lost",
-        "_on_event",
-        "_pending",
-        "path",
-        "token",
-    )
-
-    def __init__(
-        self,
-        client: "XenstoreClient",
-        path: str,
-        token: str,
-        on_event: Callable[[], None] | None = None,
-    ) -> None:
-        self.path = path
-        self.token = token
-        self._client = client
-        self._on_event = on_event
-        self._pending: dict[str, None] = {}
-        self._changed: asyncio.Event | None = None
-        self._closed = False
-        self._lost: Exception | None = None
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> str:
-        while not self._pending:
-            if self._lost:
-                raise ConnectionResetError(str(self._lost)) from self._lost
-            if self._closed:
-                raise StopAsyncIteration
-            self._changed = asyncio.Event()
-            await self._changed.wait()
-        path = next(iter(self._pending))
-        del self._pending[path]
-        return path
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        await self.close()
-
-    @property
-    def pending(self) -> int:
-        """Paths that wait to be taken."""
-        return len(self._pending)
-
-    async def close(self) -> None:
-        """Ends the watch here and at the server; iteration stops."""
-        if not self._closed:
-            self._closed = True
-            self._pending.clear()
-            self._wake()
-            self._client._unwatch(self)
-
-    def _wake(self) -> None:
-        if self._changed:
-            self._changed.set()
-
-    def _fired(self, path: str) -> None:
-        if self._on_event:
-            self._on_event()
-            return
-        if len(self._pending) >= PENDING_PATHS_MAX and path not in self._pending:
-            self._pending = {self.path: None}
-        else:
-            self._pending[path] = None
-        self._wake()
-
-    def _connection_lost(self, reason: Exception) -> None:
-        self._lost = reason
-        self._wake()
-        if self._on_event:
-            self._on_event()
 
 
 class XenstoreClient(Operations):
@@ -213,7 +123,7 @@ class XenstoreClient(Operations):
                 future.set_exception(ConnectionResetError(str(reason)))
         self._replies.clear()
         for watch in self._watches.values():
-            watch._connection_lost(reason)
+            watch.connection_lost(reason)
 
     # Requests.
 
@@ -284,7 +194,7 @@ class XenstoreClient(Operations):
             raise ProtocolError("watch event without path and token")
         watch = self._watches.get(fields[1].decode("utf-8", "surrogateescape"))
         if watch:  # an event may cross our UNWATCH
-            watch._fired(fields[0].decode("latin-1"))
+            watch.fired(fields[0].decode("latin-1"))
 
     # Watches.
 
@@ -306,7 +216,7 @@ class XenstoreClient(Operations):
             token = f"pv{self._next_token}"
         if token in self._watches:
             raise ValueError(f"token {token!r} is in use")
-        watch = Watch(self, path, token, on_event)
+        watch = Watch(path, token, self._unwatch, on_event)
         payload = text(path) + text(token) + (b"" if depth is None else text(str(depth)))
         self._watches[token] = watch  # before the reply: the first event comes right behind it
         try:

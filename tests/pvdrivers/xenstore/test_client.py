@@ -4,7 +4,7 @@ import errno
 import pytest
 
 from pvdrivers.xenstore import Permission, Store, XenstoreClient, XenstoreError
-from pvdrivers.xenstore.client import PENDING_PATHS_MAX
+from pvdrivers.xenstore.client_watch import PENDING_PATHS_MAX
 from pvdrivers.xenstore.operations import asks_read, asks_remove, asks_write, raise_first
 from pvdrivers.xenstore.server import SocketServer
 
