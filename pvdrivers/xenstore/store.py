@@ -10,7 +10,6 @@ Everything happens in `run`, one request per connection and round, so that no cl
 the others (XSA-206). Without a clock nothing depends on time.
 """
 
-import heapq
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -27,6 +26,7 @@ from pvdrivers.xenstore.tree import Node, Tree, subtree
 from pvdrivers.xenstore.watches import Change, Watch, WatchTable
 from pvdrivers.xenstore.wire import PAYLOAD_MAX, Message, joined
 from pvdrivers.xenstore.wire import MessageType as M
+from pvdrivers.xenstore.write_limit import WriteRateLimit
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +36,6 @@ FEATURE_ERROR = 2
 FEATURE_WATCH_DEPTH = 4
 FEATURE_DOMID_ANY = 8
 FEATURES = FEATURE_RECONNECTION | FEATURE_ERROR | FEATURE_WATCH_DEPTH | FEATURE_DOMID_ANY
-
-CLOCK_ROUNDING = 1e-6  # seconds; a wait shorter than this is none
 
 INTRODUCE_DOMAIN = "@introduceDomain"
 RELEASE_DOMAIN = "@releaseDomain"
@@ -100,12 +98,10 @@ class Store:
         self.on_introduce: Callable[[int, int, int], None] | None = None
         self.on_release: Callable[[int], None] | None = None
         self._exists = exists
-        self._clock = clock
+        self._write_limit = WriteRateLimit(clock) if clock else None
         self._generation = 0
         self._turns: deque[Connection] = deque()
         self._running = False
-        self._throttled: list[tuple[float, int, Connection]] = []
-        self._throttle_order = 0
         self._after_reply: Watch | None = None
         root = Permissions((Permission(Access.NONE, 0),))
         self._special = {INTRODUCE_DOMAIN: root, RELEASE_DOMAIN: root}
@@ -143,7 +139,9 @@ class Store:
 
     def run(self, budget: int = 64) -> float | None:
         """Serves up to `budget` requests. Seconds until more can be done, None: no work is left."""
-        self._wake_throttled()
+        limit = self._write_limit
+        if limit and limit.waiting:
+            self._turns += limit.take_due()
         self._running = True  # whoever gets ready meanwhile is seen at the end
         try:
             while self._turns and budget:
@@ -153,44 +151,16 @@ class Store:
             self._running = False
         if self._turns:
             return 0.0
-        if self._throttled and self._clock:
-            return max(0.0, self._throttled[0][0] - self._clock())
-        return None
+        return limit.seconds_left() if limit and limit.waiting else None
 
     def _give_turn(self, connection: Connection) -> None:
+        if self._write_limit and self._write_limit.holds_back(connection):
+            return
         connection.queued = False
-        delay = self._delay(connection.domain) if self._clock else 0.0
-        if delay:
-            connection.queued = True
-            self._throttle(connection, delay)
-        elif (message := connection.next_request()) is not None:
+        if (message := connection.next_request()) is not None:
             self._serve(connection, message)
             if connection.advance():
                 self.ready(connection)
-
-    def _delay(self, domain: Domain) -> float:
-        """Seconds the domain must wait because of what it changed (XSA-206)."""
-        rate = domain.quotas.get("write-rate")
-        if self._clock is None or domain.privileged or not rate:
-            return 0.0
-        now = self._clock()
-        earned = (now - domain.credit_time) * rate
-        domain.credit = min(float(domain.quotas.get("write-burst")), domain.credit + earned)
-        domain.credit_time = now
-        delay = -domain.credit / rate
-        return delay if delay > CLOCK_ROUNDING else 0.0
-
-    def _throttle(self, connection: Connection, delay: float) -> None:
-        assert self._clock is not None
-        self._throttle_order += 1  # first come, first served among equals
-        heapq.heappush(self._throttled, (self._clock() + delay, self._throttle_order, connection))
-
-    def _wake_throttled(self) -> None:
-        if not self._throttled or self._clock is None:
-            return
-        now = self._clock() + CLOCK_ROUNDING
-        while self._throttled and self._throttled[0][0] <= now:
-            self._turns.append(heapq.heappop(self._throttled)[2])
 
     def _serve(self, connection: Connection, message: Message) -> None:
         kind = message.type
@@ -328,8 +298,8 @@ class Store:
         if domid and self._exists and not self._exists(domid):
             raise XenstoreError("ENOENT", f"domain {domid}")
         domain = Domain(domid, self.next_generation(), Quotas(self.quotas), self.features)
-        domain.credit = float(self.quotas.get("write-burst"))
-        domain.credit_time = self._clock() if self._clock else 0.0
+        if self._write_limit:
+            self._write_limit.begin(domain)
         self.domains[domid] = domain
         return domain
 
