@@ -1,10 +1,7 @@
 """The keys a toolstack writes for a new disk (xl-disk-configuration, io/blkif.h)."""
 
-from pvdrivers.vbd.numbering import number_of
+from pvdrivers.vbd.numbering import EXTENDED, number_of
 from pvdrivers.xenbus.toolstack import DeviceConfig
-
-# Old frontends parse `virtual-device` with too few bits for numbers beyond this.
-_EXTENDED = 1 << 28
 
 
 def disk_config(
@@ -42,7 +39,8 @@ def disk_config(
     }
     if domain_name is not None:
         backend_keys["domain"] = domain_name
-    number_key = "virtual-device-ext" if number >= _EXTENDED else "virtual-device"
+    # Old frontends parse `virtual-device` with too few bits for these.
+    number_key = "virtual-device-ext" if number >= EXTENDED else "virtual-device"
     frontend_keys = {
         number_key: str(number),
         "device-type": device_type,

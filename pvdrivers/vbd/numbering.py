@@ -7,7 +7,7 @@ A name is `xvd`, `sd` or `hd`, letters for the disk (a..z, aa, ..) and a partiti
 import re
 from typing import NamedTuple
 
-_EXTENDED = 1 << 28
+EXTENDED = 1 << 28  # from here on: disks and partitions that the older numbers have no room for
 _XVD, _SD, _IDE0, _IDE1 = 202 << 8, 8 << 8, 3 << 8, 22 << 8
 _LETTERS = re.compile(r"(xvd|sd|hd)([a-z]{1,5})([1-9]\d{0,2})?", re.ASCII)
 _NUMBERED = re.compile(r"d(\d{1,7})(?:p(\d{1,3}))?", re.ASCII)
@@ -58,7 +58,7 @@ def number_of(name: str) -> int:
     if scheme == "xvd" and disk <= 15 and partition <= 15:
         return _XVD | disk << 4 | partition
     if scheme == "xvd" and disk < 1 << 20 and partition <= 255:
-        return _EXTENDED | disk << 8 | partition
+        return EXTENDED | disk << 8 | partition
     if scheme == "sd" and disk <= 15 and partition <= 15:
         return _SD | disk << 4 | partition
     if scheme == "hd" and disk <= 3 and partition <= 63:
@@ -68,7 +68,7 @@ def number_of(name: str) -> int:
 
 def disk_of(number: int) -> Disk:
     """What a virtual device number stands for; ValueError for one a guest must ignore."""
-    if _EXTENDED <= number < 2 * _EXTENDED:
+    if EXTENDED <= number < 2 * EXTENDED:
         return Disk("xvd", number >> 8 & 0xFFFFF, number & 0xFF)
     major, minor = number & ~0xFF, number & 0xFF
     if major == _XVD:
