@@ -3,17 +3,16 @@
 import asyncio
 import errno
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from pvdrivers.frontends.vbd.operations import Batch, Operation, discard, flush, read, write
+from pvdrivers.frontends.vbd.operations import Batch, Operation, check, discard, flush, read, write
 from pvdrivers.hypervisor import EventChannels, Hypervisor
 from pvdrivers.ring._core import ffi, lib
 from pvdrivers.ring.errors import PeerError, UsageError
 from pvdrivers.vbd.features import (
     PROTOCOLS,
-    SECTOR,
     Agreement,
     DeviceInfo,
     FrontendFeatures,
@@ -24,12 +23,13 @@ from pvdrivers.vbd.features import (
 from pvdrivers.vbd.keys import (
     EARLY_KEYS,
     LATE_KEYS,
+    NUMBER_KEYS,
     QueueKeys,
     frontend_keys,
     read_backend,
     read_limits,
+    read_number,
 )
-from pvdrivers.vbd.numbering import name_of
 from pvdrivers.xenbus.device import FrontendDevice, read_keys, read_optional
 from pvdrivers.xenbus.states import XenbusState
 from pvdrivers.xenbus.wakeups import Wakeups, Work
@@ -38,20 +38,8 @@ from pvdrivers.xenstore.client import XenstoreClient
 BUDGET = 256  # responses taken before other devices have their turn
 DRAIN_TIMEOUT = 5.0  # seconds a closing backend has to answer what it was asked
 
-_FLUSH = int(lib.BLKIF_OP_FLUSH_DISKCACHE)
-
-_NUMBER = ("virtual-device", "virtual-device-ext")
-
 # Keys a frontend writes, to be removed before it writes others.
 _HEAD = ("ring-page-order", "num-ring-pages", "multi-queue-num-queues")
-
-
-def _disk_name(text: str) -> tuple[int, str]:
-    """A virtual device number and its name; a guest must not take up any other number."""
-    try:
-        return int(text), name_of(int(text))
-    except ValueError as error:
-        raise PeerError(f"virtual-device is {text[:40]!r}: {error}") from error
 
 
 class VbdFrontend(FrontendDevice):
@@ -179,8 +167,8 @@ class VbdFrontend(FrontendDevice):
     async def connect(self) -> None:
         limits = read_limits(await self.read_peer_keys(EARLY_KEYS))
         layout = choose_layout(self.features, limits)
-        own = await read_keys(self.client, self.path, ("trusted", *_NUMBER))
-        self._take_number(own)
+        own = await read_keys(self.client, self.path, ("trusted", *NUMBER_KEYS))
+        self.number, self.name = read_number(own)
         trusted = own.get("trusted") != "0"
         try:
             self._allocate(layout, trusted)
@@ -279,13 +267,6 @@ class VbdFrontend(FrontendDevice):
 
     # ---- connection ------------------------------------------------------------------------
 
-    def _take_number(self, keys: Mapping[str, str]) -> None:
-        for key in _NUMBER:
-            if key in keys:
-                self.number, self.name = _disk_name(keys[key])
-                return
-        raise PeerError(f"{self.path} has no virtual-device")
-
     def _allocate(self, layout: Layout, trusted: bool) -> None:
         """Allocates and grants every queue's ring."""
         self._channels = self.hypervisor.open_event_channels()
@@ -361,25 +342,12 @@ class VbdFrontend(FrontendDevice):
             raise OSError(-operation.status, os.strerror(-operation.status))
         return operation
 
-    def _check(self, operations: list[Operation], info: DeviceInfo) -> None:
-        unit = info.sector_size // SECTOR
-        for operation in operations:
-            if operation.sector % unit or operation.count % unit:
-                raise UsageError(f"sectors of this disk have {info.sector_size} bytes")
-            if operation.sector < 0 or operation.sector + operation.count > info.sectors:
-                raise UsageError(
-                    f"sectors {operation.sector} to {operation.sector + operation.count} are "
-                    f"beyond the disk's {info.sectors}"
-                )
-            if info.read_only and operation.code not in (lib.BLKIF_OP_READ, _FLUSH):
-                raise UsageError("the disk is read-only")
-
     def _issue(self, batch: Batch) -> None:
         queue = self._queues[self._next_queue % len(self._queues)]
         self._next_queue += 1
         try:
             if self.info:
-                self._check(batch.operations, self.info)
+                check(batch.operations, self.info)
             pointers = ffi.new("struct pv_blkfront_io *[]", len(batch.operations))
             for index in range(len(batch.operations)):
                 pointers[index] = ffi.addressof(batch.ios, index)

@@ -1,12 +1,15 @@
 """The operations a block frontend is asked for, one by one or many at once."""
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from pvdrivers.ring._core import ffi, lib
 from pvdrivers.ring.errors import UsageError
-from pvdrivers.vbd.features import SECTOR
+from pvdrivers.vbd.features import SECTOR, DeviceInfo
+
+_READ_ONLY = (lib.BLKIF_OP_READ, lib.BLKIF_OP_FLUSH_DISKCACHE)  # what every disk can do
 
 
 @dataclass(slots=True)
@@ -41,6 +44,21 @@ def flush() -> Operation:
 
 def discard(sector: int, count: int, secure: bool = False) -> Operation:
     return Operation(lib.BLKIF_OP_DISCARD, sector, count, secure=secure)
+
+
+def check(operations: Iterable[Operation], info: DeviceInfo) -> None:
+    """UsageError when the disk cannot do one of them."""
+    unit = info.sector_size // SECTOR
+    for operation in operations:
+        if operation.sector % unit or operation.count % unit:
+            raise UsageError(f"sectors of this disk have {info.sector_size} bytes")
+        if operation.sector < 0 or operation.sector + operation.count > info.sectors:
+            raise UsageError(
+                f"sectors {operation.sector} to {operation.sector + operation.count} are "
+                f"beyond the disk's {info.sectors}"
+            )
+        if info.read_only and operation.code not in _READ_ONLY:
+            raise UsageError("the disk is read-only")
 
 
 class Batch:

@@ -19,6 +19,7 @@ from pvdrivers.vbd.features import (
     Layout,
     check_device_info,
 )
+from pvdrivers.vbd.numbering import name_of
 
 Keys = Mapping[str, str]
 
@@ -41,6 +42,7 @@ LATE_KEYS = (
     "physical-sector-size",
     "info",
 )
+NUMBER_KEYS = ("virtual-device", "virtual-device-ext")
 FRONTEND_HEAD_KEYS = (
     "protocol",
     "ring-page-order",
@@ -150,6 +152,19 @@ def read_backend(keys: Keys) -> tuple[BackendFeatures, DeviceInfo]:
 
 
 # ---- frontend's keys -----------------------------------------------------------------------
+
+
+def read_number(keys: Keys) -> tuple[int, str]:
+    """The virtual device number that a toolstack gave the disk (NUMBER_KEYS), and its name.
+
+    PeerError for one that stands for no disk: a guest must not take it up.
+    """
+    key = next((key for key in NUMBER_KEYS if key in keys), NUMBER_KEYS[0])
+    found = number(keys, key)
+    try:
+        return found, name_of(found)
+    except ValueError as error:
+        raise PeerError(f"{key}: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
