@@ -1,23 +1,22 @@
 /* Sectors in this process's memory, which data is copied to and from without a stop. */
-#include "backends/vbd/reserve.h"
+#include "backends/vbd/stores/ram_memory.h"
 #include "pvdrivers/blk_stores.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define HOST_PAGE 4096u /* or a multiple: then a discard only zeroes more by hand */
 
 struct ram_store {
     struct pv_blk_store store;
-    uint8_t *memory;
-    size_t size;
+    struct ram_memory memory;
 };
 
 static void *memory(struct pv_blk_store *store, uint64_t sector, uint64_t nr_sectors)
 {
     (void)nr_sectors;
-    return ((struct ram_store *)store)->memory + sector * 512;
+    return ((struct ram_store *)store)->memory.start + sector * 512;
 }
 
 static void transfer(uint8_t *memory, const struct pv_blk_io *io)
@@ -32,7 +31,8 @@ static void transfer(uint8_t *memory, const struct pv_blk_io *io)
     }
 }
 
-/* Whole pages go back to the host, which gives zeros when they are touched again. */
+/* Whole pages go back to the host, which gives zeros when they are touched again. Of a large page
+ * the host takes a part back only when it runs short. */
 static void discard(uint8_t *start, size_t size)
 {
     uint8_t *end = start + size;
@@ -63,7 +63,7 @@ static void submit(struct pv_blk_store *store, struct pv_blk_io **ios, unsigned 
 static void close_store(struct pv_blk_store *store)
 {
     struct ram_store *ram = (struct ram_store *)store;
-    munmap(ram->memory, ram->size);
+    ram_memory_unmap(&ram->memory);
     free(ram);
 }
 
@@ -75,9 +75,7 @@ struct pv_blk_store *pv_ram_store_create(uint64_t sectors, uint32_t sector_size)
     struct ram_store *ram = calloc(1, sizeof *ram);
     if (!ram)
         return NULL;
-    ram->size = sectors * 512;
-    ram->memory = reserve(ram->size);
-    if (!ram->memory) {
+    if (!ram_memory_map(&ram->memory, sectors)) {
         free(ram);
         return NULL;
     }
