@@ -1,5 +1,6 @@
 /* Several granted pages side by side (multi-page rings): the only maps that need page tables. */
 #include "pvdrivers/sim/grant_internal.h"
+#include "pvdrivers/sim/memory_map.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -39,9 +40,8 @@ static bool map_pages(const struct pv_machine *machine, struct grant_window *win
     if (area == MAP_FAILED)
         return false;
     for (unsigned i = 0; i < window->count; i++) {
-        off_t offset = (uint8_t *)window->maps[i].address - machine->memory;
-        if (mmap(area + i * page_size, page_size, readonly ? PROT_READ : PROT_READ | PROT_WRITE,
-                 MAP_SHARED | MAP_FIXED, machine->memory_fd, offset) == MAP_FAILED) {
+        uint64_t address = (uint64_t)((uint8_t *)window->maps[i].address - machine->memory);
+        if (map_memory(machine, area + i * page_size, address, page_size, readonly)) {
             munmap(area, size);
             return false;
         }

@@ -1,6 +1,8 @@
 /* A guest kernel's page allocator over its own memory, and each process's view of that memory. */
 #include "pvdrivers/sim/guest_memory.h"
 
+#include "pvdrivers/sim/memory_map.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -44,10 +46,10 @@ int physmap_refresh(struct sim_hypervisor *hv, const struct domain *d)
         while (gfn + run < d->max_pages &&
                gfn_to_mfn(hv->machine, d, gfn + run) == mfn + run * per_page)
             run++;
-        if (mmap(hv->physmap + (gfn << d->page_shift), run << d->page_shift, PROT_READ | PROT_WRITE,
-                 MAP_SHARED | MAP_FIXED | MAP_NORESERVE, hv->machine->memory_fd,
-                 (off_t)(mfn << FRAME_SHIFT)) == MAP_FAILED)
-            return -ENOMEM;
+        int error = map_memory(hv->machine, hv->physmap + (gfn << d->page_shift),
+                               mfn << FRAME_SHIFT, run << d->page_shift, false);
+        if (error)
+            return error;
     }
     hv->physmap_seen = changes;
     return 0;

@@ -1,6 +1,7 @@
 #include "pvdrivers/sim/hypervisor.h"
 
 #include "pvdrivers/sim/guest_memory.h"
+#include "pvdrivers/sim/memory_map.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -38,9 +39,7 @@ static void *sim_foreign_map(struct pv_hypervisor *hypervisor, domid_t domid, co
     for (unsigned i = 0; i < count; i++) {
         uint64_t mfn = gfn_to_mfn(machine, d, gfns[i]);
         if (mfn == NO_FRAME ||
-            mmap(window + i * page_size, page_size, readonly ? PROT_READ : PROT_READ | PROT_WRITE,
-                 MAP_SHARED | MAP_FIXED, machine->memory_fd,
-                 (off_t)(mfn << FRAME_SHIFT)) == MAP_FAILED) {
+            map_memory(machine, window + i * page_size, mfn << FRAME_SHIFT, page_size, readonly)) {
             munmap(window, count * page_size);
             errno = mfn == NO_FRAME ? EFAULT : ENOMEM;
             return NULL;

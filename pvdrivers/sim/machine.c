@@ -2,6 +2,7 @@
 
 #include "pvdrivers/sim/broker.h"
 #include "pvdrivers/sim/memory.h"
+#include "pvdrivers/sim/memory_map.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -90,12 +91,6 @@ static int create_file(const char *name, uint64_t size)
     return error;
 }
 
-static void *map_file(int fd, uint64_t size)
-{
-    void *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
-    return base == MAP_FAILED ? NULL : base;
-}
-
 static void unmap_all(struct pv_machine *machine, const struct machine_layout *layout)
 {
     if (machine->memory)
@@ -126,10 +121,6 @@ static int map_machine(int segment_fd, int memory_fd, const struct machine_layou
         unmap_all(machine, layout);
         return -ENOMEM;
     }
-    /* Neither belongs into a core file or a forked child: a dump of the machine is a copy of its
-     * populated parts, not of terabytes of address range. */
-    madvise(machine->shared, layout->segment_size, MADV_DONTDUMP);
-    madvise(machine->memory, layout->memory_size, MADV_DONTDUMP);
     *out = machine;
     return 0;
 }

@@ -1,6 +1,8 @@
 """Machine memory: extents with holes, what exists costs, what a domain had comes back."""
 
 import errno
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -50,6 +52,38 @@ def frames_of(domain: Domain) -> set[int]:
         for gfn in range(info.pages)
         for frame in range(domain.gfn_to_mfn(gfn), domain.gfn_to_mfn(gfn) + step)
     }
+
+
+@pytest.mark.skipif(
+    not Path("/sys/kernel/mm/transparent_hugepage").is_dir(),
+    reason="needs a kernel with transparent huge pages",
+)
+def test_no_mapping_takes_large_pages() -> None:
+    """Whatever the host does with other programs' memory: a domain's few pages lie far apart."""
+    with Machine(primequest()) as machine:
+        dom0 = machine.create_domain(memory="1M", privileged=True).hypervisor
+        guest = machine.create_domain(memory="1M")
+        pages = guest.hypervisor.allocate_pages(3)
+        refs = guest.hypervisor.grant_pages(dom0.domid, pages)
+        reverse = dom0.map_grants(guest.domid, refs[::-1])  # not side by side in the memory
+        foreign = dom0.map_foreign(guest.domid, [5, 4])
+        found = mappings_of_machines()
+        # Both files; the domains' memory, which may be one mapping; each grant, each foreign page.
+        assert len(found) >= 2 + 1 + 3 + 2
+        assert all("nh" in flags for flags in found)
+        dom0.unmap_foreign(guest.domid, foreign)
+        dom0.unmap_grants(reverse)
+
+
+def mappings_of_machines() -> list[list[str]]:
+    """The kernel's flags of each mapping of a machine's files."""
+    smaps = Path("/proc/self/smaps").read_text()
+    texts = re.split(r"\n(?=[0-9a-f]+-)", smaps)
+    return [
+        re.findall(r"^VmFlags: (.*)", text, re.MULTILINE)[0].split()
+        for text in texts
+        if "/memfd:pvdrivers-" in text.partition("\n")[0]
+    ]
 
 
 def test_domain_memory_spans_a_hole() -> None:
