@@ -18,6 +18,7 @@
 #include <err.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,7 @@
 #define NS_PER_S 1000000000ull
 #define RAMP_NS 100000000ull
 #define SLOTS 32
+#define LARGE_PAGE ((size_t)2 << 20)
 #define ROUNDS_BETWEEN_CLOCKS 64
 
 /* blkif's ring: all four indices share a cache line. */
@@ -85,6 +87,19 @@ static void *allocate(size_t bytes)
         mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
     if (memory == MAP_FAILED)
         err(1, "mmap");
+    return memory;
+}
+
+/* With large pages where the kernel has them, as our ram store. */
+static char *allocate_large(size_t bytes)
+{
+    char *memory =
+        mmap(NULL, bytes + LARGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        err(1, "mmap");
+    memory += -(uintptr_t)memory % LARGE_PAGE;
+    madvise(memory, bytes, MADV_HUGEPAGE);
+    memset(memory, 1, bytes);
     return memory;
 }
 
@@ -266,8 +281,7 @@ static void measure_memcpy(uint64_t duration, size_t bytes, size_t block, size_t
 {
     if (block == 0 || depth == 0 || bytes < block)
         errx(1, "nothing to copy");
-    char *source = allocate(bytes), *target = allocate(block * depth);
-    memset(source, 1, bytes);
+    char *source = allocate_large(bytes), *target = allocate_large(block * depth);
     uint64_t copied = 0, begin = 0, length = RAMP_NS;
     for (int pass = 0; pass < 2; pass++, length = duration) {
         begin = now_ns();
