@@ -34,6 +34,7 @@ struct event_channels {
     uint32_t unsignalled;  /* handles with ports waiting whose eventfd nobody wrote yet */
     uint32_t fifo;         /* the ABI: 0 2-level, 1 FIFO */
     uint32_t event_frame_count;
+    uint64_t page_in_hand; /* set while PGC_events and the FIFO state may disagree; mfn + 1 */
     uint16_t upcall[EVENT_VCPUS]; /* handle + 1 of the vcpu's guest, 0: none */
     uint32_t virq_port[EVENT_VCPUS][NR_VIRQS];
     struct evtchn_fifo_vcpu fifo_vcpu[EVENT_VCPUS];

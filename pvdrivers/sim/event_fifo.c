@@ -101,11 +101,41 @@ bool unmask_fifo(struct pv_machine *machine, struct domain *d, evtchn_port_t por
 
 /* ---- The guest's pages ----------------------------------------------------------------------- */
 
-/* A page of the domain's, kept until put_page whatever the domain does with it. */
-static uint64_t hold_guest_page(struct pv_machine *machine, struct domain *d, uint64_t gfn)
+/* Release: what was done to the last page in hand is done by then. */
+static void take_in_hand(struct event_channels *ec, uint64_t mfn)
 {
-    uint64_t mfn = gfn_to_mfn(machine, d, gfn);
-    return mfn == NO_FRAME || get_page(machine, mfn, d) ? NO_FRAME : mfn;
+    __atomic_store_n(&ec->page_in_hand, mfn + 1, __ATOMIC_RELEASE);
+}
+
+/* A page of the domain's, in hand until it is on record. */
+static int hold_page(struct pv_machine *machine, struct domain *d, uint64_t mfn)
+{
+    take_in_hand(&d->event_channels, mfn);
+    int error = get_event_page(machine, mfn, d);
+    if (error)
+        take_in_hand(&d->event_channels, NO_FRAME);
+    return error;
+}
+
+static bool uses_page(const struct event_channels *ec, uint64_t mfn)
+{
+    for (uint32_t i = 0; i < ec->event_frame_count; i++)
+        if (ec->event_frames[i] == mfn)
+            return true;
+    for (uint32_t vcpu = 0; vcpu < EVENT_VCPUS; vcpu++)
+        if (ec->fifo_vcpu[vcpu].control_mfn == mfn + 1)
+            return true;
+    return false;
+}
+
+/* The page in hand is on record now, or on record no more. */
+static void settle_page_in_hand(struct pv_machine *machine, struct domain *d)
+{
+    struct event_channels *ec = &d->event_channels;
+    uint64_t mfn = ec->page_in_hand - 1;
+    if (mfn != NO_FRAME && !uses_page(ec, mfn))
+        put_event_page(machine, mfn, d);
+    take_in_hand(ec, NO_FRAME);
 }
 
 /* Ports that were raised under the 2-level ABI are raised again when their words appear. */
@@ -115,7 +145,9 @@ static void switch_to_fifo(struct pv_machine *machine, struct domain *d)
     struct pv_event_view view = event_view(machine, d, 0);
     for (evtchn_port_t port = 1; port < ec->end; port++) {
         struct evtchn *chn = port_entry(machine, d, port);
-        chn->pending = pv_event_clear_pending(&view, port);
+        /* Release: an event is never nowhere. */
+        __atomic_store_n(&chn->pending, pv_event_is_pending(&view, port), __ATOMIC_RELEASE);
+        chn->pending |= pv_event_clear_pending(&view, port);
         chn->priority = chn->last_priority = EVTCHN_FIFO_PRIORITY_DEFAULT;
     }
     __atomic_store_n(&ec->fifo, 1, __ATOMIC_RELEASE);
@@ -128,6 +160,8 @@ static int set_control_block(struct pv_machine *machine, struct domain *d, uint3
     struct evtchn_fifo_vcpu *fifo = &ec->fifo_vcpu[vcpu];
     if (is_dying(d) || fifo->control_mfn)
         return -EINVAL;
+    if (hold_page(machine, d, mfn))
+        return -EINVAL;
     struct evtchn_fifo_control_block *block =
         (void *)((uint8_t *)frame_address(machine, mfn) + offset);
     memset(block, 0, sizeof *block);
@@ -135,6 +169,7 @@ static int set_control_block(struct pv_machine *machine, struct domain *d, uint3
     fifo->control_offset = offset;
     /* Release: the queues are empty before anybody finds the block (XSA-358). */
     __atomic_store_n(&fifo->control_mfn, mfn + 1, __ATOMIC_RELEASE);
+    take_in_hand(ec, NO_FRAME);
     if (!ec->fifo)
         switch_to_fifo(machine, d);
     return 0;
@@ -154,14 +189,12 @@ int pv_evtchn_op_init_control(struct pv_machine *machine, domid_t caller, uint64
         return -ENOENT;
     if (offset > FRAME_SIZE - sizeof(struct evtchn_fifo_control_block) || offset % 8)
         return -EINVAL;
-    uint64_t mfn = hold_guest_page(machine, d, control_gfn);
+    uint64_t mfn = gfn_to_mfn(machine, d, control_gfn);
     if (mfn == NO_FRAME)
         return -EINVAL;
     event_lock(machine, d);
     int error = set_control_block(machine, d, vcpu, mfn, offset);
     event_unlock(machine, d);
-    if (error)
-        put_page(machine, mfn);
     return error;
 }
 
@@ -175,17 +208,20 @@ static int add_event_page(struct pv_machine *machine, struct domain *d, uint64_t
     uint32_t page = ec->event_frame_count;
     if (page >= EVTCHN_FIFO_MAX_PAGES)
         return -ENOSPC;
+    if (hold_page(machine, d, mfn))
+        return -EINVAL;
     ec->event_frames[page] = mfn;
     /* Release: the page is in the array before the count covers it (XSA-359). */
     pv_store_release(&ec->event_frame_count, page + 1);
+    take_in_hand(ec, NO_FRAME);
 
     evtchn_port_t first = page * EVTCHN_FIFO_WORDS_PER_PAGE;
     evtchn_port_t end = first + EVTCHN_FIFO_WORDS_PER_PAGE;
     for (evtchn_port_t port = first; port < end && port < ec->end; port++) {
         struct evtchn *chn = port_entry(machine, d, port);
         if (chn->pending) {
-            chn->pending = false;
             raise_port(machine, d, port);
+            chn->pending = false; /* last: killed in between, the repair raises it again */
         }
     }
     return 0;
@@ -199,14 +235,12 @@ int pv_evtchn_op_expand_array(struct pv_machine *machine, domid_t caller, uint64
     account(d, PV_ACCOUNT_EVTCHN_OTHER, 1);
     if (!__atomic_load_n(&d->event_channels.fifo, __ATOMIC_ACQUIRE))
         return -EOPNOTSUPP;
-    uint64_t mfn = hold_guest_page(machine, d, array_gfn);
+    uint64_t mfn = gfn_to_mfn(machine, d, array_gfn);
     if (mfn == NO_FRAME)
         return -EINVAL;
     event_lock(machine, d);
     int error = add_event_page(machine, d, mfn);
     event_unlock(machine, d);
-    if (error)
-        put_page(machine, mfn);
     return error;
 }
 
@@ -228,7 +262,7 @@ int pv_evtchn_op_set_priority(struct pv_machine *machine, domid_t caller, evtchn
     return error;
 }
 
-void fifo_forget_queues(struct pv_machine *machine, struct domain *d)
+static void forget_queues(struct pv_machine *machine, struct domain *d)
 {
     struct event_channels *ec = &d->event_channels;
     struct pv_event_view view = event_view(machine, d, 0);
@@ -246,20 +280,42 @@ void fifo_forget_queues(struct pv_machine *machine, struct domain *d)
     }
 }
 
+/* Events that waited for words are pending now, under either ABI, if they have one. */
+static void return_waiting_events(struct pv_machine *machine, struct domain *d)
+{
+    struct pv_event_view view = event_view(machine, d, 0);
+    for (evtchn_port_t port = 1; port < d->event_channels.end; port++) {
+        struct evtchn *chn = port_entry(machine, d, port);
+        struct pv_event_bit pending = pv_event_pending_bit(&view, port);
+        if (!chn->pending || !pending.word)
+            continue;
+        pv_fetch_or(pending.word, pending.mask);
+        chn->pending = false;
+    }
+}
+
+void fifo_repair(struct pv_machine *machine, struct domain *d)
+{
+    settle_page_in_hand(machine, d);
+    if (d->event_channels.fifo)
+        forget_queues(machine, d);
+    else
+        fifo_destroy(machine, d);
+    return_waiting_events(machine, d);
+}
+
 void fifo_destroy(struct pv_machine *machine, struct domain *d)
 {
     struct event_channels *ec = &d->event_channels;
     __atomic_store_n(&ec->fifo, 0, __ATOMIC_RELEASE);
     while (ec->event_frame_count) {
-        uint64_t mfn = ec->event_frames[ec->event_frame_count - 1];
-        /* The count first: a process killed in between leaks a reference, and frees none twice. */
+        take_in_hand(ec, ec->event_frames[ec->event_frame_count - 1]);
         pv_store_release(&ec->event_frame_count, ec->event_frame_count - 1);
-        put_page(machine, mfn);
+        settle_page_in_hand(machine, d);
     }
     for (uint32_t vcpu = 0; vcpu < EVENT_VCPUS; vcpu++) {
-        uint64_t mfn = ec->fifo_vcpu[vcpu].control_mfn;
+        take_in_hand(ec, ec->fifo_vcpu[vcpu].control_mfn - 1);
         __atomic_store_n(&ec->fifo_vcpu[vcpu].control_mfn, 0, __ATOMIC_RELEASE);
-        if (mfn)
-            put_page(machine, mfn - 1);
+        settle_page_in_hand(machine, d);
     }
 }

@@ -31,8 +31,7 @@ static void repair_bindings(struct pv_machine *machine, struct domain *d)
 void event_repair(struct pv_machine *machine, struct domain *d)
 {
     repair_bindings(machine, d);
-    if (d->event_channels.fifo)
-        fifo_forget_queues(machine, d);
+    fifo_repair(machine, d);
     repair_handles(machine, d);
     raise_waiting_ports(machine, d);
 }

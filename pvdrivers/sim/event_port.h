@@ -107,8 +107,9 @@ bool set_pending_2l(struct pv_event_view *view, evtchn_port_t port);
 bool unmask_2l(struct pv_event_view *view, evtchn_port_t port);
 bool set_pending_fifo(struct pv_machine *machine, struct domain *d, evtchn_port_t port);
 bool unmask_fifo(struct pv_machine *machine, struct domain *d, evtchn_port_t port);
-/* After a process died while linking: takes every port out of its queue. */
-void fifo_forget_queues(struct pv_machine *machine, struct domain *d);
+/* After a process died inside: takes every port out of its queue, or a set-up or a reset that was
+ * not finished back to 2-level. */
+void fifo_repair(struct pv_machine *machine, struct domain *d);
 /* Lets go of the control blocks and the event array: back to 2-level. */
 void fifo_destroy(struct pv_machine *machine, struct domain *d);
 

@@ -50,12 +50,56 @@ static struct copy_run *begin_run(struct pv_machine *machine, struct domain *d, 
     return NULL;
 }
 
+/* Release: the pin is there before the count covers it, and the page in hand when it no longer
+ * does. */
+static void set_count(struct copy_run *run, uint32_t count)
+{
+    __atomic_store_n(&run->count, count, __ATOMIC_RELEASE);
+}
+
+static void record_pin(struct copy_run *run, uint64_t pin)
+{
+    run->pins[run->count] = pin;
+    set_count(run, run->count + 1);
+}
+
+/* Takes a page of the copier's own into use. */
+static int16_t hold_page(struct pv_machine *machine, struct domain *ld, struct copy_run *run,
+                         uint64_t mfn)
+{
+    grant_take_in_hand(ld, mfn);
+    int16_t status = get_page(machine, mfn, ld) ? GNTST_bad_page : GNTST_okay;
+    if (status == GNTST_okay)
+        record_pin(run, mfn | COPY_RUN_page);
+    grant_take_in_hand(ld, NO_FRAME);
+    return status;
+}
+
+static void let_page_go(struct pv_machine *machine, struct domain *ld, struct copy_run *run,
+                        uint64_t mfn)
+{
+    grant_take_in_hand(ld, mfn);
+    set_count(run, run->count - 1);
+    put_page(machine, mfn);
+    grant_take_in_hand(ld, NO_FRAME);
+}
+
+static uint64_t grant_pin_of(grant_ref_t ref, bool write)
+{
+    return write ? ref | COPY_RUN_write : ref;
+}
+
 void copy_run_release(struct pv_machine *machine, struct domain *d, struct copy_run *run)
 {
     while (run->count) {
-        uint32_t pin = run->pins[run->count - 1];
-        run->count--; /* first: killed in between, the recount finds the pin unaccounted for */
-        grant_unpin(machine, d, pin & ~COPY_RUN_write,
+        uint64_t pin = run->pins[run->count - 1];
+        if (pin & COPY_RUN_page) {
+            let_page_go(machine, d, run, pin & ~COPY_RUN_page);
+            continue;
+        }
+        /* First: killed in between, the recount finds the pin unaccounted for. */
+        set_count(run, run->count - 1);
+        grant_unpin(machine, d, (grant_ref_t)pin & ~COPY_RUN_write,
                     pin & COPY_RUN_write ? GNTPIN_hstw_inc : GNTPIN_hstr_inc);
     }
     if (run->waiting)
@@ -63,12 +107,6 @@ void copy_run_release(struct pv_machine *machine, struct domain *d, struct copy_
     run->waiting = 0;
     run->owner = 0;
     grant_count(&d->grant_table.copies, -1);
-}
-
-static void record_pin(struct copy_run *run, grant_ref_t ref, bool write)
-{
-    run->pins[run->count] = write ? ref | COPY_RUN_write : ref;
-    run->count++;
 }
 
 static void end_run(struct pv_machine *machine, struct domain *d, struct copy_run *run)
@@ -93,7 +131,7 @@ static void begin_side(struct copy_side *side, struct domain *d, bool write)
 static void release_side(struct copy_context *context, struct copy_side *side)
 {
     if (side->run)
-        end_run(context->machine, side->d, side->run);
+        end_run(context->machine, side->d ? side->d : context->ld, side->run);
     if (side->trans_run)
         end_run(context->machine, side->trans, side->trans_run);
     side->run = side->trans_run = NULL;
@@ -128,7 +166,7 @@ static int16_t pin_behind(struct copy_context *context, struct copy_side *side,
     if (run) {
         status = grant_pin(machine, side->trans, trans_gref, &use);
         if (status == GNTST_okay) {
-            record_pin(run, trans_gref, side->write);
+            record_pin(run, grant_pin_of(trans_gref, side->write));
             *behind = domain_grant_area(machine, side->trans)->active[trans_gref];
             side->trans_run = run;
         } else {
@@ -193,7 +231,7 @@ static int16_t follow_once(struct copy_context *context, struct copy_side *side,
         grant_count(&d->grant_table.active_entries, 1);
     }
     act->pin = before.pin + pins;
-    record_pin(side->run, ref, side->write);
+    record_pin(side->run, grant_pin_of(ref, side->write));
     return GNTST_okay;
 }
 
@@ -211,7 +249,7 @@ static int16_t follow_transitive(struct copy_context *context, struct copy_side 
         }
         status = grant_pin(context->machine, side->d, ref, &use);
         if (status == GNTST_okay) /* it became an ordinary grant meanwhile */
-            record_pin(side->run, ref, side->write);
+            record_pin(side->run, grant_pin_of(ref, side->write));
         else if (status == GRANT_IS_TRANSITIVE)
             status = follow_once(context, side, ref);
     }
@@ -223,20 +261,41 @@ static const struct pv_grant_copy_end *end_of(const struct pv_grant_copy *copy, 
     return write ? &copy->dest : &copy->source;
 }
 
-static unsigned pin_local(struct copy_context *context, struct copy_side *side,
-                          const struct pv_grant_copy *copies, unsigned count, int16_t *status)
+static unsigned take_memory(struct copy_side *side, const struct pv_grant_copy *copies,
+                            unsigned count, int16_t *status)
 {
-    uint32_t page_size = 1u << context->ld->page_shift;
     for (unsigned i = 0; i < count; i++) {
-        const struct pv_grant_copy_end *end = end_of(&copies[i], side->write);
-        if (!end->address) {
+        void *address = end_of(&copies[i], side->write)->address;
+        if (!address) {
             *status = GNTST_bad_page;
             return i;
         }
-        side->ends[i] = (struct pinned_end){.page = end->address,
-                                            .end = context->local_pages ? page_size : UINT32_MAX};
+        side->ends[i] = (struct pinned_end){.page = address, .end = UINT32_MAX};
     }
     return count;
+}
+
+/* Holds pages of the caller's own until the copy is done, as pin_side does with granted ones. */
+static unsigned hold_own_pages(struct copy_context *context, struct copy_side *side,
+                               const struct pv_grant_copy *copies, unsigned count, int16_t *status)
+{
+    struct pv_machine *machine = context->machine;
+    struct domain *ld = context->ld;
+    unsigned i = 0;
+    grant_lock(machine, ld);
+    *status = domain_is_dying(ld) ? GNTST_bad_domain : GNTST_eagain;
+    side->run = *status == GNTST_eagain ? begin_run(machine, ld, context->owner) : NULL;
+    for (; side->run && i < count; i++) {
+        uint8_t *page = end_of(&copies[i], side->write)->address;
+        *status = page ? hold_page(machine, ld, side->run,
+                                   (uint64_t)(page - machine->memory) >> FRAME_SHIFT)
+                       : GNTST_bad_page;
+        if (*status != GNTST_okay)
+            break;
+        side->ends[i] = (struct pinned_end){.page = page, .end = 1u << ld->page_shift};
+    }
+    grant_unlock(ld);
+    return i;
 }
 
 /* Pins the ends of the leading elements and says how many; for the first that cannot be, why.
@@ -245,8 +304,10 @@ static unsigned pin_side(struct copy_context *context, struct copy_side *side,
                          const struct pv_grant_copy *copies, unsigned count, int16_t *status)
 {
     struct pv_machine *machine = context->machine;
+    if (!side->d && context->local_pages)
+        return hold_own_pages(context, side, copies, count, status);
     if (!side->d)
-        return pin_local(context, side, copies, count, status);
+        return take_memory(side, copies, count, status);
     const struct grant_use use = copy_use(context->ld->domain_id, side->write);
     unsigned i = 0;
     grant_lock(machine, side->d);
@@ -263,7 +324,7 @@ static unsigned pin_side(struct copy_context *context, struct copy_side *side,
             count = 1;
             *status = follow_transitive(context, side, ref);
         } else if (*status == GNTST_okay) {
-            record_pin(side->run, ref, side->write);
+            record_pin(side->run, grant_pin_of(ref, side->write));
         }
         if (*status != GNTST_okay)
             break;

@@ -137,9 +137,9 @@ static int16_t capture(struct pv_machine *machine, struct domain *d, domid_t dom
     uint64_t mfn = gfn_to_mfn(machine, d, seen->gfn);
     if (mfn == NO_FRAME)
         return GNTST_bad_page;
-    d->grant_table.page_in_hand = mfn + 1;
+    grant_take_in_hand(d, mfn);
     if (get_page(machine, mfn, d)) {
-        d->grant_table.page_in_hand = 0;
+        grant_take_in_hand(d, NO_FRAME);
         return GNTST_bad_page;
     }
     *act = (struct active_grant_entry){.domid = domid,
@@ -149,7 +149,7 @@ static int16_t capture(struct pv_machine *machine, struct domain *d, domid_t dom
                                        .length = seen->length,
                                        .mfn = mfn,
                                        .gfn = seen->gfn};
-    d->grant_table.page_in_hand = 0;
+    grant_take_in_hand(d, NO_FRAME);
     return GNTST_okay;
 }
 
@@ -214,10 +214,10 @@ void grant_drop_page(struct pv_machine *machine, struct domain *d, struct active
 {
     if (!act->holds_page)
         return;
-    d->grant_table.page_in_hand = act->mfn + 1;
-    act->holds_page = false;
+    grant_take_in_hand(d, act->mfn);
+    __atomic_store_n(&act->holds_page, false, __ATOMIC_RELEASE); /* after the page is in hand */
     put_page(machine, act->mfn);
-    d->grant_table.page_in_hand = 0;
+    grant_take_in_hand(d, NO_FRAME);
 }
 
 void grant_unpin(struct pv_machine *machine, struct domain *d, grant_ref_t ref, uint32_t pins)

@@ -39,6 +39,13 @@ static inline void grant_count(uint32_t *counter, int32_t change)
     __atomic_store_n(counter, *counter + (uint32_t)change, __ATOMIC_RELEASE);
 }
 
+/* Says which page's references and users may disagree from here on; NO_FRAME: none. Release: what
+ * was done to either before is done by then. */
+static inline void grant_take_in_hand(struct domain *d, uint64_t mfn)
+{
+    __atomic_store_n(&d->grant_table.page_in_hand, mfn + 1, __ATOMIC_RELEASE);
+}
+
 /* ---- grant_entry.c: under the grant lock ---- */
 struct grant_use {
     domid_t domid; /* who asks */
@@ -94,7 +101,7 @@ void grant_force_unmap(struct pv_machine *machine, struct domain *ld, grant_hand
 /* ---- grant_copy.c ---- */
 void grant_copy_batch(struct pv_machine *machine, struct domain *ld, uint32_t owner,
                       struct pv_grant_copy *copies, unsigned count, bool local_pages);
-/* Lets the pins of a copy go. Under the grant lock. */
+/* Lets the pins and pages of a copy go. Under the grant lock. */
 void copy_run_release(struct pv_machine *machine, struct domain *d, struct copy_run *run);
 
 /* ---- grant_transfer.c ---- */

@@ -97,23 +97,18 @@ int pv_gnttab_op_unmap_and_replace(struct pv_machine *machine, domid_t domid,
 
 /* ---- Copy ------------------------------------------------------------------------------------ */
 
-/* One end as the copy core takes it. A frame of the caller's own is held until the copy is done;
- * *held says so. */
-static struct pv_grant_copy_end convert_end(struct pv_machine *machine, struct domain *ld,
-                                            const struct gnttab_copy_ptr_x86_64 *ptr, bool gref,
-                                            uint64_t *held)
+/* One end as the copy core takes it. */
+static struct pv_grant_copy_end convert_end(struct pv_machine *machine, const struct domain *ld,
+                                            const struct gnttab_copy_ptr_x86_64 *ptr, bool gref)
 {
     struct pv_grant_copy_end end = {.domid = ptr->domid, .offset = ptr->offset};
-    *held = NO_FRAME;
     if (gref) {
         end.ref = ptr->u.ref;
         return end;
     }
     uint64_t mfn = gfn_to_mfn(machine, ld, ptr->u.gmfn);
-    if (mfn != NO_FRAME && get_page(machine, mfn, ld) == 0) {
-        *held = mfn;
+    if (mfn != NO_FRAME)
         end.address = frame_address(machine, mfn);
-    }
     return end;
 }
 
@@ -121,21 +116,15 @@ static void copy_chunk(struct pv_machine *machine, struct domain *ld,
                        struct gnttab_copy_x86_64 *ops, unsigned count)
 {
     struct pv_grant_copy copies[COPY_RUN];
-    uint64_t held[COPY_RUN][2];
     for (unsigned i = 0; i < count; i++) {
         copies[i] = (struct pv_grant_copy){.len = ops[i].len, .flags = ops[i].flags};
-        copies[i].source = convert_end(machine, ld, &ops[i].source,
-                                       ops[i].flags & GNTCOPY_source_gref, &held[i][0]);
-        copies[i].dest =
-            convert_end(machine, ld, &ops[i].dest, ops[i].flags & GNTCOPY_dest_gref, &held[i][1]);
+        copies[i].source =
+            convert_end(machine, ld, &ops[i].source, ops[i].flags & GNTCOPY_source_gref);
+        copies[i].dest = convert_end(machine, ld, &ops[i].dest, ops[i].flags & GNTCOPY_dest_gref);
     }
     grant_copy_batch(machine, ld, op_owner(machine), copies, count, true);
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < count; i++)
         ops[i].status = copies[i].status;
-        for (unsigned side = 0; side < 2; side++)
-            if (held[i][side] != NO_FRAME)
-                put_page(machine, held[i][side]);
-    }
 }
 
 int pv_gnttab_op_copy(struct pv_machine *machine, domid_t domid, struct gnttab_copy_x86_64 *ops,

@@ -79,29 +79,34 @@ static void recount_pins(struct pv_machine *machine, struct domain *d)
     for (unsigned i = 0; i < COPY_RUNS; i++) {
         const struct copy_run *run = &area->copy_runs[i];
         for (uint32_t k = 0; run->owner && k < run->count; k++)
-            area->active[run->pins[k] & ~COPY_RUN_write].pin +=
-                run->pins[k] & COPY_RUN_write ? GNTPIN_hstw_inc : GNTPIN_hstr_inc;
+            if (!(run->pins[k] & COPY_RUN_page))
+                area->active[run->pins[k] & ~COPY_RUN_write].pin +=
+                    run->pins[k] & COPY_RUN_write ? GNTPIN_hstw_inc : GNTPIN_hstr_inc;
     }
+}
+
+/* The entries and copies that hold a page of the domain's. */
+static uint32_t count_holders(struct pv_machine *machine, struct domain *d, uint64_t mfn)
+{
+    const struct grant_area *area = domain_grant_area(machine, d);
+    uint32_t count = 0;
+    for (uint32_t ref = 0; ref < MAX_GRANT_ENTRIES; ref++)
+        count += area->active[ref].holds_page && area->active[ref].mfn == mfn;
+    for (unsigned i = 0; i < COPY_RUNS; i++)
+        for (uint32_t k = 0; area->copy_runs[i].owner && k < area->copy_runs[i].count; k++)
+            count += area->copy_runs[i].pins[k] == (mfn | COPY_RUN_page);
+    return count;
 }
 
 /* A holder died between changing a page's count and saying so: count its users anew. */
 static void recount_page(struct pv_machine *machine, struct domain *d)
 {
-    const struct active_grant_entry *active = domain_grant_area(machine, d)->active;
     uint64_t mfn = d->grant_table.page_in_hand - 1;
-    if (d->grant_table.page_in_hand == 0)
+    if (mfn == NO_FRAME)
         return;
     machine_lock(machine);
-    struct page_info page = page_state(machine, mfn);
-    if (page.count > 0 && page.owner == d->domain_id) { /* else it has been freed */
-        uint32_t count = page.flags & PGC_allocated ? 1 : 0;
-        for (uint32_t ref = 0; ref < MAX_GRANT_ENTRIES; ref++)
-            count += active[ref].holds_page && active[ref].mfn == mfn;
-        __atomic_store_n(&frame_info(machine, mfn)->count, count, __ATOMIC_RELEASE);
-        if (count == 0)
-            page_free(machine, mfn);
-    }
-    d->grant_table.page_in_hand = 0;
+    page_recount(machine, mfn, d, count_holders(machine, d, mfn));
+    grant_take_in_hand(d, NO_FRAME);
     machine_unlock(machine);
 }
 

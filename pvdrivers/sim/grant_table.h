@@ -4,8 +4,9 @@
  * Entries and status words are the guest's memory and change under the hypervisor's hands; what
  * counts is the active entry, the private record of a grant in use. It is made from one reading
  * of the guest's entry when the grant is first pinned, and holds one reference to the page until
- * the last pin goes. Pins are derived state: they are counted by the maptracks and by the copies
- * under way, and can be recounted from them after a process was killed inside a hypercall.
+ * the last pin goes. A copy holds the copier's own pages in the same way. Pins are derived state:
+ * they are counted by the maptracks and by the copies under way, and can be recounted from them
+ * after a process was killed inside a hypercall.
  */
 #ifndef PVDRIVERS_SIM_GRANT_TABLE_H
 #define PVDRIVERS_SIM_GRANT_TABLE_H
@@ -61,14 +62,15 @@ struct maptrack_entry {
 #define MAPTRACK_NOTIFY_CLEAR 0x80000000u
 #define MAPTRACK_reserved 0x8000
 
-/* The pins of a copy under way. */
+/* The pins of a copy under way, and the pages of the copier's own that it uses. */
 struct copy_run {
     uint32_t owner;   /* grant_owner(); 0: free */
     uint32_t waiting; /* ref + 1 of a transitive entry marked in use but not pinned yet */
     uint32_t count;
-    uint32_t pins[COPY_RUN]; /* ref, or ref | COPY_RUN_write */
+    uint64_t pins[COPY_RUN]; /* ref, ref | COPY_RUN_write, or mfn | COPY_RUN_page */
 };
 #define COPY_RUN_write 0x80000000u
+#define COPY_RUN_page 0x8000000000000000u
 
 /* `lock` stays first: domain.c initialises it once per domid and never wipes it, since another
  * domain's hypercall may still hold it when this one is gone. */
@@ -78,7 +80,7 @@ struct grant_table {
     uint32_t nr_grant_frames, max_grant_frames;
     uint32_t active_entries; /* pinned */
     uint32_t copies;         /* copy_runs in use */
-    /* Set while a page's reference count and the active entries may disagree; mfn + 1. */
+    /* Set while a page's reference count and those who hold it may disagree; mfn + 1. */
     uint64_t page_in_hand;
     /* The guest's own account of its refs, under domain.guest.lock. */
     struct pv_gref_list free_refs;

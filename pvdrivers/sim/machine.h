@@ -33,7 +33,7 @@ struct page_info {
     union {
         uint64_t word; /* these change together */
         struct {
-            uint32_t count; /* references: 1 for the owner, 1 for each pinned grant of it */
+            uint32_t count; /* references, of the owner and of each user */
             domid_t owner;
             uint16_t flags;
         };
@@ -42,6 +42,7 @@ struct page_info {
 };
 #define PGC_allocated 1 /* in `flags`: the owner's reference; its physmap has the page */
 #define PGC_leaving 2   /* the owner is giving it away: no new references */
+#define PGC_events 8    /* one reference of the owner's event channels, however often they use it */
 #define PGC_tail 4 /* second to fourth frame of a 16 KiB page, which the first one counts for */
 
 struct memory_extent {
@@ -237,8 +238,12 @@ void machine_lock(struct pv_machine *machine);
 void machine_unlock(struct pv_machine *machine);
 /* First machine frame of a guest page, or NO_FRAME (hole, beyond the end, not populated). */
 uint64_t gfn_to_mfn(struct pv_machine *machine, const struct domain *d, uint64_t gfn);
-/* A second user of a page: the page stays allocated until put_page, whatever its owner does. */
+/* A second user of a page: the page stays allocated until put_page, whatever its owner does. Under
+ * the owner's grant lock, with the page in grant_table.page_in_hand until the user is on record. */
 int get_page(struct pv_machine *machine, uint64_t mfn, const struct domain *owner);
 void put_page(struct pv_machine *machine, uint64_t mfn);
+/* The same for the owner's event channels, under their lock; nothing when it is so already. */
+int get_event_page(struct pv_machine *machine, uint64_t mfn, const struct domain *owner);
+void put_event_page(struct pv_machine *machine, uint64_t mfn, const struct domain *owner);
 
 #endif

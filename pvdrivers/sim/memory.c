@@ -151,7 +151,11 @@ static uint64_t alloc_page(struct pv_machine *machine, const struct domain *d)
 
 /* ---- References ------------------------------------------------------------------------------ */
 
-int get_page(struct pv_machine *machine, uint64_t mfn, const struct domain *owner)
+#define OWNERS_FLAGS (PGC_allocated | PGC_leaving)
+
+/* One more, which `flag`, if not 0, tells of. */
+static int add_reference(struct pv_machine *machine, uint64_t mfn, const struct domain *owner,
+                         uint16_t flag)
 {
     struct page_info *page = frame_info(machine, mfn);
     struct page_info seen = page_state(machine, mfn), more;
@@ -160,24 +164,36 @@ int get_page(struct pv_machine *machine, uint64_t mfn, const struct domain *owne
         if (seen.count == 0 || seen.count == UINT32_MAX || seen.owner != owner->domain_id ||
             seen.flags & PGC_leaving)
             return -EINVAL;
+        if (seen.flags & flag)
+            return 0;
         more = seen;
         more.count++;
+        more.flags |= flag;
     } while (!__atomic_compare_exchange_n(&page->word, &seen.word, more.word, false,
                                           __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
     return 0;
 }
 
-/* Gives up a reference, the owner's or another; true when it was the last. A last one goes only
- * under machine.lock. */
-static bool drop_reference(struct pv_machine *machine, uint64_t mfn, bool is_owners)
+int get_page(struct pv_machine *machine, uint64_t mfn, const struct domain *owner)
+{
+    return add_reference(machine, mfn, owner, 0);
+}
+
+int get_event_page(struct pv_machine *machine, uint64_t mfn, const struct domain *owner)
+{
+    return add_reference(machine, mfn, owner, PGC_events);
+}
+
+/* Gives up a reference, and the flags that tell of it; true when it was the last. A last one goes
+ * only under machine.lock. */
+static bool drop_reference(struct pv_machine *machine, uint64_t mfn, uint16_t flags)
 {
     struct page_info *page = frame_info(machine, mfn);
     struct page_info seen = page_state(machine, mfn), less;
     do {
         less = seen;
         less.count--;
-        if (is_owners)
-            less.flags &= (uint16_t) ~(PGC_allocated | PGC_leaving);
+        less.flags &= (uint16_t)~flags;
     } while (!__atomic_compare_exchange_n(&page->word, &seen.word, less.word, false,
                                           __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
     return less.count == 0;
@@ -202,9 +218,36 @@ void put_page(struct pv_machine *machine, uint64_t mfn)
     if (put_unless_last(machine, mfn))
         return;
     machine_lock(machine);
-    if (drop_reference(machine, mfn, false))
+    if (drop_reference(machine, mfn, 0))
         page_free(machine, mfn);
     machine_unlock(machine);
+}
+
+void put_event_page(struct pv_machine *machine, uint64_t mfn, const struct domain *owner)
+{
+    machine_lock(machine);
+    struct page_info page = page_state(machine, mfn);
+    if (page.owner == owner->domain_id && page.flags & PGC_events &&
+        drop_reference(machine, mfn, PGC_events))
+        page_free(machine, mfn);
+    machine_unlock(machine);
+}
+
+void page_recount(struct pv_machine *machine, uint64_t mfn, const struct domain *owner,
+                  uint32_t others)
+{
+    struct page_info *page = frame_info(machine, mfn);
+    struct page_info seen = page_state(machine, mfn), counted;
+    do {
+        if (seen.count == 0 || seen.owner != owner->domain_id)
+            return; /* it has been freed */
+        counted = seen;
+        counted.count =
+            others + (seen.flags & PGC_allocated ? 1 : 0) + (seen.flags & PGC_events ? 1 : 0);
+    } while (!__atomic_compare_exchange_n(&page->word, &seen.word, counted.word, false,
+                                          __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+    if (counted.count == 0)
+        page_free(machine, mfn);
 }
 
 /* ---- Physmap --------------------------------------------------------------------------------- */
@@ -290,7 +333,7 @@ void release_domain_memory(struct pv_machine *machine, struct domain *d)
         if (mfn == NO_FRAME)
             continue;
         physmap_remove(machine, d, gfn);
-        if (!drop_reference(machine, mfn, true))
+        if (!drop_reference(machine, mfn, OWNERS_FLAGS))
             continue;
         if (mfn != start + frames) {
             free_run(machine, start, frames, step);
@@ -314,7 +357,7 @@ static void settle_page(struct pv_machine *machine, uint64_t mfn)
             __atomic_fetch_and(&page->flags, (uint16_t)~PGC_leaving, __ATOMIC_RELEASE);
             __atomic_fetch_add(&owner->tot_pages, 1, __ATOMIC_RELAXED);
         } else {
-            drop_reference(machine, mfn, true);
+            drop_reference(machine, mfn, OWNERS_FLAGS);
         }
     }
     if (page_state(machine, mfn).count == 0)

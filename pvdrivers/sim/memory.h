@@ -10,6 +10,10 @@ bool frame_exists(const struct machine *shared, uint64_t mfn);
 bool populate_page(struct pv_machine *machine, struct domain *d, uint64_t gfn);
 /* Frees all of a domain's pages; those a peer still uses follow with the last put_page. */
 void release_domain_memory(struct pv_machine *machine, struct domain *d);
+/* Makes the references to a page of `owner`'s those of its flags and `others`, which nobody changes
+ * meanwhile. Under machine.lock. */
+void page_recount(struct pv_machine *machine, uint64_t mfn, const struct domain *owner,
+                  uint32_t others);
 /* ---- A page's way from one domain to another, all under machine.lock ---- */
 /* Takes a page that nobody else uses out of its owner's physmap: 0, or -EBUSY. */
 int page_take(struct pv_machine *machine, struct domain *owner, uint64_t gfn, uint64_t mfn);

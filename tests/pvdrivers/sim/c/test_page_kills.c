@@ -1,9 +1,12 @@
 /*
- * A process is killed at every change it makes to who has a page: while it gives one away, and
- * while it takes apart a domain. Whoever comes next must find every page either free or with one
- * owner.
+ * A process is killed at every change it makes to who has a page or who uses one: while it gives
+ * one away, takes apart a domain, copies, or sets up event channels. Whoever comes next must find
+ * every page either free or with one owner, and with no user that is gone.
  */
 #include "tests/pvdrivers/sim/c/grant_test.h"
+
+#include "pvdrivers/abi_shared_info.h"
+#include "pvdrivers/sim/event_port.h"
 
 #include <signal.h>
 #include <sys/ptrace.h>
@@ -12,10 +15,14 @@
 
 #define GFN 20u /* of the page that FRONT gives to BACK */
 #define HOLE 21u
+#define CONTROL 22u /* pages of FRONT's event channels */
+#define ARRAY 23u
+#define LOCAL 30u    /* pages that BACK copies to and from */
 #define FRAMES 1024u /* more than are ever handed out before a kill */
 
 enum { SMALL = DOMAINS, SMALL_WIDE, ALL, NOBODY }; /* more domains */
 #define SMALL_PAGES 2u
+#define PENDING offsetof(struct shared_info_x86_64, evtchn_pending)
 
 struct scenario {
     void (*prepare)(struct fixture *f);
@@ -24,6 +31,19 @@ struct scenario {
 };
 
 /* ---- What a killed process may leave half done ----------------------------------------------- */
+
+/* What holds pages beside their owners: copies under way, and event channels. */
+static uint64_t users_of(struct pv_machine *machine, struct domain *d)
+{
+    const struct event_channels *ec = &d->event_channels;
+    const struct copy_run *runs = domain_grant_area(machine, d)->copy_runs;
+    uint64_t sum = d->grant_table.copies + runs[0].owner * 31 + runs[0].count * 37 +
+                   runs[1].owner * 41 + runs[1].count * 43;
+    sum = sum * 31 + ec->fifo + ec->fifo_vcpu[0].control_mfn * 31 + ec->event_frame_count * 37 +
+          ec->event_frames[0] * 41 + ec->active * 43 + ec->page_in_hand * 47;
+    sum = sum * 31 + port_entry(machine, d, 1)->pending + d->grant_table.page_in_hand * 31;
+    return sum * 31 + *(uint64_t *)domain_xenheap(machine, d, XENHEAP_SHARED_INFO + PENDING);
+}
 
 /* The frame table, the lists of free frames and the physmap say who has what. */
 static uint64_t state_of(struct fixture *f)
@@ -37,6 +57,7 @@ static uint64_t state_of(struct fixture *f)
     for (domid_t domid = 0; domid < ALL; domid++) {
         struct domain *d = domain_window(machine, domid);
         sum = sum * 31 + d->state + d->tot_pages + d->grant_table.active_entries;
+        sum = sum * 31 + users_of(machine, d);
         for (uint64_t gfn = 0; gfn < PAGES; gfn++)
             sum = sum * 1099511628211u + gfn_to_mfn(machine, d, gfn);
     }
@@ -182,12 +203,17 @@ static void check_creation(struct fixture *f, uint64_t free_before)
 
 static struct gnttab_map_grant_ref mapped;
 
-static void prepare_last_unmap(struct fixture *f)
+static void grant_page(struct fixture *f)
 {
-    *page_of(f, FRONT, GFN) = 0x5a;
     pv_grant_entry_v1(&f->table[FRONT], 12)->frame = GFN;
     pv_grant_entry_header(&f->table[FRONT], 12)->domid = BACK;
     pv_grant_entry_header(&f->table[FRONT], 12)->flags = GTF_permit_access;
+}
+
+static void prepare_last_unmap(struct fixture *f)
+{
+    *page_of(f, FRONT, GFN) = 0x5a;
+    grant_page(f);
     mapped = map(f, BACK, FRONT, 12, GNTMAP_host_map);
     assert(mapped.status == GNTST_okay);
     assert(pv_domain_destroy(f->machine, FRONT) == 0 && find_domain(f->machine, FRONT));
@@ -209,6 +235,123 @@ static void check_last_unmap(struct fixture *f, uint64_t free_before)
     assert(pv_machine_free_memory(f->machine) == free_before + 4096);
 }
 
+/* ---- Pages are copied ------------------------------------------------------------------------ */
+
+static void run_copy(struct fixture *f)
+{
+    struct gnttab_copy_x86_64 ops[3] = {from_grant(FRONT, 12, 0, 8, LOCAL),
+                                        to_grant(LOCAL + 1, FRONT, 12, 0, 8),
+                                        {.len = 8, .flags = 0}};
+    ops[2].source.u.gmfn = LOCAL;
+    ops[2].dest.u.gmfn = LOCAL + 1;
+    ops[2].source.domid = ops[2].dest.domid = DOMID_SELF;
+    assert(pv_gnttab_op_copy(f->machine, BACK, ops, 3) == 0);
+    for (unsigned i = 0; i < 3; i++)
+        assert(ops[i].status == GNTST_okay);
+}
+
+/* All that is left of FRONT is given back. */
+static void check_destroys_front(struct fixture *f, uint64_t free_before)
+{
+    assert(pv_domain_destroy(f->machine, FRONT) == 0 && !find_domain(f->machine, FRONT));
+    assert(pv_machine_free_memory(f->machine) == free_before + PAGES * 4096);
+}
+
+static void check_copy(struct fixture *f, uint64_t free_before)
+{
+    client_leave(f->machine, f->machine->client);
+    assert(PINS(f, FRONT, 12) == 0 && references(f, FRONT, GFN) == 1);
+    assert(references(f, BACK, LOCAL) == 1 && references(f, BACK, LOCAL + 1) == 1);
+    check_destroys_front(f, free_before);
+}
+
+/* ---- Event channels are set up and reset ----------------------------------------------------- */
+
+/* An event that must not be lost waits. */
+static void prepare_control(struct fixture *f)
+{
+    evtchn_port_t port;
+    assert(pv_evtchn_op_bind_ipi(f->machine, FRONT, 0, &port) == 0 && port == 1);
+    assert(pv_evtchn_op_send(f->machine, FRONT, port) == 0);
+}
+
+static void run_control(struct fixture *f)
+{
+    uint8_t link_bits;
+    assert(pv_evtchn_op_init_control(f->machine, FRONT, CONTROL, 0, 0, &link_bits) == 0);
+}
+
+static void prepare_array(struct fixture *f)
+{
+    prepare_control(f);
+    run_control(f);
+}
+
+static void run_array(struct fixture *f)
+{
+    assert(pv_evtchn_op_expand_array(f->machine, FRONT, ARRAY) == 0);
+}
+
+static void prepare_reset(struct fixture *f)
+{
+    prepare_array(f);
+    run_array(f);
+}
+
+static void run_reset(struct fixture *f)
+{
+    assert(pv_evtchn_op_reset(f->machine, FRONT, DOMID_SELF) == 0);
+}
+
+static void check_reset(struct fixture *f, uint64_t free_before)
+{
+    client_leave(f->machine, f->machine->client);
+    run_reset(f);
+    assert(references(f, FRONT, CONTROL) == 1 && references(f, FRONT, ARRAY) == 1);
+    run_control(f); /* from the beginning, and with one page for both */
+    assert(pv_evtchn_op_expand_array(f->machine, FRONT, CONTROL) == 0);
+    run_reset(f);
+    check_destroys_front(f, free_before);
+}
+
+/* Set up to its end by another process, it delivers the event. */
+static void check_set_up(struct fixture *f, uint64_t free_before)
+{
+    uint8_t link_bits;
+    uint32_t heads[EVTCHN_FIFO_MAX_QUEUES] = {0};
+    evtchn_port_t ports[64];
+    struct pv_event_view view;
+    client_leave(f->machine, f->machine->client);
+    int error = pv_evtchn_op_init_control(f->machine, FRONT, CONTROL, 0, 0, &link_bits);
+    assert(error == 0 || error == -EINVAL); /* done already */
+    assert(pv_evtchn_op_expand_array(f->machine, FRONT, ARRAY + 1) == 0);
+    assert(pv_machine_event_view(f->machine, FRONT, 0, heads, &view) == 0);
+    assert(pv_event_scan(&view, ports, 64) == 1 && ports[0] == 1);
+    check_reset(f, free_before);
+}
+
+/* ---- A page of the event channels is mapped -------------------------------------------------- */
+
+static void prepare_shared(struct fixture *f)
+{
+    uint8_t link_bits;
+    grant_page(f);
+    assert(pv_evtchn_op_init_control(f->machine, FRONT, GFN, 0, 0, &link_bits) == 0);
+}
+
+static void run_shared(struct fixture *f)
+{
+    struct gnttab_map_grant_ref op = map(f, BACK, FRONT, 12, GNTMAP_host_map);
+    assert(unmap(f, BACK, &op, GNTMAP_host_map) == GNTST_okay);
+}
+
+static void check_shared(struct fixture *f, uint64_t free_before)
+{
+    client_leave(f->machine, f->machine->client);
+    assert(PINS(f, FRONT, 12) == 0 && references(f, FRONT, GFN) == 2);
+    check_reset(f, free_before);
+}
+
 /* ---- The killer ------------------------------------------------------------------------------ */
 
 static const struct scenario scenarios[] = {
@@ -217,6 +360,11 @@ static const struct scenario scenarios[] = {
     {prepare_destroy, run_destroy, check_destroy},
     {prepare_destroy, run_destroy_wide, check_destroy},
     {prepare_last_unmap, run_last_unmap, check_last_unmap},
+    {grant_page, run_copy, check_copy},
+    {prepare_control, run_control, check_set_up},
+    {prepare_array, run_array, check_set_up},
+    {prepare_reset, run_reset, check_reset},
+    {prepare_shared, run_shared, check_shared},
 };
 
 static pid_t start(const struct scenario *scenario, struct fixture *f)
