@@ -11,7 +11,8 @@ import pytest
 from pvdrivers.backends.vbd.device import VbdBackendOptions
 from pvdrivers.backends.vbd.filters import DelayFilter
 from pvdrivers.backends.vbd.pumps import LoopPumps, Mode, PumpThreads
-from pvdrivers.backends.vbd.store import RamStore
+from pvdrivers.backends.vbd.python_store import Batch, PythonStore
+from pvdrivers.backends.vbd.store import Operation, RamStore, Store
 from pvdrivers.ring._core import lib
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Machine
@@ -26,7 +27,7 @@ SLOW = 20_000_000  # ns
 Body = Callable[[VbdLoopback], Awaitable[None]]
 
 
-def run(pumps: PumpThreads, store: RamStore | DelayFilter, body: Body) -> None:
+def run(pumps: PumpThreads, store: Store, body: Body) -> None:
     """Runs `body` with a disk of four queues that `pumps` drive."""
     with pumps, Machine(256 << 20) as machine:
         dom0, guest = (
@@ -123,6 +124,37 @@ def test_what_a_slow_store_has_is_waited_for() -> None:
         assert await asyncio.gather(*reads) == [bytes(512)] * len(reads)
 
     run(PumpThreads(2, "event"), slow, body)
+
+
+class Bytes(PythonStore):
+    """Keeps its sectors in a bytearray."""
+
+    def __init__(self) -> None:
+        super().__init__(SIZE)
+        self.content = bytearray(SIZE)
+
+    def handle(self, batch: Batch) -> None:
+        for request in batch:
+            place = slice(request.sector * 512, request.sector * 512 + len(request.data))
+            if request.operation is Operation.READ:
+                request.data[:] = self.content[place]
+            elif request.operation is Operation.WRITE:
+                self.content[place] = request.data
+            request.done()
+
+
+def test_a_store_in_python_is_served_by_the_loop() -> None:
+    """It finishes in another thread what one has submitted."""
+    store = Bytes()
+
+    async def body(disk: VbdLoopback) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_reader(store.fileno(), store.serve)
+        await use(disk)
+        assert await disk.unplug()
+        loop.remove_reader(store.fileno())
+
+    run(PumpThreads(2), store, body)
 
 
 def test_devices_may_have_a_thread_each_and_share_all() -> None:
