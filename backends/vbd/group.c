@@ -239,7 +239,8 @@ static int add(struct pv_blkback_group *group, struct pv_blkback_queue *queue)
     }
     insert(group, member);
     group_wake(group, member);
-    eventfd_write(group->kick_fd, 1); /* it is awake, and its driver may not be */
+    if (group->asleep)
+        eventfd_write(group->kick_fd, 1); /* there is somebody awake to be pumped */
     return 0;
 }
 

@@ -51,10 +51,12 @@ static int listen(struct pv_blkback_group *group, int timeout_ms, uint64_t now)
 {
     struct epoll_event events[EVENTS];
     uint32_t changes = group->changes;
+    group->asleep = timeout_ms > 0;
     pthread_mutex_unlock(&group->lock);
     int count = epoll_wait(group->epoll_fd, events, EVENTS, timeout_ms);
     int status = count < 0 && errno != EINTR ? -errno : 0;
     pthread_mutex_lock(&group->lock);
+    group->asleep = false;
     for (int i = 0; i < count && changes == group->changes; i++)
         hear_one(group, events[i].data.ptr);
     group->last_look = now;
