@@ -235,9 +235,13 @@ def test_status_has_a_line_for_each_device(
 
     async def scenario(frontend: Any) -> None:
         await frontend.connected()
-        await frontend.read(0, 1)
+
+        async def both_connected() -> bool:  # the daemon may hear of it after it has served I/O
+            (line,) = await status()
+            return line.startswith(f"{loopback.config.backend_path} connected, peer connected")
+
+        await until(both_connected)
         (line,) = await status()
-        assert line.startswith(f"{loopback.config.backend_path} connected, peer connected")
         assert "2048 sectors" in line
         shown = await asyncio.to_thread(
             subprocess.run,
