@@ -179,8 +179,9 @@ static void release_copies(struct pv_machine *machine, struct domain *d, uint32_
     grant_unlock(d);
 }
 
-static void release_owner(struct pv_machine *machine, uint32_t owner, uint32_t mask)
+void grant_table_release_client(struct pv_machine *machine, uint32_t client)
 {
+    uint32_t owner = grant_owner(client, 0), mask = (1u << GRANT_OWNER_CLIENT_BITS) - 1;
     for (domid_t domid = 0; domid < machine->shared->max_domains; domid++) {
         struct domain *d = find_domain(machine, domid);
         if (!d)
@@ -192,15 +193,16 @@ static void release_owner(struct pv_machine *machine, uint32_t owner, uint32_t m
     reap_domains(machine);
 }
 
-void grant_table_release_client(struct pv_machine *machine, uint32_t client)
-{
-    release_owner(machine, grant_owner(client, 0), (1u << GRANT_OWNER_CLIENT_BITS) - 1);
-}
-
+/* What a view holds is on record in its own domain; it has no copy under way when it is closed. */
 void grant_table_release_view(struct sim_hypervisor *hv)
 {
+    struct domain *d = find_domain(hv->machine, hv->base.domid);
     grant_windows_forget(hv);
-    release_owner(hv->machine, view_owner(hv), UINT32_MAX);
+    if (d) {
+        release_handles(hv->machine, d, view_owner(hv), UINT32_MAX);
+        grant_access_release(hv->machine, d, view_owner(hv), UINT32_MAX);
+    }
+    reap_domains(hv->machine);
 }
 
 void grant_table_destroy(struct pv_machine *machine, struct domain *d)
