@@ -98,15 +98,14 @@ static bool choose(struct pv_blk_workload *workload, struct job *job, struct slo
     return true;
 }
 
-static void add_to_batch(struct pv_blk_workload *workload, struct slot *slot, uint64_t now)
+static void add_to_batch(struct pv_blk_workload *workload, struct slot *slot)
 {
     struct batch *batch = &workload->batches[slot->queue];
     batch->ios[batch->count++] = &slot->io;
-    slot->issued_ns = now;
     workload->outstanding++;
 }
 
-static void choose_all(struct pv_blk_workload *workload, uint64_t now)
+static void choose_all(struct pv_blk_workload *workload)
 {
     uint32_t jobs = workload->pass == PASS_MEASURE ? workload->config.jobs : 1;
     for (uint32_t i = 0; i < jobs; i++) {
@@ -115,7 +114,7 @@ static void choose_all(struct pv_blk_workload *workload, uint64_t now)
             struct slot *slot = job->free;
             if (choose(workload, job, slot)) {
                 job->free = slot->next_free;
-                add_to_batch(workload, slot, now);
+                add_to_batch(workload, slot);
             } else if (workload->pass == PASS_MEASURE) {
                 break; /* every block near is busy: later */
             }
@@ -140,7 +139,8 @@ static unsigned depth_level(uint32_t depth)
     return level < PV_BLK_DEPTH_LEVELS ? level : PV_BLK_DEPTH_LEVELS - 1;
 }
 
-static int submit_all(struct pv_blk_workload *workload)
+/* Latencies begin at `now`: what has been chosen has only to be issued. */
+static int submit_all(struct pv_blk_workload *workload, uint64_t now)
 {
     for (uint32_t i = 0; i < workload->config.nr_queues; i++) {
         struct batch *batch = &workload->batches[i];
@@ -149,9 +149,12 @@ static int submit_all(struct pv_blk_workload *workload)
         int error = pv_blkfront_submit(workload->queues[i], batch->ios, batch->count);
         if (error)
             return error;
-        uint64_t now = now_ns();
-        for (uint32_t j = 0; j < batch->count; j++)
-            ((struct slot *)batch->ios[j])->submitted_ns = now;
+        uint64_t submitted = now_ns();
+        for (uint32_t j = 0; j < batch->count; j++) {
+            struct slot *slot = (struct slot *)batch->ios[j];
+            slot->issued_ns = now;
+            slot->submitted_ns = submitted;
+        }
         workload->result.depth_submit[batch_level(batch->count)]++;
         workload->result.depth_level[depth_level(workload->outstanding)] += batch->count;
         batch->count = 0;
@@ -267,14 +270,14 @@ static bool nothing_left(const struct pv_blk_workload *workload)
 
 static int loop(struct pv_blk_workload *workload)
 {
-    for (;;) {
-        uint64_t now = now_ns();
+    for (uint64_t now = now_ns();;) {
         bool stop = pv_read_once(&workload->stop);
         if (stop || now >= workload->end_ns)
             workload->ending = true;
         if (!workload->ending)
-            choose_all(workload, now);
-        int error = submit_all(workload);
+            choose_all(workload);
+        now = now_ns();
+        int error = submit_all(workload, now);
         if (workload->config.mode != PV_WORKLOAD_EVENT)
             look_around(workload);
         int finished = error ? error : reap_all(workload);
