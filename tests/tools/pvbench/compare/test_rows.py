@@ -1,5 +1,6 @@
 """The comparisons that come with the command, and each kind of side once, for a moment."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -52,6 +53,18 @@ def test_the_manual_has_every_row():
         (line,) = (line for line in manual.splitlines() if line.startswith(f"| `{name}` |"))
         if comparison.target:
             assert f"{comparison.target:g}" in line.split("|")[-2]
+
+
+def test_the_disk_file_is_not_in_the_page_cache(tmp_path):
+    with scratch.setting(1, tmp_path) as made:
+        if not made.disk_file:
+            pytest.skip("needs a folder on a disk")
+        file = os.open(made.disk_file, os.O_RDONLY)
+        try:
+            with pytest.raises(BlockingIOError):
+                os.preadv(file, [bytearray(4096)], scratch.FILE_SIZE // 2, os.RWF_NOWAIT)
+        finally:
+            os.close(file)
 
 
 @pytest.mark.parametrize("name", ["null-ring", "sequential-memcpy", "latency-poll"])
