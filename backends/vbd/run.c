@@ -1,5 +1,6 @@
 /* A thread that does nothing but drive a group. */
 #include "backends/vbd/group.h"
+#include "pvdrivers/linger.h"
 
 #include <sched.h>
 #include <sys/eventfd.h>
@@ -7,8 +8,7 @@
 
 #define LOOK_MS 50 /* how late a caller's stop may be noticed */
 #define FOREVER_MS INT32_MAX
-#define SPINS_BEFORE_CLOCK 8    /* reading it costs as much as a turn in vain */
-#define SPINS_BEFORE_YIELD 1024 /* the peer may be waiting for this very processor */
+#define SPINS_BEFORE_CLOCK 8 /* reading it costs as much as a turn in vain */
 
 static uint64_t clock_now(void)
 {
@@ -17,22 +17,30 @@ static uint64_t clock_now(void)
     return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
 }
 
+/* Gives way if it is time to. Returns what time it is then. */
+static uint64_t give_way(uint64_t now, uint64_t last_work, uint64_t *next_yield)
+{
+    if (now - last_work < PV_YIELD_AFTER_NS || now < *next_yield)
+        return now;
+    sched_yield();
+    uint64_t back = clock_now();
+    *next_yield = pv_yield_next(now, back);
+    return back;
+}
+
 static int run(struct pv_blkback_group *group, const uint32_t *stop, uint32_t most_ms)
 {
     unsigned spins = 0;
     int status = 0;
-    uint64_t now = clock_now();
+    uint64_t now = clock_now(), last_work = now, next_yield = now;
     pthread_mutex_lock(&group->lock);
     while (status == 0 && !pv_load_acquire(stop)) {
         if (group_turn(group, now) > 0) {
-            now = clock_now();
+            now = last_work = clock_now();
         } else if (group->awake.count || group->mode == PV_BLKBACK_POLL) {
             pv_cpu_relax();
-            spins++;
-            if (spins % SPINS_BEFORE_YIELD == 0)
-                sched_yield();
-            if (spins % SPINS_BEFORE_CLOCK == 0)
-                now = clock_now();
+            if (++spins % SPINS_BEFORE_CLOCK == 0)
+                now = give_way(clock_now(), last_work, &next_yield);
         } else {
             status = group_wait(group, now, most_ms);
             now = clock_now();

@@ -13,7 +13,6 @@
 #define ANSWER_TIMEOUT_NS (30 * NS_PER_S)
 #define STOP_TIMEOUT_NS (2 * NS_PER_S)
 #define LONGEST_SLEEP_MS 50
-#define YIELD_AFTER_NS 50000
 #define LOOKS 8 /* at the queues between two looks at the clock */
 
 static uint64_t now_ns(void)
@@ -251,10 +250,12 @@ static void wait_for_work(struct pv_blk_workload *workload, uint64_t now)
 {
     enum pv_workload_mode mode = workload->config.mode;
     uint64_t waited = now - workload->last_progress_ns;
-    if (mode == PV_WORKLOAD_EVENT || (mode == PV_WORKLOAD_HYBRID && waited >= workload->linger))
+    if (mode == PV_WORKLOAD_EVENT || (mode == PV_WORKLOAD_HYBRID && waited >= workload->linger)) {
         sleep_until_event(workload);
-    else if (waited > YIELD_AFTER_NS)
-        sched_yield(); /* perhaps the backend waits for this very processor */
+    } else if (waited >= PV_YIELD_AFTER_NS && now >= workload->next_yield) {
+        sched_yield();
+        workload->next_yield = pv_yield_next(now, now_ns());
+    }
 }
 
 /* ---- Passes -------------------------------------------------------------------------------- */

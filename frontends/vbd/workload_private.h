@@ -54,7 +54,8 @@ struct pv_blk_workload {
     bool ending; /* nothing more is issued */
     uint32_t stop;
     uint64_t measure_from_ns, end_ns, last_progress_ns;
-    uint64_t linger; /* ns to spin without an answer in mode HYBRID */
+    uint64_t linger;     /* ns to spin without an answer in mode HYBRID */
+    uint64_t next_yield; /* ns: not before */
 
     /* With verify: what each block holds. */
     uint32_t *crcs;
