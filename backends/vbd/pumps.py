@@ -191,7 +191,8 @@ class _PumpThread:
             os.sched_setaffinity(self.native_id, {processor})
         except OSError as error:
             self.stop()
-            raise OSError(error.errno, f"no pump on processor {processor}: {error}") from None
+            reason = f"no pump on processor {processor}: {error.strerror}"
+            raise OSError(error.errno, reason) from None
 
     def _run(self) -> None:
         status = lib.pv_blkback_group_run(self._group)

@@ -34,8 +34,11 @@ static int run(struct pv_blkback_group *group, const uint32_t *stop, uint32_t mo
     int status = 0;
     uint64_t now = clock_now(), last_work = now, next_yield = now;
     pthread_mutex_lock(&group->lock);
-    while (status == 0 && !pv_load_acquire(stop)) {
-        if (group_turn(group, now) > 0) {
+    while (status == 0) {
+        int worked = group_turn(group, now);
+        if (pv_load_acquire(stop))
+            break; /* after the turn, which may have taken the kick that came with it */
+        if (worked > 0) {
             now = last_work = clock_now();
         } else if (group->awake.count || group->mode == PV_BLKBACK_POLL) {
             pv_cpu_relax();

@@ -428,6 +428,7 @@ def test_no_xen_is_one_sentence(tmp_path: Path) -> None:
         (["--machine", "{tmp}/none", "--xenstore", "{tmp}/none"], "{tmp}/none"),
         (["--config", "{tmp}/none"], "{tmp}/none: No such file"),
         (["--domid", "seven"], "seven"),
+        (["--pumps", "idle"], "idle"),
         (["status", "--control", "{tmp}/none"], "no daemon answers at {tmp}/none"),
     ],
 )

@@ -1,5 +1,5 @@
-/* The pumping thread and a guest that never stops notifying: every look at the event channel finds
- * another event, and the queues are pumped all the same. */
+/* The pumping thread at its worst moments: a guest that never stops notifying, and a stop that
+ * comes just before a look at the event channels. */
 #include "loopback.h"
 
 #include <sys/eventfd.h>
@@ -51,7 +51,8 @@ static int answered(struct pv_evtchn *handle, evtchn_port_t port)
     return 0;
 }
 
-int main(void)
+/* Every look at the event channel finds another event, and the queues are pumped all the same. */
+static void test_a_storm_holds_up_nobody(void)
 {
     struct pv_blk_store *store = pv_ram_store_create(64, 512);
     struct pv_blkback_config config = loopback_config(&loop, PV_ABI_X86_64, store);
@@ -65,5 +66,64 @@ int main(void)
     assert(pv_blkback_run(&loop.back, 1, PV_BLKBACK_EVENT, &stop) == 0);
     loopback_close(&loop);
     close(always_readable((struct pv_evtchn *)&loop));
+}
+
+static struct pv_blkback_group *group;
+static int noise; /* an eventfd */
+static unsigned unmasks;
+
+static int pending_once(struct pv_evtchn *handle)
+{
+    eventfd_t count;
+    assert((void *)handle == &loop);
+    return eventfd_read(noise, &count) == 0 ? 5 : -EAGAIN;
+}
+
+/* The first time, more noise. The second is a turn's first step, for noise is not unmasked at once.
+ */
+static int unmask_and_stop(struct pv_evtchn *handle, evtchn_port_t port)
+{
+    assert((void *)handle == &loop && port == 5);
+    if (++unmasks == 1)
+        eventfd_write(noise, 1);
+    else
+        pv_blkback_group_stop(group);
+    return 0;
+}
+
+static int noise_fd(struct pv_evtchn *handle)
+{
+    assert((void *)handle == &loop);
+    return noise;
+}
+
+/* The turn's look at the event channels then takes the stop's kick, which ends no sleep any more.
+ */
+static void test_a_stop_within_a_turn_is_heard(void)
+{
+    struct pv_blk_store *store = pv_ram_store_create(64, 512);
+    struct pv_blkback_config config = loopback_config(&loop, PV_ABI_X86_64, store);
+    struct pv_hypervisor_ops ops = fake_ops;
+    ops.evtchn_pending = pending_once;
+    ops.evtchn_unmask = unmask_and_stop;
+    ops.evtchn_fd = noise_fd;
+    loop.hypervisor.ops = &ops;
+    noise = eventfd(1, EFD_NONBLOCK);
+    loopback_connect(&loop, &config);
+    group = pv_blkback_group_create(PV_BLKBACK_EVENT);
+    assert(group && pv_blkback_group_add(group, loop.back) == 0);
+    alarm(20); /* for a driver that sleeps on */
+    assert(pv_blkback_group_run(group) == 0);
+    alarm(0);
+    assert(unmasks == 2);
+    pv_blkback_group_destroy(group);
+    loopback_close(&loop);
+    close(noise);
+}
+
+int main(void)
+{
+    test_a_storm_holds_up_nobody();
+    test_a_stop_within_a_turn_is_heard();
     return 0;
 }
