@@ -17,19 +17,16 @@ int event_fds_init(struct pv_machine *machine)
     return machine->event_fds ? 0 : -ENOMEM;
 }
 
-static void replace(struct pv_machine *machine, uint32_t handle, uint64_t entry)
+static void forget(uint64_t entry)
 {
-    uint64_t old = __atomic_exchange_n(&machine->event_fds->entry[handle], entry, __ATOMIC_ACQ_REL);
-    /* Nobody writes to it any more: senders look it up under the lock of the domain whose handle
-     * it was, and that handle has been closed under it. */
-    if ((uint32_t)old)
-        close((int)(uint32_t)old - 1);
+    if ((uint32_t)entry)
+        close((int)(uint32_t)entry - 1);
 }
 
 void event_fds_free(struct pv_machine *machine)
 {
     for (uint32_t i = 0; i < MAX_EVENT_HANDLES; i++)
-        replace(machine, i, 0);
+        forget(machine->event_fds->entry[i]);
     free(machine->event_fds);
     machine->event_fds = NULL;
 }
@@ -42,12 +39,26 @@ int event_fd(struct pv_machine *machine, uint32_t handle, uint32_t generation)
 
 void event_fds_add(struct pv_machine *machine, uint32_t handle, uint32_t generation, int fd)
 {
-    replace(machine, handle, (uint64_t)generation << 32 | (uint32_t)(fd + 1));
+    uint64_t *entry = &machine->event_fds->entry[handle];
+    uint64_t added = (uint64_t)generation << 32 | (uint32_t)(fd + 1);
+    uint64_t old = __atomic_load_n(entry, __ATOMIC_ACQUIRE);
+    do {
+        /* Another thread has fetched the same, and somebody may be writing to it already; or this
+         * one comes late, and the slot has another handle by now. */
+        if ((uint32_t)old && (int32_t)(generation - (uint32_t)(old >> 32)) <= 0) {
+            close(fd);
+            return;
+        }
+    } while (!__atomic_compare_exchange_n(entry, &old, added, false, __ATOMIC_ACQ_REL,
+                                          __ATOMIC_ACQUIRE));
+    /* Nobody writes to it any more: senders look it up under the lock of the domain whose handle
+     * it was, and that handle has been closed under it. */
+    forget(old);
 }
 
 void event_fds_remove(struct pv_machine *machine, uint32_t handle)
 {
-    replace(machine, handle, 0);
+    forget(__atomic_exchange_n(&machine->event_fds->entry[handle], 0, __ATOMIC_ACQ_REL));
 }
 
 void event_fds_fetch(struct pv_machine *machine, uint32_t handle, uint32_t generation)

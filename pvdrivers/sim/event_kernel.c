@@ -126,9 +126,10 @@ void signal_remaining_handles(struct pv_machine *machine, struct domain *d)
         event_fds_fetch(machine, i, generation);
         event_lock(machine, d);
         struct event_handle *h = handle_slot(machine, i);
-        if (h->unsignalled && h->generation == generation)
+        if (h->unsignalled && h->generation == generation) {
             signal_handle(machine, d, i);
-        h->unsignalled = false; /* its process is gone when the eventfd is not to be had */
+            h->unsignalled = false; /* its process is gone when the eventfd is not to be had */
+        }
         sim_unlock(&ec->lock);
     }
 }

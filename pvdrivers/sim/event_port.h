@@ -154,6 +154,7 @@ void event_slot_unlock(struct event_slot *slot);
 
 /* An eventfd this process knows for the handle, or -1. */
 int event_fd(struct pv_machine *machine, uint32_t handle, uint32_t generation);
+/* Takes the fd over. What is there of this generation already, or of a later one, stays. */
 void event_fds_add(struct pv_machine *machine, uint32_t handle, uint32_t generation, int fd);
 /* Closes it. */
 void event_fds_remove(struct pv_machine *machine, uint32_t handle);
