@@ -143,12 +143,12 @@ static int16_t capture(struct pv_machine *machine, struct domain *d, domid_t dom
         return GNTST_bad_page;
     }
     *act = (struct active_grant_entry){.domid = domid,
-                                       .holds_page = true,
                                        .is_sub_page = seen->flags & GTF_sub_page,
                                        .start = seen->start,
                                        .length = seen->length,
                                        .mfn = mfn,
                                        .gfn = seen->gfn};
+    __atomic_store_n(&act->holds_page, true, __ATOMIC_RELEASE); /* after it is said which */
     grant_take_in_hand(d, NO_FRAME);
     return GNTST_okay;
 }

@@ -13,7 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define GFN 20u /* of the page that FRONT gives to BACK */
+#define GFN 20u     /* of the page that FRONT gives to BACK */
+#define GRANTED 12u /* FRONT's grant of it */
 #define HOLE 21u
 #define CONTROL 22u /* pages of FRONT's event channels */
 #define ARRAY 23u
@@ -37,11 +38,13 @@ static uint64_t users_of(struct pv_machine *machine, struct domain *d)
 {
     const struct event_channels *ec = &d->event_channels;
     const struct copy_run *runs = domain_grant_area(machine, d)->copy_runs;
+    const struct active_grant_entry *act = &domain_grant_area(machine, d)->active[GRANTED];
     uint64_t sum = d->grant_table.copies + runs[0].owner * 31 + runs[0].count * 37 +
                    runs[1].owner * 41 + runs[1].count * 43;
     sum = sum * 31 + ec->fifo + ec->fifo_vcpu[0].control_mfn * 31 + ec->event_frame_count * 37 +
           ec->event_frames[0] * 41 + ec->active * 43 + ec->page_in_hand * 47;
     sum = sum * 31 + port_entry(machine, d, 1)->pending + d->grant_table.page_in_hand * 31;
+    sum = sum * 31 + act->pin + act->holds_page * 37 + act->mfn * 41;
     return sum * 31 + *(uint64_t *)domain_xenheap(machine, d, XENHEAP_SHARED_INFO + PENDING);
 }
 
@@ -205,16 +208,16 @@ static struct gnttab_map_grant_ref mapped;
 
 static void grant_page(struct fixture *f)
 {
-    pv_grant_entry_v1(&f->table[FRONT], 12)->frame = GFN;
-    pv_grant_entry_header(&f->table[FRONT], 12)->domid = BACK;
-    pv_grant_entry_header(&f->table[FRONT], 12)->flags = GTF_permit_access;
+    pv_grant_entry_v1(&f->table[FRONT], GRANTED)->frame = GFN;
+    pv_grant_entry_header(&f->table[FRONT], GRANTED)->domid = BACK;
+    pv_grant_entry_header(&f->table[FRONT], GRANTED)->flags = GTF_permit_access;
 }
 
 static void prepare_last_unmap(struct fixture *f)
 {
     *page_of(f, FRONT, GFN) = 0x5a;
     grant_page(f);
-    mapped = map(f, BACK, FRONT, 12, GNTMAP_host_map);
+    mapped = map(f, BACK, FRONT, GRANTED, GNTMAP_host_map);
     assert(mapped.status == GNTST_okay);
     assert(pv_domain_destroy(f->machine, FRONT) == 0 && find_domain(f->machine, FRONT));
 }
@@ -239,8 +242,8 @@ static void check_last_unmap(struct fixture *f, uint64_t free_before)
 
 static void run_copy(struct fixture *f)
 {
-    struct gnttab_copy_x86_64 ops[3] = {from_grant(FRONT, 12, 0, 8, LOCAL),
-                                        to_grant(LOCAL + 1, FRONT, 12, 0, 8),
+    struct gnttab_copy_x86_64 ops[3] = {from_grant(FRONT, GRANTED, 0, 8, LOCAL),
+                                        to_grant(LOCAL + 1, FRONT, GRANTED, 0, 8),
                                         {.len = 8, .flags = 0}};
     ops[2].source.u.gmfn = LOCAL;
     ops[2].dest.u.gmfn = LOCAL + 1;
@@ -260,7 +263,7 @@ static void check_destroys_front(struct fixture *f, uint64_t free_before)
 static void check_copy(struct fixture *f, uint64_t free_before)
 {
     client_leave(f->machine, f->machine->client);
-    assert(PINS(f, FRONT, 12) == 0 && references(f, FRONT, GFN) == 1);
+    assert(PINS(f, FRONT, GRANTED) == 0 && references(f, FRONT, GFN) == 1);
     assert(references(f, BACK, LOCAL) == 1 && references(f, BACK, LOCAL + 1) == 1);
     check_destroys_front(f, free_before);
 }
@@ -341,14 +344,14 @@ static void prepare_shared(struct fixture *f)
 
 static void run_shared(struct fixture *f)
 {
-    struct gnttab_map_grant_ref op = map(f, BACK, FRONT, 12, GNTMAP_host_map);
+    struct gnttab_map_grant_ref op = map(f, BACK, FRONT, GRANTED, GNTMAP_host_map);
     assert(unmap(f, BACK, &op, GNTMAP_host_map) == GNTST_okay);
 }
 
 static void check_shared(struct fixture *f, uint64_t free_before)
 {
     client_leave(f->machine, f->machine->client);
-    assert(PINS(f, FRONT, 12) == 0 && references(f, FRONT, GFN) == 2);
+    assert(PINS(f, FRONT, GRANTED) == 0 && references(f, FRONT, GFN) == 2);
     check_reset(f, free_before);
 }
 
