@@ -100,6 +100,7 @@ struct pv_blkback_group *pv_blkback_group_create(enum pv_blkback_mode mode)
         return NULL;
     group->mode = mode;
     group->next_time = NEVER;
+    group->asleep = true; /* for all we know */
     pthread_mutex_init(&group->lock, NULL);
     pthread_cond_init(&group->alone, NULL);
     group->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -222,16 +223,18 @@ static int add(struct pv_blkback_group *group, struct pv_blkback_queue *queue)
     struct group_member *member = calloc(1, sizeof *member);
     if (!member)
         return -ENOMEM;
-    *member = (struct group_member){.queue = queue, .unmask_at = NEVER, .wake_at = NEVER};
+    /* Masked, as far as we know: its port may have been heard by whoever had it before. */
+    *member =
+        (struct group_member){.queue = queue, .masked = true, .unmask_at = NEVER, .wake_at = NEVER};
     errno = 0;
     member->handle = take_handle(group, queue);
     if (!member->handle) {
         free(member);
         return errno ? -errno : -ENOMEM;
     }
-    status = note_port(member->handle, member);
-    if (status == 0)
-        status = watch(group, queue->fd, member);
+    status = watch(group, queue->fd, member);
+    if (status == 0 && (status = note_port(member->handle, member)) < 0)
+        unwatch(group, queue->fd);
     if (status < 0) {
         let_go(group, member->handle);
         free(member);

@@ -52,7 +52,7 @@ struct pv_blkback_group {
     pthread_cond_t alone;     /* the last visitor has left */
     uint32_t visitors;        /* also read without the lock: is there one? */
     uint32_t changes;         /* of who is in the group, counted */
-    bool asleep;              /* the driver: it has left the lock */
+    bool asleep;              /* the driver, perhaps: it has left the lock */
     uint32_t stop;            /* asks the driver to end */
     uint32_t count, capacity; /* members; room in each list */
     struct group_member *all;

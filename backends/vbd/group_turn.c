@@ -160,18 +160,33 @@ int group_wait(struct pv_blkback_group *group, uint64_t now, uint32_t most_ms)
     return listen(group, (int)ms, now);
 }
 
-int pv_blkback_group_turn(struct pv_blkback_group *group, uint64_t now)
+/* ---- Drivers with a loop of their own ------------------------------------------------------ */
+
+static void begin(struct pv_blkback_group *group)
 {
     pthread_mutex_lock(&group->lock);
-    int worked = group_turn(group, now);
+    group->asleep = false;
+}
+
+/* The loop may sleep until the group's fd is readable. */
+static void end(struct pv_blkback_group *group)
+{
+    group->asleep = true;
     pthread_mutex_unlock(&group->lock);
+}
+
+int pv_blkback_group_turn(struct pv_blkback_group *group, uint64_t now)
+{
+    begin(group);
+    int worked = group_turn(group, now);
+    end(group);
     return worked;
 }
 
 int pv_blkback_group_wait(struct pv_blkback_group *group, uint64_t now, uint32_t most_ms)
 {
-    pthread_mutex_lock(&group->lock);
+    begin(group);
     int status = group_wait(group, now, most_ms);
-    pthread_mutex_unlock(&group->lock);
+    end(group);
     return status;
 }

@@ -34,6 +34,7 @@ static int run(struct pv_blkback_group *group, const uint32_t *stop, uint32_t mo
     int status = 0;
     uint64_t now = clock_now(), last_work = now, next_yield = now;
     pthread_mutex_lock(&group->lock);
+    group->asleep = false;
     while (status == 0) {
         int worked = group_turn(group, now);
         if (pv_load_acquire(stop))

@@ -92,8 +92,8 @@ PV_API evtchn_port_t pv_blkback_port(const struct pv_blkback_queue *queue);
 
 /* Takes at most `budget` requests, or 4 MiB of them, moves what the store has finished, publishes
  * the answers and notifies at most once a batch. `now` is monotonic time, ns, and may be virtual.
- * Returns how many requests and responses it moved (0: nothing to do now), or -EPROTO when the ring
- * is broken. */
+ * Returns how many requests and responses it moved, at least 1 when it gave the store something to
+ * do (0: nothing to do now), or -EPROTO when the ring is broken. */
 PV_API int pv_blkback_pump(struct pv_blkback_queue *queue, uint32_t budget, uint64_t now);
 /* Before sleeping: asks to be woken at the next request or finished store operation; true when
  * there is something to pump already (do not sleep). */

@@ -2,6 +2,7 @@
  * would hold, each a loopback with an event channel handle of its own. */
 #include "loopback.h"
 
+#include <poll.h>
 #include <sys/eventfd.h>
 
 #define QUEUES 300u
@@ -260,6 +261,70 @@ static void test_a_store_wakes_its_queue(void)
     tear_down(&noisy[1]);
 }
 
+/* Each step of a barrier's plan is held back, and the queue sleeps until each is due. */
+static void test_late_steps_of_a_plan(enum pv_blkback_mode mode)
+{
+    const struct pv_blkif_request barrier = {.operation = BLKIF_OP_WRITE_BARRIER,
+                                             .nr_segments = 1,
+                                             .seg = {{.gref = 50, .last_sect = 7}}};
+    set_up(&noisy[0], pv_delay_filter_create(pv_ram_store_create(64, 512), 1, 5 * MS, 0, ~0u));
+    struct pv_blkback_group *group = gather(mode, 1);
+    pv_blkback_group_turn(group, now += 100 * MS);
+    loopback_put(&noisy[0].loop, &barrier);
+    if (pv_front_push_requests(&noisy[0].loop.front))
+        fire(&noisy[0]);
+    unsigned ms = 0;
+    for (; !answered(&noisy[0]); ms++) {
+        assert(ms < 100);
+        pv_blkback_group_turn(group, now += MS / 2);
+        pv_blkback_group_turn(group, now += MS / 2);
+    }
+    assert(ms > 14 && pv_blkback_group_remove(group, noisy[0].loop.back) == 0);
+    pv_blkback_group_destroy(group);
+    tear_down(&noisy[0]);
+}
+
+/* Its event was heard while it was nobody's, and nothing was done about it. */
+static void test_a_masked_queue_joins(void)
+{
+    set_up(&noisy[0], pv_ram_store_create(64, 512));
+    fire(&noisy[0]);
+    assert(pending((struct pv_evtchn *)&noisy[0]) == 5 && noisy[0].masked);
+    struct pv_blkback_group *group = gather(PV_BLKBACK_EVENT, 1);
+    pv_blkback_group_turn(group, ++now);
+    assert(pv_blkback_group_awake(group) == 0);
+    ask(&noisy[0]);
+    pv_blkback_group_turn(group, ++now);
+    assert(answered(&noisy[0]));
+    pv_blkback_group_destroy(group);
+    tear_down(&noisy[0]);
+}
+
+static bool is_readable(int fd)
+{
+    struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+    return poll(&poll_fd, 1, 0) == 1;
+}
+
+/* A loop that sleeps on the group's fd hears of a queue that another thread adds. */
+static void test_a_loop_hears_of_whoever_joins(void)
+{
+    set_up(&noisy[0], pv_ram_store_create(64, 512));
+    struct pv_blkback_group *group = pv_blkback_group_create(PV_BLKBACK_EVENT);
+    for (unsigned round = 0; round < 3; round++) {
+        assert(pv_blkback_group_turn(group, ++now) == 0 &&
+               !is_readable(pv_blkback_group_fd(group)));
+        assert(pv_blkback_group_add(group, noisy[0].loop.back) == 0);
+        assert(is_readable(pv_blkback_group_fd(group)));
+        pv_blkback_group_turn(group, ++now);
+        pv_blkback_group_turn(group, ++now);
+        assert(!is_readable(pv_blkback_group_fd(group)));
+        assert(pv_blkback_group_remove(group, noisy[0].loop.back) == 0);
+    }
+    pv_blkback_group_destroy(group);
+    tear_down(&noisy[0]);
+}
+
 int main(void)
 {
     test_only_who_is_woken_is_awake();
@@ -268,5 +333,9 @@ int main(void)
     test_noise_is_heard_less_and_less();
     test_a_queue_lingers_as_long_as_its_waits();
     test_a_store_wakes_its_queue();
+    test_late_steps_of_a_plan(PV_BLKBACK_EVENT);
+    test_late_steps_of_a_plan(PV_BLKBACK_HYBRID);
+    test_a_masked_queue_joins();
+    test_a_loop_hears_of_whoever_joins();
     return 0;
 }
