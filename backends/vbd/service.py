@@ -137,14 +137,19 @@ class ServedDisk(VbdBackend):
         )
 
     async def connect(self) -> None:
-        inherited, self._inherited = self._inherited, False
-        if self.inflight and not inherited:
+        if self.inflight and not self._inherited:
             self.inflight.clear()
-        await super().connect()
-        if inherited:
+        try:
+            await super().connect()
+        finally:
+            self._inherited = False
+
+    def serve(self) -> None:
+        if self._inherited:
             resumed = self.statistics()["resumed"]
             log.info("%s: taken up, %d requests in flight", self.path, resumed)
-            self.wake_frontend()
+            self.wake_frontend()  # while the event channels are not the pumps' yet
+        super().serve()
 
     async def offer(self) -> None:
         self._inherited = False
