@@ -91,6 +91,7 @@ struct pv_blkback_queue {
     uint32_t copy_count;
     struct pv_blk_io **submissions;
     uint32_t submission_count;
+    bool submitted; /* by this pump */
 
     uint8_t *buffers; /* pages for data between grant copies and the store */
     size_t buffers_size;

@@ -38,6 +38,7 @@ void blkback_submit_staged(struct pv_blkback_queue *queue)
     if (count == 0)
         return;
     queue->submission_count = 0;
+    queue->submitted = true;
     pumping = queue;
     queue->store->ops->submit(queue->store, queue->submissions, count);
     pumping = NULL;

@@ -105,19 +105,15 @@ static void start_waiting(struct pv_blkback_queue *queue)
     }
 }
 
-/* Carries on until everything left is in the store's hands or waits for it. True when the store was
- * given something. */
-static bool settle(struct pv_blkback_queue *queue)
+/* Carries on until everything left is in the store's hands or waits for it. */
+static void settle(struct pv_blkback_queue *queue)
 {
-    bool submitted = false;
     do {
         blkback_run_copies(queue);
-        submitted |= queue->submission_count > 0;
         blkback_submit_staged(queue);
         take_finished(queue);
         start_waiting(queue);
     } while (queue->copying.head || queue->submission_count);
-    return submitted;
 }
 
 static void free_answered(struct pv_blkback_queue *queue)
@@ -182,7 +178,7 @@ int pv_blkback_pump(struct pv_blkback_queue *queue, uint32_t budget, uint64_t no
         return 0;
     uint32_t first_response = queue->ring.rsp_prod_pvt;
     uint32_t taken = 0, resumed = 0, batch, answered;
-    bool submitted = false;
+    queue->submitted = false;
     queue->bytes_left = BLKBACK_MOST_BYTES;
     wake_up(queue);
     expire_grants(queue);
@@ -193,15 +189,15 @@ int pv_blkback_pump(struct pv_blkback_queue *queue, uint32_t budget, uint64_t no
         resumed += begin_resumed(queue);
         batch = take_requests(queue, most < BLKBACK_BATCH ? most : BLKBACK_BATCH);
         taken += batch;
-        submitted |= settle(queue);
+        settle(queue);
         publish(queue);
     } while (batch || answered != queue->ring.rsp_prod_pvt);
-    if (submitted)
+    if (queue->submitted)
         blkback_poll_store(queue); /* it may have set a deadline, or finished something */
     if (queue->broken)
         return -EPROTO;
     uint32_t moved = taken + resumed + (queue->ring.rsp_prod_pvt - first_response);
-    return moved ? (int)moved : submitted;
+    return moved ? (int)moved : queue->submitted;
 }
 
 void pv_blkback_stop(struct pv_blkback_queue *queue)
