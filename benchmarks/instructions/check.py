@@ -79,6 +79,8 @@ CASES = [
     Case("file", "read", 4096, "persistent", 32),
     Case("file", "write", 4096, "copy", 32),
     Case("file", "read", 131072, "persistent", 32),
+    Case("external", "read", 4096, "persistent", 32),
+    Case("external", "write", 4096, "persistent", 32),
     Case("ram", "read", 4096, "persistent", 8, idle=0),
     Case("ram", "read", 4096, "persistent", 8, idle=1000),
     Case("ram", "read", 4096, "persistent", 8, idle=2000),

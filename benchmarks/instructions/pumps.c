@@ -27,6 +27,8 @@ struct device {
     struct pv_hypervisor *back_view, *front_view;
     struct pv_evtchn *back_events, *front_events;
     struct pv_blk_store *store;
+    struct pv_external_batch *external; /* what is taken of an external store; else NULL */
+    uint8_t *external_data;
     struct pv_blkback_queue *back;
     struct pv_blkfront_queue *front;
     struct pv_blkback_group *group;
@@ -59,6 +61,10 @@ static struct pv_blk_store *make_store(const char *name)
         return pv_null_store_create(DEVICE_SECTORS, SECTOR, true);
     if (strcmp(name, "ram") == 0)
         return pv_ram_store_create(DEVICE_SECTORS, SECTOR);
+    if (strcmp(name, "external") == 0) {
+        const struct pv_blk_geometry geometry = {.sectors = DEVICE_SECTORS, .sector_size = SECTOR};
+        return pv_external_store_create(&geometry);
+    }
     int fd = mkstemp(path);
     require(fd >= 0 && ftruncate(fd, DEVICE_SECTORS * (off_t)SECTOR) == 0, "image");
     const struct pv_file_store_config config = {.path = path, .sector_size = SECTOR};
@@ -136,6 +142,11 @@ static void set_up(struct device *device, const struct workload *workload)
     device->front_events = device->front_view->ops->evtchn_open(device->front_view);
     device->store = make_store(workload->store);
     require(device->store, "store");
+    if (strcmp(workload->store, "external") == 0) {
+        device->external = malloc(sizeof *device->external);
+        device->external_data = malloc(PV_EXTERNAL_BATCH_BYTES);
+        require(device->external && device->external_data, "batch");
+    }
     connect(device, workload, false, &device->front, &device->back);
     if (workload->grouped)
         gather(device, workload);
@@ -159,6 +170,8 @@ static void tear_down(struct device *device, const struct workload *workload)
         free(device->data);
     pv_blkfront_destroy(device->front);
     pv_blk_store_close(device->store);
+    free(device->external);
+    free(device->external_data);
     device->back_view->ops->evtchn_close(device->back_events);
     device->front_view->ops->evtchn_close(device->front_events);
     device->front_view->ops->close(device->front_view);
@@ -168,12 +181,26 @@ static void tear_down(struct device *device, const struct workload *workload)
 
 /* ---- What is counted ------------------------------------------------------------------------- */
 
+/* As a null store's author in Python does. */
+static void serve(struct device *device)
+{
+    while (pv_external_batch_take(device->store, device->external)) {
+        pv_external_batch_load(device->external, device->external_data);
+        pv_external_batch_done(device->external);
+        pv_external_batch_finish(device->store, device->external, device->external_data);
+    }
+}
+
 static void back(struct device *device, uint64_t now)
 {
     if (device->group)
         pv_blkback_group_turn(device->group, now);
     else
         pv_blkback_pump(device->back, MOST_DEPTH, now);
+    if (device->external) {
+        serve(device);
+        pv_blkback_pump(device->back, MOST_DEPTH, now);
+    }
 }
 
 INDEPENDENT static void measured_back(struct device *device, uint64_t now)
