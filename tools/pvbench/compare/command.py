@@ -15,6 +15,7 @@ from pvdrivers.tools.pvbench.compare.page import check_page, write_page
 from pvdrivers.tools.pvbench.compare.processors import same_processors
 from pvdrivers.tools.pvbench.compare.progress import CompareProgress
 from pvdrivers.tools.pvbench.compare.runner import chosen, measure
+from pvdrivers.tools.pvbench.compare.system import this_system
 from pvdrivers.tools.pvbench.errors import OptionError
 from pvdrivers.tools.pvbench.units import parse_time
 
@@ -73,9 +74,10 @@ def compare(
     if html:
         check_page(html)
     measured = _measure(comparisons, runs, seconds, disk)
+    system = this_system(comparisons[row.name] for row in measured if row.ratio is not None)
     if history and (entry := append_ratios(history, measured)):
         earlier.append(entry)
-    result = report.report(measured, runs, seconds)
+    result = report.report(measured, runs, seconds, system)
     if html:
         write_page(html, result, earlier)
     if output_format == "json":

@@ -46,6 +46,7 @@ class Need:
 
     package: str | None  # Debian's, which brings it
     missing: Callable[[Setting], str | None]
+    program: str | None = None  # whose version the report gives
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,12 @@ class Comparison:
     floor: float | None = None
     most_runs: int | None = None  # of what takes long and hardly varies
     around: Callable[[Setting], AbstractContextManager[object]] = nullcontext
+
+    @property
+    def needs(self) -> list[Need]:
+        """What both sides need."""
+        sides = [side for side in (self.ours, self.peer) if side]
+        return list(dict.fromkeys(need for side in sides for need in side.needs))
 
     def runs(self, wanted: int) -> int:
         """Runs of each side."""

@@ -19,7 +19,7 @@ def program(name: str, package: str) -> Need:
     def missing(_: Setting) -> str | None:
         return None if shutil.which(name) else f"there is no {name}"
 
-    return Need(package, missing)
+    return Need(package, missing, name)
 
 
 def fio_engine(name: str) -> Need:
@@ -44,16 +44,14 @@ def _without_two_processors(_: Setting) -> str | None:
 
 FIO = program("fio", "fio")
 NBDKIT = program("nbdkit", "nbdkit")
-XEN_QEMU = Need("qemu-system-xen", _without_qemu)
+XEN_QEMU = Need("qemu-system-xen", _without_qemu, str(QEMU))
 DISK = Need(None, _without_disk)
 TWO_PROCESSORS = Need(None, _without_two_processors)
 
 
 def unmet(comparison: Comparison, setting: Setting) -> list[tuple[Need, str]]:
     """What both sides need and this machine has not, and why."""
-    sides = [side for side in (comparison.ours, comparison.peer) if side]
-    needs = dict.fromkeys(need for side in sides for need in side.needs)
-    return [(need, reason) for need in needs if (reason := need.missing(setting))]
+    return [(need, reason) for need in comparison.needs if (reason := need.missing(setting))]
 
 
 def sentence(need: Need, reason: str) -> str:

@@ -10,6 +10,7 @@ from string import Template
 from pvdrivers.tools.pvbench.compare.history import Entry
 from pvdrivers.tools.pvbench.compare.model import Row
 from pvdrivers.tools.pvbench.compare.report import Report, goal, ratio, spread, typical
+from pvdrivers.tools.pvbench.compare.system import sentence
 from pvdrivers.tools.pvbench.errors import OptionError
 
 TEMPLATE = Path(__file__).with_name("page.html")
@@ -51,6 +52,7 @@ def write_page(path: Path, report: Report, entries: Sequence[Entry]) -> None:
         when=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         runs=report.runs,
         seconds=f"{report.seconds:g}",
+        system=escape(sentence(report.system)),
         rows="\n".join(f"<tr>{_cells(row)}</tr>" for row in report.rows),
         sections="\n".join(plots),
     )

@@ -11,6 +11,7 @@ from rich.table import Table
 import pvdrivers
 from pvdrivers.tools.pvbench.compare.model import Measured, Row, Unit
 from pvdrivers.tools.pvbench.compare.pairs import middle_and_spread
+from pvdrivers.tools.pvbench.compare.system import System
 
 WIDTH = 150  # characters, when the output is no terminal
 WIDE = 120  # that hold every column
@@ -21,6 +22,7 @@ class Report(Struct, frozen=True):
     version: str
     runs: int  # of each side
     seconds: float  # of each run
+    system: System
     rows: list[Row]
 
 
@@ -100,5 +102,5 @@ def encode(report: Report) -> str:
     return msgspec.json.format(msgspec.json.encode(report), indent=2).decode()
 
 
-def report(rows: Sequence[Row], runs: int, seconds: float) -> Report:
-    return Report(pvdrivers.__version__, runs, seconds, list(rows))
+def report(rows: Sequence[Row], runs: int, seconds: float, system: System) -> Report:
+    return Report(pvdrivers.__version__, runs, seconds, system, list(rows))

@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 import pytest
 
 from pvdrivers.tools.pvbench.__main__ import run
+from pvdrivers.tools.pvbench.compare import system
 from pvdrivers.tools.pvbench.compare.model import Curve, Need
 
 LATENCY = [(300.0, 1.0), (420.0, 50.0), (9000.0, 99.9)]
@@ -87,6 +88,10 @@ def test_every_row_is_in_the_table(page):
     assert "not measured: there is no <thing> (Debian package some-package)" in cells
     assert "4 M/s" in cells
     assert "no" in cells
+
+
+def test_the_machine_is_named(page):
+    assert f"<p>{system.sentence(system.this_system([]))}</p>" in page
 
 
 def test_a_plot_without_data_is_left_out(script, tmp_path, capsys):
