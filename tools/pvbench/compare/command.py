@@ -75,7 +75,7 @@ def compare(
         check_page(html)
     measured = _measure(comparisons, runs, seconds, disk)
     system = this_system(comparisons[row.name] for row in measured if row.ratio is not None)
-    if history and (entry := append_ratios(history, measured)):
+    if history and (entry := append_ratios(history, measured, system)):
         earlier.append(entry)
     result = report.report(measured, runs, seconds, system)
     if html:

@@ -10,13 +10,18 @@ from msgspec import Struct
 
 import pvdrivers
 from pvdrivers.tools.pvbench.compare.model import Row
+from pvdrivers.tools.pvbench.compare.system import System
 from pvdrivers.tools.pvbench.errors import OptionError
+
+DIGITS = 4  # that are significant
 
 
 class Entry(Struct, frozen=True):
     commit: str  # of the folder that holds the file; the package's version where git has no answer
     when: str  # ISO 8601, UTC
     ratios: dict[str, float]  # by row
+    spreads: dict[str, tuple[float, float]] = {}  # by row; the first entries have none,
+    system: System | None = None  # nor this
 
 
 def _commit(folder: Path) -> str:
@@ -42,13 +47,20 @@ def read_history(path: Path) -> list[Entry]:
         raise OptionError(f"{path} is no history: {error}") from None
 
 
-def append_ratios(path: Path, rows: Sequence[Row]) -> Entry | None:
+def _rounded(value: float) -> float:
+    return float(f"{value:.{DIGITS}g}")
+
+
+def append_ratios(path: Path, rows: Sequence[Row], system: System) -> Entry | None:
     """Adds the ratios of this run, when anything was measured. Raises OptionError."""
-    ratios = {row.name: round(row.ratio, 4) for row in rows if row.ratio is not None}
+    ratios = {row.name: _rounded(row.ratio) for row in rows if row.ratio is not None}
     if not ratios:
         return None
+    spreads = {
+        row.name: (_rounded(row.spread[0]), _rounded(row.spread[1])) for row in rows if row.spread
+    }
     when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    entry = Entry(_commit(path.absolute().parent), when, ratios)
+    entry = Entry(_commit(path.absolute().parent), when, ratios, spreads, system)
     try:
         with path.open("ab") as file:
             file.write(msgspec.json.encode(entry) + b"\n")

@@ -124,17 +124,3 @@ def test_progress_is_a_line_for_each_row(script, capsys):
 )
 def test_amounts(value, unit, words):
     assert report.amount(value, unit) == words
-
-
-def test_history(script, capsys, tmp_path):
-    history = tmp_path / "history.jsonl"
-    script.add("one", script.side("A", [3, 5]), script.side("B", [2]))
-    script.add("two", script.side("A", [3], [ABSENT]))
-    for _ in range(2):
-        compare(capsys, "--runs=1", f"--history={history}")
-    entries = [json.loads(line) for line in history.read_text().splitlines()]
-    assert [entry["ratios"] for entry in entries] == [{"one": 1.5}, {"one": 2.5}]
-    assert all(entry["commit"] and entry["when"].endswith("Z") for entry in entries)
-    history.write_text("not JSON\n")
-    assert run(["compare", f"--history={history}"]) == 2
-    assert "is no history" in capsys.readouterr().err
