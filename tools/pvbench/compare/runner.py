@@ -13,6 +13,7 @@ from pvdrivers.tools.pvbench.compare.needs import sentence, unmet
 from pvdrivers.tools.pvbench.compare.pairs import met, middle_and_spread, ratios
 from pvdrivers.tools.pvbench.errors import BenchError, OptionError
 
+EXPECTED = (BenchError, OptionError, PeerError, OSError, ValueError)
 Tick = Callable[[str], None]  # is told which side is measured next
 
 
@@ -37,17 +38,23 @@ def chosen(names: Sequence[str] | None) -> dict[str, Comparison]:
 def measure(name: str, comparison: Comparison, runs: int, setting: Setting, tick: Tick) -> Row:
     """Measures one comparison; what cannot be measured is a row that says so."""
     row = _row(name, comparison)
-    if reasons := [sentence(*found) for found in unmet(comparison, setting)]:
-        return structs.replace(row, reason="; ".join(reasons))
     try:
+        if reasons := [sentence(*found) for found in unmet(comparison, setting)]:
+            return structs.replace(row, reason="; ".join(reasons))
         ours, theirs = _run_pairs(comparison, runs, setting, tick)
         values = [run.value for run in ours]
         peers = [run.value for run in theirs]
         ratio, spread = middle_and_spread(ratios(values, peers) if comparison.peer else values)
-    except (BenchError, OptionError, PeerError, OSError, ValueError) as error:
-        return structs.replace(row, reason=f"failed: {error}", failed=True)
+    except Exception as error:  # whatever is wrong with a side, the other rows are measured
+        return structs.replace(row, reason=f"failed: {_words(error)}", failed=True)
     verdict = met(comparison, ratio, values)
     return structs.replace(row, ratio=ratio, spread=spread, met=verdict, ours=ours, theirs=theirs)
+
+
+def _words(error: Exception) -> str:
+    """One sentence. Without its type, what no side is expected to raise says little."""
+    words = str(error) if isinstance(error, EXPECTED) else f"{type(error).__name__}: {error}"
+    return words.splitlines()[0].removesuffix(": ") if words else type(error).__name__
 
 
 def _run_pairs(

@@ -78,12 +78,34 @@ def test_what_is_missing_is_named_and_not_dropped(script, capsys):
     assert capsys.readouterr().out == "some-package\n"
 
 
-def test_a_side_that_fails_is_a_row_and_exit_code_1(script, capsys):
-    script.add("one", script.side("A", [1]), script.side("B", [1, BenchError("it burns")]))
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (BenchError("it burns"), "it burns"),
+        (KeyError("iops"), "KeyError: 'iops'"),
+        (AssertionError(), "AssertionError"),
+        (RuntimeError("it burns\nand burns"), "RuntimeError: it burns"),
+    ],
+    ids=repr,
+)
+def test_a_side_that_fails_is_a_row_and_exit_code_1(script, capsys, error, words):
+    script.add("one", script.side("A", [1]), script.side("B", [1, error]))
     script.add("two", script.side("A", [1]))
     code, rows = compare(capsys, "--runs=2")
     assert code == 1
-    assert rows["one"]["reason"] == "failed: it burns"
+    assert (rows["one"]["reason"], rows["one"]["failed"]) == (f"failed: {words}", True)
+    assert rows["two"]["ratio"] == 1
+
+
+def test_a_need_that_cannot_be_looked_at_is_a_failed_row(script, capsys):
+    def missing(setting):
+        raise PermissionError("no entry")
+
+    script.add("one", script.side("A", [1], [Need(None, missing)]))
+    script.add("two", script.side("A", [1]))
+    code, rows = compare(capsys)
+    assert code == 1
+    assert rows["one"]["reason"] == "failed: no entry"
     assert rows["two"]["ratio"] == 1
 
 
