@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pvdrivers.tools.pvbench import bench
 from pvdrivers.tools.pvbench.compare.model import Measured, Setting, Side
-from pvdrivers.tools.pvbench.compare.needs import DISK
+from pvdrivers.tools.pvbench.compare.needs import DISK, TWO_PROCESSORS
 from pvdrivers.tools.pvbench.compare.processors import processors
 from pvdrivers.tools.pvbench.costs import per_request
 from pvdrivers.tools.pvbench.errors import BenchError
@@ -72,4 +72,7 @@ def ours(reading: Reading = operations, *, name: str = "pvdrivers", **options: A
     def measure(setting: Setting) -> Measured:
         return measured(run(job(setting, **options)), reading)
 
-    return Side(name, measure, [DISK] if options.get("file") == "disk" else ())
+    needs = [DISK] if options.get("file") == "disk" else []
+    if options.get("pinned"):
+        needs.append(TWO_PROCESSORS)
+    return Side(name, measure, needs)

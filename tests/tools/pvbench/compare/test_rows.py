@@ -133,6 +133,17 @@ def test_absent_programs_are_named(setting, monkeypatch, tmp_path):
     }
 
 
+def test_rows_that_want_two_processors_are_not_measured_on_one(setting, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0})
+    reasons = {
+        name: [reason for need, reason in needs.unmet(row, setting) if need.package is None]
+        for name, row in catalogue().items()
+    }
+    alone = {name for name, found in reasons.items() if "there is one processor" in found}
+    apart = {"null-ring", "latency-poll", "latency-event", "two-queues"}
+    assert alone == apart | {name for name in reasons if name.startswith("guests-")}
+
+
 MOUNTS = r"""/dev/vda / ext4 rw 0 0
 tmpfs /tmp tmpfs rw 0 0
 /dev/vdb /tmp/my\040disk xfs rw 0 0

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from pvdrivers.tools.pvbench.compare.crowds import enough_files, grow, halves_apart
 from pvdrivers.tools.pvbench.compare.model import Comparison, Curve, Measured, Setting, Side
+from pvdrivers.tools.pvbench.compare.needs import TWO_PROCESSORS
 from pvdrivers.tools.pvbench.crowd.crowd import Crowd
 
 SIZES = (1, 10, 100, 1000)
@@ -50,7 +51,7 @@ guests = Guests()
 comparison = Comparison(
     workload="ram store, 4 KiB random read, QD32 on each of a guest's 2 VBDs",
     unit="operations/s",
-    ours=Side(f"1 of {SIZES[-1]} guests", guests.among_many, [enough_files(FILES)]),
+    ours=Side(f"1 of {SIZES[-1]} guests", guests.among_many, [TWO_PROCESSORS, enough_files(FILES)]),
     peer=Side("the only guest", guests.by_itself),
     target=0.9,
     around=guests.around,
