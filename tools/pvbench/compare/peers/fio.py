@@ -20,6 +20,8 @@ def run_fio(setting: Setting, **options: Any) -> Measured:
         "runtime": f"{setting.seconds * 1e6:.0f}us",
         "ramp_time": RAMP,
         "size": FILE_SIZE,
+        "lat_percentiles": 1,  # from submission on, as ours
+        "clat_percentiles": 0,
         "percentile_list": ":".join(map(str, PERCENTILES)),
         **options,
     }
@@ -27,7 +29,7 @@ def run_fio(setting: Setting, **options: Any) -> Measured:
     printed = output(["fio", "--output-format=json", *words], setting.seconds)
     (result,) = json.loads(printed[printed.index("{") :])["jobs"]
     direction = max((result[name] for name in ("read", "write")), key=lambda d: d["iops"])
-    percentiles = direction["clat_ns"].get("percentile", {})
+    percentiles = direction["lat_ns"].get("percentile", {})
     latency = sorted((float(ns), float(share)) for share, ns in percentiles.items())
     return Measured(direction["iops"], latency)
 
