@@ -27,12 +27,20 @@ $(VENV)/installed: $(VENV)/tools $(SOURCES)
 bench: install
 	@$(BIN)/python -m pvdrivers.tools.pvbench vbd $(if $(IMAGE),--filename $(IMAGE),--make-image build/bench.img) $(BENCHFLAGS)
 
-# Ours beside every peer. What is missing comes from Debian for root, and is named for others.
+# Ours beside every peer that is there. What is missing is asked of Debian for root, one package
+# after the other: where one cannot be had, the others can.
 compare: install
-	@missing=$$($(BIN)/pvbench compare --packages); \
+	@missing=$$($(BIN)/pvbench compare --packages $(COMPAREFLAGS)) || exit; \
 	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ]; then \
-		apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing; \
-	fi
+		echo "Installing" $$missing >&2; \
+		export DEBIAN_FRONTEND=noninteractive; \
+		{ apt-get update; for package in $$missing; do \
+			apt-get install -y --no-install-recommends $$package; \
+		done; } >/dev/null 2>&1; \
+		missing=$$($(BIN)/pvbench compare --packages $(COMPAREFLAGS)); \
+	fi; \
+	test -z "$$missing" || \
+		echo "Left out are the rows that need a Debian package:" $$missing >&2
 	@$(BIN)/pvbench compare --html build/compare.html $(COMPAREFLAGS)
 
 # Instructions per request of each pump against the committed baseline.

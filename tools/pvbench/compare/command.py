@@ -1,5 +1,6 @@
 """The command line of `pvbench compare`."""
 
+import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -80,6 +81,7 @@ def compare(
     result = report.report(measured, runs, seconds, system)
     if html:
         write_page(html, result, earlier)
+        print(f"The page is {html}", file=sys.stderr)
     if output_format == "json":
         print(report.encode(result))
     else:

@@ -98,4 +98,5 @@ def test_a_plot_without_data_is_left_out(script, tmp_path, capsys):
     script.add("one", script.side("A", [1]))
     path = tmp_path / "page.html"
     assert run(["compare", "--runtime=1ms", "--runs=1", f"--html={path}"]) == 0
+    assert capsys.readouterr().err == f"one: 1\nThe page is {path}\n"
     assert Page(path.read_text()).plots == 0
