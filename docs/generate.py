@@ -9,6 +9,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from pvdrivers.tools.pvbench.compare.report import goal
+from pvdrivers.tools.pvbench.compare.runner import modules
 from pvdrivers.vbd.features import PROTOCOL_FEATURES
 from pvdrivers.xenbus.states import (
     BACKEND,
@@ -95,6 +97,18 @@ def features() -> str:
     return "\n".join(lines)
 
 
+def comparisons() -> str:
+    """The rows of pvbench compare as a Markdown table; a module's docstring says what for."""
+    lines = ["| row | ours | the peer | ratio to reach | what for |", "|---|---|---|---|---|"]
+    for name, module in modules().items():
+        row = module.comparison
+        ours = row.workload if row.ours.name == "pvdrivers" else f"{row.workload}; {row.ours.name}"
+        peer = row.peer.name if row.peer else "-"
+        what = " ".join((module.__doc__ or "").split())
+        lines.append(f"| `{name}` | {ours} | {peer} | {goal(row)} | {what} |")
+    return "\n".join(lines)
+
+
 def states() -> str:
     lines = ["| value | state |", "|---|---|"]
     return "\n".join(lines + [f"| {state.value} | {name(state)} |" for state in XenbusState])
@@ -109,6 +123,7 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
         "backend table": lambda: transitions(BACKEND, BACKEND_EVENTS),
     },
     "vbd.md": {"features": features},
+    "pvbench.md": {"comparisons": comparisons},
 }
 
 

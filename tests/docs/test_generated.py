@@ -6,6 +6,8 @@ from types import ModuleType
 
 import pytest
 
+from pvdrivers.tools.pvbench.compare.runner import catalogue
+
 DOCS = Path(__file__).parents[2] / "docs"
 
 
@@ -18,19 +20,28 @@ def generator() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("page", ["xenbus.md", "vbd.md"])
+@pytest.mark.parametrize("page", ["xenbus.md", "vbd.md", "pvbench.md"])
 def test_page_is_up_to_date(page: str) -> None:
     text = (DOCS / page).read_text()
     assert generator().generate(page, text) == text, "run `make docs`"
 
 
 def test_every_page_is_checked() -> None:
-    assert set(generator().SECTIONS) == {"xenbus.md", "vbd.md"}
+    assert set(generator().SECTIONS) == {"xenbus.md", "vbd.md", "pvbench.md"}
 
 
 def test_a_page_without_a_place_is_an_error() -> None:
     with pytest.raises(ValueError, match="no place"):
         generator().generate("vbd.md", "# nothing")
+
+
+def test_every_comparison_is_in_the_manual() -> None:
+    table = generator().comparisons()
+    for name, row in catalogue().items():
+        (line,) = (line for line in table.splitlines() if line.startswith(f"| `{name}` |"))
+        assert row.workload in line
+        if row.target:
+            assert f" {row.target:g}" in line
 
 
 def test_the_diagram_has_the_normal_start() -> None:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 import pvdrivers
-from pvdrivers.tools.pvbench.compare.model import Measured, Row, Unit
+from pvdrivers.tools.pvbench.compare.model import Comparison, Measured, Row, Unit
 from pvdrivers.tools.pvbench.compare.pairs import middle_and_spread
 from pvdrivers.tools.pvbench.compare.system import System
 
@@ -51,7 +51,7 @@ def typical(runs: Sequence[Measured], unit: Unit) -> str:
     return amount(middle_and_spread([run.value for run in runs])[0], unit) if runs else "-"
 
 
-def goal(row: Row) -> str:
+def goal(row: Row | Comparison) -> str:
     """The target in words."""
     if row.target is None:
         return "-"

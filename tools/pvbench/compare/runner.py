@@ -3,6 +3,7 @@
 import pkgutil
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from types import ModuleType
 
 from msgspec import structs
 
@@ -17,13 +18,17 @@ EXPECTED = (BenchError, OptionError, PeerError, OSError, ValueError)
 Tick = Callable[[str], None]  # is told which side is measured next
 
 
-def catalogue() -> dict[str, Comparison]:
-    """Every comparison of `rows/` by its module's name, with dashes."""
-    modules = sorted(module.name for module in pkgutil.iter_modules(rows_package.__path__))
+def modules() -> dict[str, ModuleType]:
+    """Every module of `rows/` by its name, with dashes."""
+    names = sorted(module.name for module in pkgutil.iter_modules(rows_package.__path__))
     return {
-        name.replace("_", "-"): import_module(f"{rows_package.__name__}.{name}").comparison
-        for name in modules
+        name.replace("_", "-"): import_module(f"{rows_package.__name__}.{name}") for name in names
     }
+
+
+def catalogue() -> dict[str, Comparison]:
+    """Every comparison by its row's name."""
+    return {name: module.comparison for name, module in modules().items()}
 
 
 def chosen(names: Sequence[str] | None) -> dict[str, Comparison]:

@@ -1,4 +1,4 @@
-"""Writes that must reach a disk now and then."""
+"""Writes that must reach a disk now and then, flushed as often by either side."""
 
 from pvdrivers.tools.pvbench.compare.model import Comparison
 from pvdrivers.tools.pvbench.compare.ours import ours

@@ -1,4 +1,5 @@
-"""How long one operation takes when both sides sleep."""
+"""How long one operation takes when both sides sleep, beside two processes that wake each other
+through eventfds."""
 
 from pvdrivers.tools.pvbench.compare.model import Comparison
 from pvdrivers.tools.pvbench.compare.ours import median_latency, ours

@@ -1,4 +1,4 @@
-"""How long one operation takes when both sides spin."""
+"""How long one operation takes when both sides spin, beside a round trip of the bare ring."""
 
 from pvdrivers.tools.pvbench.compare.model import Comparison
 from pvdrivers.tools.pvbench.compare.ours import median_latency, ours

@@ -1,4 +1,5 @@
-"""Large requests, one copy from the store to the guest's pages, beside the copy alone."""
+"""Large requests, one copy from the store to the guest's pages, beside memcpy by one
+core out of as much memory into as many blocks."""
 
 from pvdrivers.tools.pvbench.compare.model import Comparison
 from pvdrivers.tools.pvbench.compare.ours import bytes_moved, ours
