@@ -45,7 +45,9 @@ class XenbusBus:
             await asyncio.shield(self.task)
 
     async def look(self) -> None:
-        """Probes what has not been wanted so far."""
+        """Probes what has not been wanted so far; nothing once the bus has ended."""
+        if self._over:
+            return
         for path in await self._devices_of(self.root):
             await self._look_at(path)
 
@@ -80,6 +82,7 @@ class XenbusBus:
         await asyncio.gather(*(device.abort() for device in self.devices.values()))
 
     async def _stop(self) -> None:
+        self._over = True
         if self.task:
             for task in (self.task, *self._looks):
                 task.cancel()
@@ -129,7 +132,8 @@ class XenbusBus:
 
     async def _look_at(self, path: str) -> None:
         async with self._looking:
-            await self._probe_or_forget(path)
+            if not self._over:
+                await self._probe_or_forget(path)
 
     async def _probe_or_forget(self, path: str) -> None:
         device = self.devices.get(path)

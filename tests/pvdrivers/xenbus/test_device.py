@@ -438,6 +438,21 @@ def test_a_bus_that_was_ended_asks_nothing_more() -> None:
     run(body)
 
 
+def test_a_bus_that_was_ended_takes_up_nothing_more() -> None:
+    async def body(house: House) -> None:
+        bus = backend_bus(house.back_client, 0, "vtest", Back)
+        bus.start()
+        await bus.abort()
+        await add_device(house.toolstack, CONFIG)
+        await bus.look()
+        await bus.forget(CONFIG.backend_path)
+        assert not bus.devices
+        house.back_client.close()
+        await bus.look()
+
+    run(body)
+
+
 def test_buses_find_devices_and_forget_them() -> None:
     configs = [DeviceConfig("vtest", number, frontend_domid=1) for number in range(4)]
 
