@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from pvdrivers.backends.vbd.pumps import Mode, PumpThreads
-from pvdrivers.backends.vbd.service import VbdService
+from pvdrivers.backends.vbd.service import Disk, DiskPlan, VbdService
 from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.native import connect_store, open_hypervisor
 from pvdrivers.sim import Machine
@@ -138,8 +138,8 @@ class Daemon:
             log.error("no xenstore: %s", error)
             await self._pause()
             return
-        plan, state = self.config.plan, self._state_directory
-        service = VbdService(client, hypervisor, plan, state_directory=state, pumps=pumps)
+        state = self._state_directory
+        service = VbdService(client, hypervisor, self._plan, state_directory=state, pumps=pumps)
         async with client, service as self.service:
             log.info("serving domain %d", hypervisor.domid)
             notify("READY=1")
@@ -156,8 +156,13 @@ class Daemon:
             elif gone.done():
                 log.error("xenstore is gone: %r", gone.exception())
             gone.cancel()
+        self.service = None
         if not self._stop.is_set():
             await self._pause()
+
+    def _plan(self, disk: Disk) -> DiskPlan | None:
+        """By the configuration as it is now, which may have been read while a service entered."""
+        return self.config.plan(disk)
 
     async def _pause(self) -> None:
         try:
@@ -211,7 +216,7 @@ class Daemon:
         if places(old) != places(new):
             log.warning("sockets, state and pumps stay as they are until the daemon starts again")
         if self.service:
-            await self.service.reload(new.plan)
+            await self.service.reload(self._plan)
         log.info("configuration read anew")
 
     async def _run_command(self) -> None:
