@@ -7,7 +7,9 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from .conftest import PATIENCE, PVBACKD, until
 
 Disk = Callable[..., Loopback]
 Status = Callable[[], Awaitable[list[str]]]
+HELD = '[[disk]]\nfilters = [{{kind = "delay", delay_us = 3_600_000_000, operations = ["{}"]}}]\n'
 NO_READS = '[[disk]]\nfilters = [{kind = "error", seed = 1, operations = ["read"]}]\n'
 
 
@@ -93,20 +96,28 @@ def test_killed_with_a_request_in_flight(pvbackd_disk: Disk, tmp_path: Path, log
     """With a log that can be believed the requests are done again; without one the frontend asks
     anew, and from then on there is a log to believe."""
     config, state = tmp_path / "pvbackd.toml", tmp_path / "state"
-    config.write_text(
-        '[[disk]]\nfilters = [{kind = "delay", delay_us = 500000, operations = ["read"]}]\n'
-    )
+    config.write_text(HELD.format("read"))
     loopback = pvbackd_disk("--config", config, "--state-directory", state)
     file = state / "-".join(["vbd", *loopback.config.backend_path.split("/")[-2:]])
+
+    def taken() -> int:
+        return int.from_bytes(file.read_bytes()[4:8], sys.byteorder)  # the log's req_cons
 
     async def scenario(frontend: Any) -> None:
         await frontend.connected()
         assert file.stat().st_mode & 0o777 == 0o600
         assert state.stat().st_mode & 0o777 == 0o700
-        for again in range(2):
-            queues = frontend.queues
-            reads = [asyncio.ensure_future(frontend.read(sector, 1)) for sector in range(4)]
-            await asyncio.sleep(0.1)
+        reads = [partial(frontend.read, sector, 1) for sector in range(4)]
+        writes = [partial(frontend.write, sector, b"w" * 512) for sector in range(4)]
+        for requests, held_next in ((reads, "write"), (writes, "flush")):
+            again = requests is writes
+            queues, expected = frontend.queues, taken() + len(requests)
+
+            async def all_taken(expected: int = expected) -> bool:
+                return taken() == expected
+
+            answers = asyncio.gather(*(request() for request in requests))
+            await until(all_taken)
             loopback.kill_backend()
             if log == "damaged" and not again:
                 with file.open("r+b") as damaged:
@@ -114,10 +125,12 @@ def test_killed_with_a_request_in_flight(pvbackd_disk: Disk, tmp_path: Path, log
                     damaged.write(b"\xff")
             if log == "none" and not again:
                 file.unlink()
+            config.write_text(HELD.format(held_next))
             loopback.restart_backend()
-            assert await asyncio.gather(*reads) == [bytes(512)] * 4
-            assert (frontend.queues == queues) is (log == "sound" or bool(again))
+            assert await answers == [None if again else bytes(512)] * 4
+            assert (frontend.queues == queues) is (log == "sound" or again)
         assert frontend.reissued == (0 if log == "sound" else 4)
+        assert await frontend.read(0, 4) == b"w" * 2048
 
     loopback.run(scenario)
 
