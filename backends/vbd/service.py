@@ -309,6 +309,7 @@ class VbdService:
     async def reload(self, plan: Planner) -> None:
         """Serves disks by other plans from now on, without their frontends noticing."""
         self.plan = plan
+        await self._bus.settled()  # a disk that is being opened by the plan before is there then
         for path, device in self.devices.items():
             if isinstance(device, ServedDisk):
                 self._replan(device)

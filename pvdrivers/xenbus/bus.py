@@ -51,6 +51,11 @@ class XenbusBus:
         for path in await self._devices_of(self.root):
             await self._look_at(path)
 
+    async def settled(self) -> None:
+        """Until the device being probed just now, if there is one, is there or not wanted."""
+        async with self._looking:
+            return
+
     async def forget(self, path: str) -> None:
         """Lets go of the device at `path`, if there is one, and looks at it as if it were new."""
         if device := self.devices.get(path):

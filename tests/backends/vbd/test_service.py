@@ -180,3 +180,34 @@ def test_a_disk_that_comes_later() -> None:
         guests.machine.close()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("opens", [True, False])
+def test_a_reload_counts_for_a_disk_that_is_being_opened(opens: bool) -> None:
+    opening, go_on = asyncio.Event(), asyncio.Event()
+
+    async def open_slowly(disk: Disk) -> RamStore:
+        opening.set()
+        await go_on.wait()
+        if not opens:
+            raise OSError(errno.EIO, "a bad medium")
+        return RamStore(MIB)
+
+    async def open_anew(disk: Disk) -> RamStore:
+        return RamStore(2 * MIB)
+
+    async def main() -> None:
+        guests = Guests()
+        await guests.plug("xvda")
+        end, before, after = guests.ends["xvda"], DiskPlan(open_slowly), DiskPlan(open_anew)
+        async with VbdService(guests.client, guests.dom0.hypervisor, lambda _: before) as service:
+            await opening.wait()
+            reload = asyncio.ensure_future(service.reload(lambda _: after))
+            await asyncio.sleep(0)
+            go_on.set()
+            await reload
+            await end.wait(lambda: "4096 sectors" in str(service.devices))
+        await end.frontend.abort()
+        guests.machine.close()
+
+    asyncio.run(main())
