@@ -123,7 +123,7 @@ class Threads(Side):
 
     def __enter__(self) -> Self:
         self._ready = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._main()))
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), daemon=True)
         return self
 
     def __exit__(self, *exc_info: object) -> None:

@@ -20,7 +20,7 @@ def serving(store: PythonStore) -> Iterator[None]:
         while not stop.wait(0.0005):
             store.serve()
 
-    thread = threading.Thread(target=serve)
+    thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     try:
         yield

@@ -162,7 +162,7 @@ class TestSuccessor:
             FileStore(image).close()
             opened.set()
 
-        thread = threading.Thread(target=open_and_close)
+        thread = threading.Thread(target=open_and_close, daemon=True)
         with locked(image, byte):
             thread.start()
             assert not opened.wait(0.1)

@@ -314,7 +314,7 @@ def test_threads_may_serve_side_by_side() -> None:
             store.serve()
 
     with MemoryStore() as store:
-        threads = [threading.Thread(target=serve) for _ in range(2)]
+        threads = [threading.Thread(target=serve, daemon=True) for _ in range(2)]
         for thread in threads:
             thread.start()
         for start in range(0, len(asked), 100):

@@ -75,7 +75,7 @@ def xenstored(world):
             ready.set()
             await ended.wait()
 
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()
     assert ready.wait(30)
     yield world.folder / "xenstored"
