@@ -31,7 +31,7 @@ from pvdrivers.vbd.keys import (
     read_frontend_head,
     read_queues,
 )
-from pvdrivers.xenbus.device import BackendDevice, read_keys, read_optional
+from pvdrivers.xenbus.device import BackendDevice
 from pvdrivers.xenbus.states import Event
 from pvdrivers.xenstore.client import XenstoreClient
 
@@ -144,7 +144,7 @@ class VbdBackend(BackendDevice):
     # ---- hooks -----------------------------------------------------------------------------
 
     async def offer(self) -> None:
-        keys = await read_keys(self.client, self.path, ("mode", "discard-enable"))
+        keys = await self.client.read_keys(self.path, ("mode", "discard-enable"))
         geometry = self.store.pointer.geometry
         self._writable = keys.get("mode", "w").startswith("w") and not geometry.read_only
         discard = geometry.can_discard and self._writable and keys.get("discard-enable", "1") != "0"
@@ -175,7 +175,7 @@ class VbdBackend(BackendDevice):
     async def ready(self) -> bool:
         if not self.options.wait_for_hotplug:
             return True
-        return await read_optional(self.client, f"{self.path}/hotplug-status") == "connected"
+        return await self.client.read_optional(f"{self.path}/hotplug-status") == "connected"
 
     async def connect(self) -> None:
         self.head = await self._read_rings()
@@ -236,7 +236,7 @@ class VbdBackend(BackendDevice):
         return int(asyncio.get_running_loop().time() * 1e9)
 
     async def device_info(self) -> DeviceInfo:
-        keys = await read_keys(self.client, self.path, ("device-type", "removable"))
+        keys = await self.client.read_keys(self.path, ("device-type", "removable"))
         geometry = self.store.pointer.geometry
         info = DeviceInfo(
             sectors=geometry.sectors,

@@ -28,7 +28,7 @@ from pvdrivers.ring._core import ffi, lib
 from pvdrivers.ring.errors import PeerError, UsageError
 from pvdrivers.vbd.keys import EARLY_KEYS, LATE_KEYS, FrontendHead, read_backend
 from pvdrivers.xenbus.bus import backend_bus
-from pvdrivers.xenbus.device import BackendDevice, XenbusDevice, read_keys, read_optional
+from pvdrivers.xenbus.device import BackendDevice, XenbusDevice
 from pvdrivers.xenbus.states import XenbusState
 from pvdrivers.xenstore.client import XenstoreClient
 from pvdrivers.xenstore.errors import XenstoreError
@@ -74,7 +74,7 @@ class Disk:
 
 
 async def read_disk(client: XenstoreClient, path: str) -> Disk:
-    keys = await read_keys(client, path, DISK_KEYS)
+    keys = await client.read_keys(path, DISK_KEYS)
     return Disk(
         path,
         keys.get("params", ""),
@@ -114,7 +114,7 @@ class ServedDisk(VbdBackend):
     async def inherit(self) -> bool:
         """A predecessor's connection can be taken up when its log says what is to be done again, or
         else when the frontend waits for no answer, so that nothing can have been lost with it."""
-        keys = await read_keys(self.client, self.path, (*EARLY_KEYS, *LATE_KEYS))
+        keys = await self.client.read_keys(self.path, (*EARLY_KEYS, *LATE_KEYS))
         self._writable = self.disk.writable and not self.store.pointer.geometry.read_only
         try:
             self.features, _ = read_backend(keys)
@@ -169,7 +169,7 @@ class ServedDisk(VbdBackend):
 
     async def _is_gone(self) -> bool:
         try:
-            return await read_optional(self.client, f"{self.path}/state") is None
+            return await self.client.read_optional(f"{self.path}/state") is None
         except OSError:
             return False
 
@@ -286,7 +286,7 @@ class VbdService:
                 continue
             path = f"{self._bus.root}/{device.replace('-', '/')}/state"
             with suppress(OSError):  # xenstore is gone
-                if await read_optional(self.client, path) is None:
+                if await self.client.read_optional(path) is None:
                     InflightFile(directory / name).clear()
 
     @property

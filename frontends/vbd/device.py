@@ -30,7 +30,7 @@ from pvdrivers.vbd.keys import (
     read_limits,
     read_number,
 )
-from pvdrivers.xenbus.device import FrontendDevice, read_keys, read_optional
+from pvdrivers.xenbus.device import FrontendDevice
 from pvdrivers.xenbus.states import XenbusState
 from pvdrivers.xenbus.wakeups import Wakeups, Work
 from pvdrivers.xenstore.client import XenstoreClient
@@ -167,7 +167,7 @@ class VbdFrontend(FrontendDevice):
     async def connect(self) -> None:
         limits = read_limits(await self.read_peer_keys(EARLY_KEYS))
         layout = choose_layout(self.features, limits)
-        own = await read_keys(self.client, self.path, ("trusted", *NUMBER_KEYS))
+        own = await self.client.read_keys(self.path, ("trusted", *NUMBER_KEYS))
         self.number, self.name = read_number(own)
         trusted = own.get("trusted") != "0"
         try:
@@ -207,7 +207,7 @@ class VbdFrontend(FrontendDevice):
 
     async def update_size(self) -> None:
         self._undrain()  # the backend thought better of closing
-        sectors = await read_optional(self.client, f"{self.peer_path}/sectors")
+        sectors = await self.client.read_optional(f"{self.peer_path}/sectors")
         if self.info is None or sectors == str(self.info.sectors):
             return
         _, info = read_backend(await self.read_peer_keys((*EARLY_KEYS, *LATE_KEYS)))

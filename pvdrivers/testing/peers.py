@@ -15,7 +15,6 @@ from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.testing.dialects import FRONTEND_SIDE, BackendDialect, FrontendDialect
 from pvdrivers.vbd.features import DeviceInfo, FrontendFeatures, Layout
 from pvdrivers.vbd.keys import QueueKeys, early_keys, frontend_keys, late_keys, queue_key_names
-from pvdrivers.xenbus.device import read_keys, read_optional
 from pvdrivers.xenbus.states import Event, XenbusState
 from pvdrivers.xenstore.client import XenstoreClient
 
@@ -48,7 +47,7 @@ class DialectBackend(VbdBackend):
 
     async def _pick(self, names: tuple[str, ...], info: DeviceInfo) -> dict[str, str]:
         """Those of the keys that there is a value for, in the dialect's order."""
-        values = await read_keys(self.client, self.path, ("frontend", "frontend-id", "online"))
+        values = await self.client.read_keys(self.path, ("frontend", "frontend-id", "online"))
         values |= {"hotplug-status": "connected"}
         values |= early_keys(self.features) | late_keys(self.features, info)
         return {name: values[name] for name in names if name in values}
@@ -67,7 +66,7 @@ class DialectBackend(VbdBackend):
 
     async def ready(self) -> bool:
         key = self.dialect.waits_for
-        return not key or await read_optional(self.client, f"{self.path}/{key}") is not None
+        return not key or await self.client.read_optional(f"{self.path}/{key}") is not None
 
     async def _publish(self, state: XenbusState) -> None:
         if self.dialect.writes_again:

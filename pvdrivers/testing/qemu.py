@@ -24,7 +24,6 @@ from pvdrivers.testing.dropin import dropin_environment
 from pvdrivers.testing.plugged import PluggedDisk
 from pvdrivers.vbd.config import disk_config
 from pvdrivers.vbd.features import FrontendFeatures
-from pvdrivers.xenbus.device import read_optional
 from pvdrivers.xenbus.states import XenbusState
 from pvdrivers.xenbus.toolstack import unplug_device
 from pvdrivers.xenstore.client import XenstoreClient
@@ -80,7 +79,7 @@ class Qemu:
         try:
             async with await client.watch(state) as watch:
                 async for _ in watch:
-                    if await read_optional(client, state) == "running":
+                    if await client.read_optional(state) == "running":
                         return
         finally:
             client.close()

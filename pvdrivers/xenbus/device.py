@@ -25,7 +25,7 @@ from pvdrivers.xenbus.states import (
     XenbusState,
     parse_state,
 )
-from pvdrivers.xenstore.client import Operations, Transaction, Watch, XenstoreClient
+from pvdrivers.xenstore.client import Transaction, Watch, XenstoreClient
 from pvdrivers.xenstore.errors import XenstoreError
 from pvdrivers.xenstore.operations import ABSENT, asks_read, asks_remove, asks_write, raise_first
 
@@ -38,19 +38,6 @@ CONNECTING = (XenbusState.INITIALISING, XenbusState.INITIALISED)
 
 class Vanished(Exception):
     """The device's directory is no longer there; writing to it would make it anew."""
-
-
-async def read_optional(store: Operations, path: str) -> str | None:
-    """A node's value, or None when there is no such node or it may not be read."""
-    (value,) = await store.read_present([path])
-    return value
-
-
-async def read_keys(store: Operations, directory: str, names: Iterable[str]) -> dict[str, str]:
-    """Those of the named keys that are there."""
-    wanted = list(names)
-    values = await store.read_present([f"{directory}/{name}" for name in wanted])
-    return {name: value for name, value in zip(wanted, values, strict=True) if value is not None}
 
 
 class XenbusDevice:
@@ -214,7 +201,7 @@ class XenbusDevice:
     async def read_peer_keys(self, names: Iterable[str]) -> dict[str, str]:
         """Those of the named keys the other end has written, as they were at one moment."""
         async with self.client.transaction(commit=False) as snapshot:
-            return await read_keys(snapshot, self.peer_path, names)
+            return await snapshot.read_keys(self.peer_path, names)
 
     # ---- the task --------------------------------------------------------------------------
 
@@ -261,7 +248,7 @@ class XenbusDevice:
 
     async def _find_peer(self) -> None:
         """Learns where the other end is, and watches its state."""
-        keys = await read_keys(self.client, self.path, (self.peer_key, f"{self.peer_key}-id"))
+        keys = await self.client.read_keys(self.path, (self.peer_key, f"{self.peer_key}-id"))
         peer_path, peer_domid = keys.get(self.peer_key), keys.get(f"{self.peer_key}-id", "")
         if not peer_path or not peer_domid.isdecimal():
             raise Vanished(self.path)
@@ -407,7 +394,7 @@ class FrontendDevice(XenbusDevice):
         if event is Event.RESUME:
             await self._find_peer()
             self.peer_state = parse_state(
-                await read_optional(self.client, f"{self.peer_path}/state")
+                await self.client.read_optional(f"{self.peer_path}/state")
             )
         if event in (Event.START, Event.RESUME):
             self._resetting = True

@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from pvdrivers.xenbus.device import read_optional
 from pvdrivers.xenbus.states import XenbusState, parse_state
 from pvdrivers.xenstore.client import Transaction, XenstoreClient
 from pvdrivers.xenstore.operations import (
@@ -118,7 +117,7 @@ async def unplug_device(
     state = f"{config.backend_path}/state"
 
     async def body(transaction: Transaction) -> None:
-        before = parse_state(await read_optional(transaction, state))
+        before = parse_state(await transaction.read_optional(state))
         if before is not XenbusState.UNKNOWN:
             await transaction.write(f"{config.backend_path}/online", "0")
         if before is not XenbusState.UNKNOWN and before not in ends:
@@ -128,7 +127,7 @@ async def unplug_device(
     try:
         async with asyncio.timeout(patience), await client.watch(state) as watch:
             async for _ in watch:
-                now = parse_state(await read_optional(client, state))
+                now = parse_state(await client.read_optional(state))
                 if now in ends:
                     break
     except TimeoutError:

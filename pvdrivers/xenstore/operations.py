@@ -104,6 +104,18 @@ class Operations(ABC):
                 raise reply
         return found
 
+    async def read_optional(self, path: str) -> str | None:
+        """The value as text; None when there is no such node or it may not be read."""
+        (value,) = await self.read_present([path])
+        return value
+
+    async def read_keys(self, directory: str, names: Iterable[str]) -> dict[str, str]:
+        """Those of the named keys that are there."""
+        wanted = list(names)
+        values = await self.read_present([f"{directory}/{name}" for name in wanted])
+        found = zip(wanted, values, strict=True)
+        return {name: value for name, value in found if value is not None}
+
     async def exists(self, path: str) -> bool:
         try:
             await self.read(path)

@@ -11,7 +11,6 @@ import pytest
 
 from pvdrivers.sim import Domain, Machine
 from pvdrivers.sim.boot import build, introduce
-from pvdrivers.xenbus.device import read_optional
 from pvdrivers.xenstore import XenstoreClient
 
 PVSTORED = [sys.executable, "-m", "pvdrivers.tools.pvstored"]
@@ -73,7 +72,7 @@ class Served:
         async with await self.control.watch(f"{home}/answer") as watch:
             async for path in watch:
                 # The answer to an earlier question may still be there.
-                if await read_optional(self.control, path) == question * 2:
+                if await self.control.read_optional(path) == question * 2:
                     return
 
 

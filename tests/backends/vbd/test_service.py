@@ -12,7 +12,6 @@ from pvdrivers.backends.vbd.store import RamStore
 from pvdrivers.sim import Machine
 from pvdrivers.testing.vbd import VbdLoopback
 from pvdrivers.vbd.config import disk_config
-from pvdrivers.xenbus.device import read_optional
 from pvdrivers.xenbus.toolstack import add_device
 from pvdrivers.xenstore.client import XenstoreClient
 
@@ -97,7 +96,7 @@ def test_a_bug_ends_one_disk(bug: str) -> None:
             home = broken.config.backend_path.removeprefix("/local/domain/0/")
             node = f"/local/domain/0/error/{home}/error"
             await broken.wait(lambda: broken.frontend.state.name == "CLOSED", PATIENCE)
-            assert await read_optional(broken.toolstack, node)
+            assert await broken.toolstack.read_optional(node)
             await use(sound)
         for end in guests.ends.values():
             await end.frontend.abort()

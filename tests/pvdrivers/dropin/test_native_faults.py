@@ -18,7 +18,6 @@ from pvdrivers.ring._core import ffi, lib
 from pvdrivers.sim import Domain
 from pvdrivers.vbd.config import disk_config
 from pvdrivers.vbd.features import FrontendFeatures
-from pvdrivers.xenbus.device import read_optional
 from pvdrivers.xenbus.states import XenbusState
 from pvdrivers.xenbus.toolstack import DeviceConfig, add_device, destroy_device, make_home
 from pvdrivers.xenstore import Store, XenstoreClient
@@ -77,7 +76,7 @@ class Yard:
             await asyncio.sleep(0.005)
 
     async def state(self, config: DeviceConfig) -> str | None:
-        return await read_optional(self.toolstack, f"{config.backend_path}/state")
+        return await self.toolstack.read_optional(f"{config.backend_path}/state")
 
     async def goes_on(self) -> None:
         """The daemon, and the neighbour's disk."""

@@ -17,7 +17,6 @@ import pytest
 
 from pvdrivers.testing.loopback import Loopback
 from pvdrivers.vbd.config import disk_config
-from pvdrivers.xenbus.device import read_optional
 from pvdrivers.xenbus.toolstack import add_device
 
 from .conftest import PATIENCE, PVBACKD, until
@@ -296,7 +295,7 @@ def test_a_disk_that_cannot_be_served_says_why_and_harms_no_other(
         node = f"/local/domain/0/error/{home}/error"
 
         async def reported() -> bool:
-            return await read_optional(loopback.toolstack, node) is not None
+            return await loopback.toolstack.read_optional(node) is not None
 
         await until(reported)
         assert f"{missing}: no such file" in await loopback.toolstack.read_str(node)
@@ -343,7 +342,7 @@ def test_hotplug_script_finds_nothing_done(pvbackd_disk: Disk, image: Path, tmp_
 
         await until(offered)
         for key in ("physical-device", "physical-device-path", "hotplug-status"):
-            assert await read_optional(loopback.toolstack, f"{path}/{key}") is None
+            assert await loopback.toolstack.read_optional(f"{path}/{key}") is None
         await loopback.toolstack.write(f"{path}/hotplug-status", "connected")
         await frontend.connected()
 

@@ -14,7 +14,6 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from pvdrivers.testing.loopback import Loopback
-from pvdrivers.xenbus.device import read_optional
 
 from .conftest import PATIENCE, PVBACKD, until
 
@@ -151,7 +150,7 @@ def test_a_guest_cannot_fill_the_log(
         await loopback.toolstack.write(f"{guest}/state", state)
 
         async def answered() -> bool:
-            return await read_optional(loopback.toolstack, f"{path}/state") == answer
+            return await loopback.toolstack.read_optional(f"{path}/state") == answer
 
         await until(answered)
 

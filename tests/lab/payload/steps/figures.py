@@ -14,7 +14,6 @@ from serve import CONNECT_PATIENCE, Lab
 from step import GUEST, MEBIBYTE, command, measurement
 
 from pvdrivers.vbd.config import disk_config
-from pvdrivers.xenbus.device import read_optional
 from pvdrivers.xenbus.states import XenbusState
 from pvdrivers.xenbus.toolstack import DeviceConfig, add_device, unplug_device
 
@@ -67,7 +66,7 @@ async def qemu(lab: Lab) -> AsyncIterator[None]:
     state = f"/local/domain/0/device-model/{GUEST}/state"
     environment = os.environ | {"LD_LIBRARY_PATH": "/opt/qemu"}
     process = await asyncio.create_subprocess_exec(*QEMU, env=environment)
-    while await read_optional(lab.client, state) != "running":
+    while await lab.client.read_optional(state) != "running":
         assert process.returncode is None, "QEMU ended"
         await asyncio.sleep(0.2)
     config = disk_config("xvda", GUEST, params=f"aio:{image()}", kind="qdisk")
