@@ -72,9 +72,10 @@ class Crowd:
     def _disk(self, name: str, domid: int) -> DeviceConfig:
         return disk_config(name, domid, kind="ram", params=str(self._plan.disk_size))
 
-    def run(self, active: int, seconds: float) -> Activity:
-        """Random reads by the first `active` guests, while the others are idle."""
-        return self._fronts.run(active, seconds)
+    def run(self, active: int, seconds: float, block_size: int | None = None) -> Activity:
+        """Random reads by the first `active` guests, while the others are idle; of blocks at most
+        as large as the plan's."""
+        return self._fronts.run(active, seconds, block_size or self._plan.block_size)
 
     def memory(self) -> Memory:
         """What the backend's process takes now."""

@@ -73,7 +73,7 @@ class Fronts:
 
     # ---- I/O ---------------------------------------------------------------------------------
 
-    def run(self, active: int, seconds: float) -> Activity:
+    def run(self, active: int, seconds: float, block_size: int) -> Activity:
         """Random reads by the first `active` guests."""
         guests = self._guests[:active]
         for guest in guests:
@@ -82,7 +82,9 @@ class Fronts:
         parts = self._parts(guests)
         cpus = self._plan.front_cpus or (None,)
         with ThreadPoolExecutor(len(parts)) as pool:
-            runs = pool.map(lambda cpu, disks: self._read(cpu, disks, seconds), cpus, parts)
+            runs = pool.map(
+                lambda cpu, disks: self._read(cpu, disks, seconds, block_size), cpus, parts
+            )
             rate = sum(runs)
         after = [guest.answered() for guest in guests]
         return Activity(rate, [b - a for a, b in zip(before, after, strict=True)])
@@ -94,21 +96,23 @@ class Fronts:
 
     def _write(self, guest: Guest) -> None:
         for disk in () if guest.written else guest.disks:
-            with self._workload([disk], 0) as workload:
+            with self._workload([disk], 0, self._plan.block_size) as workload:
                 workload.layout()
         guest.written = True
 
-    def _read(self, cpu: int | None, disks: Sequence[DrivenFrontend], seconds: float) -> float:
+    def _read(
+        self, cpu: int | None, disks: Sequence[DrivenFrontend], seconds: float, block_size: int
+    ) -> float:
         """Operations a second."""
         settle(cpu, self._plan.shared)
-        with self._workload(disks, seconds) as workload:
+        with self._workload(disks, seconds, block_size) as workload:
             workload.run()
             result = workload.result()
             ios = sum(direction.ios for direction in result.direction)
             return float(ios * 1e9 / result.elapsed_ns)
 
     def _workload(
-        self, disks: Sequence[DrivenFrontend], seconds: float
+        self, disks: Sequence[DrivenFrontend], seconds: float, block_size: int
     ) -> AbstractContextManager[Workload]:
         plan = self._plan
         return closing(
@@ -117,7 +121,7 @@ class Fronts:
                 "event" if plan.mode == "event" else "poll",
                 jobs=1,
                 iodepth=plan.iodepth * len(disks),
-                block_size=plan.block_size,
+                block_size=block_size,
                 random=True,
                 read_percent=100,
                 size=plan.disk_size,

@@ -35,8 +35,8 @@ class RemoteFronts(Remote):
     def connect(self, domids: Sequence[int]) -> None:
         self.call(type(None), "connect", domids)
 
-    def run(self, active: int, seconds: float) -> Activity:
-        return self.call(Activity, "run", active, seconds)
+    def run(self, active: int, seconds: float, block_size: int) -> Activity:
+        return self.call(Activity, "run", active, seconds, block_size)
 
 
 class RemoteBacks(Remote):

@@ -32,8 +32,10 @@ def test_guests_come_and_those_asked_to_are_active():
         assert crowd.guests == 5
         first = crowd.run(1, SECONDS)
         every = crowd.run(5, SECONDS)
-    assert [len(activity.operations) for activity in (both, first, every)] == [2, 1, 5]
-    for activity in (both, first, every):
+        small = crowd.run(5, SECONDS, block_size=512)
+    runs = (both, first, every, small)
+    assert [len(activity.operations) for activity in runs] == [2, 1, 5, 5]
+    for activity in runs:
         assert activity.rate >= 0  # 0: the machine has had no time for us after the ramp
         assert all(activity.operations)
     assert gc.get_threshold() == collector

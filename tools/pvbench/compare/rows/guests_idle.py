@@ -9,6 +9,7 @@ from pvdrivers.tools.pvbench.compare.needs import TWO_PROCESSORS
 from pvdrivers.tools.pvbench.crowd.crowd import Crowd
 
 SIZES = (1, 10, 100, 1000)
+SMALL = 512  # bytes: what a read costs when hardly any data move
 FILES = 8 * SIZES[-1]
 
 
@@ -28,15 +29,17 @@ class Guests:
             yield
 
     def _measure_curves(self, setting: Setting) -> list[Curve]:
-        one, every = [], []
+        one, every, small = [], [], []
         for guests in SIZES:
             grow(self.crowd, guests, setting)
             setting.say(f"{guests} guests")
             one.append((float(guests), self.crowd.run(1, setting.seconds).rate))
             every.append((float(guests), self.crowd.run(guests, setting.seconds).rate))
+            small.append((float(guests), self.crowd.run(guests, setting.seconds, SMALL).rate))
         return [
             Curve("one guest active, the others idle", "guests", "operations/s", one),
             Curve("all guests active", "guests", "operations/s", every),
+            Curve(f"all guests active, {SMALL} B", "guests", "operations/s", small),
         ]
 
     def among_many(self, setting: Setting) -> Measured:
