@@ -242,8 +242,10 @@ static int add(struct pv_blkback_group *group, struct pv_blkback_queue *queue)
     }
     insert(group, member);
     group_wake(group, member);
-    if (group->asleep)
+    if (group->asleep && !group->kicked) {
+        group->kicked = true;
         eventfd_write(group->kick_fd, 1); /* there is somebody awake to be pumped */
+    }
     return 0;
 }
 

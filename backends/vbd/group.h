@@ -1,8 +1,9 @@
 /* Queues that one thread drives: those awake are pumped turn by turn, the others cost nothing until
  * their event channel or their store wakes them.
  *
- * Who drives the group holds its lock, but for the time it sleeps. Others that want it, to add a
- * queue or to take one away, say so in `visitors`, and are let in between any two pumps. */
+ * Who drives the group holds its lock, but for the time it sleeps or gives way. Others that want
+ * it, to add a queue or to take one away, say so in `visitors`, and are let in between any two
+ * pumps. */
 #ifndef BACKENDS_VBD_GROUP_H
 #define BACKENDS_VBD_GROUP_H
 
@@ -53,6 +54,7 @@ struct pv_blkback_group {
     uint32_t visitors;        /* also read without the lock: is there one? */
     uint32_t changes;         /* of who is in the group, counted */
     bool asleep;              /* the driver, perhaps: it has left the lock */
+    bool kicked;              /* and somebody has woken it */
     uint32_t stop;            /* asks the driver to end */
     uint32_t count, capacity; /* members; room in each list */
     struct group_member *all;

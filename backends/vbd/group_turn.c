@@ -32,17 +32,23 @@ static void hear(struct pv_blkback_group *group, struct group_handle *handle)
     }
 }
 
+static void hear_kick(struct pv_blkback_group *group)
+{
+    eventfd_t kicks;
+    eventfd_read(group->kick_fd, &kicks);
+    group->kicked = false;
+}
+
 static void hear_one(struct pv_blkback_group *group, void *data)
 {
     struct group_member *member = group_event_member(data);
     struct group_handle *handle = group_event_handle(data);
-    eventfd_t kicks;
     if (member)
         group_wake(group, member);
     else if (handle)
         hear(group, handle);
     else
-        eventfd_read(group->kick_fd, &kicks);
+        hear_kick(group);
 }
 
 /* Waits for wake-ups at most so long, and hears them. Visitors come and go meanwhile: if one has
@@ -166,6 +172,8 @@ static void begin(struct pv_blkback_group *group)
 {
     pthread_mutex_lock(&group->lock);
     group->asleep = false;
+    if (group->kicked)
+        hear_kick(group);
 }
 
 /* The loop may sleep until the group's fd is readable. */

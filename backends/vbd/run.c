@@ -17,12 +17,15 @@ static uint64_t clock_now(void)
     return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
 }
 
-/* Gives way if it is time to. Returns what time it is then. */
-static uint64_t give_way(uint64_t now, uint64_t last_work, uint64_t *next_yield)
+/* Gives way if it is time to, to visitors too. Returns what time it is then. */
+static uint64_t give_way(struct pv_blkback_group *group, uint64_t now, uint64_t last_work,
+                         uint64_t *next_yield)
 {
     if (now - last_work < PV_YIELD_AFTER_NS || now < *next_yield)
         return now;
+    pthread_mutex_unlock(&group->lock);
     sched_yield();
+    pthread_mutex_lock(&group->lock);
     uint64_t back = clock_now();
     *next_yield = pv_yield_next(now, back);
     return back;
@@ -44,12 +47,13 @@ static int run(struct pv_blkback_group *group, const uint32_t *stop, uint32_t mo
         } else if (group->awake.count || group->mode == PV_BLKBACK_POLL) {
             pv_cpu_relax();
             if (++spins % SPINS_BEFORE_CLOCK == 0)
-                now = give_way(clock_now(), last_work, &next_yield);
+                now = give_way(group, clock_now(), last_work, &next_yield);
         } else {
             status = group_wait(group, now, most_ms);
             now = clock_now();
         }
     }
+    group->asleep = true;
     pthread_mutex_unlock(&group->lock);
     return status;
 }
