@@ -102,7 +102,7 @@ def comparisons() -> str:
     lines = ["| row | ours | the peer | ratio to reach | what for |", "|---|---|---|---|---|"]
     for name, module in modules().items():
         row = module.comparison
-        ours = row.workload if row.ours.name == "pvdrivers" else f"{row.workload}; {row.ours.name}"
+        ours = row.workload if row.ours.name == "pvdrivers" else f"{row.ours.name}: {row.workload}"
         peer = row.peer.name if row.peer else "-"
         what = " ".join((module.__doc__ or "").split())
         lines.append(f"| `{name}` | {ours} | {peer} | {goal(row)} | {what} |")

@@ -309,19 +309,22 @@ class VbdService:
     async def reload(self, plan: Planner) -> None:
         """Serves disks by other plans from now on, without their frontends noticing."""
         self.plan = plan
+        self._replan()
         await self._bus.settled()  # a disk that is being opened by the plan before is there then
+        self._replan()
         for path, device in self.devices.items():
-            if isinstance(device, ServedDisk):
-                self._replan(device)
-            elif isinstance(device, RefusedDisk):
+            if isinstance(device, RefusedDisk):
                 await self._bus.forget(path)
         await self._bus.look()
 
-    def _replan(self, device: ServedDisk) -> None:
-        wanted = self.plan(device.disk)
-        if wanted is not None and wanted != (device.next_plan or device.plan):
-            device.next_plan = wanted
-            device.resize()
+    def _replan(self) -> None:
+        for device in self.devices.values():
+            if not isinstance(device, ServedDisk):
+                continue
+            wanted = self.plan(device.disk)
+            if wanted is not None and wanted != (device.next_plan or device.plan):
+                device.next_plan = wanted
+                device.resize()
 
     async def _probe(self, client: XenstoreClient, path: str) -> BackendDevice | None:
         try:

@@ -31,7 +31,7 @@ Counts = dict[str, dict[str, int]]  # by case and side
 
 @dataclass(frozen=True)
 class Baseline:
-    compiler: str  # and its version, as upstream numbers it: how it is packaged changes no code
+    compiler: str  # and its version, as upstream numbers it: Debian's revisions change no code
     architecture: str
     instructions_per_request: Counts
 
@@ -107,7 +107,8 @@ def build() -> Path:
     BUILD.mkdir(parents=True, exist_ok=True)
     options = ["-DPVDRIVERS_INSTRUCTIONS=ON", "-DCMAKE_BUILD_TYPE=RelWithDebInfo"]
     for command in (
-        ["cmake", "-G", "Ninja", "-S", str(ROOT), "-B", str(BUILD), *options],
+        # Fresh, or it would not look again which version the compiler is.
+        ["cmake", "--fresh", "-G", "Ninja", "-S", str(ROOT), "-B", str(BUILD), *options],
         ["cmake", "--build", str(BUILD), "--target", "pumps"],
     ):
         done = subprocess.run(command, capture_output=True, text=True)
@@ -206,6 +207,8 @@ def main(words: Sequence[str] | None = None) -> None:
         parser.error("--update writes all cases anew and goes without --case")
     if not shutil.which("valgrind"):
         sys.exit("needs valgrind (Debian package valgrind)")
+    if not arguments.update and not BASELINE.exists():
+        sys.exit(f"there is no {BASELINE.name}; write one: {UPDATE}")
     program = build()
     measured = Baseline(
         **json.loads(program.with_suffix(".json").read_text()),

@@ -113,6 +113,11 @@ def test_an_update_writes_every_case(counted: Callable[..., None]) -> None:
     counted("--case=null")
 
 
+def test_without_a_baseline(counted: Callable[..., None]) -> None:
+    with pytest.raises(SystemExit, match=r"there is no baseline\.json; write one: make "):
+        counted()
+
+
 @pytest.mark.parametrize("words", [["--update", "--case=null"], ["--case=nil"]])
 def test_what_would_lose_or_check_nothing_is_refused(
     counted: Callable[..., None], words: list[str]

@@ -151,7 +151,8 @@ PV_API int pv_blkback_group_turn(struct pv_blkback_group *group, uint64_t now);
 /* Sleeps until a queue is woken or wants to be, at most so long; at once when one is awake. */
 PV_API int pv_blkback_group_wait(struct pv_blkback_group *group, uint64_t now, uint32_t most_ms);
 PV_API uint32_t pv_blkback_group_awake(const struct pv_blkback_group *group);
-/* Readable when pv_blkback_group_turn has a wake-up to hear; for an event loop. */
+/* Readable when pv_blkback_group_turn has a wake-up to hear, or a queue has joined; for an event
+ * loop. What falls due at a time makes it not readable: such a loop turns now and then, too. */
 PV_API int pv_blkback_group_fd(const struct pv_blkback_group *group);
 /* Drives the group in real time until it is stopped, by any thread. 0 or a negative errno; a broken
  * ring does not end it. */

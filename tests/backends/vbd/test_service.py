@@ -210,3 +210,36 @@ def test_a_reload_counts_for_a_disk_that_is_being_opened(opens: bool) -> None:
         guests.machine.close()
 
     asyncio.run(main())
+
+
+def test_a_reload_does_not_wait_for_a_disk_that_is_being_opened() -> None:
+    opening, go_on = asyncio.Event(), asyncio.Event()
+
+    async def open_one(disk: Disk) -> RamStore:
+        if disk.name == "xvdb":
+            opening.set()
+            await go_on.wait()
+        return RamStore(MIB)
+
+    async def open_anew(disk: Disk) -> RamStore:
+        return RamStore(2 * MIB)
+
+    async def main() -> None:
+        guests = Guests()
+        await guests.plug("xvda")
+        before, after = DiskPlan(open_one), DiskPlan(open_anew)
+        async with VbdService(guests.client, guests.dom0.hypervisor, lambda _: before) as service:
+            end = guests.ends["xvda"]
+            await end.frontend.connected()
+            await guests.plug("xvdb")
+            await opening.wait()
+            reload = asyncio.ensure_future(service.reload(lambda _: after))
+            await end.wait(lambda: "4096 sectors" in str(service.devices))
+            assert not reload.done()
+            go_on.set()
+            await reload
+        for end in guests.ends.values():
+            await end.frontend.abort()
+        guests.machine.close()
+
+    asyncio.run(main())

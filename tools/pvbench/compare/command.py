@@ -85,7 +85,7 @@ def compare(
     if output_format == "json":
         print(report.encode(result))
     else:
-        report.show(measured)
+        report.show(measured, system)
     return int(any(row.failed or (check and _short(row)) for row in measured))
 
 

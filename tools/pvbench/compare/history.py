@@ -62,8 +62,10 @@ def append_ratios(path: Path, rows: Sequence[Row], system: System) -> Entry | No
     when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     entry = Entry(_commit(path.absolute().parent), when, ratios, spreads, system)
     try:
+        before = path.read_bytes() if path.exists() else b""
+        begin = b"\n" if before and not before.endswith(b"\n") else b""
         with path.open("ab") as file:
-            file.write(msgspec.json.encode(entry) + b"\n")
+            file.write(begin + msgspec.json.encode(entry) + b"\n")
     except OSError as error:
         raise OptionError(f"{path} cannot be written: {error.strerror}") from None
     return entry

@@ -8,12 +8,16 @@ import statistics
 from collections.abc import Sequence
 
 from pvdrivers.tools.pvbench.compare.model import Comparison, Sense
+from pvdrivers.tools.pvbench.errors import BenchError
 
 
 def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
-    """Ours by theirs, pair by pair. ValueError: they do not pair up, or a peer did nothing."""
+    """Ours by theirs, pair by pair. Each has as many runs as the other.
+
+    BenchError: a peer did nothing.
+    """
     if any(value <= 0 for value in theirs):
-        raise ValueError("a peer's run has no result")
+        raise BenchError("a peer's run has no result")
     return [a / b for a, b in zip(ours, theirs, strict=True)]
 
 

@@ -11,7 +11,7 @@ from rich.table import Table
 import pvdrivers
 from pvdrivers.tools.pvbench.compare.model import Comparison, Measured, Row, Unit
 from pvdrivers.tools.pvbench.compare.pairs import middle_and_spread
-from pvdrivers.tools.pvbench.compare.system import System
+from pvdrivers.tools.pvbench.compare.system import System, sentence
 
 WIDTH = 150  # characters, when the output is no terminal
 WIDE = 120  # that hold every column
@@ -52,11 +52,12 @@ def typical(runs: Sequence[Measured], unit: Unit) -> str:
 
 
 def goal(row: Row | Comparison) -> str:
-    """The target in words."""
+    """The target in words; it has a unit where there is no ratio."""
     if row.target is None:
         return "-"
+    target = f"{row.target:g}" if row.peer else amount(row.target, row.unit)
     floor = f", ours ≥ {amount(row.floor, row.unit)}" if row.floor is not None else ""
-    return f"{'≥' if row.sense == '>=' else '≤'} {row.target:g}{floor}"
+    return f"{'≥' if row.sense == '>=' else '≤'} {target}{floor}"
 
 
 def ratio(row: Row) -> str:
@@ -67,10 +68,11 @@ def spread(row: Row) -> str:
     return "-" if row.spread is None else " to ".join(map(number, row.spread))
 
 
-def show(rows: Sequence[Row]) -> None:
+def show(rows: Sequence[Row], system: System) -> None:
     console = Console()
     if not console.is_terminal:
         console.width = WIDTH
+    console.print(f"On {sentence(system)}", markup=False, soft_wrap=True)
     console.print(_table(rows, wide=console.width >= WIDE))
     for row in rows:
         if row.reason:

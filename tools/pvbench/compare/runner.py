@@ -14,7 +14,7 @@ from pvdrivers.tools.pvbench.compare.needs import sentence, unmet
 from pvdrivers.tools.pvbench.compare.pairs import met, middle_and_spread, ratios
 from pvdrivers.tools.pvbench.errors import BenchError, OptionError
 
-EXPECTED = (BenchError, OptionError, PeerError, OSError, ValueError)
+EXPECTED = (BenchError, OptionError, PeerError, OSError)
 Tick = Callable[[str], None]  # is told which side is measured next
 
 
@@ -58,8 +58,10 @@ def measure(name: str, comparison: Comparison, runs: int, setting: Setting, tick
 
 def _words(error: Exception) -> str:
     """One sentence. Without its type, what no side is expected to raise says little."""
-    words = str(error) if isinstance(error, EXPECTED) else f"{type(error).__name__}: {error}"
-    return words.splitlines()[0].removesuffix(": ") if words else type(error).__name__
+    words = str(error).strip().partition("\n")[0]
+    if isinstance(error, EXPECTED) and words:
+        return words
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 
 def _run_pairs(

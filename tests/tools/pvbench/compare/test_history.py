@@ -66,6 +66,13 @@ def test_first_entries_have_ratios_alone_and_are_drawn(script, path, tmp_path):
     assert path.read_text().startswith(OLD)
 
 
+def test_a_line_that_has_no_end_stays_one(script, path):
+    path.write_text(OLD.removesuffix("\n"))
+    script.add("one", script.side("A", [1]))
+    assert compare(path) == 0
+    assert [entry.ratios for entry in history.read_history(path)][1] == {"one": 1}
+
+
 def test_another_file_is_refused(script, path, capsys):
     path.write_text("not JSON\n")
     assert compare(path) == 2

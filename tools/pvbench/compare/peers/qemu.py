@@ -10,4 +10,4 @@ from pvdrivers.tools.pvbench.compare.ours import ours
 def qemu(**options: Any) -> Side:
     """Our blkfront before QEMU's backend, on a raw file on a tmpfs."""
     served = ours(file="memory", backend="qemu", **options)
-    return Side("QEMU qdisk, file on a tmpfs", served.measure, [XEN_QEMU])
+    return Side("QEMU qdisk, file on a tmpfs", served.measure, [*served.needs, XEN_QEMU])
