@@ -129,7 +129,8 @@ def test_no_acknowledged_write_is_lost(
     for index, content in enumerate(contents):
         assert whole[index * len(content) : (index + 1) * len(content)] == content
     resumed = re.findall(r"taken up, (\d+) requests", capfd.readouterr().err)
-    assert any(map(int, resumed)) is logged
+    # That some are is for test_daemon.py, where they are held in flight; here it is up to chance.
+    assert logged or not any(map(int, resumed))
     again = f"{sum(map(int, resumed))} requests resumed in {len(resumed)} lives"
     with capfd.disabled():
         print(f"{kills} kills, {again}", end=" ")
