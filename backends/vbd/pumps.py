@@ -173,12 +173,18 @@ class PumpThreads:
         return f"<PumpThreads {self._mode}, queues {queues}>"
 
 
+def make_group(mode: int) -> Any:
+    """A `struct pv_blkback_group *`. OSError: there is no room for it."""
+    group = lib.pv_blkback_group_create(mode)
+    if group == ffi.NULL:
+        raise OSError(ffi.errno, f"no poll group: {os.strerror(ffi.errno)}")
+    return group
+
+
 class _PumpThread:
     def __init__(self, mode: str, processor: int | None) -> None:
         self.queues: set[Any] = set()
-        self._group = lib.pv_blkback_group_create(MODES[mode])
-        if self._group == ffi.NULL:
-            raise OSError(ffi.errno, f"no poll group: {os.strerror(ffi.errno)}")
+        self._group = make_group(MODES[mode])
         self._thread = threading.Thread(target=self._run, name="vbd pump", daemon=True)
         self._thread.start()
         with suppress(OSError):  # a name in `top -H`

@@ -1,13 +1,13 @@
 """A store whose operations are carried out in Python, for what that costs."""
 
-import os
 import select
 import time
 from collections.abc import Sequence
 from typing import Any
 
+from pvdrivers.backends.vbd.pumps import make_group
 from pvdrivers.backends.vbd.python_store import Batch, PythonStore
-from pvdrivers.ring._core import ffi, lib
+from pvdrivers.ring._core import lib
 
 LONGEST_WAIT = 50  # ms until the pump looks whether it shall end
 
@@ -20,9 +20,7 @@ class PythonNull(PythonStore):
 
     def pump(self, queues: Sequence[Any], mode: int, stop: Any) -> None:
         """Drives the queues that are served from here, in one thread, until *stop is not 0."""
-        group = lib.pv_blkback_group_create(mode)
-        if group == ffi.NULL:
-            raise OSError(ffi.errno, f"no poll group: {os.strerror(ffi.errno)}")
+        group = make_group(mode)
         for queue in queues:
             lib.pv_blkback_group_add(group, queue)
         waiting = select.poll()
