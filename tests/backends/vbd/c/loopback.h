@@ -10,6 +10,7 @@
 #include "pvdrivers/ring.h"
 
 #include <assert.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -183,6 +184,21 @@ static inline void loopback_connect(struct loopback *loop, const struct pv_blkba
                          pv_blkif_slot_size(loop->abi), pv_read_once(&sring->rsp_prod));
     loop->back = pv_blkback_create(config);
     assert(loop->back && pv_blkback_port(loop->back) == 5);
+}
+
+static inline bool is_readable(int fd)
+{
+    struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+    return poll(&poll_fd, 1, 0) == 1;
+}
+
+/* With event channels of the test's own: `ops` outlives it. */
+static inline void loopback_connect_with(struct loopback *loop, struct pv_blk_store *store,
+                                         const struct pv_hypervisor_ops *ops)
+{
+    struct pv_blkback_config config = loopback_config(loop, PV_ABI_X86_64, store);
+    loop->hypervisor.ops = ops;
+    loopback_connect(loop, &config);
 }
 
 static inline void loopback_close(struct loopback *loop)

@@ -2,7 +2,6 @@
  * would hold, each a loopback with an event channel handle of its own. */
 #include "loopback.h"
 
-#include <poll.h>
 #include <sys/eventfd.h>
 
 #define QUEUES 300u
@@ -61,12 +60,10 @@ static void set_up(struct noisy *self, struct pv_blk_store *store)
     ops.evtchn_pending = pending;
     ops.evtchn_unmask = unmask;
     ops.evtchn_fd = noisy_fd;
-    struct pv_blkback_config config = loopback_config(&self->loop, PV_ABI_X86_64, store);
-    self->loop.hypervisor.ops = &ops;
     self->fd = eventfd(0, EFD_NONBLOCK);
     self->fired = self->masked = false;
     self->unmasks = 0;
-    loopback_connect(&self->loop, &config);
+    loopback_connect_with(&self->loop, store, &ops);
 }
 
 static void tear_down(struct noisy *self)
@@ -298,12 +295,6 @@ static void test_a_masked_queue_joins(void)
     assert(answered(&noisy[0]));
     pv_blkback_group_destroy(group);
     tear_down(&noisy[0]);
-}
-
-static bool is_readable(int fd)
-{
-    struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
-    return poll(&poll_fd, 1, 0) == 1;
 }
 
 /* A loop that sleeps on the group's fd hears of a queue that another thread adds. */

@@ -46,12 +46,9 @@ static void set_up(struct guest *guest)
     ops.evtchn_pending = pending;
     ops.evtchn_unmask = unmask;
     ops.evtchn_fd = guest_fd;
-    struct pv_blk_store *store = pv_ram_store_create(64, 512);
-    struct pv_blkback_config config = loopback_config(&guest->loop, PV_ABI_X86_64, store);
-    guest->loop.hypervisor.ops = &ops;
     guest->fd = eventfd(0, EFD_NONBLOCK);
     guest->asked = guest->answered = 0;
-    loopback_connect(&guest->loop, &config);
+    loopback_connect_with(&guest->loop, pv_ram_store_create(64, 512), &ops);
 }
 
 static void ask(struct guest *guest)

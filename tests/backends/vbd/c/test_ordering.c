@@ -241,12 +241,6 @@ static void test_deadline(void)
     loopback_close(&loop);
 }
 
-static bool readable(int fd)
-{
-    struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
-    return poll(&poll_fd, 1, 0) == 1;
-}
-
 static void test_wake_up(void)
 {
     struct loopback loop;
@@ -258,13 +252,13 @@ static void test_wake_up(void)
     loopback_pump(&loop);
     assert(pv_external_store_take(loop.store, ios, 2) == 2);
     int fd = pv_blkback_fd(loop.back);
-    assert(!pv_blkback_arm(loop.back) && !readable(fd));
+    assert(!pv_blkback_arm(loop.back) && !is_readable(fd));
     finish(&loop, ios[0], 0);
-    assert(readable(fd) && pv_blkback_arm(loop.back));
+    assert(is_readable(fd) && pv_blkback_arm(loop.back));
     loopback_pump(&loop);
-    assert(!readable(fd));
+    assert(!is_readable(fd));
     finish(&loop, ios[1], 0); /* nobody sleeps: no wake-up */
-    assert(!readable(fd) && pv_blkback_arm(loop.back));
+    assert(!is_readable(fd) && pv_blkback_arm(loop.back));
     loopback_pump(&loop);
     assert(!pv_blkback_arm(loop.back));
     loopback_close(&loop);

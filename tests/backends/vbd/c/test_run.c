@@ -54,15 +54,12 @@ static int answered(struct pv_evtchn *handle, evtchn_port_t port)
 /* Every look at the event channel finds another event, and the queues are pumped all the same. */
 static void test_a_storm_holds_up_nobody(void)
 {
-    struct pv_blk_store *store = pv_ram_store_create(64, 512);
-    struct pv_blkback_config config = loopback_config(&loop, PV_ABI_X86_64, store);
     struct pv_hypervisor_ops ops = fake_ops;
     ops.evtchn_pending = always_pending;
     ops.evtchn_unmask = unmask;
     ops.evtchn_fd = always_readable;
     ops.evtchn_notify = answered;
-    loop.hypervisor.ops = &ops;
-    loopback_connect(&loop, &config);
+    loopback_connect_with(&loop, pv_ram_store_create(64, 512), &ops);
     assert(pv_blkback_run(&loop.back, 1, PV_BLKBACK_EVENT, &stop) == 0);
     loopback_close(&loop);
     close(always_readable((struct pv_evtchn *)&loop));
@@ -79,8 +76,7 @@ static int pending_once(struct pv_evtchn *handle)
     return eventfd_read(noise, &count) == 0 ? 5 : -EAGAIN;
 }
 
-/* At first, more noise. The third time is a turn's first step, for noise is not unmasked at once.
- */
+/* At first, more noise. The third time is the first step of a turn: noise is unmasked late. */
 static int unmask_and_stop(struct pv_evtchn *handle, evtchn_port_t port)
 {
     assert((void *)handle == &loop && port == 5);
@@ -97,19 +93,15 @@ static int noise_fd(struct pv_evtchn *handle)
     return noise;
 }
 
-/* The turn's look at the event channels then takes the stop's kick, which ends no sleep any more.
- */
+/* The turn's look at the event channels then takes the kick that should end the sleep. */
 static void test_a_stop_within_a_turn_is_heard(void)
 {
-    struct pv_blk_store *store = pv_ram_store_create(64, 512);
-    struct pv_blkback_config config = loopback_config(&loop, PV_ABI_X86_64, store);
     struct pv_hypervisor_ops ops = fake_ops;
     ops.evtchn_pending = pending_once;
     ops.evtchn_unmask = unmask_and_stop;
     ops.evtchn_fd = noise_fd;
-    loop.hypervisor.ops = &ops;
     noise = eventfd(1, EFD_NONBLOCK);
-    loopback_connect(&loop, &config);
+    loopback_connect_with(&loop, pv_ram_store_create(64, 512), &ops);
     group = pv_blkback_group_create(PV_BLKBACK_EVENT);
     assert(group && pv_blkback_group_add(group, loop.back) == 0);
     alarm(20); /* for a driver that sleeps on */
