@@ -181,31 +181,46 @@ def test_a_disk_that_comes_later() -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("opens", [True, False])
-def test_a_reload_counts_for_a_disk_that_is_being_opened(opens: bool) -> None:
-    opening, go_on = asyncio.Event(), asyncio.Event()
+class Slow:
+    """A plan by which one disk opens only when it may, or fails then."""
 
-    async def open_slowly(disk: Disk) -> RamStore:
-        opening.set()
-        await go_on.wait()
-        if not opens:
-            raise OSError(errno.EIO, "a bad medium")
+    def __init__(self, name: str, opens: bool = True) -> None:
+        self.name, self.opens = name, opens
+        self.opening, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def open(self, disk: Disk) -> RamStore:
+        if disk.name == self.name:
+            self.opening.set()
+            await self.go_on.wait()
+            if not self.opens:
+                raise OSError(errno.EIO, "a bad medium")
         return RamStore(MIB)
 
-    async def open_anew(disk: Disk) -> RamStore:
-        return RamStore(2 * MIB)
+
+async def open_larger(disk: Disk) -> RamStore:
+    return RamStore(2 * MIB)
+
+
+async def is_larger(end: VbdLoopback, service: VbdService) -> None:
+    await end.wait(lambda: "4096 sectors" in str(service.devices))
+
+
+@pytest.mark.parametrize("opens", [True, False])
+def test_a_reload_counts_for_a_disk_that_is_being_opened(opens: bool) -> None:
+    slow = Slow("xvda", opens)
+    before, after = DiskPlan(slow.open), DiskPlan(open_larger)
 
     async def main() -> None:
         guests = Guests()
         await guests.plug("xvda")
-        end, before, after = guests.ends["xvda"], DiskPlan(open_slowly), DiskPlan(open_anew)
+        end = guests.ends["xvda"]
         async with VbdService(guests.client, guests.dom0.hypervisor, lambda _: before) as service:
-            await opening.wait()
+            await slow.opening.wait()
             reload = asyncio.ensure_future(service.reload(lambda _: after))
             await asyncio.sleep(0)
-            go_on.set()
+            slow.go_on.set()
             await reload
-            await end.wait(lambda: "4096 sectors" in str(service.devices))
+            await is_larger(end, service)
         await end.frontend.abort()
         guests.machine.close()
 
@@ -213,30 +228,21 @@ def test_a_reload_counts_for_a_disk_that_is_being_opened(opens: bool) -> None:
 
 
 def test_a_reload_does_not_wait_for_a_disk_that_is_being_opened() -> None:
-    opening, go_on = asyncio.Event(), asyncio.Event()
-
-    async def open_one(disk: Disk) -> RamStore:
-        if disk.name == "xvdb":
-            opening.set()
-            await go_on.wait()
-        return RamStore(MIB)
-
-    async def open_anew(disk: Disk) -> RamStore:
-        return RamStore(2 * MIB)
+    slow = Slow("xvdb")
+    before, after = DiskPlan(slow.open), DiskPlan(open_larger)
 
     async def main() -> None:
         guests = Guests()
         await guests.plug("xvda")
-        before, after = DiskPlan(open_one), DiskPlan(open_anew)
         async with VbdService(guests.client, guests.dom0.hypervisor, lambda _: before) as service:
             end = guests.ends["xvda"]
             await end.frontend.connected()
             await guests.plug("xvdb")
-            await opening.wait()
+            await slow.opening.wait()
             reload = asyncio.ensure_future(service.reload(lambda _: after))
-            await end.wait(lambda: "4096 sectors" in str(service.devices))
+            await is_larger(end, service)
             assert not reload.done()
-            go_on.set()
+            slow.go_on.set()
             await reload
         for end in guests.ends.values():
             await end.frontend.abort()
