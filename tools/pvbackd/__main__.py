@@ -1,6 +1,7 @@
 """Serves guests' virtual disks, on a Xen or on a simulated machine."""
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import resources
@@ -97,7 +98,10 @@ def status(*, control: Path = CONTROL) -> int:
 def unit() -> int:
     """Prints the unit file that lets systemd run this very program."""
     text = (resources.files(__package__) / "pvbackd.service").read_text()
-    print(text.replace("/usr/bin/env pvbackd", str(Path(sys.argv[0]).absolute())), end="")
+    started = Path(sys.argv[0]).absolute()  # a file that cannot be executed after `python -m`
+    module = f"{sys.executable} -m {__package__}"
+    program = str(started) if os.access(started, os.X_OK) else module
+    print(text.replace("/usr/bin/env pvbackd", program), end="")
     return 0
 
 

@@ -1,11 +1,9 @@
 """What service managers, Prometheus and logs get from the daemon."""
 
 import asyncio
-import configparser
 import http.client
 import signal
 import socket
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from pvdrivers.testing.loopback import Loopback
 
-from .conftest import PATIENCE, PVBACKD, until
+from .conftest import PATIENCE, until
 
 Disk = Callable[..., Loopback]
 
@@ -61,18 +59,6 @@ def test_service_manager_is_told(
 
     loopback.run(scenario)
     manager.socket.close()
-
-
-def test_unit_file() -> None:
-    run = subprocess.run([*PVBACKD, "unit"], capture_output=True, text=True, check=True)
-    unit = configparser.ConfigParser(interpolation=None)
-    unit.optionxform = str  # type: ignore[assignment,method-assign]
-    unit.read_string(run.stdout)
-    service = unit["Service"]
-    assert (service["Type"], service["Restart"]) == ("notify", "always")
-    assert int(service["WatchdogSec"]) > 0
-    program = service["ExecStart"].split()[0]
-    assert Path(program).exists()
 
 
 def scrape(address: str | tuple[str, int]) -> dict[str, float]:
