@@ -152,6 +152,35 @@ static void test_requests_wait_for_buffers(void)
     loopback_close(&loop);
 }
 
+/* There are buffers enough for the largest request that is offered, however few are asked for: it
+ * would wait for ever otherwise. */
+static void test_buffers_for_the_largest_request(uint32_t indirect)
+{
+    struct loopback loop;
+    struct pv_blkback_config config = loopback_config(&loop, PV_ABI_X86_64, external());
+    config.buffer_pages = 1;
+    config.max_indirect_segments = indirect;
+    loopback_connect(&loop, &config);
+    uint32_t count = indirect ? indirect : BLKIF_MAX_SEGMENTS_PER_REQUEST;
+    struct pv_blkif_request request = {.operation = BLKIF_OP_READ, .nr_segments = (uint16_t)count};
+    struct pv_blkif_segment *segments = request.seg;
+    if (indirect) {
+        request.operation = BLKIF_OP_INDIRECT;
+        request.indirect_grefs[0] = 40;
+        segments = (struct pv_blkif_segment *)loopback_page(&loop, 40);
+    }
+    for (uint32_t i = 0; i < count; i++)
+        segments[i] = (struct pv_blkif_segment){.gref = 50 + i, .last_sect = 7};
+    loopback_put(&loop, &request);
+    loopback_pump(&loop);
+    struct pv_blk_io *io;
+    assert(pv_external_store_take(loop.store, &io, 1) == 1 && io->iov_count == (int)count);
+    finish(&loop, io, 0);
+    loopback_pump(&loop);
+    expect(&loop, 0, BLKIF_RSP_OKAY);
+    loopback_close(&loop);
+}
+
 /* A grant in use is never purged, and requests that find no room go by copies. */
 static void test_small_persistent_cache(void)
 {
@@ -311,6 +340,8 @@ int main(void)
     test_barrier();
     test_failed_flush();
     test_requests_wait_for_buffers();
+    test_buffers_for_the_largest_request(0);
+    test_buffers_for_the_largest_request(256);
     test_small_persistent_cache();
     test_guest_changes_its_mind();
     test_deadline();

@@ -86,6 +86,14 @@ static const struct malformed malformed[] = {
      {.operation = BLKIF_OP_INDIRECT, .indirect_op = BLKIF_OP_FLUSH_DISKCACHE, .nr_segments = 1},
      PV_BLKBACK_BAD_INDIRECT_OPERATION,
      BLKIF_RSP_ERROR},
+    {"indirect barrier", /* blkif.h: the operation is read or write */
+     {.operation = BLKIF_OP_INDIRECT, .indirect_op = BLKIF_OP_WRITE_BARRIER, .nr_segments = 1},
+     PV_BLKBACK_BAD_INDIRECT_OPERATION,
+     BLKIF_RSP_ERROR},
+    {"indirect discard",
+     {.operation = BLKIF_OP_INDIRECT, .indirect_op = BLKIF_OP_DISCARD, .nr_segments = 1},
+     PV_BLKBACK_BAD_INDIRECT_OPERATION,
+     BLKIF_RSP_ERROR},
     {"indirect indirect",
      {.operation = BLKIF_OP_INDIRECT, .indirect_op = BLKIF_OP_INDIRECT, .nr_segments = 1},
      PV_BLKBACK_BAD_INDIRECT_OPERATION,
@@ -196,6 +204,28 @@ static void test_alignment(void)
     }
 }
 
+/* The disk's sectors are discarded whole, as Linux' blkdev_issue_discard wants it: both the start
+ * and the length count. */
+static void test_alignment_of_a_discard(void)
+{
+    const struct {
+        uint64_t sector, sectors;
+        int status;
+    } cases[] = {{8, 8, BLKIF_RSP_OKAY},
+                 {8, 4, BLKIF_RSP_ERROR},
+                 {4, 8, BLKIF_RSP_ERROR},
+                 {4, 4, BLKIF_RSP_ERROR}};
+    for (int i = 0; i < 4; i++) {
+        struct loopback loop;
+        struct pv_blkback_config config =
+            loopback_config(&loop, PV_ABI_X86_64, pv_ram_store_create(SECTORS, 4096));
+        struct pv_blkif_request request = {.operation = BLKIF_OP_DISCARD,
+                                           .sector_number = cases[i].sector,
+                                           .nr_sectors = cases[i].sectors};
+        assert(answer(&config, &loop, request, PV_BLKBACK_UNALIGNED) == cases[i].status);
+    }
+}
+
 /* A page of the ia64 ABI has 32 sectors, whatever the backend's own pages are. */
 static void test_page_of_the_frontend(void)
 {
@@ -282,6 +312,7 @@ int main(void)
     test_what_is_not_offered();
     test_read_only();
     test_alignment();
+    test_alignment_of_a_discard();
     test_page_of_the_frontend();
     test_edges_that_are_sound();
     for (int abi = 0; abi < PV_ABI_COUNT; abi++)

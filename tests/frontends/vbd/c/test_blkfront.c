@@ -173,6 +173,30 @@ static void test_untrusted_backend_sees_only_zeros(void)
     fake_peer_destroy(peer, 0);
 }
 
+/* A page of descriptors shows nothing of what it was used for before (XSA-403). */
+static void test_descriptors_end_in_zeros(bool trusted)
+{
+    static uint8_t data[40 * 4096];
+    struct fake_peer *peer = fake_peer_create(PV_ABI_X86_64);
+    struct setup setup = {.persistent = true, .trusted = trusted, .indirect = 32};
+    struct pv_blkfront_queue *queue = connect_queue(peer, &setup, &all_features);
+    memset(data, 0xaa, sizeof data);
+    struct pv_blkfront_io io = make_io(BLKIF_OP_WRITE, 0, 320, data), *list = &io, *done;
+    assert(run(peer, queue, &io, BLKIF_RSP_OKAY) == 0);
+    io = make_io(BLKIF_OP_READ, 0, 160, data); /* the pages come back last used first */
+    assert(pv_blkfront_submit(queue, &list, 1) == 0);
+    struct pv_blkif_request request;
+    fake_take(peer, &request);
+    assert(request.operation == BLKIF_OP_INDIRECT && request.nr_segments == 20);
+    const uint8_t *page = peer->grants[request.indirect_grefs[0]].page;
+    for (size_t i = 20 * sizeof(struct pv_blkif_segment); i < 4096; i++)
+        assert(page[i] == 0);
+    fake_answer(peer, request.id, request.indirect_op, BLKIF_RSP_ERROR);
+    assert(pv_blkfront_poll(queue, &done, 1) == 1);
+    pv_blkfront_destroy(queue);
+    fake_peer_destroy(peer, 0);
+}
+
 static void check_feature_loss(uint8_t operation, uint64_t sectors, int16_t status, int result)
 {
     struct fake_peer *peer = fake_peer_create(PV_ABI_X86_32);
@@ -443,6 +467,8 @@ int main(void)
     test_persistent_grants_are_reused();
     test_buffers_are_not_copied();
     test_untrusted_backend_sees_only_zeros();
+    test_descriptors_end_in_zeros(false);
+    test_descriptors_end_in_zeros(true);
     test_unsupported_operations();
     test_a_flush_that_fails_is_no_missing_feature();
     test_barrier_replaces_a_missing_flush();
