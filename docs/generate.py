@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pvdrivers.tools.pvbench.compare.report import goal
-from pvdrivers.tools.pvbench.compare.runner import modules
+from pvdrivers.tools.pvbench.compare.runner import catalogue, purpose
 from pvdrivers.vbd.features import PROTOCOL_FEATURES
 from pvdrivers.xenbus.states import (
     BACKEND,
@@ -98,14 +98,12 @@ def features() -> str:
 
 
 def comparisons() -> str:
-    """The rows of pvbench compare as a Markdown table; a module's docstring says what for."""
-    lines = ["| row | ours | the peer | ratio to reach | what for |", "|---|---|---|---|---|"]
-    for name, module in modules().items():
-        row = module.comparison
+    """The rows of pvbench compare as a Markdown table."""
+    lines = ["| row | ours | the peer | to reach | what for |", "|---|---|---|---|---|"]
+    for name, row in catalogue().items():
         ours = row.workload if row.ours.name == "pvdrivers" else f"{row.ours.name}: {row.workload}"
         peer = row.peer.name if row.peer else "-"
-        what = " ".join((module.__doc__ or "").split())
-        lines.append(f"| `{name}` | {ours} | {peer} | {goal(row)} | {what} |")
+        lines.append(f"| `{name}` | {ours} | {peer} | {goal(row)} | {purpose(name)} |")
     return "\n".join(lines)
 
 

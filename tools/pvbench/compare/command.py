@@ -60,7 +60,7 @@ def compare(
     packages
         Only name the Debian packages that are missing, a line each.
     check
-        Exit code 1 also when a target is missed or a row was not measured.
+        Exit code 1 also when a target is missed, its outcome unknown, or a row not measured.
     """
     if runs < 1:
         raise OptionError(f"--runs: {runs} is not at least 1")
@@ -75,7 +75,7 @@ def compare(
     if html:
         check_page(html)
     measured = _measure(comparisons, runs, seconds, disk)
-    system = this_system(comparisons[row.name] for row in measured if row.ratio is not None)
+    system = this_system(comparisons[row.name] for row in measured if row.value is not None)
     if history and (entry := append_ratios(history, measured, system)):
         earlier.append(entry)
     result = report.report(measured, runs, seconds, system)
@@ -109,7 +109,7 @@ def _measure(
 
 def _short(row: Row) -> bool:
     """Not all that was to be shown."""
-    return row.ratio is None or row.met is False
+    return row.value is None or row.met in (False, "unknown")
 
 
 def _show_packages(comparisons: dict[str, Comparison], disk: Path) -> None:

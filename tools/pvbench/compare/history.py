@@ -19,9 +19,15 @@ DIGITS = 4  # that are significant
 class Entry(Struct, frozen=True):
     commit: str  # of the folder that holds the file; the package's version where git has no answer
     when: str  # ISO 8601, UTC
-    ratios: dict[str, float]  # by row
+    ratios: dict[str, float]  # by row; the first entries have the values of rows without a peer too
+    values: dict[str, float] = {}  # by row without a peer, in the row's unit
     spreads: dict[str, tuple[float, float]] = {}  # by row; the first entries have none,
     system: System | None = None  # nor this
+    doubts: dict[str, str] = {}  # by row: why its figures say little
+
+    def judged(self, name: str) -> float | None:
+        """What has the row's target: its ratio, or without a peer its value."""
+        return self.ratios.get(name, self.values.get(name))
 
 
 def _commit(folder: Path) -> str:
@@ -54,13 +60,18 @@ def _rounded(value: float) -> float:
 def append_ratios(path: Path, rows: Sequence[Row], system: System) -> Entry | None:
     """Adds the ratios of this run, when anything was measured. Raises OptionError."""
     ratios = {row.name: _rounded(row.ratio) for row in rows if row.ratio is not None}
-    if not ratios:
+    values = {
+        row.name: _rounded(row.value) for row in rows if row.value is not None and not row.peer
+    }
+    if not ratios and not values:
         return None
     spreads = {
         row.name: (_rounded(row.spread[0]), _rounded(row.spread[1])) for row in rows if row.spread
     }
     when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    entry = Entry(_commit(path.absolute().parent), when, ratios, spreads, system)
+    doubts = {row.name: row.doubt for row in rows if row.doubt}
+    commit = _commit(path.absolute().parent)
+    entry = Entry(commit, when, ratios, values, spreads, system, doubts)
     try:
         before = path.read_bytes() if path.exists() else b""
         begin = b"\n" if before and not before.endswith(b"\n") else b""

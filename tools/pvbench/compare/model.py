@@ -10,6 +10,7 @@ from msgspec import Struct
 
 Sense = Literal[">=", "<="]
 Unit = Literal["operations/s", "bytes/s", "ns", "s", "bytes", "per request", "share"]
+Verdict = bool | Literal["unknown"]  # whether a target is met; unknown: the runs do not tell
 
 
 class Curve(Struct, frozen=True):
@@ -62,8 +63,8 @@ class Side:
 class Comparison:
     """A row to be: ours and a peer, and what their ratio should be.
 
-    Without a peer the ratio is our own value. `floor` is what ours should reach besides. What all
-    runs of both sides have in common is made by `around`.
+    Without a peer there is no ratio, and the target is one for our own value. `floor` is what ours
+    should reach besides. What all runs of both sides have in common is made by `around`.
     """
 
     workload: str
@@ -88,19 +89,31 @@ class Comparison:
 
 
 class Row(Struct, frozen=True, kw_only=True):
-    """A comparison's outcome. What was not measured has no ratio, and says why in `reason`."""
+    """A comparison's outcome. What was not measured has no value, and says why in `reason`.
+
+    `value`, `peer_value` and `ratio` are of one pair of runs, the one in the middle by its ratio.
+    """
 
     name: str
+    purpose: str  # one sentence: what the row is for
     workload: str
     unit: Unit
     peer: str | None
-    ratio: float | None = None
-    target: float | None
+    value: float | None = None  # ours, in `unit`
+    peer_value: float | None = None
+    ratio: float | None = None  # ours by the peer's; None without a peer
+    target: float | None  # of the ratio; without a peer of the value
     sense: Sense
-    floor: float | None
-    met: bool | None = None  # None: not measured, or without a target
-    spread: tuple[float, float] | None = None  # the lowest and the highest ratio of a pair
+    floor: float | None  # of the value
+    met: Verdict | None = None  # None: not measured, or without a target
+    doubt: str | None = None  # why `met` is unknown
+    spread: tuple[float, float] | None = None  # lowest and highest run of what has the target
     reason: str | None = None
     failed: bool = False  # a side was there and did not work
     ours: list[Measured] = []
     theirs: list[Measured] = []
+
+    @property
+    def judged(self) -> float | None:
+        """What has the target: the ratio, or without a peer the value."""
+        return self.ratio if self.peer else self.value

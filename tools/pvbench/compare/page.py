@@ -9,34 +9,55 @@ from string import Template
 
 from pvdrivers.tools.pvbench.compare.history import Entry
 from pvdrivers.tools.pvbench.compare.model import Row
-from pvdrivers.tools.pvbench.compare.report import Report, goal, ratio, spread, typical
+from pvdrivers.tools.pvbench.compare.report import (
+    Report,
+    goal,
+    met,
+    ours,
+    ratio,
+    spread,
+    theirs,
+)
 from pvdrivers.tools.pvbench.compare.system import sentence
 from pvdrivers.tools.pvbench.errors import OptionError
 
 TEMPLATE = Path(__file__).with_name("page.html")
-MET = {True: '<td class="met">yes</td>', False: '<td class="missed">no</td>', None: "<td>-</td>"}
+COLUMNS = 9
 
 
 def check_page(path: Path) -> None:
     """Raises OptionError when no page can be written there, before anything is measured."""
     if find_spec("matplotlib") is None:
-        raise OptionError("--html needs matplotlib: pip install 'pvdrivers[compare]'")
+        raise OptionError("--html needs the Python package matplotlib: pip install matplotlib")
     try:
         path.open("a").close()
     except OSError as error:
         raise OptionError(f"{path} cannot be written: {error.strerror}") from None
 
 
-def _cells(row: Row) -> str:
-    cells = [row.name, row.workload, row.peer or "-"]
+def _line(row: Row) -> str:
+    """A row's figures, and below them what they are for."""
+    cells = [_cell(text) for text in (row.name, row.workload, row.peer or "-")]
     if row.reason:
-        return "".join(f"<td>{escape(text)}</td>" for text in cells) + (
-            f'<td colspan="4" class="missing">not measured: {escape(row.reason)}</td>'
-            f"<td>{escape(goal(row))}</td><td>-</td>"
-        )
-    cells += [typical(row.ours, row.unit), typical(row.theirs, row.unit)]
-    cells += [ratio(row), spread(row), goal(row)]
-    return "".join(f"<td>{escape(text)}</td>" for text in cells) + MET[row.met]
+        cells.append(f'<td colspan="4" class="missing">not measured: {escape(row.reason)}</td>')
+    else:
+        cells += [_cell(text) for text in (ours(row), theirs(row), ratio(row), spread(row))]
+    cells += [_cell(goal(row)), f'<td class="met-{met(row)}">{met(row)}</td>']
+    doubt = f' <b class="met-unknown">In doubt: {escape(row.doubt)}.</b>' if row.doubt else ""
+    below = f'<td colspan="{COLUMNS}" class="purpose">{escape(row.purpose)}{doubt}</td>'
+    return f"<tr>{''.join(cells)}</tr>\n<tr>{below}</tr>"
+
+
+def _cell(text: str) -> str:
+    return f"<td>{escape(text)}</td>"
+
+
+def _warning(rows: Sequence[Row]) -> str:
+    doubtful = [row.name for row in rows if row.doubt]
+    if not doubtful:
+        return ""
+    names = escape(", ".join(doubtful))
+    return f'<p class="met-unknown">The machine was busy, or the runs are far apart: {names}</p>'
 
 
 def write_page(path: Path, report: Report, entries: Sequence[Entry]) -> None:
@@ -53,7 +74,8 @@ def write_page(path: Path, report: Report, entries: Sequence[Entry]) -> None:
         runs=report.runs,
         seconds=f"{report.seconds:g}",
         system=escape(sentence(report.system)),
-        rows="\n".join(f"<tr>{_cells(row)}</tr>" for row in report.rows),
+        rows="\n".join(map(_line, report.rows)),
+        warning=_warning(report.rows),
         sections="\n".join(plots),
     )
     path.write_text(page)

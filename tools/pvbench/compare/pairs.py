@@ -1,14 +1,17 @@
 """From pairs of runs to a ratio: A B A B, each A beside the B that follows it.
 
-Whatever slows the machine for a while slows both runs of a pair, so the median is taken of the
-pairs' ratios, not of each side's values.
+Whatever slows the machine for a while slows both runs of a pair. So the pair in the middle, by its
+ratio, is what a row shows: its two values and their ratio belong together.
 """
 
-import statistics
 from collections.abc import Sequence
 
-from pvdrivers.tools.pvbench.compare.model import Comparison, Sense
+from pvdrivers.tools.pvbench.compare.model import Comparison, Sense, Verdict
 from pvdrivers.tools.pvbench.errors import BenchError
+
+ABSURD = (
+    3  # times the lowest pair: a highest one beyond it says that the runs measured something else
+)
 
 
 def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
@@ -21,18 +24,34 @@ def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
     return [a / b for a, b in zip(ours, theirs, strict=True)]
 
 
-def middle_and_spread(values: Sequence[float]) -> tuple[float, tuple[float, float]]:
-    """The median, and the lowest and the highest value."""
-    return statistics.median(values), (min(values), max(values))
+def middle(values: Sequence[float], sense: Sense = ">=") -> int:
+    """Where the median is; of two in the middle the worse one."""
+    order = sorted(range(len(values)), key=lambda place: values[place], reverse=sense == "<=")
+    return order[(len(order) - 1) // 2]
 
 
 def reached(value: float, target: float, sense: Sense) -> bool:
     return value >= target if sense == ">=" else value <= target
 
 
-def met(comparison: Comparison, ratio: float, ours: Sequence[float]) -> bool | None:
-    """Whether the target is met, and the floor by the median of our runs; None without a target."""
+def met(comparison: Comparison, judged: float, value: float) -> bool | None:
+    """Whether the target is met, and the floor by our value; None without a target."""
     if comparison.target is None:
         return None
-    enough = comparison.floor is None or statistics.median(ours) >= comparison.floor
-    return enough and reached(ratio, comparison.target, comparison.sense)
+    enough = comparison.floor is None or value >= comparison.floor
+    return enough and reached(judged, comparison.target, comparison.sense)
+
+
+def too_wide(spread: tuple[float, float]) -> str | None:
+    """Words, when runs are so far apart that the one in the middle says nothing."""
+    low, high = spread
+    if high <= ABSURD * low:
+        return None
+    return f"the runs are {high / low:.0f} times apart" if low > 0 else "a run has no result"
+
+
+def verdict(
+    comparison: Comparison, judged: float, value: float, doubt: str | None
+) -> Verdict | None:
+    outcome = met(comparison, judged, value)
+    return "unknown" if doubt and outcome is not None else outcome

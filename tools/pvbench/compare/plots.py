@@ -3,7 +3,9 @@
 import io
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import isclose
 from pathlib import Path
+from statistics import median
 
 from matplotlib import style
 from matplotlib.axes import Axes
@@ -12,14 +14,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from pvdrivers.tools.pvbench.compare.history import Entry
-from pvdrivers.tools.pvbench.compare.model import Curve, Measured, Row, Unit
-from pvdrivers.tools.pvbench.compare.pairs import middle_and_spread
-from pvdrivers.tools.pvbench.compare.report import amount, typical
+from pvdrivers.tools.pvbench.compare.model import Curve, Measured, Row, Unit, Verdict
+from pvdrivers.tools.pvbench.compare.report import amount, goal, judged
 
 WIDTH = 9.5  # inches
-OURS, PEER, GOOD, BAD, GREY = "#1f6fb4", "#d9822b", "#2e8b57", "#c23b3b", "#777777"
+OURS, PEER, GREY = "#1f6fb4", "#d9822b", "#777777"
+VERDICTS: dict[Verdict | None, str] = {True: "#2e8b57", False: "#c23b3b", "unknown": "#d6a21e"}
 STYLE = Path(__file__).with_name("page.mplstyle")
-FURTHEST = 1000  # from a target; a logarithmic axis has no place for zero
+FURTHEST = 20  # times the target that an axis shows, or rows near their targets lie on one point
+PAIR = "Bar: the pair of runs in the middle; tick: a run."
 NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 
@@ -42,43 +45,61 @@ def sections(rows: Sequence[Row], entries: Sequence[Entry]) -> Iterator[tuple[st
     with style.context(STYLE):
         for title, words, figure in (
             (
-                "Ratios and targets",
-                "Dot: the median; line: from the lowest pair to the highest.",
-                ratios(rows),
+                "Targets",
+                "How far each row is from its target, as far as the axis goes. Dot: the pair of "
+                "runs in the middle; line: from the lowest pair to the highest; yellow: in doubt.",
+                targets(rows),
             ),
-            ("Throughput", "Bar: the median; tick: a run.", throughput(rows, "operations/s")),
-            ("Bandwidth", "Bar: the median; tick: a run.", throughput(rows, "bytes/s")),
-            ("Latency", "Operations that took no longer, in the last run.", latencies(rows)),
+            ("Throughput", f"{PAIR} More is better.", throughput(rows, "operations/s")),
+            ("Bandwidth", f"{PAIR} More is better.", throughput(rows, "bytes/s")),
+            (
+                "Latency",
+                "Share of the operations that took no longer, in the last pair of runs. Only rows "
+                "whose two sides measure the same: from submission, as many outstanding.",
+                latencies(rows),
+            ),
             ("Cost per stage", "What leaving a stage out saves.", stages(rows)),
             ("Scaling", "How a value changes with the number of something.", curves(rows)),
-            ("History", "Ratio by target; above 1 the target is met.", history(rows, entries)),
+            ("History", "Above the line the target is met.", history(rows, entries)),
         ):
             if figure:
                 yield title, words, _svg(figure)
 
 
-def ratios(rows: Sequence[Row]) -> Figure | None:
-    """Each ratio by its target, with the spread: right of the line is better."""
-    shown = [row for row in rows if row.ratio is not None and row.target]
+def targets(rows: Sequence[Row]) -> Figure | None:
+    """How far each row is from its target, with the spread: right of the line is better."""
+    shown = [row for row in rows if row.judged is not None and row.target]
     if not shown:
         return None
-    figure = _figure(0.7 + 0.36 * len(shown))
+    figure = _figure(0.7 + 0.4 * len(shown))
     axes = figure.subplots()
     for place, row in enumerate(shown):
-        assert row.target
         assert row.spread
-        assert row.ratio is not None
+        assert row.judged is not None
         ends = sorted(_by_target(row, value) for value in row.spread)
-        colour = GOOD if row.met else BAD
+        colour = VERDICTS[row.met]
         axes.plot(ends, [place, place], color=colour, linewidth=2, solid_capstyle="round")
-        axes.plot([_by_target(row, row.ratio)], [place], "o", color=colour)
+        axes.plot([_by_target(row, row.judged)], [place], "o", color=colour)
     axes.set_xscale("log")
-    _plain(axes.xaxis, axes.get_xlim())
+    _from_target(axes.xaxis)
     axes.axvline(1, color=GREY, linewidth=1)
-    axes.set_yticks(range(len(shown)), [row.name for row in shown])
+    labels = [f"{row.name}\n{judged(row)}, target {goal(row)}" for row in shown]
+    axes.set_yticks(range(len(shown)), labels)
     axes.set_ylim(len(shown) - 0.5, -0.5)
-    axes.set_xlabel("ratio by target; at 1 the target is met, to the right it is exceeded")
+    axes.set_xlabel("left of the line a target is missed, right of it exceeded")
     return figure
+
+
+def _from_target(axis: Axis) -> None:
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(_times))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _times(value: float, _: object) -> str:
+    if isclose(value, 1):
+        return "target"
+    return f"{value:g} times better" if value > 1 else f"{1 / value:.3g} times worse"
 
 
 def _plain(axis: Axis, limits: tuple[float, float]) -> None:
@@ -90,48 +111,54 @@ def _plain(axis: Axis, limits: tuple[float, float]) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def _by_target(row: Row, ratio: float) -> float:
+def _by_target(row: Row, value: float) -> float:
+    """How many times better than the target, within what the axis shows."""
     assert row.target
-    by_target = ratio / row.target
+    by_target = value / row.target
     if row.sense == "<=":
-        return 1 / max(by_target, 1 / FURTHEST)
-    return max(by_target, 1 / FURTHEST)
+        by_target = 1 / max(by_target, 1 / FURTHEST)
+    return min(max(by_target, 1 / FURTHEST), FURTHEST)
 
 
 def throughput(rows: Sequence[Row], unit: Unit) -> Figure | None:
-    """Ours beside the peer, the median as a bar and each run as a tick."""
+    """Ours beside the peer. Rows differ by a hundred times, so the faster side of each is 100 %."""
     shown = [row for row in rows if row.unit == unit and row.ours and row.theirs]
     if not shown:
         return None
     figure = _figure(0.8 + 0.55 * len(shown))
     axes = figure.subplots()
     for place, row in enumerate(shown):
-        _bar(axes, place - 0.2, row.ours, unit, OURS, "ours" if not place else None)
-        _bar(axes, place + 0.2, row.theirs, unit, PEER, "the peer" if not place else None)
+        assert row.value is not None
+        assert row.peer_value is not None
+        whole = max(row.value, row.peer_value)
+        for offset, value, runs, colour, side in (
+            (-0.2, row.value, row.ours, OURS, "ours"),
+            (0.2, row.peer_value, row.theirs, PEER, "the peer"),
+        ):
+            values = sorted(100 * run.value / whole for run in runs)
+            label = None if place else side
+            width = 100 * value / whole
+            axes.barh(place + offset, width, height=0.36, color=colour, alpha=0.75, label=label)
+            axes.plot(values, [place + offset] * len(values), "|", color="black", markersize=5)
+            at = max(width, values[-1]), place + offset
+            text = f" {amount(value, unit)}"
+            axes.annotate(text, at, (3, 0), textcoords="offset points", va="center")
     axes.set_yticks(range(len(shown)), [f"{row.name}\n{row.peer}" for row in shown])
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     axes.margins(x=0.12)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: amount(value, unit)))
+    axes.set_xlabel("% of the faster side")
     figure.legend(loc="outside upper right", ncols=2)
     return figure
 
 
-def _bar(
-    axes: Axes, place: float, runs: Sequence[Measured], unit: Unit, colour: str, label: str | None
-) -> None:
-    values = sorted(run.value for run in runs)
-    axes.barh(
-        place, middle_and_spread(values)[0], height=0.36, color=colour, alpha=0.75, label=label
-    )
-    axes.plot(values, [place] * len(values), "|", color="black", markersize=5)
-    text = f" {typical(runs, unit)}"
-    axes.annotate(text, (values[-1], place), (3, 0), textcoords="offset points", va="center")
-
-
 def latencies(rows: Sequence[Row]) -> Figure | None:
     """The share of operations that took no longer, of the last pair of each row."""
-    shown = [row for row in rows if row.ours and row.ours[-1].latency]
+    shown = [
+        row
+        for row in rows
+        if row.ours and row.ours[-1].latency and row.theirs and row.theirs[-1].latency
+    ]
     if not shown:
         return None
     lines = -(-len(shown) // 3)
@@ -139,8 +166,7 @@ def latencies(rows: Sequence[Row]) -> Figure | None:
     grid = list(figure.subplots(lines, 3, squeeze=False).flat)
     for axes, row in zip(grid, shown, strict=False):
         _cdf(axes, row.ours[-1], OURS, "ours")
-        if row.theirs and row.theirs[-1].latency:
-            _cdf(axes, row.theirs[-1], PEER, "the peer")
+        _cdf(axes, row.theirs[-1], PEER, row.peer or "")
         axes.set_xscale("log")
         axes.set_title(row.name)
         axes.set_xlabel("µs")
@@ -179,8 +205,7 @@ def stages(rows: Sequence[Row]) -> Figure | None:
 
 def _middle_stages(runs: Sequence[Measured]) -> Iterable[tuple[str, float]]:
     for stage in runs[0].stages:
-        values = [run.stages[stage] for run in runs]
-        yield stage, middle_and_spread(values)[0]
+        yield stage, median(run.stages[stage] for run in runs)
 
 
 def curves(rows: Sequence[Row]) -> Figure | None:
@@ -218,26 +243,24 @@ def _curves(axes: Axes, sides: Mapping[str, Curve]) -> None:
 
 
 def history(rows: Sequence[Row], entries: Sequence[Entry]) -> Figure | None:
-    """Each row's ratio by its target, commit by commit."""
+    """How far each row was from its target, commit by commit."""
     if len(entries) < 2:
         return None
-    targets = {row.name: row for row in rows if row.target}
     figure = _figure(4)
     axes = figure.subplots()
-    for number, (name, row) in enumerate(targets.items()):
+    for number, row in enumerate(row for row in rows if row.target):
         points = [
-            (place, _by_target(row, entry.ratios[name]))
+            (place, _by_target(row, value))
             for place, entry in enumerate(entries)
-            if name in entry.ratios
+            if (value := entry.judged(row.name)) is not None
         ]
         if points:
             colour = f"C{number % 10}"
             dashes = "-" if number < 10 else "--"
-            axes.plot(*zip(*points, strict=True), dashes, marker="o", color=colour, label=name)
+            axes.plot(*zip(*points, strict=True), dashes, marker="o", color=colour, label=row.name)
     axes.set_yscale("log")
-    _plain(axes.yaxis, axes.get_ylim())
+    _from_target(axes.yaxis)
     axes.axhline(1, color=GREY, linewidth=1)
     axes.set_xticks(range(len(entries)), [entry.commit for entry in entries], rotation=60)
-    axes.set_ylabel("ratio by target")
     figure.legend(loc="outside right upper")
     return figure

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from pvdrivers.tools.pvbench.compare.model import Comparison, Row
-from pvdrivers.tools.pvbench.compare.report import ratio
+from pvdrivers.tools.pvbench.compare.report import judged
 
 
 class CompareProgress:
@@ -54,7 +54,9 @@ class CompareProgress:
         left = self._sides(comparison) - max(self._of_the_row - 1, 0)
         self._bar.advance(self._task, left)
         self._of_the_row = 0
-        words = row.reason or ratio(row)
+        words = row.reason or judged(row)
+        if row.doubt:
+            words += f", in doubt: {row.doubt}"
         self._console.print(f"{row.name}: {words}", markup=False, highlight=False, soft_wrap=True)
 
     def __enter__(self) -> Self:

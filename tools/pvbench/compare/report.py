@@ -9,13 +9,17 @@ from rich.console import Console
 from rich.table import Table
 
 import pvdrivers
-from pvdrivers.tools.pvbench.compare.model import Comparison, Measured, Row, Unit
-from pvdrivers.tools.pvbench.compare.pairs import middle_and_spread
+from pvdrivers.tools.pvbench.compare.model import Comparison, Row, Unit, Verdict
 from pvdrivers.tools.pvbench.compare.system import System, sentence
 
 WIDTH = 150  # characters, when the output is no terminal
 WIDE = 120  # that hold every column
-MET = {True: "[green]yes[/green]", False: "[red]no[/red]", None: "-"}
+COLOURS: dict[Verdict | None, str] = {
+    True: "green",
+    False: "red",
+    "unknown": "yellow",
+    None: "default",
+}
 
 
 class Report(Struct, frozen=True):
@@ -47,8 +51,12 @@ def amount(value: float, unit: Unit) -> str:
     return f"{value / scale:.3g} {prefix}{byte}{rate}".replace(" /", "/").rstrip()
 
 
-def typical(runs: Sequence[Measured], unit: Unit) -> str:
-    return amount(middle_and_spread([run.value for run in runs])[0], unit) if runs else "-"
+def ours(row: Row) -> str:
+    return "-" if row.value is None else amount(row.value, row.unit)
+
+
+def theirs(row: Row) -> str:
+    return "-" if row.peer_value is None else amount(row.peer_value, row.unit)
 
 
 def goal(row: Row | Comparison) -> str:
@@ -60,12 +68,26 @@ def goal(row: Row | Comparison) -> str:
     return f"{'≥' if row.sense == '>=' else '≤'} {target}{floor}"
 
 
+def judged(row: Row) -> str:
+    """The ratio, or without a peer the value with its unit."""
+    return ratio(row) if row.peer else ours(row)
+
+
 def ratio(row: Row) -> str:
     return "-" if row.ratio is None else number(row.ratio)
 
 
 def spread(row: Row) -> str:
-    return "-" if row.spread is None else " to ".join(map(number, row.spread))
+    """Of the ratio, or without a peer of the value."""
+    if row.spread is None:
+        return "-"
+    return " to ".join(number(end) if row.peer else amount(end, row.unit) for end in row.spread)
+
+
+def met(row: Row) -> str:
+    if row.met is None:
+        return "-"
+    return "unknown" if row.met == "unknown" else "yes" if row.met else "no"
 
 
 def show(rows: Sequence[Row], system: System) -> None:
@@ -77,16 +99,18 @@ def show(rows: Sequence[Row], system: System) -> None:
     for row in rows:
         if row.reason:
             console.print(f"{row.name} is not measured: {row.reason}", markup=False, soft_wrap=True)
+        elif row.doubt:
+            console.print(f"{row.name} is in doubt: {row.doubt}", markup=False, soft_wrap=True)
 
 
 def _table(rows: Sequence[Row], wide: bool) -> Table:
-    """A narrow one leaves out what the rows' names say in short, and both sides' values."""
-    title = "Ours by the peer, median of paired runs"
+    """A narrow one leaves out what the rows' names say in short, and the peer's values."""
+    title = "Ours, the peer's and their ratio: the pair of runs in the middle"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     table.add_column("row", no_wrap=True)
     for heading in ("workload", "peer") if wide else ("peer",):
         table.add_column(heading)
-    for heading in ("ours", "the peer's") if wide else ():
+    for heading in ("ours", "the peer's") if wide else ("ours",):
         table.add_column(heading, justify="right", no_wrap=True)
     for heading in ("ratio", "spread"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -94,9 +118,10 @@ def _table(rows: Sequence[Row], wide: bool) -> Table:
         table.add_column(heading, justify="right")
     for row in rows:
         names = [row.name, row.workload, row.peer or "-"]
-        values = [typical(row.ours, row.unit), typical(row.theirs, row.unit)]
-        ends = [ratio(row), spread(row), goal(row), MET[row.met]]
-        table.add_row(*(names + values + ends if wide else names[::2] + ends))
+        values = [ours(row), theirs(row)]
+        verdict = f"[{COLOURS[row.met]}]{met(row)}[/]"
+        ends = [ratio(row), spread(row), goal(row), verdict]
+        table.add_row(*(names + values + ends if wide else [*names[::2], ours(row), *ends]))
     return table
 
 

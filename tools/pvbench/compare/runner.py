@@ -9,9 +9,10 @@ from msgspec import structs
 
 from pvdrivers.ring.errors import PeerError
 from pvdrivers.tools.pvbench.compare import rows as rows_package
+from pvdrivers.tools.pvbench.compare.load import OtherLoad
 from pvdrivers.tools.pvbench.compare.model import Comparison, Measured, Row, Setting
 from pvdrivers.tools.pvbench.compare.needs import sentence, unmet
-from pvdrivers.tools.pvbench.compare.pairs import met, middle_and_spread, ratios
+from pvdrivers.tools.pvbench.compare.pairs import middle, ratios, too_wide, verdict
 from pvdrivers.tools.pvbench.errors import BenchError, OptionError
 
 EXPECTED = (BenchError, OptionError, PeerError, OSError)
@@ -31,6 +32,12 @@ def catalogue() -> dict[str, Comparison]:
     return {name: module.comparison for name, module in modules().items()}
 
 
+def purpose(name: str) -> str:
+    """What a row is for: its module's docstring, in one line."""
+    module = modules().get(name)
+    return " ".join((module.__doc__ or "").split()) if module else ""
+
+
 def chosen(names: Sequence[str] | None) -> dict[str, Comparison]:
     """The comparisons with these names; all without names. Raises OptionError."""
     known = catalogue()
@@ -46,14 +53,37 @@ def measure(name: str, comparison: Comparison, runs: int, setting: Setting, tick
     try:
         if reasons := [sentence(*found) for found in unmet(comparison, setting)]:
             return structs.replace(row, reason="; ".join(reasons))
+        load = OtherLoad()
         ours, theirs = _run_pairs(comparison, runs, setting, tick)
-        values = [run.value for run in ours]
-        peers = [run.value for run in theirs]
-        ratio, spread = middle_and_spread(ratios(values, peers) if comparison.peer else values)
+        return _judge(comparison, row, ours, theirs, load.doubt())
     except Exception as error:  # whatever is wrong with a side, the other rows are measured
         return structs.replace(row, reason=f"failed: {_words(error)}", failed=True)
-    verdict = met(comparison, ratio, values)
-    return structs.replace(row, ratio=ratio, spread=spread, met=verdict, ours=ours, theirs=theirs)
+
+
+def _judge(
+    comparison: Comparison,
+    row: Row,
+    ours: list[Measured],
+    theirs: list[Measured],
+    busy: str | None,
+) -> Row:
+    values = [run.value for run in ours]
+    peers = [run.value for run in theirs]
+    judged = ratios(values, peers) if comparison.peer else values
+    place = middle(judged, comparison.sense)
+    spread = min(judged), max(judged)
+    doubt = busy or too_wide(spread)
+    return structs.replace(
+        row,
+        value=values[place],
+        peer_value=peers[place] if peers else None,
+        ratio=judged[place] if comparison.peer else None,
+        spread=spread,
+        met=verdict(comparison, judged[place], values[place], doubt),
+        doubt=doubt,
+        ours=ours,
+        theirs=theirs,
+    )
 
 
 def _words(error: Exception) -> str:
@@ -81,6 +111,7 @@ def _run_pairs(
 def _row(name: str, comparison: Comparison) -> Row:
     return Row(
         name=name,
+        purpose=purpose(name),
         workload=comparison.workload,
         unit=comparison.unit,
         peer=comparison.peer.name if comparison.peer else None,

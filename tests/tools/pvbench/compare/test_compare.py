@@ -8,6 +8,7 @@ import pytest
 
 from pvdrivers.tools.pvbench.__main__ import run
 from pvdrivers.tools.pvbench.compare import report
+from pvdrivers.tools.pvbench.compare.load import OtherLoad
 from pvdrivers.tools.pvbench.compare.model import Need
 from pvdrivers.tools.pvbench.errors import BenchError
 
@@ -25,7 +26,8 @@ def test_runs_take_turns(script, capsys):
     assert code == 0
     assert script.order == ["A", "B", "A", "B", "A", "B"]
     row = rows["one"]
-    assert (row["ratio"], row["spread"], row["met"]) == (4, [2, 10], True)
+    assert (row["ratio"], row["spread"]) == (4, [2, 10])
+    assert (row["value"], row["peer_value"]) == (8, 2)  # of the pair that has this ratio
     assert (row["workload"], row["peer"], row["target"]) == ("the work of one", "B", 2)
     assert [measured["value"] for measured in row["ours"]] == [6, 8, 10]
     assert [measured["value"] for measured in row["theirs"]] == [3, 2, 1]
@@ -58,10 +60,45 @@ def test_both_sides_have_the_same_two_processors(script, capsys):
     assert os.sched_getaffinity(0) == before
 
 
-def test_without_a_peer_the_ratio_is_the_value(script, capsys):
+def test_value_and_ratio_tell_one_story(script, capsys):
+    """The medians of each side, 13 and 7.5, would be of two different moments."""
+    script.add("one", script.side("A", [13, 8, 20]), script.side("B", [12, 7.5, 7.3]), target=0.5)
+    _, rows = compare(capsys, "--runs=3")
+    row = rows["one"]
+    assert (row["value"], row["peer_value"]) == (13, 12)
+    assert row["ratio"] == pytest.approx(13 / 12)
+    assert row["met"] is True
+
+
+def test_without_a_peer_the_value_has_the_target(script, capsys):
     script.add("one", script.side("A", [0.25]), unit="per request", target=0.05, sense="<=")
     _, rows = compare(capsys, "--runs=1")
-    assert (rows["one"]["ratio"], rows["one"]["peer"], rows["one"]["met"]) == (0.25, None, False)
+    row = rows["one"]
+    assert (row["value"], row["ratio"], row["peer"], row["met"]) == (0.25, None, None, False)
+
+
+def test_runs_far_apart_leave_the_outcome_unknown(script, capsys):
+    script.add("one", script.side("A", [163, 1, 2]), script.side("B", [2]), target=0.5)
+    code, rows = compare(capsys, "--runs=3", "--check")
+    assert code == 1
+    row = rows["one"]
+    assert (row["ratio"], row["spread"]) == (1, [0.5, 81.5])
+    assert (row["met"], row["doubt"]) == ("unknown", "the runs are 163 times apart")
+
+
+def test_a_busy_machine_leaves_the_outcome_unknown(script, capsys, monkeypatch):
+    doubt = "other programs took 1.5 processors meanwhile"
+    monkeypatch.setattr(OtherLoad, "doubt", lambda self: doubt)
+    script.add("one", script.side("A", [2]), script.side("B", [1]), target=1)
+    script.add("two", script.side("A", [2]), script.side("B", [1]))
+    code, rows = compare(capsys, "--runs=1", "--check")
+    assert code == 1
+    assert (rows["one"]["met"], rows["one"]["doubt"]) == ("unknown", doubt)
+    assert (rows["two"]["met"], rows["two"]["doubt"]) == (None, doubt)
+    run(["compare", "--runs=1"])
+    said = capsys.readouterr()
+    assert f"one is in doubt: {doubt}" in said.out
+    assert f"one: 2, in doubt: {doubt}" in said.err
 
 
 def test_what_is_missing_is_named_and_not_dropped(script, capsys):
@@ -94,7 +131,7 @@ def test_a_side_that_fails_is_a_row_and_exit_code_1(script, capsys, error, words
     code, rows = compare(capsys, "--runs=2")
     assert code == 1
     assert (rows["one"]["reason"], rows["one"]["failed"]) == (f"failed: {words}", True)
-    assert rows["two"]["ratio"] == 1
+    assert rows["two"]["value"] == 1
 
 
 def test_a_need_that_cannot_be_looked_at_is_a_failed_row(script, capsys):
@@ -106,7 +143,7 @@ def test_a_need_that_cannot_be_looked_at_is_a_failed_row(script, capsys):
     code, rows = compare(capsys)
     assert code == 1
     assert rows["one"]["reason"] == "failed: no entry"
-    assert rows["two"]["ratio"] == 1
+    assert rows["two"]["value"] == 1
 
 
 @pytest.mark.parametrize(

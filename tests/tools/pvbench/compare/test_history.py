@@ -24,14 +24,16 @@ def compare(path, *words):
 
 def test_each_run_is_a_line(script, path):
     script.add("one", script.side("A", [3, 5]), script.side("B", [2]))
+    script.add("zero", script.side("A", [9]))
     script.add("two", script.side("A", [3], [ABSENT]))
     for count in (1, 2):
         assert compare(path) == 0
         entries = history.read_history(path)
         assert len(entries) == count
     for entry in entries:
-        assert entry.ratios == {"one": 2}
-        assert entry.spreads == {"one": (1.5, 2.5)}
+        assert (entry.ratios, entry.values) == ({"one": 1.5}, {"zero": 9})  # the worse of two
+        assert entry.spreads == {"one": (1.5, 2.5), "zero": (9, 9)}
+        assert (entry.judged("one"), entry.judged("zero"), entry.judged("two")) == (1.5, 9, None)
         assert entry.system == this_system([])
         assert entry.commit
         assert entry.when.endswith("Z")
@@ -40,11 +42,11 @@ def test_each_run_is_a_line(script, path):
 @pytest.mark.parametrize(
     ("value", "kept"), [(0.0000312345, 0.00003123), (28129.28, 28130), (0.94972, 0.9497), (0, 0)]
 )
-def test_small_ratios_keep_their_digits(script, path, value, kept):
+def test_small_values_keep_their_digits(script, path, value, kept):
     script.add("one", script.side("A", [value]))
     compare(path)
     entry = json.loads(path.read_text())
-    assert entry["ratios"] == {"one": kept}
+    assert entry["values"] == {"one": kept}
     assert entry["spreads"] == {"one": [kept, kept]}
 
 
@@ -58,6 +60,7 @@ def test_first_entries_have_ratios_alone_and_are_drawn(script, path, tmp_path):
     path.write_text(OLD)
     (old,) = history.read_history(path)
     assert (old.ratios, old.spreads, old.system) == ({"one": 0.9, "zero": 0}, {}, None)
+    assert old.judged("zero") == 0
     script.add("one", script.side("A", [1]), target=1)
     script.add("zero", script.side("A", [0.00003]), target=0.05, sense="<=")
     page = tmp_path / "page.html"
@@ -70,7 +73,7 @@ def test_a_line_that_has_no_end_stays_one(script, path):
     path.write_text(OLD.removesuffix("\n"))
     script.add("one", script.side("A", [1]))
     assert compare(path) == 0
-    assert [entry.ratios for entry in history.read_history(path)][1] == {"one": 1}
+    assert [entry.values for entry in history.read_history(path)][1] == {"one": 1}
 
 
 def test_another_file_is_refused(script, path, capsys):

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 import pytest
 
 from pvdrivers.tools.pvbench.__main__ import run
-from pvdrivers.tools.pvbench.compare import system
+from pvdrivers.tools.pvbench.compare import runner, system
 from pvdrivers.tools.pvbench.compare.model import Curve, Need
 
 LATENCY = [(300.0, 1.0), (420.0, 50.0), (9000.0, 99.9)]
@@ -69,7 +69,7 @@ def test_every_plot_is_there(page):
     parsed = Page(page)
     assert parsed.open == []
     assert parsed.plots == len(parsed.headings) == 7
-    words = "Ratios Throughput Bandwidth Latency Cost Scaling History".split()
+    words = "Targets Throughput Bandwidth Latency Cost Scaling History".split()
     assert [heading.split()[0] for heading in parsed.headings] == words
 
 
@@ -90,6 +90,36 @@ def test_every_row_is_in_the_table(page):
     assert "no" in cells
 
 
+def test_each_row_says_what_it_is_for(script, tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "purpose", lambda name: f"The point of <{name}>.")
+    script.add("one", script.side("A", [1]))
+    path = tmp_path / "page.html"
+    assert run(["compare", "--runtime=1ms", "--runs=1", f"--html={path}"]) == 0
+    assert "The point of <one>." in Page(path.read_text()).cells
+
+
+def test_a_busy_machine_is_told_at_the_top(script, tmp_path, monkeypatch):
+    script.add("one", script.side("A", [2, 100]), script.side("B", [1]), target=1)
+    path = tmp_path / "page.html"
+    assert run(["compare", "--runtime=1ms", "--runs=3", f"--html={path}"]) == 0
+    text = path.read_text()
+    assert "the runs are far apart: one" in text
+    assert text.index("far apart") < text.index("<table>")
+    assert "unknown" in Page(text).cells
+
+
+def test_latencies_are_drawn_of_like_with_like(script, tmp_path):
+    script.add("alone", script.side("A", [1], latency=LATENCY), script.side("B", [1]))
+    path = tmp_path / "page.html"
+    words = ["compare", "--runtime=1ms", "--runs=1", f"--html={path}"]
+    assert run(words) == 0
+    assert "Latency" not in Page(path.read_text()).headings
+    both = [script.side(name, [1], latency=LATENCY) for name in "AB"]
+    script.add("both", *both)
+    assert run(words) == 0
+    assert "Latency" in Page(path.read_text()).headings
+
+
 def test_the_machine_is_named(page):
     assert f"<p>{system.sentence(system.this_system([]))}</p>" in page
 
@@ -98,5 +128,5 @@ def test_a_plot_without_data_is_left_out(script, tmp_path, capsys):
     script.add("one", script.side("A", [1]))
     path = tmp_path / "page.html"
     assert run(["compare", "--runtime=1ms", "--runs=1", f"--html={path}"]) == 0
-    assert capsys.readouterr().err == f"one: 1\nThe page is {path}\n"
+    assert capsys.readouterr().err == f"one: 1/s\nThe page is {path}\n"
     assert Page(path.read_text()).plots == 0

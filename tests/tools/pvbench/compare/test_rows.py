@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -34,6 +35,15 @@ TARGETS = {
 }
 
 
+def measure(side, setting):
+    """For as long as a busy machine needs to do anything at all."""
+    measured = side.measure(setting)
+    while not measured.value:
+        setting = replace(setting, seconds=2 * setting.seconds)
+        measured = side.measure(setting)
+    return measured
+
+
 @pytest.fixture(scope="module")
 def setting(tmp_path_factory):
     with scratch.setting(0.03, tmp_path_factory.mktemp("disk")) as made:
@@ -60,15 +70,14 @@ def test_the_disk_file_is_not_in_the_page_cache(tmp_path):
 
 @pytest.mark.parametrize("name", ["null-ring", "sequential-memcpy", "latency-poll"])
 def test_bare_peers(name, setting):
-    measured = catalogue()[name].peer.measure(setting)
-    assert measured.value > 0
+    measured = measure(catalogue()[name].peer, setting)
     assert [ns for ns, _ in measured.latency] == sorted(ns for ns, _ in measured.latency)
     if name == "latency-poll":
         assert measured.value == {share: ns for ns, share in measured.latency}[50]
 
 
 def test_bare_eventfd(setting):
-    assert catalogue()["latency-event"].peer.measure(setting).value > 0
+    assert measure(catalogue()["latency-event"].peer, setting).latency
 
 
 @pytest.mark.parametrize("name", ["ram-mmap", "tmpfs-io-uring", "disk-io-uring", "ram-nbd"])
@@ -80,9 +89,12 @@ def test_fio(name, setting):
     if missing := needs.unmet(comparison, setting):
         assert [need for need, _ in missing] == [needs.DISK]
         return
-    measured = comparison.peer.measure(setting)
-    assert measured.value > 0
-    assert 50.0 in [share for _, share in measured.latency]
+    measured = measure(comparison.peer, setting)
+    shares = [share for _, share in measured.latency]
+    if name == "ram-mmap":  # one operation at a time, whose latency is no match for ours
+        assert shares == []
+    else:
+        assert 50.0 in shares
 
 
 def test_fio_flushes_behind_each_so_many_writes():
@@ -97,13 +109,14 @@ def test_fio_flushes_behind_each_so_many_writes():
 def test_qemu(setting):
     if not PROGRAM.exists():
         pytest.skip(f"needs {PROGRAM.name} (Debian package qemu-system-xen)")
-    assert catalogue()["ram-qemu"].peer.measure(setting).value > 0
+    assert measure(catalogue()["ram-qemu"].peer, setting).latency
 
 
 @pytest.mark.parametrize("name", ["latency-event", "notifications", "python-null", "stages"])
 def test_ours(name, setting):
-    measured = catalogue()[name].ours.measure(setting)
-    assert measured.value >= 0
+    ours = catalogue()[name].ours
+    # No request need be notified of, ever.
+    measured = ours.measure(setting) if name == "notifications" else measure(ours, setting)
     if name == "stages":
         assert sum(measured.stages.values()) == pytest.approx(measured.value)
 
