@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Self
 
 from pvdrivers.backends.vbd.device import BlockStore, VbdBackendOptions
-from pvdrivers.backends.vbd.service import BackendFactory, Disk, DiskPlan, VbdService
+from pvdrivers.backends.vbd.disk import Disk, DiskPlan
+from pvdrivers.backends.vbd.service import BackendFactory, VbdService
 from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Machine

@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 
-from pvdrivers.xenbus.device import BackendDevice, FrontendDevice, XenbusDevice
+from pvdrivers.xenbus.device import BackendDevice, FrontendDevice, Vanished, XenbusDevice
 from pvdrivers.xenbus.states import XenbusState, parse_state
 from pvdrivers.xenstore.client import XenstoreClient
 from pvdrivers.xenstore.errors import XenstoreError
@@ -18,10 +19,11 @@ Probe = Callable[[XenstoreClient, str], Probed | Awaitable[Probed]]
 class XenbusBus:
     """Calls `probe(client, path)` for every new device below `root` and starts what it returns.
 
-    `probe` may be a coroutine function; the next device waits until it is done. None: the device
-    is somebody else's. `levels` is how deep devices lie: 1 for device/TYPE/ID, 2 for
-    backend/TYPE/DOMID/ID. A device whose driver has ended is kept, so that it is not probed again,
-    until its directory is gone or a new device is there.
+    `probe` may be a coroutine function. Devices are probed independently of each other, each in a
+    task of its own, which is cancelled when the device goes. None: the device is somebody else's.
+    `levels` is how deep devices lie: 1 for device/TYPE/ID, 2 for backend/TYPE/DOMID/ID. A device
+    whose driver has ended, or whose probe has raised, is not probed again until its directory is
+    gone or a new device is there.
     """
 
     def __init__(self, client: XenstoreClient, root: str, levels: int, probe: Probe) -> None:
@@ -33,7 +35,9 @@ class XenbusBus:
         self.task: asyncio.Task[None] | None = None
         self._changed = asyncio.Condition()
         self._looking = asyncio.Lock()
-        self._looks: set[asyncio.Task[None]] = set()
+        self._probes: dict[str, asyncio.Task[None]] = {}  # under way
+        self._failed: dict[str, Exception] = {}  # what a probe has raised
+        self._tasks: set[asyncio.Task[None]] = set()  # probes and looks that have not ended
         self._over = False
 
     def start(self) -> None:
@@ -45,36 +49,44 @@ class XenbusBus:
             await asyncio.shield(self.task)
 
     async def look(self) -> None:
-        """Probes what has not been wanted so far; nothing once the bus has ended."""
+        """Begins to probe what has not been wanted so far; nothing once the bus has ended."""
         if self._over:
             return
         for path in await self._devices_of(self.root):
             await self._look_at(path)
 
-    async def settled(self) -> None:
-        """Until the device being probed just now, if there is one, is there or not wanted."""
-        async with self._looking:
-            return
+    @property
+    def probing(self) -> list[str]:
+        """The devices that are being probed just now."""
+        return list(self._probes)
 
     async def forget(self, path: str) -> None:
-        """Lets go of the device at `path`, if there is one, and looks at it as if it were new."""
-        if device := self.devices.get(path):
+        """Lets go of the device at `path`, or of its probe, and looks at it as if it were new."""
+        device = self.devices.get(path)
+        if device:
             await device.abort()
-            async with self._looking:
-                if self.devices.get(path) is device:
-                    del self.devices[path]
-            await self._look_at(path)
+        async with self._looking:
+            if self.devices.get(path) is device:
+                self.devices.pop(path, None)
+            self._cancel_probe(path)
+            self._failed.pop(path, None)
+        await self._look_at(path)
 
     async def wait_for(self, path: str) -> XenbusDevice:
         """The device at `path`, once it has been probed.
 
-        ConnectionResetError when that will not be: the bus has ended, because xenstore is gone.
+        Raises what its probe has raised, or ConnectionResetError when the bus has ended, because
+        xenstore is gone.
         """
+
+        def settled() -> bool:
+            return path in self.devices or path in self._failed or self._over
+
         async with self._changed:
-            await self._changed.wait_for(lambda: path in self.devices or self._over)
-        if path not in self.devices:
-            raise ConnectionResetError(f"{self.root} is not watched any more")
-        return self.devices[path]
+            await self._changed.wait_for(settled)
+        if path in self.devices:
+            return self.devices[path]
+        raise self._failed.get(path) or ConnectionResetError(f"{self.root} is not watched any more")
 
     async def close(self) -> None:
         """Stops looking for devices, and closes those there are in order."""
@@ -89,9 +101,10 @@ class XenbusBus:
     async def _stop(self) -> None:
         self._over = True
         if self.task:
-            for task in (self.task, *self._looks):
+            tasks = {self.task, *self._tasks}
+            for task in tasks:
                 task.cancel()
-            await asyncio.wait([self.task, *self._looks])
+            await asyncio.wait(tasks)
 
     async def _run(self) -> None:
         try:
@@ -101,8 +114,11 @@ class XenbusBus:
                         await self._look_at(path)
         finally:
             self._over = True
-            async with self._changed:
-                self._changed.notify_all()
+            await self._notify()
+
+    async def _notify(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
 
     async def _devices_of(self, changed: str) -> list[str]:
         """The devices a changed path belongs to: one, or all below it."""
@@ -110,11 +126,12 @@ class XenbusBus:
         parts = below.split("/") if below else []
         if len(parts) >= self.levels:
             return ["/".join([self.root, *parts[: self.levels]])]
-        known = [path for path in self.devices if path.startswith(f"{changed.rstrip('/')}/")]
+        prefix = f"{changed.rstrip('/')}/"
+        known = [*self.devices, *self._probes, *self._failed]
         paths = ["/".join([self.root, *parts])]
         for _ in range(self.levels - len(parts)):
             paths = [f"{path}/{name}" for path in paths for name in await self._names(path)]
-        return list(dict.fromkeys([*known, *paths]))
+        return list(dict.fromkeys([path for path in known if path.startswith(prefix)] + paths))
 
     async def _names(self, path: str) -> list[str]:
         try:
@@ -122,18 +139,21 @@ class XenbusBus:
         except XenstoreError:
             return []
 
-    def _ended(self, path: str) -> None:
-        """A device's driver has ended, maybe after its directory: look once more."""
-        if self._over:
-            return
-        look = asyncio.get_running_loop().create_task(self._look_at(path))
-        self._looks.add(look)
-        look.add_done_callback(self._looked)
+    def _spawn(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
 
-    def _looked(self, look: asyncio.Task[None]) -> None:
-        self._looks.discard(look)
-        if not look.cancelled() and (error := look.exception()):
-            log.debug("%s: %r", self.root, error)
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.debug("%s: %r", self.root, error)  # xenstore is gone
+
+    def _driver_ended(self, path: str) -> None:
+        """A device's driver has ended, maybe after its directory: look once more."""
+        if not self._over:
+            self._spawn(self._look_at(path), f"look at {path}")
 
     async def _look_at(self, path: str) -> None:
         async with self._looking:
@@ -141,26 +161,61 @@ class XenbusBus:
                 await self._probe_or_forget(path)
 
     async def _probe_or_forget(self, path: str) -> None:
-        device = self.devices.get(path)
-        if device and not device.finished:
+        if self._is_driven(path):
             return
         state, online = await self.client.read_present([f"{path}/state", f"{path}/online"])
+        if self._is_driven(path):  # a probe has ended meanwhile
+            return
+        if state is None:
+            self._cancel_probe(path)
+            self._failed.pop(path, None)
         # Only a toolstack writes Initialising where a driver has ended: the device is a new one.
         if state is None or parse_state(state) is XenbusState.INITIALISING:
             self.devices.pop(path, None)
-        # A device being unplugged is not taken up any more.
-        if state is not None and path not in self.devices and online != "0":
+        if state is None or path in self.devices or path in self._failed:
+            return
+        if online == "0":  # a device being unplugged is not taken up any more
+            if self._cancel_probe(path):
+                await self._publish_closed(path)
+        elif path not in self._probes:
+            self._probes[path] = self._spawn(self._probe(path), f"probe {path}")
+
+    def _is_driven(self, path: str) -> bool:
+        device = self.devices.get(path)
+        return device is not None and not device.finished
+
+    def _cancel_probe(self, path: str) -> bool:
+        """True when there was one. Another may be begun at once."""
+        probe = self._probes.pop(path, None)
+        return probe is not None and probe.cancel()
+
+    async def _publish_closed(self, path: str) -> None:
+        """The answer a toolstack waits for, where there is no driver yet to give it."""
+        with suppress(Vanished):
+            state = str(int(XenbusState.CLOSED))
+            await BackendDevice(self.client, path).write_keys({"state": state})
+
+    async def _probe(self, path: str) -> None:
+        this = asyncio.current_task()
+        try:
             probed = self.probe(self.client, path)
             device = await probed if isinstance(probed, Awaitable) else probed
             if device is not None:
-                await self._add(path, device)
+                self._add(path, device)
+        except ConnectionError:
+            raise  # xenstore is gone, and with it every device
+        except Exception as error:
+            log.exception("%s: cannot be probed", path)
+            self._failed[path] = error
+        finally:
+            if self._probes.get(path) is this:
+                del self._probes[path]
+        await self._notify()
 
-    async def _add(self, path: str, device: XenbusDevice) -> None:
+    def _add(self, path: str, device: XenbusDevice) -> None:
         self.devices[path] = device
         log.debug("%s: probed", path)
-        device.start().add_done_callback(lambda _: self._ended(path))
-        async with self._changed:
-            self._changed.notify_all()
+        device.start().add_done_callback(lambda _: self._driver_ended(path))
 
 
 def backend_bus(

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pvdrivers.backends.vbd.service import Disk
+from pvdrivers.backends.vbd.disk import Disk
 from pvdrivers.testing.loopback import Loopback
 
 PAGE = Path(__file__).parents[2] / "docs" / "embedding.md"

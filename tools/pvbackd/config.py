@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 import msgspec
 
 from pvdrivers.backends.vbd.device import VbdBackendOptions
+from pvdrivers.backends.vbd.disk import Disk, DiskPlan
 from pvdrivers.backends.vbd.pumps import MOST_THREADS, Mode, PumpThreads
-from pvdrivers.backends.vbd.service import Disk, DiskPlan
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.tools.pvbackd.stores import DiskStore, FilterConfig, FromParams, StoreConfig
 

@@ -14,8 +14,9 @@ from typing import Any
 
 import msgspec
 
+from pvdrivers.backends.vbd.disk import Disk, DiskPlan
 from pvdrivers.backends.vbd.pumps import Mode, PumpThreads
-from pvdrivers.backends.vbd.service import Disk, DiskPlan, VbdService
+from pvdrivers.backends.vbd.service import VbdService
 from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.native import connect_store, open_hypervisor
 from pvdrivers.sim import Machine

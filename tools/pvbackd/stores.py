@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Literal
 
 import msgspec
 
+from pvdrivers.backends.vbd.disk import Disk, make_store
 from pvdrivers.backends.vbd.filters import (
     DATA_OPERATIONS,
     DelayFilter,
@@ -16,8 +16,8 @@ from pvdrivers.backends.vbd.filters import (
     ShortFilter,
     TornFilter,
 )
-from pvdrivers.backends.vbd.service import Disk, open_disk
 from pvdrivers.backends.vbd.store import FileStore, NullStore, Operation, RamStore, Store
+from pvdrivers.daemon_threads import open_in_daemon_thread
 
 OperationName = Literal["read", "write", "flush", "discard"]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -44,8 +44,8 @@ class Kind(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="k
 class FromParams(Kind, tag="params", frozen=True):
     """What the toolstack wrote: a file's path, or the size of a disk of type ram or null."""
 
-    async def open(self, disk: Disk) -> Store:
-        return await open_disk(disk)
+    def open(self, disk: Disk) -> Store:
+        return make_store(disk)
 
 
 class File(Kind, tag="file", frozen=True):
@@ -56,11 +56,10 @@ class File(Kind, tag="file", frozen=True):
     sector_size: Literal[512, 1024, 2048, 4096] = 512
     engine: Literal["auto", "io_uring", "threads"] = "auto"
 
-    async def open(self, disk: Disk) -> Store:
+    def open(self, disk: Disk) -> Store:
         path = fill_in(self.path, disk) if self.path != "{params}" else disk.file
         read_only = self.read_only or not disk.writable
-        return await asyncio.to_thread(
-            FileStore,
+        return FileStore(
             path,
             self.direct,
             self.threads,
@@ -74,7 +73,7 @@ class Ram(Kind, tag="ram", frozen=True):
     size: int
     sector_size: Literal[512, 1024, 2048, 4096] = 512
 
-    async def open(self, disk: Disk) -> Store:
+    def open(self, disk: Disk) -> Store:
         return RamStore(self.size, self.sector_size)
 
 
@@ -82,7 +81,7 @@ class Null(Kind, tag="null", frozen=True):
     size: int
     sector_size: Literal[512, 1024, 2048, 4096] = 512
 
-    async def open(self, disk: Disk) -> Store:
+    def open(self, disk: Disk) -> Store:
         return NullStore(self.size, self.sector_size)
 
 
@@ -170,7 +169,10 @@ class DiskStore(msgspec.Struct, frozen=True):
     filters: tuple[FilterConfig, ...] = ()
 
     async def __call__(self, disk: Disk) -> Store:
-        top = await self.store.open(disk)
+        return await open_in_daemon_thread(lambda: self._open(disk))
+
+    def _open(self, disk: Disk) -> Store:
+        top = self.store.open(disk)
         try:
             for layer in self.filters:
                 top = layer.put_on(top, disk)
@@ -178,3 +180,16 @@ class DiskStore(msgspec.Struct, frozen=True):
             top.close()
             raise
         return top
+
+    def __str__(self) -> str:
+        """Its kinds, and of each what is not the default."""
+        return " + ".join(map(_brief, (self.store, *self.filters)))
+
+
+def _brief(part: StoreConfig | FilterConfig) -> str:
+    settings = [
+        f"{field.name}={getattr(part, field.name)}"
+        for field in msgspec.structs.fields(part)
+        if getattr(part, field.name) != field.default
+    ]
+    return " ".join([str(part.__struct_config__.tag), *settings])

@@ -3,20 +3,19 @@
 import asyncio
 import errno
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from pvdrivers.backends.vbd.service import Disk, DiskPlan, ServedDisk, VbdService
+from pvdrivers.backends.vbd.device import VbdBackendOptions
+from pvdrivers.backends.vbd.disk import Disk, DiskPlan
+from pvdrivers.backends.vbd.served_disk import ServedDisk
+from pvdrivers.backends.vbd.service import VbdService
 from pvdrivers.backends.vbd.store import RamStore
-from pvdrivers.sim import Machine
 from pvdrivers.testing.vbd import VbdLoopback
 from pvdrivers.vbd.config import disk_config
 from pvdrivers.xenbus.toolstack import add_device
-from pvdrivers.xenstore.client import XenstoreClient
 
-PATIENCE = 20.0
-MIB = 1 << 20
+from .guests import MIB, PATIENCE, Guests, use
 
 
 class Faulty(ServedDisk):
@@ -41,36 +40,6 @@ class Faulty(ServedDisk):
         if self.has("serve"):
             raise OSError(errno.ENOSPC, "no room among the pumps")
         super().serve()
-
-
-class Guests:
-    """Two disks, xvda and xvdb, each of a guest of its own, and what serves them."""
-
-    def __init__(self) -> None:
-        self.machine = Machine()
-        self.dom0 = self.machine.create_domain(privileged=True)
-        self.ends: dict[str, VbdLoopback] = {}
-
-    async def plug(self, name: str, **disk: Any) -> None:
-        guest = self.machine.create_domain()
-        xenstore = next(iter(self.ends.values())).xenstore if self.ends else None
-        end = VbdLoopback(
-            self.dom0.hypervisor, guest.hypervisor, RamStore(MIB), name=name, xenstore=xenstore,
-            kind="ram", params=str(MIB), connect=False, **disk,
-        )  # fmt: skip
-        self.ends[name] = await end.__aenter__()
-        end.frontend.start()
-
-    @property
-    def client(self) -> XenstoreClient:
-        return XenstoreClient.in_process(self.ends["xvda"].xenstore, self.dom0.domid)
-
-
-async def use(end: VbdLoopback) -> None:
-    async with asyncio.timeout(PATIENCE):
-        await end.frontend.connected()
-        await end.frontend.write(8, b"z" * 512)
-        assert await end.frontend.read(8, 1) == b"z" * 512
 
 
 @pytest.mark.parametrize("bug", ["offer", "connect", "serve", "plan", "open"])
@@ -197,6 +166,10 @@ class Slow:
         return RamStore(MIB)
 
 
+async def open_small(disk: Disk) -> RamStore:
+    return RamStore(MIB)
+
+
 async def open_larger(disk: Disk) -> RamStore:
     return RamStore(2 * MIB)
 
@@ -227,9 +200,10 @@ def test_a_reload_counts_for_a_disk_that_is_being_opened(opens: bool) -> None:
     asyncio.run(main())
 
 
-def test_a_reload_does_not_wait_for_a_disk_that_is_being_opened() -> None:
-    slow = Slow("xvdb")
-    before, after = DiskPlan(slow.open), DiskPlan(open_larger)
+def test_a_reload_waits_for_no_disk_that_is_being_opened() -> None:
+    """Neither by the plan before nor by the new one."""
+    slow, slower = Slow("xvdb"), Slow("xvdb")
+    before, between, after = DiskPlan(slow.open), DiskPlan(slower.open), DiskPlan(open_larger)
 
     async def main() -> None:
         guests = Guests()
@@ -239,11 +213,60 @@ def test_a_reload_does_not_wait_for_a_disk_that_is_being_opened() -> None:
             await end.frontend.connected()
             await guests.plug("xvdb")
             await slow.opening.wait()
-            reload = asyncio.ensure_future(service.reload(lambda _: after))
+            await service.reload(lambda _: between)
+            await slower.opening.wait()
+            await service.reload(lambda _: after)
             await is_larger(end, service)
-            assert not reload.done()
-            slow.go_on.set()
-            await reload
+            await use(guests.ends["xvdb"])
+        for end in guests.ends.values():
+            await end.frontend.abort()
+        guests.machine.close()
+
+    asyncio.run(main())
+
+
+def test_a_reload_says_what_changes(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "pvdrivers.backends.vbd")
+    small, large = DiskPlan(open_small), DiskPlan(open_larger)
+    narrow = DiskPlan(open_small, VbdBackendOptions(max_queues=1))
+
+    async def main() -> None:
+        guests = Guests()
+        for name in ("xvda", "xvdb", "xvdc", "xvdd"):
+            await guests.plug(name)
+        plans: dict[str, DiskPlan | None]
+        plans = {"xvda": small, "xvdb": small, "xvdc": small, "xvdd": small}
+        async with VbdService(
+            guests.client, guests.dom0.hypervisor, lambda disk: plans[disk.name]
+        ) as service:
+            for end in guests.ends.values():
+                await use(end)
+            paths = {name: end.config.backend_path for name, end in guests.ends.items()}
+
+            async def reload(**changed: DiskPlan | None) -> list[str]:
+                caplog.clear()
+                plans.update(changed)
+                await service.reload(service.plan)
+                return caplog.messages
+
+            assert await reload() == [
+                "reload: 0 disks change, 4 stay as they are, 0 are tried again"
+            ]
+            assert await reload(xvda=large, xvdb=narrow, xvdd=None) == [
+                f"{paths['xvda']}: store open_small -> open_larger",
+                f"{paths['xvdb']}: max_queues 4 -> 1 from the next connection on",
+                f"{paths['xvdd']}: is ignored from now on, but served until it is unplugged",
+                "reload: 2 disks change, 2 stay as they are, 0 are tried again",
+            ]
+            await is_larger(guests.ends["xvda"], service)
+            # Limits alone are no reason for another store, which of RAM would be empty.
+            assert await guests.ends["xvdb"].frontend.read(8, 1) == b"z" * 512
+            del plans["xvdb"]
+            assert await reload(xvda=small, xvdd=small) == [
+                f"{paths['xvda']}: store open_larger -> open_small",
+                f"{paths['xvdb']}: stays as it is: 'xvdb'",
+                "reload: 1 disks change, 3 stay as they are, 0 are tried again",
+            ]
         for end in guests.ends.values():
             await end.frontend.abort()
         guests.machine.close()

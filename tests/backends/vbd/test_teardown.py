@@ -6,7 +6,7 @@ import pytest
 
 from pvdrivers.backends.vbd.filters import DelayFilter
 from pvdrivers.backends.vbd.python_store import Batch, PythonStore
-from pvdrivers.backends.vbd.service import ServedDisk
+from pvdrivers.backends.vbd.served_disk import ServedDisk
 from pvdrivers.backends.vbd.store import RamStore
 from pvdrivers.frontends.vbd.device import VbdFrontend
 from pvdrivers.frontends.vbd.operations import Operation, read

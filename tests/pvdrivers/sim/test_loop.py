@@ -67,10 +67,17 @@ def test_lost_wake_up_is_reported() -> None:
     loop.close()
 
 
-def test_threads_are_refused() -> None:
+def test_other_threads_are_refused() -> None:
     loop = DeterministicLoop(0)
     with pytest.raises(RuntimeError, match="no threads"):
         loop.call_soon_threadsafe(print)
-    with pytest.raises(RuntimeError, match="no threads"):
-        loop.run_in_executor(None, threading.get_ident)
+    loop.close()
+
+
+def test_what_is_given_to_a_thread_is_carried_out_on_this_one() -> None:
+    loop = DeterministicLoop(0)
+    here = asyncio.to_thread(threading.get_ident)
+    assert loop.run_until_complete(here) == threading.get_ident()
+    with pytest.raises(ZeroDivisionError):
+        loop.run_until_complete(asyncio.to_thread(lambda: 1 // 0))
     loop.close()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pvdrivers.backends.vbd.service import Disk, open_disk
+from pvdrivers.backends.vbd.disk import Disk, open_disk
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.tools.pvbackd.config import Config, ConfigError, read_config
 from pvdrivers.tools.pvbackd.stores import fill_in

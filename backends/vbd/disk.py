@@ -1,0 +1,137 @@
+"""A virtual disk as the toolstack describes it, and the plan by which it is served."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, fields
+from functools import partial
+
+from pvdrivers.backends.vbd.device import BlockStore, VbdBackendOptions
+from pvdrivers.backends.vbd.store import FileStore, NullStore, RamStore, Store
+from pvdrivers.daemon_threads import in_daemon_thread, open_in_daemon_thread
+from pvdrivers.ring.errors import UsageError
+from pvdrivers.xenstore.client import XenstoreClient
+from pvdrivers.xenstore.errors import XenstoreError
+
+log = logging.getLogger("pvdrivers.backends.vbd")
+
+# Seconds; longer than a file store waits for operations of a process that has ended.
+OPEN_TIMEOUT = 40.0
+CLOSE_TIMEOUT = 10.0  # seconds
+DISK_KEYS = ("params", "type", "mode", "dev")
+MEMORY_STORES: dict[str, Callable[[int], Store]] = {
+    "ram": RamStore,
+    "null": NullStore,
+}  # params: bytes
+PREFIXES = ("aio:", "raw:", "file:", "phy:")  # how toolstacks say that there is no image format
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """What the toolstack has written about a disk; `path` is the backend's directory."""
+
+    path: str
+    params: str = ""
+    kind: str = ""  # the key `type`
+    name: str = ""  # the key `dev`: xvda
+    writable: bool = True
+
+    @property
+    def domid(self) -> str:
+        return self.path.split("/")[-2]
+
+    @property
+    def devid(self) -> str:
+        return self.path.split("/")[-1]
+
+    @property
+    def file(self) -> str:
+        """The path in `params`. UsageError: there is none, or an image format before it."""
+        text = self.params
+        for prefix in PREFIXES:
+            text = text.removeprefix(prefix)
+        if not text.startswith("/"):
+            raise UsageError(f"params {self.params!r} of type {self.kind!r} is not a file's path")
+        return text
+
+
+async def read_disk(client: XenstoreClient, path: str) -> Disk:
+    keys = await client.read_keys(path, DISK_KEYS)
+    return Disk(
+        path,
+        keys.get("params", ""),
+        keys.get("type", ""),
+        keys.get("dev", ""),
+        keys.get("mode", "w").startswith("w"),
+    )
+
+
+def make_store(disk: Disk) -> Store:
+    """A file or block device at `params`; types ram and null have their size there instead.
+    May take as long as the file's server does."""
+    if memory := MEMORY_STORES.get(disk.kind):
+        if not disk.params.isdecimal():
+            raise UsageError(f"params {disk.params!r} of type {disk.kind} is not a size in bytes")
+        return memory(int(disk.params))
+    return FileStore(disk.file, read_only=not disk.writable)
+
+
+async def open_disk(disk: Disk) -> Store:
+    return await open_in_daemon_thread(partial(make_store, disk))
+
+
+@dataclass(frozen=True, slots=True)
+class DiskPlan:
+    """How a disk is served. `open_store` must not block the loop (`open_in_daemon_thread` helps);
+    what it raises ends up in the disk's error node. Equal plans are the same service."""
+
+    open_store: Callable[[Disk], Awaitable[BlockStore]] = open_disk
+    options: VbdBackendOptions = field(default_factory=VbdBackendOptions)
+
+    async def open(self, disk: Disk) -> BlockStore:
+        """The store. TimeoutError: it is not open after OPEN_TIMEOUT; one that still comes is
+        closed."""
+        timeout = asyncio.timeout(OPEN_TIMEOUT)
+        try:
+            async with timeout:
+                return await self.open_store(disk)
+        except TimeoutError:
+            if not timeout.expired():
+                raise
+            reason = f"{disk.params or disk.name}: not open after {OPEN_TIMEOUT:.0f} seconds"
+            raise TimeoutError(reason) from None
+
+    def changes(self, new: DiskPlan) -> str:
+        """What differs in another plan, in words."""
+        found = []
+        if new.open_store != self.open_store:
+            found.append(f"store {_name(self.open_store)} -> {_name(new.open_store)}")
+        for name in (option.name for option in fields(self.options)):
+            before, after = getattr(self.options, name), getattr(new.options, name)
+            if before != after:
+                found.append(f"{name} {before} -> {after} from the next connection on")
+        return ", ".join(found)
+
+
+def unexpected(error: Exception) -> Exception | None:
+    """For a log line: the error itself, unless its sentence says it all."""
+    expected = isinstance(error, OSError | UsageError) and not isinstance(error, XenstoreError)
+    return None if expected else error
+
+
+def _name(open_store: object) -> str:
+    return str(getattr(open_store, "__qualname__", open_store))
+
+
+async def close_store(store: BlockStore) -> None:
+    """Closes it without holding up the loop, which a disk that does not answer would."""
+    if not isinstance(store, Store):
+        return
+    what = repr(store)
+    try:
+        async with asyncio.timeout(CLOSE_TIMEOUT):
+            await in_daemon_thread(store.close)
+    except TimeoutError:
+        log.error("%s: not closed after %.0f seconds", what, CLOSE_TIMEOUT)
