@@ -4,9 +4,9 @@ import logging
 import mmap
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
+from pvdrivers.backends.vbd.state_directory import StateDirectory
 from pvdrivers.ring._core import ffi
 
 log = logging.getLogger("pvdrivers.backends.vbd")
@@ -18,8 +18,9 @@ class InflightFile:
     its guests end with it.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, folder: StateDirectory, name: str) -> None:
+        self.path = folder.path / name
+        self._folder = folder
         self._memory: mmap.mmap | None = None
 
     def map(self, sizes: Sequence[int]) -> list[Any]:
@@ -40,7 +41,8 @@ class InflightFile:
         ]
 
     def _open(self, size: int) -> mmap.mmap:
-        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(self.path.name, flags, 0o600, dir_fd=self._folder.fd)
         try:
             if os.fstat(fd).st_size != size:  # another connection's, or one that came to nothing
                 os.ftruncate(fd, 0)
@@ -53,6 +55,8 @@ class InflightFile:
         """Forgets everything; no queue may be using it."""
         self._memory = None
         try:
-            self.path.unlink(missing_ok=True)
+            os.unlink(self.path.name, dir_fd=self._folder.fd)
+        except FileNotFoundError:
+            return
         except OSError as error:
             log.warning("%s: %s", self.path, error)

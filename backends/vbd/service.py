@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
@@ -23,6 +22,7 @@ from pvdrivers.backends.vbd.disk import Disk, DiskPlan, close_store, read_disk, 
 from pvdrivers.backends.vbd.inflight import InflightFile
 from pvdrivers.backends.vbd.pumps import Pumps
 from pvdrivers.backends.vbd.served_disk import RefusedDisk, ServedDisk
+from pvdrivers.backends.vbd.state_directory import StateDirectory
 from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.xenbus.bus import backend_bus
 from pvdrivers.xenbus.device import BackendDevice, XenbusDevice
@@ -70,11 +70,10 @@ class VbdService:
         `pumps` drive the queues, threads that outlive the service for instance; None: the loop.
 
         `state_directory` is this service's alone, and its successors': what they need to know of
-        requests in flight. It is made if need be (OSError: it cannot be). Without one a successor
-        takes up only connections on which the frontend waits for nothing.
+        requests in flight. It is made if need be when the service is entered (OSError: it cannot
+        be; UsageError: it is not this user's alone, or another process has it). Without one a
+        successor takes up only connections on which the frontend waits for nothing.
         """
-        if state_directory:
-            state_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.client = client
         self.hypervisor = hypervisor
         self.plan = plan
@@ -82,26 +81,33 @@ class VbdService:
         self.state_directory = state_directory
         self.pumps = pumps
         self._bus = backend_bus(client, hypervisor.domid, "vbd", self._probe)
+        self._state: StateDirectory | None = None
+        self._held = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        if self.state_directory:
-            await self._drop_stale(self.state_directory)
-        self._bus.start()
+        async with AsyncExitStack() as held:
+            if self.state_directory:
+                state = StateDirectory(self.state_directory)
+                self._state = await held.enter_async_context(state.hold())
+                await self._drop_stale(self._state)
+            self._bus.start()
+            self._held = held.pop_all()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        await self.drain()
+        async with self._held:
+            await self.drain()
 
-    async def _drop_stale(self, directory: Path) -> None:
+    async def _drop_stale(self, state: StateDirectory) -> None:
         """Removes what an earlier service knew of devices that are gone."""
-        for name in os.listdir(directory):
+        for name in state.names():
             prefix, _, device = name.partition("-")
             if prefix != STATE_PREFIX:
                 continue
             path = f"{self._bus.root}/{device.replace('-', '/')}/state"
             with suppress(OSError):  # xenstore is gone
                 if await self.client.read_optional(path) is None:
-                    InflightFile(directory / name).clear()
+                    InflightFile(state, name).clear()
 
     @property
     def devices(self) -> dict[str, XenbusDevice]:
@@ -180,8 +186,8 @@ class VbdService:
             device.pumps = self.pumps
         if isinstance(device, ServedDisk):
             device.disk, device.plan = disk, plan
-            if self.state_directory:
+            if self._state:
                 name = f"{STATE_PREFIX}-{disk.domid}-{disk.devid}"
-                device.inflight = InflightFile(self.state_directory / name)
+                device.inflight = InflightFile(self._state, name)
         log.info("%s: served from %r", path, store)
         return device

@@ -117,6 +117,12 @@ def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
+def _reason(error: Exception) -> str:
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command. Exit status 2, and one sentence, for what the user can put right."""
     try:
@@ -124,8 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             arguments, exit_on_error=False, print_error=False, result_action="return_value"
         )
     except (CycloptsError, ConfigError, UsageError, OSError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        print(f"pvbackd: {' '.join(reason.split())}", file=sys.stderr)
+        print(f"pvbackd: {' '.join(_reason(error).split())}", file=sys.stderr)
         sys.exit(USAGE)
     sys.exit(code if isinstance(code, int) else 0)
 

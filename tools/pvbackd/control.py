@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+import stat
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+from pvdrivers.process_lock import process_lock
+from pvdrivers.ring.errors import UsageError
 
 TIMEOUT = 10.0  # seconds a client has to ask, and a daemon to answer
 COMMAND_MAX = 64  # bytes
@@ -30,17 +31,37 @@ async def serve_control(path: str, commands: Commands) -> AsyncIterator[None]:
                 await writer.drain()
         writer.close()
 
-    before = os.umask(0o077)
+    async with process_lock(Path(f"{path}.lock"), f"the control socket {path}"):
+        await _remove_stale(path)
+        before = os.umask(0o077)
+        try:
+            server = await asyncio.start_unix_server(answer, path, limit=COMMAND_MAX)
+        finally:
+            os.umask(before)
+        try:
+            yield
+        finally:
+            server.close()
+            with suppress(FileNotFoundError):
+                os.unlink(path)
+
+
+async def _remove_stale(path: str) -> None:
+    """A killed daemon leaves its socket behind. UsageError: somebody answers there, or it is no
+    socket."""
     try:
-        server = await asyncio.start_unix_server(answer, path, limit=COMMAND_MAX)
-    finally:
-        os.umask(before)
-    try:
-        yield
-    finally:
-        server.close()
-        with suppress(FileNotFoundError):
-            os.unlink(path)
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise UsageError(
+                f"the control socket {path}: something else is there, which is no socket"
+            )
+        _, writer = await asyncio.open_unix_connection(path)
+    except FileNotFoundError:
+        return
+    except ConnectionRefusedError:
+        os.unlink(path)
+    else:
+        writer.close()
+        raise UsageError(f"the control socket {path}: another program answers there already")
 
 
 async def ask(path: str, command: str) -> str:

@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from pvdrivers.backends.vbd.pumps import Mode, PumpThreads
 from pvdrivers.backends.vbd.service import VbdService
 from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.native import connect_store, open_hypervisor
+from pvdrivers.process_lock import process_lock
 from pvdrivers.sim import Machine
 from pvdrivers.tools.pvbackd import logs
 from pvdrivers.tools.pvbackd.config import Config, ConfigError, read_config
@@ -30,6 +31,7 @@ from pvdrivers.xenstore.client import XenstoreClient
 log = logging.getLogger("pvdrivers.tools.pvbackd")
 
 RETRY = 1.0  # seconds between attempts to reach a xenstore that is gone
+RUN_FOLDER = Path("/run/pvbackd")  # the unit's RuntimeDirectory
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,16 @@ class Place:
         if self.machine is None:
             return await open_hypervisor(client)
         return Machine.attach(self.machine).open_hypervisor(self.domid)
+
+    def lock(self) -> AbstractAsyncContextManager[None]:
+        """Keeps any other daemon from serving the same domain. Where the lock is follows from what
+        is served alone, not from any option, so that all daemons agree on it."""
+        if self.machine is None:
+            RUN_FOLDER.mkdir(exist_ok=True)
+            return process_lock(RUN_FOLDER / "lock", "the backend domain")
+        path = self.machine.resolve()
+        name = path.with_name(f"{path.name}.domain-{self.domid}.lock")
+        return process_lock(name, f"backend domain {self.domid} of {self.machine}")
 
 
 class Daemon:
@@ -94,6 +106,7 @@ class Daemon:
         async with AsyncExitStack() as stack:
             self._first_client = await self.place.connect()
             hypervisor = await self.place.hypervisor(self._first_client)
+            await stack.enter_async_context(self.place.lock())
             await self._open_sockets(stack)
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self._stop.set)

@@ -139,16 +139,16 @@ def test_state_is_kept_no_longer_than_the_device(pvbackd_disk: Disk, tmp_path: P
     loopback = pvbackd_disk("--state-directory", state)
 
     async def gone() -> bool:
-        return not any(state.iterdir())
+        return not any(state.glob("vbd-*"))
 
     async def scenario(frontend: Any) -> None:
         await frontend.connected()
         (state / "vbd-77-51712").touch()
         loopback.kill_backend(signal.SIGTERM)
-        assert len(list(state.iterdir())) == 2
+        assert len(list(state.glob("vbd-*"))) == 2
         loopback.restart_backend()
         assert await frontend.read(0, 1) == bytes(512)
-        assert len(list(state.iterdir())) == 1
+        assert len(list(state.glob("vbd-*"))) == 1
         assert await loopback.unplug()
         await until(gone)
 

@@ -1,0 +1,50 @@
+"""A file that one process holds at a time, and that tells all others which process that is."""
+
+import asyncio
+import fcntl
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from pvdrivers.ring.errors import UsageError
+
+PATIENCE = 1.0  # seconds: a process killed a moment ago may still be letting go of what it had
+INTERVAL = 0.01  # seconds
+
+
+@asynccontextmanager
+async def process_lock(path: Path, what: str, *, dir_fd: int | None = None) -> AsyncIterator[None]:
+    """Holds `what` (a few words for the message) by a lock on the file `path`, made if need be; it
+    is relative to the folder `dir_fd`, if that is given.
+
+    The lock is the kernel's (flock), so it ends with the process, however that ends. What is in the
+    file is the holder's process id, for people and for the message. The file stays: to remove it
+    would let two processes hold two files of one name.
+
+    UsageError: another process holds it. OSError: there can be no such file.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        fd = os.open(path, flags, 0o600, dir_fd=dir_fd)
+    except OSError as error:
+        raise OSError(error.errno, f"{what}: no lock file {path}: {error.strerror}") from error
+    try:
+        await _take(fd, what)
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(fd)
+
+
+async def _take(fd: int, what: str) -> None:
+    deadline = asyncio.get_running_loop().time() + PATIENCE
+    while True:
+        try:
+            return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if asyncio.get_running_loop().time() >= deadline:
+                holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
+                raise UsageError(f"{what} is in use by process {holder or 'unknown'}") from None
+        await asyncio.sleep(INTERVAL)

@@ -1,0 +1,60 @@
+"""Who may go on, who may not and what it is told, and that death lets go."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pvdrivers.process_lock import process_lock
+from pvdrivers.ring.errors import UsageError
+
+HOLDER = """
+import asyncio, sys
+from pathlib import Path
+from pvdrivers.process_lock import process_lock
+
+async def main():
+    async with process_lock(Path(sys.argv[1]), "the thing"):
+        print("held", flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+async def take(path: Path) -> None:
+    async with process_lock(path, "the thing"):
+        return
+
+
+def test_the_second_is_told_who_has_it_and_death_lets_go(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    command = [sys.executable, "-c", HOLDER, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(UsageError, match=f"the thing is in use by process {holder.pid}$"):
+            asyncio.run(take(path))
+        holder.kill()  # not waited for: the next one has to see the death through
+        asyncio.run(take(path))
+
+
+def test_it_is_let_go_of_and_taken_again(tmp_path: Path) -> None:
+    async def main() -> None:
+        for _ in range(2):
+            async with process_lock(tmp_path / "lock", "the thing"):
+                with pytest.raises(UsageError, match=str(os.getpid())):
+                    await take(tmp_path / "lock")
+
+    asyncio.run(main())
+
+
+def test_no_link_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("content")
+    (tmp_path / "lock").symlink_to(tmp_path / "precious")
+    with pytest.raises(OSError, match="symbolic"):
+        asyncio.run(take(tmp_path / "lock"))
+    assert (tmp_path / "precious").read_text() == "content"
