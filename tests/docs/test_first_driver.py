@@ -1,7 +1,6 @@
 """The programs of docs/first-driver.md do what the page says."""
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -38,22 +37,3 @@ def test_c_frontend(tmp_path: Path) -> None:
     asked = [sys.executable, "-m", "pvdrivers", "--cflags", "--libs"]
     flags = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()
     build_and_run(flags, tmp_path)
-
-
-def test_library_without_python(tmp_path: Path) -> None:
-    """What `cmake --install` alone puts into a prefix is enough."""
-    if shutil.which("cmake") is None:
-        pytest.skip("needs cmake (Debian package cmake)")
-    build, prefix = tmp_path / "build", tmp_path / "prefix"
-    source = Path(__file__).parents[2]
-    for command in (
-        ["cmake", "-S", source, "-B", build, f"-DCMAKE_INSTALL_PREFIX={prefix}"],
-        ["cmake", "--build", build, "--parallel", "2"],
-        ["cmake", "--install", build],
-    ):
-        subprocess.run(command, check=True, capture_output=True)
-    (library,) = prefix.glob("lib*/**/libpvdrivers.so")
-    where = library.parent
-    build_and_run(
-        [f"-I{prefix}/include", f"-L{where}", f"-Wl,-rpath,{where}", "-lpvdrivers"], tmp_path
-    )

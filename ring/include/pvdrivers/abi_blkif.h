@@ -13,7 +13,7 @@ struct blkif_request_segment {
     uint8_t first_sect, last_sect;
     uint16_t pad;
 };
-_Static_assert(sizeof(struct blkif_request_segment) == 8, "blkif_request_segment");
+static_assert(sizeof(struct blkif_request_segment) == 8, "blkif_request_segment");
 
 struct blkif_request_x86_64 {
     uint8_t operation;
@@ -24,7 +24,7 @@ struct blkif_request_x86_64 {
     uint64_t sector_number;
     struct blkif_request_segment seg[BLKIF_MAX_SEGMENTS_PER_REQUEST];
 };
-_Static_assert(sizeof(struct blkif_request_x86_64) == 112, "blkif_request x86_64");
+static_assert(sizeof(struct blkif_request_x86_64) == 112, "blkif_request x86_64");
 
 struct blkif_request_x86_32 {
     uint8_t operation;
@@ -34,7 +34,7 @@ struct blkif_request_x86_32 {
     pv_x86_32_u64 sector_number;
     struct blkif_request_segment seg[BLKIF_MAX_SEGMENTS_PER_REQUEST];
 };
-_Static_assert(sizeof(struct blkif_request_x86_32) == 108, "blkif_request x86_32");
+static_assert(sizeof(struct blkif_request_x86_32) == 108, "blkif_request x86_32");
 
 struct blkif_request_discard_x86_64 {
     uint8_t operation;
@@ -45,7 +45,7 @@ struct blkif_request_discard_x86_64 {
     uint64_t sector_number;
     uint64_t nr_sectors;
 };
-_Static_assert(sizeof(struct blkif_request_discard_x86_64) == 32, "blkif_request_discard x86_64");
+static_assert(sizeof(struct blkif_request_discard_x86_64) == 32, "blkif_request_discard x86_64");
 
 struct blkif_request_discard_x86_32 {
     uint8_t operation;
@@ -55,7 +55,7 @@ struct blkif_request_discard_x86_32 {
     pv_x86_32_u64 sector_number;
     pv_x86_32_u64 nr_sectors;
 };
-_Static_assert(sizeof(struct blkif_request_discard_x86_32) == 28, "blkif_request_discard x86_32");
+static_assert(sizeof(struct blkif_request_discard_x86_32) == 28, "blkif_request_discard x86_32");
 
 struct blkif_request_indirect_x86_64 {
     uint8_t operation;
@@ -69,7 +69,7 @@ struct blkif_request_indirect_x86_64 {
     grant_ref_t indirect_grefs[BLKIF_MAX_INDIRECT_PAGES_PER_REQUEST];
     uint32_t pad3;
 };
-_Static_assert(sizeof(struct blkif_request_indirect_x86_64) == 64, "blkif_request_indirect x86_64");
+static_assert(sizeof(struct blkif_request_indirect_x86_64) == 64, "blkif_request_indirect x86_64");
 
 struct blkif_request_indirect_x86_32 {
     uint8_t operation;
@@ -82,7 +82,7 @@ struct blkif_request_indirect_x86_32 {
     grant_ref_t indirect_grefs[BLKIF_MAX_INDIRECT_PAGES_PER_REQUEST];
     pv_x86_32_u64 pad;
 };
-_Static_assert(sizeof(struct blkif_request_indirect_x86_32) == 64, "blkif_request_indirect x86_32");
+static_assert(sizeof(struct blkif_request_indirect_x86_32) == 64, "blkif_request_indirect x86_32");
 
 struct blkif_response_x86_64 {
     uint64_t id;
@@ -91,7 +91,7 @@ struct blkif_response_x86_64 {
     int16_t status;
     uint32_t pad2;
 };
-_Static_assert(sizeof(struct blkif_response_x86_64) == 16, "blkif_response x86_64");
+static_assert(sizeof(struct blkif_response_x86_64) == 16, "blkif_response x86_64");
 
 struct blkif_response_x86_32 {
     pv_x86_32_u64 id;
@@ -99,18 +99,18 @@ struct blkif_response_x86_32 {
     uint8_t pad;
     int16_t status;
 };
-_Static_assert(sizeof(struct blkif_response_x86_32) == 12, "blkif_response x86_32");
+static_assert(sizeof(struct blkif_response_x86_32) == 12, "blkif_response x86_32");
 
 union blkif_sring_entry_x86_64 {
     struct blkif_request_x86_64 req;
     struct blkif_response_x86_64 rsp;
 };
-_Static_assert(sizeof(union blkif_sring_entry_x86_64) == 112, "blkif_sring_entry x86_64");
+static_assert(sizeof(union blkif_sring_entry_x86_64) == 112, "blkif_sring_entry x86_64");
 
 union blkif_sring_entry_x86_32 {
     struct blkif_request_x86_32 req;
     struct blkif_response_x86_32 rsp;
 };
-_Static_assert(sizeof(union blkif_sring_entry_x86_32) == 108, "blkif_sring_entry x86_32");
+static_assert(sizeof(union blkif_sring_entry_x86_32) == 108, "blkif_sring_entry x86_32");
 
 #endif

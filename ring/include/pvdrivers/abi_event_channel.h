@@ -165,10 +165,10 @@ struct evtchn_fifo_control_block {
 };
 /* cffi: end */
 
-_Static_assert(sizeof(struct evtchn_alloc_unbound) == 8, "evtchn_alloc_unbound");
-_Static_assert(sizeof(struct evtchn_bind_interdomain) == 12, "evtchn_bind_interdomain");
-_Static_assert(sizeof(struct evtchn_status) == 24, "evtchn_status");
-_Static_assert(sizeof(struct evtchn_init_control) == 24, "evtchn_init_control");
-_Static_assert(sizeof(struct evtchn_fifo_control_block) == 72, "evtchn_fifo_control_block");
+static_assert(sizeof(struct evtchn_alloc_unbound) == 8, "evtchn_alloc_unbound");
+static_assert(sizeof(struct evtchn_bind_interdomain) == 12, "evtchn_bind_interdomain");
+static_assert(sizeof(struct evtchn_status) == 24, "evtchn_status");
+static_assert(sizeof(struct evtchn_init_control) == 24, "evtchn_init_control");
+static_assert(sizeof(struct evtchn_fifo_control_block) == 72, "evtchn_fifo_control_block");
 
 #endif

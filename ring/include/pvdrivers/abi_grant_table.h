@@ -258,24 +258,24 @@ struct gnttab_cache_flush {
 };
 /* cffi: end */
 
-_Static_assert(sizeof(struct grant_entry_v1) == 8, "grant_entry_v1");
-_Static_assert(sizeof(union grant_entry_v2) == 16, "grant_entry_v2");
-_Static_assert(sizeof(struct gnttab_map_grant_ref) == 32, "gnttab_map_grant_ref");
-_Static_assert(sizeof(struct gnttab_unmap_grant_ref) == 24, "gnttab_unmap_grant_ref");
-_Static_assert(sizeof(struct gnttab_unmap_and_replace) == 24, "gnttab_unmap_and_replace");
-_Static_assert(sizeof(struct gnttab_setup_table_x86_64) == 24, "gnttab_setup_table x86_64");
-_Static_assert(sizeof(struct gnttab_setup_table_x86_32) == 16, "gnttab_setup_table x86_32");
-_Static_assert(sizeof(struct gnttab_dump_table) == 4, "gnttab_dump_table");
-_Static_assert(sizeof(struct gnttab_transfer_x86_64) == 24, "gnttab_transfer x86_64");
-_Static_assert(sizeof(struct gnttab_transfer_x86_32) == 16, "gnttab_transfer x86_32");
-_Static_assert(sizeof(struct gnttab_copy_x86_64) == 40, "gnttab_copy x86_64");
-_Static_assert(sizeof(struct gnttab_copy_x86_32) == 24, "gnttab_copy x86_32");
-_Static_assert(sizeof(struct gnttab_query_size) == 16, "gnttab_query_size");
-_Static_assert(sizeof(struct gnttab_set_version) == 4, "gnttab_set_version");
-_Static_assert(sizeof(struct gnttab_get_status_frames_x86_64) == 16, "get_status_frames x86_64");
-_Static_assert(sizeof(struct gnttab_get_status_frames_x86_32) == 12, "get_status_frames x86_32");
-_Static_assert(sizeof(struct gnttab_get_version) == 8, "gnttab_get_version");
-_Static_assert(sizeof(struct gnttab_swap_grant_ref) == 12, "gnttab_swap_grant_ref");
-_Static_assert(sizeof(struct gnttab_cache_flush) == 16, "gnttab_cache_flush");
+static_assert(sizeof(struct grant_entry_v1) == 8, "grant_entry_v1");
+static_assert(sizeof(union grant_entry_v2) == 16, "grant_entry_v2");
+static_assert(sizeof(struct gnttab_map_grant_ref) == 32, "gnttab_map_grant_ref");
+static_assert(sizeof(struct gnttab_unmap_grant_ref) == 24, "gnttab_unmap_grant_ref");
+static_assert(sizeof(struct gnttab_unmap_and_replace) == 24, "gnttab_unmap_and_replace");
+static_assert(sizeof(struct gnttab_setup_table_x86_64) == 24, "gnttab_setup_table x86_64");
+static_assert(sizeof(struct gnttab_setup_table_x86_32) == 16, "gnttab_setup_table x86_32");
+static_assert(sizeof(struct gnttab_dump_table) == 4, "gnttab_dump_table");
+static_assert(sizeof(struct gnttab_transfer_x86_64) == 24, "gnttab_transfer x86_64");
+static_assert(sizeof(struct gnttab_transfer_x86_32) == 16, "gnttab_transfer x86_32");
+static_assert(sizeof(struct gnttab_copy_x86_64) == 40, "gnttab_copy x86_64");
+static_assert(sizeof(struct gnttab_copy_x86_32) == 24, "gnttab_copy x86_32");
+static_assert(sizeof(struct gnttab_query_size) == 16, "gnttab_query_size");
+static_assert(sizeof(struct gnttab_set_version) == 4, "gnttab_set_version");
+static_assert(sizeof(struct gnttab_get_status_frames_x86_64) == 16, "get_status_frames x86_64");
+static_assert(sizeof(struct gnttab_get_status_frames_x86_32) == 12, "get_status_frames x86_32");
+static_assert(sizeof(struct gnttab_get_version) == 8, "gnttab_get_version");
+static_assert(sizeof(struct gnttab_swap_grant_ref) == 12, "gnttab_swap_grant_ref");
+static_assert(sizeof(struct gnttab_cache_flush) == 16, "gnttab_cache_flush");
 
 #endif

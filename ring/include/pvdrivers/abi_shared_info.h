@@ -187,15 +187,15 @@ struct start_info_x86_32 {
 };
 /* cffi: end */
 
-_Static_assert(sizeof(struct vcpu_time_info) == 32, "vcpu_time_info");
-_Static_assert(sizeof(struct vcpu_info_x86_64) == 64, "vcpu_info x86_64");
-_Static_assert(sizeof(struct vcpu_info_x86_32) == 64, "vcpu_info x86_32");
-_Static_assert(sizeof(struct vcpu_info_ia64) == 48, "vcpu_info ia64");
-_Static_assert(sizeof(struct arch_shared_info_ia64) == 272, "arch_shared_info ia64");
-_Static_assert(sizeof(struct shared_info_x86_64) == 3136, "shared_info x86_64");
-_Static_assert(sizeof(struct shared_info_x86_32) == 2344, "shared_info x86_32");
-_Static_assert(sizeof(struct shared_info_ia64) == 4384, "shared_info ia64");
-_Static_assert(sizeof(struct start_info_x86_64) == 1168, "start_info x86_64");
-_Static_assert(sizeof(struct start_info_x86_32) == 1112, "start_info x86_32");
+static_assert(sizeof(struct vcpu_time_info) == 32, "vcpu_time_info");
+static_assert(sizeof(struct vcpu_info_x86_64) == 64, "vcpu_info x86_64");
+static_assert(sizeof(struct vcpu_info_x86_32) == 64, "vcpu_info x86_32");
+static_assert(sizeof(struct vcpu_info_ia64) == 48, "vcpu_info ia64");
+static_assert(sizeof(struct arch_shared_info_ia64) == 272, "arch_shared_info ia64");
+static_assert(sizeof(struct shared_info_x86_64) == 3136, "shared_info x86_64");
+static_assert(sizeof(struct shared_info_x86_32) == 2344, "shared_info x86_32");
+static_assert(sizeof(struct shared_info_ia64) == 4384, "shared_info ia64");
+static_assert(sizeof(struct start_info_x86_64) == 1168, "start_info x86_64");
+static_assert(sizeof(struct start_info_x86_32) == 1112, "start_info x86_32");
 
 #endif

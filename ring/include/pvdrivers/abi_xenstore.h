@@ -44,7 +44,7 @@ struct xenstore_domain_interface {
 };
 /* cffi: end */
 
-_Static_assert(sizeof(struct xsd_sockmsg) == 16, "xsd_sockmsg");
-_Static_assert(sizeof(struct xenstore_domain_interface) == 2080, "xenstore_domain_interface");
+static_assert(sizeof(struct xsd_sockmsg) == 16, "xsd_sockmsg");
+static_assert(sizeof(struct xenstore_domain_interface) == 2080, "xenstore_domain_interface");
 
 #endif

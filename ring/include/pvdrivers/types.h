@@ -3,11 +3,16 @@
 #ifndef PVDRIVERS_TYPES_H
 #define PVDRIVERS_TYPES_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+#define PV_API extern "C" __attribute__((visibility("default")))
+#else
 #define PV_API __attribute__((visibility("default")))
+#endif
 /* A function whose body is in the header: the extension calls it without the library. */
 #define PV_INLINE static inline
 
