@@ -3,21 +3,27 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-SOURCES := $(shell git ls-files -co --exclude-standard ring pvdrivers backends frontends tools 2>/dev/null) CMakeLists.txt pyproject.toml
+FOLDERS := ring pvdrivers backends frontends tools
+SOURCES := $(shell find $(FOLDERS) -name __pycache__ -prune -o -type f -print) CMakeLists.txt pyproject.toml
 
-.PHONY: bench compare instructions test install tools check c-test docs lab clean
+.PHONY: bare bench compare instructions test install tools check c-test docs lab clean
 
 install: $(VENV)/installed
 
 tools: $(VENV)/tools
 
-$(VENV)/tools: pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit("pvdrivers needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+$(VENV)/tools: pyproject.toml prerequisites
+	@./prerequisites $(PYTHON)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	$(PIP) install --upgrade 'pip>=25.1'
 	$(PIP) install 'scikit-build-core>=0.11' 'cffi>=1.17' 'cmake>=3.25' 'ninja>=1.11' 'clang-format>=18,<19'
 	$(PIP) install --group test
 	@touch $@
+
+# A .venv that is not whole (an interrupted one, or one whose Python is gone) is made again.
+ifeq ($(shell $(BIN)/python -m pip --version 2>/dev/null),)
+.PHONY: $(VENV)/tools
+endif
 
 # The build folder stays, so that a second install compiles only what changed.
 $(VENV)/installed: $(VENV)/tools $(SOURCES)
@@ -25,7 +31,7 @@ $(VENV)/installed: $(VENV)/tools $(SOURCES)
 	@touch $@
 
 bench: install
-	@$(BIN)/python -m pvdrivers.tools.pvbench vbd $(if $(IMAGE),--filename $(IMAGE),--make-image build/bench.img) $(BENCHFLAGS)
+	@$(BIN)/python -m pvdrivers.tools.pvbench vbd $(if $(IMAGE),--filename '$(IMAGE)',--make-image build/bench.img) $(BENCHFLAGS)
 
 # Ours beside every peer that is there. What is missing is asked of Debian for root, one package
 # after the other: where one cannot be had, the others can.
@@ -54,7 +60,7 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy -p pvdrivers
-	git ls-files '*.c' '*.h' | xargs $(BIN)/clang-format --dry-run --Werror
+	find $(FOLDERS) benchmarks tests '(' -name '*.[ch]' -o -name '*.cpp' ')' -print0 | xargs -0 $(BIN)/clang-format --dry-run --Werror
 
 # C unit tests: everything under ASan and UBSan, and the tests of what threads share under TSan too.
 c-test: tools
@@ -67,6 +73,10 @@ docs: install
 # A real Xen with a Linux guest, emulated; see docs/lab.md.
 lab: tools
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/lab/lab.py build/lab $(STEPS)
+
+# README followed on a Debian with nothing but make and python3. Needs root and debootstrap.
+bare: tools
+	$(BIN)/python tests/bare/bare.py build/bare $(PYTESTFLAGS)
 
 clean:
 	rm -rf build $(VENV)
