@@ -160,7 +160,10 @@ class ServedDisk(VbdBackend):
         return keys
 
     def describe(self) -> str:
-        return XenbusDevice.describe(self) if self.finished_or_removed else super().describe()
+        if self.finished_or_removed:
+            return XenbusDevice.describe(self)
+        lost = ", in-flight log lost" if self.inflight and self.inflight.is_lost else ""
+        return super().describe() + lost
 
 
 def physical_keys(path: str) -> dict[str, str]:
