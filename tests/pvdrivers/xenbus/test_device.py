@@ -453,6 +453,38 @@ def test_a_bus_that_was_ended_takes_up_nothing_more() -> None:
     run(body)
 
 
+def test_a_probe_that_raises_is_told_to_who_waits_and_harms_no_other_device(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    other = DeviceConfig("vtest", 8, frontend_domid=1)
+    probed: list[str] = []
+
+    def probe(client: XenstoreClient, path: str) -> Back:
+        probed.append(path)
+        if path == CONFIG.backend_path and probed.count(path) == 1:
+            raise ZeroDivisionError("a bug")
+        return Back(client, path)
+
+    async def body(house: House) -> None:
+        await add_device(house.toolstack, CONFIG)
+        bus = backend_bus(house.back_client, 0, "vtest", probe)
+        bus.start()
+        with pytest.raises(ZeroDivisionError, match="a bug"):
+            await bus.wait_for(CONFIG.backend_path)
+        await house.toolstack.write(f"{CONFIG.backend_path}/params", "y")
+        await add_device(house.toolstack, other)
+        await bus.wait_for(other.backend_path)
+        assert probed == [CONFIG.backend_path, other.backend_path]
+        # A new device in its place is probed again.
+        await destroy_device(house.toolstack, CONFIG)
+        await add_device(house.toolstack, CONFIG)
+        await (await bus.wait_for(CONFIG.backend_path)).wait_for(XenbusState.INIT_WAIT)
+        await bus.abort()
+
+    run(body)
+    assert caplog.text.count("cannot be probed") == 1
+
+
 def test_buses_find_devices_and_forget_them() -> None:
     configs = [DeviceConfig("vtest", number, frontend_domid=1) for number in range(4)]
 
