@@ -201,7 +201,11 @@ class Connection:
         self.domain.usage.output_bytes += len(output.data)
         self.store.check_soft_limit(self.domain)
         if idle and self.on_output:
-            self.on_output()
+            try:
+                self.on_output()
+            except Exception as error:  # who has just written, or is told next, is not concerned
+                self.store.report_defect(error, str(self))
+                self.close()
 
     def _taken(self, output: _Output) -> None:
         self._output_bytes -= len(output.data)

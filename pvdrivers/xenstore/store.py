@@ -7,7 +7,9 @@
     bytes_for_the_client = connection.data_to_send()
 
 Everything happens in `run`, one request per connection and round, so that no client can hold up
-the others (XSA-206). Without a clock nothing depends on time.
+the others (XSA-206). A request that fails by a defect of the store's is answered EIO, and one that
+cannot even be answered ends its connection; the others go on. Without a clock nothing depends on
+time.
 """
 
 import logging
@@ -103,6 +105,7 @@ class Store:
         self._turns: deque[Connection] = deque()
         self._running = False
         self._after_reply: Watch | None = None
+        self._defects: set[object] = set()  # logged
         root = Permissions((Permission(Access.NONE, 0),))
         self._special = {INTRODUCE_DOMAIN: root, RELEASE_DOMAIN: root}
         counts = NodeCounts()
@@ -157,10 +160,25 @@ class Store:
         if self._write_limit and self._write_limit.holds_back(connection):
             return
         connection.queued = False
-        if (message := connection.next_request()) is not None:
-            self._serve(connection, message)
-            if connection.advance():
-                self.ready(connection)
+        try:
+            if (message := connection.next_request()) is not None:
+                self._serve(connection, message)
+                if connection.advance():
+                    self.ready(connection)
+        except Exception as error:
+            self.report_defect(error, f"turn of {connection}")
+            connection.close()
+
+    def report_defect(self, error: Exception, where: str) -> None:
+        """A defect of the store's costs who came upon it; each is logged once, whatever clients
+        do."""
+        traceback = error.__traceback__
+        while traceback and traceback.tb_next:
+            traceback = traceback.tb_next
+        defect = (type(error), traceback and (traceback.tb_frame.f_code, traceback.tb_lineno))
+        if defect not in self._defects:
+            self._defects.add(defect)
+            log.error("%s: %r", where, error, exc_info=error)
 
     def _serve(self, connection: Connection, message: Message) -> None:
         kind = message.type
@@ -176,6 +194,9 @@ class Store:
                 raise XenstoreError("E2BIG", "reply")
         except XenstoreError as error:
             kind, payload = M.ERROR, joined(error.name.encode())
+        except Exception as error:
+            self.report_defect(error, f"request {kind} of {connection}")
+            kind, payload = M.ERROR, joined(b"EIO")
         # What a transaction wrote costs when it is committed.
         if request.view is self.view:
             connection.domain.credit -= request.writes

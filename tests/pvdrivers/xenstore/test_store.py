@@ -3,8 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pvdrivers.testing.store_peer import StorePeer
+from pvdrivers.xenstore import store as store_module
 from pvdrivers.xenstore.errors import XenstoreError
-from pvdrivers.xenstore.store import Store
+from pvdrivers.xenstore.store import HANDLERS, Store
 from pvdrivers.xenstore.wire import MessageType, strings
 
 
@@ -103,6 +104,57 @@ def test_any_request_is_answered(kind, payload, tx_id):
         peer.send(kind, tail=payload, tx_id=tx_id)
         store.run()
         assert len(peer.take_replies()) == 1
+        assert store.check() == []
+
+
+class TestDefects:
+    """Whatever fails in the store itself is one client's trouble, and logged once."""
+
+    def test_a_request_is_answered(self, dom0, guest, monkeypatch, caplog):
+        def defect(request):
+            raise ZeroDivisionError("a defect")
+
+        dom0.write("/local/domain/5/key", "value")
+        monkeypatch.setattr(store_module, "HANDLERS", {**HANDLERS, MessageType.READ: defect})
+        for _ in range(3):
+            with refused("EIO"):
+                guest.read("key")
+        guest.write("other", "x")  # its connection goes on
+        monkeypatch.undo()
+        assert dom0.read("/local/domain/5/key") == b"value"
+        assert len(caplog.records) == 1
+        assert "a defect" in caplog.text
+
+    @pytest.mark.parametrize("step", ["reply", "advance", "next_request"])
+    def test_who_cannot_be_answered_loses_its_connection(
+        self, store, dom0, guest, step, monkeypatch, caplog
+    ):
+        def defect(*arguments):
+            raise ZeroDivisionError("a defect")
+
+        guest.send(MessageType.DIRECTORY, "")
+        monkeypatch.setattr(guest.connection, step, defect)
+        dom0.send(MessageType.DIRECTORY, "/")
+        while store.run() is not None:
+            pass
+        assert guest.connection.closed
+        assert len(dom0.take_replies()) == 1
+        assert "a defect" in caplog.text
+
+    def test_a_watcher_that_cannot_be_told_harms_neither_the_writer_nor_other_watchers(
+        self, store, dom0, caplog
+    ):
+        def defect():
+            raise OSError("its event channel is gone")
+
+        deaf, other = StorePeer(store), StorePeer(store)
+        for watcher in (deaf, other):
+            watcher.watch("/a")
+            watcher.take_events()
+        deaf.connection.on_output = defect
+        dom0.write("/a/b", "x")
+        assert other.take_events() == [("/a/b", "token")]
+        assert deaf.connection.closed
         assert store.check() == []
 
 
