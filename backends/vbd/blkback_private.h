@@ -107,6 +107,7 @@ struct pv_blkback_queue {
     bool armed;              /* a finished operation must write to the eventfd */
     bool slept;              /* the pump's own: it armed since it last looked at the eventfd */
     int eventfd;
+    int broken_fd;               /* 0: none */
     int fd;                      /* readable when the eventfd is, or the store's if it has one */
     struct group_member *member; /* of the group that drives it, if one does */
 

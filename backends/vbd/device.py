@@ -97,6 +97,7 @@ class VbdBackend(BackendDevice):
         self._queues: list[Any] = []
         self._queue_keys: list[QueueKeys] = []
         self._channels: list[EventChannels] = []  # of each queue
+        self._broken_fd = -1  # an eventfd, by which a queue tells that its ring is broken
         self._past_stats: dict[str, int] = {}
 
     # ---- what its user calls ---------------------------------------------------------------
@@ -221,6 +222,10 @@ class VbdBackend(BackendDevice):
         for channels in self._channels:
             channels.close()
         self._channels.clear()
+        if self._broken_fd >= 0:
+            asyncio.get_running_loop().remove_reader(self._broken_fd)
+            os.close(self._broken_fd)
+            self._broken_fd = -1
         self.head = None
 
     async def removed(self) -> None:
@@ -288,10 +293,13 @@ class VbdBackend(BackendDevice):
 
     def _map(self, head: FrontendHead) -> None:
         """Maps every queue's ring and binds its event channel."""
+        self._broken_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        asyncio.get_running_loop().add_reader(self._broken_fd, self._ring_broke)
         for config, keys in zip(self._configs(head), self._queue_keys, strict=True):
             # One for each: whoever pumps a queue has its handle for himself.
             self._channels.append(self.hypervisor.open_event_channels())
             config["evtchn"] = self._channels[-1].cdata
+            config["broken_fd"] = self._broken_fd
             queue = lib.pv_blkback_create(ffi.new("struct pv_blkback_config *", config))
             if queue == ffi.NULL:
                 reason = os.strerror(ffi.errno)
@@ -300,6 +308,13 @@ class VbdBackend(BackendDevice):
                 where = f"ring {list(keys.ring_refs)} with port {keys.event_channel}"
                 raise PeerError(f"cannot use {where}: {reason}")
             self._queues.append(queue)
+
+    def _ring_broke(self) -> None:
+        """A frontend that claims more requests than its ring holds cannot be served on it."""
+        asyncio.get_running_loop().remove_reader(self._broken_fd)  # one is as bad as several
+        broken = [i for i, queue in enumerate(self._queues) if lib.pv_blkback_broken(queue)]
+        self.peer_errors += 1
+        self.fatal(f"the frontend overran its ring (queue {', '.join(map(str, broken))})")
 
     @property
     def queues(self) -> list[Any]:

@@ -5,7 +5,7 @@
  *
  * Return values below 0 are negative errnos. What a frontend does wrong is answered on its ring
  * and counted; only an overrun of the ring is final: the queue is broken, touches the ring no
- * more, and every later pump returns -EPROTO.
+ * more, every later pump returns -EPROTO, and an eventfd tells who has to close the device.
  */
 #ifndef PVDRIVERS_BLKBACK_H
 #define PVDRIVERS_BLKBACK_H
@@ -44,6 +44,7 @@ struct pv_blkback_config {
      * own. */
     void *inflight;
     size_t inflight_size; /* bytes */
+    int broken_fd;        /* an eventfd to write to when the ring breaks; 0: none */
 };
 
 /* Why a request was not carried out; the first eight are the frontend's doing. */
