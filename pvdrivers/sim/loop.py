@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import random
 import select
 import selectors
@@ -25,7 +26,29 @@ MAX_LATENCY = 50_000  # ns between an event's sending and its arrival, at most
 
 
 class NothingCanRun(RuntimeError):
-    """Every task waits and no event is under way: a wake-up was lost, or nobody will answer."""
+    """Every task waits and no event is under way: a wake-up was lost, or nobody will answer.
+
+    The message has a line for each task: the calls it is in, the innermost of them last.
+    """
+
+
+def describe_waiting(task: asyncio.Task[Any]) -> str:
+    """The task's name, and the calls it is in: `name: outer (file.py:12) > inner (file.py:34)`."""
+    calls = []
+    awaited: Any = task.get_coro()
+    while (frame := _attribute(awaited, "frame")) is not None:
+        file = os.path.basename(frame.f_code.co_filename)
+        calls.append(f"{frame.f_code.co_qualname} ({file}:{frame.f_lineno})")
+        awaited = _attribute(awaited, "await") or getattr(awaited, "gi_yieldfrom", None)
+    return f"{task.get_name()}: {' > '.join(calls)}"
+
+
+def _attribute(awaited: object, name: str) -> Any:
+    """Of a coroutine, a generator or an asynchronous generator."""
+    for prefix in ("cr", "gi", "ag"):
+        if (value := getattr(awaited, f"{prefix}_{name}", None)) is not None:
+            return value
+    return None
 
 
 class Clock(Protocol):
@@ -62,6 +85,7 @@ class SeededSelector(selectors.BaseSelector):
         self._poll = select.poll()
         self.ignored: set[int] = set()
         self.on_delivery: Callable[[selectors.SelectorKey], None] = lambda key: None
+        self.loop: asyncio.AbstractEventLoop | None = None  # whose tasks wait when nothing comes
 
     def register(
         self, fileobj: FileDescriptorLike, events: int, data: Any = None
@@ -95,7 +119,8 @@ class SeededSelector(selectors.BaseSelector):
         if timeout is None:
             raise NothingCanRun(
                 "every task waits and no event is under way; events of other threads or processes"
-                " (a file store's threads, say) do not count in a deterministic run"
+                " (a file store's threads, say) do not count in a deterministic run\n"
+                + "\n".join(sorted(map(describe_waiting, asyncio.all_tasks(self.loop))))
             )
         if timeout > 0:
             # Upwards: a rest too small for a nanosecond would never pass.
@@ -138,6 +163,7 @@ class DeterministicLoop(asyncio.SelectorEventLoop):
         self.clock: Clock = clock or VirtualClock()
         self.selector = SeededSelector(self.rng, self.clock)
         super().__init__(self.selector)
+        self.selector.loop = self
         # asyncio counts seconds in floats, which keep microseconds for centuries; a finer
         # resolution would let a timer and the clock miss each other for ever.
         self._clock_resolution = 1e-6

@@ -31,7 +31,7 @@ from pvdrivers.ring.abi import Abi
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Domain, Machine
 from pvdrivers.sim.boot import GuestXenstore, build
-from pvdrivers.sim.loop import DeterministicLoop
+from pvdrivers.sim.loop import DeterministicLoop, NothingCanRun
 from pvdrivers.testing.plugged import PluggedDisk
 from pvdrivers.testing.sides import (
     BackendPlan,
@@ -62,6 +62,12 @@ class FrontendFactory(Protocol):
     def __call__(
         self, client: XenstoreClient, path: str, hypervisor: Hypervisor
     ) -> FrontendDevice: ...
+
+
+async def _end(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class Loopback(PluggedDisk):
@@ -125,7 +131,13 @@ class Loopback(PluggedDisk):
         return self
 
     def __exit__(self, *exc_info: object) -> None:
+        # What fails because all is taken down is nobody's trouble any more: the garbage collector
+        # would report it at a bad time. Python 3.11 does not survive it while it parses.
+        left = asyncio.all_tasks(self._runner.get_loop())
         self._stack.close()
+        for task in left:
+            if task.done() and not task.cancelled():
+                task.exception()
 
     def _make_loop(self) -> asyncio.AbstractEventLoop:
         if self.mode == "deterministic":
@@ -169,12 +181,24 @@ class Loopback(PluggedDisk):
     # ---- use -------------------------------------------------------------------------------
 
     def run(self, scenario: Scenario[T]) -> T:
-        """Runs `scenario(frontend)` once the frontend's driver is there; returns its result."""
+        """Runs `scenario(frontend)` once the frontend's driver is there; returns its result.
+
+        NothingCanRun, in mode deterministic: it waits for what will never happen. It is cancelled
+        then.
+        """
+        tasks: list[asyncio.Task[Any]] = []
 
         async def main() -> T:
+            if task := asyncio.current_task():
+                task.set_name("scenario")
+                tasks.append(task)
             return await scenario(await self.frontend())
 
-        return self._runner.run(main())
+        try:
+            return self._runner.run(main())
+        except NothingCanRun:
+            self._runner.run(_end(tasks))
+            raise
 
     async def frontend(self) -> Any:
         """The frontend's driver, as soon as it has been probed."""

@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import re
 import threading
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -64,6 +66,36 @@ def test_lost_wake_up_is_reported() -> None:
     never: asyncio.Future[None] = loop.create_future()
     with pytest.raises(NothingCanRun):
         loop.run_until_complete(never)
+    loop.close()
+
+
+def test_it_says_which_tasks_wait_and_where() -> None:
+    loop = DeterministicLoop(0)
+
+    async def inner(never: asyncio.Event) -> None:
+        await never.wait()
+
+    async def counted() -> AsyncIterator[int]:
+        await inner(asyncio.Event())
+        yield 1
+
+    async def main() -> None:
+        other = loop.create_task(inner(asyncio.Event()), name="another")
+        async for _ in counted():
+            pass
+        await other
+
+    main_task = loop.create_task(main(), name="mine")
+    with pytest.raises(NothingCanRun) as caught:
+        loop.run_until_complete(main_task)
+    _, another, mine = str(caught.value).splitlines()
+    assert re.fullmatch(r"another: .*inner \(test_loop.py:\d+\) > Event.wait \(.*\)", another)
+    assert mine.startswith("mine: ")
+    assert "main (test_loop.py:" in mine
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        loop.run_until_complete(main_task)
     loop.close()
 
 

@@ -1,5 +1,7 @@
 """The pytest plugin as its users see it: run in a pytest of their own."""
 
+import textwrap
+
 import pytest
 
 pytest_plugins = ["pytester"]
@@ -49,3 +51,47 @@ def test_a_seed_is_chosen_and_told(pytester: pytest.Pytester) -> None:
     run = pytester.runpytest_subprocess()
     run.assert_outcomes(failed=1)
     run.stdout.re_match_lines([r".*to see this run again: --pv-seed=\d+"])
+
+
+WAITING = """
+    import asyncio
+    from functools import partial
+
+    from pvdrivers.backends.vbd.store import RamStore
+    from pvdrivers.xenbus.states import XenbusState
+
+    {run}
+
+    def test_waits(pv_loopback):
+        loopback = pv_loopback(partial(RamStore, 1 << 20), mode="deterministic")
+        loopback.run(scenario)
+"""
+# The scenario itself, or a task of its own, waits for what ends in an error when all is taken down.
+ALONE = """async def scenario(frontend):
+        await frontend.wait_for(XenbusState.RECONFIGURED)"""
+WITH_A_TASK = """async def scenario(frontend):
+        waiting = asyncio.create_task(frontend.wait_for(XenbusState.RECONFIGURED))
+        await frontend.connected()
+        assert not waiting"""
+
+
+@pytest.mark.parametrize("scenario", [ALONE, WITH_A_TASK])
+def test_a_test_that_waits_for_ever_harms_no_other(
+    scenario: str, pytester: pytest.Pytester
+) -> None:
+    """What its tasks end with must not be left to the garbage collector: that reports it while
+    pytest parses the next failing test, which Python 3.11 answers with a SystemError."""
+    numbers = ", ".join(map(str, range(3000)))
+    long = "".join(
+        f"\n\ndef test_{i}():\n    values = [{numbers}]\n    assert sum(values) == 0\n"
+        for i in range(4)
+    )
+    test = textwrap.dedent(WAITING.format(run=scenario))
+    (pytester.path / "test_it.py").write_text(test + long)
+    run = pytester.runpytest_subprocess("--timeout=60", "--tb=short")
+    run.assert_outcomes(failed=5)
+    everything = run.stdout.str() + run.stderr.str()
+    assert "INTERNALERROR" not in everything
+    assert "never retrieved" not in everything
+    if scenario == ALONE:
+        run.stdout.re_match_lines([r"E   scenario: .*scenario \(test_it.py:\d+\) > XenbusDev.*"])
