@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import stat
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 
-from pvdrivers.process_lock import process_lock
-from pvdrivers.ring.errors import UsageError
+from pvdrivers.tools.pvbackd.sockets import serve_unix
 
 TIMEOUT = 10.0  # seconds a client has to ask, and a daemon to answer
 COMMAND_MAX = 64  # bytes
@@ -31,37 +27,8 @@ async def serve_control(path: str, commands: Commands) -> AsyncIterator[None]:
                 await writer.drain()
         writer.close()
 
-    async with process_lock(Path(f"{path}.lock"), f"the control socket {path}"):
-        await _remove_stale(path)
-        before = os.umask(0o077)
-        try:
-            server = await asyncio.start_unix_server(answer, path, limit=COMMAND_MAX)
-        finally:
-            os.umask(before)
-        try:
-            yield
-        finally:
-            server.close()
-            with suppress(FileNotFoundError):
-                os.unlink(path)
-
-
-async def _remove_stale(path: str) -> None:
-    """A killed daemon leaves its socket behind. UsageError: somebody answers there, or it is no
-    socket."""
-    try:
-        if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            raise UsageError(
-                f"the control socket {path}: something else is there, which is no socket"
-            )
-        _, writer = await asyncio.open_unix_connection(path)
-    except FileNotFoundError:
-        return
-    except ConnectionRefusedError:
-        os.unlink(path)
-    else:
-        writer.close()
-        raise UsageError(f"the control socket {path}: another program answers there already")
+    async with serve_unix(path, "the control socket", answer, COMMAND_MAX):
+        yield
 
 
 async def ask(path: str, command: str) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -12,11 +13,13 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from pvdrivers.backends.vbd.device import VbdBackend
+from pvdrivers.ring.errors import UsageError
 from pvdrivers.tools.pvbackd.config import Metrics
+from pvdrivers.tools.pvbackd.http_page import REQUEST_MAX, HttpPage
+from pvdrivers.tools.pvbackd.sockets import serve_unix
 from pvdrivers.xenbus.device import XenbusDevice
 
-TIMEOUT = 10.0  # seconds a client has to ask and to read
-REQUEST_MAX = 16384  # bytes
+AT_ONCE = 64  # devices whose counters are read before the loop does something else
 
 # name, what it tells, its own label, and by value of that label the field of pv_blkback_stats
 FAMILIES: tuple[tuple[str, str, str, dict[str, str]], ...] = (
@@ -49,69 +52,82 @@ LABELS = ("domid", "devid")
 Devices = Callable[[], Mapping[str, XenbusDevice]]
 
 
-class VbdCollector(Collector):
-    """Reads the counters of the devices there are when it is asked."""
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """Of one moment; `by_device` by domid and devid."""
 
-    def __init__(self, devices: Devices, suppressed: Callable[[], int]) -> None:
-        self.devices = devices
-        self.suppressed = suppressed
+    by_device: dict[tuple[str, ...], dict[str, int]]
+    devices: int
+    peer_errors: int
+    suppressed: int
+
+
+async def read_counters(devices: Devices, suppressed: Callable[[], int]) -> Counters:
+    """In the loop that the devices are driven in, which does other things in between."""
+    by_device: dict[tuple[str, ...], dict[str, int]] = {}
+    present = devices()
+    for number, (path, device) in enumerate(present.items(), 1):
+        if isinstance(device, VbdBackend):
+            by_device[tuple(path.split("/")[-2:])] = device.statistics()
+        if number % AT_ONCE == 0:
+            await asyncio.sleep(0)
+    peer_errors = sum(device.peer_errors for device in present.values())
+    return Counters(by_device, len(present), peer_errors, suppressed())
+
+
+class CountersCollector(Collector):
+    def __init__(self, counters: Counters) -> None:
+        self.counters = counters
 
     def collect(self) -> Iterable[Metric]:
-        devices = self.devices()
-        stats = {
-            tuple(path.split("/")[-2:]): device.statistics()
-            for path, device in devices.items()
-            if isinstance(device, VbdBackend)
-        }
+        by_device = self.counters.by_device
         for name, about, label, fields in FAMILIES:
             family = CounterMetricFamily(name, about, labels=(*LABELS, *([label] if label else [])))
-            for device, counters in stats.items():
+            for device, counters in by_device.items():
                 for value, counter in fields.items():
                     labels = (*device, value) if label else device
                     family.add_metric(labels, counters.get(counter, 0))
             yield family
         for name in ALIASES:
             family = CounterMetricFamily(f"pv_vbd_{name}", f"As blkback's {name}.", labels=LABELS)
-            for device, counters in stats.items():
+            for device, counters in by_device.items():
                 family.add_metric(device, counters.get(name, 0))
             yield family
-        peer_errors = sum(device.peer_errors for device in devices.values())
-        yield GaugeMetricFamily("pv_vbd_devices", "Devices there are.", value=len(devices))
-        yield GaugeMetricFamily("pv_peer_errors", "Peer errors of these.", value=peer_errors)
-        held_back = self.suppressed()
+        count, errors = self.counters.devices, self.counters.peer_errors
+        yield GaugeMetricFamily("pv_vbd_devices", "Devices there are.", value=count)
+        yield GaugeMetricFamily("pv_peer_errors", "Peer errors of these.", value=errors)
+        held_back = self.counters.suppressed
         yield CounterMetricFamily("pv_log_suppressed", "Log lines held back.", value=held_back)
+
+
+def render(counters: Counters) -> bytes:
+    registry = CollectorRegistry()
+    registry.register(CountersCollector(counters))
+    return generate_latest(registry)
 
 
 @asynccontextmanager
 async def serve_metrics(
     where: Metrics, devices: Devices, suppressed: Callable[[], int]
 ) -> AsyncIterator[None]:
-    """Answers every HTTP request with the metrics, at each of the configured places."""
-    registry = CollectorRegistry()
-    registry.register(VbdCollector(devices, suppressed))
+    """Serves /metrics over HTTP at each of the configured places. UsageError: there is none to be
+    had."""
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(
-            OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError
-        ):
-            async with asyncio.timeout(TIMEOUT):
-                await reader.readuntil(b"\r\n\r\n")
-                body = generate_latest(registry)
-                head = (
-                    f"HTTP/1.1 200 OK\r\nContent-Type: {CONTENT_TYPE_LATEST}\r\n"
-                    f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-                )
-                writer.write(head.encode() + body)
-                await writer.drain()
-        writer.close()
+    async def make() -> bytes:
+        # In a thread, since that takes several times as long as reading the counters.
+        return await asyncio.to_thread(render, await read_counters(devices, suppressed))
 
-    servers = []
-    try:
+    page = HttpPage("/metrics", CONTENT_TYPE_LATEST, make)
+    async with AsyncExitStack() as stack:
         if where.listen:
-            servers.append(await asyncio.start_server(answer, *where.address, limit=REQUEST_MAX))
+            try:
+                server = await asyncio.start_server(page.answer, *where.address)
+            except OSError as error:
+                reason = f"metrics.listen {where.listen}: {error.strerror or error}"
+                raise UsageError(reason) from error
+            stack.callback(server.close)
         if where.socket:
-            servers.append(await asyncio.start_unix_server(answer, where.socket, limit=REQUEST_MAX))
+            await stack.enter_async_context(
+                serve_unix(where.socket, "metrics.socket", page.answer, REQUEST_MAX)
+            )
         yield
-    finally:
-        for server in servers:
-            server.close()

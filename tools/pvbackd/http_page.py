@@ -1,0 +1,107 @@
+"""One page over HTTP, to clients that may be anybody.
+
+h11 reads and writes the protocol; the limits are here. prometheus-client's own server answers any
+path and has a thread for each connection, as many as there are and as long as they last; uvicorn
+lets one that asks nothing stay. Here each is for one request, and ends by itself.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+import h11
+
+TIMEOUT = 10.0  # seconds from the connection to the last byte of the answer
+CONNECTIONS_MAX = 32  # at once
+HEADERS_MAX = 8192  # bytes
+REQUEST_MAX = 16384  # bytes, with a body that nobody wants
+METHODS = ("GET", "HEAD")
+
+Headers = Sequence[tuple[str, str]]
+
+
+class HttpPage:
+    """Answers GET and HEAD of `path` with what `make` makes, and nothing else."""
+
+    def __init__(self, path: str, content_type: str, make: Callable[[], Awaitable[bytes]]) -> None:
+        self.path = path
+        self.content_type = content_type
+        self.make = make
+        self.connections = 0
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Deals with a connection. Who does not take its answer in time does not get it."""
+        self.connections += 1
+        try:
+            with suppress(OSError, TimeoutError):
+                async with asyncio.timeout(TIMEOUT):
+                    writer.write(await self._converse(reader))
+                    await writer.drain()
+                    writer.write_eof()
+                    # To close before the client does would take the answer away from one that is
+                    # still sending.
+                    while await reader.read(REQUEST_MAX):
+                        pass
+        finally:
+            self.connections -= 1
+            writer.transport.abort()
+
+    async def _converse(self, reader: asyncio.StreamReader) -> bytes:
+        http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEADERS_MAX)
+        if self.connections > CONNECTIONS_MAX:
+            return _refusal(http, HTTPStatus.SERVICE_UNAVAILABLE)
+        try:
+            request = await _read_request(http, reader)
+        except h11.RemoteProtocolError as error:
+            return _refusal(http, HTTPStatus(error.error_status_hint))
+        method = request.method.decode()
+        if _path_of(request.target.decode("ascii", "replace")) != self.path:
+            return _refusal(http, HTTPStatus.NOT_FOUND, head=method == "HEAD")
+        if method not in METHODS:
+            return _refusal(http, HTTPStatus.METHOD_NOT_ALLOWED, [("Allow", ", ".join(METHODS))])
+        headers = [("Content-Type", self.content_type)]
+        return _response(http, HTTPStatus.OK, headers, await self.make(), method == "HEAD")
+
+
+def _path_of(target: str) -> str:
+    try:
+        return urlsplit(target).path
+    except ValueError:
+        return ""
+
+
+async def _read_request(http: h11.Connection, reader: asyncio.StreamReader) -> h11.Request:
+    """A whole one: what is asked may depend on nothing that is yet to come."""
+    request, received = None, 0
+    while True:
+        event = http.next_event()
+        if isinstance(event, h11.Request):
+            request = event
+        elif isinstance(event, h11.EndOfMessage) and request:
+            return request
+        elif event is h11.NEED_DATA:
+            data = await reader.read(REQUEST_MAX)
+            received += len(data)
+            if received > REQUEST_MAX:
+                raise h11.RemoteProtocolError("too long", error_status_hint=413)
+            http.receive_data(data)
+        elif isinstance(event, h11.ConnectionClosed):
+            raise ConnectionResetError
+
+
+def _refusal(
+    http: h11.Connection, status: HTTPStatus, headers: Headers = (), head: bool = False
+) -> bytes:
+    body = f"{status} {status.phrase}\n".encode()
+    return _response(http, status, [*headers, ("Content-Type", "text/plain")], body, head)
+
+
+def _response(
+    http: h11.Connection, status: HTTPStatus, headers: Headers, body: bytes, head: bool
+) -> bytes:
+    """With `head`, without the body."""
+    fields = [*headers, ("Content-Length", str(len(body))), ("Connection", "close")]
+    response = h11.Response(status_code=status, reason=status.phrase.encode(), headers=fields)
+    return (http.send(response) or b"") + (b"" if head else http.send(h11.Data(body)) or b"")
