@@ -12,8 +12,7 @@ static uint32_t bucket_of(uint64_t value)
     return bucket < PV_HISTOGRAM_BUCKETS ? (uint32_t)bucket : PV_HISTOGRAM_BUCKETS - 1;
 }
 
-/* The value in the middle of a bucket. */
-static uint64_t value_of(uint32_t bucket)
+uint64_t pv_histogram_value(uint32_t bucket)
 {
     if (bucket < 2 * SUB_COUNT)
         return bucket;
@@ -55,7 +54,7 @@ uint64_t pv_histogram_percentile(const struct pv_histogram *histogram, double pe
         seen += histogram->buckets[bucket];
         if (seen == 0 || (double)seen < rank)
             continue;
-        uint64_t value = value_of(bucket);
+        uint64_t value = pv_histogram_value(bucket);
         value = value < histogram->min ? histogram->min : value;
         return value > histogram->max ? histogram->max : value;
     }

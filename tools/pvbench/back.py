@@ -58,8 +58,9 @@ def open_store(store: Store) -> backend_store.Store:
 class Back:
     """Queues of one device and the store they serve.
 
-    The calls come in this order: open, finish, close. The pump runs in a thread of its own from the
-    moment the device is connected, and wholly in C unless the store is not.
+    The calls come in this order: open, measurement as often as wanted, finish, close. The pump runs
+    in a thread of its own from the moment the device is connected, and wholly in C unless the store
+    is not.
     """
 
     def __init__(
@@ -111,6 +112,10 @@ class Back:
     def finish(self) -> BackMeasurement:
         """Ends the pump; returns what it counted."""
         self._leave()
+        return self.measurement()
+
+    def measurement(self) -> BackMeasurement:
+        """What the pump has counted until now."""
         stats = ffi.new("struct pv_blkback_stats *")
         total: Counter[str] = Counter()
         errors: Counter[str] = Counter()

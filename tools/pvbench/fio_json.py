@@ -14,12 +14,11 @@ from pvdrivers.tools.pvbench.costs import per_request
 from pvdrivers.tools.pvbench.job import (
     DIRECTIONS,
     LATENCY_BOUNDS,
-    PERCENTILES,
     Direction,
-    Latency,
     Measurement,
     Result,
 )
+from pvdrivers.tools.pvbench.latency import Latency
 
 FORMAT_VERSION = "fio-3.33"
 _BATCHES = ("0", "4", "8", "16", "32", "64", ">=64")
@@ -36,29 +35,39 @@ def _moments(latency: Latency) -> dict[str, Any]:
     }
 
 
-def _percentiles(latency: Latency) -> dict[str, Any]:
-    if not latency.count:
-        return _moments(latency)
-    values = zip(PERCENTILES, latency.percentiles, strict=True)
-    return _moments(latency) | {"percentile": {f"{p:.6f}": value for p, value in values}}
+def _latency(latency: Latency, percentiles: Sequence[float], bins: bool) -> dict[str, Any]:
+    """Without percentiles: the moments alone, as fio has it."""
+    table = _moments(latency)
+    if latency.count and percentiles:
+        table["percentile"] = {f"{p:.6f}": latency.percentile(p) for p in percentiles}
+        if bins:
+            table["bins"] = {str(value): count for value, count in latency.bins()}
+    return table
 
 
-def _spread(prefix: str, values: Sequence[float], stddev: str, unit: float) -> dict[str, Any]:
+def spread(prefix: str, values: Sequence[float], unit: float) -> dict[str, Any]:
     """fio's statistics over the samples of one direction."""
     scaled = [value / unit for value in values]
     return {
         f"{prefix}_min": int(min(scaled, default=0)),
         f"{prefix}_max": int(max(scaled, default=0)),
         f"{prefix}_mean": float(statistics.fmean(scaled)) if scaled else 0.0,
-        f"{prefix}_{stddev}": float(statistics.stdev(scaled)) if len(scaled) > 1 else 0.0,
+        f"{prefix}_{'dev' if prefix == 'bw' else 'stddev'}": float(statistics.stdev(scaled))
+        if len(scaled) > 1
+        else 0.0,
         f"{prefix}_samples": len(scaled),
     }
 
 
-def _direction(direction: Direction, index: int, result: Result) -> dict[str, Any]:
+def _direction(direction: Direction, index: int, result: Result, bins: bool) -> dict[str, Any]:
     seconds = result.front.elapsed_ns / 1e9
     bw = direction.bytes / seconds if seconds and direction.ios else 0.0
     samples = result.samples if direction.ios else []
+    reporting = result.job.reporting
+
+    def latency(values: Latency, wanted: bool) -> dict[str, Any]:
+        return _latency(values, reporting.percentiles if wanted else (), bins)
+
     return {
         "io_bytes": direction.bytes,
         "io_kbytes": direction.bytes // 1024,
@@ -69,12 +78,12 @@ def _direction(direction: Direction, index: int, result: Result) -> dict[str, An
         "total_ios": direction.ios,
         "short_ios": 0,
         "drop_ios": 0,
-        "slat_ns": _moments(direction.slat),
-        "clat_ns": _percentiles(direction.clat),
-        "lat_ns": _percentiles(direction.lat),
+        "slat_ns": latency(direction.slat, reporting.slat),
+        "clat_ns": latency(direction.clat, reporting.clat),
+        "lat_ns": latency(direction.lat, reporting.lat),
         "bw_agg": 100.0 if samples else 0.0,
-        **_spread("bw", [s.bw[index] for s in samples], "dev", 1024),
-        **_spread("iops", [s.iops[index] for s in samples], "stddev", 1),
+        **spread("bw", [sum(clone[index] for clone in s.bw) for s in samples], 1024),
+        **spread("iops", [sum(clone[index] for clone in s.iops) for s in samples], 1),
     }
 
 
@@ -86,13 +95,14 @@ def _shares(names: Sequence[str], counts: Sequence[int]) -> dict[str, float]:
     }
 
 
-def _latency_distribution(front: Measurement) -> dict[str, dict[str, float]]:
+def latency_shares(front: Measurement) -> dict[str, dict[str, float]]:
     """What share of all operations took how long; each key is an upper bound."""
-    total = sum(d.lat.count for d in front.directions)
+    latencies = [direction.lat for direction in front.directions]
+    total = sum(lat.count for lat in latencies)
     tables: dict[str, dict[str, float]] = {"latency_ns": {}, "latency_us": {}, "latency_ms": {}}
     below = 0
     for index, bound in enumerate(LATENCY_BOUNDS):
-        up_to = sum(d.lat.up_to[index] for d in front.directions)
+        up_to = sum(lat.up_to(bound) for lat in latencies)
         unit, scale = ("ns", 1) if index < 10 else ("us", 1000) if index < 20 else ("ms", 1_000_000)
         share = 100.0 * (up_to - below) / total if total else 0.0
         tables[f"latency_{unit}"][str(bound // scale)] = share
@@ -101,29 +111,34 @@ def _latency_distribution(front: Measurement) -> dict[str, dict[str, float]]:
     return tables
 
 
-def _job(result: Result) -> dict[str, Any]:
+def shares_of_depth(front: Measurement) -> dict[str, float]:
+    return _shares(_DEPTHS, front.depth_level)
+
+
+def _job(result: Result, bins: bool) -> dict[str, Any]:
     front = result.front
-    elapsed = front.elapsed_ns or 1
+    sync_lat = _latency(front.sync_lat, result.job.reporting.percentiles, bins)
+    runtime = sum(clone.elapsed_ns for clone in front.clones)
     directions = zip(DIRECTIONS, front.directions, strict=True)
     return {
         "jobname": result.job.name,
-        "groupid": 0,
+        "groupid": result.job.reporting.groupid,
         "error": front.error,
         "eta": 0,
         "elapsed": -(-front.elapsed_ns // 1_000_000_000),
         "job options": {"name": result.job.name, **result.job.options},
-        **{name: _direction(d, i, result) for i, (name, d) in enumerate(directions)},
-        "sync": {"total_ios": front.syncs, "lat_ns": _percentiles(front.sync_lat)},
-        "job_runtime": front.elapsed_ns // 1_000_000,
-        "usr_cpu": 100.0 * front.user_ns / elapsed,
-        "sys_cpu": 100.0 * front.system_ns / elapsed,
+        **{name: _direction(d, i, result, bins) for i, (name, d) in enumerate(directions)},
+        "sync": {"total_ios": front.syncs, "lat_ns": sync_lat},
+        "job_runtime": runtime // 1_000_000,
+        "usr_cpu": 100.0 * front.user_ns / (runtime or 1),
+        "sys_cpu": 100.0 * front.system_ns / (runtime or 1),
         "ctx": front.context_switches,
         "majf": front.major_faults,
         "minf": front.minor_faults,
-        "iodepth_level": _shares(_DEPTHS, front.depth_level),
+        "iodepth_level": shares_of_depth(front),
         "iodepth_submit": _shares(_BATCHES, front.depth_submit),
         "iodepth_complete": _shares(_BATCHES, front.depth_complete),
-        **_latency_distribution(front),
+        **latency_shares(front),
         "latency_depth": result.job.iodepth,
         "latency_target": 0,
         "latency_percentile": 100.0,
@@ -154,8 +169,8 @@ def _extras(result: Result) -> dict[str, Any]:
     }
 
 
-def report(results: Sequence[Result], version: str) -> dict[str, Any]:
-    """fio's top-level object."""
+def report(entries: Sequence[Result], version: str, bins: bool = False) -> dict[str, Any]:
+    """fio's top-level object; `bins`: with whole histograms, as json+ has them."""
     now = time.time()
     return {
         "fio version": FORMAT_VERSION,
@@ -163,11 +178,13 @@ def report(results: Sequence[Result], version: str) -> dict[str, Any]:
         "timestamp": int(now),
         "timestamp_ms": int(now * 1000),
         "time": time.strftime("%a %b %e %H:%M:%S %Y", time.localtime(now)),
-        "global options": {},
-        "jobs": [_job(result) for result in results],
+        "global options": entries[0].job.reporting.common if entries else {},
+        "jobs": [_job(entry, bins) for entry in entries],
         "disk_util": [],
     }
 
 
-def encode(results: Sequence[Result], version: str) -> str:
-    return msgspec.json.format(msgspec.json.encode(report(results, version)), indent=2).decode()
+def encode(entries: Sequence[Result], version: str, bins: bool = False) -> str:
+    return msgspec.json.format(
+        msgspec.json.encode(report(entries, version, bins)), indent=2
+    ).decode()

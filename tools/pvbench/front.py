@@ -9,38 +9,26 @@ from pvdrivers.ring.abi import SECTOR, Abi
 from pvdrivers.sim.machine import Machine
 from pvdrivers.tools.pvbench.counters import counters, difference
 from pvdrivers.tools.pvbench.errors import BenchError
-from pvdrivers.tools.pvbench.job import (
-    LATENCY_BOUNDS,
-    PERCENTILES,
-    Direction,
-    Job,
-    Latency,
-    Measurement,
-    Progress,
-)
+from pvdrivers.tools.pvbench.job import Clone, Counts, Direction, Job, Measurement, Progress
+from pvdrivers.tools.pvbench.latency import Latency
+from pvdrivers.tools.pvbench.logs import write_logs
 from pvdrivers.tools.pvbench.workload import Workload
 from pvdrivers.tools.pvbench.xenbus import DrivenFrontend, Loop, device_config
 from pvdrivers.vbd.features import DeviceInfo, FrontendFeatures
 from pvdrivers.xenstore.client import XenstoreClient
 
-
-def latency(histogram: Any) -> Latency:
-    pointer = ffi.addressof(histogram)
-    return Latency(
-        count=histogram.count,
-        min=histogram.min,
-        max=histogram.max,
-        mean=lib.pv_histogram_mean(pointer),
-        stddev=lib.pv_histogram_variance(pointer) ** 0.5,
-        percentiles=[lib.pv_histogram_percentile(pointer, p) for p in PERCENTILES],
-        up_to=[lib.pv_histogram_up_to(pointer, bound) for bound in LATENCY_BOUNDS],
-    )
+DISTRIBUTIONS = {
+    "random": lib.PV_BLK_UNIFORM,
+    "zipf": lib.PV_BLK_ZIPF,
+    "pareto": lib.PV_BLK_PARETO,
+}
 
 
 class Front:
     """Queues of one device and the workload on them.
 
-    The calls come in this order: open, connect, start, progress as often as wanted, finish, close.
+    The calls come in this order: open, connect, start, go once its phase is "ready", progress and
+    measurement as often as wanted, finish, close.
     The workload runs in a thread of its own.
     """
 
@@ -56,6 +44,7 @@ class Front:
         self._failure: str | None = None
         self._before: dict[str, dict[str, int]] = {}
         self._costs: dict[str, dict[str, int]] = {}
+        self._go = threading.Event()
         self._thread = threading.Thread(target=self._work, name="pvbench front", daemon=True)
 
     def open(self) -> None:
@@ -79,7 +68,7 @@ class Front:
         self._device.start()
 
     def _buffer_pages(self) -> int:
-        pages = -(-self._job.bs // self._hypervisor.page_size)
+        pages = -(-self._job.max_bs // self._hypervisor.page_size)
         return pages * -(-self._job.iodepth * self._job.numjobs // self._job.queues)
 
     def connect(self) -> None:
@@ -94,6 +83,7 @@ class Front:
     def _create_workload(self, info: DeviceInfo) -> Workload:
         job = self._job
         room = info.sectors * SECTOR - job.offset
+        size = min(job.size or room, room) // job.bs * job.bs
         assert self._device
         return Workload(
             [self._device],
@@ -101,16 +91,30 @@ class Front:
             jobs=job.numjobs,
             iodepth=job.iodepth,
             block_size=job.bs,
+            sizes=[
+                {"min": s.min, "max": s.max, "nr_shares": len(s.shares), "shares": s.shares}
+                for s in job.sizes
+            ],
             random=job.random,
+            random_map=job.random_map,
+            distribution=DISTRIBUTIONS[job.distribution],
+            theta=job.theta,
+            io_size=(job.io_size or size) * job.loops,
+            rate=job.pace.rate,
+            rate_iops=job.pace.rate_iops,
+            thinktime_ns=job.pace.thinktime_ns,
+            thinktime_blocks=job.pace.thinktime_blocks,
+            log=job.logs.wanted,
+            log_window_ns=job.logs.window_ns,
             trim=job.trims,
             read_percent=job.read_percent,
             offset=job.offset,
-            size=min(job.size or room, room) // job.bs * job.bs,
+            size=size,
             time_based=job.time_based,
             runtime_ns=job.runtime_ns,
             ramp_ns=job.ramp_ns,
             fsync=job.fsync,
-            seed=job.randseed,
+            seed=job.randseed + job.first_clone - 1,
             verify=job.verify,
             in_place=job.granted_memory,
         )
@@ -118,12 +122,19 @@ class Front:
     # ---- running
 
     def start(self) -> None:
+        """Begins what comes before the run."""
         self._thread.start()
+
+    def go(self) -> None:
+        """Begins the run."""
+        self._go.set()
 
     def _work(self) -> None:
         assert self._workload
         try:
             self._prepare(self._workload)
+            self._phase = "ready"
+            self._go.wait()
             self._phase = "run"
             self._count(self._before)
             self._workload.run()
@@ -161,39 +172,39 @@ class Front:
 
     def progress(self) -> Progress:
         assert self._workload
-        progress = self._workload.progress()
         done = not self._thread.is_alive()
-        return Progress(self._phase, done, list(progress.ios), list(progress.bytes))
+        clones = [self._workload.progress(clone) for clone in range(self._job.numjobs)]
+        return Progress(self._phase, done, [Counts(list(c.ios), list(c.bytes)) for c in clones])
 
     def stop(self) -> None:
         """Ends the run early; what is outstanding is still answered."""
         if self._workload:
             self._workload.stop()
+        self._go.set()
 
     def finish(self) -> Measurement:
         """Waits for the workload's end."""
         assert self._workload
         self._thread.join()
-        result = self._workload.result()
-        if not self._costs:
-            self._count(self._costs)
-        if not self._before:
-            self._before = self._costs
-        costs = {kind: difference(self._costs[kind], self._before[kind]) for kind in self._costs}
+        write_logs(self._job, self._workload)
+        return self.measurement()
+
+    def measurement(self) -> Measurement:
+        """What has been measured until now."""
+        assert self._workload
+        numjobs = self._job.numjobs
+        result, jobs = self._workload.copy(lambda: self._phase in ("run", "verify"))
+        before, now = dict(self._before), dict(self._costs)
+        if not now:
+            self._count(now)
+        costs = {kind: difference(now[kind], before.get(kind, now[kind])) for kind in now}
         return Measurement(
-            directions=[
-                Direction(d.ios, d.bytes, latency(d.slat), latency(d.clat), latency(d.lat))
-                for d in result.direction
-            ],
-            syncs=result.syncs,
-            sync_lat=latency(result.sync_lat),
-            elapsed_ns=result.elapsed_ns,
+            clones=[_clone(result, jobs[clone]) for clone in range(numjobs)],
             user_ns=result.user_ns,
             system_ns=result.system_ns,
             context_switches=result.context_switches,
             major_faults=result.major_faults,
             minor_faults=result.minor_faults,
-            depth_level=list(result.depth_level),
             depth_submit=list(result.depth_submit),
             depth_complete=list(result.depth_complete),
             sleeps=result.sleeps,
@@ -219,6 +230,19 @@ class Front:
         if self._workload:
             self._workload.close()
         self._hypervisor.close()
+
+
+def _clone(result: Any, job: Any) -> Clone:
+    return Clone(
+        elapsed_ns=result.elapsed_ns,
+        directions=[
+            Direction(d.ios, d.bytes, Latency.of(d.slat), Latency.of(d.clat), Latency.of(d.lat))
+            for d in job.direction
+        ],
+        syncs=job.syncs,
+        sync_lat=Latency.of(job.sync_lat),
+        depth_level=list(job.depth_level),
+    )
 
 
 def _describe_mismatch(result: Any) -> str:

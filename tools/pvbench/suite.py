@@ -31,14 +31,14 @@ _IN_MEMORY: tuple[dict[str, Any], ...] = (
 
 
 @contextmanager
-def suite(common: Options, image: Path | None, made: bool) -> Iterator[list[Job]]:
-    """Jobs with the common options of the command line. The user's own image is only read: what
-    writes works on a copy of its start. Raises OptionError."""
+def suite(common: Options, image: Path | None, made: bool) -> Iterator[list[list[Job]]]:
+    """Jobs, one after the other, with the common options of the command line. The user's own image
+    is only read: what writes works on a copy of its start. Raises OptionError."""
     common = replace(common, time_based=True, runtime=common.runtime or RUNTIME, verify="crc32c")
-    memory = replace(common, filename=None)
+    memory = replace(common, filename=None, direct=common.direct and image is None)
     in_memory = [replace(memory, **options).job() for options in _IN_MEMORY]
     if image is None:
-        yield in_memory
+        yield [[job] for job in in_memory]
         return
     size = min(image_size(image, made), COPY_SIZE) // 4096 * 4096
     with tempfile.TemporaryDirectory(prefix="pvbench-") as folder:
@@ -51,4 +51,4 @@ def suite(common: Options, image: Path | None, made: bool) -> Iterator[list[Job]
             chosen = replace(common, size=str(size), **options)
             chosen = replace(chosen, filename=scratch if chosen.writable else image)
             jobs.append(chosen.job(expect_content=True))
-        yield jobs + in_memory
+        yield [[job] for job in jobs + in_memory]

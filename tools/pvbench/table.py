@@ -6,7 +6,8 @@ from rich.console import Console
 from rich.table import Table
 
 from pvdrivers.tools.pvbench.costs import per_request
-from pvdrivers.tools.pvbench.job import DIRECTIONS, PERCENTILES, Latency, Result
+from pvdrivers.tools.pvbench.job import DIRECTIONS, Result
+from pvdrivers.tools.pvbench.latency import Latency
 
 SHOWN = (50, 90, 99, 99.9)
 WIDTH = 110  # characters, when the output is no terminal
@@ -31,7 +32,7 @@ def _small(value: float) -> str:
 
 
 def _latencies(latency: Latency) -> list[str]:
-    return [_time(latency.percentiles[PERCENTILES.index(p)]) for p in SHOWN]
+    return [_time(latency.percentile(p)) for p in SHOWN]
 
 
 def _content(result: Result) -> str:
@@ -98,5 +99,7 @@ def show(results: Sequence[Result]) -> None:
     console = Console()
     if not console.is_terminal:
         console.width = WIDTH
-    console.print(_speed(results))
-    console.print(_costs(results))
+    with console.capture() as captured:  # rich would end the program where a pipe is closed
+        console.print(_speed(results))
+        console.print(_costs(results))
+    print(captured.get(), end="")

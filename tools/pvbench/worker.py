@@ -53,11 +53,17 @@ class RemoteFront(_RemoteHalf):
     def start(self) -> None:
         self.call(type(None), "start")
 
+    def go(self) -> None:
+        self.call(type(None), "go")
+
     def progress(self) -> Progress:
         return self.call(Progress, "progress")
 
     def stop(self) -> None:
         self.call(type(None), "stop")
+
+    def measurement(self) -> Measurement:
+        return self.call(Measurement, "measurement")
 
     def finish(self) -> Measurement:
         return self.call(Measurement, "finish")
@@ -68,6 +74,9 @@ class RemoteBack(_RemoteHalf):
 
     def __init__(self, sockets: Sockets, domid: int, frontend: int, job: Job) -> None:
         super().__init__("back", sockets, domid, frontend, job)
+
+    def measurement(self) -> BackMeasurement:
+        return self.call(BackMeasurement, "measurement")
 
     def finish(self) -> BackMeasurement:
         return self.call(BackMeasurement, "finish")

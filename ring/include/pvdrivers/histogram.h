@@ -21,6 +21,8 @@ PV_API double pv_histogram_variance(const struct pv_histogram *histogram);
 PV_API uint64_t pv_histogram_percentile(const struct pv_histogram *histogram, double percentile);
 /* How many values are at most `value`, as exact as the buckets are. */
 PV_API uint64_t pv_histogram_up_to(const struct pv_histogram *histogram, uint64_t value);
+/* The value in the middle of a bucket. */
+PV_API uint64_t pv_histogram_value(uint32_t bucket);
 /* cffi: end */
 
 #endif

@@ -87,9 +87,10 @@ def test_samples(monkeypatch):
                     front.stop()
 
         bench.connect(front, back)
-        samples = bench.drive(job, front, back, watch).samples
-    assert sum(sample.iops[0] for sample in samples) > 0
-    assert all(sample.iops[1] == 0 for sample in samples)
+        running = bench.Running(job, front, back)
+        (result,) = bench.drive([running], bench.Observer(watch))
+    assert sum(sample.iops[0][0] for sample in result.samples) > 0
+    assert all(sample.iops[0][1] == 0 for sample in result.samples)
 
 
 def test_a_killed_backend_is_an_error():
@@ -101,7 +102,7 @@ def test_a_killed_backend_is_an_error():
             os.kill(back.pid, signal.SIGKILL)
 
         with pytest.raises(BenchError, match="back process has died"):
-            bench.drive(job, front, back, kill)
+            bench.drive([bench.Running(job, front, back)], bench.Observer(kill))
 
 
 # ---- images
@@ -154,7 +155,7 @@ def test_the_suite_leaves_the_user_s_image_alone(image):
     before = image.read_bytes()
     with suite(Options(filename=image, runtime="20ms"), image, made=False) as jobs:
         assert len(jobs) > 5
-        for job in jobs:
+        for (job,) in jobs:
             assert job.store.read_only == (not job.writes and not job.trims) or not job.store.path
             check(job)
     assert image.read_bytes() == before
@@ -177,6 +178,7 @@ def test_each_process_stays_on_its_processor():
     with bench.halves(job, processes=True) as (front, back):
         bench.connect(front, back)
         front.start()
+        front.go()
         for half, cpu in ((front, cpus[-1]), (back, cpus[0])):
             threads = [int(thread) for thread in os.listdir(f"/proc/{half.pid}/task")]
             assert len(threads) >= 3

@@ -29,8 +29,7 @@ def bytes_moved(result: Result) -> float:
 
 def median_latency(result: Result) -> float:
     """ns of the operation in the middle."""
-    percentiles = busiest(result).lat.percentiles
-    return percentiles[PERCENTILES.index(50)]
+    return busiest(result).lat.percentile(50)
 
 
 def notifications(result: Result) -> float:
@@ -62,8 +61,9 @@ def run(wanted: Job) -> Result:
 
 
 def measured(result: Result, reading: Reading = operations) -> Measured:
-    latency = zip(busiest(result).lat.percentiles, PERCENTILES, strict=True)
-    return Measured(reading(result), [(float(ns), float(share)) for ns, share in latency])
+    latency = busiest(result).lat
+    points = [(float(latency.percentile(percent)), float(percent)) for percent in PERCENTILES]
+    return Measured(reading(result), points)
 
 
 def ours(reading: Reading = operations, *, name: str = "pvdrivers", **options: Any) -> Side:

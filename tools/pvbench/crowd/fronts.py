@@ -107,9 +107,8 @@ class Fronts:
         settle(cpu, self._plan.shared)
         with self._workload(disks, seconds, block_size) as workload:
             workload.run()
-            result = workload.result()
-            ios = sum(direction.ios for direction in result.direction)
-            return float(ios * 1e9 / result.elapsed_ns)
+            ios = sum(direction.ios for direction in workload.job_result().direction)
+            return float(ios * 1e9 / workload.result().elapsed_ns)
 
     def _workload(
         self, disks: Sequence[DrivenFrontend], seconds: float, block_size: int

@@ -9,6 +9,7 @@ struct bench {
     struct pv_blkfront_queue *queue;
     struct pv_blk_workload *workload;
     const struct pv_blk_workload_result *result;
+    const struct pv_blk_job_result *job; /* the first */
 };
 
 static struct bench make_bench(struct pv_blk_workload_config config)
@@ -33,6 +34,7 @@ static struct bench make_bench(struct pv_blk_workload_config config)
     bench.workload = pv_blk_workload_create(&config);
     assert(bench.workload);
     bench.result = pv_blk_workload_get_result(bench.workload);
+    bench.job = pv_blk_workload_get_job_result(bench.workload, 0);
     return bench;
 }
 
@@ -61,11 +63,11 @@ static void test_one_pass_covers_the_region(void)
     config.fsync = 16;
     struct bench bench = make_bench(config);
     assert(pv_blk_workload_run(bench.workload) == 0);
-    const struct pv_blk_direction_result *writes = &bench.result->direction[PV_BLK_DIR_WRITE];
+    const struct pv_blk_direction_result *writes = &bench.job->direction[PV_BLK_DIR_WRITE];
     assert(writes->ios == REGION / 4096 && writes->bytes == REGION);
-    assert(writes->lat.count == writes->ios && bench.result->syncs == REGION / 4096 / 16 - 1);
+    assert(writes->lat.count == writes->ios && bench.job->syncs == REGION / 4096 / 16 - 1);
     struct pv_blk_progress progress;
-    pv_blk_workload_get_progress(bench.workload, &progress);
+    pv_blk_workload_get_progress(bench.workload, 0, &progress);
     assert(progress.ios[PV_BLK_DIR_WRITE] == writes->ios && progress.ios[PV_BLK_DIR_READ] == 0);
     assert(pv_blk_workload_verify(bench.workload) == 0);
     assert(bench.result->verified == REGION / 4096 && bench.result->verify_errors == 0);
@@ -81,9 +83,12 @@ static void test_mixed_random_jobs_never_disagree(void)
     struct bench bench = make_bench(config);
     for (int i = 0; i < 20; i++)
         assert(pv_blk_workload_run(bench.workload) == 0);
-    const struct pv_blk_direction_result *direction = bench.result->direction;
-    assert(direction[PV_BLK_DIR_READ].ios + direction[PV_BLK_DIR_WRITE].ios == 20 * 3 * 40);
-    assert(direction[PV_BLK_DIR_READ].ios > direction[PV_BLK_DIR_WRITE].ios);
+    for (uint32_t i = 0; i < config.jobs; i++) {
+        const struct pv_blk_direction_result *direction =
+            pv_blk_workload_get_job_result(bench.workload, i)->direction;
+        assert(direction[PV_BLK_DIR_READ].ios + direction[PV_BLK_DIR_WRITE].ios == 20 * 40);
+        assert(direction[PV_BLK_DIR_READ].ios > direction[PV_BLK_DIR_WRITE].ios);
+    }
     assert(bench.result->verified > 100 && bench.result->verify_errors == 0);
     end_bench(&bench);
 }
@@ -137,7 +142,7 @@ static void test_errors_end_the_run(void)
     bench.peer->serve_status = BLKIF_RSP_ERROR;
     assert(pv_blk_workload_run(bench.workload) == -EIO);
     assert(bench.result->first_error == -EIO && bench.result->errors == 4);
-    assert(bench.result->direction[PV_BLK_DIR_READ].ios == 0);
+    assert(bench.job->direction[PV_BLK_DIR_READ].ios == 0);
     end_bench(&bench);
 
     bench = make_bench(config);
@@ -158,7 +163,7 @@ static void test_trim_and_time(void)
     config.mode = PV_WORKLOAD_HYBRID;
     struct bench bench = make_bench(config);
     assert(pv_blk_workload_run(bench.workload) == 0);
-    assert(bench.result->direction[PV_BLK_DIR_TRIM].ios > 0);
+    assert(bench.job->direction[PV_BLK_DIR_TRIM].ios > 0);
     assert(bench.result->elapsed_ns >= config.runtime_ns);
     assert(pv_blk_workload_verify(bench.workload) == 0 && bench.result->verified == 0);
     pv_blk_workload_stop(bench.workload);
