@@ -2,28 +2,29 @@
 
 import asyncio
 import signal
-import sys
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
+import pvdrivers
+from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Machine
 from pvdrivers.sim.boot import GuestRings
+from pvdrivers.tools import command_line
+from pvdrivers.tools.command_line import add_documentation, suggestion
 from pvdrivers.xenstore import QUOTAS, Quotas, Store
 from pvdrivers.xenstore.pump import spare_the_tree
 from pvdrivers.xenstore.server import SocketServer
 
-USAGE = 2  # exit status for a wrong option or a socket that cannot be made
-
-app = App(name="pvstored", help="Serve a xenstore until SIGTERM or SIGINT.")
-
-
-class _Refusal(Exception):
-    """What pvstored was asked to do cannot be done, in one sentence."""
+app = App(
+    name="pvstored",
+    help="Serves a xenstore until SIGTERM or SIGINT.",
+    version=pvdrivers.__version__,
+)
 
 
 def _not_empty(_: object, path: str) -> None:
@@ -32,14 +33,14 @@ def _not_empty(_: object, path: str) -> None:
 
 
 def parse_quotas(settings: list[str]) -> Quotas:
-    """From name=value settings. ValueError with one clear sentence."""
+    """From name=value settings."""
     quotas = Quotas()
     for setting in settings:
         name, equals, value = setting.partition("=")
         if name not in QUOTAS:
-            raise ValueError(f"there is no quota {name!r}; there are {', '.join(QUOTAS)}")
+            raise UsageError(f"there is no quota {name!r}: {suggestion(name, QUOTAS)}")
         if not (equals and value.isascii() and value.isdigit()):
-            raise ValueError(f"quota {name} wants a number, as in {name}={QUOTAS[name].default}")
+            raise UsageError(f"quota {name} wants a number, as in {name}={QUOTAS[name].default}")
         quotas.set(name, int(value))
     return quotas
 
@@ -56,7 +57,7 @@ async def serve(socket: str, quotas: Quotas, machine: str | None, domid: int) ->
         try:
             await stack.enter_async_context(SocketServer(store, socket))
         except OSError as error:
-            raise _Refusal(f"cannot listen on {socket}: {error.strerror or error}") from error
+            raise UsageError(f"cannot listen on {socket}: {error.strerror or error}") from error
         print(f"pvstored: listening on {socket}", flush=True)
         await stop.wait()
 
@@ -67,7 +68,7 @@ def _serve_guests(store: Store, machine: str, domid: int, stack: AsyncExitStack)
         attached = stack.enter_context(Machine.attach(machine))
         rings = GuestRings(store, attached, domid)
     except OSError as error:
-        raise _Refusal(f"cannot join {machine} as domain {domid}: {error.strerror}") from error
+        raise UsageError(f"cannot join {machine} as domain {domid}: {error.strerror}") from error
     stack.callback(rings.close)
 
 
@@ -96,33 +97,24 @@ def pvstored(
     uvloop
         Run on uvloop, which must be installed.
     """
-    try:
-        quotas = parse_quotas(quota or [])
-        run = _uvloop_run() if uvloop else asyncio.run
-        run(serve(socket, quotas, machine, domid))
-    except (ValueError, ImportError, _Refusal) as error:
-        _give_up(str(error))
-
-
-def _give_up(reason: str) -> NoReturn:
-    print(f"pvstored: {reason}", file=sys.stderr)
-    sys.exit(USAGE)
+    run = _uvloop_run() if uvloop else asyncio.run
+    run(serve(socket, parse_quotas(quota or []), machine, domid))
 
 
 def _uvloop_run() -> Callable[[Coroutine[Any, Any, None]], None]:
     try:
         import uvloop
     except ImportError:
-        raise ImportError("--uvloop needs the Python package uvloop") from None
+        raise UsageError("--uvloop needs the Python package uvloop") from None
     return uvloop.run
 
 
+add_documentation(app)
+
+
 def main() -> None:
-    """The command. Exit status 2 for bad usage."""
-    try:
-        app(exit_on_error=False, print_error=False)
-    except CycloptsError as error:
-        _give_up(str(error))
+    """The command."""
+    command_line.run(app)
 
 
 if __name__ == "__main__":

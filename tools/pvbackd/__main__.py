@@ -6,18 +6,19 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, Parameter
 
 import pvdrivers
 from pvdrivers.backends.vbd.pumps import Mode
 from pvdrivers.ring.errors import UsageError
-from pvdrivers.tools.pvbackd.config import ConfigError
+from pvdrivers.tools import command_line
+from pvdrivers.tools.command_line import add_documentation
+from pvdrivers.tools.pvbackd.config import read_config
 from pvdrivers.tools.pvbackd.control import ask
 from pvdrivers.tools.pvbackd.daemon import Daemon, Place
 
-USAGE = 2  # exit status for a mistake of the user's, or a machine without Xen
 CONFIG = Path("/etc/pvdrivers/pvbackd.toml")
 CONTROL = Path("/run/pvbackd/control")
 
@@ -95,6 +96,20 @@ def status(*, control: Path = CONTROL) -> int:
 
 
 @app.command
+def check(config: Path = CONFIG, /) -> int:
+    """Reads a configuration as the daemon would, and tells whether it can be used.
+
+    Parameters
+    ----------
+    config
+        The file.
+    """
+    rules = len(read_config(config).disk)
+    print(f"{config}: can be used, {rules} disk rule{'' if rules == 1 else 's'}")
+    return 0
+
+
+@app.command
 def unit() -> int:
     """Prints the unit file that lets systemd run this very program."""
     text = (resources.files(__package__) / "pvbackd.service").read_text()
@@ -117,22 +132,12 @@ def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-def _reason(error: Exception) -> str:
-    if not isinstance(error, OSError) or not error.strerror:
-        return str(error)
-    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+add_documentation(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command. Exit status 2, and one sentence, for what the user can put right."""
-    try:
-        code: Any = app(
-            arguments, exit_on_error=False, print_error=False, result_action="return_value"
-        )
-    except (CycloptsError, ConfigError, UsageError, OSError) as error:
-        print(f"pvbackd: {' '.join(_reason(error).split())}", file=sys.stderr)
-        sys.exit(USAGE)
-    sys.exit(code if isinstance(code, int) else 0)
+    """The command."""
+    command_line.run(app, arguments)
 
 
 if __name__ == "__main__":

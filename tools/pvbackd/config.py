@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from fnmatch import fnmatchcase
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,12 +12,13 @@ from pvdrivers.backends.vbd.device import VbdBackendOptions
 from pvdrivers.backends.vbd.disk import Disk, DiskPlan
 from pvdrivers.backends.vbd.pumps import MOST_THREADS, Mode, PumpThreads
 from pvdrivers.ring.errors import UsageError
+from pvdrivers.tools.pvbackd.config_errors import explain
 from pvdrivers.tools.pvbackd.stores import DiskStore, FilterConfig, FromParams, StoreConfig
 
 Natural = Annotated[int, msgspec.Meta(ge=1)]
 
 
-class ConfigError(Exception):
+class ConfigError(UsageError):
     """The configuration cannot be used; one sentence says why."""
 
 
@@ -132,10 +131,14 @@ def read_config(path: Path | None) -> Config:
     """ConfigError: there is no such file, or what it says is no configuration."""
     if path is None:
         return Config()
-    decode: Callable[[bytes], Config] = partial(msgspec.toml.decode, type=Config)
     try:
-        return decode(path.read_bytes())
+        text = path.read_bytes()
+        return msgspec.toml.decode(text, type=Config)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: {explain(error, Config, text)}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{path}: it is nested too deeply") from error
     except (msgspec.DecodeError, UsageError, ValueError) as error:
         raise ConfigError(f"{path}: {' '.join(str(error).split())}") from error

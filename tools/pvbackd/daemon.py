@@ -20,6 +20,7 @@ from pvdrivers.backends.vbd.service import VbdService
 from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.native import connect_store, open_hypervisor
 from pvdrivers.process_lock import process_lock
+from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Machine
 from pvdrivers.tools.pvbackd import logs
 from pvdrivers.tools.pvbackd.config import Config, ConfigError, read_config
@@ -44,7 +45,11 @@ class Place:
 
     async def connect(self) -> XenstoreClient:
         if self.machine is None and self.xenstore is None:
-            return await connect_store()
+            try:
+                return await connect_store()
+            except UsageError as error:
+                hint = "a simulated machine is named by --machine and --xenstore"
+                raise UsageError(f"{error}; {hint}") from error
         try:
             return await XenstoreClient.connect(self.xenstore)
         except OSError as error:

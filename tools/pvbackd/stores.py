@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 import msgspec
@@ -18,10 +19,12 @@ from pvdrivers.backends.vbd.filters import (
 )
 from pvdrivers.backends.vbd.store import FileStore, NullStore, Operation, RamStore, Store
 from pvdrivers.daemon_threads import open_in_daemon_thread
+from pvdrivers.tools.command_line import suggestion
 
 OperationName = Literal["read", "write", "flush", "discard"]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Natural = Annotated[int, msgspec.Meta(ge=0)]
+FIELDS = ("params", "name", "domid", "devid")  # of a disk, that a path may hold
 ALL: tuple[OperationName, ...] = ("read", "write", "flush", "discard")
 
 
@@ -32,9 +35,16 @@ def _codes(names: tuple[OperationName, ...]) -> list[Operation]:
 def fill_in(text: str, disk: Disk) -> str:
     """A configured path with {params}, {name}, {domid} and {devid} replaced; each of them is one
     name in a folder, except that `params` may be the path itself."""
-    for key in ("name", "domid", "devid"):
+    for key in FIELDS[1:]:
         text = text.replace(f"{{{key}}}", str(getattr(disk, key)).replace("/", "_"))
     return text.replace("{params}", disk.params)
+
+
+def check_fields(path: str) -> None:
+    """ValueError: between braces is what cannot be filled in."""
+    for name in re.findall(r"\{(.*?)\}", path):
+        if name not in FIELDS:
+            raise ValueError(f"{{{name}}} in {path!r}: {suggestion(name, FIELDS)}")
 
 
 class Kind(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind"):
@@ -55,6 +65,9 @@ class File(Kind, tag="file", frozen=True):
     read_only: bool = False
     sector_size: Literal[512, 1024, 2048, 4096] = 512
     engine: Literal["auto", "io_uring", "threads"] = "auto"
+
+    def __post_init__(self) -> None:
+        check_fields(self.path)
 
     def open(self, disk: Disk) -> Store:
         path = fill_in(self.path, disk) if self.path != "{params}" else disk.file
@@ -154,6 +167,9 @@ class Torn(Kind, tag="torn", frozen=True):
 
 class Log(Kind, tag="log", frozen=True):
     path: str
+
+    def __post_init__(self) -> None:
+        check_fields(self.path)
 
     def put_on(self, below: Store, disk: Disk) -> Store:
         return LogFilter(below, fill_in(self.path, disk))

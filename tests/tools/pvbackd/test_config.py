@@ -39,6 +39,32 @@ def parse(text: str, folder: Path) -> Config:
         ("[log]\nburst = 0", "burst"),
         ("[log]\nlevel = 'loud'", "level"),
         ("nonsense = ", "pvbackd.toml"),
+        # What may stand there instead.
+        ("[limits]\nmax_queue = 1", r"limits: .*'max_queue': did you mean max_queues\?"),
+        ("zzz = 1", "'zzz': there are limits, disk, unlisted, pumps, metrics, control"),
+        ("[[disk]]\nparms = '*'", r"disk\[0\]: .*'parms': did you mean params\?"),
+        ("[pumps]\nmode = 'idle'", "pumps.mode: 'idle' is none of event, hybrid, poll"),
+        (
+            "[[disk]]\nstore = {kind = 'tape'}",
+            "store.kind: 'tape' is none of params, file, ram, null",
+        ),
+        ("[[disk]]\nstore = {kind = 'file', pth = 'a'}", r"store: .*'pth': did you mean path\?"),
+        ("[[disk]]\nstore = {kind = 'ram', size = 512, path = 'a'}", "size, sector_size"),
+        (
+            "[[disk]]\nstore = {kind = 'file', engine = 'x'}",
+            "'x' is none of auto, io_uring, threads",
+        ),
+        ("[[disk]]\nstore = {kind = 'ram', size = 8, sector_size = 7}", "7 is none of 512, 1024"),
+        (
+            "[[disk]]\nfilters = [{kind = 'error', seed = 1, operations = ['raed']}]",
+            r"filters\[0\].operations\[0\]: 'raed' is none of discard, flush, read, write",
+        ),
+        ("[[disk]]\nfilters = [{kind = 'error'}]", r"filters\[0\]: the key 'seed' is missing"),
+        ("[[disk]]\nstore = {kind = 'file', path = '/a/{pramas}'}", r"{pramas}.*mean params\?"),
+        ("[[disk]]\nfilters = [{kind = 'log', path = '/a/{dom}'}]", r"{dom}.*mean domid\?"),
+        ("[[disk]]\nstore = {kind = 'file', path = '/a/{}'}", "params, name, domid, devid"),
+        ("unlisted = " + "[" * 5000 + "]" * 5000, "nested too deeply"),
+        ("a" + ".a" * 5000 + " = 1", "pvbackd.toml"),
         ("control = '\udcff'", "pvbackd.toml"),
     ],
 )
