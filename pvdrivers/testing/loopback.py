@@ -19,7 +19,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack, ExitStack, suppress
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
@@ -45,6 +45,7 @@ from pvdrivers.xenbus.bus import frontend_bus
 from pvdrivers.xenbus.device import FrontendDevice
 from pvdrivers.xenstore.client import XenstoreClient
 
+CLOSE_PATIENCE = 5.0  # seconds that the devices have to be closed in order
 T = TypeVar("T")
 Scenario = Callable[[Any], Awaitable[T]]
 MODES = ("loop", "deterministic", "threads", "processes")
@@ -127,6 +128,7 @@ class Loopback(PluggedDisk):
             self._tasks = AsyncExitStack()
             stack.callback(lambda: self._runner.run(self._tasks.aclose()))
             self._runner.run(self._start())
+            stack.callback(lambda: self._runner.run(self._close_devices()))
             self._stack = stack.pop_all()
         return self
 
@@ -157,6 +159,14 @@ class Loopback(PluggedDisk):
         await self.toolstack.introduce(self.guest.domid, info.store_gfn, info.store_port)
         await self.plug()
         await self.start_guest()
+
+    async def _close_devices(self) -> None:
+        """As a guest does that shuts down: first the backend lets go, then the frontend. One that
+        ended at once would find its grants still mapped, and be told so by EBUSY."""
+        if self._side.is_serving:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_PATIENCE):
+                    await self._bus.close()
 
     async def start_guest(self) -> None:
         """Starts the guest's drivers: at first, and again after `stop_guest`."""

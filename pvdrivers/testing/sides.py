@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -39,6 +40,10 @@ class BackendPlan:
 
 
 START_TIMEOUT = 60.0  # seconds for a child process to be ready
+NOT_STARTED = (
+    "mode processes: xenstore's process has ended at its start; in a script of your own, put what"
+    ' makes a Loopback below `if __name__ == "__main__":`, since each process imports the script'
+)
 DOM0 = 0
 
 
@@ -77,6 +82,11 @@ class Side:
 
     def backend(self, path: str) -> BackendDevice:
         raise UsageError("the backend does not live in this loop")
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether xenstore and the backend are there, to close devices with."""
+        return True
 
     @property
     def daemon(self) -> subprocess.Popen[bytes]:
@@ -186,19 +196,21 @@ class Processes(Side):
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        for child in self._children:
-            child.kill()
-            child.join()
         if self._daemon:
             self._daemon.kill()
             self._daemon.wait()
+        for child in reversed(self._children):  # xenstore last: the others would miss it
+            child.kill()
+            child.join()
 
     async def start(self, tasks: AsyncExitStack) -> None:
         ready = self.folder / "ready"
         arguments = (self.folder / "machine", self.folder / "xenstored", str(ready))
         self._xenstored = self._spawn(xenstore_process, *arguments)
         async with asyncio.timeout(START_TIMEOUT):
-            while not ready.exists():  # noqa: ASYNC110 - a file made by another process
+            while not ready.exists():
+                if not self._xenstored.is_alive():
+                    raise UsageError(NOT_STARTED)
                 await asyncio.sleep(0.01)
         self.start_backend()
 
@@ -209,6 +221,11 @@ class Processes(Side):
             self._daemon = subprocess.Popen([*self.plan.daemon, *sockets])
         else:
             self._backend = self._spawn(backend_process, machine, xenstored, self.plan)
+
+    @property
+    def is_serving(self) -> bool:
+        backend = self._daemon.poll() is None if self._daemon else self._backend.is_alive()
+        return backend and self._xenstored.is_alive()
 
     @property
     def daemon(self) -> subprocess.Popen[bytes]:
@@ -228,6 +245,11 @@ class Processes(Side):
 
     def _spawn(self, target: Callable[..., None], *arguments: object) -> BaseProcess:
         child = self._context.Process(target=target, args=arguments, daemon=True)
-        child.start()
+        try:
+            child.start()
+        except RuntimeError as error:
+            if "bootstrapping" in str(error):  # this is such a process, and imports the script
+                sys.exit(1)  # its parent says why
+            raise
         self._children.append(child)
         return child

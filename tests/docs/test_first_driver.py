@@ -19,8 +19,9 @@ def test_python_half(half: str, tests: int, pytester: pytest.Pytester) -> None:
     for name in (f"first_{half}.py", f"test_first_{half}.py"):
         (pytester.path / name).write_text(PROGRAMS[name])
     # The page's own command, in a folder that holds nothing else.
-    run = pytester.runpytest_subprocess(f"test_first_{half}.py", "--timeout=60")
+    run = pytester.runpytest_subprocess(f"test_first_{half}.py", "--timeout=60", "-rP")
     run.assert_outcomes(passed=tests)
+    run.stdout.no_fnmatch_line("*Captured*")  # nothing is logged, nor printed, on success
 
 
 def build_and_run(flags: list[str], folder: Path) -> None:

@@ -5,15 +5,20 @@ import subprocess
 import sys
 import tempfile
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pvdrivers.backends.vbd.device import VbdBackendOptions
 from pvdrivers.backends.vbd.store import FileStore, RamStore
+from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.ring.abi import Abi
 from pvdrivers.ring.errors import PeerError, UsageError
 from pvdrivers.testing.loopback import MODES, Loopback
+from pvdrivers.xenbus.device import FrontendDevice
+from pvdrivers.xenbus.states import XenbusState
+from pvdrivers.xenstore.client import XenstoreClient
 
 MIB = 1 << 20
 make_store = partial(RamStore, MIB)
@@ -125,3 +130,66 @@ def test_backend_killed_under_io_loses_nothing() -> None:
         image.truncate(MIB)
         with Loopback(partial(FileStore, image.name), mode="processes") as loopback:
             loopback.run(lambda frontend: scenario(loopback, frontend))
+
+
+SCRIPT = """
+from functools import partial
+
+from pvdrivers.backends.vbd.store import RamStore
+from pvdrivers.testing.loopback import Loopback
+
+
+async def scenario(frontend):
+    await frontend.write(0, b"hello".ljust(512))
+    print((await frontend.read(0, 1)).rstrip().decode())
+
+
+{guard}
+    with Loopback(partial(RamStore, 1 << 20), mode="processes") as loopback:
+        loopback.run(scenario)
+"""
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+def test_a_script_in_mode_processes_needs_the_guard_and_is_told(
+    guarded: bool, tmp_path: Path
+) -> None:
+    script = tmp_path / "script.py"
+    guard = 'if __name__ == "__main__":' if guarded else "if True:"
+    script.write_text(SCRIPT.format(guard=guard))
+    run = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    if guarded:
+        assert (run.returncode, run.stdout, run.stderr) == (0, "hello\n", "")
+    else:
+        assert run.stderr.count("Traceback") == 1
+        assert '`if __name__ == "__main__":`' in run.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_driver_that_frees_its_grants_at_once_is_taken_down_in_order(
+    mode: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By the book the backend unmaps first; a frontend that ends before is told EBUSY."""
+    with Loopback(make_store, mode=mode, frontend=Granting) as loopback:
+        loopback.run(lambda frontend: frontend.wait_for(XenbusState.CONNECTED))
+    assert not caplog.messages
+
+
+class Granting(FrontendDevice):
+    """Connects, and at the end frees without asking whether the backend has let go."""
+
+    def __init__(self, client: XenstoreClient, path: str, hypervisor: Hypervisor) -> None:
+        super().__init__(client, path)
+        self.hypervisor = hypervisor
+
+    async def connect(self) -> None:
+        self.channels = self.hypervisor.open_event_channels()
+        self.page = self.hypervisor.allocate_pages(1)
+        (self.ref,) = self.hypervisor.grant_pages(self.peer_domid, self.page)
+        keys = {"ring-ref": self.ref, "event-channel": self.channels.bind_unbound_port(0)}
+        await self.write_keys({name: str(key) for name, key in keys.items()})
+
+    async def disconnect(self) -> None:
+        self.channels.close()
+        self.hypervisor.end_access(self.ref)
+        self.hypervisor.free_pages(self.page)
