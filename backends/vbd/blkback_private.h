@@ -107,9 +107,12 @@ struct pv_blkback_queue {
     bool armed;              /* a finished operation must write to the eventfd */
     bool slept;              /* the pump's own: it armed since it last looked at the eventfd */
     int eventfd;
-    int broken_fd;               /* 0: none */
     int fd;                      /* readable when the eventfd is, or the store's if it has one */
     struct group_member *member; /* of the group that drives it, if one does */
+
+    int trouble_fd;                           /* 0: nobody wants to know */
+    bool trouble_told;                        /* and not asked about yet; under the lock */
+    struct pv_blkback_store_error last_error; /* under the lock */
 
     struct pv_blkback_stats stats;
 };
@@ -183,6 +186,12 @@ static inline void *blkback_take_buffer(struct pv_blkback_queue *queue)
     void *buffer = queue->free_buffers[--queue->free_buffer_count];
     return buffer ? buffer : queue->buffers + (size_t)queue->buffers_made++ * queue->page_size;
 }
+
+/* trouble.c: what somebody should be told of. */
+/* Not part of the way that requests go. */
+__attribute__((cold)) void blkback_note_store_error(struct pv_blkback_queue *queue,
+                                                    const struct pv_blk_io *io);
+__attribute__((cold)) void blkback_tell_trouble(struct pv_blkback_queue *queue);
 
 /* completion.c: store operations coming back. */
 void blkback_complete(struct pv_blk_io *io);

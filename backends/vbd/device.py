@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from pvdrivers.backends.vbd.inflight import InflightFile
 from pvdrivers.backends.vbd.pumps import LoopPumps, Pumps
+from pvdrivers.backends.vbd.trouble import StoreError, StoreErrors, TroubleWatch
 from pvdrivers.hypervisor import EventChannels, Hypervisor
 from pvdrivers.ring._core import ffi, lib
 from pvdrivers.ring.errors import PeerError, UsageError
@@ -97,8 +98,9 @@ class VbdBackend(BackendDevice):
         self._queues: list[Any] = []
         self._queue_keys: list[QueueKeys] = []
         self._channels: list[EventChannels] = []  # of each queue
-        self._broken_fd = -1  # an eventfd, by which a queue tells that its ring is broken
         self._past_stats: dict[str, int] = {}
+        self._store_errors = StoreErrors(path)
+        self._trouble_watch: TroubleWatch | None = None
 
     # ---- what its user calls ---------------------------------------------------------------
 
@@ -126,6 +128,11 @@ class VbdBackend(BackendDevice):
         return totals
 
     @property
+    def last_store_error(self) -> StoreError | None:
+        """The operation that the store has failed last, and that its guest was told of."""
+        return self._store_errors.last
+
+    @property
     def broken_rings(self) -> int:
         """Rings that frontends have overrun."""
         return self.statistics().get("ring_overruns", 0)
@@ -140,7 +147,10 @@ class VbdBackend(BackendDevice):
             )
         mode = "w" if self._writable else "r"
         line += f", mode {mode}, {self.store.pointer.geometry.sectors} sectors"
-        return line + (f", {self.broken_rings} broken rings" if self.broken_rings else "")
+        line += f", {self.broken_rings} broken rings" if self.broken_rings else ""
+        return line + (
+            f", last store error {self.last_store_error}" if self.last_store_error else ""
+        )
 
     # ---- hooks -----------------------------------------------------------------------------
 
@@ -218,14 +228,15 @@ class VbdBackend(BackendDevice):
                 await asyncio.sleep(QUIESCE_STEP)
             queue = self._queues.pop()  # before it is freed: statistics are asked for meanwhile
             _add_statistics(self._past_stats, queue)
+            self._store_errors.take(queue, self.store)
+            self._store_errors.forget(queue)
             lib.pv_blkback_destroy(queue)
         for channels in self._channels:
             channels.close()
         self._channels.clear()
-        if self._broken_fd >= 0:
-            asyncio.get_running_loop().remove_reader(self._broken_fd)
-            os.close(self._broken_fd)
-            self._broken_fd = -1
+        if self._trouble_watch:
+            self._trouble_watch.close()
+            self._trouble_watch = None
         self.head = None
 
     async def removed(self) -> None:
@@ -293,13 +304,12 @@ class VbdBackend(BackendDevice):
 
     def _map(self, head: FrontendHead) -> None:
         """Maps every queue's ring and binds its event channel."""
-        self._broken_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        asyncio.get_running_loop().add_reader(self._broken_fd, self._ring_broke)
+        self._trouble_watch = TroubleWatch(self._look_at_trouble)
         for config, keys in zip(self._configs(head), self._queue_keys, strict=True):
             # One for each: whoever pumps a queue has its handle for himself.
             self._channels.append(self.hypervisor.open_event_channels())
             config["evtchn"] = self._channels[-1].cdata
-            config["broken_fd"] = self._broken_fd
+            config["trouble_fd"] = self._trouble_watch.fd
             queue = lib.pv_blkback_create(ffi.new("struct pv_blkback_config *", config))
             if queue == ffi.NULL:
                 reason = os.strerror(ffi.errno)
@@ -309,12 +319,15 @@ class VbdBackend(BackendDevice):
                 raise PeerError(f"cannot use {where}: {reason}")
             self._queues.append(queue)
 
-    def _ring_broke(self) -> None:
-        """A frontend that claims more requests than its ring holds cannot be served on it."""
-        asyncio.get_running_loop().remove_reader(self._broken_fd)  # one is as bad as several
+    def _look_at_trouble(self) -> None:
+        for queue in self._queues:
+            self._store_errors.take(queue, self.store)
         broken = [i for i, queue in enumerate(self._queues) if lib.pv_blkback_broken(queue)]
-        self.peer_errors += 1
-        self.fatal(f"the frontend overran its ring (queue {', '.join(map(str, broken))})")
+        if broken and self._trouble_watch:
+            # A frontend that claims more requests than its ring holds cannot be served on it.
+            self._trouble_watch.stop()  # one is as bad as several
+            self.peer_errors += 1
+            self.fatal(f"the frontend overran its ring (queue {', '.join(map(str, broken))})")
 
     @property
     def queues(self) -> list[Any]:

@@ -25,6 +25,9 @@ class Filter(Store):
         self.below = below
         below._pointer = None
 
+    def where(self) -> str:
+        return f"{self.name} on {self.below.where()}"
+
     def _forget(self) -> None:
         super()._forget()
         self.below._forget()

@@ -164,6 +164,8 @@ void blkback_store_done(struct pv_blkback_queue *queue, struct blkback_request *
     queue->stats.errors[PV_BLKBACK_STORE_ERROR]++;
     bool unsupported = request->io.status == -EOPNOTSUPP && request->operation != BLKIF_OP_READ &&
                        request->operation != BLKIF_OP_WRITE;
+    if (!unsupported) /* which the frontend is told, and stops to ask for */
+        blkback_note_store_error(queue, &request->io);
     respond(queue, request, unsupported ? BLKIF_RSP_EOPNOTSUPP : BLKIF_RSP_ERROR);
 }
 

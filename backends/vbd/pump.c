@@ -15,8 +15,7 @@ static void break_ring(struct pv_blkback_queue *queue)
 {
     queue->broken = true;
     queue->stats.ring_overruns++;
-    if (queue->broken_fd > 0)
-        eventfd_write(queue->broken_fd, 1);
+    blkback_tell_trouble(queue);
 }
 
 /* What comes next has to wait: for a barrier, or for buffers. */

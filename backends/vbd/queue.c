@@ -45,9 +45,9 @@ static void take_over(struct pv_blkback_queue *queue, const struct pv_blkback_co
     queue->max_segments = config->max_indirect_segments > BLKIF_MAX_SEGMENTS_PER_REQUEST
                               ? config->max_indirect_segments
                               : BLKIF_MAX_SEGMENTS_PER_REQUEST;
+    queue->trouble_fd = config->trouble_fd;
     queue->deadline = UINT64_MAX;
     queue->fd = queue->eventfd = -1;
-    queue->broken_fd = config->broken_fd;
     request_list_init(&queue->answered);
     request_list_init(&queue->copying);
     request_list_init(&queue->waiting);

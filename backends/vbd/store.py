@@ -51,16 +51,13 @@ class Store:
 
     def __init__(self, pointer: Any) -> None:
         self._pointer = pointer
+        self.name = str(ffi.string(pointer.ops.name).decode())
 
     @property
     def pointer(self) -> Any:
         if self._pointer is None:
             raise UsageError("the store is closed, or a filter has taken it over")
         return self._pointer
-
-    @property
-    def name(self) -> str:
-        return str(ffi.string(self.pointer.ops.name).decode())
 
     @property
     def geometry(self) -> Any:
@@ -129,12 +126,16 @@ class Store:
         if status:
             raise OSError(-status, os.strerror(-status))
 
+    def where(self) -> str:
+        """In a few words, what the sectors are on."""
+        return self.name
+
     def __repr__(self) -> str:
         if self._pointer is None:
             return f"<{type(self).__name__} closed>"
         access = "read-only" if self.read_only else "read-write"
         return (
-            f"<{type(self).__name__} {self.name}, {self.sectors} sectors of 512 bytes, "
+            f"<{type(self).__name__} {self.where()}, {self.sectors} sectors of 512 bytes, "
             f"sector size {self.sector_size}, {access}>"
         )
 
@@ -210,6 +211,11 @@ class FileStore(Store):
             raise UsageError(f"{name}: {_why_no_file(ffi.errno, name, direct, sector_size)}")
         super().__init__(pointer)
         self.engine: Engine = ENGINES[lib.pv_file_store_engine(pointer)]  # the one in use
+        self.path = name
+        self.direct = direct
+
+    def where(self) -> str:
+        return f"{self.name} {self.path}" + (", direct" if self.direct else "")
 
 
 def _why_no_file(error: int, path: str, direct: bool, sector_size: int) -> str:

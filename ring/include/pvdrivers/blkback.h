@@ -44,7 +44,9 @@ struct pv_blkback_config {
      * own. */
     void *inflight;
     size_t inflight_size; /* bytes */
-    int broken_fd;        /* an eventfd to write to when the ring breaks; 0: none */
+    /* An eventfd, written to when a store operation has failed or the ring has broken, once until
+     * pv_blkback_take_trouble; 0: nobody is told. */
+    int trouble_fd;
 };
 
 /* Why a request was not carried out; the first eight are the frontend's doing. */
@@ -75,6 +77,14 @@ struct pv_blkback_stats {
     uint64_t bytes_copied;
     uint64_t ring_overruns;
     uint64_t errors[9]; /* by enum pv_blkback_error */
+};
+
+/* The last operation that the store has failed. */
+struct pv_blkback_store_error {
+    uint64_t count;              /* of failed operations; 0: there was none, nor anything below */
+    uint64_t sector, nr_sectors; /* 512-byte units */
+    enum pv_blk_op op;
+    int error; /* errno */
 };
 
 /* Bytes of memory for a queue's in-flight log. */
@@ -120,6 +130,11 @@ PV_API uint32_t pv_blkback_in_flight(const struct pv_blkback_queue *queue);
 /* From any thread: each counter is whole, but they need not be of one moment. */
 PV_API void pv_blkback_get_stats(const struct pv_blkback_queue *queue,
                                  struct pv_blkback_stats *stats);
+/* What the store failed last, and asks to be told on trouble_fd of what comes next. From any
+ * thread.
+ */
+PV_API void pv_blkback_take_trouble(struct pv_blkback_queue *queue,
+                                    struct pv_blkback_store_error *last);
 /* One line about the queue as it is now; returns what snprintf does. */
 PV_API int pv_blkback_describe(const struct pv_blkback_queue *queue, char *line, size_t size);
 
