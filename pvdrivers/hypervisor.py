@@ -166,6 +166,12 @@ class Hypervisor:
         """Bytes of this domain's pages, and of its grants."""
         return int(self.cdata.page_size)
 
+    @property
+    def maps_outlive_process(self) -> bool:
+        """Whether pages mapped from others may be given to I/O that the kernel carries on with when
+        this process is gone."""
+        return bool(self.cdata.maps_outlive_process)
+
     def open_event_channels(self) -> EventChannels:
         return EventChannels(self)
 

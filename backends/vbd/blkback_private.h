@@ -63,6 +63,7 @@ struct pv_blkback_queue {
     uint32_t ring_pages;
     evtchn_port_t port;
     bool read_only, flush, barrier, discard, secure_discard, persistent;
+    bool bounces; /* the store is given none of the pages that stay mapped */
     bool bound, stopped, broken;
     uint32_t max_indirect_segments, max_segments;
     uint32_t published; /* rsp_prod as the frontend last saw it */
@@ -147,6 +148,13 @@ static inline uint32_t blkback_segment_bytes(const struct pv_blkif_segment *segm
     return (segment->last_sect - segment->first_sect + 1u) * 512u;
 }
 
+/* Descriptors per page of them; they are laid out as struct pv_blkif_segment on every ABI. */
+static inline uint32_t blkback_descriptors_per_page(const struct pv_blkback_queue *queue)
+{
+    _Static_assert(sizeof(struct pv_blkif_segment) == 8, "the ABI's descriptor");
+    return queue->page_size / sizeof(struct pv_blkif_segment);
+}
+
 /* check.c: what a request may be. Each returns BLKBACK_SOUND or an enum pv_blkback_error. */
 #define BLKBACK_SOUND (-1)
 int blkback_check_operation(const struct pv_blkback_queue *queue,
@@ -165,6 +173,17 @@ void blkback_start_data(struct pv_blkback_queue *queue, struct blkback_request *
 void blkback_unload(struct pv_blkback_queue *queue, struct blkback_request *request);
 void blkback_run_copies(struct pv_blkback_queue *queue);
 void blkback_release_data(struct pv_blkback_queue *queue, struct blkback_request *request);
+
+/* mapped.c: the same through pages that stay mapped. */
+/* As persistent_acquire when they cannot be. */
+int blkback_read_descriptors(struct pv_blkback_queue *queue, struct blkback_request *request);
+/* Lets the store have the pages themselves. */
+void blkback_gather_mapped(struct blkback_request *request);
+/* Between the gathered pages and the store's memory. */
+void blkback_copy_mapped(struct pv_blkback_queue *queue, const struct blkback_request *request,
+                         uint8_t *memory);
+/* Between the pages and the request's buffers: the guest's data into them, or out of them. */
+void blkback_bounce(struct pv_blkback_queue *queue, const struct blkback_request *request);
 
 /* plan.c: a request's way through its steps. */
 void blkback_begin(struct pv_blkback_queue *queue, struct blkback_request *request);

@@ -1,5 +1,5 @@
-/* Data between the guest's pages and the store: through grant copies that a whole batch shares,
- * or through pages that stay mapped. */
+/* Data between the guest's pages and the store: which way they go, and grant copies that a whole
+ * batch shares. */
 #include "backends/vbd/blkback_private.h"
 
 /* Carries out the staged copies and tells each failure to the request it belongs to. */
@@ -53,16 +53,9 @@ static void wait_for_copies(struct pv_blkback_queue *queue, struct blkback_reque
     request_list_add(&queue->copying, request);
 }
 
-/* Descriptors per page of them; they are laid out as struct pv_blkif_segment on every ABI. */
-static uint32_t descriptors_per_page(const struct pv_blkback_queue *queue)
-{
-    _Static_assert(sizeof(struct pv_blkif_segment) == 8, "the ABI's descriptor");
-    return queue->page_size / sizeof(struct pv_blkif_segment);
-}
-
 static void copy_descriptors(struct pv_blkback_queue *queue, struct blkback_request *request)
 {
-    uint32_t per_page = descriptors_per_page(queue), left = request->nr_segments;
+    uint32_t per_page = blkback_descriptors_per_page(queue), left = request->nr_segments;
     for (uint32_t page = 0; left > 0; page++) {
         uint32_t here = left < per_page ? left : per_page;
         blkback_stage_copy(
@@ -77,36 +70,11 @@ static void copy_descriptors(struct pv_blkback_queue *queue, struct blkback_requ
     wait_for_copies(queue, request, BLKBACK_FETCH);
 }
 
-/* Out of pages that stay mapped; as persistent_acquire when they cannot be. */
-static int read_descriptors(struct pv_blkback_queue *queue, struct blkback_request *request)
-{
-    struct pv_blkif_segment whole[BLKIF_MAX_INDIRECT_PAGES_PER_REQUEST] = {0};
-    struct persistent_grant *grants[BLKIF_MAX_INDIRECT_PAGES_PER_REQUEST];
-    uint32_t per_page = descriptors_per_page(queue), left = request->nr_segments;
-    uint32_t pages = (left + per_page - 1) / per_page;
-    for (uint32_t page = 0; page < pages; page++)
-        whole[page].gref = request->ring.indirect_grefs[page];
-    int status = persistent_acquire(&queue->cache, whole, pages, grants);
-    if (status < 0)
-        return status;
-    for (uint32_t page = 0; page < pages; page++) {
-        uint32_t here = left < per_page ? left : per_page;
-        memcpy(request->indirect + page * per_page, grants[page]->address,
-               here * sizeof(struct pv_blkif_segment));
-        left -= here;
-    }
-    /* From here on only the copy exists for the compiler (XSA-155). */
-    pv_compiler_barrier();
-    queue->stats.bytes_copied += request->nr_segments * sizeof(struct pv_blkif_segment);
-    persistent_release(&queue->cache, grants, pages, queue->now);
-    return 0;
-}
-
 /* The descriptors of an indirect request, each page copied once and only as far as used. */
 void blkback_fetch_descriptors(struct pv_blkback_queue *queue, struct blkback_request *request)
 {
     request->seg = request->indirect;
-    int status = queue->persistent ? read_descriptors(queue, request) : -ENOSPC;
+    int status = queue->persistent ? blkback_read_descriptors(queue, request) : -ENOSPC;
     if (status == 0)
         blkback_check_and_start(queue, request);
     else if (status == -EFAULT)
@@ -129,38 +97,6 @@ static void stage_segment(struct pv_blkback_queue *queue, struct blkback_request
     blkback_stage_copy(queue, request, &copy);
 }
 
-/* Where the segments' data is mapped. A guest's buffer is often one piece, and its pages mapped
- * side by side: neighbours become one element. */
-static void gather_mapped(struct blkback_request *request)
-{
-    struct iovec *last = NULL;
-    request->io.iov_count = 0;
-    for (uint32_t i = 0; i < request->nr_segments; i++) {
-        uint8_t *data = (uint8_t *)request->grants[i]->address + request->seg[i].first_sect * 512;
-        uint32_t bytes = blkback_segment_bytes(&request->seg[i]);
-        if (last && (uint8_t *)last->iov_base + last->iov_len == data) {
-            last->iov_len += bytes;
-            continue;
-        }
-        last = &request->iov[request->io.iov_count++];
-        *last = (struct iovec){.iov_base = data, .iov_len = bytes};
-    }
-}
-
-static void copy_mapped(struct pv_blkback_queue *queue, const struct blkback_request *request,
-                        uint8_t *memory)
-{
-    for (int i = 0; i < request->io.iov_count; i++) {
-        const struct iovec *piece = &request->iov[i];
-        if (request->operation == BLKIF_OP_READ)
-            memcpy(piece->iov_base, memory, piece->iov_len);
-        else
-            memcpy(memory, piece->iov_base, piece->iov_len);
-        memory += piece->iov_len;
-        queue->stats.bytes_copied += piece->iov_len;
-    }
-}
-
 static void stage_all(struct pv_blkback_queue *queue, struct blkback_request *request,
                       uint8_t *memory)
 {
@@ -173,18 +109,29 @@ static void stage_all(struct pv_blkback_queue *queue, struct blkback_request *re
     }
 }
 
-static void start_with_buffers(struct pv_blkback_queue *queue, struct blkback_request *request)
+static bool waits_for_buffers(struct pv_blkback_queue *queue, struct blkback_request *request)
 {
-    if (queue->free_buffer_count < request->nr_segments) {
-        queue->stats.oo_req++;
-        request_list_add(&queue->waiting, request);
-        return;
-    }
+    if (queue->free_buffer_count >= request->nr_segments)
+        return false;
+    queue->stats.oo_req++;
+    request_list_add(&queue->waiting, request);
+    return true;
+}
+
+static void take_buffers(struct pv_blkback_queue *queue, struct blkback_request *request)
+{
     for (uint32_t i = 0; i < request->nr_segments; i++)
         request->iov[i] = (struct iovec){.iov_base = blkback_take_buffer(queue),
                                          .iov_len = blkback_segment_bytes(&request->seg[i])};
     request->nr_buffers = request->nr_segments;
     request->io.iov_count = (int)request->nr_segments;
+}
+
+static void start_with_buffers(struct pv_blkback_queue *queue, struct blkback_request *request)
+{
+    if (waits_for_buffers(queue, request))
+        return;
+    take_buffers(queue, request);
     if (request->operation == BLKIF_OP_READ) {
         blkback_submit(queue, request);
         return;
@@ -193,13 +140,26 @@ static void start_with_buffers(struct pv_blkback_queue *queue, struct blkback_re
     wait_for_copies(queue, request, BLKBACK_LOAD);
 }
 
+/* Between its data and the guest's mapped pages there is a buffer. */
+static void start_bounced(struct pv_blkback_queue *queue, struct blkback_request *request)
+{
+    take_buffers(queue, request);
+    if (request->operation != BLKIF_OP_READ)
+        blkback_bounce(queue, request);
+    blkback_submit(queue, request);
+}
+
 static void start_mapped(struct pv_blkback_queue *queue, struct blkback_request *request,
                          uint8_t *memory)
 {
     request->nr_grants = request->nr_segments;
-    gather_mapped(request);
+    if (queue->bounces && !memory) {
+        start_bounced(queue, request);
+        return;
+    }
+    blkback_gather_mapped(request);
     if (memory) {
-        copy_mapped(queue, request, memory);
+        blkback_copy_mapped(queue, request, memory);
         blkback_step_done(queue, request);
         return;
     }
@@ -217,6 +177,8 @@ void blkback_start_data(struct pv_blkback_queue *queue, struct blkback_request *
     if (store->ops->memory)
         memory = store->ops->memory(store, request->ring.sector_number, request->nr_sectors);
     if (queue->persistent) {
+        if (queue->bounces && !memory && waits_for_buffers(queue, request))
+            return; /* before it holds grants, which others may wait for */
         int status =
             persistent_acquire(&queue->cache, request->seg, request->nr_segments, request->grants);
         if (status == 0) {
@@ -240,6 +202,11 @@ void blkback_start_data(struct pv_blkback_queue *queue, struct blkback_request *
 /* The store has read into the buffers: on to the guest. */
 void blkback_unload(struct pv_blkback_queue *queue, struct blkback_request *request)
 {
+    if (request->nr_grants) {
+        blkback_bounce(queue, request);
+        blkback_step_done(queue, request);
+        return;
+    }
     stage_all(queue, request, NULL);
     wait_for_copies(queue, request, BLKBACK_UNLOAD);
 }

@@ -154,8 +154,9 @@ class PythonStore(Store):
         geometry.can_flush = True
         geometry.can_discard = can_discard
         geometry.can_secure_discard = can_secure_discard
-        pointer = lib.pv_external_store_create(geometry)
-        super().__init__(created(pointer, "python store"))
+        pointer = created(lib.pv_external_store_create(geometry), "python store")
+        pointer.io_outlives_process = False  # a batch's data are a copy
+        super().__init__(pointer)
         self._external = pointer  # still the same when a filter has taken the store over
         self._memory: list[bytearray] = []  # of earlier batches, for the next
 

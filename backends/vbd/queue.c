@@ -41,6 +41,8 @@ static void take_over(struct pv_blkback_queue *queue, const struct pv_blkback_co
     queue->discard = config->discard;
     queue->secure_discard = config->secure_discard;
     queue->persistent = config->persistent;
+    queue->bounces =
+        config->store->io_outlives_process && !config->hypervisor->maps_outlive_process;
     queue->max_indirect_segments = config->max_indirect_segments;
     queue->max_segments = config->max_indirect_segments > BLKIF_MAX_SEGMENTS_PER_REQUEST
                               ? config->max_indirect_segments

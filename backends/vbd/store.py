@@ -73,6 +73,13 @@ class Store:
         return int(self.geometry.sector_size)
 
     @property
+    def io_outlives_process(self) -> bool:
+        """Whether the kernel may carry on with an operation, in the memory it was given, when this
+        process is gone. On a real Xen guests' pages are then kept from the store: the backend
+        copies the data."""
+        return bool(self.pointer.io_outlives_process)
+
+    @property
     def read_only(self) -> bool:
         return bool(self.geometry.read_only)
 

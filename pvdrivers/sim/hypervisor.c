@@ -100,7 +100,8 @@ int pv_machine_open_hypervisor(struct pv_machine *machine, domid_t domid,
     hv->base = (struct pv_hypervisor){.ops = &sim_ops,
                                       .domid = domid,
                                       .abi = (enum pv_abi)d->abi,
-                                      .page_size = 1u << d->page_shift};
+                                      .page_size = 1u << d->page_shift,
+                                      .maps_outlive_process = true}; /* pages of a file */
     hv->machine = machine;
     hv->view = __atomic_add_fetch(&last_view, 1, __ATOMIC_RELAXED);
     hv->physmap_seen = UINT64_MAX;

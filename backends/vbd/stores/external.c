@@ -193,6 +193,7 @@ struct pv_blk_store *pv_external_store_create(const struct pv_blk_geometry *geom
     }
     external->store.ops = &external_ops;
     external->store.geometry = *geometry;
+    external->store.io_outlives_process = true;
     external->tail = &external->head;
     pthread_mutex_init(&external->lock, NULL);
     pthread_cond_init(&external->finished, NULL);

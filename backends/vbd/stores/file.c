@@ -86,15 +86,16 @@ static int open_file(struct file_store *file, const struct pv_file_store_config 
         return -ENOTSUP;
     /* Keeping the access time costs a tenth of a read. Only the file's owner may leave it. */
     fcntl(file->fd, F_SETFL, O_NOATIME | (config->direct ? O_DIRECT : 0));
+    file->direct = config->direct;
+    file->is_regular = S_ISREG(status.st_mode);
     *geometry = (struct pv_blk_geometry){.sector_size = sector_size,
                                          .physical_sector_size = sector_size,
                                          .discard_granularity = (uint32_t)status.st_blksize,
                                          .read_only = config->read_only,
                                          .can_flush = true};
     geometry->can_discard = !config->read_only && can_punch_holes(file->fd, &status);
-    if (S_ISREG(status.st_mode) && geometry->discard_granularity > sector_size)
+    if (file->is_regular && geometry->discard_granularity > sector_size)
         geometry->physical_sector_size = geometry->discard_granularity;
-    file->direct = config->direct;
     return refresh(&file->store);
 }
 
@@ -111,12 +112,20 @@ static int try_direct(struct file_store *file)
 }
 
 /* A file in memory: no operation on it waits for a device, and io_uring would hand each to a
- * thread. */
-static bool is_in_memory(int fd)
+ * thread. A block device is not: its node alone lies in such a file system. */
+static bool is_in_memory(const struct file_store *file)
 {
     struct statfs status;
-    return fstatfs(fd, &status) == 0 &&
+    return file->is_regular && fstatfs(file->fd, &status) == 0 &&
            (status.f_type == TMPFS_MAGIC || status.f_type == RAMFS_MAGIC);
+}
+
+/* What a system call does with the caller's memory is over when it returns, and so before the
+ * process is gone: but for file systems whose direct I/O does not wait for the end once the caller
+ * has been killed, as NFS's. */
+static bool io_outlives_process(const struct file_store *file, enum pv_file_engine engine)
+{
+    return engine == PV_FILE_IO_URING || (file->direct && file->is_regular);
 }
 
 static int start_uring(struct file_store *file, const char *path)
@@ -128,7 +137,7 @@ static int start_uring(struct file_store *file, const char *path)
 static int start_engine(struct file_store *file, const struct pv_file_store_config *config)
 {
     enum pv_file_engine engine = config->engine;
-    if (engine == PV_FILE_AUTO && (config->threads == 0 || is_in_memory(file->fd)))
+    if (engine == PV_FILE_AUTO && (config->threads == 0 || is_in_memory(file)))
         engine = PV_FILE_SYNC;
     int status = 0;
     if (engine == PV_FILE_AUTO || engine == PV_FILE_IO_URING) {
@@ -138,6 +147,7 @@ static int start_engine(struct file_store *file, const struct pv_file_store_conf
         engine = status < 0 ? PV_FILE_THREADS : PV_FILE_IO_URING;
     }
     file->store.ops = &engines[engine];
+    file->store.io_outlives_process = io_outlives_process(file, engine);
     return engine == PV_FILE_THREADS ? file_threads_start(file) : 0;
 }
 

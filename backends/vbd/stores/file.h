@@ -19,7 +19,7 @@ struct io_list {
 struct file_store {
     struct pv_blk_store store; /* first */
     int fd;
-    bool direct;
+    bool direct, is_regular;
     pthread_mutex_t bounce_lock;
     uint8_t *bounce; /* BOUNCE_SIZE bytes for O_DIRECT transfers of unaligned memory */
 

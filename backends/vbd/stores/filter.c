@@ -9,6 +9,7 @@ void *filter_create(size_t size, struct pv_blk_store *below, const struct pv_blk
         return NULL;
     filter->store.ops = ops;
     filter->store.geometry = below->geometry;
+    filter->store.io_outlives_process = below->io_outlives_process;
     filter->below = below;
     pthread_mutex_init(&filter->lock, NULL);
     return filter;

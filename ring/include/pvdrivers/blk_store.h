@@ -65,6 +65,9 @@ struct pv_blk_store {
     const struct pv_blk_store_ops *ops;
     struct pv_blk_geometry geometry;
     uint32_t users; /* queues that serve from it: it must outlive them */
+    /* The kernel may carry on with an operation, in the memory it was given, when this process is
+     * gone. A filter is as the store below. See maps_outlive_process in hypervisor.h. */
+    bool io_outlives_process;
 };
 /* cffi: end */
 

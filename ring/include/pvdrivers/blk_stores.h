@@ -40,7 +40,9 @@ PV_API struct pv_blk_store *pv_file_store_create(const struct pv_file_store_conf
 /* The one in use. */
 PV_API enum pv_file_engine pv_file_store_engine(const struct pv_blk_store *store);
 
-/* A store whose operations the creator carries out: submitted ones queue up until taken. */
+/* A store whose operations the creator carries out: submitted ones queue up until taken. What the
+ * creator gives their memory to is not known, so io_outlives_process is true; a creator whose own
+ * code alone touches it may say so before a queue or a filter stands on the store. */
 PV_API struct pv_blk_store *pv_external_store_create(const struct pv_blk_geometry *geometry);
 /* Readable while operations wait to be taken. */
 PV_API int pv_external_store_fd(struct pv_blk_store *store);

@@ -94,6 +94,11 @@ struct pv_hypervisor {
     domid_t domid;
     enum pv_abi abi;
     uint32_t page_size; /* bytes of this domain's pages, and of its grants */
+    /* Pages mapped from others may be given to I/O that the kernel carries on with when this
+     * process is gone (io_uring, O_DIRECT over a network). False where the end of a process gives a
+     * mapped page back while the kernel still uses it, which damages the kernel: such I/O then gets
+     * memory of the process's own, and the data are copied. */
+    bool maps_outlive_process;
 };
 /* cffi: end */
 

@@ -10,13 +10,25 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from pvdrivers.backends.vbd.store import FileStore
+from pvdrivers.backends.vbd.filters import (
+    DelayFilter,
+    ErrorFilter,
+    Filter,
+    LogFilter,
+    RateFilter,
+    ShortFilter,
+    TornFilter,
+)
+from pvdrivers.backends.vbd.python_store import Batch, PythonStore
+from pvdrivers.backends.vbd.store import Engine, FileStore, RamStore, Store
+from pvdrivers.ring._core import ffi, lib
 from pvdrivers.ring.errors import UsageError
 
 SIZE = 1 << 20
@@ -67,6 +79,20 @@ def image(tmp_path: Path) -> Path:
     return path
 
 
+@contextmanager
+def loop_device(image: Path) -> Iterator[Path]:
+    try:
+        words = ["losetup", "--find", "--show", image]
+        made = subprocess.run(words, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("needs loop devices, and root")
+    device = Path(made.stdout.strip())
+    try:
+        yield device
+    finally:
+        subprocess.run(["losetup", "--detach", device], check=True)
+
+
 class TestChoice:
     @pytest.mark.parametrize("error", [errno.ENOSYS, errno.EPERM])
     def test_threads_where_io_uring_is_refused(self, image: Path, error: int) -> None:
@@ -94,6 +120,14 @@ class TestChoice:
         with FileStore(image, threads=0) as store:
             assert store.engine == "sync"
 
+    def test_a_block_device_is_not_in_memory(self, image: Path) -> None:
+        """Its node may lie in a tmpfs, as those in /dev do."""
+        with loop_device(image) as device, FileStore(device) as store:
+            assert store.engine == "io_uring"
+            store.write(8, b"x" * 512)
+            store.flush()
+        assert image.read_bytes()[4096:4608] == b"x" * 512
+
     def test_a_file_in_memory_needs_neither(self) -> None:
         if not os.path.ismount(SHARED_MEMORY):
             pytest.skip("needs a tmpfs on /dev/shm")
@@ -104,6 +138,63 @@ class TestChoice:
                 assert store.engine == "sync"
         finally:
             path.unlink()
+
+
+class TestOutlivingTheProcess:
+    """What a backend on a real Xen must know before it lends a guest's pages."""
+
+    @pytest.mark.parametrize(
+        ("engine", "direct", "outlives"),
+        [
+            ("sync", False, False),
+            ("threads", False, False),
+            ("io_uring", False, True),
+            ("io_uring", True, True),
+            # NFS, for one, does not wait for the end of direct I/O when the caller is killed.
+            ("sync", True, True),
+            ("threads", True, True),
+        ],
+    )
+    def test_files(self, image: Path, engine: Engine, direct: bool, outlives: bool) -> None:
+        with FileStore(image, engine=engine, direct=direct) as store:
+            assert store.io_outlives_process is outlives
+
+    @pytest.mark.parametrize("engine", ["sync", "threads", "io_uring"])
+    def test_block_devices(self, image: Path, engine: Engine) -> None:
+        with (
+            loop_device(image) as device,
+            FileStore(device, engine=engine, direct=True) as store,
+        ):
+            assert store.io_outlives_process is (engine == "io_uring")
+
+    def test_filters_are_as_what_they_stand_on(self, image: Path) -> None:
+        filters: tuple[Callable[[Store], Filter], ...] = (
+            partial(DelayFilter, delay=1),
+            partial(ErrorFilter, seed=1),
+            partial(ShortFilter, seed=1),
+            partial(TornFilter, seed=1),
+            partial(RateFilter, bytes_per_second=1 << 30),
+            partial(LogFilter, path=image.with_name("log")),
+        )
+        for make in filters:
+            with make(FileStore(image, engine="io_uring")) as store:
+                assert store.io_outlives_process
+            with make(RamStore(SIZE)) as store:
+                assert not store.io_outlives_process
+
+    def test_python_stores_are_given_copies(self) -> None:
+        with Nothing(SIZE) as store:
+            assert not store.io_outlives_process
+
+    def test_of_other_external_stores_nothing_is_known(self) -> None:
+        geometry = ffi.new("struct pv_blk_geometry *", {"sectors": 8, "sector_size": 512})
+        with Store(lib.pv_external_store_create(geometry)) as store:
+            assert store.io_outlives_process
+
+
+class Nothing(PythonStore):
+    def handle(self, batch: Batch) -> None:
+        batch.done()
 
 
 BUSY, ALIVE = 1 << 61, 1 << 62

@@ -62,6 +62,15 @@ int fake_mapped_ranges(void)
     return count;
 }
 
+int fake_is_mapped(const uint8_t *address)
+{
+    for (int i = 0; i < RANGES; i++)
+        if (ranges[i].address && address >= ranges[i].address &&
+            address < ranges[i].address + ranges[i].count * PAGE)
+            return 1;
+    return 0;
+}
+
 int fake_calls(void)
 {
     int count = calls;

@@ -102,6 +102,11 @@ def test_the_store_knows_the_own_domid(fakes: Fakes) -> None:
         assert repr(hypervisor) == f"<Hypervisor native, domain {OWN}, 4096-byte pages>"
 
 
+def test_the_end_of_a_process_unmaps_what_others_granted(hypervisor: Hypervisor) -> None:
+    """Whoever uses it still, so that the kernel must not."""
+    assert not hypervisor.maps_outlive_process
+
+
 def test_missing_library_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(
         UsageError, match=r"^there is no Xen on this machine: .*libxenevtchn\.so\.1"

@@ -153,8 +153,8 @@ static inline struct pv_blkback_config loopback_config(struct loopback *loop, en
 {
     static const grant_ref_t refs[] = {0, 1, 2, 3};
     memset(loop, 0, sizeof *loop);
-    loop->hypervisor =
-        (struct pv_hypervisor){.ops = &fake_ops, .abi = PV_ABI_X86_64, .page_size = 4096};
+    loop->hypervisor = (struct pv_hypervisor){
+        .ops = &fake_ops, .abi = PV_ABI_X86_64, .page_size = 4096, .maps_outlive_process = true};
     loop->abi = abi;
     loop->page_size = abi == PV_ABI_IA64 ? 16384 : 4096;
     loop->memory = calloc(GUEST_PAGES, loop->page_size);

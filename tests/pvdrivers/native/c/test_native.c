@@ -21,6 +21,7 @@ static struct fakes {
     void (*fail)(const char *name, int error, int after);
     int (*open_handles)(void);
     int (*mapped_ranges)(void);
+    int (*is_mapped)(const uint8_t *address);
 } fakes;
 
 /* ISO C does not convert an object pointer to a function pointer; POSIX does. */
@@ -39,6 +40,7 @@ static void load_fakes(void)
     find(library, "fake_fail", &fakes.fail);
     find(library, "fake_open_handles", &fakes.open_handles);
     find(library, "fake_mapped_ranges", &fakes.mapped_ranges);
+    find(library, "fake_is_mapped", &fakes.is_mapped);
 }
 
 static struct pv_hypervisor *open_native(void)
@@ -177,8 +179,34 @@ static void test_foreign_memory(void)
     close_native(hypervisor);
 }
 
-/* Both halves of a disk over the seam: what one grants the other maps. */
-static void test_a_disk(bool persistent)
+static unsigned mapped_elements; /* of the vectors that a disk's store was given */
+static const struct pv_blk_store_ops *ram_ops;
+
+static void submit_and_look(struct pv_blk_store *store, struct pv_blk_io **ios, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        for (int j = 0; j < ios[i]->iov_count; j++)
+            mapped_elements += (unsigned)fakes.is_mapped(ios[i]->iov[j].iov_base);
+    ram_ops->submit(store, ios, count);
+}
+
+/* One whose memory nobody reaches but by its operations. */
+static struct pv_blk_store *make_store(bool io_outlives_process)
+{
+    static struct pv_blk_store_ops ops;
+    struct pv_blk_store *store = pv_ram_store_create(1024, 512);
+    ram_ops = store->ops;
+    ops = (struct pv_blk_store_ops){
+        .name = "looks", .submit = submit_and_look, .close = ram_ops->close};
+    store->ops = &ops;
+    store->io_outlives_process = io_outlives_process;
+    mapped_elements = 0;
+    return store;
+}
+
+/* Both halves of a disk over the seam: what one grants the other maps. The end of a process takes
+ * maps away from whoever uses them, so that I/O which may outlive it is never given any. */
+static void test_a_disk(bool persistent, bool io_outlives_process)
 {
     struct pv_hypervisor *hypervisor = open_native();
     const struct pv_hypervisor_ops *ops = hypervisor->ops;
@@ -199,7 +227,7 @@ static void test_a_disk(bool persistent)
                                             .abi = hypervisor->abi,
                                             .ring_pages = pv_blkfront_ring_refs(front, &refs),
                                             .remote_port = pv_blkfront_port(front),
-                                            .store = pv_ram_store_create(1024, 512),
+                                            .store = make_store(io_outlives_process),
                                             .persistent = persistent};
     back_config.ring_refs = refs;
     struct pv_blkback_queue *back = pv_blkback_create(&back_config);
@@ -224,6 +252,7 @@ static void test_a_disk(bool persistent)
         }
         assert(memcmp(written, found, sizeof written) == 0);
     }
+    assert((mapped_elements > 0) == (persistent && !io_outlives_process));
     assert(pv_blkback_destroy(back) == 0 && back_config.store->users == 0);
     pv_blkfront_destroy(front);
     pv_blk_store_close(back_config.store);
@@ -311,8 +340,9 @@ int main(void)
     test_copies();
     test_own_pages();
     test_foreign_memory();
-    test_a_disk(true);
-    test_a_disk(false);
+    test_a_disk(true, false);
+    test_a_disk(true, true);
+    test_a_disk(false, true);
     test_a_poll_group();
     test_threads();
     return 0;
