@@ -74,9 +74,11 @@ docs: install
 lab: tools
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/lab/lab.py build/lab $(STEPS)
 
-# README followed on a Debian with nothing but make and python3. Needs root and debootstrap.
+# README followed on a Debian with nothing but make and python3. Needs root and debootstrap. All
+# of it: make bare BARE='"make bench" "make test"'
+BARE ?= "make bench BENCHFLAGS=--runtime=1"
 bare: tools
-	$(BIN)/python tests/bare/bare.py build/bare $(PYTESTFLAGS)
+	$(BIN)/python tests/bare/bare.py build/bare $(BARE)
 
 clean:
 	rm -rf build $(VENV)

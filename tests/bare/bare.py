@@ -1,10 +1,10 @@
-"""README's two commands on a Debian with nothing but make and python3; run it by `make bare`.
+"""What README tells to type, on a Debian with nothing but make and python3. Run by `make bare`.
 
 Root gets what is missing installed. An ordinary user, whose home is not writable, is told it in
 one line and goes on once the administrator has installed just that. Both work on a tree without
 .git, in a folder with a space in its name.
 
-Usage: bare.py FOLDER [PYTESTFLAGS]   needs root and debootstrap; the systems are made in FOLDER
+Usage: bare.py FOLDER COMMAND...   needs root and debootstrap; the systems are made in FOLDER
 """
 
 from __future__ import annotations
@@ -23,23 +23,25 @@ CHECKOUT = Path(__file__).parents[2]
 TREE = "/srv/pv drivers"
 NOT_COPIED = (".git", ".venv", "build", "__pycache__", ".*_cache", ".hypothesis", "*.egg-info")
 USER = 1000
+SHARED = "/srv/host"  # below it are files and folders of this machine, none of the system's own
 # How a machine reaches its registries, apart from pip's own settings.
-NETWORK = re.compile(r"(https?|no|all)_proxy|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE", re.IGNORECASE)
+NETWORK = re.compile(r"(https?|no|all)_proxy|SSL_CERT_FILE|REQUESTS_CA_BUNDLE", re.IGNORECASE)
 PATIENCE = 3600.0  # seconds for one command
 
-# $1: the root, $2: the user, $3: the command, then files and folders of the host that it sees.
+# $1: the root, $2: the user, $3: the command, $4: where below the root the files and folders are
+# seen that follow.
 ENTER = """
 set -e
-root=$1 user=$2 command=$3
-shift 3
+root=$1 user=$2 command=$3 shared=$1$4
+shift 4
 mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
 for path; do
-    if [ -d "$path" ]; then mkdir -p "$root$path"
-    else mkdir -p "$root${path%/*}"; touch "$root$path"; fi
-    mount --bind "$path" "$root$path"
+    if [ -d "$path" ]; then mkdir -p "$shared$path"
+    else mkdir -p "$shared${path%/*}"; touch "$shared$path"; fi
+    mount --bind "$path" "$shared$path"
 done
-exec chroot --userspec="$user:$user" "$root" sh -c "$command"
+exec /usr/sbin/chroot --userspec="$user:$user" "$root" sh -c "$command"
 """
 
 
@@ -66,14 +68,10 @@ class Host:
     """What the bare systems take from this machine: a mirror, and the way to the registries."""
 
     def __init__(self) -> None:
-        self.environment = pip_environment()
-        self.environment |= {k: v for k, v in os.environ.items() if NETWORK.fullmatch(k)}
-        words = [word for value in self.environment.values() for word in value.split()]
-        paths = [word.removeprefix("file://") for word in words]
-        found = {path for path in paths if path.startswith("/") and Path(path).exists()}
-        self.paths = sorted({*found, "/etc/resolv.conf", "/etc/hosts"})
-        # A file:// index names its files by their place beside it.
-        self.paths += [str(Path(p).parent) for p in sorted(found) if Path(p).name == "simple"]
+        variables = pip_environment()
+        variables |= {k: v for k, v in os.environ.items() if NETWORK.fullmatch(k)}
+        self.paths: set[str] = set()
+        self.environment = {name: self._shared(value) for name, value in variables.items()}
         system = dict(
             line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines()
         )
@@ -85,6 +83,18 @@ class Host:
         self.mirror = mirrors[0]
         dump = output_of("apt-config", "dump").splitlines()
         self.apt_settings = [line for line in dump if line.startswith("Acquire::")]
+
+    def _shared(self, value: str) -> str:
+        """The value with this machine's paths as a bare system sees them; notes which they are."""
+        words = []
+        for word in value.split():
+            scheme, path = ("file://", word[7:]) if word.startswith("file://") else ("", word)
+            if path.startswith("/") and Path(path).exists():
+                # An index of files names them by their place beside it.
+                self.paths.add(str(Path(path).parent) if scheme else path)
+                path = SHARED + path
+            words.append(scheme + path)
+        return " ".join(words)
 
 
 def make_base(host: Host, base: Path) -> None:
@@ -102,6 +112,8 @@ def make_base(host: Host, base: Path) -> None:
     if made.returncode:
         raise BareError(f"debootstrap failed: see {log}")
     (unfinished / "etc/apt/apt.conf.d/90host").write_text("\n".join(host.apt_settings) + "\n")
+    for name in ("resolv.conf", "hosts"):
+        shutil.copy(Path("/etc") / name, unfinished / "etc" / name)
     unfinished.rename(base)
 
 
@@ -128,8 +140,9 @@ class System:
             variables["PATH"] = f"/usr/sbin:/sbin:{os.defpath}"
         namespaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
         inside = ["sh", "-c", ENTER, "sh", str(self._root), str(user)]
+        command_there = f"cd {shlex.quote(TREE)} && {command}"
         done = subprocess.run(
-            [*namespaces, *inside, f"cd {shlex.quote(TREE)} && {command}", *self._host.paths],
+            [*namespaces, *inside, command_there, SHARED, *sorted(self._host.paths)],
             env=self._host.environment | variables,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -150,8 +163,9 @@ class System:
 
 
 def as_root(system: System, commands: list[str]) -> None:
-    if "Installing" not in system.succeed(commands[0]):
-        raise BareError(f"{system.name}: nothing was missing, so nothing was tried")
+    stderr = system.succeed(commands[0])
+    if "Installing" not in stderr or "\nE: " in stderr:
+        raise BareError(f"{system.name}: what was missing was not installed: see the log")
     for command in commands[1:]:
         system.succeed(command)
 
@@ -169,13 +183,11 @@ def as_user(system: System, commands: list[str]) -> None:
         system.succeed(command, USER)
 
 
-def main(folder: Path, pytest_flags: str) -> int:
+def main(folder: Path, commands: list[str]) -> int:
     if os.getuid() or not shutil.which("debootstrap"):
         print("bare: needs root, and the Debian package debootstrap", file=sys.stderr)
         return 2
     folder.mkdir(parents=True, exist_ok=True)
-    bench = "make bench BENCHFLAGS=--runtime=1"
-    commands = [bench, f"make test PYTESTFLAGS={shlex.quote(pytest_flags)}"]
     try:
         host = Host()
         make_base(host, folder / "base")
@@ -189,4 +201,4 @@ def main(folder: Path, pytest_flags: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]).absolute(), " ".join(sys.argv[2:])))
+    sys.exit(main(Path(sys.argv[1]).absolute(), sys.argv[2:]))
