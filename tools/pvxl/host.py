@@ -50,12 +50,13 @@ class Host:
         """
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(signal.SIGTERM, stop.set)
+        # Ctrl-C in a terminal is the command's business, which has it too.
+        loop.add_signal_handler(signal.SIGINT, (lambda: None) if command else stop.set)
         async with AsyncExitStack() as stack:
             await self._start(stack)
             if command:
-                return await self._run_command(command)
+                return await self._run_command(command, stop)
             say("The disks are served by, in another terminal:")
             say(f"  {self.daemon_command}")
             await stop.wait()
@@ -97,8 +98,8 @@ class Host:
             stack.push_async_callback(asyncio.wait, [telling])
             stack.callback(telling.cancel)
 
-    async def _run_command(self, command: Sequence[str]) -> int:
-        """Ctrl-C in a terminal is the command's business, which has it too; SIGTERM goes to it."""
+    async def _run_command(self, command: Sequence[str], stop: asyncio.Event) -> int:
+        """The command's exit status, as a shell gives it; it is terminated once `stop` is set."""
         environment = {
             **os.environ,
             "PVDRIVERS_MACHINE": str(self.machine_socket.absolute()),
@@ -108,11 +109,11 @@ class Host:
             process = await asyncio.create_subprocess_exec(*command, env=environment)
         except OSError as error:
             raise UsageError(f"{command[0]} cannot be run: {error.strerror}") from error
-
-        def terminate() -> None:
-            if process.returncode is None:
-                process.terminate()
-
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminate)
-        status = await process.wait()
+        ended = asyncio.ensure_future(process.wait())
+        stopped = asyncio.ensure_future(stop.wait())
+        await asyncio.wait([ended, stopped], return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if not ended.done():
+            process.terminate()
+        status = await ended
         return status if status >= 0 else 128 - status
