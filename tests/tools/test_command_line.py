@@ -34,7 +34,10 @@ def said(program: str, *arguments: object) -> str:
         ("pvbackd --loop x", '"auto", "uvloop", "asyncio"'),
         ("pvbackd --domid x", '--domid: unable to convert "x" into int'),
         ("pvbackd --machine /nowhere/m --xenstore /nowhere/x", "no xenstore answers at /nowhere/x"),
-        ("pvbackd status --control /nowhere/control", "no daemon answers at /nowhere/control"),
+        (
+            "pvbackd status --control /nowhere/control",
+            "no daemon answers at /nowhere/control",
+        ),
         ("pvbackd check /nowhere/file", "/nowhere/file: No such file"),
         ("pvbackd --config /nowhere/file", "/nowhere/file: No such file"),
         ("pvstored extra --socket /nowhere/x", "there is no command 'extra': there are man"),

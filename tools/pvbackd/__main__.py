@@ -18,6 +18,7 @@ from pvdrivers.tools.command_line import add_documentation
 from pvdrivers.tools.pvbackd.config import read_config
 from pvdrivers.tools.pvbackd.control import ask
 from pvdrivers.tools.pvbackd.daemon import Daemon, Place
+from pvdrivers.tools.pvbackd.status import parse, show
 
 CONFIG = Path("/etc/pvdrivers/pvbackd.toml")
 CONTROL = Path("/run/pvbackd/control")
@@ -80,18 +81,28 @@ def run(
 
 
 @app.command
-def status(*, control: Path = CONTROL) -> int:
-    """Prints one line for each device of a running daemon.
+def status(
+    *, control: Path = CONTROL, json: Annotated[bool, Parameter(negative=())] = False
+) -> int:
+    """Tells of each device of a running daemon: a table.
 
     Parameters
     ----------
     control
         The daemon's control socket.
+    json
+        JSON instead, with all counters: a list of an object for each device.
     """
     try:
-        print(asyncio.run(ask(str(control), "status")), end="")
-    except OSError as error:
-        raise UsageError(f"no daemon answers at {control}: {error.strerror or error}") from None
+        answer = asyncio.run(ask(str(control), "status"))
+    except (OSError, TimeoutError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or "it does not answer"
+        raise UsageError(f"no daemon answers at {control}: {reason}") from None
+    devices = parse(answer)
+    if json:
+        print(answer, end="")
+    else:
+        show(devices)
     return 0
 
 

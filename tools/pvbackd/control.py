@@ -1,4 +1,4 @@
-"""The control socket: a command in, lines out. `pvbackd status` is its client."""
+"""The control socket: a command in, a line out. `pvbackd status` is its client."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pvdrivers.tools.pvbackd.sockets import serve_unix
 TIMEOUT = 10.0  # seconds a client has to ask, and a daemon to answer
 COMMAND_MAX = 64  # bytes
 
-Commands = dict[str, Callable[[], list[str]]]
+Commands = dict[str, Callable[[], str]]
 
 
 @asynccontextmanager
@@ -22,8 +22,8 @@ async def serve_control(path: str, commands: Commands) -> AsyncIterator[None]:
         with suppress(OSError, TimeoutError, ValueError, asyncio.IncompleteReadError):
             async with asyncio.timeout(TIMEOUT):
                 command = (await reader.readuntil(b"\n")).decode("ascii", "replace").strip()
-                lines = commands.get(command, lambda: [f"there is no command {command!r}"])()
-                writer.write("".join(f"{line}\n" for line in lines).encode("utf-8", "replace"))
+                told = commands.get(command, lambda: f"there is no command {command!r}")()
+                writer.write(f"{told}\n".encode("utf-8", "replace"))
                 await writer.drain()
         writer.close()
 

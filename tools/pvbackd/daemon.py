@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import signal
@@ -26,6 +27,7 @@ from pvdrivers.tools.pvbackd import logs
 from pvdrivers.tools.pvbackd.config import Config, ConfigError, read_config
 from pvdrivers.tools.pvbackd.control import serve_control
 from pvdrivers.tools.pvbackd.notify import notify, reloading, watchdog_interval
+from pvdrivers.tools.pvbackd.status import describe
 from pvdrivers.xenbus.device import XenbusDevice
 from pvdrivers.xenstore.client import XenstoreClient
 
@@ -143,9 +145,9 @@ class Daemon:
     def devices(self) -> dict[str, XenbusDevice]:
         return self.service.devices if self.service else {}
 
-    def status(self) -> list[str]:
-        """One line for each device."""
-        return [device.describe() for _, device in sorted(self.devices.items())]
+    def status(self) -> str:
+        """Of all devices, as JSON."""
+        return json.dumps([describe(*item) for item in sorted(self.devices.items())])
 
     # ---- serving -----------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ import pytest
 
 from pvdrivers.testing.loopback import Loopback
 from pvdrivers.tools.pvbackd.control import ask
+from pvdrivers.tools.pvbackd.status import parse
 
 PVBACKD = (sys.executable, "-m", "pvdrivers.tools.pvbackd")
 SIZE = 1 << 20
@@ -44,16 +45,29 @@ def pvbackd_disk(image: Path) -> Iterator[Callable[..., Loopback]]:
 
 
 @pytest.fixture
-def status(tmp_path: Path) -> Callable[[], Awaitable[list[str]]]:
-    """The lines of the daemon whose control socket is tmp_path/control, once it has one."""
+def devices(tmp_path: Path) -> Callable[[], Awaitable[list[dict[str, Any]]]]:
+    """What the daemon whose control socket is tmp_path/control tells of its devices, once it has
+    one."""
 
-    async def lines() -> list[str]:
+    async def told() -> list[dict[str, Any]]:
         async with asyncio.timeout(PATIENCE):
             while True:
                 try:
-                    return (await ask(str(tmp_path / "control"), "status")).splitlines()
+                    return parse(await ask(str(tmp_path / "control"), "status"))
                 except OSError:
                     await asyncio.sleep(0.01)
+
+    return told
+
+
+@pytest.fixture
+def status(
+    devices: Callable[[], Awaitable[list[dict[str, Any]]]],
+) -> Callable[[], Awaitable[list[str]]]:
+    """A line for each of them."""
+
+    async def lines() -> list[str]:
+        return [device["description"] for device in await devices()]
 
     return lines
 

@@ -1,0 +1,123 @@
+"""What a running daemon tells of its devices: for programs as JSON, for people as a table."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pvdrivers.backends.vbd.device import VbdBackend
+from pvdrivers.backends.vbd.filters import Filter
+from pvdrivers.backends.vbd.served_disk import RefusedDisk, ServedDisk
+from pvdrivers.backends.vbd.store import FileStore
+from pvdrivers.ring.errors import UsageError
+from pvdrivers.xenbus.device import XenbusDevice
+
+WIDE = 1000  # columns: where there is no terminal, no line is broken
+UNITS = ("B", "K", "M", "G", "T", "P")
+
+Device = dict[str, Any]
+
+
+def describe(path: str, device: XenbusDevice) -> Device:
+    """The device as it is now; docs/pvbackd.md has what each key means."""
+    domid, devid = path.split("/")[-2:]
+    told: Device = {
+        "path": path,
+        "domid": domid,
+        "devid": devid,
+        "state": device.state.name.lower(),
+        "peer_state": device.peer_state.name.lower(),
+        "peer_errors": device.peer_errors,
+        "last_error": device.last_error,
+        "description": device.describe(),
+    }
+    if isinstance(device, RefusedDisk):
+        told["last_error"] = device.reason
+    if isinstance(device, VbdBackend):
+        told |= _served(device)
+    if isinstance(device, ServedDisk):
+        disk = device.disk
+        told |= {"params": disk.params, "type": disk.kind, "name": disk.name}
+        told["in_flight_log"] = _log(device)
+    return told
+
+
+def _served(device: VbdBackend) -> Device:
+    geometry = device.store.pointer.geometry
+    bottom = device.store
+    while isinstance(bottom, Filter):
+        bottom = bottom.below
+    return {
+        "store": repr(device.store),
+        "engine": bottom.engine if isinstance(bottom, FileStore) else None,
+        "size": geometry.sectors * 512,
+        "sector_size": geometry.sector_size,
+        "read_only": bool(geometry.read_only),
+        "last_store_error": str(device.last_store_error or "") or None,
+        "queues": len(device.queues),
+        "counters": device.statistics(),
+    }
+
+
+def _log(device: ServedDisk) -> str:
+    if not device.inflight:
+        return "none"
+    return "lost" if device.inflight.is_lost else "kept"
+
+
+def parse(answer: str) -> list[Device]:
+    """What a daemon has answered. UsageError: it is of another version."""
+    try:
+        devices: list[Device] = json.loads(answer)
+    except json.JSONDecodeError:
+        raise UsageError(f"the daemon's answer is none of this version's: {answer!r}") from None
+    return devices
+
+
+def show(devices: list[Device]) -> None:
+    """A table on standard output, a row for each device."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("DEVICE", "STATE", "STORE", "SIZE"):
+        table.add_column(name, overflow="fold", justify="right" if name == "SIZE" else "left")
+    for name in ("READS", "WRITES", "FLUSHES", "DISCARDS", "ERRORS"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("LAST ERROR", overflow="fold")
+    for device in devices:
+        table.add_row(*map(_cell, _row(device)))
+    console = Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
+    console.print(table)
+
+
+def _row(device: Device) -> tuple[str, ...]:
+    counters = device.get("counters", {})
+    requests = (counters.get(name) for name in ("rd_req", "wr_req", "f_req", "ds_req", "errors"))
+    name, state = device.get("name"), device["state"]
+    peer = "" if device["peer_state"] == state else f", peer {device['peer_state']}"
+    trouble = [device["last_error"] or "", device.get("last_store_error") or ""]
+    if device.get("in_flight_log") == "lost":
+        trouble.append("in-flight log lost")
+    return (
+        f"{device['domid']}/{device['devid']}" + (f" {name}" if name else ""),
+        state + peer,
+        f"{device.get('engine') or ''} {device.get('params', '')}".strip(),
+        _size(device["size"]) if "size" in device else "",
+        *("" if count is None else str(count) for count in requests),
+        "; ".join(filter(None, trouble)),
+    )
+
+
+def _size(size: float) -> str:
+    unit = 0
+    while size >= 1024 and unit < len(UNITS) - 1:
+        size, unit = size / 1024, unit + 1
+    return f"{size:.4g}{UNITS[unit]}"
+
+
+def _cell(text: str) -> Text:
+    """Guests and toolstacks write some of it, and a terminal obeys much."""
+    return Text("".join(letter if letter.isprintable() else "?" for letter in text))
