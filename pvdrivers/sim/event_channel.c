@@ -202,7 +202,7 @@ int pv_machine_set_virq_handler(struct pv_machine *machine, domid_t domid, uint3
  */
 static bool is_pending_already(struct pv_machine *machine, struct domain *d, evtchn_port_t port)
 {
-    if (__atomic_load_n(&d->event_channels.fifo, __ATOMIC_RELAXED))
+    if (pv_read_once(&d->event_channels.fifo))
         return false;
     struct pv_event_view view = {.abi = (enum pv_abi)d->abi,
                                  .shared_info = domain_xenheap(machine, d, XENHEAP_SHARED_INFO)};

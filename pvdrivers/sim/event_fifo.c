@@ -20,6 +20,8 @@ static int try_set_link(uint32_t *word, uint32_t *seen, evtchn_port_t port)
         return 0;
     uint32_t expected = *seen;
     uint32_t linked = (expected & ~(EVENT_WORD_BUSY | EVENT_WORD_LINK)) | port;
+    /* One step: the guest takes the tail out of the queue with all that is linked behind it, or
+     * nothing is linked behind it. */
     *seen = pv_compare_exchange(word, expected, linked);
     return *seen == expected ? 1 : -EAGAIN;
 }
@@ -29,12 +31,12 @@ static int try_set_link(uint32_t *word, uint32_t *seen, evtchn_port_t port)
  * the port counts as linked and only that guest loses its event. */
 static bool set_link(uint32_t *word, evtchn_port_t port)
 {
-    uint32_t seen = pv_load_acquire(word);
+    uint32_t seen = pv_read_once(word);
     int result = try_set_link(word, &seen, port);
     if (result >= 0)
         return result;
     pv_fetch_or(word, EVENT_WORD_BUSY);
-    seen = pv_load_acquire(word);
+    seen = pv_read_once(word);
     for (int attempt = 0; attempt < LINK_ATTEMPTS; attempt++) {
         result = try_set_link(word, &seen, port);
         if (result == 1)
@@ -50,6 +52,7 @@ static bool set_link(uint32_t *word, evtchn_port_t port)
 static bool link_port(struct domain *d, struct pv_event_view *view, struct evtchn *chn,
                       evtchn_port_t port, uint32_t *word)
 {
+    /* One step: the word is the guest's too. */
     if (pv_fetch_or(word, EVENT_WORD_LINKED) & EVENT_WORD_LINKED)
         return false;
     struct evtchn_fifo_vcpu *fifo = d->event_channels.fifo_vcpu;
@@ -65,9 +68,10 @@ static bool link_port(struct domain *d, struct pv_event_view *view, struct evtch
     uint32_t *tail_word = *tail ? pv_event_fifo_word(view, *tail) : NULL;
     bool linked = tail_word && set_link(tail_word, port);
     if (!linked)
-        pv_store_release(&view->control_block->head[chn->priority], port);
+        pv_write_once(&view->control_block->head[chn->priority], port);
     *tail = port;
     uint32_t ready = 1u << chn->priority;
+    /* Full: the head is there before its queue is ready. */
     return !linked && !(pv_fetch_or(&view->control_block->ready, ready) & ready);
 }
 
@@ -80,8 +84,9 @@ bool set_pending_fifo(struct pv_machine *machine, struct domain *d, evtchn_port_
         chn->pending = true; /* until the guest adds the page */
         return false;
     }
+    /* Full: what was written before is visible before the event is. */
     pv_fetch_or(word, EVENT_WORD_PENDING);
-    uint32_t seen = pv_load_acquire(word);
+    uint32_t seen = pv_read_once(word);
     /* A vcpu without a control block gets no events (XSA-107). */
     if (seen & (EVENT_WORD_MASKED | EVENT_WORD_LINKED) || !view.control_block)
         return false;
@@ -95,8 +100,9 @@ bool unmask_fifo(struct pv_machine *machine, struct domain *d, evtchn_port_t por
     uint32_t *word = pv_event_fifo_word(&view, port);
     if (!word)
         return false;
+    /* One step: the word is the guest's too. */
     pv_fetch_and(word, ~EVENT_WORD_MASKED);
-    return (pv_load_acquire(word) & EVENT_WORD_PENDING) && set_pending_fifo(machine, d, port);
+    return (pv_read_once(word) & EVENT_WORD_PENDING) && set_pending_fifo(machine, d, port);
 }
 
 /* ---- The guest's pages ----------------------------------------------------------------------- */
@@ -168,7 +174,7 @@ static int set_control_block(struct pv_machine *machine, struct domain *d, uint3
     memset(fifo, 0, sizeof *fifo);
     fifo->control_offset = offset;
     /* Release: the queues are empty before anybody finds the block (XSA-358). */
-    __atomic_store_n(&fifo->control_mfn, mfn + 1, __ATOMIC_RELEASE);
+    pv_store_release_64(&fifo->control_mfn, mfn + 1);
     take_in_hand(ec, NO_FRAME);
     if (!ec->fifo)
         switch_to_fifo(machine, d);

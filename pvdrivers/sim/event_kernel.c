@@ -19,16 +19,18 @@ struct pv_event_view event_view(struct pv_machine *machine, struct domain *d, ui
         .abi = (enum pv_abi)d->abi,
         .vcpu = vcpu,
         .shared_info = domain_xenheap(machine, d, XENHEAP_SHARED_INFO),
-        .fifo = __atomic_load_n(&ec->fifo, __ATOMIC_ACQUIRE),
+        .fifo = pv_read_once(&ec->fifo),
     };
     if (view.fifo) {
-        uint64_t control = __atomic_load_n(&fifo->control_mfn, __ATOMIC_ACQUIRE);
+        /* Acquire: where in its page the block lies was stored before (XSA-358). */
+        uint64_t control = pv_load_acquire_64(&fifo->control_mfn);
         if (control)
             view.control_block =
                 (void *)((uint8_t *)frame_address(machine, control - 1) + fifo->control_offset);
         view.fifo_heads = fifo->head;
         view.memory = machine->memory;
         view.event_frames = ec->event_frames;
+        /* Acquire: the pages are in the array before the count covers them (XSA-359). */
         view.event_frame_count = pv_load_acquire(&ec->event_frame_count);
     }
     return view;
@@ -200,6 +202,7 @@ static void answer_upcall(struct pv_machine *machine, struct domain *d, struct p
 static void send_upcall(struct pv_machine *machine, struct domain *d, struct pv_event_view *view)
 {
     struct event_channels *ec = &d->event_channels;
+    /* Full: what is selected or ready is so before the guest is told to look. */
     if (!pv_exchange_byte(pv_event_upcall_pending(view), 1)) {
         account(d, PV_ACCOUNT_UPCALL, 1);
         d->vcpu[view->vcpu].upcalls++;

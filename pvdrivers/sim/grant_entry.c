@@ -35,12 +35,12 @@ void grant_settle_marks(struct pv_machine *machine, struct domain *d, grant_ref_
     uint16_t clear = pin == 0                      ? GTF_reading | GTF_writing
                      : (pin & GNTPIN_writers) == 0 ? GTF_writing
                                                    : 0;
-    uint16_t flags =
-        __atomic_load_n(&pv_grant_entry_header(&entries, ref)->flags, __ATOMIC_RELAXED);
+    uint16_t flags = pv_read_once_16(&pv_grant_entry_header(&entries, ref)->flags);
     bool is_transfer = (flags & GTF_type_mask) == GTF_accept_transfer; /* has the same bits */
-    /* Release: what was done to the page comes before the guest may take it back. */
+    /* Full: what was done to the page comes before the guest may take it back. One step: version
+     * 1's flags are the guest's to change too. */
     if (clear && !is_transfer)
-        __atomic_fetch_and(marks(&entries, ref), (uint16_t)~clear, __ATOMIC_RELEASE);
+        pv_fetch_and_16(marks(&entries, ref), (uint16_t)~clear);
 }
 
 /* Whether a header grants what is asked. An entry in use already was checked when it was first
@@ -72,17 +72,18 @@ static int16_t mark_v1(const struct pv_grant_entries *entries, grant_ref_t ref, 
         struct grant_entry_header header;
     } old, new;
     uint32_t *word = (uint32_t *)pv_grant_entry_v1(entries, ref);
-    /* Acquire: the guest stored the frame before the flags. */
-    old.word = __atomic_load_n(word, __ATOMIC_ACQUIRE);
+    old.word = pv_read_once(word);
     for (unsigned i = 0; i < CMPXCHG_TRIES; i++) {
         if (!header_grants(1, old.header, pinned, use))
             return GNTST_general_error;
         new = old;
         new.header.flags |= wanted_marks(use);
         *flags = new.header.flags;
-        if (__atomic_compare_exchange_n(word, &old.word, new.word, false, __ATOMIC_ACQ_REL,
-                                        __ATOMIC_ACQUIRE))
+        /* Full: the guest stored the frame before the flags, and the page is used after it. */
+        uint32_t seen = pv_compare_exchange(word, old.word, new.word);
+        if (seen == old.word)
             return GNTST_okay;
+        old.word = seen;
     }
     return GNTST_general_error;
 }
@@ -97,11 +98,12 @@ static int16_t mark_v2(const struct pv_grant_entries *entries, grant_ref_t ref, 
         struct grant_entry_header header;
     } seen;
     const uint32_t *word = (const uint32_t *)pv_grant_entry_v2(entries, ref);
-    seen.word = pv_load_acquire(word);
+    seen.word = pv_read_once(word);
     if (!header_grants(2, seen.header, pinned, use))
         return GNTST_general_error;
-    __atomic_fetch_or(&entries->status[ref], wanted_marks(use), __ATOMIC_RELAXED);
-    pv_mb(); /* the guest must see the mark, or we its change */
+    /* Full: the guest must see the mark, or we its change. */
+    pv_fetch_or_16(&entries->status[ref], wanted_marks(use));
+    /* Acquire: the guest stored the frame before the flags. */
     seen.word = pv_load_acquire(word);
     *flags = seen.header.flags;
     return header_grants(2, seen.header, pinned, use) ? GNTST_okay : GNTST_general_error;
@@ -114,19 +116,19 @@ static void read_entry(const struct pv_grant_entries *entries, grant_ref_t ref, 
     seen->start = 0;
     seen->length = (uint16_t)page_size;
     if (entries->version == 1) {
-        seen->gfn = __atomic_load_n(&pv_grant_entry_v1(entries, ref)->frame, __ATOMIC_RELAXED);
+        seen->gfn = pv_read_once(&pv_grant_entry_v1(entries, ref)->frame);
         return;
     }
     const union grant_entry_v2 *entry = pv_grant_entry_v2(entries, ref);
     if ((seen->flags & GTF_type_mask) == GTF_transitive) {
-        seen->trans_domid = __atomic_load_n(&entry->transitive.trans_domid, __ATOMIC_RELAXED);
-        seen->trans_gref = __atomic_load_n(&entry->transitive.gref, __ATOMIC_RELAXED);
+        seen->trans_domid = pv_read_once_16(&entry->transitive.trans_domid);
+        seen->trans_gref = pv_read_once(&entry->transitive.gref);
         return;
     }
-    seen->gfn = __atomic_load_n(&entry->full_page.frame, __ATOMIC_RELAXED);
+    seen->gfn = pv_read_once_64(&entry->full_page.frame);
     if (seen->flags & GTF_sub_page) {
-        seen->start = __atomic_load_n(&entry->sub_page.page_off, __ATOMIC_RELAXED);
-        seen->length = __atomic_load_n(&entry->sub_page.length, __ATOMIC_RELAXED);
+        seen->start = pv_read_once_16(&entry->sub_page.page_off);
+        seen->length = pv_read_once_16(&entry->sub_page.length);
     }
 }
 

@@ -1,6 +1,7 @@
 /* Giving a page away for good, into an entry the receiver has made for it. */
 #include "pvdrivers/sim/grant_internal.h"
 
+#include "pvdrivers/barrier.h"
 #include "pvdrivers/machine_grants.h"
 #include "pvdrivers/sim/memory.h"
 
@@ -23,15 +24,19 @@ static bool commit(struct grant_entry_header *entry, domid_t from)
         uint32_t word;
         struct grant_entry_header header;
     } old, new;
-    old.word = __atomic_load_n((uint32_t *)entry, __ATOMIC_ACQUIRE);
+    uint32_t *word = (uint32_t *)entry;
+    old.word = pv_read_once(word);
     for (unsigned i = 0; i < CMPXCHG_TRIES; i++) {
         if (old.header.flags != GTF_accept_transfer || old.header.domid != from)
             return false;
         new = old;
         new.header.flags |= GTF_transfer_committed;
-        if (__atomic_compare_exchange_n((uint32_t *)entry, &old.word, new.word, false,
-                                        __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        /* Full: the guest stored the frame before the flags. One step: until then the guest may
+         * take the entry back. */
+        uint32_t seen = pv_compare_exchange(word, old.word, new.word);
+        if (seen == old.word)
             return true;
+        old.word = seen;
     }
     return false;
 }
@@ -39,15 +44,24 @@ static bool commit(struct grant_entry_header *entry, domid_t from)
 static uint64_t wanted_gfn(const struct pv_grant_entries *entries, grant_ref_t ref)
 {
     return entries->version == 1
-               ? __atomic_load_n(&pv_grant_entry_v1(entries, ref)->frame, __ATOMIC_RELAXED)
-               : __atomic_load_n(&pv_grant_entry_v2(entries, ref)->full_page.frame,
-                                 __ATOMIC_RELAXED);
+               ? pv_read_once(&pv_grant_entry_v1(entries, ref)->frame)
+               : pv_read_once_64(&pv_grant_entry_v2(entries, ref)->full_page.frame);
 }
 
 static bool has_room(struct pv_machine *machine, const struct domain *d, uint64_t gfn)
 {
-    return __atomic_load_n(&d->tot_pages, __ATOMIC_RELAXED) < d->max_pages && gfn < d->max_pages &&
+    return pv_read_once_64(&d->tot_pages) < d->max_pages && gfn < d->max_pages &&
            gfn_to_mfn(machine, d, gfn) == NO_FRAME;
+}
+
+/* The page is in place (`completed`), or nothing comes and the entry is as it was before. Full: the
+ * page comes before the flag that the guest waits for. */
+static void finish(struct grant_entry_header *header, bool completed)
+{
+    if (completed)
+        pv_fetch_or_16(&header->flags, GTF_transfer_completed);
+    else
+        pv_fetch_and_16(&header->flags, (uint16_t)~GTF_transfer_committed);
 }
 
 /* Under the receiver's grant lock, and machine.lock. */
@@ -57,14 +71,16 @@ static bool receive(struct pv_machine *machine, struct domain *e, grant_ref_t re
     const struct pv_grant_entries entries = grant_entries(machine, e);
     if (domain_is_dying(e) || e->page_shift != from->page_shift || ref >= entries.count)
         return false;
-    uint64_t gfn = wanted_gfn(&entries, ref);
     struct grant_entry_header *header = pv_grant_entry_header(&entries, ref);
-    if (!has_room(machine, e, gfn) || !commit(header, from->domain_id))
+    if (!commit(header, from->domain_id))
         return false;
-    page_give(machine, e, gfn, mfn);
-    /* Release: the page is in place before the guest may look for it. */
-    __atomic_fetch_or(&header->flags, GTF_transfer_completed, __ATOMIC_RELEASE);
-    return true;
+    /* Read now that the guest cannot take the entry back and name another frame in it. */
+    uint64_t gfn = wanted_gfn(&entries, ref);
+    bool room = has_room(machine, e, gfn);
+    if (room)
+        page_give(machine, e, gfn, mfn);
+    finish(header, room);
+    return room;
 }
 
 void grant_settle_transfers(struct pv_machine *machine, struct domain *d)
@@ -73,13 +89,8 @@ void grant_settle_transfers(struct pv_machine *machine, struct domain *d)
     machine_lock(machine); /* settles the page itself */
     for (grant_ref_t ref = 0; ref < entries.count; ref++) {
         struct grant_entry_header *header = pv_grant_entry_header(&entries, ref);
-        uint16_t flags = __atomic_load_n(&header->flags, __ATOMIC_ACQUIRE);
-        if (flags != (GTF_accept_transfer | GTF_transfer_committed))
-            continue;
-        if (gfn_to_mfn(machine, d, wanted_gfn(&entries, ref)) != NO_FRAME)
-            __atomic_fetch_or(&header->flags, GTF_transfer_completed, __ATOMIC_RELEASE);
-        else
-            __atomic_fetch_and(&header->flags, (uint16_t)~GTF_transfer_committed, __ATOMIC_RELEASE);
+        if (pv_load_acquire_16(&header->flags) == (GTF_accept_transfer | GTF_transfer_committed))
+            finish(header, gfn_to_mfn(machine, d, wanted_gfn(&entries, ref)) != NO_FRAME);
     }
     machine_unlock(machine);
 }

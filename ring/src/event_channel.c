@@ -89,13 +89,14 @@ struct pv_event_bit pv_event_selector_bit(const struct pv_event_view *view, evtc
 bool pv_event_is_pending(const struct pv_event_view *view, evtchn_port_t port)
 {
     struct pv_event_bit bit = pv_event_pending_bit(view, port);
+    /* Acquire: whoever polls finds what the sender wrote before it raised the event. */
     return bit.word && (pv_load_acquire(bit.word) & bit.mask);
 }
 
 bool pv_event_is_masked(const struct pv_event_view *view, evtchn_port_t port)
 {
     struct pv_event_bit bit = pv_event_mask_bit(view, port);
-    return !bit.word || (pv_load_acquire(bit.word) & bit.mask);
+    return !bit.word || (pv_read_once(bit.word) & bit.mask);
 }
 
 bool pv_event_clear_pending(struct pv_event_view *view, evtchn_port_t port)
@@ -108,19 +109,21 @@ bool pv_event_clear_pending(struct pv_event_view *view, evtchn_port_t port)
 bool pv_event_mask(struct pv_event_view *view, evtchn_port_t port)
 {
     struct pv_event_bit bit = pv_event_mask_bit(view, port);
+    /* One step: other bits of the word are others' to change. */
     return !bit.word || (pv_fetch_or(bit.word, bit.mask) & bit.mask);
 }
 
 /* Waits for Xen to finish with the word (BUSY): the exchange fails until it has. */
 static bool fifo_unmask(uint32_t *word)
 {
-    uint32_t seen = pv_load_acquire(word);
+    uint32_t seen = pv_read_once(word);
     for (;;) {
         if (!(seen & EVENT_WORD_MASKED))
             return true;
         if (seen & EVENT_WORD_PENDING)
             return false;
         uint32_t expected = seen & ~EVENT_WORD_BUSY;
+        /* One step: an event that is raised meanwhile is found here, or finds no mask. */
         seen = pv_compare_exchange(word, expected, expected & ~EVENT_WORD_MASKED);
         if (seen == expected)
             return true;
@@ -157,7 +160,8 @@ static uint32_t scan_bits(const struct pv_event_view *view, uint32_t first_port,
 {
     struct pv_event_bit pending = bitmap_bit(view, layouts[view->abi].pending, first_port);
     struct pv_event_bit mask = bitmap_bit(view, layouts[view->abi].mask, first_port);
-    uint32_t raised = pv_load_acquire(pending.word) & ~pv_load_acquire(mask.word);
+    /* No order: pv_event_clear_pending gives it, before what the sender wrote is read. */
+    uint32_t raised = pv_read_once(pending.word) & ~pv_read_once(mask.word);
     uint32_t count = 0;
     for (; raised; raised &= raised - 1)
         ports[count++] = first_port + lowest_bit(raised);
@@ -169,6 +173,7 @@ static uint32_t scan_2l(struct pv_event_view *view, evtchn_port_t *ports, uint32
     uint32_t word_bits = layouts[view->abi].word_bits, count = 0;
     for (uint32_t half = 0; half < word_bits / 32; half++) {
         uint32_t *selected = selector(view) + half;
+        /* Full: the bitmaps are read after. One step: a word selected meanwhile stays so. */
         uint32_t words = pv_read_once(selected) ? pv_exchange(selected, 0) : 0;
         for (; words && capacity - count >= word_bits; words &= words - 1) {
             uint32_t first = (half * 32 + lowest_bit(words)) * word_bits;
@@ -176,8 +181,9 @@ static uint32_t scan_2l(struct pv_event_view *view, evtchn_port_t *ports, uint32
                 count += scan_bits(view, first + part, ports + count);
         }
         if (words) {
+            /* One step: a word that a sender selects meanwhile stays so. */
             pv_fetch_or(selected, words);
-            pv_exchange_byte(pv_event_upcall_pending(view), 1);
+            pv_write_once_byte(pv_event_upcall_pending(view), 1);
         }
     }
     return count;
@@ -188,9 +194,11 @@ static uint32_t scan_2l(struct pv_event_view *view, evtchn_port_t *ports, uint32
 /* Takes the word out of its queue; returns the port that follows. */
 static uint32_t clear_linked(uint32_t *word)
 {
-    uint32_t seen = pv_load_acquire(word), old;
+    uint32_t seen = pv_read_once(word), old;
     do {
         old = seen;
+        /* One step: the hypervisor links the next port here, or finds that it cannot. Full: whether
+         * the port is pending is read after. */
         seen = pv_compare_exchange(word, old, old & ~(EVENT_WORD_LINKED | EVENT_WORD_LINK));
     } while (seen != old);
     return old & EVENT_WORD_LINK;
@@ -203,7 +211,7 @@ static evtchn_port_t pop_fifo(struct pv_event_view *view, uint32_t priority, boo
     evtchn_port_t port = *head;
     /* Reached the end last time: Xen has put the new first port into the control block. */
     if (port == 0)
-        port = pv_load_acquire(&view->control_block->head[priority]);
+        port = pv_read_once(&view->control_block->head[priority]);
     uint32_t *word = port ? pv_event_fifo_word(view, port) : NULL;
     *head = word ? clear_linked(word) : 0;
     *more = *head != 0;
@@ -217,6 +225,7 @@ static uint32_t scan_fifo(struct pv_event_view *view, evtchn_port_t *ports, uint
     /* Links are the guest's own memory: a knot in them ends here. */
     uint32_t count = 0, steps = view->event_frame_count * EVTCHN_FIFO_WORDS_PER_PAGE;
     uint32_t *shared_ready = &view->control_block->ready;
+    /* Full: the heads are read after. One step: a queue that becomes ready meanwhile stays so. */
     uint32_t ready = pv_exchange(shared_ready, 0) & ((1u << EVTCHN_FIFO_MAX_QUEUES) - 1);
     while (ready && count < capacity && steps-- > 0) {
         uint32_t priority = lowest_bit(ready);
@@ -229,17 +238,19 @@ static uint32_t scan_fifo(struct pv_event_view *view, evtchn_port_t *ports, uint
         ready |= pv_exchange(shared_ready, 0) & ((1u << EVTCHN_FIFO_MAX_QUEUES) - 1);
     }
     if (ready) {
+        /* One step: a queue that a sender makes ready meanwhile stays so. */
         pv_fetch_or(shared_ready, ready);
-        pv_exchange_byte(pv_event_upcall_pending(view), 1);
+        pv_write_once_byte(pv_event_upcall_pending(view), 1);
     }
     return count;
 }
 
 uint32_t pv_event_scan(struct pv_event_view *view, evtchn_port_t *ports, uint32_t capacity)
 {
-    /* Before the selector or the ready word is read, so that what comes after is a new upcall. */
+    /* Full: before the selector or the ready word is read, so that what comes after is a new
+     * upcall. */
     uint8_t *upcall_pending = pv_event_upcall_pending(view);
-    if (pv_load_acquire_byte(upcall_pending))
+    if (pv_read_once_byte(upcall_pending))
         pv_exchange_byte(upcall_pending, 0);
     return view->fifo ? scan_fifo(view, ports, capacity) : scan_2l(view, ports, capacity);
 }

@@ -9,18 +9,16 @@ static void publish(const struct pv_grant_entries *entries, grant_ref_t ref, dom
                     uint16_t flags)
 {
     struct grant_entry_header *header = pv_grant_entry_header(entries, ref);
-    __atomic_store_n(&header->domid, domid, __ATOMIC_RELAXED);
-    __atomic_store_n(&header->flags, flags, __ATOMIC_RELEASE);
+    pv_write_once_16(&header->domid, domid);
+    pv_store_release_16(&header->flags, flags);
 }
 
 static void set_frame(const struct pv_grant_entries *entries, grant_ref_t ref, uint64_t frame)
 {
     if (entries->version == 1)
-        __atomic_store_n(&pv_grant_entry_v1(entries, ref)->frame, (uint32_t)frame,
-                         __ATOMIC_RELAXED);
+        pv_write_once(&pv_grant_entry_v1(entries, ref)->frame, (uint32_t)frame);
     else
-        __atomic_store_n(&pv_grant_entry_v2(entries, ref)->full_page.frame, frame,
-                         __ATOMIC_RELAXED);
+        pv_write_once_64(&pv_grant_entry_v2(entries, ref)->full_page.frame, frame);
 }
 
 static uint16_t access_flags(uint16_t type, bool readonly)
@@ -40,8 +38,8 @@ void pv_grant_publish_sub_page(const struct pv_grant_entries *entries, grant_ref
                                bool readonly)
 {
     union grant_entry_v2 *entry = pv_grant_entry_v2(entries, ref);
-    __atomic_store_n(&entry->sub_page.page_off, offset, __ATOMIC_RELAXED);
-    __atomic_store_n(&entry->sub_page.length, length, __ATOMIC_RELAXED);
+    pv_write_once_16(&entry->sub_page.page_off, offset);
+    pv_write_once_16(&entry->sub_page.length, length);
     set_frame(entries, ref, frame);
     publish(entries, ref, domid, access_flags(GTF_permit_access | GTF_sub_page, readonly));
 }
@@ -51,8 +49,8 @@ void pv_grant_publish_transitive(const struct pv_grant_entries *entries, grant_r
                                  bool readonly)
 {
     union grant_entry_v2 *entry = pv_grant_entry_v2(entries, ref);
-    __atomic_store_n(&entry->transitive.trans_domid, trans_domid, __ATOMIC_RELAXED);
-    __atomic_store_n(&entry->transitive.gref, trans_gref, __ATOMIC_RELAXED);
+    pv_write_once_16(&entry->transitive.trans_domid, trans_domid);
+    pv_write_once(&entry->transitive.gref, trans_gref);
     publish(entries, ref, domid, access_flags(GTF_transitive, readonly));
 }
 
@@ -67,19 +65,21 @@ uint16_t pv_grant_query(const struct pv_grant_entries *entries, grant_ref_t ref)
 {
     const uint16_t *word =
         entries->version == 1 ? &pv_grant_entry_v1(entries, ref)->flags : &entries->status[ref];
-    return __atomic_load_n(word, __ATOMIC_ACQUIRE) & (GTF_reading | GTF_writing);
+    /* Acquire: what the peer wrote before its mark went away is visible after. */
+    return pv_load_acquire_16(word) & (GTF_reading | GTF_writing);
 }
 
 /* Changes the flags of an entry unless one of `busy` is set, in one step against the hypervisor's
- * own compare-and-swap. Acquire: what the peer wrote before it let go is visible after. */
+ * own compare-and-swap. A full barrier then: what the peer wrote before it let go is visible. */
 static int change_flags(uint16_t *word, uint16_t busy, uint16_t keep, uint16_t set)
 {
-    uint16_t flags = __atomic_load_n(word, __ATOMIC_RELAXED);
+    uint16_t seen = pv_read_once_16(word), flags;
     do {
+        flags = seen;
         if (flags & busy)
             return -EBUSY;
-    } while (!__atomic_compare_exchange_n(word, &flags, (uint16_t)((flags & keep) | set), false,
-                                          __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+        seen = pv_compare_exchange_16(word, flags, (uint16_t)((flags & keep) | set));
+    } while (seen != flags);
     return 0;
 }
 
@@ -88,7 +88,7 @@ int pv_grant_end(const struct pv_grant_entries *entries, grant_ref_t ref)
     if (entries->version == 1)
         return change_flags(&pv_grant_entry_v1(entries, ref)->flags, GTF_reading | GTF_writing, 0,
                             0);
-    __atomic_store_n(&pv_grant_entry_v2(entries, ref)->hdr.flags, 0, __ATOMIC_RELAXED);
+    pv_write_once_16(&pv_grant_entry_v2(entries, ref)->hdr.flags, 0);
     /* The hypervisor sets the status and then looks at the flags again; this is the other half:
      * either it sees the cleared flags or the load below sees its status. */
     pv_mb();
@@ -100,8 +100,8 @@ int pv_grant_make_readonly(const struct pv_grant_entries *entries, grant_ref_t r
     if (entries->version == 1)
         return change_flags(&pv_grant_entry_v1(entries, ref)->flags, GTF_writing, 0xFFFF,
                             GTF_readonly);
-    __atomic_fetch_or(&pv_grant_entry_v2(entries, ref)->hdr.flags, GTF_readonly, __ATOMIC_RELAXED);
-    pv_mb(); /* as in pv_grant_end */
+    /* A full barrier, as in pv_grant_end. */
+    pv_fetch_or_16(&pv_grant_entry_v2(entries, ref)->hdr.flags, GTF_readonly);
     if (!(pv_grant_query(entries, ref) & GTF_writing))
         return 0;
     pv_grant_make_writable(entries, ref);
@@ -110,8 +110,9 @@ int pv_grant_make_readonly(const struct pv_grant_entries *entries, grant_ref_t r
 
 void pv_grant_make_writable(const struct pv_grant_entries *entries, grant_ref_t ref)
 {
-    __atomic_fetch_and(&pv_grant_entry_header(entries, ref)->flags, (uint16_t)~GTF_readonly,
-                       __ATOMIC_RELEASE);
+    /* One step against the hypervisor's marks; a full barrier: what we did to the page comes before
+     * what the peer may do now. */
+    pv_fetch_and_16(&pv_grant_entry_header(entries, ref)->flags, (uint16_t)~GTF_readonly);
 }
 
 int pv_grant_end_transfer(const struct pv_grant_entries *entries, grant_ref_t ref, uint64_t *frame)
@@ -120,11 +121,12 @@ int pv_grant_end_transfer(const struct pv_grant_entries *entries, grant_ref_t re
     if (!change_flags(word, GTF_transfer_committed, 0, 0))
         return -ENOENT;
     /* Acquire: the frame and the page's bytes were stored before the flag. */
-    if (!(__atomic_load_n(word, __ATOMIC_ACQUIRE) & GTF_transfer_completed))
+    if (!(pv_load_acquire_16(word) & GTF_transfer_completed))
         return -EBUSY;
-    *frame = entries->version == 1 ? pv_grant_entry_v1(entries, ref)->frame
-                                   : pv_grant_entry_v2(entries, ref)->full_page.frame;
-    __atomic_store_n(word, 0, __ATOMIC_RELEASE);
+    *frame = entries->version == 1
+                 ? pv_read_once(&pv_grant_entry_v1(entries, ref)->frame)
+                 : pv_read_once_64(&pv_grant_entry_v2(entries, ref)->full_page.frame);
+    pv_write_once_16(word, 0);
     return 0;
 }
 

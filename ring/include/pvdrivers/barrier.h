@@ -77,37 +77,123 @@ static inline void pv_write_once(uint32_t *p, uint32_t value)
     __atomic_store_n(p, value, __ATOMIC_RELAXED);
 }
 
-/* Read-modify-write of a word two parties change (event bits and words): each is a full barrier,
- * as Xen's bit operations are, so that what was written before a bit was set is seen by whoever
- * finds it set. All return the old value. */
-static inline uint32_t pv_fetch_or(uint32_t *p, uint32_t bits)
-{
-    return __atomic_fetch_or(p, bits, __ATOMIC_SEQ_CST);
-}
-
-static inline uint32_t pv_fetch_and(uint32_t *p, uint32_t bits)
-{
-    return __atomic_fetch_and(p, bits, __ATOMIC_SEQ_CST);
-}
-
-static inline uint32_t pv_exchange(uint32_t *p, uint32_t value)
-{
-    return __atomic_exchange_n(p, value, __ATOMIC_SEQ_CST);
-}
-
-static inline uint8_t pv_load_acquire_byte(const uint8_t *p)
+/* The same for the other sizes of fields in shared pages. */
+static inline uint16_t pv_load_acquire_16(const uint16_t *p)
 {
     return __atomic_load_n(p, __ATOMIC_ACQUIRE);
 }
 
-static inline uint8_t pv_exchange_byte(uint8_t *p, uint8_t value)
+static inline void pv_store_release_16(uint16_t *p, uint16_t value)
 {
-    return __atomic_exchange_n(p, value, __ATOMIC_SEQ_CST);
+    __atomic_store_n(p, value, __ATOMIC_RELEASE);
 }
 
+static inline uint16_t pv_read_once_16(const uint16_t *p)
+{
+    return __atomic_load_n(p, __ATOMIC_RELAXED);
+}
+
+static inline void pv_write_once_16(uint16_t *p, uint16_t value)
+{
+    __atomic_store_n(p, value, __ATOMIC_RELAXED);
+}
+
+static inline uint8_t pv_read_once_byte(const uint8_t *p)
+{
+    return __atomic_load_n(p, __ATOMIC_RELAXED);
+}
+
+static inline void pv_write_once_byte(uint8_t *p, uint8_t value)
+{
+    __atomic_store_n(p, value, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t pv_load_acquire_64(const uint64_t *p)
+{
+    return __atomic_load_n(p, __ATOMIC_ACQUIRE);
+}
+
+static inline void pv_store_release_64(uint64_t *p, uint64_t value)
+{
+    __atomic_store_n(p, value, __ATOMIC_RELEASE);
+}
+
+static inline uint64_t pv_read_once_64(const uint64_t *p)
+{
+    return __atomic_load_n(p, __ATOMIC_RELAXED);
+}
+
+static inline void pv_write_once_64(uint64_t *p, uint64_t value)
+{
+    __atomic_store_n(p, value, __ATOMIC_RELAXED);
+}
+
+/* Makes the read-modify-write before it a full barrier. x86's locked instructions are one; Arm's
+ * sequentially consistent ones are not: a later load may be performed before their store is. */
+static inline void pv_mb_after_atomic(void)
+{
+#if !defined(__x86_64__) && !defined(__i386__)
+    pv_mb();
+#endif
+}
+
+/* Read-modify-write of a word two parties change (event bits and words, grant flags): each is a
+ * full barrier, as Xen's bit operations are, so that what was written before a bit was set is seen
+ * by whoever finds it set. All return the old value. */
+static inline uint32_t pv_fetch_or(uint32_t *p, uint32_t bits)
+{
+    uint32_t old = __atomic_fetch_or(p, bits, __ATOMIC_SEQ_CST);
+    pv_mb_after_atomic();
+    return old;
+}
+
+static inline uint32_t pv_fetch_and(uint32_t *p, uint32_t bits)
+{
+    uint32_t old = __atomic_fetch_and(p, bits, __ATOMIC_SEQ_CST);
+    pv_mb_after_atomic();
+    return old;
+}
+
+static inline uint32_t pv_exchange(uint32_t *p, uint32_t value)
+{
+    uint32_t old = __atomic_exchange_n(p, value, __ATOMIC_SEQ_CST);
+    pv_mb_after_atomic();
+    return old;
+}
+
+static inline uint8_t pv_exchange_byte(uint8_t *p, uint8_t value)
+{
+    uint8_t old = __atomic_exchange_n(p, value, __ATOMIC_SEQ_CST);
+    pv_mb_after_atomic();
+    return old;
+}
+
+static inline uint16_t pv_fetch_or_16(uint16_t *p, uint16_t bits)
+{
+    uint16_t old = __atomic_fetch_or(p, bits, __ATOMIC_SEQ_CST);
+    pv_mb_after_atomic();
+    return old;
+}
+
+static inline uint16_t pv_fetch_and_16(uint16_t *p, uint16_t bits)
+{
+    uint16_t old = __atomic_fetch_and(p, bits, __ATOMIC_SEQ_CST);
+    pv_mb_after_atomic();
+    return old;
+}
+
+/* Writes `value` if `expected` is there; a barrier only then. */
 static inline uint32_t pv_compare_exchange(uint32_t *p, uint32_t expected, uint32_t value)
 {
     __atomic_compare_exchange_n(p, &expected, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    pv_mb_after_atomic();
+    return expected;
+}
+
+static inline uint16_t pv_compare_exchange_16(uint16_t *p, uint16_t expected, uint16_t value)
+{
+    __atomic_compare_exchange_n(p, &expected, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    pv_mb_after_atomic();
     return expected;
 }
 
