@@ -15,7 +15,8 @@ enum grant_fault_kind {
     GRANT_FAULT_NONE,
     GRANT_FAULT_STATUS,    /* the element is not carried out and has `status` */
     GRANT_FAULT_UNTOUCHED, /* the element is not carried out and not written to (XSA-318) */
-    GRANT_FAULT_CALL,      /* the whole call fails with `status`, no element is written to */
+    GRANT_FAULT_CALL,      /* the whole call fails with `status`: a map before it has done anything,
+                            * a copy when it has done all and said so of each element */
 };
 
 struct grant_fault {
@@ -65,8 +66,10 @@ static inline int grant_faults_copy(struct pv_hypervisor *hypervisor, struct pv_
                                     unsigned count)
 {
     struct grant_faults *faults = (struct grant_faults *)(uintptr_t)hypervisor->ops;
-    if (grant_fault_strikes(&faults->copy, true))
+    if (grant_fault_strikes(&faults->copy, true)) {
+        faults->under->gnttab_copy(hypervisor, copies, count);
         return faults->copy.status;
+    }
     for (unsigned i = 0; i < count; i++) {
         if (!grant_fault_strikes(&faults->copy, false))
             faults->under->gnttab_copy(hypervisor, &copies[i], 1);

@@ -1,42 +1,38 @@
 """Looks through every interleaving of two programs for one that ends badly."""
 
+import functools
+from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
-from .handshake import Ending, Program, Ring, back, checker, consumer, front, liar, paths, producer
-from .machines import Memory, Reordering, Step, TotalStoreOrder, read
-from .sites import Site
+from .machines import (
+    Memory,
+    Program,
+    Reordering,
+    SequentiallyConsistent,
+    Step,
+    TotalStoreOrder,
+    Weak,
+)
+from .sites import Weakening
 
 Model = type[Reordering] | type[TotalStoreOrder]
+MODELS: list[Model] = [SequentiallyConsistent, TotalStoreOrder, Weak]
 
 
-class Scenario(NamedTuple):
-    """Two programs over shared variables."""
+@dataclass(frozen=True, eq=False)
+class Scenario:
+    """Two programs over shared variables, and what must not come of them."""
 
     names: tuple[str, str]
-    programs: Callable[[Site | None], tuple[Callable[[], Program], Callable[[], Program]]]
+    programs: Callable[[Weakening | None], tuple[Callable[[], Program], Callable[[], Program]]]
     memory: dict[str, int]
+    fault: Callable[[tuple[str, ...], Memory], str]  # "" when the end is a good one
+    title: str = ""
 
-
-HANDSHAKE = Scenario(
-    ("producer", "consumer"),
-    lambda without: (lambda: producer(Ring(without), 2), lambda: consumer(Ring(without), 2)),
-    {"prod": 0, "event": 1, "pending": 0, "slot0": 0, "slot1": 0},
-)
-HOSTILE = Scenario(
-    ("hostile producer", "consumer"),
-    lambda without: (lambda: liar(Ring(without)), lambda: checker(Ring(without))),
-    {"prod": 0, "event": 1, "pending": 0, "slot0": 0},
-)
-ROUND_TRIP = Scenario(
-    ("front", "back"),
-    lambda without: (
-        lambda: front(Ring(without, "req_"), Ring(without, "rsp_"), 2),
-        lambda: back(Ring(without, "req_"), Ring(without, "rsp_"), 2),
-    ),
-    {"req_prod": 0, "req_event": 0, "rsp_prod": 0, "rsp_event": 0, "pending": 0, "slot0": 0},
-)
-SCENARIOS = (HANDSHAKE, HOSTILE, ROUND_TRIP)
+    def __str__(self) -> str:
+        return self.title or "+".join(self.names)
 
 
 class Counterexample(NamedTuple):
@@ -46,58 +42,37 @@ class Counterexample(NamedTuple):
 
     def __str__(self) -> str:
         left, right = self.scenario.names
-        lines = [f"{left:<48}| {right}", "-" * 48 + "+" + "-" * 48]
+        lines = [f"{left:<56}| {right}", "-" * 56 + "+" + "-" * 56]
         for step in self.steps:
             cells = ("", step.text) if step.thread else (step.text, "")
-            lines.append(f"{cells[0]:<48}| {cells[1]}".rstrip())
+            if step.text:
+                lines.append(f"{cells[0]:<56}| {cells[1]}".rstrip())
         return "\n".join([*lines, f"=> {self.fault}"])
 
 
-def fault(outcomes: tuple[str, str], memory: Memory) -> str:
-    """What is wrong when both programs have ended so, or nothing."""
-    for outcome in outcomes:
-        if outcome.startswith("asleep with "):
-            taken = int(outcome.split()[2])
-            if not read(memory, "pending") and read(memory, "prod") > taken:
-                return f"lost wake-up: {outcome} of {read(memory, 'prod')}, nothing pending"
-        elif outcome != "done":
-            return outcome
-    return ""
+class End(NamedTuple):
+    """Where both programs have ended, and the steps there, of one order."""
+
+    outcomes: tuple[str, ...]
+    memory: Memory
+    steps: Callable[[], list[Step]]
 
 
-def endings(scenario: Scenario, without: Site | None) -> Iterator[tuple[Ending, Ending]]:
-    """Pairs of paths that fit each other: every value loaded is there at first or is stored."""
-    one, other = (list(paths(program)) for program in scenario.programs(without))
-    pairs = [(a, b) for a in one for b in other if fits(scenario.memory, a, b)]
-    return iter(sorted(pairs, key=lambda pair: sum(len(ending.path) for ending in pair)))
-
-
-def fits(initial: dict[str, int], *pair: Ending) -> bool:
-    ops = [op for ending in pair for op in ending.path]
-    there = {(op.variable, op.value) for op in ops if op.action == "store"} | set(initial.items())
-    notified = sum(op.action == "notify" for op in ops)
-    woken = sum(op.action == "wait" and op.value for op in ops)
-    return woken <= notified and all(
-        (op.variable, op.value) in there for op in ops if op.action == "load"
-    )
-
-
-def run(
-    model: Model, scenario: Scenario, pair: tuple[Ending, Ending]
-) -> Iterator[tuple[list[Step], Memory]]:
-    """Every way in which both paths can end: the steps there (of one order) and the memory."""
-    machine = model(tuple(ending.path for ending in pair))
+def ends(model: Model, scenario: Scenario, without: Weakening | None = None) -> Iterator[End]:
+    """Every end there is, those that take the fewest steps first."""
+    machine = model(scenario.programs(without))
     start = machine.start(tuple(scenario.memory.items()))
     came: dict[object, tuple[object, Step] | None] = {start: None}
-    stack = [start]
-    while stack:
-        state = stack.pop()
-        if machine.finished(state, 0) and machine.finished(state, 1):
-            yield list(trace(came, state)), state[1]
+    queue = deque([start])
+    while queue:
+        state = queue.popleft()
+        outcomes = [machine.outcome(state, thread) for thread in range(2)]
+        if None not in outcomes:
+            yield End(tuple(map(str, outcomes)), state[1], lambda at=state: trace(came, at))
         for step, after in machine.successors(state):
             if after not in came:
                 came[after] = (state, step)
-                stack.append(after)
+                queue.append(after)
 
 
 def trace(came: dict[object, tuple[object, Step] | None], state: object) -> list[Step]:
@@ -109,23 +84,36 @@ def trace(came: dict[object, tuple[object, Step] | None], state: object) -> list
 
 
 def counterexample(
-    model: Model, scenario: Scenario, without: Site | None = None
+    model: Model, scenario: Scenario, without: Weakening | None = None
 ) -> Counterexample | None:
     """An interleaving that ends badly, or None when there is none."""
-    for pair in endings(scenario, without):
-        outcomes = (pair[0].outcome, pair[1].outcome)
-        if outcomes == ("done", "done"):
-            continue
-        for steps, memory in run(model, scenario, pair):
-            if found := fault(outcomes, memory):
-                return Counterexample(scenario, steps, found)
+    for end in ends(model, scenario, without):
+        if found := scenario.fault(end.outcomes, end.memory):
+            return Counterexample(scenario, end.steps(), found)
     return None
 
 
-def reachable(model: Model, scenario: Scenario) -> set[str]:
-    """How the second program ends, over everything that can happen."""
+@functools.cache
+def sites_used(scenario: Scenario) -> set[str]:
+    """Function and primitive of the sites that a scenario comes by."""
     return {
-        pair[1].outcome
-        for pair in endings(scenario, None)
-        if next(run(model, scenario, pair), None) is not None
+        step.text.partition("(")[0]
+        for end in ends(TotalStoreOrder, scenario)
+        for step in end.steps()
     }
+
+
+def refutation(scenarios: list[Scenario], without: Weakening) -> Counterexample | None:
+    """What goes wrong in one of the scenarios: a step in two is seen on any machine, an order that
+    is missing on a weak one."""
+    site = f"{without.site.function}: {without.site.primitive}"
+    model: Model = SequentiallyConsistent if without.lacks == "step" else Weak
+    for scenario in scenarios:
+        if site in sites_used(scenario) and (found := counterexample(model, scenario, without)):
+            return found
+    return None
+
+
+def reachable(model: Model, scenario: Scenario) -> set[tuple[str, ...]]:
+    """How the programs end, over everything that can happen."""
+    return {end.outcomes for end in ends(model, scenario)}

@@ -1,84 +1,70 @@
 """The ring's handshake as programs of a producer and a consumer, built from the table of sites.
 
 Requests have the front half as producer and the back half as consumer, responses the reverse; the
-steps are the same C functions. A program is a generator of operations that is sent the values its
-loads return; `paths` runs it with all values its loads might return.
+steps are the same C functions.
 """
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator
 from typing import NamedTuple
 
-from .machines import Op, Path
-from .sites import SITES, Site
+from .explorer import Scenario
+from .machines import Choice, Impossible, Memory, Op, Program, Steps, read
+from .sites import Site, Table, Weakening
 
-
-class Choice(NamedTuple):
-    """An operation, with the values that it is tried with."""
-
-    op: Op
-    values: tuple[int, ...]
-
-
-Steps = Generator[Op | Choice, int, int]
-Program = Generator[Op | Choice, int, str]
-
-
-class Impossible(Exception):
-    """The values tried contradict what one thread alone guarantees."""
-
-
-class Ending(NamedTuple):
-    path: Path
-    outcome: str
-
-
-def paths(program: Callable[[], Program]) -> Iterator[Ending]:
-    """All paths of a program, with what it returned at the end of each."""
-    untried: list[tuple[int, ...]] = [()]
-    while untried:
-        values = untried.pop()
-        try:
-            ending, options = follow(program(), values)
-        except Impossible:
-            continue
-        untried += [(*values, option) for option in options]
-        if not options:
-            yield ending
-
-
-def follow(program: Program, values: tuple[int, ...]) -> tuple[Ending, tuple[int, ...]]:
-    """Runs a program up to the first choice without a value, whose options are returned."""
-    path: list[Op] = []
-    left = list(values)
-    try:
-        step = next(program)
-        while True:
-            value = 0
-            if isinstance(step, Choice):
-                if not left:
-                    return Ending(tuple(path), ""), step.values
-                value = left.pop(0)
-                step = step.op._replace(value=value, text=f"{step.op.text} -> {value}")
-            path.append(step)
-            step = program.send(value)
-    except StopIteration as end:
-        return Ending(tuple(path), end.value), ()
+RING = Table(
+    "ring/include/pvdrivers/ring.h",
+    (
+        Site("pv_ring_publish", "pv_read_once", "prod"),
+        Site(
+            "pv_ring_publish",
+            "pv_store_release",
+            "prod",
+            "The slots are visible before the index that covers them.",
+        ),
+        Site(
+            "pv_ring_publish",
+            "pv_mb",
+            "",
+            "The index is visible before the producer looks where the consumer wants to be woken.",
+        ),
+        Site("pv_ring_publish", "pv_read_once", "peer_event"),
+        Site("pv_ring_arm", "pv_write_once", "event"),
+        Site(
+            "pv_ring_arm",
+            "pv_mb",
+            "",
+            "The wish to be woken is visible before the consumer's last look at the index.",
+        ),
+        Site(
+            "pv_ring_unconsumed",
+            "pv_load_acquire",
+            "peer_prod",
+            "The slots are read after the index that covers them.",
+        ),
+        Site(
+            "pv_ring_copy",
+            "pv_compiler_barrier",
+            "",
+            "What is used is what was checked: the compiler does not read the shared slot again.",
+        ),
+    ),
+)
 
 
 class Ring(NamedTuple):
     """One direction of a ring whose source lacks the barrier at one site, or none."""
 
-    without: Site | None = None
+    without: Weakening | None = None
     name: str = ""  # prefix of its variables
 
     def steps(self, function: str) -> list[tuple[str, str, str]]:
         """A C function's primitives; the one left out keeps its access and loses its order."""
         weaker = {"pv_store_release": "pv_write_once", "pv_load_acquire": "pv_read_once"}
         found = []
-        for site in SITES:
+        for site in RING.sites:
             if site.function == function:
                 primitive = site.primitive
-                if site == self.without:
+                if self.without == Weakening(site, "order"):
                     primitive = weaker.get(primitive, "")
                 if primitive:
                     found.append((primitive, site.argument, f"{function}: {primitive}"))
@@ -214,3 +200,40 @@ def back(requests: Ring, responses: Ring, total: int) -> Program:
         yield Op("store", "slot0", 2 * i + 2, text=f"write response {i}")
         yield from responses.publish(i + 1, (0,))
     return "done"
+
+
+# ---- Scenarios --------------------------------------------------------------------------------
+
+
+def fault(outcomes: tuple[str, ...], memory: Memory) -> str:
+    for outcome in outcomes:
+        if outcome.startswith("asleep with "):
+            taken = int(outcome.split()[2])
+            if not read(memory, "pending") and read(memory, "prod") > taken:
+                return f"lost wake-up: {outcome} of {read(memory, 'prod')}, nothing pending"
+        elif outcome != "done":
+            return outcome
+    return ""
+
+
+HANDSHAKE = Scenario(
+    ("producer", "consumer"),
+    lambda without: (lambda: producer(Ring(without), 2), lambda: consumer(Ring(without), 2)),
+    {"prod": 0, "event": 1, "pending": 0, "slot0": 0, "slot1": 0},
+    fault,
+)
+HOSTILE = Scenario(
+    ("hostile producer", "consumer"),
+    lambda without: (lambda: liar(Ring(without)), lambda: checker(Ring(without))),
+    {"prod": 0, "event": 1, "pending": 0, "slot0": 0},
+    fault,
+)
+ROUND_TRIP = Scenario(
+    ("front", "back"),
+    lambda without: (
+        lambda: front(Ring(without, "req_"), Ring(without, "rsp_"), 2),
+        lambda: back(Ring(without, "req_"), Ring(without, "rsp_"), 2),
+    ),
+    {"req_prod": 0, "req_event": 0, "rsp_prod": 0, "rsp_event": 0, "pending": 0, "slot0": 0},
+    fault,
+)

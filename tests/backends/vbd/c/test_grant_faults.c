@@ -96,7 +96,7 @@ static void test_one_of_a_batch(struct setting setting, uint8_t operation, uint3
     loopback_close(loop);
 }
 
-/* A call that fails as a whole carries out none of its elements. */
+/* Of a call that fails as a whole no element counts as done, whatever its status says. */
 static void test_a_call_fails(struct setting setting, uint8_t operation)
 {
     struct faulty faulty;
