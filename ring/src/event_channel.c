@@ -197,8 +197,7 @@ static uint32_t clear_linked(uint32_t *word)
     uint32_t seen = pv_read_once(word), old;
     do {
         old = seen;
-        /* One step: the hypervisor links the next port here, or finds that it cannot. Full: whether
-         * the port is pending is read after. */
+        /* One step: the hypervisor links the next port here, or finds that it cannot. */
         seen = pv_compare_exchange(word, old, old & ~(EVENT_WORD_LINKED | EVENT_WORD_LINK));
     } while (seen != old);
     return old & EVENT_WORD_LINK;
@@ -225,7 +224,7 @@ static uint32_t scan_fifo(struct pv_event_view *view, evtchn_port_t *ports, uint
     /* Links are the guest's own memory: a knot in them ends here. */
     uint32_t count = 0, steps = view->event_frame_count * EVTCHN_FIFO_WORDS_PER_PAGE;
     uint32_t *shared_ready = &view->control_block->ready;
-    /* Full: the heads are read after. One step: a queue that becomes ready meanwhile stays so. */
+    /* One step: a queue that becomes ready meanwhile stays so. */
     uint32_t ready = pv_exchange(shared_ready, 0) & ((1u << EVTCHN_FIFO_MAX_QUEUES) - 1);
     while (ready && count < capacity && steps-- > 0) {
         uint32_t priority = lowest_bit(ready);

@@ -60,12 +60,7 @@ TWO_LEVEL_GUEST = Table(
         ),
         Site("scan_2l", "pv_write_once_byte", "pv_event_upcall_pending(view)"),
         Site("pv_event_scan", "pv_read_once_byte", "upcall_pending"),
-        Site(
-            "pv_event_scan",
-            "pv_exchange_byte",
-            "upcall_pending",
-            "The upcall is taken before the guest looks what it was for.",
-        ),
+        Site("pv_event_scan", "pv_exchange_byte", "upcall_pending"),
     ),
     TWO_LEVEL_FUNCTIONS,
 )
@@ -89,21 +84,13 @@ TWO_LEVEL_SENDER = Table(
             "unmask_2l",
             "pv_fetch_and",
             "mask.word",
-            "The mask is off before we look whether the event is pending.",
-            "Another port's bit, changed meanwhile, stays so.",
+            step="Another port's bit, changed meanwhile, stays so.",
         ),
     ),
 )
 UPCALL = Table(
     "pvdrivers/sim/event_kernel.c",
-    (
-        Site(
-            "send_upcall",
-            "pv_exchange_byte",
-            "pv_event_upcall_pending(view)",
-            "What the guest is to look at is there before it is told to look.",
-        ),
-    ),
+    (Site("send_upcall", "pv_exchange_byte", "pv_event_upcall_pending(view)"),),
     frozenset(["send_upcall"]),
 )
 SEND = Table(
@@ -136,16 +123,14 @@ FIFO_GUEST = Table(
             "clear_linked",
             "pv_compare_exchange",
             "word",
-            "The port is out of its queue before the guest looks whether it is pending.",
-            "A port that is linked behind it meanwhile is found.",
+            step="A port that is linked behind it meanwhile is found.",
         ),
         Site("pop_fifo", "pv_read_once", "&view->control_block->head[priority]"),
         Site(
             "scan_fifo",
             "pv_exchange",
             "shared_ready",
-            "The queue is no longer ready before its head is read.",
-            "A queue that becomes ready meanwhile stays so.",
+            step="A queue that becomes ready meanwhile stays so.",
         ),
         Site(
             "scan_fifo",
@@ -184,7 +169,7 @@ FIFO_SENDER = Table(
             "set_link",
             "pv_fetch_and",
             "word",
-            step="A tail that the guest takes out of its queue meanwhile stays out.",
+            step="A mask that the guest sets meanwhile stays.",
         ),
         Site(
             "link_port",

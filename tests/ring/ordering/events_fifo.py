@@ -268,6 +268,15 @@ SCENARIOS = [
         for nth in range(2)
     ),
     scenario(
+        "a mask while busy",
+        lambda f: (
+            only(lambda: f.change("set_link", 1, lambda word: word & ~BUSY, nth=1)),
+            only(lambda: f.mask(1)),
+        ),
+        has("word 1", MASKED, MASKED | BUSY),
+        word_1=BUSY,
+    ),
+    scenario(
         "a mask",
         lambda f: (lambda: sends(f, 0, (1, 1)), only(lambda: f.mask(1))),
         has("word 1", MASKED | PENDING, MASKED | PENDING),

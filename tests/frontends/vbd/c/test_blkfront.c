@@ -197,6 +197,58 @@ static void test_descriptors_end_in_zeros(bool trusted)
     fake_peer_destroy(peer, 0);
 }
 
+/* The backend may write to a page only when it is read into, and is told what a discard wants. */
+static void test_no_more_than_is_needed(void)
+{
+    static uint8_t data[4096];
+    struct fake_peer *peer = fake_peer_create(PV_ABI_X86_64);
+    struct setup setup = {.trusted = true};
+    struct pv_blkfront_queue *queue = connect_queue(peer, &setup, &all_features);
+    for (uint8_t operation = BLKIF_OP_READ; operation <= BLKIF_OP_WRITE_BARRIER; operation++) {
+        struct pv_blkfront_io io = make_io(operation, 0, 8, data), *list = &io, *done;
+        struct pv_blkif_request request;
+        assert(pv_blkfront_submit(queue, &list, 1) == 0);
+        fake_take(peer, &request);
+        assert(peer->grants[request.seg[0].gref].readonly == (operation != BLKIF_OP_READ));
+        fake_answer(peer, request.id, request.operation, BLKIF_RSP_OKAY);
+        assert(pv_blkfront_poll(queue, &done, 1) == 1);
+    }
+    for (int secure = 0; secure < 2; secure++) {
+        struct pv_blkfront_io io = make_io(BLKIF_OP_DISCARD, 0, 8, NULL), *list = &io, *done;
+        struct pv_blkif_request request;
+        io.secure = secure;
+        assert(pv_blkfront_submit(queue, &list, 1) == 0);
+        fake_take(peer, &request);
+        assert(request.discard_flags == (secure ? BLKIF_DISCARD_SECURE : 0));
+        fake_answer(peer, request.id, request.operation, BLKIF_RSP_OKAY);
+        assert(pv_blkfront_poll(queue, &done, 1) == 1);
+    }
+    pv_blkfront_destroy(queue);
+    fake_peer_destroy(peer, 0);
+}
+
+/* Of a split operation one part that fails is enough, whichever it is. */
+static void test_any_part_that_fails_fails_all(void)
+{
+    static uint8_t data[33 * 4096];
+    for (unsigned failing = 0; failing < 3; failing++) {
+        struct fake_peer *peer = fake_peer_create(PV_ABI_X86_64);
+        struct setup setup = {.trusted = true};
+        struct pv_blkfront_queue *queue = connect_queue(peer, &setup, &all_features);
+        struct pv_blkfront_io io = make_io(BLKIF_OP_WRITE, 0, 33 * 8, data), *list = &io, *done[8];
+        assert(pv_blkfront_submit(queue, &list, 1) == 0);
+        for (unsigned part = 0; part < 3; part++) {
+            struct pv_blkif_request request;
+            fake_take(peer, &request);
+            fake_answer(peer, request.id, request.operation,
+                        part == failing ? BLKIF_RSP_ERROR : BLKIF_RSP_OKAY);
+        }
+        assert(pv_blkfront_poll(queue, done, 8) == 1 && io.status == -EIO);
+        pv_blkfront_destroy(queue);
+        fake_peer_destroy(peer, 0);
+    }
+}
+
 static void check_feature_loss(uint8_t operation, uint64_t sectors, int16_t status, int result)
 {
     struct fake_peer *peer = fake_peer_create(PV_ABI_X86_32);
@@ -469,6 +521,8 @@ int main(void)
     test_untrusted_backend_sees_only_zeros();
     test_descriptors_end_in_zeros(false);
     test_descriptors_end_in_zeros(true);
+    test_no_more_than_is_needed();
+    test_any_part_that_fails_fails_all();
     test_unsupported_operations();
     test_a_flush_that_fails_is_no_missing_feature();
     test_barrier_replaces_a_missing_flush();
