@@ -1,10 +1,10 @@
 #include "pvdrivers/sim/machine.h"
 
-#include "pvdrivers/machine_events.h"
+#include "pvdrivers/sim/event_port.h"
 #include "pvdrivers/sim/memory.h"
 
-#include <assert.h>
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 
 struct domain *find_domain(struct pv_machine *machine, domid_t domid)
@@ -12,13 +12,14 @@ struct domain *find_domain(struct pv_machine *machine, domid_t domid)
     if (domid >= machine->shared->max_domains)
         return NULL;
     struct domain *d = domain_window(machine, domid);
-    /* Acquire: pairs with the store that makes a new domain's fields visible. */
-    return __atomic_load_n(&d->state, __ATOMIC_ACQUIRE) == PV_DOMAIN_ABSENT ? NULL : d;
+    /* Acquire, for the store that makes a new domain's fields visible; and after the caller's
+     * section is on record, for the store that takes it from sight (rcu.c). */
+    return __atomic_load_n(&d->state, __ATOMIC_SEQ_CST) == PV_DOMAIN_ABSENT ? NULL : d;
 }
 
-static void set_state(struct pv_machine *machine, struct domain *d, enum pv_domain_state state)
+void domain_set_state(struct pv_machine *machine, struct domain *d, enum pv_domain_state state)
 {
-    __atomic_store_n(&d->state, state, __ATOMIC_RELEASE);
+    __atomic_store_n(&d->state, state, __ATOMIC_SEQ_CST);
     trace(machine, PV_TRACE_DOMAIN_STATE, d->domain_id, state, 0, 0);
 }
 
@@ -33,18 +34,33 @@ static int check_config(const struct pv_machine *machine, const struct pv_domain
     return config->memory > limit ? -E2BIG : 0;
 }
 
-/* A domid no domain has, dying ones included. Under machine.lock. */
+/* 0 when no domain has the domid, dying ones included; -EAGAIN when there is none any more, but
+ * calls under way may still use it. Under machine.lock. */
+static int check_domid(struct pv_machine *machine, uint32_t domid)
+{
+    const struct domain *d = domain_window(machine, (domid_t)domid);
+    if (find_domain(machine, (domid_t)domid) || d->builder)
+        return -EEXIST;
+    return d->ticket ? -EAGAIN : 0;
+}
+
 static int choose_domid(struct pv_machine *machine, domid_t wanted)
 {
+    if (wanted != DOMID_INVALID && wanted >= machine->shared->max_domains)
+        return -EINVAL;
     if (wanted != DOMID_INVALID) {
-        if (wanted >= machine->shared->max_domains)
-            return -EINVAL;
-        return find_domain(machine, wanted) ? -EEXIST : wanted;
+        int error = check_domid(machine, wanted);
+        return error ? error : wanted;
     }
-    for (uint32_t domid = 0; domid < machine->shared->max_domains; domid++)
-        if (!find_domain(machine, (domid_t)domid))
+    int result = -ENOSPC;
+    for (uint32_t domid = 0; domid < machine->shared->max_domains; domid++) {
+        int error = check_domid(machine, domid);
+        if (!error)
             return (int)domid;
-    return -ENOSPC;
+        if (error == -EAGAIN)
+            result = error;
+    }
+    return result;
 }
 
 static void init_locks(struct domain *d)
@@ -55,31 +71,6 @@ static void init_locks(struct domain *d)
     sim_lock_init(&d->maptrack.lock);
 }
 
-/* Everything but the lock, which some other domain's hypercall may be holding. */
-#define WIPE(part)                                                                                 \
-    do {                                                                                           \
-        static_assert(offsetof(typeof(part), lock) == 0, "the lock comes first");                  \
-        memset((uint8_t *)&(part) + sizeof((part).lock), 0, sizeof(part) - sizeof((part).lock));   \
-    } while (0)
-
-/* A domid's next life starts from zeros, whatever its last domain left behind (XSA-322, 483). */
-static void wipe_window(struct pv_machine *machine, domid_t domid)
-{
-    const struct machine_layout *layout = &machine->shared->layout;
-    struct domain *d = domain_window(machine, domid);
-    punch_segment(machine, layout->domains + domid * layout->domain_stride + layout->window_grants,
-                  layout->domain_stride - layout->window_grants);
-    punch_memory(machine, layout->xenheap + (uint64_t)domid * XENHEAP_WINDOW, XENHEAP_WINDOW);
-    WIPE(d->guest);
-    WIPE(d->event_channels);
-    WIPE(d->grant_table);
-    WIPE(d->maptrack);
-    memset(d->vcpu, 0, sizeof d->vcpu);
-    memset(d->accounts, 0, sizeof d->accounts);
-    d->tot_pages = 0;
-    d->shutdown_reason = 0;
-}
-
 static int populate(struct pv_machine *machine, struct domain *d)
 {
     for (uint64_t gfn = 0; gfn < d->max_pages; gfn++)
@@ -88,13 +79,15 @@ static int populate(struct pv_machine *machine, struct domain *d)
     return 0;
 }
 
+/* Under the event lock: events find out there what the domain is like. */
 static void set_shape(struct domain *d, const struct pv_domain_config *config)
 {
-    d->abi = (uint8_t)config->abi;
+    __atomic_store_n(&d->abi, (uint8_t)config->abi, __ATOMIC_RELAXED); /* senders read it without */
     d->page_shift = config->abi == PV_ABI_IA64 ? 14 : 12;
     d->privileged = config->privileged;
     d->max_vcpus = config->vcpus;
     d->max_pages = config->memory >> d->page_shift;
+    memset(d->vcpu, 0, sizeof d->vcpu);
     for (uint32_t i = 0; i < config->vcpus; i++)
         d->vcpu[i] = (struct vcpu){.id = i, .online = true};
 }
@@ -102,41 +95,54 @@ static void set_shape(struct domain *d, const struct pv_domain_config *config)
 static int build(struct pv_machine *machine, struct domain *d,
                  const struct pv_domain_config *config)
 {
-    int error = event_channels_init(machine, d, config);
+    event_lock(machine, d);
+    set_shape(d, config);
+    int error = event_channels_init(d, config);
+    event_unlock(machine, d);
     if (!error)
         error = grant_table_init(machine, d, config);
     return error ? error : populate(machine, d);
 }
 
+/* Takes a domid, which no one else can then find or take. */
+static int claim_domid(struct pv_machine *machine, domid_t wanted)
+{
+    machine_lock(machine);
+    int domid = choose_domid(machine, wanted);
+    if (domid >= 0) {
+        struct domain *d = domain_window(machine, (domid_t)domid);
+        if (d->generation == 0) {
+            init_locks(d);
+            d->domain_id = (domid_t)domid;
+        }
+        __atomic_store_n(&d->generation, d->generation + 1, __ATOMIC_RELEASE);
+        __atomic_store_n(&d->builder, machine->client + 1, __ATOMIC_RELEASE);
+    }
+    machine_unlock(machine);
+    return domid;
+}
+
 int pv_domain_create(struct pv_machine *machine, domid_t wanted,
                      const struct pv_domain_config *config)
 {
-    int error = check_config(machine, config);
+    int error = check_config(machine, config), domid;
     if (error)
         return error;
-    machine_lock(machine);
-    int domid = choose_domid(machine, wanted);
-    struct domain *d = domid < 0 ? NULL : domain_window(machine, (domid_t)domid);
-    if (d) {
-        if (d->generation++ == 0)
-            init_locks(d);
-        d->domain_id = (domid_t)domid;
-        set_shape(d, config);
-        /* Taken, but of no use to anybody yet: every operation refuses a dying domain. */
-        d->builder = machine->client + 1;
-        set_state(machine, d, PV_DOMAIN_DYING);
+    while ((domid = claim_domid(machine, wanted)) == -EAGAIN) {
+        sched_yield(); /* hypercalls are short, and no hypercall waits for this */
+        reap_domains(machine);
     }
-    machine_unlock(machine);
-    if (!d)
+    if (domid < 0)
         return domid;
+    struct domain *d = domain_window(machine, (domid_t)domid);
     error = build(machine, d, config);
-    __atomic_store_n(&d->builder, 0, __ATOMIC_RELEASE);
     if (error) {
-        pv_domain_destroy(machine, (domid_t)domid);
+        domain_abandon(machine, d);
         return error;
     }
-    set_state(machine, d, PV_DOMAIN_PAUSED);
     account(d, PV_ACCOUNT_DOMCTL, 1);
+    domain_set_state(machine, d, PV_DOMAIN_PAUSED);
+    __atomic_store_n(&d->builder, 0, __ATOMIC_RELEASE); /* killed before: domain_release_client */
     return domid;
 }
 
@@ -145,14 +151,15 @@ int pv_domain_create(struct pv_machine *machine, domid_t wanted,
 static int change_state(struct pv_machine *machine, domid_t domid, unsigned from_mask,
                         enum pv_domain_state to, uint32_t reason)
 {
+    RCU_SECTION(machine);
     struct domain *d = find_domain(machine, domid);
     if (!d)
         return -ESRCH;
     machine_lock(machine);
-    bool allowed = from_mask & 1u << d->state;
+    bool allowed = from_mask & 1u << domain_state(d);
     if (allowed) {
-        d->shutdown_reason = reason;
-        set_state(machine, d, to);
+        __atomic_store_n(&d->shutdown_reason, reason, __ATOMIC_RELAXED);
+        domain_set_state(machine, d, to);
         account(d, PV_ACCOUNT_DOMCTL, 1);
     }
     machine_unlock(machine);
@@ -182,77 +189,31 @@ int pv_domain_shutdown(struct pv_machine *machine, domid_t domid, uint32_t reaso
     return error;
 }
 
-int pv_domain_destroy(struct pv_machine *machine, domid_t domid)
-{
-    struct domain *d = find_domain(machine, domid);
-    if (!d)
-        return -ESRCH;
-    machine_lock(machine);
-    set_state(machine, d, PV_DOMAIN_DYING);
-    machine_unlock(machine);
-    /* Each step may be repeated: a process killed in the middle leaves the rest to the next. */
-    event_channels_destroy(machine, d);
-    grant_table_destroy(machine, d);
-    release_domain_memory(machine, d);
-    reap_domains(machine);
-    send_global_virq(machine, VIRQ_DOM_EXC);
-    return 0;
-}
-
-/* A dying domain that still has pages is in the middle of pv_domain_destroy. */
-static bool is_done(struct pv_machine *machine, struct domain *d)
-{
-    return d->state == PV_DOMAIN_DYING && !__atomic_load_n(&d->builder, __ATOMIC_ACQUIRE) &&
-           __atomic_load_n(&d->tot_pages, __ATOMIC_RELAXED) == 0 && !grant_table_in_use(machine, d);
-}
-
-void reap_domains(struct pv_machine *machine)
-{
-    machine_lock(machine);
-    for (uint32_t domid = 0; domid < machine->shared->max_domains; domid++) {
-        struct domain *d = find_domain(machine, (domid_t)domid);
-        if (d && is_done(machine, d)) {
-            wipe_window(machine, (domid_t)domid);
-            set_state(machine, d, PV_DOMAIN_ABSENT);
-        }
-    }
-    machine_unlock(machine);
-}
-
-void domain_release_client(struct pv_machine *machine, uint32_t client)
-{
-    for (uint32_t domid = 0; domid < machine->shared->max_domains; domid++) {
-        struct domain *d = find_domain(machine, (domid_t)domid);
-        uint32_t builder = client + 1;
-        if (d && __atomic_compare_exchange_n(&d->builder, &builder, 0, false, __ATOMIC_ACQ_REL,
-                                             __ATOMIC_RELAXED))
-            pv_domain_destroy(machine, (domid_t)domid);
-    }
-}
-
 /* ---- What others may know -------------------------------------------------------------------- */
 
 int pv_domain_info(struct pv_machine *machine, domid_t domid, struct pv_domain_info *info)
 {
+    RCU_SECTION(machine);
     struct domain *d = find_domain(machine, domid);
     if (!d)
         return -ESRCH;
-    *info = (struct pv_domain_info){
-        .domid = domid,
-        .state = (enum pv_domain_state)__atomic_load_n(&d->state, __ATOMIC_ACQUIRE),
-        .abi = (enum pv_abi)d->abi,
-        .page_size = 1u << d->page_shift,
-        .vcpus = d->max_vcpus,
-        .shutdown_reason = d->shutdown_reason,
-        .pages = __atomic_load_n(&d->tot_pages, __ATOMIC_RELAXED),
-        .max_pages = d->max_pages,
-        .generation = d->generation,
-        .privileged = d->privileged};
+    *info = (struct pv_domain_info){.domid = domid,
+                                    .state = domain_state(d),
+                                    .abi = (enum pv_abi)d->abi,
+                                    .page_size = 1u << d->page_shift,
+                                    .vcpus = d->max_vcpus,
+                                    .shutdown_reason =
+                                        __atomic_load_n(&d->shutdown_reason, __ATOMIC_RELAXED),
+                                    .pages = __atomic_load_n(&d->tot_pages, __ATOMIC_RELAXED),
+                                    .max_pages = d->max_pages,
+                                    .generation = domain_generation(d),
+                                    .privileged = d->privileged};
     return 0;
 }
 
 int pv_domain_accounts(struct pv_machine *machine, domid_t domid, uint64_t *accounts)
 {
+    RCU_SECTION(machine);
     struct domain *d = find_domain(machine, domid);
     if (!d)
         return -ESRCH;
@@ -263,6 +224,7 @@ int pv_domain_accounts(struct pv_machine *machine, domid_t domid, uint64_t *acco
 
 int64_t pv_domain_gfn_to_mfn(struct pv_machine *machine, domid_t domid, uint64_t gfn)
 {
+    RCU_SECTION(machine);
     struct domain *d = find_domain(machine, domid);
     if (!d)
         return -ESRCH;

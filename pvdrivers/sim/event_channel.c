@@ -10,16 +10,17 @@
 
 /* ---- Life of a domain ------------------------------------------------------------------------ */
 
-int event_channels_init(struct pv_machine *machine, struct domain *d,
-                        const struct pv_domain_config *config)
+int event_channels_init(struct domain *d, const struct pv_domain_config *config)
 {
-    (void)machine;
     struct event_channels *ec = &d->event_channels;
     uint32_t wanted = config->max_event_channels;
     if (wanted == 1)
         return -EINVAL; /* port 0 alone is none */
-    ec->max_ports = wanted && wanted < EVTCHN_FIFO_NR_CHANNELS ? wanted : EVTCHN_FIFO_NR_CHANNELS;
-    ec->first_free = ec->end = 1;
+    pv_write_once(&ec->max_ports,
+                  wanted && wanted < EVTCHN_FIFO_NR_CHANNELS ? wanted : EVTCHN_FIFO_NR_CHANNELS);
+    pv_write_once(&ec->end, 1);
+    WIPE_AFTER(*ec, end);
+    ec->first_free = 1;
     return 0;
 }
 
@@ -31,12 +32,20 @@ static void close_all_ports(struct pv_machine *machine, struct domain *d)
     while (port);
 }
 
-void event_channels_destroy(struct pv_machine *machine, struct domain *d)
+uint64_t event_channels_destroy(struct pv_machine *machine, struct domain *d, uint64_t from)
 {
-    close_all_ports(machine, d);
+    if (from == 0) {
+        /* A call that saw the domain alive is over once its lock has been ours. */
+        event_lock(machine, d);
+        event_unlock(machine, d);
+    }
+    evtchn_port_t next = close_ports(machine, d, from ? (evtchn_port_t)from : 1, RESET_BATCH);
+    if (next)
+        return next;
     event_lock(machine, d);
     fifo_destroy(machine, d);
     event_unlock(machine, d);
+    return 0;
 }
 
 /* ---- Binding --------------------------------------------------------------------------------- */
@@ -164,6 +173,7 @@ int bind_virq(struct pv_machine *machine, struct domain *d, uint32_t virq, uint3
 
 int pv_machine_send_virq(struct pv_machine *machine, domid_t domid, uint32_t virq, uint32_t vcpu)
 {
+    RCU_SECTION(machine);
     struct domain *d = find_domain(machine, domid);
     if (!d)
         return -ESRCH;
@@ -187,6 +197,7 @@ void send_global_virq(struct pv_machine *machine, uint32_t virq)
 
 int pv_machine_set_virq_handler(struct pv_machine *machine, domid_t domid, uint32_t virq)
 {
+    RCU_SECTION(machine);
     if (!find_domain(machine, domid))
         return -ESRCH;
     if (virq >= NR_VIRQS || virq_kind(virq) != VIRQ_GLOBAL)
@@ -204,7 +215,7 @@ static bool is_pending_already(struct pv_machine *machine, struct domain *d, evt
 {
     if (pv_read_once(&d->event_channels.fifo))
         return false;
-    struct pv_event_view view = {.abi = (enum pv_abi)d->abi,
+    struct pv_event_view view = {.abi = (enum pv_abi)__atomic_load_n(&d->abi, __ATOMIC_RELAXED),
                                  .shared_info = domain_xenheap(machine, d, XENHEAP_SHARED_INFO)};
     /* Full: what the sender wrote is visible before the bit is read. The taker clears the bit,
      * then reads what was written, so that one of the two sees the other. */
@@ -299,6 +310,7 @@ static int return_port(int result, evtchn_port_t *port)
 int pv_evtchn_op_alloc_unbound(struct pv_machine *machine, domid_t caller, domid_t domain,
                                domid_t remote_domain, evtchn_port_t *port)
 {
+    RCU_SECTION(machine);
     struct domain *self = find_caller(machine, caller), *d;
     if (!self)
         return -ESRCH;
@@ -312,6 +324,7 @@ int pv_evtchn_op_alloc_unbound(struct pv_machine *machine, domid_t caller, domid
 int pv_evtchn_op_bind_interdomain(struct pv_machine *machine, domid_t caller, domid_t remote_domain,
                                   evtchn_port_t remote_port, evtchn_port_t *local_port)
 {
+    RCU_SECTION(machine);
     struct domain *d = find_caller(machine, caller);
     if (!d)
         return -ESRCH;
@@ -321,6 +334,7 @@ int pv_evtchn_op_bind_interdomain(struct pv_machine *machine, domid_t caller, do
 int pv_evtchn_op_bind_virq(struct pv_machine *machine, domid_t caller, uint32_t virq, uint32_t vcpu,
                            evtchn_port_t *port)
 {
+    RCU_SECTION(machine);
     struct domain *d = find_caller(machine, caller);
     return d ? return_port(bind_virq(machine, d, virq, vcpu, 0), port) : -ESRCH;
 }
@@ -328,12 +342,14 @@ int pv_evtchn_op_bind_virq(struct pv_machine *machine, domid_t caller, uint32_t 
 int pv_evtchn_op_bind_ipi(struct pv_machine *machine, domid_t caller, uint32_t vcpu,
                           evtchn_port_t *port)
 {
+    RCU_SECTION(machine);
     struct domain *d = find_caller(machine, caller);
     return d ? return_port(bind_ipi(machine, d, vcpu), port) : -ESRCH;
 }
 
 int pv_evtchn_op_close(struct pv_machine *machine, domid_t caller, evtchn_port_t port)
 {
+    RCU_SECTION(machine);
     struct domain *d = find_caller(machine, caller);
     if (!d)
         return -ESRCH;
@@ -342,6 +358,7 @@ int pv_evtchn_op_close(struct pv_machine *machine, domid_t caller, evtchn_port_t
 
 int pv_evtchn_op_send(struct pv_machine *machine, domid_t caller, evtchn_port_t port)
 {
+    RCU_SECTION(machine);
     struct domain *d = find_domain(machine, caller);
     return d ? send_event(machine, d, port) : -ESRCH;
 }
@@ -375,6 +392,7 @@ static void fill_status(const struct evtchn *chn, struct evtchn_status *status)
 
 int pv_evtchn_op_status(struct pv_machine *machine, domid_t caller, struct evtchn_status *status)
 {
+    RCU_SECTION(machine);
     struct domain *self = find_caller(machine, caller), *d;
     if (!self)
         return -ESRCH;
@@ -392,6 +410,7 @@ int pv_evtchn_op_status(struct pv_machine *machine, domid_t caller, struct evtch
 int pv_evtchn_op_bind_vcpu(struct pv_machine *machine, domid_t caller, evtchn_port_t port,
                            uint32_t vcpu)
 {
+    RCU_SECTION(machine);
     struct domain *d = find_caller(machine, caller);
     if (!d)
         return -ESRCH;
@@ -410,6 +429,7 @@ int pv_evtchn_op_bind_vcpu(struct pv_machine *machine, domid_t caller, evtchn_po
 
 int pv_evtchn_op_unmask(struct pv_machine *machine, domid_t caller, evtchn_port_t port)
 {
+    RCU_SECTION(machine);
     struct domain *d = find_caller(machine, caller);
     if (!d)
         return -ESRCH;
@@ -423,6 +443,7 @@ int pv_evtchn_op_unmask(struct pv_machine *machine, domid_t caller, evtchn_port_
 
 int pv_evtchn_op_reset(struct pv_machine *machine, domid_t caller, domid_t domain)
 {
+    RCU_SECTION(machine);
     struct domain *self = find_caller(machine, caller), *d;
     if (!self)
         return -ESRCH;

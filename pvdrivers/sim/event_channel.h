@@ -22,17 +22,17 @@ struct evtchn_fifo_vcpu {
     uint32_t head[EVTCHN_FIFO_MAX_QUEUES]; /* the simulated kernel's place in the queues */
 };
 
-/* `lock` stays first: domain.c initialises it once per domid and never wipes it, since another
- * domain's hypercall may still hold it when this one is gone. */
+/* The lock is initialised once per domid. The fields before `first_free` are also read without it.
+ */
 struct event_channels {
     pthread_mutex_t lock;
     uint32_t max_ports;    /* highest port + 1 the domain may have, whatever the ABI */
-    uint32_t first_free;   /* every port below is in use */
+    uint32_t fifo;         /* the ABI: 0 2-level, 1 FIFO */
     uint32_t end;          /* no port from here on was ever in use */
+    uint32_t first_free;   /* every port below is in use */
     uint32_t active;       /* ports in use */
     uint32_t open_handles; /* with one, the domain has a kernel that answers upcalls */
     uint32_t unsignalled;  /* handles with ports waiting whose eventfd nobody wrote yet */
-    uint32_t fifo;         /* the ABI: 0 2-level, 1 FIFO */
     uint32_t event_frame_count;
     uint64_t page_in_hand; /* set while PGC_events and the FIFO state may disagree; mfn + 1 */
     uint16_t upcall[EVENT_VCPUS]; /* handle + 1 of the vcpu's guest, 0: none */
@@ -83,10 +83,11 @@ struct event_handles {
     struct event_handle slot[MAX_EVENT_HANDLES];
 };
 
-int event_channels_init(struct pv_machine *machine, struct domain *d,
-                        const struct pv_domain_config *config);
-/* A dying domain: closes its ports; peers see theirs become unbound. */
-void event_channels_destroy(struct pv_machine *machine, struct domain *d);
+/* Under the lock. */
+int event_channels_init(struct domain *d, const struct pv_domain_config *config);
+/* A dying domain: closes its ports; peers see theirs become unbound. A step of it: where the next
+ * begins, or 0 at the end. */
+uint64_t event_channels_destroy(struct pv_machine *machine, struct domain *d, uint64_t from);
 /* A process died: closes its handles and their ports. */
 void event_channels_release_client(struct pv_machine *machine, uint32_t client);
 

@@ -184,6 +184,7 @@ static int set_control_block(struct pv_machine *machine, struct domain *d, uint3
 int pv_evtchn_op_init_control(struct pv_machine *machine, domid_t caller, uint64_t control_gfn,
                               uint32_t offset, uint32_t vcpu, uint8_t *link_bits)
 {
+    RCU_SECTION(machine);
     struct domain *d = find_domain(machine, caller);
     if (!d)
         return -ESRCH;
@@ -235,6 +236,7 @@ static int add_event_page(struct pv_machine *machine, struct domain *d, uint64_t
 
 int pv_evtchn_op_expand_array(struct pv_machine *machine, domid_t caller, uint64_t array_gfn)
 {
+    RCU_SECTION(machine);
     struct domain *d = find_domain(machine, caller);
     if (!d)
         return -ESRCH;
@@ -253,6 +255,7 @@ int pv_evtchn_op_expand_array(struct pv_machine *machine, domid_t caller, uint64
 int pv_evtchn_op_set_priority(struct pv_machine *machine, domid_t caller, evtchn_port_t port,
                               uint32_t priority)
 {
+    RCU_SECTION(machine);
     struct domain *d = find_domain(machine, caller);
     if (!d)
         return -ESRCH;

@@ -14,13 +14,6 @@ static uint16_t handle_id(const struct pv_evtchn *handle)
     return (uint16_t)(handle->slot.index + 1);
 }
 
-/* The handle's domain, when it is still the one the handle was opened for. */
-static struct domain *handle_domain(const struct pv_evtchn *handle)
-{
-    struct domain *d = handle->slot.domain;
-    return d->generation == handle->slot.domain_generation ? d : NULL;
-}
-
 static struct evtchn *find_own_port(const struct pv_evtchn *handle, evtchn_port_t port)
 {
     struct evtchn *chn = find_port(handle->slot.machine, handle->slot.domain, port);
@@ -54,7 +47,8 @@ int sim_evtchn_fd(struct pv_evtchn *handle)
 
 int sim_evtchn_bind_unbound_port(struct pv_evtchn *handle, domid_t remote)
 {
-    struct domain *d = handle_domain(handle);
+    RCU_SECTION(handle->slot.machine);
+    struct domain *d = event_slot_domain(&handle->slot);
     if (!d)
         return -ESRCH;
     account(d, PV_ACCOUNT_EVTCHN_OTHER, 1);
@@ -64,7 +58,8 @@ int sim_evtchn_bind_unbound_port(struct pv_evtchn *handle, domid_t remote)
 
 int sim_evtchn_bind_interdomain(struct pv_evtchn *handle, domid_t remote, evtchn_port_t port)
 {
-    struct domain *d = handle_domain(handle);
+    RCU_SECTION(handle->slot.machine);
+    struct domain *d = event_slot_domain(&handle->slot);
     if (!d)
         return -ESRCH;
     account(d, PV_ACCOUNT_EVTCHN_OTHER, 1);
@@ -73,7 +68,8 @@ int sim_evtchn_bind_interdomain(struct pv_evtchn *handle, domid_t remote, evtchn
 
 int sim_evtchn_bind_virq(struct pv_evtchn *handle, uint32_t virq)
 {
-    struct domain *d = handle_domain(handle);
+    RCU_SECTION(handle->slot.machine);
+    struct domain *d = event_slot_domain(&handle->slot);
     if (!d)
         return -ESRCH;
     account(d, PV_ACCOUNT_EVTCHN_OTHER, 1);
@@ -101,7 +97,8 @@ int pv_evtchn_bind_static(struct pv_evtchn *handle, evtchn_port_t port)
 
 int sim_evtchn_unbind(struct pv_evtchn *handle, evtchn_port_t port)
 {
-    struct domain *d = handle_domain(handle);
+    RCU_SECTION(handle->slot.machine);
+    struct domain *d = event_slot_domain(&handle->slot);
     if (!d)
         return -ESRCH;
     account(d, PV_ACCOUNT_EVTCHN_OTHER, 1);
@@ -110,9 +107,12 @@ int sim_evtchn_unbind(struct pv_evtchn *handle, evtchn_port_t port)
     return close_port(handle->slot.machine, d, port, handle_id(handle));
 }
 
+/* In no section and under no lock. Where the domain ends and its domid is used again meanwhile, no
+ * port is this handle's any more, or the event goes where the next domain's would: to a peer that
+ * hears one too many. */
 int sim_evtchn_notify(struct pv_evtchn *handle, evtchn_port_t port)
 {
-    struct domain *d = handle_domain(handle);
+    struct domain *d = event_slot_domain(&handle->slot);
     if (!d)
         return -ESRCH;
     return find_own_port(handle, port) ? send_event(handle->slot.machine, d, port) : -ENOTCONN;

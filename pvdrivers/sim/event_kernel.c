@@ -99,7 +99,7 @@ void quiet_handle(struct event_handle *h, int fd)
 
 static bool is_handle_of(const struct event_handle *h, const struct domain *d)
 {
-    return h->open && h->domid == d->domain_id && h->domain_generation == d->generation;
+    return h->open && h->domid == d->domain_id && h->domain_generation == domain_generation(d);
 }
 
 /* A handle of the domain with its eventfd to be written, or MAX_EVENT_HANDLES. */

@@ -55,7 +55,7 @@ static inline struct event_handle *handle_slot(struct pv_machine *machine, uint3
 
 static inline bool is_dying(const struct domain *d)
 {
-    uint32_t state = __atomic_load_n(&d->state, __ATOMIC_ACQUIRE);
+    enum pv_domain_state state = domain_state(d);
     return state == PV_DOMAIN_DYING || state == PV_DOMAIN_ABSENT;
 }
 
@@ -148,6 +148,12 @@ int event_slot_open(struct event_slot *slot, struct pv_machine *machine, domid_t
 void event_slot_close(struct event_slot *slot);
 /* Takes the domain's event lock; false, without it, when that domain is gone. */
 bool event_slot_lock(struct event_slot *slot);
+/* The domain it was opened for, while it lives: in a read-side section or under its event lock, to
+ * the end of which that holds, dying apart. Else NULL. */
+static inline struct domain *event_slot_domain(const struct event_slot *slot)
+{
+    return domain_is_life(slot->domain, slot->domain_generation) ? slot->domain : NULL;
+}
 void event_slot_unlock(struct event_slot *slot);
 
 /* ---- event_fds.c ----------------------------------------------------------------------------- */

@@ -46,8 +46,6 @@ static int enter_domain(const struct event_slot *slot, int upcall_vcpu)
     struct event_channels *ec = &slot->domain->event_channels;
     struct event_handle *h = handle_slot(slot->machine, slot->index);
     bool upcall = upcall_vcpu != NO_UPCALL;
-    if (is_dying(slot->domain))
-        return -EINVAL;
     if (upcall && ec->upcall[upcall_vcpu])
         return -EBUSY;
     h->domid = slot->domain->domain_id;
@@ -67,16 +65,22 @@ static int enter_domain(const struct event_slot *slot, int upcall_vcpu)
     return 0;
 }
 
+static bool find_slot_domain(struct event_slot *slot, struct pv_machine *machine, domid_t domid)
+{
+    RCU_SECTION(machine);
+    struct domain *d = find_domain(machine, domid);
+    if (d)
+        *slot = (struct event_slot){
+            .machine = machine, .domain = d, .domain_generation = domain_generation(d)};
+    return d;
+}
+
 int event_slot_open(struct event_slot *slot, struct pv_machine *machine, domid_t domid,
                     int upcall_vcpu)
 {
-    struct domain *d = find_domain(machine, domid);
-    if (!d)
+    if (!find_slot_domain(slot, machine, domid))
         return -ESRCH;
-    *slot = (struct event_slot){.machine = machine,
-                                .domain = d,
-                                .domain_generation = d->generation,
-                                .index = take_slot(machine)};
+    slot->index = take_slot(machine);
     if (slot->index == MAX_EVENT_HANDLES)
         return -EMFILE;
     uint32_t generation = ++handle_slot(machine, slot->index)->generation;
@@ -86,10 +90,11 @@ int event_slot_open(struct event_slot *slot, struct pv_machine *machine, domid_t
         event_fds_add(machine, slot->index, generation, slot->fd);
         error = broker_publish_eventfd(machine, slot->index, generation, slot->fd);
     }
-    if (!error) {
-        event_lock(machine, d);
+    if (!error && !event_slot_lock(slot)) {
+        error = -EINVAL; /* it began to die */
+    } else if (!error) {
         error = enter_domain(slot, upcall_vcpu);
-        event_unlock(machine, d);
+        event_slot_unlock(slot);
     }
     if (error) {
         event_fds_remove(machine, slot->index);
@@ -102,8 +107,7 @@ bool event_slot_lock(struct event_slot *slot)
 {
     struct domain *d = slot->domain;
     event_lock(slot->machine, d);
-    if (d->generation == slot->domain_generation &&
-        __atomic_load_n(&d->state, __ATOMIC_ACQUIRE) != PV_DOMAIN_ABSENT)
+    if (event_slot_domain(slot))
         return true;
     event_unlock(slot->machine, d);
     return false;
@@ -137,8 +141,9 @@ static void leave_domain(struct event_channels *ec, struct event_handle *h, uint
 
 static void shut_slot(struct event_slot *slot)
 {
+    RCU_SECTION(slot->machine);
     struct event_handle *h = handle_slot(slot->machine, slot->index);
-    if (h->open && !h->upcall && slot->domain->generation == slot->domain_generation)
+    if (h->open && !h->upcall && event_slot_domain(slot))
         close_slot_ports(slot->machine, slot->domain, slot->index);
     if (h->open && event_slot_lock(slot)) {
         leave_domain(&slot->domain->event_channels, h, slot->index);
@@ -160,6 +165,7 @@ void event_channels_release_client(struct pv_machine *machine, uint32_t client)
 {
     /* What it was in the middle of: taking a lock repairs it. */
     for (uint32_t domid = 0; domid < machine->shared->max_domains; domid++) {
+        RCU_SECTION(machine);
         struct domain *d = find_domain(machine, (domid_t)domid);
         if (!d)
             continue;

@@ -11,6 +11,7 @@ struct pv_upcall {
 int pv_upcall_open(struct pv_machine *machine, domid_t domid, uint32_t vcpu,
                    struct pv_upcall **upcall)
 {
+    RCU_SECTION(machine);
     const struct domain *d = find_domain(machine, domid);
     if (!d)
         return -ESRCH;
@@ -51,12 +52,15 @@ void pv_upcall_close(struct pv_upcall *upcall)
 int pv_machine_event_view(struct pv_machine *machine, domid_t domid, uint32_t vcpu,
                           uint32_t *fifo_heads, struct pv_event_view *view)
 {
+    RCU_SECTION(machine);
     struct domain *d = find_domain(machine, domid);
     if (!d)
         return -ESRCH;
     if (vcpu >= d->max_vcpus)
         return -ENOENT;
+    event_lock(machine, d);
     *view = event_view(machine, d, vcpu);
+    event_unlock(machine, d);
     view->fifo_heads = fifo_heads;
     return 0;
 }

@@ -113,10 +113,9 @@ static void end_run(struct pv_machine *machine, struct domain *d, struct copy_ru
 {
     grant_lock(machine, d);
     copy_run_release(machine, d, run);
-    bool last = domain_is_dying(d) && d->grant_table.active_entries == 0;
+    if (domain_is_dying(d) && d->grant_table.active_entries == 0)
+        rcu_want_callbacks(machine);
     grant_unlock(d);
-    if (last)
-        reap_domains(machine);
 }
 
 /* The ends are left as they are: clearing them would cost as much as a short copy. */
@@ -449,7 +448,8 @@ void grant_copy_batch(struct pv_machine *machine, struct domain *ld, uint32_t ow
 int sim_gnttab_copy(struct pv_hypervisor *hypervisor, struct pv_grant_copy *copies, unsigned count)
 {
     struct sim_hypervisor *hv = to_sim(hypervisor);
-    struct domain *ld = find_granter(hv->machine, NULL, hypervisor->domid);
+    RCU_SECTION(hv->machine);
+    struct domain *ld = live_view_domain(hv);
     for (unsigned i = 0; !ld && i < count; i++)
         copies[i].status = GNTST_general_error;
     if (!ld)

@@ -95,8 +95,11 @@ void grant_map_batch(struct pv_machine *machine, struct domain *ld, uint32_t own
 /* The flags say which mappings of a handle go; `none_is_all`: when they say none, all of them. */
 void grant_unmap_batch(struct pv_machine *machine, struct domain *ld, struct pv_grant_map *maps,
                        unsigned count, bool none_is_all);
-/* Unmaps a handle whoever holds it; nothing when it is free already. */
+/* Unmaps a handle whoever holds it; nothing when somebody else has. */
 void grant_force_unmap(struct pv_machine *machine, struct domain *ld, grant_handle_t handle);
+/* Frees a handle that `owner`, who is gone, had reserved; nothing when somebody else does. */
+void grant_free_reserved(struct pv_machine *machine, struct domain *ld, grant_handle_t handle,
+                         uint32_t owner);
 
 /* ---- grant_copy.c ---- */
 void grant_copy_batch(struct pv_machine *machine, struct domain *ld, uint32_t owner,

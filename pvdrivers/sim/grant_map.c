@@ -77,21 +77,6 @@ static void account_map(struct domain *ld, const struct pv_grant_map *maps, unsi
         account(ld, PV_ACCOUNT_GRANT_FAILURES, count - mapped);
 }
 
-void grant_map_batch(struct pv_machine *machine, struct domain *ld, uint32_t owner,
-                     struct pv_grant_map *maps, unsigned count)
-{
-    for (unsigned i = 0, n; i < count; i += n) {
-        n = same_domid(maps + i, count - i);
-        struct domain *rd = find_granter(machine, ld, maps[i].domid);
-        if (rd)
-            map_run(machine, ld, owner, rd, maps + i, n);
-        else
-            for (unsigned k = i; k < i + n; k++)
-                maps[k].status = maps[k].flags & MAPPED ? GNTST_bad_domain : GNTST_bad_gntref;
-    }
-    account_map(ld, maps, count);
-}
-
 /* ---- Unmap ----------------------------------------------------------------------------------- */
 
 /* The byte by which the granter learns that its page is let go, while the page is still pinned. */
@@ -126,8 +111,12 @@ static void unmap_parts(struct pv_machine *machine, struct domain *rd, struct ma
     uint16_t flags = entry->flags;
     uint16_t gone = parts & flags & MAPPED;
     uint16_t left = flags & MAPPED & ~gone ? flags & ~gone : MAPTRACK_reserved;
-    if (left == MAPTRACK_reserved)
+    if (left == MAPTRACK_reserved) {
         clear_notify_byte(machine, rd, entry);
+        /* Who takes the last part has the handle to free, and nobody cleaning up after the one who
+         * had mapped it. */
+        __atomic_store_n(&entry->owner, grant_owner(machine->client, 0), __ATOMIC_RELAXED);
+    }
     /* The handle first: killed in between, the recount finds the pin unaccounted for. */
     __atomic_store_n(&entry->flags, left, __ATOMIC_RELEASE);
     if (gone)
@@ -177,11 +166,10 @@ static unsigned unmap_run(struct pv_machine *machine, struct domain *ld, struct 
         if (maps[i].status == GNTST_okay && maptrack_flags(entry) == MAPTRACK_reserved)
             freed[n++] = maps[i].handle;
     }
-    bool last = domain_is_dying(rd) && rd->grant_table.active_entries == 0;
+    if (domain_is_dying(rd) && rd->grant_table.active_entries == 0)
+        rcu_want_callbacks(machine);
     grant_unlock(rd);
     give_back(machine, ld, freed, n);
-    if (last)
-        reap_domains(machine);
     return i;
 }
 
@@ -205,20 +193,57 @@ void grant_unmap_batch(struct pv_machine *machine, struct domain *ld, struct pv_
 
 void grant_force_unmap(struct pv_machine *machine, struct domain *ld, grant_handle_t handle)
 {
-    struct maptrack_entry *entry = maptrack_entry(machine, ld, handle);
-    if (maptrack_flags(entry) == MAPTRACK_reserved) {
-        give_back(machine, ld, &handle, 1);
-        return;
-    }
     struct domain *rd = handle_granter(machine, ld, handle);
     struct pv_grant_map map = {.handle = handle};
     if (rd)
         unmap_run(machine, ld, rd, &map, 1, true);
 }
 
+void grant_free_reserved(struct pv_machine *machine, struct domain *ld, grant_handle_t handle,
+                         uint32_t owner)
+{
+    struct maptrack_entry *entry = maptrack_entry(machine, ld, handle);
+    if (__atomic_compare_exchange_n(&entry->owner, &owner, grant_owner(machine->client, 0), false,
+                                    __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+        give_back(machine, ld, &handle, 1);
+}
+
+/* ---- Batches --------------------------------------------------------------------------------- */
+
+/* A domain that began to die while it was mapping may have let its handles go before. */
+static void unmap_if_dying(struct pv_machine *machine, struct domain *ld, struct pv_grant_map *maps,
+                           unsigned count)
+{
+    pv_mb(); /* the handles are on record before the state is read: see domain_teardown_begin */
+    if (!domain_is_dying(ld))
+        return;
+    for (unsigned i = 0; i < count; i++)
+        if (maps[i].status == GNTST_okay) {
+            grant_force_unmap(machine, ld, maps[i].handle);
+            maps[i].status = GNTST_bad_domain;
+        }
+}
+
+void grant_map_batch(struct pv_machine *machine, struct domain *ld, uint32_t owner,
+                     struct pv_grant_map *maps, unsigned count)
+{
+    for (unsigned i = 0, n; i < count; i += n) {
+        n = same_domid(maps + i, count - i);
+        struct domain *rd = find_granter(machine, ld, maps[i].domid);
+        if (rd)
+            map_run(machine, ld, owner, rd, maps + i, n);
+        else
+            for (unsigned k = i; k < i + n; k++)
+                maps[k].status = maps[k].flags & MAPPED ? GNTST_bad_domain : GNTST_bad_gntref;
+    }
+    unmap_if_dying(machine, ld, maps, count);
+    account_map(ld, maps, count);
+}
+
 int pv_gnttab_set_unmap_notify(struct pv_machine *machine, domid_t domid, grant_handle_t handle,
                                bool clear, uint32_t offset, evtchn_port_t port)
 {
+    RCU_SECTION(machine);
     struct domain *ld = find_domain(machine, domid);
     struct domain *rd = ld ? handle_granter(machine, ld, handle) : NULL;
     if (!ld)
@@ -245,7 +270,8 @@ int pv_gnttab_set_unmap_notify(struct pv_machine *machine, domid_t domid, grant_
 int sim_gnttab_map(struct pv_hypervisor *hypervisor, struct pv_grant_map *maps, unsigned count)
 {
     struct sim_hypervisor *hv = to_sim(hypervisor);
-    struct domain *ld = find_granter(hv->machine, NULL, hypervisor->domid);
+    RCU_SECTION(hv->machine);
+    struct domain *ld = live_view_domain(hv);
     for (unsigned i = 0; i < count; i++)
         maps[i].status = GNTST_general_error;
     if (!ld)
@@ -258,7 +284,8 @@ int sim_gnttab_map(struct pv_hypervisor *hypervisor, struct pv_grant_map *maps, 
 int sim_gnttab_unmap(struct pv_hypervisor *hypervisor, struct pv_grant_map *maps, unsigned count)
 {
     struct sim_hypervisor *hv = to_sim(hypervisor);
-    struct domain *ld = find_domain(hv->machine, hypervisor->domid);
+    RCU_SECTION(hv->machine);
+    struct domain *ld = view_domain(hv);
     for (unsigned i = 0; i < count; i++)
         maps[i].status = GNTST_general_error;
     if (!ld)

@@ -39,6 +39,7 @@ static void map_chunk(struct pv_machine *machine, struct domain *ld,
 int pv_gnttab_op_map(struct pv_machine *machine, domid_t domid, struct gnttab_map_grant_ref *ops,
                      unsigned count)
 {
+    RCU_SECTION(machine);
     struct domain *ld = find_granter(machine, NULL, domid);
     REFUSE(ops, count, GNTST_general_error);
     if (!ld)
@@ -78,6 +79,7 @@ static void unmap_chunk(struct pv_machine *machine, struct domain *ld,
 int pv_gnttab_op_unmap(struct pv_machine *machine, domid_t domid,
                        struct gnttab_unmap_grant_ref *ops, unsigned count)
 {
+    RCU_SECTION(machine);
     struct domain *ld = find_domain(machine, domid);
     REFUSE(ops, count, GNTST_general_error);
     if (!ld)
@@ -91,6 +93,7 @@ int pv_gnttab_op_unmap(struct pv_machine *machine, domid_t domid,
 int pv_gnttab_op_unmap_and_replace(struct pv_machine *machine, domid_t domid,
                                    struct gnttab_unmap_and_replace *ops, unsigned count)
 {
+    RCU_SECTION(machine);
     REFUSE(ops, count, GNTST_general_error);
     return find_domain(machine, domid) ? -EOPNOTSUPP : -ESRCH;
 }
@@ -130,6 +133,7 @@ static void copy_chunk(struct pv_machine *machine, struct domain *ld,
 int pv_gnttab_op_copy(struct pv_machine *machine, domid_t domid, struct gnttab_copy_x86_64 *ops,
                       unsigned count)
 {
+    RCU_SECTION(machine);
     struct domain *ld = find_granter(machine, NULL, domid);
     REFUSE(ops, count, GNTST_general_error);
     if (!ld)
@@ -145,6 +149,7 @@ int pv_gnttab_op_copy(struct pv_machine *machine, domid_t domid, struct gnttab_c
 int pv_gnttab_op_cache_flush(struct pv_machine *machine, domid_t domid,
                              struct gnttab_cache_flush *ops, unsigned count)
 {
+    RCU_SECTION(machine);
     (void)ops;
     (void)count;
     return find_domain(machine, domid) ? -EOPNOTSUPP : -ESRCH;
@@ -152,6 +157,7 @@ int pv_gnttab_op_cache_flush(struct pv_machine *machine, domid_t domid,
 
 int pv_gnttab_entries(struct pv_machine *machine, domid_t domid, struct pv_grant_entries *entries)
 {
+    RCU_SECTION(machine);
     struct domain *d = find_domain(machine, domid);
     if (!d)
         return -ESRCH;
@@ -163,6 +169,7 @@ int pv_gnttab_entries(struct pv_machine *machine, domid_t domid, struct pv_grant
 
 int64_t pv_gnttab_pins(struct pv_machine *machine, domid_t domid, grant_ref_t ref)
 {
+    RCU_SECTION(machine);
     struct domain *d = find_domain(machine, domid);
     if (!d)
         return -ESRCH;
@@ -176,6 +183,7 @@ int64_t pv_gnttab_pins(struct pv_machine *machine, domid_t domid, grant_ref_t re
 
 int64_t pv_gnttab_handles(struct pv_machine *machine, domid_t domid)
 {
+    RCU_SECTION(machine);
     struct domain *d = find_domain(machine, domid);
     return d ? (int64_t)__atomic_load_n(&d->maptrack.in_use, __ATOMIC_ACQUIRE) : -ESRCH;
 }

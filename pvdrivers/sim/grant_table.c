@@ -4,9 +4,11 @@
 
 #include <errno.h>
 
+#define RELEASE_BATCH 1024 /* handles let go in one step */
+
 bool domain_is_dying(const struct domain *d)
 {
-    uint32_t state = __atomic_load_n(&d->state, __ATOMIC_ACQUIRE);
+    enum pv_domain_state state = domain_state(d);
     return state == PV_DOMAIN_DYING || state == PV_DOMAIN_ABSENT;
 }
 
@@ -149,22 +151,27 @@ void grant_unlock(struct domain *d)
 
 /* ---- Letting go ------------------------------------------------------------------------------ */
 
-/* Unmaps the handles of `d` whose owner matches under `mask`; mask 0: all of them. */
-static void release_handles(struct pv_machine *machine, struct domain *d, uint32_t owner,
-                            uint32_t mask)
+/* Unmaps those of RELEASE_BATCH handles of `d` whose owner matches under `mask`; mask 0: all of
+ * them. Where the next step begins, or 0 at the end. */
+static grant_handle_t release_handles(struct pv_machine *machine, struct domain *d,
+                                      grant_handle_t from, uint32_t owner, uint32_t mask)
 {
-    maptrack_settle(machine, d);
+    if (from == 0)
+        maptrack_settle(machine, d);
     uint32_t handles = __atomic_load_n(&d->maptrack.fresh, __ATOMIC_ACQUIRE);
-    for (grant_handle_t handle = 0; handle < handles; handle++) {
+    uint32_t end = handles - from > RELEASE_BATCH ? from + RELEASE_BATCH : handles;
+    for (grant_handle_t handle = from; handle < end; handle++) {
         const struct maptrack_entry *entry = maptrack_entry(machine, d, handle);
-        if (!entry)
-            return; /* the domain was dying, and the last thing it held is gone */
         uint16_t flags = maptrack_flags(entry);
-        /* With no owner asked for, what is only reserved belongs to a map under way. */
-        if (mask ? flags && (__atomic_load_n(&entry->owner, __ATOMIC_RELAXED) & mask) == owner
-                 : map_pins(flags) != 0)
+        uint32_t held_by = __atomic_load_n(&entry->owner, __ATOMIC_RELAXED);
+        if ((held_by & mask) != owner)
+            continue;
+        if (map_pins(flags))
             grant_force_unmap(machine, d, handle);
+        else if (flags && mask) /* with no owner asked for, it belongs to a call under way */
+            grant_free_reserved(machine, d, handle, held_by);
     }
+    return end < handles ? end : 0;
 }
 
 /* Lets go what dead processes were copying from or to the grants of `d`. */
@@ -179,14 +186,22 @@ static void release_copies(struct pv_machine *machine, struct domain *d, uint32_
     grant_unlock(d);
 }
 
+static void release_all_handles(struct pv_machine *machine, struct domain *d, uint32_t owner,
+                                uint32_t mask)
+{
+    for (grant_handle_t next = release_handles(machine, d, 0, owner, mask); next;)
+        next = release_handles(machine, d, next, owner, mask);
+}
+
 void grant_table_release_client(struct pv_machine *machine, uint32_t client)
 {
     uint32_t owner = grant_owner(client, 0), mask = (1u << GRANT_OWNER_CLIENT_BITS) - 1;
     for (domid_t domid = 0; domid < machine->shared->max_domains; domid++) {
+        RCU_SECTION(machine);
         struct domain *d = find_domain(machine, domid);
         if (!d)
             continue;
-        release_handles(machine, d, owner, mask);
+        release_all_handles(machine, d, owner, mask);
         release_copies(machine, d, owner, mask);
         grant_access_release(machine, d, owner, mask);
     }
@@ -196,21 +211,26 @@ void grant_table_release_client(struct pv_machine *machine, uint32_t client)
 /* What a view holds is on record in its own domain; it has no copy under way when it is closed. */
 void grant_table_release_view(struct sim_hypervisor *hv)
 {
-    struct domain *d = find_domain(hv->machine, hv->base.domid);
+    RCU_SECTION(hv->machine);
+    struct domain *d = view_domain(hv);
     grant_windows_forget(hv);
-    if (d) {
-        release_handles(hv->machine, d, view_owner(hv), UINT32_MAX);
-        grant_access_release(hv->machine, d, view_owner(hv), UINT32_MAX);
-    }
-    reap_domains(hv->machine);
+    if (!d)
+        return;
+    release_all_handles(hv->machine, d, view_owner(hv), UINT32_MAX);
+    grant_access_release(hv->machine, d, view_owner(hv), UINT32_MAX);
 }
 
-void grant_table_destroy(struct pv_machine *machine, struct domain *d)
+uint64_t grant_table_destroy(struct pv_machine *machine, struct domain *d, uint64_t from)
 {
-    release_handles(machine, d, 0, 0);
-    /* A call that saw the domain alive is over once its lock has been ours. */
+    grant_handle_t next = release_handles(machine, d, (grant_handle_t)from, 0, 0);
+    if (next)
+        return next;
+    /* A call that saw the domain alive is over once its locks have been ours. */
     grant_lock(machine, d);
     grant_unlock(d);
+    sim_lock(&d->guest.lock);
+    sim_unlock(&d->guest.lock);
+    return 0;
 }
 
 bool grant_table_in_use(struct pv_machine *machine, struct domain *d)

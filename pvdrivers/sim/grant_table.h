@@ -72,8 +72,7 @@ struct copy_run {
 #define COPY_RUN_write 0x80000000u
 #define COPY_RUN_page 0x8000000000000000u
 
-/* `lock` stays first: domain.c initialises it once per domid and never wipes it, since another
- * domain's hypercall may still hold it when this one is gone. */
+/* Locks are initialised once per domid and never wiped. */
 struct grant_table {
     pthread_mutex_t lock;
     uint32_t gt_version, max_version;
@@ -107,8 +106,9 @@ struct grant_area {
 /* ---- A domain's life (grant_table.c) ---- */
 int grant_table_init(struct pv_machine *machine, struct domain *d,
                      const struct pv_domain_config *config);
-/* A dying domain: releases every handle it holds, and the grants nobody maps any more. */
-void grant_table_destroy(struct pv_machine *machine, struct domain *d);
+/* A dying domain: releases every handle it holds. A step of it: where the next begins, or 0 at the
+ * end, when no call that saw the domain alive takes any of its pages into use any more. */
+uint64_t grant_table_destroy(struct pv_machine *machine, struct domain *d, uint64_t from);
 /* Whether a dying domain's grants are still in use, or handles of its own still being let go.
  * Called under machine.lock, so it takes no lock. */
 bool grant_table_in_use(struct pv_machine *machine, struct domain *d);

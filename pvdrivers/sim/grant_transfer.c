@@ -125,6 +125,7 @@ static int16_t transfer_one(struct pv_machine *machine, struct domain *d,
 int pv_gnttab_op_transfer(struct pv_machine *machine, domid_t domid,
                           struct gnttab_transfer_x86_64 *ops, unsigned count)
 {
+    RCU_SECTION(machine);
     struct domain *d = find_granter(machine, NULL, domid);
     for (unsigned i = 0; i < count; i++)
         ops[i].status = GNTST_general_error;

@@ -39,6 +39,7 @@ static void list_frames(struct pv_machine *machine, const struct domain *d, uint
 int pv_gnttab_op_setup_table(struct pv_machine *machine, domid_t domid,
                              struct gnttab_setup_table_x86_64 *op)
 {
+    RCU_SECTION(machine);
     struct domain *d;
     op->status = find_target(machine, domid, op->dom, &d);
     if (op->status == GNTST_okay) {
@@ -54,6 +55,7 @@ int pv_gnttab_op_setup_table(struct pv_machine *machine, domid_t domid,
 
 int pv_gnttab_op_query_size(struct pv_machine *machine, domid_t domid, struct gnttab_query_size *op)
 {
+    RCU_SECTION(machine);
     struct domain *d;
     op->status = find_target(machine, domid, op->dom, &d);
     if (op->status == GNTST_okay) {
@@ -68,6 +70,7 @@ int pv_gnttab_op_query_size(struct pv_machine *machine, domid_t domid, struct gn
 int pv_gnttab_op_get_status_frames(struct pv_machine *machine, domid_t domid,
                                    struct gnttab_get_status_frames_x86_64 *op)
 {
+    RCU_SECTION(machine);
     struct domain *d;
     op->status = find_target(machine, domid, op->dom, &d);
     if (op->status == GNTST_okay) {
@@ -91,6 +94,7 @@ int pv_gnttab_op_get_status_frames(struct pv_machine *machine, domid_t domid,
 int pv_gnttab_op_get_version(struct pv_machine *machine, domid_t domid,
                              struct gnttab_get_version *op)
 {
+    RCU_SECTION(machine);
     struct domain *d;
     int16_t status = find_target(machine, domid, op->dom, &d);
     if (status != GNTST_okay)
@@ -180,6 +184,7 @@ static void change_version(struct pv_machine *machine, struct domain *d, uint32_
 int pv_gnttab_op_set_version(struct pv_machine *machine, domid_t domid,
                              struct gnttab_set_version *op)
 {
+    RCU_SECTION(machine);
     struct domain *d;
     if (find_target(machine, domid, DOMID_SELF, &d) != GNTST_okay)
         return -ESRCH;
@@ -225,6 +230,7 @@ static int16_t swap_refs(struct pv_machine *machine, struct domain *d, grant_ref
 int pv_gnttab_op_swap_grant_ref(struct pv_machine *machine, domid_t domid,
                                 struct gnttab_swap_grant_ref *ops, unsigned count)
 {
+    RCU_SECTION(machine);
     struct domain *d;
     int16_t status = find_target(machine, domid, DOMID_SELF, &d);
     for (unsigned i = 0; i < count; i++)

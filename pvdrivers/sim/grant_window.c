@@ -88,6 +88,7 @@ void *sim_gnttab_map_contiguous(struct pv_hypervisor *hypervisor, domid_t domid,
                                 const grant_ref_t *refs, unsigned count, bool readonly)
 {
     struct sim_hypervisor *hv = to_sim(hypervisor);
+    RCU_SECTION(hv->machine);
     const struct domain *rd = find_domain(hv->machine, domid);
     errno = !rd ? ESRCH : count == 0 || count > MAX_WINDOW_PAGES ? EINVAL : 0;
     if (errno)
@@ -154,6 +155,7 @@ int sim_gnttab_unmap_contiguous(struct pv_hypervisor *hypervisor, void *address,
 
 uint32_t sim_gnttab_page_size(struct pv_hypervisor *hypervisor, domid_t domid)
 {
+    RCU_SECTION(to_sim(hypervisor)->machine);
     const struct domain *rd = find_domain(to_sim(hypervisor)->machine, domid);
     return rd ? 1u << rd->page_shift : 0;
 }

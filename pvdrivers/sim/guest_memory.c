@@ -1,6 +1,7 @@
 /* A guest kernel's page allocator over its own memory, and each process's view of that memory. */
 #include "pvdrivers/sim/guest_memory.h"
 
+#include "pvdrivers/sim/grant_internal.h"
 #include "pvdrivers/sim/memory_map.h"
 
 #include <errno.h>
@@ -96,29 +97,36 @@ static void zero(void *pages, size_t size)
         memset(pages, 0, size);
 }
 
+/* Pages of zeros, or NULL. Under the guest's lock. */
+static void *take_pages(struct sim_hypervisor *hv, struct domain *d, unsigned count)
+{
+    uint64_t gfn = find_free_run(hv->machine, d, count);
+    if (gfn == NO_FRAME)
+        return NULL;
+    void *pages = hv->physmap + gfn * hv->base.page_size;
+    zero(pages, (size_t)count * hv->base.page_size);
+    for (unsigned i = 0; i < count; i++)
+        page_owners(hv->machine, d)[gfn + i] = (guest_page_owner)(hv->machine->client + 1);
+    d->guest.next_gfn = gfn + count;
+    d->guest.used_pages += count;
+    return pages;
+}
+
 void *sim_pages_alloc(struct pv_hypervisor *hypervisor, unsigned count)
 {
     struct sim_hypervisor *hv = to_sim(hypervisor);
-    struct domain *d = find_domain(hv->machine, hypervisor->domid);
-    if (!d || physmap_refresh(hv, d)) {
-        errno = d ? ENOMEM : ESRCH;
+    RCU_SECTION(hv->machine);
+    struct domain *d = view_domain(hv);
+    if (!d) {
+        errno = ESRCH;
         return NULL;
     }
     sim_lock(&d->guest.lock);
-    uint64_t gfn = find_free_run(hv->machine, d, count);
-    if (gfn != NO_FRAME) {
-        for (unsigned i = 0; i < count; i++)
-            page_owners(hv->machine, d)[gfn + i] = (guest_page_owner)(hv->machine->client + 1);
-        d->guest.next_gfn = gfn + count;
-        d->guest.used_pages += count;
-    }
+    /* A dying domain's pages may be others' by now; what is alive here keeps its own until the lock
+     * is given back. */
+    errno = domain_is_dying(d) ? ESRCH : ENOMEM;
+    void *pages = errno == ESRCH || physmap_refresh(hv, d) ? NULL : take_pages(hv, d, count);
     sim_unlock(&d->guest.lock);
-    if (gfn == NO_FRAME) {
-        errno = ENOMEM;
-        return NULL;
-    }
-    void *pages = hv->physmap + gfn * hypervisor->page_size;
-    zero(pages, (size_t)count * hypervisor->page_size);
     return pages;
 }
 
@@ -132,7 +140,8 @@ static bool in_use_by_peer(struct pv_machine *machine, struct domain *d, uint64_
 int sim_pages_free(struct pv_hypervisor *hypervisor, void *address, unsigned count)
 {
     struct sim_hypervisor *hv = to_sim(hypervisor);
-    struct domain *d = find_domain(hv->machine, hypervisor->domid);
+    RCU_SECTION(hv->machine);
+    struct domain *d = view_domain(hv);
     int64_t gfn = pv_domain_page_to_gfn(hypervisor, address);
     if (!d || gfn < GUEST_RESERVED_PAGES || (uint64_t)gfn + count > d->max_pages)
         return -EINVAL;
@@ -168,8 +177,9 @@ static void release_domain_pages(struct pv_machine *machine, struct domain *d, u
 void guest_memory_release_client(struct pv_machine *machine, uint32_t client)
 {
     for (uint32_t domid = 0; domid < machine->shared->max_domains; domid++) {
+        RCU_SECTION(machine);
         struct domain *d = find_domain(machine, (domid_t)domid);
-        if (d && d->guest.used_pages)
+        if (d)
             release_domain_pages(machine, d, client);
     }
 }

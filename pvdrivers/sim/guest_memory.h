@@ -6,7 +6,7 @@
 
 int physmap_open(struct sim_hypervisor *hv, const struct domain *d);
 void physmap_close(struct sim_hypervisor *hv);
-/* Catches up with pages that came into the domain or left it (transfer). */
+/* Catches up with pages that came into the domain or left it (transfer). Under the guest's lock. */
 int physmap_refresh(struct sim_hypervisor *hv, const struct domain *d);
 
 void *sim_pages_alloc(struct pv_hypervisor *hypervisor, unsigned count);

@@ -1,5 +1,6 @@
 #include "pvdrivers/sim/hypervisor.h"
 
+#include "pvdrivers/sim/grant_internal.h"
 #include "pvdrivers/sim/guest_memory.h"
 #include "pvdrivers/sim/memory_map.h"
 
@@ -17,18 +18,18 @@ static void sim_close(struct pv_hypervisor *hypervisor)
 /* ---- Foreign memory -------------------------------------------------------------------------- */
 
 /* Its own frames by number (start_info, the xenstore ring), or anybody's for a privileged one. */
-static bool may_map(struct pv_machine *machine, domid_t caller, domid_t domid)
+static bool may_map(const struct domain *caller, const struct domain *d)
 {
-    struct domain *d = find_domain(machine, caller);
-    return d && (d->privileged || caller == domid);
+    return caller->privileged || caller == d;
 }
 
 static void *sim_foreign_map(struct pv_hypervisor *hypervisor, domid_t domid, const uint64_t *gfns,
                              unsigned count, bool readonly)
 {
     struct pv_machine *machine = to_sim(hypervisor)->machine;
-    struct domain *d = find_domain(machine, domid);
-    errno = !d ? ESRCH : !may_map(machine, hypervisor->domid, domid) ? EPERM : 0;
+    RCU_SECTION(machine);
+    struct domain *caller = view_domain(to_sim(hypervisor)), *d = find_domain(machine, domid);
+    errno = !caller || !d ? ESRCH : !may_map(caller, d) ? EPERM : 0;
     if (errno)
         return NULL;
     size_t page_size = (size_t)1 << d->page_shift;
@@ -45,13 +46,14 @@ static void *sim_foreign_map(struct pv_hypervisor *hypervisor, domid_t domid, co
             return NULL;
         }
     }
-    account(find_domain(machine, hypervisor->domid), PV_ACCOUNT_MEMORY_OP, 1);
+    account(caller, PV_ACCOUNT_MEMORY_OP, 1);
     return window;
 }
 
 static int sim_foreign_unmap(struct pv_hypervisor *hypervisor, domid_t domid, void *address,
                              unsigned count)
 {
+    RCU_SECTION(to_sim(hypervisor)->machine);
     struct domain *d = find_domain(to_sim(hypervisor)->machine, domid);
     size_t page_size = d ? (size_t)1 << d->page_shift : hypervisor->page_size;
     return munmap(address, count * page_size) ? -errno : 0;
@@ -91,8 +93,9 @@ static uint32_t last_view;
 int pv_machine_open_hypervisor(struct pv_machine *machine, domid_t domid,
                                struct pv_hypervisor **out)
 {
-    struct domain *d = find_domain(machine, domid);
-    if (!d || d->state == PV_DOMAIN_DYING)
+    RCU_SECTION(machine);
+    struct domain *d = find_granter(machine, NULL, domid);
+    if (!d)
         return -ESRCH;
     struct sim_hypervisor *hv = calloc(1, sizeof *hv);
     if (!hv)
@@ -103,6 +106,7 @@ int pv_machine_open_hypervisor(struct pv_machine *machine, domid_t domid,
                                       .page_size = 1u << d->page_shift,
                                       .maps_outlive_process = true}; /* pages of a file */
     hv->machine = machine;
+    hv->generation = domain_generation(d);
     hv->view = __atomic_add_fetch(&last_view, 1, __ATOMIC_RELAXED);
     hv->physmap_seen = UINT64_MAX;
     int error = physmap_open(hv, d);

@@ -173,15 +173,17 @@ int pv_machine_attach(const char *socket_path, struct pv_machine **out)
     return event_fds_init(*out);
 }
 
+static void client_release(struct pv_machine *machine, uint32_t client);
+
 void pv_machine_close(struct pv_machine *machine)
 {
     if (!machine)
         return;
     struct machine_layout layout = machine->shared->layout;
-    client_leave(machine, machine->client);
+    client_release(machine, machine->client);
     broker_destroy(machine);
     if (machine->broker_fd >= 0)
-        close(machine->broker_fd);
+        close(machine->broker_fd); /* now the serving process gives the slot to somebody else */
     event_fds_free(machine);
     unmap_all(machine, &layout);
 }
@@ -199,19 +201,27 @@ uint32_t client_join(struct pv_machine *machine, uint32_t pid)
     if (client < MAX_CLIENTS) {
         shared->clients[client].pid = pid;
         shared->clients[client].generation++;
+        if (client >= shared->client_end)
+            shared->client_end = client + 1;
     }
     machine_unlock(machine);
     return client;
 }
 
-void client_leave(struct pv_machine *machine, uint32_t client)
+/* What the kernel does when the device files of a dead process are closed. */
+static void client_release(struct pv_machine *machine, uint32_t client)
 {
-    /* What the kernel does when the device files of a dead process are closed. */
+    rcu_forget_client(machine, client);
     grant_table_release_client(machine, client); /* first: unmap notices go through its ports */
     event_channels_release_client(machine, client);
     guest_memory_release_client(machine, client);
     domain_release_client(machine, client);
     reap_domains(machine);
+}
+
+void client_leave(struct pv_machine *machine, uint32_t client)
+{
+    client_release(machine, client);
     machine_lock(machine);
     machine->shared->clients[client].pid = 0;
     machine_unlock(machine);

@@ -10,6 +10,7 @@
  *   domain.maptrack.lock     the handles a domain holds on others' grants
  *   domain.event_channels.lock  one domain's ports; two at once in ascending domid
  * No lock is held while the broker is asked for an eventfd: it may be waiting for that lock.
+ * What keeps a domain from being wiped while it is used: rcu.h.
  */
 #ifndef PVDRIVERS_SIM_MACHINE_H
 #define PVDRIVERS_SIM_MACHINE_H
@@ -17,6 +18,7 @@
 #include "pvdrivers/machine.h"
 #include "pvdrivers/sim/event_channel.h"
 #include "pvdrivers/sim/grant_table.h"
+#include "pvdrivers/sim/rcu.h"
 
 #include <pthread.h>
 
@@ -54,7 +56,8 @@ struct memory_extent {
 struct client {
     uint32_t pid; /* 0: slot free */
     uint32_t generation;
-};
+    uint64_t readers[2];        /* its hypercalls under way, rcu.h */
+} __attribute__((aligned(64))); /* no two processes write to one cache line */
 
 struct vcpu {
     uint32_t id;
@@ -67,8 +70,10 @@ struct domain {
     domid_t domain_id;
     uint8_t abi, page_shift;
     bool privileged;
-    uint32_t builder; /* client + 1 who is making it: DYING in name only, not yet to be reaped */
+    uint32_t builder; /* client + 1 who is making it; ABSENT till then, but the domid is taken */
     uint32_t state;   /* enum pv_domain_state */
+    bool dead;        /* DYING and taken apart: only what others still hold of it keeps it */
+    uint64_t ticket;  /* rcu_ticket() + 1 of one that is ABSENT but not wiped yet; 0: none */
     uint32_t shutdown_reason;
     uint32_t max_vcpus;
     uint64_t generation;
@@ -131,6 +136,8 @@ struct machine {
     uint64_t free_frames; /* all that can still be handed out */
     uint64_t now;         /* virtual time, ns */
     struct trace_buffer trace;
+    struct rcu rcu;
+    uint32_t client_end; /* no client from here on was ever in use */
     struct client clients[MAX_CLIENTS];
     struct event_handles event_handles; /* open handles of all processes, event_channel.h */
 };
@@ -199,6 +206,30 @@ static inline struct page_info page_state(struct pv_machine *machine, uint64_t m
         .word = __atomic_load_n(&frame_info(machine, mfn)->word, __ATOMIC_ACQUIRE)};
 }
 
+static inline enum pv_domain_state domain_state(const struct domain *d)
+{
+    return (enum pv_domain_state)__atomic_load_n(&d->state, __ATOMIC_ACQUIRE);
+}
+
+/* Tells the domains apart that have had a domid. */
+static inline uint64_t domain_generation(const struct domain *d)
+{
+    return __atomic_load_n(&d->generation, __ATOMIC_ACQUIRE);
+}
+
+/* Whether a domain of that generation lives. The state first: a later life's shows only after that
+ * life's generation. */
+static inline bool domain_is_life(const struct domain *d, uint64_t generation)
+{
+    enum pv_domain_state state = domain_state(d);
+    return state != PV_DOMAIN_DYING && state != PV_DOMAIN_ABSENT &&
+           domain_generation(d) == generation;
+}
+
+/* Zeros what follows `field`. A lock stays, since another domain's call may be holding it. */
+#define WIPE_AFTER(part, field)                                                                    \
+    memset(&(part).field + 1, 0, sizeof(part) - offsetof(typeof(part), field) - sizeof(part).field)
+
 static inline void account(struct domain *d, enum pv_account kind, uint64_t n)
 {
     __atomic_fetch_add(&d->accounts[kind], n, __ATOMIC_RELAXED);
@@ -225,11 +256,29 @@ void sim_unlock(pthread_mutex_t *lock);
 void guest_memory_release_client(struct pv_machine *machine, uint32_t client);
 
 /* domain.c */
-/* The domain, when it exists (any state but ABSENT), else NULL. DOMID_SELF is not resolved. */
+/* The domain, when it exists (any state but ABSENT), else NULL. DOMID_SELF is not resolved. In a
+ * read-side section (rcu.h), to the end of which the result may be used. */
 struct domain *find_domain(struct pv_machine *machine, domid_t domid);
-/* Lets go of dying domains whose last page has come back. */
+/* Lets go of dying domains whose last page has come back, once nobody uses them. Under no lock. */
 void reap_domains(struct pv_machine *machine);
-/* Takes apart what a dead process was making. */
+void domain_set_state(struct pv_machine *machine, struct domain *d, enum pv_domain_state state);
+
+/* domain_teardown.c */
+/* The end of a domain, in steps: each is bounded, and neither a lock nor a read-side section lasts
+ * from one to the next (XSA-344, 380). */
+struct teardown {
+    domid_t domid;
+    uint64_t generation;
+    unsigned part;
+    uint64_t next; /* where in that part */
+};
+/* From here on the domain is DYING. 0, or -ESRCH. */
+int domain_teardown_begin(struct pv_machine *machine, domid_t domid, struct teardown *teardown);
+/* True while there is more to do. */
+bool domain_teardown_step(struct pv_machine *machine, struct teardown *teardown);
+/* Takes apart a domain that was not finished. */
+void domain_abandon(struct pv_machine *machine, struct domain *d);
+/* The same with what a dead process was making. */
 void domain_release_client(struct pv_machine *machine, uint32_t client);
 
 /* memory.c: pages. */

@@ -1,6 +1,8 @@
 /* Maptrack: the handles a domain holds on what others granted it. */
 #include "pvdrivers/sim/grant_internal.h"
 
+#include "pvdrivers/barrier.h"
+
 #include <stdlib.h>
 
 static struct maptrack_entry *table(struct pv_machine *machine, struct domain *d)
@@ -88,8 +90,12 @@ void maptrack_free(struct pv_machine *machine, struct domain *d, const grant_han
         __atomic_store_n(&entry->flags, 0, __ATOMIC_RELEASE);
         maptrack->first_free = handles[i] + 1;
     }
+    bool last = maptrack->in_use == count;
     __atomic_store_n(&maptrack->in_use, maptrack->in_use - count, __ATOMIC_RELEASE);
     sim_unlock(&maptrack->lock);
+    pv_mb(); /* before the state is read: who marks the domain dead then looks at in_use */
+    if (last && domain_is_dying(d))
+        rcu_want_callbacks(machine);
 }
 
 struct maptrack_entry *maptrack_entry(struct pv_machine *machine, struct domain *d,

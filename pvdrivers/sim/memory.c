@@ -4,7 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 
-#define BLOCK_FRAMES 4 /* a 16 KiB page */
+#define BLOCK_FRAMES 4     /* a 16 KiB page */
+#define RELEASE_BATCH 4096 /* pages given back under one hold of machine.lock */
 
 static uint64_t *p2m(struct pv_machine *machine, const struct domain *d)
 {
@@ -100,13 +101,19 @@ static unsigned page_frames(struct pv_machine *machine, uint64_t mfn)
     return wide ? BLOCK_FRAMES : 1;
 }
 
+/* Others look at the word without the lock. Release: what was done to the page is done by then. */
+static void set_page(struct pv_machine *machine, uint64_t mfn, struct page_info page)
+{
+    __atomic_store_n(&frame_info(machine, mfn)->word, page.word, __ATOMIC_RELEASE);
+}
+
 /* Onto its list; whoever gets it must find zeros, which the caller has seen to. */
 static void free_zeroed(struct pv_machine *machine, uint64_t mfn)
 {
     struct machine *shared = machine->shared;
     unsigned frames = page_frames(machine, mfn);
     for (unsigned i = 0; i < frames; i++)
-        *frame_info(machine, mfn + i) = (struct page_info){.owner = DOMID_INVALID};
+        set_page(machine, mfn + i, (struct page_info){.owner = DOMID_INVALID});
     push_free(machine, frames == 1 ? &shared->free_frame : &shared->free_block, mfn);
     shared->free_frames += frames;
 }
@@ -296,7 +303,7 @@ void page_give(struct pv_machine *machine, struct domain *d, uint64_t gfn, uint6
     struct page_info *page = frame_info(machine, mfn);
     struct page_info owned = {.count = 1, .owner = d->domain_id, .flags = PGC_allocated};
     page->next = gfn;
-    __atomic_store_n(&page->word, owned.word, __ATOMIC_RELEASE);
+    set_page(machine, mfn, owned);
     physmap_add(machine, d, gfn, mfn);
 }
 
@@ -306,7 +313,7 @@ bool populate_page(struct pv_machine *machine, struct domain *d, uint64_t gfn)
     uint64_t mfn = alloc_page(machine, d);
     if (mfn != NO_FRAME) {
         for (unsigned i = 1; i < frames_per_page(d); i++)
-            *frame_info(machine, mfn + i) = (struct page_info){.flags = PGC_tail};
+            set_page(machine, mfn + i, (struct page_info){.flags = PGC_tail});
         machine->shared->free_frames -= frames_per_page(d);
         page_give(machine, d, gfn, mfn);
     }
@@ -323,12 +330,13 @@ static void free_run(struct pv_machine *machine, uint64_t mfn, uint64_t frames, 
         free_zeroed(machine, mfn + i);
 }
 
-void release_domain_memory(struct pv_machine *machine, struct domain *d)
+uint64_t release_domain_memory(struct pv_machine *machine, struct domain *d, uint64_t from)
 {
     unsigned step = frames_per_page(d);
     uint64_t start = 0, frames = 0; /* a run of consecutive frames is given back in one go */
+    uint64_t end = d->max_pages - from > RELEASE_BATCH ? from + RELEASE_BATCH : d->max_pages;
     machine_lock(machine);
-    for (uint64_t gfn = 0; gfn < d->max_pages; gfn++) {
+    for (uint64_t gfn = from; gfn < end; gfn++) {
         uint64_t mfn = gfn_to_mfn(machine, d, gfn);
         if (mfn == NO_FRAME)
             continue;
@@ -344,6 +352,7 @@ void release_domain_memory(struct pv_machine *machine, struct domain *d)
     }
     free_run(machine, start, frames, step);
     machine_unlock(machine);
+    return end < d->max_pages ? end : 0;
 }
 
 /* ---- After a holder of machine.lock has died ------------------------------------------------- */

@@ -8,8 +8,9 @@
 bool frame_exists(const struct machine *shared, uint64_t mfn);
 /* Gives a domain a new page of zeros at `gfn`; false when there is no memory. */
 bool populate_page(struct pv_machine *machine, struct domain *d, uint64_t gfn);
-/* Frees all of a domain's pages; those a peer still uses follow with the last put_page. */
-void release_domain_memory(struct pv_machine *machine, struct domain *d);
+/* Frees a dying domain's pages; those a peer still uses follow with the last put_page. A step of
+ * it: where the next begins, or 0 at the end. */
+uint64_t release_domain_memory(struct pv_machine *machine, struct domain *d, uint64_t from);
 /* Makes the references to a page of `owner`'s those of its flags and `others`, which nobody changes
  * meanwhile. Under machine.lock. */
 void page_recount(struct pv_machine *machine, uint64_t mfn, const struct domain *owner,

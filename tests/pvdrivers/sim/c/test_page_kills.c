@@ -412,6 +412,7 @@ static bool kill_at(const struct scenario *scenario, unsigned change)
     uint64_t free_before = pv_machine_free_memory(f.machine);
     bool killed = step_to(&f, start(scenario, &f), change);
     if (killed) {
+        rcu_forget_client(f.machine, f.machine->client); /* the first of what its end causes */
         scenario->check(&f, free_before);
         check_frames(&f);
         check_free(&f);
