@@ -117,9 +117,9 @@ class _Reader:
         following = self._tokens[0] if self._tokens else "-"
         if name in _BOOLEANS | FLAGS:
             return self._tokens.pop(0) if following in ("0", "1") else None
-        if name in OPTIONAL_VALUE:
-            return None
         if following.startswith("-"):
+            if name in OPTIONAL_VALUE:
+                return None
             raise OptionError(f"{shown} needs a value")
         return self._tokens.pop(0)
 
