@@ -7,10 +7,16 @@ the committed pages with what this would write.
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from dataclasses import fields
 from pathlib import Path
+from typing import Literal, get_args, get_origin, get_type_hints
 
 from pvdrivers.tools.pvbench.compare.report import goal
 from pvdrivers.tools.pvbench.compare.runner import catalogue, purpose
+from pvdrivers.tools.pvbench.fio_absent import IGNORED, REFUSED
+from pvdrivers.tools.pvbench.fio_options import FioOptions
+from pvdrivers.tools.pvbench.options import Options
+from pvdrivers.tools.pvbench.run_options import RunOptions
 from pvdrivers.vbd.features import PROTOCOL_FEATURES
 from pvdrivers.xenbus.states import (
     BACKEND,
@@ -107,6 +113,39 @@ def comparisons() -> str:
     return "\n".join(lines)
 
 
+def options(table: type, beside: type | None = None) -> str:
+    """Options of pvbench vbd as a Markdown table, but for those `beside` has."""
+    skipped = {each.name for each in fields(beside)} if beside else set()
+    hints = get_type_hints(table, include_extras=True)
+    lines = ["| option | default | what |", "|---|---|---|"]
+    for each in fields(table):
+        parameter = hints[each.name].__metadata__[0]
+        if each.name in skipped or parameter.help is None:
+            continue
+        default = ",".join(each.default) if isinstance(each.default, tuple) else str(each.default)
+        shown = "" if each.default is None else f"`{default.lower()}`"
+        name = each.name if parameter.name_transform else each.name.replace("_", "-")
+        choices = "\\|".join(allowed(hints[each.name]))
+        option = f"`--{name}={choices}`" if choices else f"`--{name}`"
+        lines.append(f"| {option} | {shown} | {parameter.help} |")
+    return "\n".join(lines)
+
+
+def allowed(hint: object) -> list[str]:
+    """The values an option has to choose from."""
+    if get_origin(hint) is Literal:
+        return [str(value) for value in get_args(hint)]
+    return [value for inner in get_args(hint) for value in allowed(inner)]
+
+
+def absent(table: dict[str, str]) -> str:
+    """What fio has and pvbench has not, by the reason, as a Markdown table."""
+    lines = ["| fio's options | why |", "|---|---|"]
+    for reason, names in table.items():
+        lines.append(f"| {', '.join(f'`{name}`' for name in names.split())} | {reason} |")
+    return "\n".join(lines)
+
+
 def states() -> str:
     lines = ["| value | state |", "|---|---|"]
     return "\n".join(lines + [f"| {state.value} | {name(state)} |" for state in XenbusState])
@@ -121,7 +160,14 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
         "backend table": lambda: transitions(BACKEND, BACKEND_EVENTS),
     },
     "vbd.md": {"features": features},
-    "pvbench.md": {"comparisons": comparisons},
+    "pvbench.md": {
+        "comparisons": comparisons,
+        "fio's options": lambda: options(FioOptions),
+        "device options": lambda: options(Options, beside=FioOptions),
+        "run options": lambda: options(RunOptions),
+        "ignored": lambda: absent(IGNORED),
+        "refused": lambda: absent(REFUSED),
+    },
 }
 
 
