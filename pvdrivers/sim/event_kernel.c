@@ -202,7 +202,8 @@ static void answer_upcall(struct pv_machine *machine, struct domain *d, struct p
 static void send_upcall(struct pv_machine *machine, struct domain *d, struct pv_event_view *view)
 {
     struct event_channels *ec = &d->event_channels;
-    /* Full: what is selected or ready is so before the guest is told to look. */
+    /* No order: the full barrier that selected the word, or made the queue ready, gives it. What
+     * was there says whether this is a new upcall. */
     if (!pv_exchange_byte(pv_event_upcall_pending(view), 1)) {
         account(d, PV_ACCOUNT_UPCALL, 1);
         d->vcpu[view->vcpu].upcalls++;

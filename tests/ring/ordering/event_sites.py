@@ -60,7 +60,12 @@ TWO_LEVEL_GUEST = Table(
         ),
         Site("scan_2l", "pv_write_once_byte", "pv_event_upcall_pending(view)"),
         Site("pv_event_scan", "pv_read_once_byte", "upcall_pending"),
-        Site("pv_event_scan", "pv_exchange_byte", "upcall_pending"),
+        Site(
+            "pv_event_scan",
+            "pv_exchange_byte",
+            "upcall_pending",
+            "The upcall is taken before the guest looks what it was for.",
+        ),
     ),
     TWO_LEVEL_FUNCTIONS,
 )
@@ -84,7 +89,8 @@ TWO_LEVEL_SENDER = Table(
             "unmask_2l",
             "pv_fetch_and",
             "mask.word",
-            step="Another port's bit, changed meanwhile, stays so.",
+            "The mask is off before we look whether the event is pending.",
+            "Another port's bit, changed meanwhile, stays so.",
         ),
     ),
 )

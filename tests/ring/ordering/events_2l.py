@@ -44,7 +44,8 @@ def take_upcall(code: Code) -> Steps:
 def sleep(by_byte: bool) -> Steps:
     """False when the guest is never woken: it waits for an upcall, or looks at the byte for one."""
     if by_byte:
-        return (yield Choice(Op("load", "upcall", decides=True, text="look for an upcall"), (0, 1)))
+        look = Op("load", "upcall", order="acquire", decides=True, text="look for an upcall")
+        return (yield Choice(look, (0, 1)))
     return (yield Choice(Op("wait", text="sleep until an upcall"), (0, 1)))
 
 
@@ -208,6 +209,11 @@ def polls(two_level: TwoLevel) -> Program:
     return f"polled {(yield from read_data(1))}" if bits else "done"
 
 
+def unmasks_by_hypercall(two_level: TwoLevel) -> Program:
+    yield from two_level.hypercall_unmask(1)
+    return (yield from two_level.receive({1: 1}))
+
+
 def unmasks(two_level: TwoLevel) -> Program:
     yield from two_level.unmask(1)
     return (yield from two_level.receive({1: 1}))
@@ -266,6 +272,18 @@ SCENARIOS = [
     scenario("a poll", lambda t: (lambda: sends(t, (1, 1)), lambda: polls(t)), reads_unwritten),
     scenario(
         "unmasking", lambda t: (lambda: sends(t, (1, 1)), lambda: unmasks(t)), lost_event, mask=1
+    ),
+    scenario(
+        "unmasking by hypercall",
+        lambda t: (lambda: sends(t, (1, 1)), lambda: unmasks_by_hypercall(t)),
+        lost_event,
+        mask=1,
+    ),
+    scenario(
+        "an upcall for nothing before",
+        lambda t: (lambda: sends(t, (1, 1)), lambda: t.receive({1: 1}, by_byte=True)),
+        lost_upcall,
+        upcall=1,
     ),
     scenario(
         "two ports of a word",
