@@ -68,21 +68,25 @@ def _options(app: App) -> Iterator[str]:
     doc = parse(inspect.getdoc(app.default_command) or "")
     described = {parameter.arg_name: parameter.description or "" for parameter in doc.params}
     for argument in app.assemble_argument_collection():
-        if argument.parse:
-            yield f".TP\n.B {_text(_heading(argument))}"
+        if argument.parse and not argument.children:  # not what only holds others
+            yield f".TP\n.B {_heading(argument)}"
             default = argument.field_info.default
+            if isinstance(default, tuple):
+                default = ",".join(map(str, default))
             told = "" if default in (None, "", False, inspect.Parameter.empty) else str(default)
-            text = described.get(argument.field_info.name, "")
+            text = argument.parameter.help or described.get(argument.field_info.name, "")
             yield _text(f"{text} The default is {told}." if told else text)
 
 
 def _heading(argument: Argument) -> str:
     names = ", ".join(argument.names)
     choices = "|".join(argument.get_choices() or ())
+    heading = f"{names} {choices or 'VALUE'}"
     if argument.is_positional_only():
-        return f"{names} ({choices})" if choices else names
-    takes_none = argument.token_count()[0] == 0
-    return names if takes_none else f"{names} {choices or 'VALUE'}"
+        heading = f"{names} ({choices})" if choices else names
+    elif argument.token_count()[0] == 0:
+        heading = names
+    return _text(heading).replace("|", "|\\:")  # where a line may end
 
 
 def _text(text: str) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 PROGRAMS = {
     "pvbackd": [sys.executable, "-m", "pvdrivers.tools.pvbackd"],
+    "pvbench": [sys.executable, "-m", "pvdrivers.tools.pvbench"],
     "pvstored": [sys.executable, "-m", "pvdrivers.tools.pvstored"],
 }
 
@@ -103,6 +104,8 @@ def complete(program: str, line: str) -> list[str]:
         ("pvbackd st", "status"),
         ("pvbackd run --mach", "--machine"),
         ("pvbackd run --pumps h", "hybrid"),
+        ("pvbench vbd --random_d", "--random_distribution"),
+        ("pvbench vbd --mode h", "hybrid"),
         ("pvstored --so", "--socket"),
     ],
 )

@@ -12,6 +12,7 @@ from cyclopts import App, CycloptsError
 
 import pvdrivers
 from pvdrivers.ring.errors import PeerError
+from pvdrivers.tools.command_line import add_documentation
 from pvdrivers.tools.pvbench import command
 from pvdrivers.tools.pvbench.compare.command import compare
 from pvdrivers.tools.pvbench.errors import BenchError, OptionError
@@ -22,6 +23,7 @@ from pvdrivers.tools.pvbench.settings import Settings, as_given, tokens
 app = App(name="pvbench", help=__doc__, version=pvdrivers.__version__)
 
 app.command(compare)
+add_documentation(app)
 
 NO_OPTIONS = Options()
 NO_RUN_OPTIONS = RunOptions()

@@ -86,7 +86,7 @@ class Options(FioOptions):
         Mode,
         option(
             "How both sides wait: spinning (poll), spinning as long as waits have been of late, "
-            "200 µs at most, and then sleeping (hybrid), or sleeping at once (event).",
+            "0.2 ms at most, and then sleeping (hybrid), or sleeping at once (event).",
             GROUP,
         ),
     ] = "hybrid"
