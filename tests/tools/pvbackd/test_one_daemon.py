@@ -1,6 +1,7 @@
 """One daemon for each backend domain, state directory and control socket."""
 
 import asyncio
+import os
 import socket
 import subprocess
 import sys
@@ -10,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from pvdrivers.ring.errors import UsageError
 from pvdrivers.testing.loopback import Loopback
+from pvdrivers.tools.pvbackd import daemon
 
 from .conftest import PATIENCE, PVBACKD
 
@@ -131,6 +134,11 @@ def test_a_living_programs_socket_is_not_stolen(pvbackd_disk: Disk, tmp_path: Pa
             complaint = await refusal(*machine_of(loopback), elsewhere, "--control", path)
             assert str(path) in complaint
             assert path.is_socket()
+            missing = tmp_path / "missing"
+            complaint = await refusal(
+                *machine_of(loopback), elsewhere, "--control", missing / "control"
+            )
+            assert f"there is no folder {missing}: make it" in complaint
             text = tmp_path / "text"
             text.write_text("content")
             complaint = await refusal(*machine_of(loopback), elsewhere, "--control", text)
@@ -138,6 +146,20 @@ def test_a_living_programs_socket_is_not_stolen(pvbackd_disk: Disk, tmp_path: Pa
             assert text.read_text() == "content"
 
         loopback.run(scenario)
+
+
+def test_on_a_real_xen_all_daemons_agree_on_one_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemon, "RUN_FOLDER", tmp_path / "run")
+
+    async def main() -> None:
+        async with daemon.Place().lock():
+            with pytest.raises(UsageError, match=f"by process {os.getpid()}"):
+                async with daemon.Place(domid=5).lock():  # it is Xen that says which domain this is
+                    raise AssertionError
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize("kind", ["link", "open", "file"])
