@@ -228,6 +228,8 @@ class FileStore(Store):
 def _why_no_file(error: int, path: str, direct: bool, sector_size: int) -> str:
     if error == errno.EBUSY:
         return "operations of a process that has ended are still on their way to it"
+    if error == errno.EAGAIN:
+        return "another program has a lease on it"
     if error == errno.ENOTSUP:
         return "neither a regular file nor a block device"
     if error == errno.EINVAL:

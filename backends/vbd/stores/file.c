@@ -71,6 +71,26 @@ static bool can_punch_holes(int fd, const struct stat *status)
                      4096) == 0;
 }
 
+static bool can_be_a_store(const struct stat *status)
+{
+    return S_ISREG(status->st_mode) || S_ISBLK(status->st_mode);
+}
+
+/* The path is looked at before it is opened: a FIFO would have the opener wait for its other end,
+ * and a character device do who knows what. Whatever has taken its name in between, or has a lease
+ * on the file, must not hold the opener up either, hence O_NONBLOCK; of a block device that would
+ * open a drive without a medium. */
+int file_open(const char *path, int flags)
+{
+    struct stat status;
+    if (stat(path, &status) < 0)
+        return -errno;
+    if (!can_be_a_store(&status))
+        return S_ISDIR(status.st_mode) ? -EISDIR : -ENOTSUP;
+    int fd = open(path, flags | O_CLOEXEC | (S_ISREG(status.st_mode) ? O_NONBLOCK : 0));
+    return fd < 0 ? -errno : fd;
+}
+
 static int open_file(struct file_store *file, const struct pv_file_store_config *config)
 {
     struct stat status;
@@ -78,14 +98,19 @@ static int open_file(struct file_store *file, const struct pv_file_store_config 
     uint32_t sector_size = config->sector_size;
     if (sector_size < 512 || sector_size > 4096 || (sector_size & (sector_size - 1)))
         return -EINVAL;
-    int flags = O_CLOEXEC | (config->read_only ? O_RDONLY : O_RDWR);
-    file->fd = open(config->path, flags | (config->direct ? O_DIRECT : 0));
-    if (file->fd < 0 || fstat(file->fd, &status) < 0)
+    int direct = config->direct ? O_DIRECT : 0;
+    file->fd = file_open(config->path, (config->read_only ? O_RDONLY : O_RDWR) | direct);
+    if (file->fd < 0)
+        return file->fd;
+    if (fstat(file->fd, &status) < 0)
         return -errno;
-    if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode))
+    if (!can_be_a_store(&status))
         return -ENOTSUP;
+    /* Operations do wait from here on, in whoever carries them out. */
+    if (fcntl(file->fd, F_SETFL, direct) < 0)
+        return -errno;
     /* Keeping the access time costs a tenth of a read. Only the file's owner may leave it. */
-    fcntl(file->fd, F_SETFL, O_NOATIME | (config->direct ? O_DIRECT : 0));
+    fcntl(file->fd, F_SETFL, O_NOATIME | direct);
     file->direct = config->direct;
     file->is_regular = S_ISREG(status.st_mode);
     *geometry = (struct pv_blk_geometry){.sector_size = sector_size,

@@ -63,6 +63,10 @@ static inline struct pv_blk_io *io_list_take(struct io_list *list)
     return io;
 }
 
+/* file.c: opens a regular file or a block device, and waits for nothing but the file system. A file
+ * descriptor, non-blocking if it is a file's, or a negative errno. */
+int file_open(const char *path, int flags);
+
 /* file_calls.c: operations by system calls that return when all is done. */
 void file_carry_out(struct file_store *file, struct pv_blk_io *io);
 bool file_fits_direct(const struct file_store *file, const struct pv_blk_io *io);

@@ -97,9 +97,9 @@ int file_lock_take(struct file_store *file, const char *path)
     int status = process_number(&number);
     if (status < 0)
         return status;
-    file->life_fd = open(path, O_RDONLY | O_CLOEXEC);
+    file->life_fd = file_open(path, O_RDONLY);
     if (file->life_fd < 0)
-        return -errno;
+        return file->life_fd;
     if (!is_same_file(file->fd, file->life_fd))
         return -ESTALE; /* another has taken its name meanwhile */
     status = hold(file->life_fd, ALIVE + number);

@@ -107,7 +107,8 @@ PV_API struct pv_blk_store *pv_delay_filter_create(struct pv_blk_store *below, u
 PV_API struct pv_blk_store *pv_rate_filter_create(struct pv_blk_store *below,
                                                   uint64_t bytes_per_second, uint64_t burst);
 /* Appends a line to `path` for every operation when it completes: its number in order of
- * submission, operation, sector, sectors, status. */
+ * submission, operation, sector, sectors, status. The path is a regular file or becomes one (errno
+ * ENOTSUP: it is neither); lines are written by the thread that completes. */
 PV_API struct pv_blk_store *pv_log_filter_create(struct pv_blk_store *below, const char *path);
 
 /* Carries out one operation and waits for it, in real time (for tests and tools). Returns 0 or

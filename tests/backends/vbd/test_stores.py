@@ -1,8 +1,10 @@
 """Stores against a plain model: a bytearray."""
 
 import errno
+import fcntl
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -185,6 +187,40 @@ class TestFile:
                 FileStore(path)
             assert str(failure.value).startswith(f"{path}: ")
             assert "\n" not in str(failure.value)
+
+    @pytest.mark.parametrize("read_only", [True, False])
+    def test_a_fifo_holds_nobody_up(self, tmp_path: Path, read_only: bool) -> None:
+        path = tmp_path / "fifo"
+        os.mkfifo(path)
+        with pytest.raises(UsageError, match="fifo: neither a regular file nor a block device"):
+            FileStore(path, read_only=read_only)
+        with pytest.raises(OSError, match="LogFilter: No such device"):
+            LogFilter(RamStore(SIZE), path)
+        with (
+            open(path, "rb", opener=lambda name, _: os.open(name, os.O_RDONLY | os.O_NONBLOCK)),
+            pytest.raises(OSError, match="LogFilter: Operation not supported"),
+        ):
+            LogFilter(RamStore(SIZE), path)
+
+    def test_a_lease_holds_nobody_up(self, tmp_path: Path) -> None:
+        """Whoever has one is given 45 seconds to let go of it; an opener need not wait so long."""
+        path = image(tmp_path / "leased", SIZE)
+        before = signal.signal(signal.SIGIO, signal.SIG_IGN)
+        try:
+            with path.open("r+b") as file:
+                fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+                with pytest.raises(UsageError, match="leased: another program has a lease on it"):
+                    FileStore(path)
+        finally:
+            signal.signal(signal.SIGIO, before)
+
+    def test_operations_wait(self, tmp_path: Path) -> None:
+        """What opening must not do: io_uring does not wait on a file that is non-blocking."""
+        path = image(tmp_path / "image", SIZE)
+        with FileStore(path, engine="threads"):
+            links = [entry for entry in Path("/proc/self/fd").iterdir() if entry.exists()]
+            (fd,) = [int(link.name) for link in links if link.samefile(path)]
+            assert not fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_NONBLOCK
 
     def test_read_only(self, tmp_path: Path) -> None:
         path = image(tmp_path / "image")
