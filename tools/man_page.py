@@ -68,7 +68,7 @@ def _options(app: App) -> Iterator[str]:
     doc = parse(inspect.getdoc(app.default_command) or "")
     described = {parameter.arg_name: parameter.description or "" for parameter in doc.params}
     for argument in app.assemble_argument_collection():
-        if argument.parse and not argument.children:  # not what only holds others
+        if argument.parse and "*" not in argument.names:  # which only holds others
             yield f".TP\n.B {_heading(argument)}"
             default = argument.field_info.default
             if isinstance(default, tuple):

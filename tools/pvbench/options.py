@@ -113,6 +113,7 @@ class Options(FioOptions):
             group=GROUP,
             converter=parse_cpus,
             n_tokens=1,
+            negative="",
         ),
     ] = None
     given: Annotated[dict[str, str], Parameter(parse=False)] = field(default_factory=dict)
