@@ -215,7 +215,7 @@ static bool is_pending_already(struct pv_machine *machine, struct domain *d, evt
 {
     if (pv_read_once(&d->event_channels.fifo))
         return false;
-    struct pv_event_view view = {.abi = (enum pv_abi)__atomic_load_n(&d->abi, __ATOMIC_RELAXED),
+    struct pv_event_view view = {.abi = domain_abi(d),
                                  .shared_info = domain_xenheap(machine, d, XENHEAP_SHARED_INFO)};
     /* Full: what the sender wrote is visible before the bit is read. The taker clears the bit,
      * then reads what was written, so that one of the two sees the other. */

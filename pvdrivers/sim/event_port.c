@@ -75,10 +75,9 @@ void event_unlock_pair(struct pv_machine *machine, struct domain *a, struct doma
 
 uint32_t port_limit(const struct domain *d)
 {
-    uint32_t abi_limit =
-        __atomic_load_n(&d->event_channels.fifo, __ATOMIC_RELAXED)
-            ? EVTCHN_FIFO_NR_CHANNELS
-            : pv_event_2l_ports((enum pv_abi)__atomic_load_n(&d->abi, __ATOMIC_RELAXED));
+    uint32_t abi_limit = __atomic_load_n(&d->event_channels.fifo, __ATOMIC_RELAXED)
+                             ? EVTCHN_FIFO_NR_CHANNELS
+                             : pv_event_2l_ports(domain_abi(d));
     uint32_t own = pv_read_once(&d->event_channels.max_ports);
     return own < abi_limit ? own : abi_limit;
 }

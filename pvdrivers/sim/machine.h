@@ -211,6 +211,12 @@ static inline enum pv_domain_state domain_state(const struct domain *d)
     return (enum pv_domain_state)__atomic_load_n(&d->state, __ATOMIC_ACQUIRE);
 }
 
+/* Senders read it without a lock. */
+static inline enum pv_abi domain_abi(const struct domain *d)
+{
+    return (enum pv_abi)__atomic_load_n(&d->abi, __ATOMIC_RELAXED);
+}
+
 /* Tells the domains apart that have had a domid. */
 static inline uint64_t domain_generation(const struct domain *d)
 {

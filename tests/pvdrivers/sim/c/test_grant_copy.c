@@ -146,13 +146,17 @@ static void transitive_grants_go_one_hop(void)
     for (grant_ref_t ref = 9; ref < 13; ref++)
         assert(copy(&f, BACK, from_grant(FRONT, ref, 16, 8, 1)) == GNTST_general_error);
     assert(copy(&f, BACK, from_grant(FRONT, 13, 16, 8, 1)) == GNTST_bad_gntref);
+    /* To oneself, and of a page granted to oneself: nothing else would refuse it (XSA-226). */
+    pv_grant_publish(front, 15, FRONT, 6, true);
+    pv_grant_publish_transitive(front, 9, BACK, FRONT, 15, true);
+    assert(copy(&f, BACK, from_grant(FRONT, 9, 16, 8, 1)) == GNTST_general_error);
     /* Back to where it came from is allowed. */
     pv_grant_publish(&f.table[BACK], 8, FRONT, 3, true);
     pv_grant_publish_transitive(front, 14, BACK, BACK, 8, true);
     fill(page_of(&f, BACK, 3), 77, 4096);
     assert(copy(&f, BACK, from_grant(FRONT, 14, 0, 4096, 1)) == GNTST_okay);
     assert(!memcmp(page_of(&f, BACK, 1), page_of(&f, BACK, 3), 4096));
-    for (grant_ref_t ref = 8; ref < 15; ref++) /* XSA-411, 226: every mark taken back */
+    for (grant_ref_t ref = 8; ref < 16; ref++) /* XSA-411, 226: every mark taken back */
         assert(front->status[ref] == 0 && third->status[ref] == 0);
     nothing_stays_pinned(&f);
     tear_down(&f);
