@@ -20,6 +20,8 @@ XEN_ARGUMENTS = "console=com1 com1=115200,8n1 dom0_mem=1536M,max:1536M loglvl=wa
 # A comma would start the next boot module.
 DOM0_ARGUMENTS = "console=hvc0 panic=1 loglevel=5"
 DISK_SIZE = 64 << 20  # bytes of the disk that hands the payload over
+REAL_DISKS = ("disk0", "disk1")  # QEMU's names of what the steps serve, after that disk in dom0
+REAL_DISK_SIZE = 128 << 20
 READY = "the guest is ready"
 VERDICTS = {"LAB PASSED": True, "LAB FAILED": False}
 
@@ -116,11 +118,19 @@ class LabMachine:
     def command_of(folder: Path, log: Path) -> list[str]:
         """QEMU and its arguments; a saved state is good only for the same."""
         modules = f"{folder}/vmlinux {DOM0_ARGUMENTS},{folder}/dom0.cpio"
-        disk = f"file={folder}/payload.disk,if=virtio,format=raw,cache=none"
+        disks = []  # in the order in which dom0 names them
+        for name, cache in (("payload", "none"), *((name, "unsafe") for name in REAL_DISKS)):
+            disk = f"file={folder}/{name}.disk,if=none,id={name},format=raw,cache={cache}"
+            disks += ["-drive", disk, "-device", f"virtio-blk-pci,drive={name}"]
+        # QEMU's own machine protocol on a port in dom0: the steps slow the disks down by it.
+        monitor = f"{folder}/dom0.socket"
         return [
             *("qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", PROCESSOR),
             *("-m", MEMORY, "-smp", "1", "-display", "none", "-no-reboot", "-net", "none"),
-            *("-serial", f"file:{log}", "-drive", disk),
+            *("-serial", f"file:{log}", *disks),
+            *("-qmp", f"unix:{monitor},server=on,wait=off", "-device", "virtio-serial-pci"),
+            *("-chardev", f"socket,id=dom0,path={monitor}"),
+            *("-device", "virtserialport,chardev=dom0,name=qemu"),
             *("-kernel", f"{folder}/xen", "-append", XEN_ARGUMENTS, "-initrd", modules),
         ]
 
@@ -129,6 +139,10 @@ class LabMachine:
         self, log: Path, *arguments: str
     ) -> Iterator[tuple[subprocess.Popen[bytes], Monitor]]:
         control = self.folder / "monitor.socket"
+        for disk in REAL_DISKS:
+            path = self.folder / f"{disk}.disk"
+            path.write_bytes(b"")
+            os.truncate(path, REAL_DISK_SIZE)
         control.unlink(missing_ok=True)
         log.write_bytes(b"")
         command = [*self.command_of(self.folder, log), "-qmp", f"unix:{control},server,nowait"]

@@ -1,5 +1,7 @@
 """The guest's shell, typed at over its console."""
 
+from __future__ import annotations
+
 import asyncio
 import os
 import re
@@ -53,6 +55,16 @@ class GuestShell:
             raise CommandFailed(f"{command}: exit status {found[1]}: {output}")
         return output
 
+    async def start(self, command: str) -> Background:
+        """Runs the command beside others."""
+        self._number += 1
+        job = Background(self, f"/tmp/job{self._number}", command)
+        await self.run(
+            f"({{ {command}; }} >{job.path}.log 2>&1; echo $? >{job.path}.part;"
+            f" mv {job.path}.part {job.path}) & true"
+        )
+        return job
+
     async def number(self, path: str) -> int:
         """What a file with a number holds."""
         return int((await self.run(f"cat {path}")).split()[-1])
@@ -60,3 +72,23 @@ class GuestShell:
     async def wait_for(self, test: str, patience: float = 60) -> None:
         """Until a shell test is true."""
         await self.run(f"n=0; until {test}; do sleep 0.1; n=$((n+1)); done", patience)
+
+
+class Background:
+    """A command in the guest, of which `path` will hold the exit status."""
+
+    def __init__(self, shell: GuestShell, path: str, command: str) -> None:
+        self.path = path
+        self._shell = shell
+        self._command = command
+
+    async def running(self) -> bool:
+        return await self._shell.run(f"test -e {self.path} && echo no || echo yes") == "yes"
+
+    async def finished(self, patience: float) -> None:
+        """CommandFailed when it failed, or takes over `patience` seconds."""
+        await self._shell.wait_for(f"test -e {self.path}", patience)
+        if status := await self._shell.number(self.path):
+            output = await self._shell.run(f"cat {self.path}.log")
+            raise CommandFailed(f"{self._command}: exit status {status}: {output}")
+        await self._shell.run(f"rm {self.path} {self.path}.log")

@@ -11,7 +11,7 @@ import traceback
 import uvloop
 from guest import CommandFailed
 from serve import lab
-from step import GUEST, MEASUREMENTS, STEPS, XL, Step
+from step import GUEST, ON_REQUEST, STEPS, XL, Step
 from steps import SUBJECTS
 
 
@@ -29,10 +29,10 @@ async def look_around() -> None:
 
 
 def choose(names: list[str]) -> list[Step]:
-    """Those named, or every one that proves something. KeyError: there is no such step."""
+    """Those named, or all that do not wait for that."""
     for subject in SUBJECTS:
         importlib.import_module(f"steps.{subject}")
-    known = {function.__name__: function for function in STEPS + MEASUREMENTS}
+    known = {function.__name__: function for function in STEPS + ON_REQUEST}
     return [known[name] for name in names] or STEPS
 
 
@@ -46,7 +46,10 @@ async def main(names: list[str]) -> int:
             print(f"### {name}: {function.__doc__}", flush=True)
             begun = time.monotonic()
             try:
-                await function(opened)
+                try:
+                    await function(opened)
+                finally:
+                    await opened.kernel_logs.check()
                 outcome = "passed"
             except (AssertionError, CommandFailed, OSError) as error:
                 traceback.print_exception(error)

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from guest import GuestShell
+from kernel_log import KernelLogs
 
 from pvdrivers import native
 from pvdrivers.backends.vbd.device import VbdBackend, VbdBackendOptions
@@ -38,6 +39,7 @@ class Lab:
         self.hypervisor = hypervisor
         self.domid = domid
         self.shell: GuestShell
+        self.kernel_logs: KernelLogs
         self._served: dict[str, tuple[Store, VbdBackendOptions]] = {}
         self.bus: XenbusBus = backend_bus(client, hypervisor.domid, "vbd", self._probe)
 
@@ -96,6 +98,8 @@ async def lab(domid: int) -> AsyncIterator[Lab]:
         with await native.open_hypervisor(client) as hypervisor:
             lab = Lab(client, hypervisor, domid)
             lab.shell = GuestShell(await client.read_str(f"/local/domain/{domid}/console/tty"))
+            lab.kernel_logs = KernelLogs(client, domid, lab.shell)
+            await lab.kernel_logs.skip()  # booting
             lab.bus.start()
             yield lab
             await lab.bus.abort()

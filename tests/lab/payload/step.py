@@ -19,7 +19,7 @@ FIO = (
 
 Step = Callable[[Lab], Awaitable[None]]
 STEPS: list[Step] = []
-MEASUREMENTS: list[Step] = []
+ON_REQUEST: list[Step] = []
 
 
 def step(function: Step) -> Step:
@@ -28,9 +28,9 @@ def step(function: Step) -> Step:
     return function
 
 
-def measurement(function: Step) -> Step:
-    """Adds a step that can prove nothing, and runs only when it is named."""
-    MEASUREMENTS.append(function)
+def on_request(function: Step) -> Step:
+    """Adds a step that runs only when it is named."""
+    ON_REQUEST.append(function)
     return function
 
 

@@ -3,5 +3,5 @@
 # In the order in which they run.
 SUBJECTS = (
     *("basics", "features", "plugging", "service", "systemd", "toolstack"),
-    *("kernel_backend", "crash", "figures"),
+    *("disks", "kills", "kernel_backend", "crash", "figures"),
 )

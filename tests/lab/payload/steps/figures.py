@@ -10,8 +10,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from statistics import median
 
 from blkback import bind, blkback, blkback_config
+from daemons import running_service
 from serve import CONNECT_PATIENCE, Lab
-from step import GUEST, MEBIBYTE, command, measurement
+from step import GUEST, MEBIBYTE, command, on_request
 
 from pvdrivers.vbd.config import disk_config
 from pvdrivers.xenbus.states import XenbusState
@@ -81,12 +82,11 @@ async def qemu(lab: Lab) -> AsyncIterator[None]:
 @asynccontextmanager
 async def pvbackd(lab: Lab) -> AsyncIterator[None]:
     """pvbackd.service on a raw file in memory."""
-    await command("systemctl", "start", "pvbackd")
-    config = disk_config("xvda", GUEST, params=image())
-    await plug(lab, config)
-    yield
-    await unplug(lab, config)
-    await command("systemctl", "stop", "pvbackd")
+    async with running_service():
+        config = disk_config("xvda", GUEST, params=image())
+        await plug(lab, config)
+        yield
+        await unplug(lab, config)
 
 
 BACKENDS: dict[str, Callable[[Lab], AbstractAsyncContextManager[None]]] = {
@@ -109,7 +109,7 @@ async def measure(lab: Lab, arguments: str, field: int) -> float:
     return float(next(line for line in lines if line.startswith("3;")).split(";")[field])
 
 
-@measurement
+@on_request
 async def figures(lab: Lab) -> None:
     """4 KiB random and 128 KiB sequential reads on three backends in turn; the ratios."""
     seen: dict[str, dict[str, list[float]]] = {job: {b: [] for b in BACKENDS} for job in JOBS}

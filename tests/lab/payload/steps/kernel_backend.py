@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from blkback import bind, blkback, blkback_config
+from block_devices import looped
 from serve import CONNECT_PATIENCE, Lab
 from step import MEBIBYTE, command, step
 
@@ -117,15 +118,13 @@ async def kernel_disk(lab: Lab) -> AsyncIterator[KernelDisk]:
     path = "/kernel.image"
     os.mknod(path)
     os.truncate(path, MEBIBYTES * MEBIBYTE)
-    await command("modprobe", "loop")
-    device = await command("losetup", "--find", "--show", path)
-    config = blkback_config("xvdc", device)
-    await add_device(lab.client, config)
-    await bind(config)
-    disk = KernelDisk(lab, path, device, config)
-    yield disk
-    await disk.unplug()
-    await command("losetup", "--detach", device)
+    async with looped(path) as device:
+        config = blkback_config("xvdc", device)
+        await add_device(lab.client, config)
+        await bind(config)
+        disk = KernelDisk(lab, path, device, config)
+        yield disk
+        await disk.unplug()
     os.unlink(path)
 
 

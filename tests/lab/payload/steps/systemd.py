@@ -5,21 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from pathlib import Path
 
+from daemons import PVBACKD, shown
 from serve import Lab
 from step import GUEST, MEBIBYTE, command, step, write_and_verify
 
 from pvdrivers.vbd.config import disk_config
 from pvdrivers.xenbus.toolstack import add_device, unplug_device
 
+# In /proc/PID/status, of CapabilityBoundingSet=CAP_DAC_OVERRIDE CAP_FOWNER, NoNewPrivileges=yes and
+# SystemCallFilter=.
+CONFINED = {"CapBnd": f"{1 << 1 | 1 << 3:016x}", "NoNewPrivs": "1", "Seccomp": "2"}
 RESTART_PATIENCE = 240.0  # seconds; the watchdog alone takes 30
-
-
-async def shown(*properties: str) -> list[str]:
-    """What systemd knows about the service."""
-    output = await command("systemctl", "show", "pvbackd", *(f"-p{name}" for name in properties))
-    values = dict(line.split("=", 1) for line in output.splitlines())
-    return [values[name] for name in properties]
 
 
 async def restarted(restarts: int) -> None:
@@ -30,8 +28,18 @@ async def restarted(restarts: int) -> None:
         await asyncio.sleep(0.5)
 
 
+async def check_confinement() -> None:
+    """What the unit takes away from the daemon is gone."""
+    (pid,) = await shown("MainPID")
+    status = (await asyncio.to_thread(Path(f"/proc/{pid}/status").read_text)).splitlines()
+    found = dict(line.split(":\t", 1) for line in status)
+    held = {name: found[name] for name in CONFINED}
+    print("   ", held, flush=True)
+    assert held == CONFINED
+
+
 @step
-async def service(lab: Lab) -> None:
+async def unit(lab: Lab) -> None:
     """systemctl start, reload, restart, kill, stop; the watchdog; the guest goes on throughout."""
     path = "/run/service.image"
     os.mknod(path)
@@ -43,10 +51,11 @@ async def service(lab: Lab) -> None:
         found = await shown(*names)
         print("   ", *found, flush=True)
         assert found[:4] == ["active", "notify", "30s", "0"]
+        await check_confinement()
         await add_device(lab.client, config)
         await lab.shell.wait_for("test -b /dev/xvda", 120)
         await write_and_verify(lab, "xvda")
-        print("   ", await command("/opt/pvdrivers/bin/pvbackd", "status"), flush=True)
+        print("   ", await command(PVBACKD, "status"), flush=True)
         for verb in ("reload", "restart", "stop", "start"):
             await command("systemctl", verb, "pvbackd")
             expected = "inactive" if verb == "stop" else "active"

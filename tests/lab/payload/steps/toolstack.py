@@ -8,6 +8,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from daemons import PVBACKD, service
 from guest import GuestShell
 from serve import Lab
 from step import FIO, GUEST, MEBIBYTE, XL, command, step, write_and_verify
@@ -26,15 +27,6 @@ disk = [ "{root}", "{data}" ]
 """
 
 
-@asynccontextmanager
-async def served(lab: Lab) -> AsyncIterator[None]:
-    """pvbackd.service runs for the time of a block."""
-    async with lab.leave_to_others():
-        await command("systemctl", "start", "pvbackd")
-        yield
-        await command("systemctl", "stop", "pvbackd")
-
-
 def image(path: str, mebibytes: int) -> str:
     os.mknod(path)
     os.truncate(path, mebibytes * MEBIBYTE)
@@ -45,7 +37,7 @@ def image(path: str, mebibytes: int) -> str:
 async def xl_attach(lab: Lab) -> None:
     """xl block-attach and block-detach, twice the same name."""
     path = image("/run/attached.image", 16)
-    async with served(lab):
+    async with service(lab):
         for _ in range(2):
             print(
                 "   ",
@@ -69,7 +61,7 @@ async def xl_block_script(lab: Lab) -> None:
     await command("modprobe", "brd", "rd_nr=1", "rd_size=16384")
     os.makedirs(os.path.dirname(config), exist_ok=True)
     await command("bash", "-c", f"echo 'limits.wait_for_hotplug = true' >{config}")
-    async with served(lab):
+    async with service(lab):
         await command(XL, "block-attach", str(GUEST), disk)
         await lab.shell.wait_for("test -b /dev/xvdc", 120)
         await write_and_verify(lab, "xvdc")
@@ -121,14 +113,14 @@ async def root_file_system(lab: Lab) -> None:
     config = ROOTED.format(
         root=DISK.format(name="xvda", path=root), data=DISK.format(name="xvdb", path=data)
     )
-    async with served(lab):
+    async with service(lab):
         async with rooted_guest(lab, config) as rooted:
             print("   ", await rooted.run("grep -w / /proc/mounts && cat /proc/partitions"))
             assert "/dev/xvda / ext4" in await rooted.run("cat /proc/mounts")
             attach = (XL, "block-attach", str(GUEST), DISK.format(name="xvdb", path=other))
             await command(*attach)
             await lab.shell.wait_for("test -b /dev/xvdb", 120)
-            print("   ", await command("/opt/pvdrivers/bin/pvbackd", "status"), flush=True)
+            print("   ", await command(PVBACKD, "status"), flush=True)
             fio = f"{FIO} --filename=/dev/xvdb --rw=randwrite --bs=4k --iodepth=16 --io_size=4M"
             await asyncio.gather(rooted.run(fio, 600), lab.shell.run(fio, 600))
             await rooted.run("dd if=/dev/urandom of=/data bs=64k count=64 && md5sum /data >/sum")
