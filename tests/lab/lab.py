@@ -1,6 +1,7 @@
 """Boots Xen, and runs the steps in dom0 with this checkout's wheel against a real Linux guest.
 
-Usage: lab.py FOLDER [STEP...]   keeps images and logs in FOLDER; no STEP means all of them
+Usage: lab.py FOLDER [NAME...]   keeps images and logs in FOLDER; a NAME is one of a step, or of
+a file of steps; without any it runs all that do not wait to be named
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 
+from choices import ChoiceError, choose
 from machine import LabError, LabMachine
 
 HERE = Path(__file__).parent
@@ -24,7 +26,7 @@ PROGRAMS = {  # and the Debian packages that have them
     "apt-get": "apt",
 }
 BOOT_PATIENCE = 900.0  # seconds
-RUN_PATIENCE = 1500.0
+RUN_PATIENCE = 2400.0
 
 
 def check_programs() -> None:
@@ -82,8 +84,13 @@ def prepare_payload(folder: Path) -> Path:
     return payload
 
 
-def main(folder: Path, steps: list[str]) -> int:
+def main(folder: Path, names: list[str]) -> int:
     begun = time.monotonic()
+    try:
+        steps = choose(names)
+    except ChoiceError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 2
     folder.mkdir(parents=True, exist_ok=True)
     machine = LabMachine(folder.resolve())
     try:
