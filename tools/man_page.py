@@ -25,9 +25,11 @@ def man_page(app: App) -> str:
     lines += [".SH COMMANDS"] if _commands(app) else []
     for words, command in _commands(app):
         lines.append(f".SS {_text(words)}")
-        if command.default_command is app.default_command:
+        if not command.default_command:
+            lines.append(_text(_summary(command)))
+        elif command.default_command is app.default_command:
             lines.append("What is done without a command, as described above.")
-        elif command.default_command:
+        else:
             lines += [*_description(command.default_command), *_options(command)]
     lines += [
         *(".SH EXIT STATUS", "0 when all went well, 2 for what the user can put right."),

@@ -1,23 +1,22 @@
 """Hosts on which drivers meet; so far a simulated one in the foreground."""
 
 import asyncio
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, Parameter
 
 import pvdrivers
-from pvdrivers.ring.errors import UsageError
+from pvdrivers.tools.command_line import add_documentation
+from pvdrivers.tools.command_line import run as run_app
 from pvdrivers.tools.pvxl.guest import GuestSpec
 from pvdrivers.tools.pvxl.host import Host
-
-USAGE = 2  # exit status for a mistake of the user's
 
 app = App(name="pvxl", help=__doc__, version=pvdrivers.__version__)
 host = App(name="host", help="Simulated hosts.")
 app.command(host)
+add_documentation(app)
 
 
 @host.command
@@ -43,23 +42,8 @@ def run(
     return asyncio.run(simulated.run(command))
 
 
-def _give_up(reason: str) -> NoReturn:
-    print(f"pvxl: {' '.join(reason.split())}", file=sys.stderr)
-    sys.exit(USAGE)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command. Exit status 2, and one sentence, for what the user can put right."""
-    try:
-        code: Any = app(
-            arguments, exit_on_error=False, print_error=False, result_action="return_value"
-        )
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        _give_up(f"{where}{error.strerror or error}")
-    except (CycloptsError, UsageError) as error:
-        _give_up(str(error))
-    sys.exit(code if isinstance(code, int) else 0)
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    run_app(app, arguments)
 
 
 if __name__ == "__main__":
