@@ -12,9 +12,7 @@ struct domain *find_domain(struct pv_machine *machine, domid_t domid)
     if (domid >= machine->shared->max_domains)
         return NULL;
     struct domain *d = domain_window(machine, domid);
-    /* Acquire, for the store that makes a new domain's fields visible; and after the caller's
-     * section is on record, for the store that takes it from sight (rcu.c). */
-    return __atomic_load_n(&d->state, __ATOMIC_SEQ_CST) == PV_DOMAIN_ABSENT ? NULL : d;
+    return domain_is_found(d) ? d : NULL;
 }
 
 void domain_set_state(struct pv_machine *machine, struct domain *d, enum pv_domain_state state)

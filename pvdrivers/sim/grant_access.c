@@ -56,18 +56,13 @@ static void lock_refs(struct pv_machine *machine, struct domain *d)
             pv_gref_list_give(&gt->free_refs, area->guest_next, ref);
 }
 
-/* Takes the lock of the view's domain: that, or NULL when it has ended. While the lock is held it
- * does not go on ending, so a section (rcu.h) is not needed; one for each page would cost more than
- * the grant. */
-static struct domain *lock_guest(const struct sim_hypervisor *hv)
+/* Takes the lock of the view's domain, and says whether that still lives: then it does to the end
+ * of the lock, and a section (rcu.h) is not needed. One for each page would cost more than the
+ * grant. */
+static bool lock_guest(const struct sim_hypervisor *hv)
 {
-    lock_refs(hv->machine, domain_window(hv->machine, hv->base.domid));
+    lock_refs(hv->machine, hv->domain);
     return live_view_domain(hv);
-}
-
-static void unlock_guest(const struct sim_hypervisor *hv)
-{
-    sim_unlock(&domain_window(hv->machine, hv->base.domid)->guest.lock);
 }
 
 /* A free ref, or -ENOSPC. The table grows by a frame when they are all taken. */
@@ -92,10 +87,11 @@ int sim_grant_access(struct pv_hypervisor *hypervisor, domid_t domid, const void
 {
     struct sim_hypervisor *hv = to_sim(hypervisor);
     int64_t gfn = pv_domain_page_to_gfn(hypervisor, page);
-    struct domain *d = lock_guest(hv);
-    if (!d || gfn < 0) {
-        unlock_guest(hv);
-        return d ? -EINVAL : -ESRCH;
+    struct domain *d = hv->domain;
+    bool alive = lock_guest(hv);
+    if (!alive || gfn < 0) {
+        sim_unlock(&d->guest.lock);
+        return alive ? -EINVAL : -ESRCH;
     }
     struct grant_area *area = domain_grant_area(hv->machine, d);
     int64_t ref = take_ref(hv->machine, d);
@@ -109,7 +105,7 @@ int sim_grant_access(struct pv_hypervisor *hypervisor, domid_t domid, const void
         pv_grant_publish(&entries, (grant_ref_t)ref, domid, (uint64_t)gfn, readonly);
         *out = (grant_ref_t)ref;
     }
-    unlock_guest(hv);
+    sim_unlock(&d->guest.lock);
     return ref < 0 ? (int)ref : 0;
 }
 
@@ -128,14 +124,15 @@ static int end_ref(struct pv_machine *machine, struct domain *d, grant_ref_t ref
 int sim_grant_end(struct pv_hypervisor *hypervisor, grant_ref_t ref)
 {
     struct sim_hypervisor *hv = to_sim(hypervisor);
-    struct domain *d = lock_guest(hv);
-    uint32_t owner = d && ref < d->grant_table.free_refs.fresh
-                         ? domain_grant_area(hv->machine, d)->guest_owner[ref]
-                         : 0;
-    int error = !d                                ? -ESRCH
-                : owner == 0 || owner == DEFERRED ? -EINVAL
-                                                  : end_ref(hv->machine, d, ref);
-    unlock_guest(hv);
+    struct domain *d = hv->domain;
+    int error = -ESRCH;
+    if (lock_guest(hv)) {
+        uint32_t owner = ref < d->grant_table.free_refs.fresh
+                             ? domain_grant_area(hv->machine, d)->guest_owner[ref]
+                             : 0;
+        error = owner == 0 || owner == DEFERRED ? -EINVAL : end_ref(hv->machine, d, ref);
+    }
+    sim_unlock(&d->guest.lock);
     return error;
 }
 

@@ -106,6 +106,7 @@ int pv_machine_open_hypervisor(struct pv_machine *machine, domid_t domid,
                                       .page_size = 1u << d->page_shift,
                                       .maps_outlive_process = true}; /* pages of a file */
     hv->machine = machine;
+    hv->domain = d;
     hv->generation = domain_generation(d);
     hv->view = __atomic_add_fetch(&last_view, 1, __ATOMIC_RELAXED);
     hv->physmap_seen = UINT64_MAX;

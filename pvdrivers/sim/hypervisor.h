@@ -7,8 +7,9 @@
 struct sim_hypervisor {
     struct pv_hypervisor base; /* first, so that the two convert */
     struct pv_machine *machine;
-    uint64_t generation; /* of the domain: the view ends with it, whoever has its domid then */
-    uint32_t view;       /* tells this process's open views apart */
+    struct domain *domain; /* its domid's window */
+    uint64_t generation;   /* of the domain: the view ends with it, whoever has its domid then */
+    uint32_t view;         /* tells this process's open views apart */
     /* The domain's guest-physical memory, mapped side by side: gfn n is at n * page_size. */
     uint8_t *physmap;
     uint64_t physmap_size;
@@ -18,16 +19,15 @@ struct sim_hypervisor {
 /* The view's domain, dying or not, or NULL. In a read-side section. */
 static inline struct domain *view_domain(const struct sim_hypervisor *hv)
 {
-    struct domain *d = find_domain(hv->machine, hv->base.domid);
-    return d && domain_generation(d) == hv->generation ? d : NULL;
+    bool found = domain_is_found(hv->domain) && domain_generation(hv->domain) == hv->generation;
+    return found ? hv->domain : NULL;
 }
 
 /* The same while it is not dying: in a section, or under a lock of the domain's that its teardown
  * takes, to the end of which that holds. */
 static inline struct domain *live_view_domain(const struct sim_hypervisor *hv)
 {
-    struct domain *d = domain_window(hv->machine, hv->base.domid);
-    return domain_is_life(d, hv->generation) ? d : NULL;
+    return domain_is_life(hv->domain, hv->generation) ? hv->domain : NULL;
 }
 
 static inline struct sim_hypervisor *to_sim(struct pv_hypervisor *hypervisor)

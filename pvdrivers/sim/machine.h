@@ -211,6 +211,13 @@ static inline enum pv_domain_state domain_state(const struct domain *d)
     return (enum pv_domain_state)__atomic_load_n(&d->state, __ATOMIC_ACQUIRE);
 }
 
+/* In a read-side section: acquire, for the store that makes a new domain's fields visible; and
+ * after the section is on record, for the store that takes the domain from sight (rcu.c). */
+static inline bool domain_is_found(const struct domain *d)
+{
+    return __atomic_load_n(&d->state, __ATOMIC_SEQ_CST) != PV_DOMAIN_ABSENT;
+}
+
 /* Senders read it without a lock. */
 static inline enum pv_abi domain_abi(const struct domain *d)
 {

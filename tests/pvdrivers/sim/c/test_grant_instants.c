@@ -109,6 +109,105 @@ static void changed_between_mark_and_second_look(uint16_t flags, domid_t domid)
     end();
 }
 
+/* ---- A handle between the look for its granter and that one's lock (XSA-218) ------------------
+ */
+
+static struct gnttab_map_grant_ref mapped;
+
+static int unmap_front(void *status_wanted)
+{
+    return unmap(&f, BACK, &mapped, GNTMAP_host_map) == *(const int16_t *)status_wanted;
+}
+
+static bool has_lock_of_front(void *unused)
+{
+    (void)unused;
+    return !is_free(&domain_window(f.machine, FRONT)->grant_table.lock);
+}
+
+/* Unmapped by another process, and used again for another domain's grant: not to be unmapped. */
+static void the_handle_has_become_anothers(void)
+{
+    int16_t refused = GNTST_bad_handle;
+    begin();
+    pv_grant_publish(&f.table[FRONT], REF, BACK, 5, false);
+    pv_grant_publish(&f.table[THIRD], REF, BACK, 5, false);
+    mapped = map(&f, BACK, FRONT, REF, GNTMAP_host_map);
+    pid_t process = start_stopped(unmap_front, &refused);
+    step_until(process, has_lock_of_front, NULL);
+    /* As if the two calls had gone before it got the lock. */
+    struct maptrack_entry *entry =
+        maptrack_entry(f.machine, domain_window(f.machine, BACK), mapped.handle);
+    entry->domid = THIRD;
+    assert(run_to_end(process) == true);
+    entry->domid = FRONT;
+    assert(unmap(&f, BACK, &mapped, GNTMAP_host_map) == GNTST_okay);
+    end();
+}
+
+/* ---- Handles of those who end ---------------------------------------------------------------- */
+
+static int map_as_third(void *unused)
+{
+    (void)unused;
+    return map(&f, THIRD, FRONT, REF, GNTMAP_host_map).status == GNTST_bad_domain;
+}
+
+static bool has_reserved_a_handle(void *unused)
+{
+    (void)unused;
+    const struct maptrack *maptrack = &domain_window(f.machine, THIRD)->maptrack;
+    return __atomic_load_n(&maptrack->in_use, __ATOMIC_ACQUIRE) == 1 && is_free(&maptrack->lock);
+}
+
+/* The mapper's domain is destroyed, and all its handles let go but that of the map under way. */
+static void destroyed_while_mapping(void)
+{
+    begin();
+    pv_grant_publish(&f.table[FRONT], REF, THIRD, 5, false);
+    pid_t process = start_stopped(map_as_third, NULL);
+    step_until(process, has_reserved_a_handle, NULL);
+    assert(pv_domain_destroy(f.machine, THIRD) == 0 && find_domain(f.machine, THIRD));
+    assert(run_to_end(process) == true);
+    assert(!find_domain(f.machine, THIRD) && PINS(&f, FRONT, REF) == 0);
+    end();
+}
+
+static int map_and_die(void *unused)
+{
+    (void)unused;
+    f.machine->client = KILLED;
+    mapped = map(&f, BACK, FRONT, REF, GNTMAP_host_map);
+    return 0;
+}
+
+static bool is_on_its_way_back(void *handles)
+{
+    const struct maptrack_entry *entry = handles;
+    return maptrack_flags(entry) == MAPTRACK_reserved &&
+           is_free(&domain_window(f.machine, FRONT)->grant_table.lock);
+}
+
+/* Who cleans up after a dead process meets who unmaps its handle: one of them frees it. */
+static void unmapped_by_one_and_cleaned_up_by_another(void)
+{
+    int16_t okay = GNTST_okay;
+    begin();
+    pv_grant_publish(&f.table[FRONT], REF, BACK, 5, false);
+    assert(run_to_end(start_stopped(map_and_die, NULL)) == 0);
+    assert(pv_gnttab_handles(f.machine, BACK) == 1);
+    struct maptrack_entry *entry = maptrack_entry(f.machine, domain_window(f.machine, BACK), 0);
+    mapped =
+        (struct gnttab_map_grant_ref){.handle = 0, .host_addr = (uintptr_t)page_of(&f, FRONT, 5)};
+    pid_t process = start_stopped(unmap_front, &okay);
+    step_until(process, is_on_its_way_back, entry);
+    grant_table_release_client(f.machine, KILLED);
+    assert(pv_gnttab_handles(f.machine, BACK) == 1);
+    assert(run_to_end(process) == true);
+    assert(pv_gnttab_handles(f.machine, BACK) == 0);
+    end();
+}
+
 /* ---- A pinned entry is turned into another (XSA-500) ----------------------------------------- */
 
 /* A reader has it pinned, a writer asks: only as it was captured. */
@@ -216,6 +315,9 @@ int main(void)
     changed_between_mark_and_second_look(GTF_permit_access, THIRD);
     changed_between_mark_and_second_look(GTF_permit_access | GTF_readonly, BACK);
     changed_between_mark_and_second_look(GTF_transitive, BACK);
+    the_handle_has_become_anothers();
+    destroyed_while_mapping();
+    unmapped_by_one_and_cleaned_up_by_another();
     another_part_of_the_page();
     the_page_as_a_sub_page();
     what_is_behind_has_changed();

@@ -351,8 +351,44 @@ static void the_granter_is_told_of_an_unmap(void)
     tear_down(&f);
 }
 
+/* An entry in use is not looked at again, but whose it is has not changed. */
+static void only_the_grantee(void)
+{
+    struct fixture f = set_up();
+    pv_grant_publish(&f.table[FRONT], 8, BACK, 5, true);
+    struct gnttab_map_grant_ref op = map(&f, BACK, FRONT, 8, GNTMAP_host_map | GNTMAP_readonly);
+    assert(op.status == GNTST_okay);
+    assert(map(&f, THIRD, FRONT, 8, GNTMAP_host_map | GNTMAP_readonly).status ==
+           GNTST_general_error);
+    assert(copy(&f, THIRD, from_grant(FRONT, 8, 0, 8, 1)) == GNTST_general_error);
+    assert(unmap(&f, BACK, &op, GNTMAP_host_map) == GNTST_okay && PINS(&f, FRONT, 8) == 0);
+    tear_down(&f);
+}
+
+/* One call for handles on several domains' grants. */
+static void unmapped_together(void)
+{
+    struct fixture f = set_up();
+    struct gnttab_unmap_grant_ref ops[6];
+    for (unsigned i = 0; i < 6; i++) {
+        domid_t granter = i % 3 ? FRONT : THIRD;
+        pv_grant_publish(&f.table[granter], 8 + i, BACK, i, false);
+        struct gnttab_map_grant_ref op = map(&f, BACK, granter, 8 + i, GNTMAP_host_map);
+        assert(op.status == GNTST_okay);
+        ops[i] = (struct gnttab_unmap_grant_ref){
+            .handle = op.handle, .host_addr = op.host_addr, .status = 1};
+    }
+    assert(pv_gnttab_op_unmap(f.machine, BACK, ops, 6) == 0);
+    for (unsigned i = 0; i < 6; i++)
+        assert(ops[i].status == GNTST_okay && PINS(&f, i % 3 ? FRONT : THIRD, 8 + i) == 0);
+    assert(pv_gnttab_handles(f.machine, BACK) == 0);
+    tear_down(&f);
+}
+
 int main(void)
 {
+    only_the_grantee();
+    unmapped_together();
     the_granter_is_told_of_an_unmap();
     maps_see_the_page_in_both_versions();
     each_refusal_has_its_code();
