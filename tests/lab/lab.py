@@ -26,7 +26,7 @@ PROGRAMS = {  # and the Debian packages that have them
     "apt-get": "apt",
 }
 BOOT_PATIENCE = 900.0  # seconds
-RUN_PATIENCE = 2400.0
+RUN_PATIENCE = 3600.0
 
 
 def check_programs() -> None:
