@@ -43,7 +43,7 @@ async def block_devices(lab: Lab) -> None:
             await write_and_verify(lab, "xvdc")
             status = await command(PVBACKD, "status")
             print("   ", status, flush=True)
-            assert f"(io_uring) {path}" in status  # and not on the thread that serves all disks
+            assert f"io_uring {path}" in status  # and not on the thread that serves all disks
             await command(XL, "block-detach", str(GUEST), "xvdc")
             await lab.shell.wait_for("! test -e /sys/block/xvdc")
     os.unlink(image)
