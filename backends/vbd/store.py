@@ -230,6 +230,8 @@ def _why_no_file(error: int, path: str, direct: bool, sector_size: int) -> str:
         return "operations of a process that has ended are still on their way to it"
     if error == errno.EAGAIN:
         return "another program has a lease on it"
+    if error == errno.EREMOTE:
+        return "io_uring is for block devices and local file systems: on others it may wait"
     if error == errno.ENOTSUP:
         return "neither a regular file nor a block device"
     if error == errno.EINVAL:

@@ -145,6 +145,24 @@ static bool is_in_memory(const struct file_store *file)
            (status.f_type == TMPFS_MAGIC || status.f_type == RAMFS_MAGIC);
 }
 
+/* Where the kernel keeps its word that an operation which would have to wait comes back instead.
+ * FUSE does not, and of file systems over a network nobody knows. */
+static bool never_waits(const struct file_store *file)
+{
+    static const long local[] = {BTRFS_SUPER_MAGIC,     EXT4_SUPER_MAGIC, F2FS_SUPER_MAGIC,
+                                 OVERLAYFS_SUPER_MAGIC, RAMFS_MAGIC,      TMPFS_MAGIC,
+                                 XFS_SUPER_MAGIC};
+    struct statfs status;
+    if (!file->is_regular)
+        return true;
+    if (fstatfs(file->fd, &status) < 0)
+        return false;
+    for (size_t i = 0; i < sizeof local / sizeof local[0]; i++)
+        if (status.f_type == local[i])
+            return true;
+    return false;
+}
+
 /* What a system call does with the caller's memory is over when it returns, and so before the
  * process is gone: but for file systems whose direct I/O does not wait for the end once the caller
  * has been killed, as NFS's. */
@@ -155,6 +173,8 @@ static bool io_outlives_process(const struct file_store *file, enum pv_file_engi
 
 static int start_uring(struct file_store *file, const char *path)
 {
+    if (!never_waits(file))
+        return -EREMOTE;
     int status = file_lock_take(file, path);
     return status < 0 ? status : file_uring_open(file);
 }

@@ -78,6 +78,10 @@ void file_threads_submit(struct pv_blk_store *store, struct pv_blk_io **ios, uns
 int file_threads_start(struct file_store *file);
 void file_threads_stop(struct file_store *file);
 
+/* page_cache.c: whether the page cache has what is to be read; false too where the kernel cannot
+ * tell. */
+bool file_is_cached(const struct file_store *file, const struct pv_blk_io *io);
+
 /* file_uring.c: io_uring, and the pool for what it cannot do. */
 int file_uring_open(struct file_store *file);
 void file_uring_submit(struct pv_blk_store *store, struct pv_blk_io **ios, unsigned count);

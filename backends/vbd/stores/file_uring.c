@@ -99,7 +99,16 @@ static void prepare_discard(struct io_uring_sqe *sqe, const struct pv_blk_io *io
     sqe->len = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
 }
 
-static void prepare_one(struct file_store *file, struct pv_blk_io *io, struct io_list *left)
+/* Reading ahead waits for a place in the device's queue, whatever is asked of it, and this thread
+ * serves other disks too. So it reads what the page cache has while the disk owes nothing; for all
+ * else the kernel has threads. */
+static bool may_wait(const struct file_store *file, const struct pv_blk_io *io, bool disk_is_busy)
+{
+    return io->op == PV_BLK_READ && !file->direct && (disk_is_busy || !file_is_cached(file, io));
+}
+
+static void prepare_one(struct file_store *file, struct pv_blk_io *io, bool disk_is_busy,
+                        struct io_list *left)
 {
     if (io->op == PV_BLK_FLUSH) {
         io_list_add(&file->flush_next, io);
@@ -112,6 +121,8 @@ static void prepare_one(struct file_store *file, struct pv_blk_io *io, struct io
         return;
     }
     sqe->user_data = (uintptr_t)io;
+    if (may_wait(file, io, disk_is_busy))
+        sqe->flags = IOSQE_ASYNC;
     if (io->op == PV_BLK_DISCARD)
         prepare_discard(sqe, io);
     else
@@ -191,8 +202,9 @@ void file_uring_submit(struct pv_blk_store *store, struct pv_blk_io **ios, unsig
     io_list_init(&none);
     io_list_init(&left);
     pthread_mutex_lock(&file->uring_lock);
+    bool disk_is_busy = file->in_flight > 0;
     for (unsigned i = 0; i < count; i++)
-        prepare_one(file, ios[i], &left);
+        prepare_one(file, ios[i], disk_is_busy, &left);
     hand_over(file, &left);
     pthread_mutex_unlock(&file->uring_lock);
     pass_on(file, &none, &left);

@@ -12,9 +12,10 @@
  * belong to this process and end with it (Linux 5.12). */
 #define NEEDED_FEATURES (IORING_FEAT_SINGLE_MMAP | IORING_FEAT_NODROP | IORING_FEAT_NATIVE_WORKERS)
 
-/* A process's operations on files wait in so many kernel threads at most, over all its rings:
- * enough that one slow disk leaves some to the others. Made when needed, gone when idle. */
-#define MOST_WORKERS 256
+/* Operations on files wait in so many kernel threads at most, over all rings that a thread submits
+ * to: enough that several stuck disks, of 512 each, leave some to the others. Made when needed,
+ * gone when idle. */
+#define MOST_WORKERS 4096
 
 /* What has ended in the background is posted by the thread that had submitted it, the next time it
  * is in the kernel, and a flag asks it to be; else each would interrupt it (Linux 5.19). */

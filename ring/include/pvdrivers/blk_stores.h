@@ -35,7 +35,7 @@ struct pv_file_store_config {
 /* Flush is fdatasync, discard punches holes; secure discard is refused. First waits for operations
  * that a process which has ended left in flight. errno EINVAL: a bad size; ENOTSUP: neither file
  * nor block device; EBUSY: those operations did not end; with engine IO_URING also why it cannot
- * be: ENOSYS, EPERM ... */
+ * be: ENOSYS, EPERM, EREMOTE for a file system that may wait ... */
 PV_API struct pv_blk_store *pv_file_store_create(const struct pv_file_store_config *config);
 /* The one in use. */
 PV_API enum pv_file_engine pv_file_store_engine(const struct pv_blk_store *store);
