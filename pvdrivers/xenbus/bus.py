@@ -42,6 +42,7 @@ class XenbusBus:
 
     def start(self) -> None:
         self.task = asyncio.get_running_loop().create_task(self._run(), name=f"bus {self.root}")
+        self.task.add_done_callback(self._done)  # nobody has to ask `ended`
 
     async def ended(self) -> None:
         """Returns when the bus has ended by itself, raising why: xenstore is gone."""

@@ -1,6 +1,7 @@
 """The asyncio drivers on an in-process store: connect, close, unplug, faults, and storms."""
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -422,6 +423,26 @@ def test_a_bus_whose_xenstore_is_gone_says_so() -> None:
         house.front_client.close()
         with pytest.raises(ConnectionResetError, match="not watched any more"):
             await waiting
+
+    run(body)
+
+
+def test_nobody_has_to_ask_a_bus_why_it_ended() -> None:
+    """asyncio complains of a task whose error nobody has looked at, whenever the garbage collector
+    finds it: in the middle of another test's."""
+
+    async def body(house: House) -> None:
+        complaints: list[str] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: complaints.append(context["message"]))
+        bus = frontend_bus(house.front_client, 1, "vtest", Front)
+        bus.start()
+        house.front_client.close()
+        assert bus.task
+        await asyncio.wait({bus.task})
+        del bus
+        gc.collect()
+        assert complaints == []
 
     run(body)
 

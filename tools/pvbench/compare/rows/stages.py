@@ -5,6 +5,7 @@ from typing import Any
 
 from pvdrivers.tools.pvbench.compare.model import Comparison, Measured, Setting, Side
 from pvdrivers.tools.pvbench.compare.ours import job, operations, run
+from pvdrivers.tools.pvbench.errors import BenchError
 
 READ: dict[str, Any] = {"rw": "randread", "bs": "4k", "iodepth": 32}
 # Each step does all that the one before does, and one thing more.
@@ -16,7 +17,10 @@ STEPS: dict[str, dict[str, Any]] = {
 
 
 def measure(setting: Setting) -> Measured:
-    taken = [1e9 / operations(run(job(setting, **READ, **step))) for step in STEPS.values()]
+    rates = [operations(run(job(setting, **READ, **step))) for step in STEPS.values()]
+    if not all(rates):
+        raise BenchError("not one read has ended in the time of a run")
+    taken = [1e9 / rate for rate in rates]
     stages = [taken[0], *(after - before for before, after in pairwise(taken))]
     return Measured(taken[-1], stages=dict(zip(STEPS, stages, strict=True)))
 
