@@ -1,5 +1,6 @@
 /* The end of a domain, in steps, and what is refused to those who still hold something of it. */
 #include "grant_test.h"
+#include "stepping.h"
 
 #include "pvdrivers/sim/event_port.h"
 
@@ -84,11 +85,26 @@ static void given_up_half_way_and_begun_again(void)
     uint64_t free_before = pv_machine_free_memory(f.machine);
     assert(domain_teardown_begin(f.machine, FRONT, &teardown) == 0);
     domain_teardown_step(f.machine, &teardown);
+    assert(!f.hv[FRONT]->ops->pages_alloc(f.hv[FRONT], 1) && errno == ESRCH);
     reap_domains(f.machine);
     assert(find_domain(f.machine, FRONT)); /* although nothing is in use */
     assert(pv_domain_destroy(f.machine, FRONT) == 0 && !find_domain(f.machine, FRONT));
     assert(pv_machine_free_memory(f.machine) == free_before + PAGES * 4096);
     assert(domain_teardown_begin(f.machine, FRONT, &teardown) == -ESRCH);
+    tear_down(&f);
+}
+
+/* Its ports are still there, but not to be bound to any more. */
+static void a_dying_domain_gets_no_new_peers(void)
+{
+    struct fixture f = set_up();
+    struct teardown teardown;
+    evtchn_port_t port, bound;
+    assert(pv_evtchn_op_alloc_unbound(f.machine, FRONT, DOMID_SELF, BACK, &port) == 0);
+    assert(domain_teardown_begin(f.machine, FRONT, &teardown) == 0);
+    assert(pv_evtchn_op_bind_interdomain(f.machine, BACK, FRONT, port, &bound) == -EINVAL);
+    assert(pv_evtchn_op_bind_ipi(f.machine, FRONT, 0, &bound) == -EINVAL);
+    assert(pv_domain_destroy(f.machine, FRONT) == 0);
     tear_down(&f);
 }
 
@@ -160,10 +176,86 @@ static void what_was_opened_in_an_earlier_life(void)
     tear_down(&f);
 }
 
+/* ---- Calls under way ------------------------------------------------------------------------- */
+
+static struct fixture stepped;
+
+static int ask_for_handles(void *unused)
+{
+    (void)unused;
+    return pv_gnttab_handles(stepped.machine, FRONT) == -ESRCH;
+}
+
+static bool is_in_a_call(void *unused)
+{
+    (void)unused;
+    const struct machine *shared = stepped.machine->shared;
+    const uint64_t *readers = shared->clients[stepped.machine->client].readers;
+    return __atomic_load_n(&readers[0], __ATOMIC_ACQUIRE) +
+               __atomic_load_n(&readers[1], __ATOMIC_ACQUIRE) >
+           0;
+}
+
+/* Gone at once for whoever looks for it; wiped when the last call that may have found it is over,
+ * by whoever made that. */
+static void wiped_after_the_last_call(void)
+{
+    stepped = set_up();
+    const struct domain *front = domain_window(stepped.machine, FRONT);
+    pv_grant_publish(&stepped.table[FRONT], 8, BACK, 5, false);
+    struct gnttab_map_grant_ref op = map(&stepped, BACK, FRONT, 8, GNTMAP_host_map);
+    pid_t process = start_stopped(ask_for_handles, NULL);
+    step_until(process, is_in_a_call, NULL);
+    assert(pv_domain_destroy(stepped.machine, FRONT) == 0 && find_domain(stepped.machine, FRONT));
+    assert(unmap(&stepped, BACK, &op, GNTMAP_host_map) == GNTST_okay);
+    assert(!find_domain(stepped.machine, FRONT) && front->ticket);
+    assert(run_to_end(process) == true);
+    assert(!front->ticket && !front->grant_table.gt_version);
+    stepped.hv[FRONT]->ops->close(stepped.hv[FRONT]);
+    add_domain(&stepped, FRONT);
+    tear_down(&stepped);
+}
+
+static int make_a_domain(void *unused)
+{
+    (void)unused;
+    struct pv_domain_config config = {.memory = 4096, .vcpus = 1};
+    return pv_domain_create(stepped.machine, DOMAINS, &config) == DOMAINS;
+}
+
+static bool has_a_page(void *unused)
+{
+    (void)unused;
+    const struct domain *d = domain_window(stepped.machine, DOMAINS);
+    return __atomic_load_n(&d->tot_pages, __ATOMIC_ACQUIRE) == 1 &&
+           __atomic_load_n(&stepped.machine->shared->lock.__data.__lock, __ATOMIC_ACQUIRE) == 0;
+}
+
+/* A domain that is being made is nobody's yet, and its domid nobody else's. */
+static void half_made(void)
+{
+    stepped = set_up();
+    struct pv_domain_config config = {.memory = 4096, .vcpus = 1};
+    pid_t process = start_stopped(make_a_domain, NULL);
+    step_until(process, has_a_page, NULL);
+    assert(!find_domain(stepped.machine, DOMAINS));
+    assert(pv_domain_destroy(stepped.machine, DOMAINS) == -ESRCH);
+    assert(pv_domain_create(stepped.machine, DOMAINS, &config) == -EEXIST);
+    assert(run_to_end(process) == true);
+    struct pv_domain_info info;
+    assert(pv_domain_info(stepped.machine, DOMAINS, &info) == 0 && info.pages == 1);
+    tear_down(&stepped);
+}
+
 int main(void)
 {
+    if (STEPPING) {
+        wiped_after_the_last_call();
+        half_made();
+    }
     the_largest_maptrack_goes_in_bounded_steps();
     given_up_half_way_and_begun_again();
+    a_dying_domain_gets_no_new_peers();
     two_at_once();
     what_was_opened_in_an_earlier_life();
     return 0;

@@ -55,6 +55,9 @@ static void each_refusal_has_its_code(void)
     op = from_grant(FRONT, 8, 0, 16, 1);
     op.dest.domid = FRONT; /* a foreign frame */
     assert(copy(&f, BACK, op) == GNTST_permission_denied);
+    op = to_grant(1, FRONT, 8, 0, 16);
+    op.source.domid = THIRD;
+    assert(copy(&f, BACK, op) == GNTST_permission_denied);
     assert(copy(&f, BACK, from_grant(FRONT, 8, 0, 16, PAGES)) == GNTST_bad_page);
     assert(copy(&f, BACK, from_grant(FRONT, 512, 0, 16, 1)) == GNTST_bad_gntref);
     assert(copy(&f, BACK, from_grant(FRONT, 9, 0, 16, 1)) == GNTST_general_error);
@@ -114,8 +117,20 @@ static void sub_pages_are_for_copies_only(void)
     assert(copy(&f, BACK, from_grant(FRONT, 8, 4090, 10, 1)) == GNTST_bad_copy_arg);
     assert(copy(&f, BACK, to_grant(1, FRONT, 8, 1050, 50)) == GNTST_okay);
     assert(copy(&f, BACK, to_grant(1, FRONT, 8, 1050, 51)) == GNTST_general_error);
+    assert(copy(&f, BACK, to_grant(1, FRONT, 8, 999, 2)) == GNTST_general_error);
     pv_grant_publish_sub_page(&f.table[FRONT], 9, BACK, 5, 4000, 65535, false);
     assert(copy(&f, BACK, from_grant(FRONT, 9, 4000, 97, 1)) == GNTST_bad_copy_arg);
+    nothing_stays_pinned(&f);
+    tear_down(&f);
+}
+
+static void version_1_has_no_transitive_grants(void)
+{
+    struct fixture f = set_up();
+    pv_grant_publish(&f.table[FRONT], 8, BACK, 5, true);
+    pv_grant_entry_header(&f.table[FRONT], 8)->flags = GTF_transitive | GTF_readonly;
+    assert(copy(&f, BACK, from_grant(FRONT, 8, 0, 8, 1)) == GNTST_general_error);
+    assert(flags_of(&f, FRONT, 8) == (GTF_transitive | GTF_readonly));
     nothing_stays_pinned(&f);
     tear_down(&f);
 }
@@ -251,6 +266,7 @@ int main(void)
     batches();
     pages_of_16_kib();
     sub_pages_are_for_copies_only();
+    version_1_has_no_transitive_grants();
     transitive_grants_go_one_hop();
     marks_stay_until_the_last_user();
     flipped_while_pinned();

@@ -284,6 +284,19 @@ static void pinned_by_another_meanwhile(void)
     end();
 }
 
+/* Who was on the way there is killed: the entry is the guest's again. */
+static void killed_while_the_lock_was_given_back(void)
+{
+    begin();
+    pv_grant_publish(&f.table[BACK], BEHIND, FRONT, 3, true);
+    pv_grant_publish_transitive(&f.table[FRONT], REF, BACK, BACK, BEHIND, true);
+    pid_t process = start_stopped(copy_and_die, NULL);
+    step_until(process, waits_for_what_is_behind, NULL);
+    kill_stopped(process);
+    assert(pv_grant_query(&f.table[FRONT], REF) == GTF_reading);
+    end(); /* which looks for marks */
+}
+
 /* ---- The version while a copy is under way (XSA-501) ----------------------------------------- */
 
 /* The copy has no pin yet, but a mark in the form of version 2, and goes on with that. */
@@ -322,5 +335,6 @@ int main(void)
     the_page_as_a_sub_page();
     what_is_behind_has_changed();
     pinned_by_another_meanwhile();
+    killed_while_the_lock_was_given_back();
     return 0;
 }

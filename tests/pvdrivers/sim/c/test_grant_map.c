@@ -266,9 +266,12 @@ static void a_closed_view_leaves_busy_grants_to_the_peer(void)
     page = f.hv[FRONT]->ops->pages_alloc(f.hv[FRONT], 1);
     assert(f.hv[FRONT]->ops->grant_access(f.hv[FRONT], BACK, page, false, &other) == 0);
     assert(other != ref && f.hv[FRONT]->ops->grant_end(f.hv[FRONT], other) == 0);
+    assert(f.hv[FRONT]->ops->grant_end(f.hv[FRONT], ref) == -EINVAL); /* ended already */
     assert(f.hv[BACK]->ops->gnttab_unmap(f.hv[BACK], &held, 1) == 0 && held.status == 0);
     assert(f.hv[FRONT]->ops->grant_access(f.hv[FRONT], BACK, page, false, &other) == 0);
-    assert(other == ref); /* free again now that the peer has let go */
+    assert(other == ref); /* free again now that the peer has let go, and once */
+    assert(f.hv[FRONT]->ops->grant_access(f.hv[FRONT], BACK, page, false, &other) == 0);
+    assert(other != ref);
     tear_down(&f);
 }
 
@@ -282,6 +285,26 @@ static void the_table_grows_with_the_grants(void)
                ref == i);
     assert(f.hv[FRONT]->ops->grant_access(f.hv[FRONT], BACK, page, true, &ref) == -ENOSPC);
     assert(map(&f, BACK, FRONT, 64 * 512 - 1, GNTMAP_host_map | GNTMAP_readonly).status == 0);
+    tear_down(&f);
+}
+
+/* Refs that the table has no more are not given out. */
+static void the_table_shrinks_with_its_version(void)
+{
+    struct fixture f = set_up();
+    struct pv_hypervisor *hv = f.hv[FRONT];
+    uint8_t *page = hv->ops->pages_alloc(hv, 1);
+    grant_ref_t refs[300], ref;
+    for (unsigned i = 0; i < 300; i++)
+        assert(hv->ops->grant_access(hv, BACK, page, true, &refs[i]) == 0);
+    for (unsigned i = 0; i < 300; i++)
+        assert(hv->ops->grant_end(hv, refs[i]) == 0);
+    set_version(&f, FRONT, 2);
+    assert(f.table[FRONT].count == 256);
+    for (unsigned i = 0; i < 300; i++) {
+        int error = hv->ops->grant_access(hv, BACK, page, true, &ref);
+        assert(error == -ENOSPC || (error == 0 && ref < 256));
+    }
     tear_down(&f);
 }
 
@@ -404,6 +427,7 @@ int main(void)
     the_seam();
     a_closed_view_leaves_busy_grants_to_the_peer();
     the_table_grows_with_the_grants();
+    the_table_shrinks_with_its_version();
     what_xen_would_charge();
     return 0;
 }

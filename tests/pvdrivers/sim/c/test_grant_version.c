@@ -196,6 +196,8 @@ static void transfers(void)
         assert(transfer(&f, BACK, 6, FRONT, 8) == GNTST_general_error); /* not from BACK */
         assert(pv_machine_free_memory(f.machine) == free_before + 4 * 4096);
         assert(pv_grant_end_transfer(front, 8, &frame) == -ENOENT);
+        pv_grant_publish_transfer(front, 8, WIDE, 10);
+        assert(transfer(&f, WIDE, 6, FRONT, 8) == GNTST_general_error); /* another page size */
         pv_grant_publish_transfer(front, 8, BACK, 10);
         memset(page_of(&f, BACK, 7), 0x77, 4096);
         assert(transfer(&f, BACK, 7, FRONT, 8) == GNTST_okay);
