@@ -5,6 +5,7 @@
  *   event_kernel.c    delivery: a vcpu's upcall, answered for guests whose processes use handles
  *   event_handle.c    handles             event_upcall.c  upcalls of guests that read shared_info
  *   event_slot.c      what both stand on  event_fds.c     eventfds of this process and of others
+ *   event_virq.c      VIRQs
  */
 #ifndef PVDRIVERS_SIM_EVENT_PORT_H
 #define PVDRIVERS_SIM_EVENT_PORT_H
@@ -97,6 +98,7 @@ int bind_virq(struct pv_machine *machine, struct domain *d, uint32_t virq, uint3
               uint16_t handle);
 int send_event(struct pv_machine *machine, struct domain *d, evtchn_port_t port);
 bool virq_is_per_vcpu(uint32_t virq);
+bool virq_is_global(uint32_t virq);
 
 /* ---- ABI: event_2l.c and event_fifo.c; all under the lock ------------------------------------ */
 

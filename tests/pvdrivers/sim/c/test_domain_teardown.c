@@ -249,11 +249,11 @@ static void half_made(void)
 
 int main(void)
 {
-    if (STEPPING) {
+    if (STEPPING) { /* and this has a million steps of its own */
+        the_largest_maptrack_goes_in_bounded_steps();
         wiped_after_the_last_call();
         half_made();
     }
-    the_largest_maptrack_goes_in_bounded_steps();
     given_up_half_way_and_begun_again();
     a_dying_domain_gets_no_new_peers();
     two_at_once();
