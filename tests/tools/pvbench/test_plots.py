@@ -25,10 +25,11 @@ def results(tmp_path, monkeypatch, capsys):
 
 
 def test_fio2gnuplot(results):
-    if not shutil.which("fio2gnuplot") or not shutil.which("gnuplot"):
+    program = shutil.which("fio2gnuplot")
+    if not program or not shutil.which("gnuplot"):
         pytest.skip("needs fio2gnuplot and gnuplot (Debian packages fio and gnuplot-nox)")
     for kind in ("-b", "-i"):
-        command = ["fio2gnuplot", kind, "-g", "-o", f"drawn{kind}"]
+        command = [sys.executable, program, kind, "-g", "-o", f"drawn{kind}"]
         done = subprocess.run(command, capture_output=True, check=True, text=True, cwd=results)
         assert f"{NAME}_" in done.stdout
     assert all(path.stat().st_size > 0 for path in results.glob("*.png"))
