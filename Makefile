@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-FOLDERS := ring pvdrivers backends frontends tools
+FOLDERS := include ring pvdrivers backends frontends tools
 SOURCES := $(shell find $(FOLDERS) -name __pycache__ -prune -o -type f -print) CMakeLists.txt pyproject.toml
 
 .PHONY: bare bench compare instructions test install tools check c-test docs lab clean

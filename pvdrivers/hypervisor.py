@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from typing import Any, Self
 
-from pvdrivers.ring._core import ffi, lib
+from pvdrivers._core import ffi, lib
 from pvdrivers.ring.abi import Abi
 from pvdrivers.ring.errors import UsageError
 

@@ -4,7 +4,7 @@ from enum import IntEnum
 from functools import cache
 from typing import NamedTuple, Self
 
-from pvdrivers.ring._core import ffi, lib
+from pvdrivers._core import ffi, lib
 from pvdrivers.ring.errors import PeerError, UsageError
 
 SECTOR = 512

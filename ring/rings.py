@@ -8,7 +8,7 @@ shared page before anything in it is looked at (XSA-155), so consuming returns `
 
 from typing import Any, Self
 
-from pvdrivers.ring._core import ffi, lib
+from pvdrivers._core import ffi, lib
 from pvdrivers.ring.errors import PeerError, UsageError
 from pvdrivers.ring.shared import Area, pin
 

@@ -3,7 +3,7 @@
 from mmap import mmap
 from typing import Any
 
-from pvdrivers.ring._core import ffi
+from pvdrivers._core import ffi
 
 Area = bytearray | memoryview | mmap
 """Writable memory shared with the peer: one page or several side by side."""

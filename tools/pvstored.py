@@ -13,11 +13,11 @@ from cyclopts.validators import Number
 import pvdrivers
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Machine
-from pvdrivers.sim.boot import GuestRings
 from pvdrivers.tools import command_line
 from pvdrivers.tools.command_line import add_documentation, suggestion
+from pvdrivers.toolstack.boot import GuestRings
 from pvdrivers.xenstore import QUOTAS, Quotas, Store
-from pvdrivers.xenstore.pump import spare_the_tree
+from pvdrivers.xenstore.pump import tune_gc_for_large_tree
 from pvdrivers.xenstore.server import SocketServer
 
 app = App(
@@ -47,7 +47,7 @@ def parse_quotas(settings: list[str]) -> Quotas:
 
 async def serve(socket: str, quotas: Quotas, machine: str | None, domid: int) -> None:
     store = Store(quotas=quotas, clock=time.monotonic)
-    spare_the_tree()
+    tune_gc_for_large_tree()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -14,10 +14,10 @@
 #ifndef BACKENDS_VBD_BLKBACK_PRIVATE_H
 #define BACKENDS_VBD_BLKBACK_PRIVATE_H
 
-#include "backends/vbd/inflight.h"
-#include "backends/vbd/persistent.h"
-#include "pvdrivers/blkback.h"
-#include "pvdrivers/ring.h"
+#include "backends/grant_cache.h"
+#include "backends/inflight.h"
+#include "pvdrivers/backends/vbd/blkback.h"
+#include "pvdrivers/ring/ring.h"
 
 #include <pthread.h>
 
@@ -45,7 +45,7 @@ struct blkback_request {
     const struct pv_blkif_segment *seg; /* in `ring` or `indirect` */
     struct pv_blkif_segment *indirect;  /* room for the most segments */
     struct iovec *iov;
-    struct persistent_grant **grants;
+    struct cached_grant **grants;
 };
 
 struct request_list {
@@ -80,7 +80,7 @@ struct pv_blkback_queue {
     size_t tables_size; /* bytes, of the requests and what follows them in memory */
     struct pv_blkif_segment *all_segments;
     struct iovec *all_iov;
-    struct persistent_grant **all_grants;
+    struct cached_grant **all_grants;
     struct request_list answered;            /* free once the response is published */
     struct request_list copying;             /* copies staged */
     struct request_list waiting;             /* for buffers */
@@ -98,7 +98,7 @@ struct pv_blkback_queue {
     size_t buffers_size;
     void **free_buffers; /* NULL: one that has never been used */
     uint32_t free_buffer_count, buffers_made;
-    struct persistent_cache cache;
+    struct grant_cache cache;
 
     /* Finished store operations: by this thread inside submit, or by any other. */
     struct pv_blk_io *finished_here, **finished_here_tail;
@@ -155,8 +155,8 @@ static inline uint32_t blkback_descriptors_per_page(const struct pv_blkback_queu
     return queue->page_size / sizeof(struct pv_blkif_segment);
 }
 
-/* check.c: what a request may be. Each returns BLKBACK_SOUND or an enum pv_blkback_error. */
-#define BLKBACK_SOUND (-1)
+/* check.c: what a request may be. Each returns BLKBACK_OK or an enum pv_blkback_error. */
+#define BLKBACK_OK (-1)
 int blkback_check_operation(const struct pv_blkback_queue *queue,
                             const struct pv_blkif_request *request);
 int blkback_check_count(const struct pv_blkback_queue *queue,
@@ -175,7 +175,7 @@ void blkback_run_copies(struct pv_blkback_queue *queue);
 void blkback_release_data(struct pv_blkback_queue *queue, struct blkback_request *request);
 
 /* mapped.c: the same through pages that stay mapped. */
-/* As persistent_acquire when they cannot be. */
+/* As grant_cache_acquire when they cannot be. */
 int blkback_read_descriptors(struct pv_blkback_queue *queue, struct blkback_request *request);
 /* Lets the store have the pages themselves. */
 void blkback_gather_mapped(struct blkback_request *request);

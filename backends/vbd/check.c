@@ -29,7 +29,7 @@ int blkback_check_operation(const struct pv_blkback_queue *queue,
     default:
         offered = false;
     }
-    return offered ? BLKBACK_SOUND : PV_BLKBACK_BAD_OPERATION;
+    return offered ? BLKBACK_OK : PV_BLKBACK_BAD_OPERATION;
 }
 
 int blkback_check_count(const struct pv_blkback_queue *queue,
@@ -38,7 +38,7 @@ int blkback_check_count(const struct pv_blkback_queue *queue,
     uint32_t least = 1, most = BLKIF_MAX_SEGMENTS_PER_REQUEST;
     switch (request->operation) {
     case BLKIF_OP_DISCARD: /* the field's place holds the flags */
-        return BLKBACK_SOUND;
+        return BLKBACK_OK;
     case BLKIF_OP_INDIRECT:
         most = queue->max_indirect_segments;
         break;
@@ -48,7 +48,7 @@ int blkback_check_count(const struct pv_blkback_queue *queue,
         break;
     }
     bool within = request->nr_segments >= least && request->nr_segments <= most;
-    return within ? BLKBACK_SOUND : PV_BLKBACK_BAD_SEGMENT_COUNT;
+    return within ? BLKBACK_OK : PV_BLKBACK_BAD_SEGMENT_COUNT;
 }
 
 int blkback_check_segments(const struct pv_blkback_queue *queue, struct blkback_request *request)
@@ -61,7 +61,7 @@ int blkback_check_segments(const struct pv_blkback_queue *queue, struct blkback_
             return PV_BLKBACK_BAD_SEGMENT;
         request->nr_sectors += segment->last_sect - segment->first_sect + 1u;
     }
-    return BLKBACK_SOUND;
+    return BLKBACK_OK;
 }
 
 /* Linux looks at the alignment of each segment's length too, not only at their sum. */
@@ -81,10 +81,10 @@ int blkback_check_range(const struct pv_blkback_queue *queue, const struct blkba
     if (request->operation != BLKIF_OP_READ && (queue->read_only || geometry->read_only))
         return PV_BLKBACK_READ_ONLY;
     if (request->nr_sectors == 0)
-        return BLKBACK_SOUND; /* an empty flush: its sector number means nothing */
+        return BLKBACK_OK; /* an empty flush: its sector number means nothing */
     uint64_t end;
     if (__builtin_add_overflow(request->ring.sector_number, request->nr_sectors, &end) ||
         end > geometry->sectors)
         return PV_BLKBACK_OUT_OF_RANGE;
-    return aligned(queue, request) ? BLKBACK_SOUND : PV_BLKBACK_UNALIGNED;
+    return aligned(queue, request) ? BLKBACK_OK : PV_BLKBACK_UNALIGNED;
 }

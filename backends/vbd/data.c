@@ -180,7 +180,7 @@ void blkback_start_data(struct pv_blkback_queue *queue, struct blkback_request *
         if (queue->bounces && !memory && waits_for_buffers(queue, request))
             return; /* before it holds grants, which others may wait for */
         int status =
-            persistent_acquire(&queue->cache, request->seg, request->nr_segments, request->grants);
+            grant_cache_acquire(&queue->cache, request->seg, request->nr_segments, request->grants);
         if (status == 0) {
             start_mapped(queue, request, memory);
             return;
@@ -216,6 +216,6 @@ void blkback_release_data(struct pv_blkback_queue *queue, struct blkback_request
     for (uint32_t i = 0; i < request->nr_buffers; i++)
         queue->free_buffers[queue->free_buffer_count++] = request->iov[i].iov_base;
     request->nr_buffers = 0;
-    persistent_release(&queue->cache, request->grants, request->nr_grants, queue->now);
+    grant_cache_release(&queue->cache, request->grants, request->nr_grants, queue->now);
     request->nr_grants = 0;
 }

@@ -6,11 +6,11 @@ import os
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pvdrivers.backends.vbd.inflight import InflightFile
-from pvdrivers.backends.vbd.pumps import LoopPumps, Pumps
-from pvdrivers.backends.vbd.trouble import StoreError, StoreErrors, TroubleWatch
+from pvdrivers._core import ffi, lib
+from pvdrivers.backends.inflight import InflightFile
+from pvdrivers.backends.trouble import StoreError, StoreErrors, TroubleWatch
 from pvdrivers.hypervisor import EventChannels, Hypervisor
-from pvdrivers.ring._core import ffi, lib
+from pvdrivers.poll.drivers import LoopDriver, PollDriver
 from pvdrivers.ring.errors import PeerError, UsageError
 from pvdrivers.vbd.features import (
     MAX_INDIRECT_SEGMENTS,
@@ -91,7 +91,7 @@ class VbdBackend(BackendDevice):
         self.options = options or VbdBackendOptions()
         self.features = BackendFeatures()
         self.head: FrontendHead | None = None
-        self.pumps: Pumps = LoopPumps()
+        self.pumps: PollDriver = LoopDriver()
         self.inflight: InflightFile | None = None  # where a successor learns what was in flight
         self._writable = True
         self._capacity = int(store.pointer.geometry.sectors)

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, fields
 from functools import partial
 
+from pvdrivers.backends.stores.store import FileStore, NullStore, RamStore, Store
 from pvdrivers.backends.vbd.device import BlockStore, VbdBackendOptions
-from pvdrivers.backends.vbd.store import FileStore, NullStore, RamStore, Store
 from pvdrivers.daemon_threads import in_daemon_thread, open_in_daemon_thread
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.xenstore.client import XenstoreClient

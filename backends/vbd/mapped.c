@@ -4,12 +4,12 @@
 int blkback_read_descriptors(struct pv_blkback_queue *queue, struct blkback_request *request)
 {
     struct pv_blkif_segment whole[BLKIF_MAX_INDIRECT_PAGES_PER_REQUEST] = {0};
-    struct persistent_grant *grants[BLKIF_MAX_INDIRECT_PAGES_PER_REQUEST];
+    struct cached_grant *grants[BLKIF_MAX_INDIRECT_PAGES_PER_REQUEST];
     uint32_t per_page = blkback_descriptors_per_page(queue), left = request->nr_segments;
     uint32_t pages = (left + per_page - 1) / per_page;
     for (uint32_t page = 0; page < pages; page++)
         whole[page].gref = request->ring.indirect_grefs[page];
-    int status = persistent_acquire(&queue->cache, whole, pages, grants);
+    int status = grant_cache_acquire(&queue->cache, whole, pages, grants);
     if (status < 0)
         return status;
     for (uint32_t page = 0; page < pages; page++) {
@@ -21,7 +21,7 @@ int blkback_read_descriptors(struct pv_blkback_queue *queue, struct blkback_requ
     /* From here on only the copy exists for the compiler (XSA-155). */
     pv_compiler_barrier();
     queue->stats.bytes_copied += request->nr_segments * sizeof(struct pv_blkif_segment);
-    persistent_release(&queue->cache, grants, pages, queue->now);
+    grant_cache_release(&queue->cache, grants, pages, queue->now);
     return 0;
 }
 

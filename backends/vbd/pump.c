@@ -162,7 +162,7 @@ static void expire_grants(struct pv_blkback_queue *queue)
     if (!expiry_is_due(queue))
         return;
     queue->last_expiry = queue->now;
-    persistent_expire(&queue->cache, queue->now);
+    grant_cache_expire(&queue->cache, queue->now);
 }
 
 /* A pump in vain is short: whoever spins finds the next request the sooner. */

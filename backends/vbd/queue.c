@@ -1,7 +1,7 @@
 /* A queue's life: everything it will ever need is reserved here. Little of that is used at a time,
  * and hardly any while a queue is idle. */
+#include "backends/reserve.h"
 #include "backends/vbd/blkback_private.h"
-#include "backends/vbd/reserve.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -181,7 +181,7 @@ static int build(struct pv_blkback_queue *queue, const struct pv_blkback_config 
     if (status == 0)
         status = make_tables(queue, config);
     if (status == 0 && queue->persistent)
-        status = persistent_init(&queue->cache, queue->hypervisor, queue->frontend, grants);
+        status = grant_cache_init(&queue->cache, queue->hypervisor, queue->frontend, grants);
     if (status < 0)
         return status;
     status = make_fds(queue);
@@ -242,7 +242,7 @@ int pv_blkback_disconnect(struct pv_blkback_queue *queue)
     if (queue->bound)
         ops->evtchn_unbind(queue->evtchn, queue->port);
     queue->bound = false;
-    persistent_destroy(&queue->cache);
+    grant_cache_destroy(&queue->cache);
     if (queue->ring.sring)
         ops->gnttab_unmap_contiguous(queue->hypervisor, queue->ring.sring, queue->ring_pages);
     queue->ring.sring = NULL;

@@ -9,10 +9,10 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
+from pvdrivers._core import ffi, lib
 from pvdrivers.backends.vbd.device import BlockStore, VbdBackend
 from pvdrivers.backends.vbd.disk import Disk, DiskPlan, close_store, unexpected
 from pvdrivers.daemon_threads import in_daemon_thread
-from pvdrivers.ring._core import ffi, lib
 from pvdrivers.ring.errors import PeerError, UsageError
 from pvdrivers.vbd.keys import EARLY_KEYS, LATE_KEYS, FrontendHead, read_backend
 from pvdrivers.xenbus.device import BackendDevice, XenbusDevice
@@ -88,10 +88,10 @@ class ServedDisk(VbdBackend):
     async def removed(self) -> None:
         await super().removed()  # no queue may be left on the store
         await asyncio.gather(self._drop_next(), close_store(self.store))
-        if self.inflight and (self.state is XenbusState.CLOSED or await self._is_gone()):
+        if self.inflight and (self.state is XenbusState.CLOSED or await self._directory_is_gone()):
             self.inflight.clear()
 
-    async def _is_gone(self) -> bool:
+    async def _directory_is_gone(self) -> bool:
         try:
             return await self.client.read_optional(f"{self.path}/state") is None
         except OSError:
@@ -160,7 +160,7 @@ class ServedDisk(VbdBackend):
         return keys
 
     def describe(self) -> str:
-        if self.finished_or_removed:
+        if self.is_gone:
             return XenbusDevice.describe(self)
         lost = ", in-flight log lost" if self.inflight and self.inflight.is_lost else ""
         return super().describe() + lost

@@ -4,10 +4,10 @@
  * all else is preparation. Usage: pumps STORE READ|WRITE BLOCK-SIZE GRANTS DEPTH ROUNDS
  * [IDLE]; with IDLE, a poll group drives the backend's queue and so many idle ones.
  */
-#include "pvdrivers/blk_stores.h"
-#include "pvdrivers/blkback.h"
-#include "pvdrivers/blkfront.h"
-#include "pvdrivers/machine.h"
+#include "pvdrivers/backends/stores/stores.h"
+#include "pvdrivers/backends/vbd/blkback.h"
+#include "pvdrivers/frontends/vbd/blkfront.h"
+#include "pvdrivers/sim/machine.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -65,7 +65,7 @@ static enum pv_blkfront_violation check(const struct pv_blkfront_queue *queue,
     const struct shadow *shadow = &queue->shadows[response->id];
     if (!shadow->io)
         return PV_BLKFRONT_IDLE_ID;
-    return response->operation == shadow->echo ? PV_BLKFRONT_SOUND : PV_BLKFRONT_WRONG_OPERATION;
+    return response->operation == shadow->echo ? PV_BLKFRONT_OK : PV_BLKFRONT_WRONG_OPERATION;
 }
 
 /* Where poll's caller wants the operations that have ended. */

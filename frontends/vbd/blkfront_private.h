@@ -1,9 +1,9 @@
 /* What the files of the block frontend share. */
-#ifndef PVDRIVERS_BLKFRONT_PRIVATE_H
-#define PVDRIVERS_BLKFRONT_PRIVATE_H
+#ifndef FRONTENDS_VBD_BLKFRONT_PRIVATE_H
+#define FRONTENDS_VBD_BLKFRONT_PRIVATE_H
 
-#include "pvdrivers/blkfront.h"
-#include "pvdrivers/ring.h"
+#include "pvdrivers/frontends/vbd/blkfront.h"
+#include "pvdrivers/ring/ring.h"
 
 /* Pages of the guest's own for data and indirect descriptors. The first `buffers` are handed to
  * the caller; the others are taken and given back last in, first out, so that persistent grants

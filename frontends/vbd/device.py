@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
+from pvdrivers._core import ffi, lib
 from pvdrivers.frontends.vbd.operations import Batch, Operation, check, discard, flush, read, write
 from pvdrivers.hypervisor import EventChannels, Hypervisor
-from pvdrivers.ring._core import ffi, lib
+from pvdrivers.poll.wakeups import Wakeups, Work
 from pvdrivers.ring.errors import PeerError, UsageError
 from pvdrivers.vbd.features import (
     PROTOCOLS,
@@ -32,7 +33,6 @@ from pvdrivers.vbd.keys import (
 )
 from pvdrivers.xenbus.device import FrontendDevice
 from pvdrivers.xenbus.states import XenbusState
-from pvdrivers.xenbus.wakeups import Wakeups, Work
 from pvdrivers.xenstore.client import XenstoreClient
 
 BUDGET = 256  # responses taken before other devices have their turn
@@ -156,7 +156,7 @@ class VbdFrontend(FrontendDevice):
 
     def describe(self) -> str:
         line = f"{self.name} {super().describe()}".lstrip()
-        if self.agreement and self.machine.connected:
+        if self.agreement and self.fsm.connected:
             line += f", {self.agreement.describe()}"
         if self.info:
             line += f", {self.info.sectors} sectors of 512, sector size {self.info.sector_size}"

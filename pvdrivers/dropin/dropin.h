@@ -5,11 +5,11 @@
  *   PVDRIVERS_MACHINE  socket at which a machine is served
  *   PVDRIVERS_DOMID    the domain the process runs in; 0 when not set
  */
-#ifndef PVDRIVERS_DROPIN_H
-#define PVDRIVERS_DROPIN_H
+#ifndef PVDRIVERS_DROPIN_DROPIN_H
+#define PVDRIVERS_DROPIN_DROPIN_H
 
 #include "pvdrivers/dropin/toolcore.h"
-#include "pvdrivers/machine.h"
+#include "pvdrivers/sim/machine.h"
 
 #include <errno.h>
 #include <stddef.h>

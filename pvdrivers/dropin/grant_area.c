@@ -1,6 +1,6 @@
 #include "pvdrivers/dropin/grant_area.h"
 
-#include "pvdrivers/machine_events.h"
+#include "pvdrivers/sim/machine_events.h"
 
 #include <fcntl.h>
 #include <pthread.h>

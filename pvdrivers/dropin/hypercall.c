@@ -1,7 +1,7 @@
 #include "pvdrivers/dropin/hypercall.h"
 
-#include "pvdrivers/machine_events.h"
-#include "pvdrivers/machine_grants.h"
+#include "pvdrivers/sim/machine_events.h"
+#include "pvdrivers/sim/machine_grants.h"
 
 #include <stdio.h>
 

@@ -13,8 +13,8 @@ import errno
 import os
 from contextlib import suppress
 
+from pvdrivers._core import ffi, lib
 from pvdrivers.hypervisor import Hypervisor, HypervisorError
-from pvdrivers.ring._core import ffi, lib
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.xenstore.client import DEFAULT_DEVICE, DEFAULT_SOCKET, XenstoreClient
 

@@ -1,6 +1,6 @@
 #include "pvdrivers/native/grant_area.h"
 
-#include "pvdrivers/native.h"
+#include "pvdrivers/native/native.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Self
 
+from pvdrivers._core import ffi, lib
 from pvdrivers.hypervisor import Hypervisor
-from pvdrivers.ring._core import ffi, lib
 from pvdrivers.ring.abi import Abi
 from pvdrivers.ring.errors import UsageError
 

@@ -36,8 +36,11 @@ class BackendDialect:
     max_queues: int = 4
     barrier: bool = True
     waits_for: str = ""  # the key that a hotplug script writes
-    heeds: tuple[str, ...] = ("state", "online")  # its own keys, when another writes them
-    writes_again: bool = False  # a state it only takes notice of
+    watches_own_keys: tuple[str, ...] = (
+        "state",
+        "online",
+    )  # its own keys, when another writes them
+    rewrites_state: bool = False  # a state it only takes notice of
     removes_itself: bool = False  # its directory, when it has been unplugged
 
 
@@ -94,7 +97,7 @@ LINUX_BACKEND = BackendDialect(
         "physical-sector-size",
     ),
     waits_for="physical-device",
-    heeds=(),  # a toolstack's Closing is for the frontend to see
+    watches_own_keys=(),  # a toolstack's Closing is for the frontend to see
 )
 
 
@@ -146,7 +149,7 @@ QEMU = BackendDialect(
     max_indirect_segments=0,
     max_queues=1,
     barrier=False,
-    writes_again=True,
+    rewrites_state=True,
     removes_itself=True,
 )
 

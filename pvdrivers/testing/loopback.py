@@ -23,16 +23,15 @@ from contextlib import AsyncExitStack, ExitStack, suppress
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
+from pvdrivers.backends.service import BackendFactory
 from pvdrivers.backends.vbd.device import BlockStore, VbdBackend, VbdBackendOptions
-from pvdrivers.backends.vbd.service import BackendFactory
 from pvdrivers.frontends.vbd.device import VbdFrontend
 from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.ring.abi import Abi
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Domain, Machine
-from pvdrivers.sim.boot import GuestXenstore, build
 from pvdrivers.sim.loop import DeterministicLoop, NothingCanRun
-from pvdrivers.testing.plugged import PluggedDisk
+from pvdrivers.testing.plugged import AttachedDevice
 from pvdrivers.testing.sides import (
     BackendPlan,
     InLoop,
@@ -40,6 +39,7 @@ from pvdrivers.testing.sides import (
     Side,
     Threads,
 )
+from pvdrivers.toolstack.boot import GuestXenstore, build
 from pvdrivers.vbd.config import disk_config
 from pvdrivers.xenbus.bus import frontend_bus
 from pvdrivers.xenbus.device import FrontendDevice
@@ -71,7 +71,7 @@ async def _end(tasks: Sequence[asyncio.Task[Any]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-class Loopback(PluggedDisk):
+class Loopback(AttachedDevice):
     """One disk between a backend in dom0 and a frontend in a guest."""
 
     def __init__(

@@ -35,7 +35,7 @@ class DialectBackend(VbdBackend):
     ) -> None:
         self.table = dialect.table
         self.dialect = dialect
-        self.own_watches = (*dialect.heeds, *filter(None, [dialect.waits_for]))
+        self.own_watches = (*dialect.watches_own_keys, *filter(None, [dialect.waits_for]))
         options = VbdBackendOptions(
             persistent=dialect.persistent,
             max_indirect_segments=dialect.max_indirect_segments,
@@ -69,7 +69,7 @@ class DialectBackend(VbdBackend):
         return not key or await self.client.read_optional(f"{self.path}/{key}") is not None
 
     async def _publish(self, state: XenbusState) -> None:
-        if self.dialect.writes_again:
+        if self.dialect.rewrites_state:
             self._published = XenbusState.UNKNOWN
         await super()._publish(state)
 

@@ -1,16 +1,16 @@
 """A disk as a toolstack has it: what every loopback stands on, whoever drives the two ends."""
 
-from pvdrivers.xenbus.toolstack import (
+from pvdrivers.toolstack.devices import (
     DeviceConfig,
     add_device,
+    create_domain_directory,
     destroy_device,
-    make_home,
     unplug_device,
 )
 from pvdrivers.xenstore.client import XenstoreClient
 
 
-class PluggedDisk:
+class AttachedDevice:
     """A loopback gives it its `config`, and the toolstack's connection to xenstore."""
 
     config: DeviceConfig
@@ -18,7 +18,7 @@ class PluggedDisk:
 
     async def plug(self) -> None:
         """What `xl block-attach` does: at first, and again after the disk was unplugged."""
-        await make_home(self.toolstack, self.config.frontend_domid)
+        await create_domain_directory(self.toolstack, self.config.frontend_domid)
         await add_device(self.toolstack, self.config)
 
     async def unplug(self) -> bool:

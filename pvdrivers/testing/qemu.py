@@ -21,11 +21,11 @@ from typing import Any, Self
 from pvdrivers.frontends.vbd.device import VbdFrontend
 from pvdrivers.sim import Domain, Machine
 from pvdrivers.testing.dropin import dropin_environment
-from pvdrivers.testing.plugged import PluggedDisk
+from pvdrivers.testing.plugged import AttachedDevice
+from pvdrivers.toolstack.devices import unplug_device
 from pvdrivers.vbd.config import disk_config
 from pvdrivers.vbd.features import FrontendFeatures
 from pvdrivers.xenbus.states import XenbusState
-from pvdrivers.xenbus.toolstack import unplug_device
 from pvdrivers.xenstore.client import XenstoreClient
 from pvdrivers.xenstore.server import SocketServer
 from pvdrivers.xenstore.store import Store
@@ -98,7 +98,7 @@ class Qemu:
             await self._process.communicate()
 
 
-class QemuLoopback(PluggedDisk):
+class QemuLoopback(AttachedDevice):
     """A file that QEMU serves to a frontend in `guest`; dom0 must exist and be privileged."""
 
     def __init__(

@@ -16,13 +16,13 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Self
 
+from pvdrivers.backends.service import BackendFactory, VbdService
 from pvdrivers.backends.vbd.device import BlockStore, VbdBackendOptions
 from pvdrivers.backends.vbd.disk import Disk, DiskPlan
-from pvdrivers.backends.vbd.service import BackendFactory, VbdService
 from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Machine
-from pvdrivers.sim.boot import GuestRings
+from pvdrivers.toolstack.boot import GuestRings
 from pvdrivers.xenbus.device import BackendDevice
 from pvdrivers.xenstore.client import XenstoreClient
 from pvdrivers.xenstore.server import SocketServer

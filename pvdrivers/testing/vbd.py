@@ -17,7 +17,7 @@ from typing import Any, Self
 from pvdrivers.backends.vbd.device import BlockStore, VbdBackend, VbdBackendOptions
 from pvdrivers.frontends.vbd.device import VbdFrontend
 from pvdrivers.hypervisor import Hypervisor
-from pvdrivers.testing.plugged import PluggedDisk
+from pvdrivers.testing.plugged import AttachedDevice
 from pvdrivers.vbd.config import disk_config
 from pvdrivers.vbd.features import FrontendFeatures
 from pvdrivers.xenbus.states import XenbusState
@@ -25,7 +25,7 @@ from pvdrivers.xenstore.client import XenstoreClient
 from pvdrivers.xenstore.store import Store as Xenstore
 
 
-class VbdLoopback(PluggedDisk):
+class VbdLoopback(AttachedDevice):
     """One disk between two domains; several may share a xenstore."""
 
     def __init__(

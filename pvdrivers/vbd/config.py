@@ -1,7 +1,7 @@
 """The keys a toolstack writes for a new disk (xl-disk-configuration, io/blkif.h)."""
 
+from pvdrivers.toolstack.devices import DeviceConfig
 from pvdrivers.vbd.numbering import EXTENDED, number_of
-from pvdrivers.xenbus.toolstack import DeviceConfig
 
 
 def disk_config(

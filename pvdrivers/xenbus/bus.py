@@ -16,7 +16,7 @@ Probed = XenbusDevice | None
 Probe = Callable[[XenstoreClient, str], Probed | Awaitable[Probed]]
 
 
-class XenbusBus:
+class DeviceBus:
     """Calls `probe(client, path)` for every new device below `root` and starts what it returns.
 
     `probe` may be a coroutine function. Devices are probed independently of each other, each in a
@@ -224,9 +224,9 @@ def backend_bus(
     domid: int,
     kind: str,
     probe: Callable[[XenstoreClient, str], BackendDevice | Awaitable[BackendDevice | None] | None],
-) -> XenbusBus:
+) -> DeviceBus:
     """Backends of one type, such as `vbd`, in domain `domid`."""
-    return XenbusBus(client, f"/local/domain/{domid}/backend/{kind}", 2, probe)
+    return DeviceBus(client, f"/local/domain/{domid}/backend/{kind}", 2, probe)
 
 
 def frontend_bus(
@@ -234,6 +234,6 @@ def frontend_bus(
     domid: int,
     kind: str,
     probe: Callable[[XenstoreClient, str], FrontendDevice],
-) -> XenbusBus:
+) -> DeviceBus:
     """Frontends of one type in domain `domid`."""
-    return XenbusBus(client, f"/local/domain/{domid}/device/{kind}", 1, probe)
+    return DeviceBus(client, f"/local/domain/{domid}/device/{kind}", 1, probe)

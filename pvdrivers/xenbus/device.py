@@ -57,7 +57,7 @@ class XenbusDevice:
         self.peer_path = ""
         self.peer_domid = -1
         self.peer_state = XenbusState.UNKNOWN
-        self.machine = XenbusMachine(self.table)
+        self.fsm = XenbusMachine(self.table)
         self.peer_errors = 0
         self.last_error: str | None = None
         self.task: asyncio.Task[None] | None = None
@@ -99,7 +99,7 @@ class XenbusDevice:
 
     @property
     def state(self) -> XenbusState:
-        return self.machine.state
+        return self.fsm.state
 
     @property
     def finished(self) -> bool:
@@ -146,7 +146,7 @@ class XenbusDevice:
             ends.remove(XenbusState.CLOSING)
 
         def settled() -> bool:
-            if self._reached in states or self.finished_or_removed:
+            if self._reached in states or self.is_gone:
                 return True
             return bool(self._failure) and self._reached in ends and not self._requests
 
@@ -156,7 +156,7 @@ class XenbusDevice:
             raise PeerError(self._failure or self.last_error or f"{self.path} was removed")
 
     @property
-    def finished_or_removed(self) -> bool:
+    def is_gone(self) -> bool:
         return self._removed or self.finished
 
     def request(self, event: Event, reason: str = "") -> None:
@@ -228,7 +228,7 @@ class XenbusDevice:
                 await self._settle()
             except ConnectionResetError as error:
                 ending = self._closing or Event.FATAL in self._requests
-                if ending or not self.machine.connected:
+                if ending or not self.fsm.connected:
                     raise
                 log.warning("%s: xenstore is lost, the device goes on: %s", self.path, error)
 
@@ -238,8 +238,8 @@ class XenbusDevice:
     async def _let_go(self) -> None:
         """Undoes everything, whatever state the device is in."""
         self._removed = True
-        if self.machine.connected:
-            self.machine.connected = False
+        if self.fsm.connected:
+            self.fsm.connected = False
             await self._hook(Action.DISCONNECT)
         await self.removed()
         await self._unwatch()
@@ -276,7 +276,7 @@ class XenbusDevice:
             if Action.CONNECT in due and not await self.ready():
                 return
             await self._step(event, reason)
-            if self._closing and self.state is XenbusState.CLOSED and not self.machine.connected:
+            if self._closing and self.state is XenbusState.CLOSED and not self.fsm.connected:
                 self._removed = True
             if self.state is before and not self._requests:
                 return
@@ -299,7 +299,7 @@ class XenbusDevice:
 
     async def _step(self, event: Event, reason: str = "") -> None:
         before = self.state
-        step = self.machine.step(event, self.peer_state)
+        step = self.fsm.step(event, self.peer_state)
         log.debug("%s: %s, peer %s: %s", self.path, event.name, self.peer_state.name, step)
         if step.state not in (XenbusState.CLOSING, XenbusState.CLOSED):
             self._failure = ""
@@ -315,7 +315,7 @@ class XenbusDevice:
                 self._removed = True
             elif (trouble := await self._hook(action)) is not None:
                 if action is Action.CONNECT:
-                    self.machine.connect_failed()
+                    self.fsm.connect_failed()
                 await self._step(Event.FATAL, trouble)
                 return
         # To unplug, a toolstack writes Closing over whatever this end had published.

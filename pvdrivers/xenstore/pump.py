@@ -11,7 +11,7 @@ REQUESTS_PER_TURN = 64
 COLLECTOR = (2_000, 20, 100)
 
 
-def spare_the_tree() -> None:
+def tune_gc_for_large_tree() -> None:
     """For a process whose main work is a store: keeps the garbage collector from it.
 
     The tree of a thousand guests has more than a million objects and no cycles, and to look for

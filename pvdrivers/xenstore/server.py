@@ -6,7 +6,7 @@ import stat
 from contextlib import suppress
 from typing import Any, Self, cast
 
-from pvdrivers.ring._core import ffi, lib
+from pvdrivers._core import ffi, lib
 from pvdrivers.ring.shared import pin
 from pvdrivers.xenstore.errors import ProtocolError
 from pvdrivers.xenstore.pump import Pump

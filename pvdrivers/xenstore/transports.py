@@ -4,7 +4,7 @@ import asyncio
 import socket
 from typing import Any, Protocol, Self, cast
 
-from pvdrivers.ring._core import ffi, lib
+from pvdrivers._core import ffi, lib
 from pvdrivers.ring.shared import pin
 from pvdrivers.xenstore.errors import ProtocolError
 from pvdrivers.xenstore.pump import Pump

@@ -1,9 +1,9 @@
 /* A sector written to a disk and read back, by a frontend and a backend in one C++ program. */
-#include "pvdrivers/blk_stores.h"
-#include "pvdrivers/blkback.h"
-#include "pvdrivers/blkif.h"
-#include "pvdrivers/machine.h"
-#include "pvdrivers/ring.h"
+#include "pvdrivers/backends/stores/stores.h"
+#include "pvdrivers/backends/vbd/blkback.h"
+#include "pvdrivers/ring/blkif.h"
+#include "pvdrivers/ring/ring.h"
+#include "pvdrivers/sim/machine.h"
 
 #include <algorithm>
 #include <cstdio>

@@ -6,8 +6,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pvdrivers._core import ffi, lib
 from pvdrivers.ring import Abi
-from pvdrivers.ring._core import ffi, lib
 
 READ, WRITE, BARRIER, FLUSH, PACKET, DISCARD, INDIRECT = range(7)
 

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 import pvdrivers
-from pvdrivers.backends.vbd.pumps import Mode
+from pvdrivers.poll.drivers import Mode
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.tools import command_line
 from pvdrivers.tools.command_line import add_documentation

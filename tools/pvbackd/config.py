@@ -10,7 +10,7 @@ import msgspec
 
 from pvdrivers.backends.vbd.device import VbdBackendOptions
 from pvdrivers.backends.vbd.disk import Disk, DiskPlan
-from pvdrivers.backends.vbd.pumps import MOST_THREADS, Mode, PumpThreads
+from pvdrivers.poll.drivers import MOST_THREADS, Mode, PollThreads
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.tools.pvbackd.config_errors import explain
 from pvdrivers.tools.pvbackd.stores import DiskStore, FilterConfig, FromParams, StoreConfig
@@ -67,7 +67,7 @@ class DiskRule(Section, frozen=True):
         )
 
 
-class Pumps(Section, frozen=True):
+class Threads(Section, frozen=True):
     """The threads that pump the queues, and how long they look at one that has no work."""
 
     threads: Annotated[int, msgspec.Meta(ge=1, le=MOST_THREADS)] = 1
@@ -77,8 +77,8 @@ class Pumps(Section, frozen=True):
     def __post_init__(self) -> None:
         self.pumps()
 
-    def pumps(self) -> PumpThreads:
-        return PumpThreads(self.threads, self.mode, self.processors)
+    def pumps(self) -> PollThreads:
+        return PollThreads(self.threads, self.mode, self.processors)
 
 
 class Metrics(Section, frozen=True):
@@ -111,7 +111,7 @@ class Config(Section, frozen=True):
     limits: Limits = Limits()
     disk: tuple[DiskRule, ...] = ()
     unlisted: Literal["serve", "ignore"] = "serve"
-    pumps: Pumps = Pumps()
+    pumps: Threads = Threads()
     metrics: Metrics = Metrics()
     control: str = ""
     state_directory: str = ""

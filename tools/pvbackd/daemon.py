@@ -15,11 +15,11 @@ from typing import Any
 
 import msgspec
 
+from pvdrivers.backends.service import VbdService
 from pvdrivers.backends.vbd.disk import Disk, DiskPlan
-from pvdrivers.backends.vbd.pumps import Mode, PumpThreads
-from pvdrivers.backends.vbd.service import VbdService
 from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.native import connect_store, open_hypervisor
+from pvdrivers.poll.drivers import Mode, PollThreads
 from pvdrivers.process_lock import process_lock
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Machine
@@ -151,7 +151,7 @@ class Daemon:
 
     # ---- serving -----------------------------------------------------------------------------
 
-    async def _serve(self, hypervisor: Hypervisor, pumps: PumpThreads) -> None:
+    async def _serve(self, hypervisor: Hypervisor, pumps: PollThreads) -> None:
         """Serves until the daemon is to stop or xenstore is gone."""
         try:
             client, self._first_client = self._first_client or await self.place.connect(), None
@@ -205,7 +205,7 @@ class Daemon:
 
     # ---- in the background -------------------------------------------------------------------
 
-    async def _keep_watchdog(self, pumps: PumpThreads) -> None:
+    async def _keep_watchdog(self, pumps: PollThreads) -> None:
         interval = watchdog_interval()
         while interval is not None:
             await asyncio.to_thread(pumps.check)

@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pvdrivers.backends.stores.filters import Filter
+from pvdrivers.backends.stores.store import FileStore
 from pvdrivers.backends.vbd.device import VbdBackend
-from pvdrivers.backends.vbd.filters import Filter
 from pvdrivers.backends.vbd.served_disk import RefusedDisk, ServedDisk
-from pvdrivers.backends.vbd.store import FileStore
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.xenbus.device import XenbusDevice
 

@@ -7,8 +7,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from pvdrivers.backends.vbd.disk import Disk, make_store
-from pvdrivers.backends.vbd.filters import (
+from pvdrivers.backends.stores.filters import (
     DATA_OPERATIONS,
     DelayFilter,
     ErrorFilter,
@@ -17,7 +16,8 @@ from pvdrivers.backends.vbd.filters import (
     ShortFilter,
     TornFilter,
 )
-from pvdrivers.backends.vbd.store import FileStore, NullStore, Operation, RamStore, Store
+from pvdrivers.backends.stores.store import FileStore, NullStore, Operation, RamStore, Store
+from pvdrivers.backends.vbd.disk import Disk, make_store
 from pvdrivers.daemon_threads import open_in_daemon_thread
 from pvdrivers.tools.command_line import suggestion
 

@@ -5,10 +5,10 @@ import threading
 from collections import Counter
 from typing import Any
 
-from pvdrivers.backends.vbd import store as backend_store
+from pvdrivers._core import ffi, lib
+from pvdrivers.backends.stores import store as backend_store
 from pvdrivers.backends.vbd.device import VbdBackendOptions
-from pvdrivers.backends.vbd.pumps import MODES
-from pvdrivers.ring._core import ffi, lib
+from pvdrivers.poll.drivers import MODES
 from pvdrivers.ring.abi import SECTOR
 from pvdrivers.sim.machine import Machine
 from pvdrivers.tools.pvbench.counters import counters

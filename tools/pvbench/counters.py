@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pvdrivers.ring._core import ffi
+from pvdrivers._core import ffi
 
 
 def counters(stats: Any) -> dict[str, int]:

@@ -4,7 +4,7 @@ import threading
 from collections import Counter
 from typing import Any
 
-from pvdrivers.ring._core import ffi, lib
+from pvdrivers._core import ffi, lib
 from pvdrivers.ring.abi import SECTOR, Abi
 from pvdrivers.sim.machine import Machine
 from pvdrivers.tools.pvbench.counters import counters, difference

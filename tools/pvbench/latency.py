@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from msgspec import Struct
 
-from pvdrivers.ring._core import ffi, lib
+from pvdrivers._core import ffi, lib
 
 
 class Latency(Struct, frozen=True, dict=True):

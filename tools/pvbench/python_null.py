@@ -5,9 +5,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from pvdrivers.backends.vbd.pumps import make_group
-from pvdrivers.backends.vbd.python_store import Batch, PythonStore
-from pvdrivers.ring._core import lib
+from pvdrivers._core import lib
+from pvdrivers.backends.stores.python_store import Batch, PythonStore
+from pvdrivers.poll.drivers import make_group
 
 LONGEST_WAIT = 50  # ms until the pump looks whether it shall end
 

@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from pvdrivers._core import ffi, lib
 from pvdrivers.frontends.vbd.device import VbdFrontend
-from pvdrivers.ring._core import ffi, lib
 from pvdrivers.tools.pvbench.errors import BenchError
 from pvdrivers.tools.pvbench.job import Mode
 

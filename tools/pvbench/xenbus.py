@@ -10,8 +10,8 @@ from pvdrivers.backends.vbd.device import VbdBackend
 from pvdrivers.frontends.vbd.device import VbdFrontend
 from pvdrivers.tools.pvbench.errors import BenchError
 from pvdrivers.tools.pvbench.job import Job
+from pvdrivers.toolstack.devices import DeviceConfig, add_device
 from pvdrivers.vbd.config import disk_config
-from pvdrivers.xenbus.toolstack import DeviceConfig, add_device
 from pvdrivers.xenstore.client import XenstoreClient
 from pvdrivers.xenstore.server import SocketServer
 from pvdrivers.xenstore.store import Store

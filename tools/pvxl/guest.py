@@ -12,12 +12,12 @@ from pathlib import Path
 from pvdrivers.frontends.vbd.device import VbdFrontend
 from pvdrivers.ring.errors import PeerError, UsageError
 from pvdrivers.sim import Machine
-from pvdrivers.sim.boot import GuestXenstore, build, introduce
+from pvdrivers.toolstack.boot import GuestXenstore, build, introduce
+from pvdrivers.toolstack.devices import add_device, create_domain_directory
 from pvdrivers.vbd.config import disk_config
 from pvdrivers.xenbus.bus import frontend_bus
 from pvdrivers.xenbus.device import FrontendDevice
 from pvdrivers.xenbus.states import XenbusState, parse_state
-from pvdrivers.xenbus.toolstack import add_device, make_home
 from pvdrivers.xenstore.client import XenstoreClient
 
 MEMORY = 64 << 20  # bytes of each guest
@@ -64,7 +64,7 @@ class Guest:
     async def start(self, stack: AsyncExitStack) -> None:
         """What a toolstack and then the guest's kernel do; undone by `stack`."""
         domid = self.domain.domid
-        await make_home(self._toolstack, domid)
+        await create_domain_directory(self._toolstack, domid)
         await self._toolstack.write(f"/local/domain/{domid}/name", self.spec.name)
         await introduce(self._toolstack, self.domain, build(self.domain))
         await add_device(self._toolstack, self._disk)

@@ -15,8 +15,8 @@ from pathlib import Path
 from pvdrivers.process_lock import process_lock
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Machine
-from pvdrivers.sim.boot import GuestRings
 from pvdrivers.tools.pvxl.guest import MEMORY, Guest, GuestSpec
+from pvdrivers.toolstack.boot import GuestRings
 from pvdrivers.xenstore import Store
 from pvdrivers.xenstore.client import XenstoreClient
 from pvdrivers.xenstore.server import SocketServer

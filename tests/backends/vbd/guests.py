@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from pvdrivers.backends.vbd.store import RamStore
+from pvdrivers.backends.stores.store import RamStore
 from pvdrivers.sim import Machine
 from pvdrivers.testing.vbd import VbdLoopback
 from pvdrivers.xenstore.client import XenstoreClient

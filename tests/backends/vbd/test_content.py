@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pvdrivers.backends.vbd.store import FileStore
+from pvdrivers.backends.stores.store import FileStore
 from pvdrivers.frontends.vbd.operations import read, write
 from pvdrivers.ring.abi import Abi
 from pvdrivers.testing.loopback import Loopback

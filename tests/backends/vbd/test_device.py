@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from pvdrivers._core import ffi, lib
 from pvdrivers.backends.vbd.device import VbdBackendOptions
-from pvdrivers.backends.vbd.pumps import LoopPumps, PumpThreads
 from pvdrivers.frontends.vbd.device import VbdFrontend
 from pvdrivers.hypervisor import Hypervisor
-from pvdrivers.ring._core import ffi, lib
+from pvdrivers.poll.drivers import LoopDriver, PollThreads
 from pvdrivers.ring.errors import PeerError
 from pvdrivers.sim import Machine
 from pvdrivers.testing.vbd import VbdLoopback
@@ -64,7 +64,7 @@ class Guest:
 Body = Callable[[VbdLoopback, Guest], Awaitable[None]]
 
 
-def run(body: Body, threads: PumpThreads | None = None, **loopback: Any) -> None:
+def run(body: Body, threads: PollThreads | None = None, **loopback: Any) -> None:
     """Runs `body` beside a second disk, which must not notice; `threads` serve both, or the loop
     does."""
 
@@ -220,7 +220,7 @@ def test_a_ring_overrun_closes_the_device_by_the_book(
         assert await unplugged(disk, guest)
 
     if threads:
-        with PumpThreads(threads) as pumps:
+        with PollThreads(threads) as pumps:
             run(body, pumps)
     else:
         run(body)
@@ -229,7 +229,7 @@ def test_a_ring_overrun_closes_the_device_by_the_book(
 
 
 def test_one_overrun_ring_of_several_closes_the_device() -> None:
-    with Machine() as machine, PumpThreads(2) as pumps:
+    with Machine() as machine, PollThreads(2) as pumps:
         dom0, guest = machine.create_domain(privileged=True), machine.create_domain()
         features = FrontendFeatures(max_queues=4, max_ring_page_order=0, max_indirect_segments=0)
 
@@ -279,7 +279,7 @@ def test_a_storm_of_events_without_work_is_heard_less_and_less() -> None:
         for _ in range(2_000):
             guest.channels.notify(guest.port)
             await asyncio.sleep(0)
-        assert isinstance(disk.backend.pumps, LoopPumps)
+        assert isinstance(disk.backend.pumps, LoopDriver)
         assert 2 <= disk.backend.pumps.spurious_events < 200
 
     run(body)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pvdrivers.backends.vbd.python_store import PythonStore
+from pvdrivers.backends.stores.python_store import PythonStore
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "stores.md"
 

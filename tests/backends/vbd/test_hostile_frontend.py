@@ -18,8 +18,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pvdrivers._core import ffi, lib
 from pvdrivers.hypervisor import EventChannels, Hypervisor, HypervisorError
-from pvdrivers.ring._core import ffi, lib
 from pvdrivers.ring.abi import Abi
 from pvdrivers.sim import Domain, Machine
 

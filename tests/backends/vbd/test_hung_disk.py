@@ -9,15 +9,15 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from pvdrivers.backends.service import VbdService
+from pvdrivers.backends.stores.store import RamStore
 from pvdrivers.backends.vbd import disk as disks
 from pvdrivers.backends.vbd import served_disk
 from pvdrivers.backends.vbd.disk import Disk, DiskPlan
 from pvdrivers.backends.vbd.served_disk import ServedDisk
-from pvdrivers.backends.vbd.service import VbdService
-from pvdrivers.backends.vbd.store import RamStore
 from pvdrivers.daemon_threads import open_in_daemon_thread
 from pvdrivers.testing.vbd import VbdLoopback
-from pvdrivers.xenbus.toolstack import add_device, destroy_device, unplug_device
+from pvdrivers.toolstack.devices import add_device, destroy_device, unplug_device
 
 from .guests import MIB, PATIENCE, Guests, use
 

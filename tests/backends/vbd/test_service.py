@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from pvdrivers.backends.service import VbdService
+from pvdrivers.backends.stores.store import RamStore
 from pvdrivers.backends.vbd.device import VbdBackendOptions
 from pvdrivers.backends.vbd.disk import Disk, DiskPlan
 from pvdrivers.backends.vbd.served_disk import ServedDisk
-from pvdrivers.backends.vbd.service import VbdService
-from pvdrivers.backends.vbd.store import RamStore
 from pvdrivers.testing.vbd import VbdLoopback
+from pvdrivers.toolstack.devices import add_device
 from pvdrivers.vbd.config import disk_config
-from pvdrivers.xenbus.toolstack import add_device
 
 from .guests import MIB, PATIENCE, Guests, use
 

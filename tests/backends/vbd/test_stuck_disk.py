@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from pvdrivers.backends.stores.store import Engine, FileStore
 from pvdrivers.backends.vbd.device import VbdBackend
-from pvdrivers.backends.vbd.pumps import PumpThreads
-from pvdrivers.backends.vbd.store import Engine, FileStore
+from pvdrivers.poll.drivers import PollThreads
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Domain, Machine
 from pvdrivers.testing.vbd import VbdLoopback
@@ -67,7 +67,7 @@ def sound(tmp_path: Path) -> Iterator[FileStore]:
         yield store
 
 
-def pumped(pumps: PumpThreads, *arguments: object) -> VbdBackend:
+def pumped(pumps: PollThreads, *arguments: object) -> VbdBackend:
     backend = VbdBackend(*arguments)  # type: ignore[arg-type]
     backend.pumps = pumps
     return backend
@@ -154,7 +154,7 @@ def test_others_are_served(
     direct: bool,
     operation: str,
 ) -> None:
-    async def serve(pumps: PumpThreads, dom0: Domain, one: Domain, other: Domain) -> None:
+    async def serve(pumps: PollThreads, dom0: Domain, one: Domain, other: Domain) -> None:
         connect = partial(VbdLoopback, dom0.hypervisor, backend=partial(pumped, pumps))
         async with (
             connect(one.hypervisor, store, connect=False) as hung,
@@ -184,7 +184,7 @@ def test_others_are_served(
     with (
         path_of(kind, tmp_path / "stuck" / "disk") as path,
         FileStore(path, engine=engine, direct=direct) as store,
-        PumpThreads(1) as pumps,
+        PollThreads(1) as pumps,
         machine() as domains,
     ):
         try:

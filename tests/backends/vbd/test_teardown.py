@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from pvdrivers.backends.vbd.filters import DelayFilter
-from pvdrivers.backends.vbd.python_store import Batch, PythonStore
+from pvdrivers.backends.stores.filters import DelayFilter
+from pvdrivers.backends.stores.python_store import Batch, PythonStore
+from pvdrivers.backends.stores.store import RamStore
 from pvdrivers.backends.vbd.served_disk import ServedDisk
-from pvdrivers.backends.vbd.store import RamStore
 from pvdrivers.frontends.vbd.device import VbdFrontend
 from pvdrivers.frontends.vbd.operations import Operation, read
 from pvdrivers.ring.errors import UsageError
@@ -92,7 +92,7 @@ def test_a_store_that_does_not_finish_is_waited_for_no_longer_than_told() -> Non
         pending = await read_under_way(frontend, backend)
         await backend.abort(patience=0.01)
         assert not backend.finished
-        assert backend.finished_or_removed
+        assert backend.is_gone
         assert len(backend.queues) == 1, "the read may still come"
         store.serve()
         await backend.abort()
@@ -133,7 +133,7 @@ def test_a_served_disk_aborted_while_it_lets_go_closes_its_store_last() -> None:
         await frontend.abort()
         closed = str(int(XenbusState.CLOSED))
         await loopback.toolstack.write(f"{loopback.config.frontend_path}/state", closed)
-        while backend.machine.connected:  # noqa: ASYNC110
+        while backend.fsm.connected:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
         ending = asyncio.create_task(backend.abort())
         await asyncio.sleep(0.01)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from pvdrivers.backends.vbd import trouble
+from pvdrivers.backends import trouble
+from pvdrivers.backends.stores.filters import DelayFilter, ErrorFilter
+from pvdrivers.backends.stores.store import FileStore, Operation, RamStore, Store
+from pvdrivers.backends.trouble import StoreError
 from pvdrivers.backends.vbd.device import VbdBackend
-from pvdrivers.backends.vbd.filters import DelayFilter, ErrorFilter
-from pvdrivers.backends.vbd.pumps import LoopPumps, Pumps, PumpThreads
-from pvdrivers.backends.vbd.store import FileStore, Operation, RamStore, Store
-from pvdrivers.backends.vbd.trouble import StoreError
+from pvdrivers.poll.drivers import LoopDriver, PollDriver, PollThreads
 from pvdrivers.sim import Machine
 from pvdrivers.testing.vbd import VbdLoopback
 
@@ -24,13 +24,13 @@ Body = Callable[[VbdLoopback], Awaitable[None]]
 
 
 @pytest.fixture(params=["loop", "threads"])
-def pumps(request: pytest.FixtureRequest) -> Iterator[Pumps]:
+def pumps(request: pytest.FixtureRequest) -> Iterator[PollDriver]:
     with ExitStack() as stack:
         threads = request.param == "threads"
-        yield stack.enter_context(PumpThreads()) if threads else LoopPumps()
+        yield stack.enter_context(PollThreads()) if threads else LoopDriver()
 
 
-def run(pumps: Pumps, store: Store, body: Body) -> None:
+def run(pumps: PollDriver, store: Store, body: Body) -> None:
     def pumped(*arguments: object) -> VbdBackend:
         backend = VbdBackend(*arguments)  # type: ignore[arg-type]
         backend.pumps = pumps
@@ -54,7 +54,7 @@ async def fails(operation: Awaitable[object]) -> None:
         await operation
 
 
-def test_an_error_is_told(pumps: Pumps, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_error_is_told(pumps: PollDriver, caplog: pytest.LogCaptureFixture) -> None:
     async def body(disk: VbdLoopback) -> None:
         backend = disk.backend
         await disk.frontend.write(0, bytes(4096))
@@ -73,7 +73,7 @@ def test_an_error_is_told(pumps: Pumps, caplog: pytest.LogCaptureFixture) -> Non
 
 
 def test_many_errors_are_a_few_lines(
-    pumps: Pumps, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    pumps: PollDriver, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first at once. The next look is put off for ever here, but for that at the end."""
     monkeypatch.setattr(trouble, "INTERVAL", 1e9)
@@ -94,7 +94,7 @@ def test_many_errors_are_a_few_lines(
 
 
 def test_later_errors_are_told_too(
-    pumps: Pumps, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    pumps: PollDriver, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trouble, "INTERVAL", 0.001)
 
@@ -109,7 +109,7 @@ def test_later_errors_are_told_too(
     run(pumps, ErrorFilter(RamStore(SIZE), seed=1, operations=[Operation.READ]), body)
 
 
-def test_the_next_connection_counts_on(pumps: Pumps, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_next_connection_counts_on(pumps: PollDriver, caplog: pytest.LogCaptureFixture) -> None:
     async def body(disk: VbdLoopback) -> None:
         for count in (1, 2):
             await fails(disk.frontend.write(count, bytes(512)))

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from pvdrivers._core import ffi, lib
 from pvdrivers.backends.vbd.device import VbdBackendOptions
 from pvdrivers.frontends.vbd.operations import Operation, discard, flush, read, write
-from pvdrivers.ring._core import ffi, lib
 from pvdrivers.ring.abi import Abi
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Machine

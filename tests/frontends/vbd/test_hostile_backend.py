@@ -20,8 +20,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pvdrivers.backends.vbd.store import RamStore
-from pvdrivers.ring._core import ffi, lib
+from pvdrivers._core import ffi, lib
+from pvdrivers.backends.stores.store import RamStore
 from pvdrivers.ring.abi import Abi
 from pvdrivers.sim import Domain, Machine
 from pvdrivers.testing.vbd import VbdLoopback

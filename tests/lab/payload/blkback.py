@@ -9,8 +9,8 @@ from pathlib import Path
 
 from step import GUEST, command
 
+from pvdrivers.toolstack.devices import DeviceConfig
 from pvdrivers.vbd.config import disk_config
-from pvdrivers.xenbus.toolstack import DeviceConfig
 
 BUS = Path("/sys/bus/xen-backend")
 

@@ -115,7 +115,7 @@ async def unplug(frontend: VbdFrontend, info: DeviceInfo) -> None:
             reads += 1
     except (OSError, PeerError) as error:
         say(reads=reads, ended=str(error), frontend=frontend.describe())
-        assert frontend.finished_or_removed or frontend.state.name in ("CLOSING", "CLOSED")
+        assert frontend.is_gone or frontend.state.name in ("CLOSING", "CLOSED")
 
 
 TASKS: dict[str, Callable[[VbdFrontend, DeviceInfo], Awaitable[None]]] = {
@@ -138,7 +138,7 @@ async def main(number: str, task: str, *features: str) -> None:
             try:
                 async with asyncio.timeout(PATIENCE):
                     await TASKS[task](frontend, await frontend.connected())
-                    if not frontend.finished_or_removed:
+                    if not frontend.is_gone:
                         await frontend.close()
             finally:
                 await frontend.abort()

@@ -11,13 +11,13 @@ from guest import GuestShell
 from kernel_log import KernelLogs
 
 from pvdrivers import native
+from pvdrivers.backends.stores.store import Store
 from pvdrivers.backends.vbd.device import VbdBackend, VbdBackendOptions
-from pvdrivers.backends.vbd.store import Store
 from pvdrivers.hypervisor import Hypervisor
+from pvdrivers.toolstack.devices import DeviceConfig, add_device, unplug_device
 from pvdrivers.vbd.config import disk_config
-from pvdrivers.xenbus.bus import XenbusBus, backend_bus
+from pvdrivers.xenbus.bus import DeviceBus, backend_bus
 from pvdrivers.xenbus.states import XenbusState
-from pvdrivers.xenbus.toolstack import DeviceConfig, add_device, unplug_device
 from pvdrivers.xenstore.client import XenstoreClient
 
 CONNECT_PATIENCE = 60.0  # seconds; time is loose under emulation
@@ -41,7 +41,7 @@ class Lab:
         self.shell: GuestShell
         self.kernel_logs: KernelLogs
         self._served: dict[str, tuple[Store, VbdBackendOptions]] = {}
-        self.bus: XenbusBus = backend_bus(client, hypervisor.domid, "vbd", self._probe)
+        self.bus: DeviceBus = backend_bus(client, hypervisor.domid, "vbd", self._probe)
 
     def _probe(self, client: XenstoreClient, path: str) -> VbdBackend | None:
         if path not in self._served:

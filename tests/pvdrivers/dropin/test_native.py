@@ -5,13 +5,13 @@ import sys
 
 import pytest
 
+from pvdrivers._core import lib
 from pvdrivers.frontends.vbd.device import VbdFrontend
 from pvdrivers.frontends.vbd.operations import read, write
-from pvdrivers.ring._core import lib
 from pvdrivers.testing.dropin import DROPIN
+from pvdrivers.toolstack.devices import add_device, unplug_device
 from pvdrivers.vbd.config import disk_config
 from pvdrivers.vbd.features import FrontendFeatures
-from pvdrivers.xenbus.toolstack import add_device, unplug_device
 from pvdrivers.xenstore.client import XenstoreClient
 
 BACKEND = """
@@ -20,7 +20,7 @@ import sys
 
 from pvdrivers import native
 from pvdrivers.backends.vbd.device import VbdBackend
-from pvdrivers.backends.vbd.store import FileStore
+from pvdrivers.backends.stores.store import FileStore
 from pvdrivers.xenbus.bus import backend_bus
 
 

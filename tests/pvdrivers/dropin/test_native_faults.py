@@ -11,15 +11,20 @@ from typing import Any
 
 import pytest
 
+from pvdrivers._core import ffi, lib
 from pvdrivers.frontends.vbd.device import VbdFrontend
 from pvdrivers.frontends.vbd.operations import read
 from pvdrivers.hypervisor import HypervisorError
-from pvdrivers.ring._core import ffi, lib
 from pvdrivers.sim import Domain
+from pvdrivers.toolstack.devices import (
+    DeviceConfig,
+    add_device,
+    create_domain_directory,
+    destroy_device,
+)
 from pvdrivers.vbd.config import disk_config
 from pvdrivers.vbd.features import FrontendFeatures
 from pvdrivers.xenbus.states import XenbusState
-from pvdrivers.xenbus.toolstack import DeviceConfig, add_device, destroy_device, make_home
 from pvdrivers.xenstore import Store, XenstoreClient
 from pvdrivers.xenstore.server import SocketServer
 
@@ -59,7 +64,7 @@ class Yard:
         image = Path(self.world.folder) / f"disk{guest.domid}"
         image.write_bytes(bytes(SIZE))
         config = disk_config("xvda", guest.domid, kind="phy", params=str(image))
-        await make_home(self.toolstack, guest.domid)
+        await create_domain_directory(self.toolstack, guest.domid)
         await add_device(self.toolstack, config)
         return config
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pvdrivers.ring._core import lib
+from pvdrivers._core import lib
 from pvdrivers.testing.dropin import DROPIN
 
 from .conftest import finish

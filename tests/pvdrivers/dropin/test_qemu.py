@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from pvdrivers._core import lib
 from pvdrivers.frontends.vbd.operations import read, write
-from pvdrivers.ring._core import lib
 from pvdrivers.ring.abi import Abi
 from pvdrivers.ring.errors import PeerError, UsageError
 from pvdrivers.sim import Machine

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from pvdrivers import native
+from pvdrivers._core import ffi, lib
 from pvdrivers.hypervisor import GrantError, Hypervisor, HypervisorError
-from pvdrivers.ring._core import ffi, lib
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.xenstore import Store, XenstoreClient
 

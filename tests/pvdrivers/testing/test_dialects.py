@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from pvdrivers.backends.stores.store import RamStore
 from pvdrivers.backends.vbd.device import VbdBackendOptions
-from pvdrivers.backends.vbd.store import RamStore
 from pvdrivers.frontends.vbd.operations import discard, read, write
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Machine
@@ -24,8 +24,8 @@ from pvdrivers.testing.dialects import (
 from pvdrivers.testing.peers import DialectBackend, DialectFrontend
 from pvdrivers.testing.qemu import PROGRAM, QemuLoopback
 from pvdrivers.testing.vbd import VbdLoopback
+from pvdrivers.toolstack.devices import unplug_device
 from pvdrivers.xenbus.states import XenbusState
-from pvdrivers.xenbus.toolstack import unplug_device
 from pvdrivers.xenstore.store import Store
 from pvdrivers.xenstore.watches import Change
 

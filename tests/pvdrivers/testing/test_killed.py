@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pvdrivers.backends.vbd.store import FileStore
+from pvdrivers.backends.stores.store import FileStore
 from pvdrivers.hypervisor import HypervisorError
 from pvdrivers.sim import MachineError
 from pvdrivers.testing.loopback import Loopback
@@ -22,7 +22,7 @@ FRONTEND = """
 import asyncio, sys
 from pvdrivers.frontends.vbd.device import VbdFrontend
 from pvdrivers.sim import Machine
-from pvdrivers.sim.boot import GuestXenstore
+from pvdrivers.toolstack.boot import GuestXenstore
 
 async def main():
     hypervisor = Machine.attach(sys.argv[1]).open_hypervisor(int(sys.argv[2]))

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from pvdrivers.backends.stores.store import RamStore
 from pvdrivers.backends.vbd.device import VbdBackendOptions
-from pvdrivers.backends.vbd.store import RamStore
 from pvdrivers.testing.loopback import Loopback
 
 SECTORS = 2048

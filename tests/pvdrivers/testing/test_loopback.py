@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from pvdrivers.backends.stores.store import FileStore, RamStore
 from pvdrivers.backends.vbd.device import VbdBackendOptions
-from pvdrivers.backends.vbd.store import FileStore, RamStore
 from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.ring.abi import Abi
 from pvdrivers.ring.errors import PeerError, UsageError
@@ -135,7 +135,7 @@ def test_backend_killed_under_io_loses_nothing() -> None:
 SCRIPT = """
 from functools import partial
 
-from pvdrivers.backends.vbd.store import RamStore
+from pvdrivers.backends.stores.store import RamStore
 from pvdrivers.testing.loopback import Loopback
 
 

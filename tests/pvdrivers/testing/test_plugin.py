@@ -11,7 +11,7 @@ from functools import partial
 
 import pytest
 
-from pvdrivers.backends.vbd.store import RamStore
+from pvdrivers.backends.stores.store import RamStore
 
 def test_domains(pv_domains, pv_machine):
     assert pv_domains.backend.info.privileged
@@ -57,7 +57,7 @@ WAITING = """
     import asyncio
     from functools import partial
 
-    from pvdrivers.backends.vbd.store import RamStore
+    from pvdrivers.backends.stores.store import RamStore
     from pvdrivers.xenbus.states import XenbusState
 
     {run}

@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from pvdrivers.ring.errors import PeerError
+from pvdrivers.toolstack.devices import DeviceConfig, add_device, destroy_device, unplug_device
 from pvdrivers.xenbus.bus import backend_bus, frontend_bus
 from pvdrivers.xenbus.device import BackendDevice, FrontendDevice
 from pvdrivers.xenbus.states import Event, XenbusState
-from pvdrivers.xenbus.toolstack import DeviceConfig, add_device, destroy_device, unplug_device
 from pvdrivers.xenstore.client import XenstoreClient
 from pvdrivers.xenstore.errors import XenstoreError
 from pvdrivers.xenstore.store import Store

@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from pvdrivers.ring._core import ffi, lib
+from pvdrivers._core import ffi, lib
 from pvdrivers.xenstore import Store, XenstoreClient, XenstoreError
 from pvdrivers.xenstore.server import RingConnection
 from pvdrivers.xenstore.wire import Message, MessageType, encode

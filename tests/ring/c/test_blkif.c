@@ -1,5 +1,5 @@
 /* The block codecs stay inside slots that are exactly as large as their ABI's (ASan watches). */
-#include "pvdrivers/blkif.h"
+#include "pvdrivers/ring/blkif.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* The guest's own side of its grant table, with the test in the hypervisor's part. */
-#include "pvdrivers/grant_table.h"
+#include "pvdrivers/ring/grant_table.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* The halves of a ring: sizes, wrap of slots and indices, overrun in both directions, notification.
  */
-#include "pvdrivers/ring.h"
+#include "pvdrivers/ring/ring.h"
 
 #include <assert.h>
 #include <stdlib.h>

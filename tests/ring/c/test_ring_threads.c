@@ -2,7 +2,7 @@
  * A front thread and a back thread on one small ring, sleeping on eventfds by the event index
  * alone: a lost wake-up hangs it, an unordered slot gives a wrong value or a report of TSan.
  */
-#include "pvdrivers/ring.h"
+#include "pvdrivers/ring/ring.h"
 
 #include <assert.h>
 #include <poll.h>

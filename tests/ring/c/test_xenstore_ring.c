@@ -1,5 +1,5 @@
 /* The xenstore page's two rings: wrap, bounds, broken indices, reconnection, and two threads. */
-#include "pvdrivers/xenstore_ring.h"
+#include "pvdrivers/ring/xenstore_ring.h"
 
 #include <assert.h>
 #include <errno.h>

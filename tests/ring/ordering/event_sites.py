@@ -7,7 +7,7 @@ TWO_LEVEL_FUNCTIONS = frozenset(
     "scan_bits scan_2l pv_event_scan".split()
 )
 TWO_LEVEL_GUEST = Table(
-    "ring/src/event_channel.c",
+    "ring/event_channel.c",
     (
         Site(
             "pv_event_is_pending",
@@ -70,7 +70,7 @@ TWO_LEVEL_GUEST = Table(
     TWO_LEVEL_FUNCTIONS,
 )
 TWO_LEVEL_SENDER = Table(
-    "pvdrivers/sim/event_2l.c",
+    "pvdrivers/sim/events/two_level.c",
     (
         Site(
             "select_word",
@@ -95,12 +95,12 @@ TWO_LEVEL_SENDER = Table(
     ),
 )
 UPCALL = Table(
-    "pvdrivers/sim/event_kernel.c",
+    "pvdrivers/sim/events/kernel.c",
     (Site("send_upcall", "pv_exchange_byte", "pv_event_upcall_pending(view)"),),
     frozenset(["send_upcall"]),
 )
 SEND = Table(
-    "pvdrivers/sim/event_channel.c",
+    "pvdrivers/sim/events/channel.c",
     (
         Site("is_pending_already", "pv_read_once", "&d->event_channels.fifo"),
         Site(
@@ -115,7 +115,7 @@ SEND = Table(
 TWO_LEVEL = (TWO_LEVEL_GUEST, TWO_LEVEL_SENDER, UPCALL, SEND)
 
 FIFO_GUEST = Table(
-    "ring/src/event_channel.c",
+    "ring/event_channel.c",
     (
         Site("fifo_unmask", "pv_read_once", "word"),
         Site(
@@ -155,7 +155,7 @@ FIFO_GUEST = Table(
     frozenset(["fifo_unmask", "clear_linked", "pop_fifo", "scan_fifo"]),
 )
 FIFO_SENDER = Table(
-    "pvdrivers/sim/event_fifo.c",
+    "pvdrivers/sim/events/fifo.c",
     (
         Site(
             "try_set_link",
@@ -212,7 +212,7 @@ FIFO_SENDER = Table(
 FIFO = (FIFO_GUEST, FIFO_SENDER)
 
 VIEW = Table(
-    "pvdrivers/sim/event_kernel.c",
+    "pvdrivers/sim/events/kernel.c",
     (
         Site("event_view", "pv_read_once", "&ec->fifo"),
         Site(
@@ -231,7 +231,7 @@ VIEW = Table(
     frozenset(["event_view"]),
 )
 SET_UP = Table(
-    "pvdrivers/sim/event_fifo.c",
+    "pvdrivers/sim/events/fifo.c",
     (
         Site(
             "set_control_block",

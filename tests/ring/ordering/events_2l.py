@@ -1,6 +1,6 @@
 """The handshakes of 2-level event channels as programs of a sender and of the guest that receives.
 
-The guest's half is ring/src/event_channel.c, the sender's pvdrivers/sim/. Ports 1 and 2 are in
+The guest's half is ring/event_channel.c, the sender's pvdrivers/sim/. Ports 1 and 2 are in
 different words of the bitmaps, port 3 is in the first beside port 1; what a sender has to say is in
 `data`.
 """

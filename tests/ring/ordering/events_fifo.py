@@ -1,6 +1,6 @@
 """The handshakes of FIFO event channels as programs of a sender and of the guest that receives.
 
-The guest's half is ring/src/event_channel.c, the sender's pvdrivers/sim/event_fifo.c. Ports 1 and 2
+The guest's half is ring/event_channel.c, the sender's pvdrivers/sim/events/fifo.c. Ports 1 and 2
 are of one queue; what a sender has to say is in `data`. The sender's tail is private to it.
 """
 

@@ -3,7 +3,7 @@
 from .sites import Site, Table
 
 GUEST = Table(
-    "ring/src/grant_table.c",
+    "ring/grant_table.c",
     (
         Site("publish", "pv_write_once_16", "&header->domid"),
         Site(
@@ -72,7 +72,7 @@ GUEST = Table(
     ),
 )
 HYPERVISOR = Table(
-    "pvdrivers/sim/grant_entry.c",
+    "pvdrivers/sim/grants/entry.c",
     (
         Site(
             "grant_settle_marks",
@@ -117,7 +117,7 @@ HYPERVISOR = Table(
     frozenset(["grant_settle_marks", "mark_v1", "mark_v2", "read_entry"]),
 )
 TRANSFERS = Table(
-    "pvdrivers/sim/grant_transfer.c",
+    "pvdrivers/sim/grants/transfer.c",
     (
         Site("commit", "pv_read_once", "word"),
         Site(

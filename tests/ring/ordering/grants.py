@@ -1,6 +1,6 @@
 """The handshakes over grant entries as programs of the guest that grants and of the hypervisor.
 
-The guest's half is ring/src/grant_table.c, the hypervisor's pvdrivers/sim/. A hypervisor program
+The guest's half is ring/grant_table.c, the hypervisor's pvdrivers/sim/. A hypervisor program
 is a peer that uses the page and lets it go. Page n is the variable `page n`; the entry names one.
 """
 

@@ -12,7 +12,7 @@ from .machines import Choice, Impossible, Memory, Op, Program, Steps, read
 from .sites import Site, Table, Weakening
 
 RING = Table(
-    "ring/include/pvdrivers/ring.h",
+    "include/pvdrivers/ring/ring.h",
     (
         Site("pv_ring_publish", "pv_read_once", "prod"),
         Site(

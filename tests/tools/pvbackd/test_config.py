@@ -107,8 +107,8 @@ def test_the_first_rule_that_matches_counts(tmp_path: Path) -> None:
 def test_pumps_are_as_configured(tmp_path: Path) -> None:
     text = "[pumps]\nthreads = 3\nmode = 'event'\n"
     with parse(text, tmp_path).pumps.pumps() as pumps:
-        assert repr(pumps) == "<PumpThreads event, queues [0, 0, 0]>"
-    assert repr(Config().pumps.pumps()) == "<PumpThreads hybrid, queues []>"
+        assert repr(pumps) == "<PollThreads event, queues [0, 0, 0]>"
+    assert repr(Config().pumps.pumps()) == "<PollThreads hybrid, queues []>"
 
 
 def test_equal_files_give_equal_plans(tmp_path: Path) -> None:

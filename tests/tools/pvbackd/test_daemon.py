@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from pvdrivers.testing.loopback import Loopback
+from pvdrivers.toolstack.devices import add_device
 from pvdrivers.vbd.config import disk_config
-from pvdrivers.xenbus.toolstack import add_device
 
 from .conftest import PATIENCE, PVBACKD, until
 

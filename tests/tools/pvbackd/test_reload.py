@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from pvdrivers.backends.vbd.service import VbdService
+from pvdrivers.backends.service import VbdService
 from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.sim import Machine
 from pvdrivers.tools.pvbackd import daemon as pvbackd
+from pvdrivers.toolstack.devices import add_device
 from pvdrivers.vbd.config import disk_config
-from pvdrivers.xenbus.toolstack import add_device
 from pvdrivers.xenstore.client import XenstoreClient
 from pvdrivers.xenstore.store import Store
 

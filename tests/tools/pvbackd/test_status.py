@@ -11,8 +11,8 @@ import pytest
 
 from pvdrivers.testing.loopback import Loopback
 from pvdrivers.tools.pvbackd.status import show
+from pvdrivers.toolstack.devices import add_device
 from pvdrivers.vbd.config import disk_config
-from pvdrivers.xenbus.toolstack import add_device
 
 from .conftest import PVBACKD, until
 

@@ -18,13 +18,13 @@ def grow(crowd: Crowd, guests: int, setting: Setting) -> float:
     return seconds
 
 
-def halves_apart() -> Plan:
+def split_cpus() -> Plan:
     """All guests on the first processor, the backend on the second."""
     front, back = processors()
     return Plan(front_cpus=(front,), back_cpus=(back,))
 
 
-def enough_files(files: int) -> Need:
+def needs_open_files(files: int) -> Need:
     """One process of several has so many files open."""
 
     def missing(_: Setting) -> str | None:

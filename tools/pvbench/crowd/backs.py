@@ -3,9 +3,9 @@
 import asyncio
 import gc
 
+from pvdrivers.backends.service import VbdService
 from pvdrivers.backends.vbd.device import VbdBackend
-from pvdrivers.backends.vbd.pumps import PumpThreads
-from pvdrivers.backends.vbd.service import VbdService
+from pvdrivers.poll.drivers import PollThreads
 from pvdrivers.sim.machine import Machine
 from pvdrivers.tools.pvbench.crowd.plan import Memory, Plan
 from pvdrivers.tools.pvbench.crowd.processors import settle
@@ -22,7 +22,7 @@ class Backs:
     def __init__(self, machine: Machine, xenstore: str, plan: Plan) -> None:
         self._hypervisor = machine.open_hypervisor(0)
         cpus = plan.back_cpus or (None,)
-        self._pumps = PumpThreads(len(cpus), plan.mode)
+        self._pumps = PollThreads(len(cpus), plan.mode)
         self._pumps.__enter__()
         for thread, cpu in zip(self._pumps.thread_ids, cpus, strict=True):
             settle(cpu, plan.shared, thread)

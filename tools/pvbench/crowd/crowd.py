@@ -12,9 +12,9 @@ from pvdrivers.tools.pvbench.crowd.files import raise_file_limit
 from pvdrivers.tools.pvbench.crowd.plan import NAMES, Activity, Memory, Plan
 from pvdrivers.tools.pvbench.crowd.worker import RemoteBacks, RemoteFronts
 from pvdrivers.tools.pvbench.xenbus import Xenstore
+from pvdrivers.toolstack.devices import DeviceConfig
 from pvdrivers.vbd.config import disk_config
-from pvdrivers.xenbus.toolstack import DeviceConfig
-from pvdrivers.xenstore.pump import spare_the_tree
+from pvdrivers.xenstore.pump import tune_gc_for_large_tree
 
 BACKEND_MEMORY = 16 << 20  # bytes
 
@@ -31,7 +31,7 @@ class Crowd:
         with ExitStack() as stack:
             raise_file_limit()
             stack.callback(gc.set_threshold, *gc.get_threshold())
-            spare_the_tree()
+            tune_gc_for_large_tree()
             memory = self._plan.guest_memory
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pvbench-"))
             sockets = os.path.join(folder, "machine"), os.path.join(folder, "xenstore")

@@ -5,9 +5,9 @@
 #ifndef TESTS_BACKENDS_VBD_C_LOOPBACK_H
 #define TESTS_BACKENDS_VBD_C_LOOPBACK_H
 
-#include "pvdrivers/blk_stores.h"
-#include "pvdrivers/blkback.h"
-#include "pvdrivers/ring.h"
+#include "pvdrivers/backends/stores/stores.h"
+#include "pvdrivers/backends/vbd/blkback.h"
+#include "pvdrivers/ring/ring.h"
 
 #include <assert.h>
 #include <poll.h>

@@ -4,10 +4,10 @@
  * validated must be what is used (XSA-155): the sanitizers see any access beyond, and the counters
  * any request answered twice or never. Afterwards nothing may be mapped or missing.
  */
-#include "pvdrivers/blk_stores.h"
-#include "pvdrivers/blkback.h"
-#include "pvdrivers/machine.h"
-#include "pvdrivers/ring.h"
+#include "pvdrivers/backends/stores/stores.h"
+#include "pvdrivers/backends/vbd/blkback.h"
+#include "pvdrivers/ring/ring.h"
+#include "pvdrivers/sim/machine.h"
 
 #include <assert.h>
 #include <pthread.h>

@@ -1,9 +1,9 @@
 /* A guest of 4 KiB pages that claims the ia64 ABI, and the reverse: its requests would reach past
  * the pages it granted. The backend takes the machine's word for the size of a page. */
-#include "pvdrivers/blk_stores.h"
-#include "pvdrivers/blkback.h"
-#include "pvdrivers/machine.h"
-#include "pvdrivers/ring.h"
+#include "pvdrivers/backends/stores/stores.h"
+#include "pvdrivers/backends/vbd/blkback.h"
+#include "pvdrivers/ring/ring.h"
+#include "pvdrivers/sim/machine.h"
 
 #include <assert.h>
 

@@ -1,10 +1,10 @@
 /* Both halves on the simulated machine: the backend in a thread of its own, in every mode, and
  * the frontend here; then what each domain was charged. */
-#include "pvdrivers/barrier.h"
-#include "pvdrivers/blk_stores.h"
-#include "pvdrivers/blkback.h"
-#include "pvdrivers/blkfront.h"
-#include "pvdrivers/machine.h"
+#include "pvdrivers/backends/stores/stores.h"
+#include "pvdrivers/backends/vbd/blkback.h"
+#include "pvdrivers/frontends/vbd/blkfront.h"
+#include "pvdrivers/ring/barrier.h"
+#include "pvdrivers/sim/machine.h"
 
 #include <assert.h>
 #include <errno.h>

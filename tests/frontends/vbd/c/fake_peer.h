@@ -2,8 +2,8 @@
 #ifndef TESTS_FAKE_PEER_H
 #define TESTS_FAKE_PEER_H
 
-#include "pvdrivers/blkfront.h"
-#include "pvdrivers/ring.h"
+#include "pvdrivers/frontends/vbd/blkfront.h"
+#include "pvdrivers/ring/ring.h"
 
 #include <assert.h>
 #include <fcntl.h>

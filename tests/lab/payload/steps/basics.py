@@ -7,7 +7,7 @@ import os
 from serve import Lab
 from step import FIO, MEBIBYTE, frontend_keys, step, write_and_verify
 
-from pvdrivers.backends.vbd.store import FileStore, RamStore
+from pvdrivers.backends.stores.store import FileStore, RamStore
 from pvdrivers.xenstore.client import XenstoreClient
 
 

@@ -7,8 +7,8 @@ import asyncio
 from serve import Lab
 from step import GUEST, MEBIBYTE, XL, step
 
+from pvdrivers.backends.stores.store import RamStore
 from pvdrivers.backends.vbd.device import VbdBackendOptions
-from pvdrivers.backends.vbd.store import RamStore
 
 
 @step

@@ -10,8 +10,8 @@ from daemons import PVBACKD, daemon, service, shown
 from serve import Lab
 from step import FIO, GUEST, MEBIBYTE, XL, command, step, write_and_verify
 
+from pvdrivers.toolstack.devices import DeviceConfig, add_device, unplug_device
 from pvdrivers.vbd.config import disk_config
-from pvdrivers.xenbus.toolstack import DeviceConfig, add_device, unplug_device
 
 SECTORS = 32 * MEBIBYTE // 512
 ATTACH = "format=raw, vdev=xvdc, access=rw, script=/bin/true, target={path}"

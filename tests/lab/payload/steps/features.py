@@ -8,8 +8,8 @@ from guest import CommandFailed
 from serve import Disk, Lab
 from step import MEBIBYTE, file_system_and_fio, frontend_keys, reload_frontend, step
 
+from pvdrivers.backends.stores.store import RamStore
 from pvdrivers.backends.vbd.device import VbdBackendOptions
-from pvdrivers.backends.vbd.store import RamStore
 
 # For blkfront, which takes a page for every segment of every request a ring has room for when
 # grants are persistent: much more than this and a guest of this size has no memory left.

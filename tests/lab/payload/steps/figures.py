@@ -14,9 +14,9 @@ from daemons import running_service
 from serve import CONNECT_PATIENCE, Lab
 from step import GUEST, MEBIBYTE, command, on_request
 
+from pvdrivers.toolstack.devices import DeviceConfig, add_device, unplug_device
 from pvdrivers.vbd.config import disk_config
 from pvdrivers.xenbus.states import XenbusState
-from pvdrivers.xenbus.toolstack import DeviceConfig, add_device, unplug_device
 
 ROUNDS = 3
 MEBIBYTES = 48

@@ -19,9 +19,9 @@ from block_devices import looped
 from serve import CONNECT_PATIENCE, Lab
 from step import MEBIBYTE, command, step
 
-from pvdrivers.backends.vbd.store import FileStore
+from pvdrivers.backends.stores.store import FileStore
 from pvdrivers.testing.dialects import LINUX_BACKEND
-from pvdrivers.xenbus.toolstack import DeviceConfig, add_device, unplug_device
+from pvdrivers.toolstack.devices import DeviceConfig, add_device, unplug_device
 
 MEBIBYTES = 4
 WORLD = "/world"  # the tree that becomes xvdb

@@ -10,8 +10,8 @@ from daemons import Daemon, daemon
 from serve import Lab
 from step import FIO, GUEST, step, write_and_verify
 
+from pvdrivers.toolstack.devices import add_device, unplug_device
 from pvdrivers.vbd.config import disk_config
-from pvdrivers.xenbus.toolstack import add_device, unplug_device
 
 SLOW = 4  # operations a second: the next daemon is there before the last one's are done
 FLOWING = 100

@@ -5,8 +5,8 @@ from __future__ import annotations
 from serve import Lab
 from step import MEBIBYTE, step, write_and_verify
 
+from pvdrivers.backends.stores.store import RamStore
 from pvdrivers.backends.vbd.device import VbdBackendOptions
-from pvdrivers.backends.vbd.store import RamStore
 
 
 @step

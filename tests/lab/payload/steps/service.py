@@ -9,8 +9,8 @@ from daemons import daemon
 from serve import Lab
 from step import FIO, GUEST, MEBIBYTE, step, write_and_verify
 
+from pvdrivers.toolstack.devices import add_device, unplug_device
 from pvdrivers.vbd.config import disk_config
-from pvdrivers.xenbus.toolstack import add_device, unplug_device
 
 KILLS = 5
 # A store that takes its time, so that there is always something in flight.

@@ -11,8 +11,8 @@ from daemons import PVBACKD, shown
 from serve import Lab
 from step import GUEST, MEBIBYTE, command, step, write_and_verify
 
+from pvdrivers.toolstack.devices import add_device, unplug_device
 from pvdrivers.vbd.config import disk_config
-from pvdrivers.xenbus.toolstack import add_device, unplug_device
 
 # In /proc/PID/status, of CapabilityBoundingSet=CAP_DAC_OVERRIDE CAP_FOWNER, NoNewPrivileges=yes and
 # SystemCallFilter=.

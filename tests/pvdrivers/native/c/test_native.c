@@ -1,10 +1,10 @@
 /* The seam over the Xen libraries, for the sanitizers: against fakes of the libraries, which keep
  * count of what is open and mapped. What each call means is in test_native.py. */
-#include "pvdrivers/blk_stores.h"
-#include "pvdrivers/blkback.h"
-#include "pvdrivers/blkfront.h"
-#include "pvdrivers/native.h"
-#include "pvdrivers/ring.h"
+#include "pvdrivers/backends/stores/stores.h"
+#include "pvdrivers/backends/vbd/blkback.h"
+#include "pvdrivers/frontends/vbd/blkfront.h"
+#include "pvdrivers/native/native.h"
+#include "pvdrivers/ring/ring.h"
 
 #include <assert.h>
 #include <dlfcn.h>

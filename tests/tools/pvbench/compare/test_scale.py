@@ -106,6 +106,6 @@ def test_machines_start_in_processes_of_their_own(name):
 
 def test_too_few_open_files_are_a_reason(monkeypatch):
     monkeypatch.setattr(crowds, "most_files", lambda: 100)
-    need = crowds.enough_files(8000)
+    need = crowds.needs_open_files(8000)
     assert need.missing(SETTING) == "8000 open files are needed, 100 are allowed"
-    assert crowds.enough_files(100).missing(SETTING) is None
+    assert crowds.needs_open_files(100).missing(SETTING) is None

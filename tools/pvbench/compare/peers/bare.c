@@ -12,8 +12,8 @@
  * Prints one object of JSON: `rate` (operations a second; memcpy: bytes), and for the latencies
  * `percentiles`, in ns. The two processes run on the first two processors that they may use.
  */
-#include "pvdrivers/barrier.h"
-#include "pvdrivers/histogram.h"
+#include "pvdrivers/ring/barrier.h"
+#include "tools/pvbench/load/histogram.h"
 
 #include <err.h>
 #include <sched.h>

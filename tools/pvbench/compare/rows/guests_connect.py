@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pvdrivers.tools.pvbench.compare.crowds import BATCH, enough_files, grow, halves_apart
+from pvdrivers.tools.pvbench.compare.crowds import BATCH, grow, needs_open_files, split_cpus
 from pvdrivers.tools.pvbench.compare.model import Comparison, Curve, Measured, Setting, Side
 from pvdrivers.tools.pvbench.compare.needs import TWO_PROCESSORS
 from pvdrivers.tools.pvbench.crowd.crowd import Crowd
@@ -22,7 +22,7 @@ class Guests:
 
     @contextmanager
     def around(self, setting: Setting) -> Iterator[None]:
-        plan = halves_apart()
+        plan = split_cpus()
         with Crowd(plan, ROOM) as self.few, Crowd(plan, ROOM) as self.many:
             grow(self.few, FEW, setting)
             sizes = range(STEP, MANY + 1, STEP)
@@ -48,7 +48,7 @@ guests = Guests()
 comparison = Comparison(
     workload=f"{BATCH} more guests with 2 VBDs each: time for one",
     unit="s",
-    ours=Side(f"after {MANY} guests", guests.late, [TWO_PROCESSORS, enough_files(10 * MANY)]),
+    ours=Side(f"after {MANY} guests", guests.late, [TWO_PROCESSORS, needs_open_files(10 * MANY)]),
     peer=Side(f"after {FEW}", guests.early),
     target=1.1,
     sense="<=",

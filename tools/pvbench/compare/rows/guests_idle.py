@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pvdrivers.tools.pvbench.compare.crowds import enough_files, grow, halves_apart
+from pvdrivers.tools.pvbench.compare.crowds import grow, needs_open_files, split_cpus
 from pvdrivers.tools.pvbench.compare.model import Comparison, Curve, Measured, Setting, Side
 from pvdrivers.tools.pvbench.compare.needs import TWO_PROCESSORS
 from pvdrivers.tools.pvbench.crowd.crowd import Crowd
@@ -22,7 +22,7 @@ class Guests:
 
     @contextmanager
     def around(self, setting: Setting) -> Iterator[None]:
-        plan = halves_apart()
+        plan = split_cpus()
         with Crowd(plan, 1) as self.alone, Crowd(plan, SIZES[-1]) as self.crowd:
             self.alone.grow(1)
             self.curves = self._measure_curves(setting)
@@ -54,7 +54,9 @@ guests = Guests()
 comparison = Comparison(
     workload="ram store, 4 KiB random read, QD32 on each of a guest's 2 VBDs",
     unit="operations/s",
-    ours=Side(f"1 of {SIZES[-1]} guests", guests.among_many, [TWO_PROCESSORS, enough_files(FILES)]),
+    ours=Side(
+        f"1 of {SIZES[-1]} guests", guests.among_many, [TWO_PROCESSORS, needs_open_files(FILES)]
+    ),
     peer=Side("the only guest", guests.by_itself),
     target=0.9,
     around=guests.around,

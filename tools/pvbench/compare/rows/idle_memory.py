@@ -1,6 +1,6 @@
 """What a device without work takes of the backend's memory, its ring not counted."""
 
-from pvdrivers.tools.pvbench.compare.crowds import enough_files, grow, halves_apart
+from pvdrivers.tools.pvbench.compare.crowds import grow, needs_open_files, split_cpus
 from pvdrivers.tools.pvbench.compare.model import Comparison, Measured, Setting, Side
 from pvdrivers.tools.pvbench.crowd.crowd import Crowd
 
@@ -8,7 +8,7 @@ FEW, MANY = 50, 250  # guests: what a process takes once is left out
 
 
 def measure(setting: Setting) -> Measured:
-    plan = halves_apart()
+    plan = split_cpus()
     with Crowd(plan, MANY) as crowd:
         grow(crowd, FEW, setting)
         before = crowd.memory()
@@ -21,7 +21,7 @@ def measure(setting: Setting) -> Measured:
 comparison = Comparison(
     workload="memory of an idle VBD beyond its ring",
     unit="bytes",
-    ours=Side("pvdrivers", measure, [enough_files(8 * MANY)]),
+    ours=Side("pvdrivers", measure, [needs_open_files(8 * MANY)]),
     target=64 << 10,
     sense="<=",
     most_runs=3,

@@ -1,0 +1,46 @@
+/* Grants that stay mapped between requests (feature-persistent), by reference, least recently
+ * used first out. */
+#ifndef BACKENDS_GRANT_CACHE_H
+#define BACKENDS_GRANT_CACHE_H
+
+#include "pvdrivers/hypervisor.h"
+#include "pvdrivers/ring/blkif.h"
+
+#define GRANT_CACHE_UNUSED_LIMIT 60000000000u /* ns without use after which a grant is dropped */
+
+struct cached_grant {
+    grant_ref_t ref;
+    grant_handle_t handle;
+    void *address; /* NULL: the map failed */
+    uint32_t users;
+    uint64_t last_used;               /* ns */
+    struct cached_grant *chain;       /* same hash, or the free list */
+    struct cached_grant *prev, *next; /* unused ones, oldest first */
+};
+
+struct grant_cache {
+    struct pv_hypervisor *hypervisor;
+    domid_t domid;
+    uint32_t limit, count, bucket_mask;
+    struct cached_grant *grants, *free;
+    uint32_t made; /* of the grants; the others have never been used */
+    struct cached_grant **buckets;
+    size_t size;                /* bytes, of the grants and the buckets behind them */
+    struct cached_grant unused; /* ends of the list */
+    uint64_t maps, unmaps;
+};
+
+int grant_cache_init(struct grant_cache *cache, struct pv_hypervisor *hypervisor, domid_t domid,
+                     uint32_t limit);
+/* Unmaps everything; no grant may be in use. */
+void grant_cache_destroy(struct grant_cache *cache);
+/* Finds or maps the grants of `count` segments, read/write. -ENOSPC: more than the cache can
+ * hold now; -EFAULT: a map failed. Nothing is held then. */
+int grant_cache_acquire(struct grant_cache *cache, const struct pv_blkif_segment *segments,
+                        uint32_t count, struct cached_grant **grants);
+void grant_cache_release(struct grant_cache *cache, struct cached_grant **grants, uint32_t count,
+                         uint64_t now);
+/* Unmaps what has not been used for GRANT_CACHE_UNUSED_LIMIT. */
+void grant_cache_expire(struct grant_cache *cache, uint64_t now);
+
+#endif

@@ -1,0 +1,110 @@
+"""The in-flight logs of a disk's queues, in a file where a killed backend's successor looks."""
+
+import errno
+import logging
+import os
+import stat
+from collections.abc import Sequence
+from typing import Any
+
+from pvdrivers._core import ffi, lib
+from pvdrivers.backends.state_directory import StateDirectory
+
+log = logging.getLogger("pvdrivers.backends.vbd")
+
+OPEN = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class InflightFile:
+    """A file of this user's alone, mapped shared. What was stored in it is there after the process
+    was killed, on whatever file system; what the machine's end does to it does not matter, since
+    its guests end with it. When somebody truncates it, this process goes on (`is_lost`), and its
+    successor as if there were no log.
+    """
+
+    def __init__(self, folder: StateDirectory, name: str) -> None:
+        self.path = folder.path / name
+        self._folder = folder
+        self._map: Any = None
+        self._size = 0
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether some of the file is gone, so that a successor will not believe it."""
+        return self._map is not None and bool(lib.pv_file_map_is_lost(self._map))
+
+    def map(self, sizes: Sequence[int]) -> list[Any]:
+        """A log of so many bytes for each queue, as an earlier backend left it or all zero. They
+        are there until `clear`, or until they are to have other sizes.
+
+        When there can be no file, the queues have logs of their own, which end with them.
+        """
+        size = sum(sizes)
+        if self._map is None or self._size != size:
+            self._map = None
+            try:
+                self._map, self._size = self._open(size), size
+            except OSError as error:
+                log.warning(
+                    "%s: a kill of this process will not go unnoticed: %s", self.path, error
+                )
+                return [ffi.NULL] * len(sizes)
+        start = ffi.cast("uint8_t *", lib.pv_file_map_memory(self._map))
+        return [start + sum(sizes[:i]) for i in range(len(sizes))]
+
+    def _open(self, size: int) -> Any:
+        fd = self._open_earlier(size)
+        if fd is None:
+            self._unlink()
+            fd = os.open(
+                self.path.name, OPEN | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=self._folder.fd
+            )
+        try:
+            os.posix_fallocate(fd, 0, size)  # a store into a full file system would be a crash
+            file_map = lib.pv_file_map_create(fd, size)
+            if file_map == ffi.NULL:
+                raise OSError(ffi.errno, os.strerror(ffi.errno))
+            return ffi.gc(file_map, lib.pv_file_map_destroy)
+        finally:
+            os.close(fd)
+
+    def _open_earlier(self, size: int) -> int | None:
+        """The file that an earlier backend has left, if it may be believed."""
+        try:
+            fd = os.open(self.path.name, OPEN, dir_fd=self._folder.fd)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            problem = "it is a symbolic link"
+        else:
+            problem = _why_not(os.fstat(fd), size)
+            if not problem:
+                return fd
+            os.close(fd)
+        log.warning("%s: the in-flight log is not used: %s", self.path, problem)
+        return None
+
+    def clear(self) -> None:
+        """Forgets everything; no queue may be using it."""
+        self._map = None
+        try:
+            self._unlink()
+        except OSError as error:
+            log.warning("%s: %s", self.path, error)
+
+    def _unlink(self) -> None:
+        try:
+            os.unlink(self.path.name, dir_fd=self._folder.fd)
+        except FileNotFoundError:
+            return
+
+
+def _why_not(info: os.stat_result, size: int) -> str:
+    """What keeps a file from being a log of so many bytes; "" if nothing does."""
+    if not stat.S_ISREG(info.st_mode) or info.st_nlink != 1:
+        return "it is no file by itself"
+    if info.st_uid != os.geteuid() or info.st_mode & 0o077:
+        return "it is not this user's alone"
+    return "" if info.st_size == size else f"it has {info.st_size} bytes instead of {size}"

@@ -1,0 +1,53 @@
+/* Large pages spare misses of the TLB. One is there as a whole with the first byte written to it.
+ */
+#include "backends/stores/ram_memory.h"
+#include "backends/reserve.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#define LARGE_PAGE ((size_t)2 << 20)
+
+static uint64_t promised; /* bytes of this process's stores with large pages */
+
+/* Whether all stores with large pages fit into half of the host's memory, this one included.
+ * However few blocks guests write, and wherever, large pages cost no more than that; and a disk of
+ * many times the memory stays as cheap as what is written to it. */
+static bool promise(size_t size)
+{
+    uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    /* Relaxed: a sum that says nothing about other memory. */
+    if (__atomic_add_fetch(&promised, size, __ATOMIC_RELAXED) <= memory / 2)
+        return true;
+    __atomic_sub_fetch(&promised, size, __ATOMIC_RELAXED);
+    return false;
+}
+
+bool ram_memory_map(struct ram_memory *memory, uint64_t sectors)
+{
+    if (sectors > (SIZE_MAX - LARGE_PAGE) / 512) {
+        errno = ENOMEM;
+        return false;
+    }
+    size_t size = sectors * 512;
+    bool holds_large_pages = size >= LARGE_PAGE;
+    size_t area_size = holds_large_pages ? size + LARGE_PAGE : size;
+    uint8_t *area = reserve(area_size);
+    if (!area)
+        return false;
+    *memory = (struct ram_memory){area, size, area, area_size, false};
+    if (holds_large_pages) {
+        memory->start += -(uintptr_t)area % LARGE_PAGE;
+        memory->large_pages = promise(size);
+        /* Advice: a kernel without large pages refuses it, and nothing is lost. */
+        madvise(memory->start, size, memory->large_pages ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+    }
+    return true;
+}
+
+void ram_memory_unmap(struct ram_memory *memory)
+{
+    munmap(memory->area, memory->area_size);
+    if (memory->large_pages)
+        __atomic_sub_fetch(&promised, memory->size, __ATOMIC_RELAXED);
+}

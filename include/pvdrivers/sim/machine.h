@@ -1,0 +1,153 @@
+/*
+ * The simulated machine: one shared-memory segment that is the hypervisor, and one sparse memory
+ * file that is the machine's memory. The process that creates it hands both to others over a
+ * socket; any process may die at any time and the rest goes on.
+ *
+ * Calls return 0 or a non-negative result, or a negative errno.
+ */
+#ifndef PVDRIVERS_SIM_MACHINE_H
+#define PVDRIVERS_SIM_MACHINE_H
+
+#include "pvdrivers/hypervisor.h"
+
+/* cffi: begin */
+struct pv_machine; /* one process's attachment to a machine */
+
+/* Machine memory is a list of extents; addresses between them are holes. Bytes. */
+struct pv_memory_extent {
+    uint64_t start, size;
+};
+
+struct pv_machine_config {
+    const struct pv_memory_extent *extents; /* ascending, multiples of 16 KiB */
+    uint32_t extent_count;                  /* 1 to 64 */
+    uint32_t max_domains;                   /* domids 0 to max_domains - 1 */
+    uint64_t max_domain_memory;             /* bytes one domain may own at most */
+    bool virtual_time;                      /* the clock moves only by pv_machine_advance */
+};
+
+struct pv_domain_config {
+    enum pv_abi abi;
+    uint64_t memory;              /* bytes */
+    uint32_t vcpus;               /* 1 to 32 */
+    uint32_t max_event_channels;  /* highest port + 1; 0: the ABI's limit */
+    uint32_t max_grant_frames;    /* 0: 64 */
+    uint32_t max_maptrack_frames; /* 0: 1024 */
+    uint8_t max_grant_version;    /* 1 or 2; 0: 2 */
+    bool privileged;
+};
+
+enum pv_domain_state {
+    PV_DOMAIN_ABSENT,
+    PV_DOMAIN_PAUSED,
+    PV_DOMAIN_RUNNING,
+    PV_DOMAIN_SHUTDOWN,
+    PV_DOMAIN_CRASHED,
+    PV_DOMAIN_DYING
+};
+
+struct pv_domain_info {
+    domid_t domid;
+    enum pv_domain_state state;
+    enum pv_abi abi;
+    uint32_t page_size, vcpus, shutdown_reason;
+    uint64_t pages, max_pages; /* in this domain's page size */
+    uint64_t generation;       /* counts the domains that have had this domid */
+    bool privileged;
+};
+
+/* Why a domain shut down (sched.h). */
+#define SHUTDOWN_poweroff 0
+#define SHUTDOWN_reboot 1
+#define SHUTDOWN_suspend 2
+#define SHUTDOWN_crash 3
+
+/* What Xen would have charged a domain for. One counter per hypercall kind, then per element. */
+enum pv_account {
+    PV_ACCOUNT_EVTCHN_SEND,
+    PV_ACCOUNT_EVTCHN_OTHER,
+    PV_ACCOUNT_UPCALL,
+    PV_ACCOUNT_GNTTAB_MAP_CALL,
+    PV_ACCOUNT_GNTTAB_UNMAP_CALL,
+    PV_ACCOUNT_GNTTAB_COPY_CALL,
+    PV_ACCOUNT_GNTTAB_OTHER,
+    PV_ACCOUNT_GRANTS_MAPPED,
+    PV_ACCOUNT_GRANTS_UNMAPPED,
+    PV_ACCOUNT_GRANTS_COPIED,
+    PV_ACCOUNT_BYTES_COPIED,
+    PV_ACCOUNT_GRANT_FAILURES,
+    PV_ACCOUNT_MEMORY_OP,
+    PV_ACCOUNT_DOMCTL,
+    PV_ACCOUNT_COUNT
+};
+
+PV_API int pv_machine_create(const struct pv_machine_config *config, struct pv_machine **machine);
+/* Attaches this process to a machine served at `socket_path`. */
+PV_API int pv_machine_attach(const char *socket_path, struct pv_machine **machine);
+/* Starts serving attachments at `socket_path`; one thread, ended by pv_machine_close. */
+PV_API int pv_machine_serve(struct pv_machine *machine, const char *socket_path);
+PV_API void pv_machine_close(struct pv_machine *machine);
+
+PV_API uint64_t pv_machine_now(struct pv_machine *machine); /* ns */
+PV_API void pv_machine_advance(struct pv_machine *machine, uint64_t ns);
+PV_API uint64_t pv_machine_free_memory(struct pv_machine *machine);  /* bytes */
+PV_API uint64_t pv_machine_total_memory(struct pv_machine *machine); /* bytes */
+/* The host's pages behind an attachment's memory file and segment, bytes. */
+PV_API uint64_t pv_machine_resident_memory(struct pv_machine *machine);
+/* 0 when a machine frame (4 KiB) is memory, -EFAULT when it lies in a hole or beyond the end. */
+PV_API int pv_machine_check_frame(struct pv_machine *machine, uint64_t mfn);
+
+/* Creates a domain, paused. domid DOMID_INVALID: the lowest free one. Returns the domid. */
+PV_API int pv_domain_create(struct pv_machine *machine, domid_t domid,
+                            const struct pv_domain_config *config);
+PV_API int pv_domain_pause(struct pv_machine *machine, domid_t domid);
+PV_API int pv_domain_unpause(struct pv_machine *machine, domid_t domid);
+/* This and pv_domain_destroy raise VIRQ_DOM_EXC. */
+PV_API int pv_domain_shutdown(struct pv_machine *machine, domid_t domid, uint32_t reason);
+/* Takes everything from a domain: ports, grants, maps of others' grants, memory. Grants that a
+ * peer still maps keep their pages (not the domid) until the peer unmaps; the domain stays DYING
+ * until then. */
+PV_API int pv_domain_destroy(struct pv_machine *machine, domid_t domid);
+PV_API int pv_domain_info(struct pv_machine *machine, domid_t domid, struct pv_domain_info *info);
+PV_API int pv_domain_accounts(struct pv_machine *machine, domid_t domid,
+                              uint64_t *accounts /* PV_ACCOUNT_COUNT of them */);
+/* gfn (in the domain's page size) to machine frame (4 KiB), or -EFAULT. */
+PV_API int64_t pv_domain_gfn_to_mfn(struct pv_machine *machine, domid_t domid, uint64_t gfn);
+/* Guest-physical address of a page from pages_alloc, as a gfn in the domain's page size. */
+PV_API int64_t pv_domain_page_to_gfn(struct pv_hypervisor *hypervisor, const void *page);
+
+/* ---- Trace: what the hypervisor did, in the order it did it ---- */
+
+enum pv_trace_event {
+    PV_TRACE_DOMAIN_STATE,   /* a: new state */
+    PV_TRACE_EVTCHN_SEND,    /* a: port */
+    PV_TRACE_EVTCHN_DELIVER, /* a: port, at the receiving domain */
+    PV_TRACE_GNTTAB_MAP,     /* a: gref, b: granting domid, c: status */
+    PV_TRACE_GNTTAB_UNMAP,   /* a: gref, b: granting domid, c: status */
+    PV_TRACE_GNTTAB_COPY,    /* a: gref, b: granting domid << 16 | length, c: status */
+    PV_TRACE_USER            /* a, b, c: the program's own */
+};
+
+struct pv_trace_record {
+    uint64_t time; /* ns */
+    uint16_t event;
+    domid_t domid; /* who asked */
+    uint32_t a;
+    uint64_t b, c;
+};
+
+PV_API void pv_machine_trace_enable(struct pv_machine *machine, bool enabled);
+PV_API void pv_machine_trace(struct pv_machine *machine, enum pv_trace_event event, domid_t domid,
+                             uint32_t a, uint64_t b, uint64_t c);
+/* Copies records from `*cursor` on and moves it; returns how many. Records overwritten before
+ * they were read are skipped and counted in `*lost`. */
+PV_API int pv_machine_trace_read(struct pv_machine *machine, uint64_t *cursor,
+                                 struct pv_trace_record *records, uint32_t max, uint64_t *lost);
+
+/* This process's view of the machine as domain `domid`: the simulated side of the seam. What it
+ * maps, binds and grants is released when it is closed or the process dies. */
+PV_API int pv_machine_open_hypervisor(struct pv_machine *machine, domid_t domid,
+                                      struct pv_hypervisor **hypervisor);
+/* cffi: end */
+
+#endif

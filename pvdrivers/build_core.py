@@ -1,0 +1,59 @@
+"""Writes the C source of the cffi extension `pvdrivers._core`.
+
+The public headers are the one place where the C interface is declared: what stands in them
+between the lines `/* cffi: begin */` and `/* cffi: end */` is plain enough for cffi to parse
+(structs, enums, integer constants, prototypes) and is taken over word for word.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+from cffi import FFI
+
+ROOT = Path(__file__).parents[1]
+PUBLIC = ROOT / "include" / "pvdrivers"
+LOAD = ROOT / "tools" / "pvbench" / "load"  # declares for Python as well
+INCLUDED_FROM = (ROOT / "include", ROOT)
+MARKS = re.compile(r"\b(PV_API|PV_INLINE) ")
+MARKED = re.compile(r"/\* cffi: begin \*/(.*?)/\* cffi: end \*/", re.DOTALL)
+INCLUDE = re.compile(r'#include "([\w/]+\.h)"')
+
+
+def find(name: str) -> Path:
+    """The header that an #include names."""
+    return next(path for folder in INCLUDED_FROM if (path := folder / name).exists())
+
+
+def in_include_order(names: list[str]) -> list[str]:
+    """Headers sorted so that each comes after the ones it includes."""
+    ordered: list[str] = []
+
+    def visit(name: str) -> None:
+        if name in ordered:
+            return
+        for included in INCLUDE.findall(find(name).read_text()):
+            visit(included)
+        ordered.append(name)
+
+    for name in names:
+        visit(name)
+    return ordered
+
+
+def main(output: str) -> None:
+    public = (path.relative_to(ROOT / "include") for path in PUBLIC.rglob("*.h"))
+    load = (path.relative_to(ROOT) for path in LOAD.glob("*.h"))
+    names = in_include_order(sorted(map(str, (*public, *load))))
+    ffi = FFI()
+    ffi.cdef("struct iovec { void *iov_base; size_t iov_len; };")  # <sys/uio.h>
+    for name in names:
+        for declarations in MARKED.findall(find(name).read_text()):
+            ffi.cdef(MARKS.sub("", declarations))
+    includes = "".join(f'#include "{name}"\n' for name in names)
+    ffi.set_source("pvdrivers._core", includes)
+    ffi.emit_c_code(output)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,231 @@
+#include "pvdrivers/sim/core/machine.h"
+
+#include "pvdrivers/sim/events/port.h"
+#include "pvdrivers/sim/memory/memory.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <string.h>
+
+struct domain *find_domain(struct pv_machine *machine, domid_t domid)
+{
+    if (domid >= machine->shared->max_domains)
+        return NULL;
+    struct domain *d = domain_window(machine, domid);
+    return domain_is_found(d) ? d : NULL;
+}
+
+void domain_set_state(struct pv_machine *machine, struct domain *d, enum pv_domain_state state)
+{
+    __atomic_store_n(&d->state, state, __ATOMIC_SEQ_CST);
+    trace(machine, PV_TRACE_DOMAIN_STATE, d->domain_id, state, 0, 0);
+}
+
+/* ---- Creation -------------------------------------------------------------------------------- */
+
+static int check_config(const struct pv_machine *machine, const struct pv_domain_config *config)
+{
+    uint64_t limit = machine->shared->layout.max_domain_pages << FRAME_SHIFT;
+    if ((unsigned)config->abi >= PV_ABI_COUNT || config->vcpus == 0 || config->vcpus > MAX_VCPUS ||
+        config->memory == 0 || config->max_grant_version > 2)
+        return -EINVAL;
+    return config->memory > limit ? -E2BIG : 0;
+}
+
+/* 0 when no domain has the domid, dying ones included; -EAGAIN when there is none any more, but
+ * calls under way may still use it. Under machine.lock. */
+static int check_domid(struct pv_machine *machine, uint32_t domid)
+{
+    const struct domain *d = domain_window(machine, (domid_t)domid);
+    if (find_domain(machine, (domid_t)domid) || d->builder)
+        return -EEXIST;
+    return d->ticket ? -EAGAIN : 0;
+}
+
+static int choose_domid(struct pv_machine *machine, domid_t wanted)
+{
+    if (wanted != DOMID_INVALID && wanted >= machine->shared->max_domains)
+        return -EINVAL;
+    if (wanted != DOMID_INVALID) {
+        int error = check_domid(machine, wanted);
+        return error ? error : wanted;
+    }
+    int result = -ENOSPC;
+    for (uint32_t domid = 0; domid < machine->shared->max_domains; domid++) {
+        int error = check_domid(machine, domid);
+        if (!error)
+            return (int)domid;
+        if (error == -EAGAIN)
+            result = error;
+    }
+    return result;
+}
+
+static void init_locks(struct domain *d)
+{
+    sim_lock_init(&d->guest.lock);
+    sim_lock_init(&d->event_channels.lock);
+    sim_lock_init(&d->grant_table.lock);
+    sim_lock_init(&d->maptrack.lock);
+}
+
+static int populate(struct pv_machine *machine, struct domain *d)
+{
+    for (uint64_t gfn = 0; gfn < d->max_pages; gfn++)
+        if (!populate_page(machine, d, gfn))
+            return -ENOMEM;
+    return 0;
+}
+
+/* Under the event lock: events find out there what the domain is like. */
+static void set_shape(struct domain *d, const struct pv_domain_config *config)
+{
+    __atomic_store_n(&d->abi, (uint8_t)config->abi, __ATOMIC_RELAXED); /* senders read it without */
+    d->page_shift = config->abi == PV_ABI_IA64 ? 14 : 12;
+    d->privileged = config->privileged;
+    d->max_vcpus = config->vcpus;
+    d->max_pages = config->memory >> d->page_shift;
+    memset(d->vcpu, 0, sizeof d->vcpu);
+    for (uint32_t i = 0; i < config->vcpus; i++)
+        d->vcpu[i] = (struct vcpu){.id = i, .online = true};
+}
+
+static int build(struct pv_machine *machine, struct domain *d,
+                 const struct pv_domain_config *config)
+{
+    event_lock(machine, d);
+    set_shape(d, config);
+    int error = event_channels_init(d, config);
+    event_unlock(machine, d);
+    if (!error)
+        error = grant_table_init(machine, d, config);
+    return error ? error : populate(machine, d);
+}
+
+/* Takes a domid, which no one else can then find or take. */
+static int claim_domid(struct pv_machine *machine, domid_t wanted)
+{
+    machine_lock(machine);
+    int domid = choose_domid(machine, wanted);
+    if (domid >= 0) {
+        struct domain *d = domain_window(machine, (domid_t)domid);
+        if (d->generation == 0) {
+            init_locks(d);
+            d->domain_id = (domid_t)domid;
+        }
+        __atomic_store_n(&d->generation, d->generation + 1, __ATOMIC_RELEASE);
+        __atomic_store_n(&d->builder, machine->client + 1, __ATOMIC_RELEASE);
+    }
+    machine_unlock(machine);
+    return domid;
+}
+
+int pv_domain_create(struct pv_machine *machine, domid_t wanted,
+                     const struct pv_domain_config *config)
+{
+    int error = check_config(machine, config), domid;
+    if (error)
+        return error;
+    while ((domid = claim_domid(machine, wanted)) == -EAGAIN) {
+        sched_yield(); /* hypercalls are short, and no hypercall waits for this */
+        reap_domains(machine);
+    }
+    if (domid < 0)
+        return domid;
+    struct domain *d = domain_window(machine, (domid_t)domid);
+    error = build(machine, d, config);
+    if (error) {
+        domain_abandon(machine, d);
+        return error;
+    }
+    account(d, PV_ACCOUNT_DOMCTL, 1);
+    domain_set_state(machine, d, PV_DOMAIN_PAUSED);
+    __atomic_store_n(&d->builder, 0, __ATOMIC_RELEASE); /* killed before: domain_release_client */
+    return domid;
+}
+
+/* ---- Life ------------------------------------------------------------------------------------ */
+
+static int change_state(struct pv_machine *machine, domid_t domid, unsigned from_mask,
+                        enum pv_domain_state to, uint32_t reason)
+{
+    RCU_SECTION(machine);
+    struct domain *d = find_domain(machine, domid);
+    if (!d)
+        return -ESRCH;
+    machine_lock(machine);
+    bool allowed = from_mask & 1u << domain_state(d);
+    if (allowed) {
+        __atomic_store_n(&d->shutdown_reason, reason, __ATOMIC_RELAXED);
+        domain_set_state(machine, d, to);
+        account(d, PV_ACCOUNT_DOMCTL, 1);
+    }
+    machine_unlock(machine);
+    return allowed ? 0 : -EINVAL;
+}
+
+#define LIVE (1u << PV_DOMAIN_PAUSED | 1u << PV_DOMAIN_RUNNING)
+
+int pv_domain_pause(struct pv_machine *machine, domid_t domid)
+{
+    return change_state(machine, domid, LIVE, PV_DOMAIN_PAUSED, 0);
+}
+
+int pv_domain_unpause(struct pv_machine *machine, domid_t domid)
+{
+    return change_state(machine, domid, LIVE, PV_DOMAIN_RUNNING, 0);
+}
+
+int pv_domain_shutdown(struct pv_machine *machine, domid_t domid, uint32_t reason)
+{
+    if (reason > SHUTDOWN_crash)
+        return -EINVAL;
+    enum pv_domain_state state = reason == SHUTDOWN_crash ? PV_DOMAIN_CRASHED : PV_DOMAIN_SHUTDOWN;
+    int error = change_state(machine, domid, LIVE, state, reason);
+    if (!error)
+        send_global_virq(machine, VIRQ_DOM_EXC); /* xenstored and toolstacks listen */
+    return error;
+}
+
+/* ---- What others may know -------------------------------------------------------------------- */
+
+int pv_domain_info(struct pv_machine *machine, domid_t domid, struct pv_domain_info *info)
+{
+    RCU_SECTION(machine);
+    struct domain *d = find_domain(machine, domid);
+    if (!d)
+        return -ESRCH;
+    *info = (struct pv_domain_info){.domid = domid,
+                                    .state = domain_state(d),
+                                    .abi = (enum pv_abi)d->abi,
+                                    .page_size = 1u << d->page_shift,
+                                    .vcpus = d->max_vcpus,
+                                    .shutdown_reason =
+                                        __atomic_load_n(&d->shutdown_reason, __ATOMIC_RELAXED),
+                                    .pages = __atomic_load_n(&d->tot_pages, __ATOMIC_RELAXED),
+                                    .max_pages = d->max_pages,
+                                    .generation = domain_generation(d),
+                                    .privileged = d->privileged};
+    return 0;
+}
+
+int pv_domain_accounts(struct pv_machine *machine, domid_t domid, uint64_t *accounts)
+{
+    RCU_SECTION(machine);
+    struct domain *d = find_domain(machine, domid);
+    if (!d)
+        return -ESRCH;
+    for (unsigned i = 0; i < PV_ACCOUNT_COUNT; i++)
+        accounts[i] = __atomic_load_n(&d->accounts[i], __ATOMIC_RELAXED);
+    return 0;
+}
+
+int64_t pv_domain_gfn_to_mfn(struct pv_machine *machine, domid_t domid, uint64_t gfn)
+{
+    RCU_SECTION(machine);
+    struct domain *d = find_domain(machine, domid);
+    if (!d)
+        return -ESRCH;
+    uint64_t mfn = gfn_to_mfn(machine, d, gfn);
+    return mfn == NO_FRAME ? -EFAULT : (int64_t)mfn;
+}

@@ -1,0 +1,273 @@
+#include "pvdrivers/sim/core/machine.h"
+
+#include "pvdrivers/sim/core/broker.h"
+#include "pvdrivers/sim/memory/map.h"
+#include "pvdrivers/sim/memory/memory.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PAGE_ALIGN 0x4000ull /* the largest page of any ABI */
+
+static uint64_t align_up(uint64_t value, uint64_t alignment)
+{
+    return (value + alignment - 1) / alignment * alignment;
+}
+
+static int check_config(const struct pv_machine_config *config)
+{
+    if (config->extent_count == 0 || config->extent_count > MAX_EXTENTS)
+        return -EINVAL;
+    if (config->max_domains == 0 || config->max_domains > DOMID_FIRST_RESERVED)
+        return -EINVAL;
+    uint64_t end = 0;
+    for (uint32_t i = 0; i < config->extent_count; i++) {
+        const struct pv_memory_extent *extent = &config->extents[i];
+        if (extent->size == 0 || extent->start % PAGE_ALIGN || extent->size % PAGE_ALIGN ||
+            extent->start < end || extent->start + extent->size < extent->start)
+            return -EINVAL;
+        end = extent->start + extent->size;
+    }
+    return end > 1ull << 50 ? -E2BIG : 0; /* the architected limit of IA-64 physical addresses */
+}
+
+/* Everything is placed for the largest case; the segment is sparse, so only use costs memory. */
+static struct machine_layout lay_out(const struct pv_machine_config *config)
+{
+    const struct pv_memory_extent *last = &config->extents[config->extent_count - 1];
+    struct machine_layout layout = {.xenheap = align_up(last->start + last->size, XENHEAP_WINDOW)};
+    layout.memory_size = layout.xenheap + (uint64_t)config->max_domains * XENHEAP_WINDOW;
+    layout.max_domain_pages = align_up(config->max_domain_memory, PAGE_ALIGN) >> FRAME_SHIFT;
+
+    layout.trace = align_up(sizeof(struct machine), PAGE_ALIGN);
+    layout.frame_table =
+        align_up(layout.trace + TRACE_RECORDS * sizeof(struct pv_trace_record), PAGE_ALIGN);
+    uint64_t frames = layout.memory_size >> FRAME_SHIFT;
+    layout.domains = align_up(layout.frame_table + frames * sizeof(struct page_info), PAGE_ALIGN);
+
+    layout.window_grants = align_up(sizeof(struct domain), PAGE_ALIGN);
+    layout.window_events = align_up(layout.window_grants + sizeof(struct grant_area), PAGE_ALIGN);
+    layout.window_p2m = align_up(layout.window_events + sizeof(struct event_area), PAGE_ALIGN);
+    layout.window_guest_pages =
+        align_up(layout.window_p2m + layout.max_domain_pages * sizeof(uint64_t), PAGE_ALIGN);
+    layout.domain_stride = align_up(
+        layout.window_guest_pages + layout.max_domain_pages * sizeof(guest_page_owner), PAGE_ALIGN);
+    layout.segment_size = layout.domains + config->max_domains * layout.domain_stride;
+    return layout;
+}
+
+static void init_shared(struct machine *shared, const struct pv_machine_config *config,
+                        const struct machine_layout *layout)
+{
+    shared->layout = *layout;
+    shared->max_domains = config->max_domains;
+    shared->virtual_time = config->virtual_time;
+    shared->extent_count = config->extent_count;
+    shared->free_frame = NO_FRAME;
+    shared->free_block = NO_FRAME;
+    for (uint32_t i = 0; i < config->extent_count; i++) {
+        shared->extents[i].start = config->extents[i].start >> FRAME_SHIFT;
+        shared->extents[i].count = config->extents[i].size >> FRAME_SHIFT;
+        shared->free_frames += shared->extents[i].count;
+    }
+    sim_lock_init(&shared->lock);
+    shared->magic = MACHINE_MAGIC;
+}
+
+static int create_file(const char *name, uint64_t size)
+{
+    int fd = memfd_create(name, MFD_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    if (ftruncate(fd, (off_t)size) == 0)
+        return fd;
+    int error = -errno;
+    close(fd);
+    return error;
+}
+
+static void unmap_all(struct pv_machine *machine, const struct machine_layout *layout)
+{
+    if (machine->memory)
+        munmap(machine->memory, layout->memory_size);
+    if (machine->shared)
+        munmap(machine->shared, layout->segment_size);
+    if (machine->segment_fd >= 0)
+        close(machine->segment_fd);
+    if (machine->memory_fd >= 0)
+        close(machine->memory_fd);
+    free(machine);
+}
+
+/* Maps both files; takes the fds over, and closes them when it fails. */
+static int map_machine(int segment_fd, int memory_fd, const struct machine_layout *layout,
+                       struct pv_machine **out)
+{
+    struct pv_machine *machine = calloc(1, sizeof *machine);
+    if (!machine)
+        return -ENOMEM;
+    machine->segment_fd = segment_fd;
+    machine->memory_fd = memory_fd;
+    machine->broker_fd = -1;
+    pthread_mutex_init(&machine->broker_lock, NULL);
+    machine->shared = map_file(segment_fd, layout->segment_size);
+    machine->memory = map_file(memory_fd, layout->memory_size);
+    if (!machine->shared || !machine->memory) {
+        unmap_all(machine, layout);
+        return -ENOMEM;
+    }
+    *out = machine;
+    return 0;
+}
+
+int pv_machine_create(const struct pv_machine_config *config, struct pv_machine **out)
+{
+    int error = check_config(config);
+    if (error)
+        return error;
+    struct machine_layout layout = lay_out(config);
+    int segment_fd = create_file("pvdrivers-segment", layout.segment_size);
+    if (segment_fd < 0)
+        return segment_fd;
+    int memory_fd = create_file("pvdrivers-memory", layout.memory_size);
+    if (memory_fd < 0) {
+        close(segment_fd);
+        return memory_fd;
+    }
+    error = map_machine(segment_fd, memory_fd, &layout, out);
+    if (error)
+        return error;
+    init_shared((*out)->shared, config, &layout);
+    (*out)->client = client_join(*out, (uint32_t)getpid());
+    error = broker_create(*out);
+    return error ? error : event_fds_init(*out);
+}
+
+int pv_machine_attach(const char *socket_path, struct pv_machine **out)
+{
+    int fds[2], broker_fd;
+    uint32_t client;
+    int error = broker_join(socket_path, fds, &broker_fd, &client);
+    if (error)
+        return error;
+    struct machine head;
+    if (pread(fds[0], &head, sizeof head, 0) != (ssize_t)sizeof head ||
+        head.magic != MACHINE_MAGIC) {
+        close(fds[0]);
+        close(fds[1]);
+        close(broker_fd);
+        return -EPROTO;
+    }
+    error = map_machine(fds[0], fds[1], &head.layout, out);
+    if (error) {
+        close(broker_fd);
+        return error;
+    }
+    (*out)->broker_fd = broker_fd;
+    (*out)->client = client;
+    return event_fds_init(*out);
+}
+
+static void client_release(struct pv_machine *machine, uint32_t client);
+
+void pv_machine_close(struct pv_machine *machine)
+{
+    if (!machine)
+        return;
+    struct machine_layout layout = machine->shared->layout;
+    client_release(machine, machine->client);
+    broker_destroy(machine);
+    if (machine->broker_fd >= 0)
+        close(machine->broker_fd); /* now the serving process gives the slot to somebody else */
+    event_fds_free(machine);
+    unmap_all(machine, &layout);
+}
+
+/* ---- Clients --------------------------------------------------------------------------------- */
+
+uint32_t client_join(struct pv_machine *machine, uint32_t pid)
+{
+    struct machine *shared = machine->shared;
+    uint32_t client = MAX_CLIENTS;
+    machine_lock(machine);
+    for (uint32_t i = 0; i < MAX_CLIENTS && client == MAX_CLIENTS; i++)
+        if (shared->clients[i].pid == 0)
+            client = i;
+    if (client < MAX_CLIENTS) {
+        shared->clients[client].pid = pid;
+        shared->clients[client].generation++;
+        if (client >= shared->client_end)
+            shared->client_end = client + 1;
+    }
+    machine_unlock(machine);
+    return client;
+}
+
+/* What the kernel does when the device files of a dead process are closed. */
+static void client_release(struct pv_machine *machine, uint32_t client)
+{
+    rcu_forget_client(machine, client);
+    grant_table_release_client(machine, client); /* first: unmap notices go through its ports */
+    event_channels_release_client(machine, client);
+    guest_memory_release_client(machine, client);
+    domain_release_client(machine, client);
+    reap_domains(machine);
+}
+
+void client_leave(struct pv_machine *machine, uint32_t client)
+{
+    client_release(machine, client);
+    machine_lock(machine);
+    machine->shared->clients[client].pid = 0;
+    machine_unlock(machine);
+}
+
+/* ---- Facts about the machine ----------------------------------------------------------------- */
+
+uint64_t pv_machine_now(struct pv_machine *machine)
+{
+    if (machine->shared->virtual_time)
+        return __atomic_load_n(&machine->shared->now, __ATOMIC_RELAXED);
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
+}
+
+void pv_machine_advance(struct pv_machine *machine, uint64_t ns)
+{
+    __atomic_fetch_add(&machine->shared->now, ns, __ATOMIC_RELAXED);
+}
+
+uint64_t pv_machine_free_memory(struct pv_machine *machine)
+{
+    machine_lock(machine);
+    uint64_t frames = machine->shared->free_frames;
+    machine_unlock(machine);
+    return frames << FRAME_SHIFT;
+}
+
+uint64_t pv_machine_total_memory(struct pv_machine *machine)
+{
+    uint64_t frames = 0;
+    for (uint32_t i = 0; i < machine->shared->extent_count; i++)
+        frames += machine->shared->extents[i].count;
+    return frames << FRAME_SHIFT;
+}
+
+uint64_t pv_machine_resident_memory(struct pv_machine *machine)
+{
+    struct stat segment, memory;
+    if (fstat(machine->segment_fd, &segment) || fstat(machine->memory_fd, &memory))
+        return 0;
+    return (uint64_t)(segment.st_blocks + memory.st_blocks) * 512;
+}
+
+int pv_machine_check_frame(struct pv_machine *machine, uint64_t mfn)
+{
+    return frame_exists(machine->shared, mfn) ? 0 : -EFAULT;
+}

@@ -1,0 +1,132 @@
+/* How a domain ends: taken apart in steps, then taken from sight, then wiped. */
+#include "pvdrivers/sim/events/port.h"
+#include "pvdrivers/sim/grants/internal.h"
+#include "pvdrivers/sim/memory/memory.h"
+
+#include "pvdrivers/sim/machine_events.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* ---- Taking apart: each step may be repeated. A process killed in the middle leaves the rest to
+ * the next who destroys the domain. ------------------------------------------------------------ */
+
+static uint64_t (*const parts[])(struct pv_machine *machine, struct domain *d, uint64_t from) = {
+    event_channels_destroy, grant_table_destroy, release_domain_memory};
+#define PARTS (sizeof parts / sizeof parts[0])
+
+int domain_teardown_begin(struct pv_machine *machine, domid_t domid, struct teardown *teardown)
+{
+    RCU_SECTION(machine);
+    struct domain *d = find_domain(machine, domid);
+    if (!d)
+        return -ESRCH;
+    *teardown = (struct teardown){.domid = domid, .generation = domain_generation(d)};
+    machine_lock(machine);
+    domain_set_state(machine, d, PV_DOMAIN_DYING);
+    machine_unlock(machine);
+    pv_mb(); /* said before its handles are looked at: see unmap_if_dying */
+    return 0;
+}
+
+bool domain_teardown_step(struct pv_machine *machine, struct teardown *teardown)
+{
+    RCU_SECTION(machine);
+    struct domain *d = find_domain(machine, teardown->domid);
+    if (!d || domain_generation(d) != teardown->generation)
+        return false; /* somebody else has destroyed it too, and finished first */
+    teardown->next = parts[teardown->part](machine, d, teardown->next);
+    if (teardown->next || ++teardown->part < PARTS)
+        return true;
+    __atomic_store_n(&d->dead, true, __ATOMIC_RELEASE);
+    return false;
+}
+
+int pv_domain_destroy(struct pv_machine *machine, domid_t domid)
+{
+    struct teardown teardown;
+    int error = domain_teardown_begin(machine, domid, &teardown);
+    if (error)
+        return error;
+    while (domain_teardown_step(machine, &teardown))
+        ;
+    reap_domains(machine);
+    send_global_virq(machine, VIRQ_DOM_EXC);
+    return 0;
+}
+
+/* ---- Wiping: under machine.lock -------------------------------------------------------------- */
+
+/* A domid's next life starts from zeros, whatever its last domain left behind (XSA-322, 483). Its
+ * event channels end and begin under their own lock. */
+static void wipe_window(struct pv_machine *machine, struct domain *d)
+{
+    const struct machine_layout *layout = &machine->shared->layout;
+    uint64_t window = layout->domains + d->domain_id * layout->domain_stride;
+    punch_segment(machine, window + layout->window_grants,
+                  layout->domain_stride - layout->window_grants);
+    punch_memory(machine, layout->xenheap + (uint64_t)d->domain_id * XENHEAP_WINDOW,
+                 XENHEAP_WINDOW);
+    WIPE_AFTER(d->guest, lock);
+    WIPE_AFTER(d->grant_table, lock);
+    WIPE_AFTER(d->maptrack, lock);
+    for (unsigned i = 0; i < PV_ACCOUNT_COUNT; i++)
+        __atomic_store_n(&d->accounts[i], 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&d->tot_pages, 0, __ATOMIC_RELAXED);
+    d->shutdown_reason = 0;
+    d->dead = false;
+    d->ticket = 0;
+}
+
+static bool is_done(struct pv_machine *machine, struct domain *d)
+{
+    return domain_state(d) == PV_DOMAIN_DYING && __atomic_load_n(&d->dead, __ATOMIC_ACQUIRE) &&
+           !grant_table_in_use(machine, d);
+}
+
+void reap_domains(struct pv_machine *machine)
+{
+    struct machine *shared = machine->shared;
+    bool waiting = false;
+    machine_lock(machine);
+    __atomic_store_n(&shared->rcu.callbacks, RCU_WAITING, __ATOMIC_SEQ_CST);
+    pv_mb(); /* after the domain is dead: see maptrack_free */
+    for (uint32_t domid = 0; domid < shared->max_domains; domid++) {
+        struct domain *d = domain_window(machine, (domid_t)domid);
+        if (is_done(machine, d)) {
+            domain_set_state(machine, d, PV_DOMAIN_ABSENT);
+            d->ticket = rcu_ticket(machine) + 1;
+        }
+        if (d->ticket && rcu_has_passed(machine, d->ticket - 1))
+            wipe_window(machine, d);
+        waiting |= d->ticket != 0;
+    }
+    if (!waiting)
+        __atomic_fetch_and(&shared->rcu.callbacks, ~RCU_WAITING, __ATOMIC_SEQ_CST);
+    machine_unlock(machine);
+}
+
+/* ---- Domains that were never made ------------------------------------------------------------ */
+
+void domain_abandon(struct pv_machine *machine, struct domain *d)
+{
+    for (uint64_t gfn = release_domain_memory(machine, d, 0); gfn;)
+        gfn = release_domain_memory(machine, d, gfn);
+    machine_lock(machine);
+    wipe_window(machine, d);
+    __atomic_store_n(&d->builder, 0, __ATOMIC_RELEASE);
+    machine_unlock(machine);
+}
+
+void domain_release_client(struct pv_machine *machine, uint32_t client)
+{
+    for (uint32_t domid = 0; domid < machine->shared->max_domains; domid++) {
+        struct domain *d = domain_window(machine, (domid_t)domid);
+        if (__atomic_load_n(&d->builder, __ATOMIC_ACQUIRE) != client + 1)
+            continue;
+        if (find_domain(machine, (domid_t)domid))
+            __atomic_store_n(&d->builder, 0, __ATOMIC_RELEASE); /* it had just been finished */
+        else
+            domain_abandon(machine, d);
+    }
+}

@@ -1,0 +1,114 @@
+/* Event channels: a domain's ports, and the handles through which processes receive events. */
+#ifndef PVDRIVERS_SIM_EVENTS_CHANNEL_H
+#define PVDRIVERS_SIM_EVENTS_CHANNEL_H
+
+#include "pvdrivers/hypervisor.h"
+#include "pvdrivers/sim/machine_events.h"
+
+#include <pthread.h>
+
+struct domain;
+struct pv_machine;
+struct pv_domain_config;
+
+#define EVENT_VCPUS 32
+#define MAX_EVENT_HANDLES 16384
+
+/* A vcpu's FIFO state (Xen's struct evtchn_fifo_vcpu). */
+struct evtchn_fifo_vcpu {
+    uint64_t control_mfn;    /* page of the control block, plus one; 0: none */
+    uint32_t control_offset; /* bytes */
+    uint32_t tail[EVTCHN_FIFO_MAX_QUEUES];
+    uint32_t head[EVTCHN_FIFO_MAX_QUEUES]; /* the simulated kernel's place in the queues */
+};
+
+/* The lock is initialised once per domid. The fields before `first_free` are also read without it.
+ */
+struct event_channels {
+    pthread_mutex_t lock;
+    uint32_t max_ports;    /* highest port + 1 the domain may have, whatever the ABI */
+    uint32_t fifo;         /* the ABI: 0 2-level, 1 FIFO */
+    uint32_t end;          /* no port from here on was ever in use */
+    uint32_t first_free;   /* every port below is in use */
+    uint32_t active;       /* ports in use */
+    uint32_t open_handles; /* with one, the domain has a kernel that answers upcalls */
+    uint32_t unsignalled;  /* handles with ports waiting whose eventfd nobody wrote yet */
+    uint32_t event_frame_count;
+    uint64_t
+        page_pending_repair; /* set while PGC_events and the FIFO state may disagree; mfn + 1 */
+    uint16_t upcall[EVENT_VCPUS]; /* handle + 1 of the vcpu's guest, 0: none */
+    uint32_t virq_port[EVENT_VCPUS][NR_VIRQS];
+    struct evtchn_fifo_vcpu fifo_vcpu[EVENT_VCPUS];
+    uint64_t event_frames[EVTCHN_FIFO_MAX_PAGES];
+};
+
+/* A port. `binding` is one word (port.h), so that a sender reads it whole without the lock;
+ * everything else is its domain's lock's. */
+struct evtchn {
+    uint64_t binding;
+    uint32_t next, prev; /* ports delivered to the same handle and not taken yet; 0: none */
+    uint16_t handle;     /* + 1; 0: the guest reads shared_info itself */
+    uint8_t notify_vcpu;
+    uint8_t priority;
+    uint8_t last_vcpu, last_priority; /* the queue it was last linked into */
+    bool queued;                      /* in its handle's list */
+    bool pending;                     /* raised before its event word existed */
+    bool is_static;                   /* outlives its handle */
+};
+
+/* The port table; sparse, in the domain's window of the segment. */
+struct event_area {
+    struct evtchn port[EVTCHN_FIFO_NR_CHANNELS];
+};
+
+/* An open handle: a queue of delivered ports and an eventfd, readable while a port waits. Or the
+ * upcall of a vcpu: an eventfd only. All but `client` is under the domain's event lock. */
+struct event_handle {
+    uint32_t client;     /* + 1; 0: free. Taken by compare-and-exchange */
+    uint32_t generation; /* tells uses of the slot apart */
+    uint64_t domain_generation;
+    domid_t domid;
+    bool open;
+    bool upcall;      /* of vcpu `vcpu` */
+    bool signalled;   /* the eventfd is readable */
+    bool unsignalled; /* ports wait and the eventfd is still to be written */
+    uint8_t vcpu;
+    uint32_t head, tail; /* delivered ports, oldest first */
+};
+
+/* Every open handle of every process, in the head of the segment. */
+struct event_handles {
+    domid_t virq_handler[NR_VIRQS]; /* whose the global VIRQs are; at first domain 0 */
+    uint32_t end;                   /* no slot from here on was ever in use */
+    uint32_t first_free;            /* where the search for one starts: a guess */
+    struct event_handle slot[MAX_EVENT_HANDLES];
+};
+
+/* Under the lock. */
+int event_channels_init(struct domain *d, const struct pv_domain_config *config);
+/* A dying domain: closes its ports; peers see theirs become unbound. A step of it: where the next
+ * begins, or 0 at the end. */
+uint64_t event_channels_destroy(struct pv_machine *machine, struct domain *d, uint64_t from);
+/* A process died: closes its handles and their ports. */
+void event_channels_release_client(struct pv_machine *machine, uint32_t client);
+
+/* This process's table of eventfds, machine->event_fds. */
+int event_fds_init(struct pv_machine *machine);
+void event_fds_free(struct pv_machine *machine);
+
+/* The seam's eight calls. */
+struct pv_evtchn *sim_evtchn_open(struct pv_hypervisor *hypervisor);
+void sim_evtchn_close(struct pv_evtchn *handle);
+int sim_evtchn_fd(struct pv_evtchn *handle);
+int sim_evtchn_bind_unbound_port(struct pv_evtchn *handle, domid_t remote);
+int sim_evtchn_bind_interdomain(struct pv_evtchn *handle, domid_t remote, evtchn_port_t port);
+int sim_evtchn_bind_virq(struct pv_evtchn *handle, uint32_t virq);
+int sim_evtchn_unbind(struct pv_evtchn *handle, evtchn_port_t port);
+int sim_evtchn_notify(struct pv_evtchn *handle, evtchn_port_t port);
+int sim_evtchn_pending(struct pv_evtchn *handle);
+int sim_evtchn_unmask(struct pv_evtchn *handle, evtchn_port_t port);
+
+/* Raises a global VIRQ at the domain that has it. Takes that domain's event lock. */
+void send_global_virq(struct pv_machine *machine, uint32_t virq);
+
+#endif

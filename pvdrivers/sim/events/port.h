@@ -1,0 +1,172 @@
+/*
+ * What the parts of the event-channel code share:
+ *   channel.c     hypercalls          port.c    port table, locks, repair
+ *   two_level.c   2-level ABI         fifo.c    FIFO ABI
+ *   kernel.c      delivery: a vcpu's upcall, answered for guests whose processes use handles
+ *   handle.c      handles             upcall.c  upcalls of guests that read shared_info
+ *   slot.c        what both stand on  fds.c     eventfds of this process and of others
+ *   virq.c        VIRQs
+ */
+#ifndef PVDRIVERS_SIM_EVENTS_PORT_H
+#define PVDRIVERS_SIM_EVENTS_PORT_H
+
+#include "pvdrivers/ring/barrier.h"
+#include "pvdrivers/sim/core/machine.h"
+
+/* States of a port, Xen's ECS_*. */
+enum { ECS_FREE, ECS_UNBOUND, ECS_INTERDOMAIN, ECS_VIRQ, ECS_IPI };
+
+/* What a port is bound to. `remote_port` holds the VIRQ's number for ECS_VIRQ. */
+struct binding {
+    uint8_t state;
+    domid_t remote_domid;
+    uint32_t remote_port;
+};
+
+static inline struct binding load_binding(const struct evtchn *chn)
+{
+    uint64_t word = __atomic_load_n(&chn->binding, __ATOMIC_ACQUIRE);
+    return (struct binding){.state = (uint8_t)(word >> 48),
+                            .remote_domid = (domid_t)(word >> 32),
+                            .remote_port = (uint32_t)word};
+}
+
+static inline void store_binding(struct evtchn *chn, struct binding b)
+{
+    uint64_t word = (uint64_t)b.state << 48 | (uint64_t)b.remote_domid << 32 | b.remote_port;
+    /* Release: whoever sees the port bound sees its other fields set. */
+    __atomic_store_n(&chn->binding, word, __ATOMIC_RELEASE);
+}
+
+static inline bool points_to(struct binding b, domid_t domid, evtchn_port_t port)
+{
+    return b.state == ECS_INTERDOMAIN && b.remote_domid == domid && b.remote_port == port;
+}
+
+static inline struct evtchn *port_entry(struct pv_machine *machine, struct domain *d,
+                                        evtchn_port_t port)
+{
+    return &domain_event_area(machine, d)->port[port];
+}
+
+static inline struct event_handle *handle_slot(struct pv_machine *machine, uint32_t handle)
+{
+    return &machine->shared->event_handles.slot[handle];
+}
+
+static inline bool is_dying(const struct domain *d)
+{
+    enum pv_domain_state state = domain_state(d);
+    return state == PV_DOMAIN_DYING || state == PV_DOMAIN_ABSENT;
+}
+
+/* ---- port.c ---------------------------------------------------------------------------- */
+
+/* Takes a domain's event lock, and repairs what a process killed inside left half done. */
+void event_lock(struct pv_machine *machine, struct domain *d);
+void event_repair(struct pv_machine *machine, struct domain *d);
+/* Then writes the eventfds that could not be written under the lock. */
+void event_unlock(struct pv_machine *machine, struct domain *d);
+/* Two domains', which may be the same. */
+void event_lock_pair(struct pv_machine *machine, struct domain *a, struct domain *b);
+void event_unlock_pair(struct pv_machine *machine, struct domain *a, struct domain *b);
+
+/* One more than the highest port the domain's ABI and limit allow. */
+uint32_t port_limit(const struct domain *d);
+/* NULL when there can be no such port. */
+struct evtchn *find_port(struct pv_machine *machine, struct domain *d, evtchn_port_t port);
+/* Under the lock. The lowest free port, 0 when there is none; nothing changes. */
+evtchn_port_t peek_free_port(struct pv_machine *machine, struct domain *d);
+/* Under the lock. Takes the free port: fresh settings, then `b`; `handle` is slot + 1 or 0. */
+struct evtchn *take_port(struct pv_machine *machine, struct domain *d, evtchn_port_t port,
+                         uint16_t handle, struct binding b);
+void free_port(struct pv_machine *machine, struct domain *d, evtchn_port_t port);
+/* Closes one port, whatever it is bound to; takes the locks itself. -EINVAL when it is free;
+ * -ENOTCONN when it is not `handle`'s (slot + 1; 0: whosever it is). */
+int close_port(struct pv_machine *machine, struct domain *d, evtchn_port_t port, uint16_t handle);
+/* Closes up to `budget` ports from `from` on; returns where to go on, or 0 at the end. */
+evtchn_port_t close_ports(struct pv_machine *machine, struct domain *d, evtchn_port_t from,
+                          uint32_t budget);
+
+/* ---- channel.c: what hypercalls and handles have in common ----------------------------- */
+
+/* These take the locks, bind to `handle` (slot + 1, or 0) and return the port or an error. */
+int alloc_unbound(struct pv_machine *machine, struct domain *d, domid_t remote, uint16_t handle);
+int bind_interdomain(struct pv_machine *machine, struct domain *d, domid_t remote,
+                     evtchn_port_t remote_port, uint16_t handle);
+int bind_virq(struct pv_machine *machine, struct domain *d, uint32_t virq, uint32_t vcpu,
+              uint16_t handle);
+int send_event(struct pv_machine *machine, struct domain *d, evtchn_port_t port);
+bool virq_is_per_vcpu(uint32_t virq);
+bool virq_is_global(uint32_t virq);
+
+/* ---- ABI: two_level.c and fifo.c; all under the lock ------------------------------------ */
+
+/* The domain's words as vcpu `vcpu` sees them. */
+struct pv_event_view event_view(struct pv_machine *machine, struct domain *d, uint32_t vcpu);
+/* These return whether the vcpu `chn` notifies needs an upcall for it. */
+bool set_pending_2l(struct pv_event_view *view, evtchn_port_t port);
+bool unmask_2l(struct pv_event_view *view, evtchn_port_t port);
+bool set_pending_fifo(struct pv_machine *machine, struct domain *d, evtchn_port_t port);
+bool unmask_fifo(struct pv_machine *machine, struct domain *d, evtchn_port_t port);
+/* After a process died inside: takes every port out of its queue, or a set-up or a reset that was
+ * not finished back to 2-level. */
+void fifo_repair(struct pv_machine *machine, struct domain *d);
+/* Lets go of the control blocks and the event array: back to 2-level. */
+void fifo_destroy(struct pv_machine *machine, struct domain *d);
+
+/* ---- kernel.c; all under the lock ------------------------------------------------------ */
+
+/* Makes a port pending and sees to the upcall. */
+void raise_port(struct pv_machine *machine, struct domain *d, evtchn_port_t port);
+void unmask_port(struct pv_machine *machine, struct domain *d, evtchn_port_t port);
+/* Raises again what is pending and not masked, for whoever now answers for it. */
+void raise_waiting_ports(struct pv_machine *machine, struct domain *d);
+/* A handle's list of delivered ports. */
+void queue_port(struct pv_machine *machine, struct domain *d, evtchn_port_t port);
+void unqueue_port(struct pv_machine *machine, struct domain *d, evtchn_port_t port);
+/* Writes the eventfd, if this process knows it; else event_unlock does. */
+void signal_handle(struct pv_machine *machine, struct domain *d, uint32_t handle);
+/* In the process that owns it: the eventfd is no longer readable. */
+void quiet_handle(struct event_handle *h, int fd);
+/* Under no lock: writes the eventfds event_unlock found unwritten. */
+void signal_remaining_handles(struct pv_machine *machine, struct domain *d);
+/* After a process died inside: makes lists and counts agree with the port table again. */
+void repair_handles(struct pv_machine *machine, struct domain *d);
+
+/* ---- slot.c ---------------------------------------------------------------------------- */
+
+/* A process's grip on a slot of machine.event_handles, for a handle or an upcall. */
+struct event_slot {
+    struct pv_machine *machine;
+    struct domain *domain;
+    uint64_t domain_generation;
+    uint32_t index;
+    int fd;
+};
+#define NO_UPCALL (-1)
+int event_slot_open(struct event_slot *slot, struct pv_machine *machine, domid_t domid,
+                    int upcall_vcpu);
+void event_slot_close(struct event_slot *slot);
+/* Takes the domain's event lock; false, without it, when that domain is gone. */
+bool event_slot_lock(struct event_slot *slot);
+/* The domain it was opened for, while it lives: in a read-side section or under its event lock, to
+ * the end of which that holds, dying apart. Else NULL. */
+static inline struct domain *event_slot_domain(const struct event_slot *slot)
+{
+    return domain_is_life(slot->domain, slot->domain_generation) ? slot->domain : NULL;
+}
+void event_slot_unlock(struct event_slot *slot);
+
+/* ---- fds.c ----------------------------------------------------------------------------- */
+
+/* An eventfd this process knows for the handle, or -1. */
+int event_fd(struct pv_machine *machine, uint32_t handle, uint32_t generation);
+/* Takes the fd over. What is there of this generation already, or of a later one, stays. */
+void event_fds_add(struct pv_machine *machine, uint32_t handle, uint32_t generation, int fd);
+/* Closes it. */
+void event_fds_remove(struct pv_machine *machine, uint32_t handle);
+/* Asks the serving process; under no lock. */
+void event_fds_fetch(struct pv_machine *machine, uint32_t handle, uint32_t generation);
+
+#endif

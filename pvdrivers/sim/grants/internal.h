@@ -1,0 +1,123 @@
+/* What the files of the grant table share among themselves. */
+#ifndef PVDRIVERS_SIM_GRANTS_INTERNAL_H
+#define PVDRIVERS_SIM_GRANTS_INTERNAL_H
+
+#include "pvdrivers/sim/core/hypervisor.h"
+
+/* Names an open view of a domain: the client in the low bits, so that a dead process's views are
+ * found together. Never 0. */
+#define GRANT_OWNER_CLIENT_BITS 11
+static inline uint32_t grant_owner(uint32_t client, uint32_t view)
+{
+    return view << GRANT_OWNER_CLIENT_BITS | (client + 1);
+}
+
+static inline uint32_t grant_owner_client(uint32_t owner)
+{
+    return (owner & ((1u << GRANT_OWNER_CLIENT_BITS) - 1)) - 1;
+}
+
+static inline uint32_t view_owner(const struct sim_hypervisor *hv)
+{
+    return grant_owner(hv->machine->client, hv->view);
+}
+
+/* ---- table.c ---- */
+/* Takes a domain's grant lock, repairing what a dead holder left. */
+void grant_lock(struct pv_machine *machine, struct domain *d);
+void grant_unlock(struct domain *d);
+/* The domain named by a caller, or NULL when there is none or it is dying. */
+struct domain *find_granter(struct pv_machine *machine, const struct domain *caller, domid_t domid);
+bool domain_is_dying(const struct domain *d);
+/* The table as the guest sees it. Under the grant lock, or the guest's. */
+struct pv_grant_entries grant_entries(struct pv_machine *machine, const struct domain *d);
+int16_t grant_grow(struct domain *d, uint32_t frames);
+
+/* Counters written under the grant lock and read without it. */
+static inline void grant_count(uint32_t *counter, int32_t change)
+{
+    __atomic_store_n(counter, *counter + (uint32_t)change, __ATOMIC_RELEASE);
+}
+
+/* Says which page's references and users may disagree from here on; NO_FRAME: none. Release: what
+ * was done to either before is done by then. */
+static inline void grant_take_in_hand(struct domain *d, uint64_t mfn)
+{
+    __atomic_store_n(&d->grant_table.page_pending_repair, mfn + 1, __ATOMIC_RELEASE);
+}
+
+/* ---- entry.c: under the grant lock ---- */
+struct grant_use {
+    domid_t domid; /* who asks */
+    uint32_t pins; /* GNTPIN_*_inc to add */
+    bool readonly;
+    bool mapping; /* sub-page and transitive entries are for copies only */
+};
+#define GRANT_IS_TRANSITIVE 1 /* not a status: the caller follows the entry */
+int16_t grant_pin(struct pv_machine *machine, struct domain *d, grant_ref_t ref,
+                  const struct grant_use *use);
+/* Gives pins back; with the last one the entry's marks and the page are let go. */
+void grant_unpin(struct pv_machine *machine, struct domain *d, grant_ref_t ref, uint32_t pins);
+/* Takes the marks from the entry that its pins do not account for. */
+void grant_settle_marks(struct pv_machine *machine, struct domain *d, grant_ref_t ref);
+bool grant_pins_saturated(uint32_t pin, uint32_t add);
+void grant_drop_page(struct pv_machine *machine, struct domain *d, struct active_grant_entry *act);
+
+/* ---- maptrack.c ---- */
+void maptrack_init(struct domain *d, uint32_t frames);
+/* Reserves up to `count` handles for `owner`; returns how many. */
+unsigned maptrack_reserve(struct pv_machine *machine, struct domain *d, uint32_t owner,
+                          grant_handle_t *handles, unsigned count);
+/* Repairs what a process that died in here has left, if one did. */
+void maptrack_settle(struct pv_machine *machine, struct domain *d);
+void maptrack_free(struct pv_machine *machine, struct domain *d, const grant_handle_t *handles,
+                   unsigned count);
+struct maptrack_entry *maptrack_entry(struct pv_machine *machine, struct domain *d,
+                                      grant_handle_t handle);
+/* The fields of an entry as they are now; without the granting domain's lock they may have changed
+ * by the next moment. */
+static inline uint16_t maptrack_flags(const struct maptrack_entry *entry)
+{
+    return __atomic_load_n(&entry->flags, __ATOMIC_ACQUIRE);
+}
+
+static inline domid_t maptrack_domid(const struct maptrack_entry *entry)
+{
+    return __atomic_load_n(&entry->domid, __ATOMIC_RELAXED);
+}
+
+/* The pins a mapping with these GNTMAP_* flags takes. */
+uint32_t map_pins(uint16_t flags);
+
+/* ---- map.c ---- */
+void grant_map_batch(struct pv_machine *machine, struct domain *ld, uint32_t owner,
+                     struct pv_grant_map *maps, unsigned count);
+/* The flags say which mappings of a handle go; `none_is_all`: when they say none, all of them. */
+void grant_unmap_batch(struct pv_machine *machine, struct domain *ld, struct pv_grant_map *maps,
+                       unsigned count, bool none_is_all);
+/* Unmaps a handle whoever holds it; nothing when somebody else has. */
+void grant_force_unmap(struct pv_machine *machine, struct domain *ld, grant_handle_t handle);
+/* Frees a handle that `owner`, who is gone, had reserved; nothing when somebody else does. */
+void grant_free_reserved(struct pv_machine *machine, struct domain *ld, grant_handle_t handle,
+                         uint32_t owner);
+
+/* ---- copy.c ---- */
+void grant_copy_batch(struct pv_machine *machine, struct domain *ld, uint32_t owner,
+                      struct pv_grant_copy *copies, unsigned count, bool local_pages);
+/* Lets the pins and pages of a copy go. Under the grant lock. */
+void copy_run_release(struct pv_machine *machine, struct domain *d, struct copy_run *run);
+
+/* ---- transfer.c ---- */
+/* Finishes, or takes back, what a process that was killed had committed to. Under the grant lock.
+ */
+void grant_settle_transfers(struct pv_machine *machine, struct domain *d);
+
+/* ---- window.c ---- */
+/* Forgets the windows of a view that is closed; their handles are released with its others. */
+void grant_windows_forget(const struct sim_hypervisor *hv);
+
+/* ---- access.c ---- */
+void grant_access_release(struct pv_machine *machine, struct domain *d, uint32_t owner,
+                          uint32_t mask);
+
+#endif

@@ -1,0 +1,132 @@
+/*
+ * Grant tables: the hypervisor's side of a domain's entries, and the handles of whoever maps.
+ *
+ * Entries and status words are the guest's memory and change under the hypervisor's hands; what
+ * counts is the active entry, the private record of a grant in use. It is made from one reading
+ * of the guest's entry when the grant is first pinned, and holds one reference to the page until
+ * the last pin goes. A copy holds the copier's own pages in the same way. Pins are derived state:
+ * they are counted by the maptracks and by the copies under way, and can be recounted from them
+ * after a process was killed inside a hypercall.
+ */
+#ifndef PVDRIVERS_SIM_GRANTS_TABLE_H
+#define PVDRIVERS_SIM_GRANTS_TABLE_H
+
+#include "pvdrivers/hypervisor.h"
+#include "pvdrivers/ring/grant_table.h"
+
+#include <pthread.h>
+
+struct domain;
+struct pv_machine;
+struct pv_domain_config;
+struct sim_hypervisor;
+
+#define MAX_GRANT_FRAMES 64
+#define MAX_GRANT_ENTRIES (MAX_GRANT_FRAMES * 2048) /* version 1 on 16 KiB pages */
+#define MAX_MAPTRACK_FRAMES 1024
+#define MAX_MAPTRACK_ENTRIES (MAX_MAPTRACK_FRAMES * 1024)
+#define GRANT_BATCH 64 /* elements worked on under one hold of a lock */
+#define COPY_RUN 32    /* pins one copy holds at once */
+#define COPY_RUNS 64   /* copies from or to one domain's grants under way at once */
+
+/* The four pin counters of an active entry, 8 bits each. */
+#define GNTPIN_hstw_inc (1u << 0)
+#define GNTPIN_hstr_inc (1u << 8)
+#define GNTPIN_devw_inc (1u << 16)
+#define GNTPIN_devr_inc (1u << 24)
+#define GNTPIN_writers (0xFFu * GNTPIN_hstw_inc | 0xFFu * GNTPIN_devw_inc)
+
+struct active_grant_entry {
+    uint32_t pin;
+    domid_t domid;       /* who was granted */
+    domid_t trans_domid; /* transitive: who owns the page */
+    grant_ref_t trans_gref;
+    bool holds_page, is_sub_page, is_transitive;
+    uint8_t pad;
+    uint16_t start, length; /* what may be touched, bytes in the page; never mappable unless all */
+    uint32_t pad1;
+    uint64_t mfn, gfn;
+};
+
+/* A handle. Free: flags 0 and `ref` the next free one plus one. Everything but `owner` changes
+ * only under the granting domain's lock, `flags` last. */
+struct maptrack_entry {
+    grant_ref_t ref;
+    domid_t domid;   /* who granted */
+    uint16_t flags;  /* GNTMAP_* of what is still mapped, or MAPTRACK_reserved */
+    uint32_t owner;  /* grant_owner(): who is to unmap it */
+    uint32_t notify; /* MAPTRACK_NOTIFY_*: what its granter is told by when it is unmapped */
+};
+#define MAPTRACK_NOTIFY_OFFSET 0x3fffu /* of the byte that is cleared */
+#define MAPTRACK_NOTIFY_PORT_SHIFT 14  /* the mapper's port that is sent to, 17 bits; 0: none */
+#define MAPTRACK_NOTIFY_CLEAR 0x80000000u
+#define MAPTRACK_reserved 0x8000
+
+/* The pins of a copy under way, and the pages of the copier's own that it uses. */
+struct copy_run {
+    uint32_t owner;   /* grant_owner(); 0: free */
+    uint32_t waiting; /* ref + 1 of a transitive entry marked in use but not pinned yet */
+    uint32_t count;
+    uint64_t pins[COPY_RUN]; /* ref, ref | COPY_RUN_write, or mfn | COPY_RUN_page */
+};
+#define COPY_RUN_write 0x80000000u
+#define COPY_RUN_page 0x8000000000000000u
+
+/* Locks are initialised once per domid and never wiped. */
+struct grant_table {
+    pthread_mutex_t lock;
+    uint32_t gt_version, max_version;
+    uint32_t nr_grant_frames, max_grant_frames;
+    uint32_t active_entries; /* pinned */
+    uint32_t copies;         /* copy_runs in use */
+    /* Set while a page's reference count and those who hold it may disagree; mfn + 1. */
+    uint64_t page_pending_repair;
+    /* The guest's own account of its refs, under domain.guest.lock. */
+    struct pv_gref_list free_refs;
+    uint32_t deferred_first, deferred_last; /* ended by the guest, still in use by the peer */
+};
+
+struct maptrack {
+    pthread_mutex_t lock;
+    uint32_t limit;
+    uint32_t first_free; /* plus one */
+    uint32_t fresh;      /* handles from here on have never been used */
+    uint32_t in_use;
+};
+
+/* The tables too big for struct domain; sparse, in the domain's window of the segment. */
+struct grant_area {
+    struct active_grant_entry active[MAX_GRANT_ENTRIES];
+    struct copy_run copy_runs[COPY_RUNS];
+    struct maptrack_entry maptrack[MAX_MAPTRACK_ENTRIES];
+    uint32_t guest_next[MAX_GRANT_ENTRIES];  /* of free_refs and of the deferred */
+    uint32_t guest_owner[MAX_GRANT_ENTRIES]; /* 0: not granted through grant_access */
+};
+
+/* ---- A domain's life (table.c) ---- */
+int grant_table_init(struct pv_machine *machine, struct domain *d,
+                     const struct pv_domain_config *config);
+/* A dying domain: releases every handle it holds. A step of it: where the next begins, or 0 at the
+ * end, when no call that saw the domain alive takes any of its pages into use any more. */
+uint64_t grant_table_destroy(struct pv_machine *machine, struct domain *d, uint64_t from);
+/* Whether a dying domain's grants are still in use, or handles of its own still being let go.
+ * Called under machine.lock, so it takes no lock. */
+bool grant_table_in_use(struct pv_machine *machine, struct domain *d);
+/* A process died: releases the handles and copies it held in any domain, ends its grants. */
+void grant_table_release_client(struct pv_machine *machine, uint32_t client);
+/* The same for one open view of a living process. */
+void grant_table_release_view(struct sim_hypervisor *hv);
+
+/* ---- The seam ---- */
+int sim_gnttab_map(struct pv_hypervisor *hypervisor, struct pv_grant_map *maps, unsigned count);
+int sim_gnttab_unmap(struct pv_hypervisor *hypervisor, struct pv_grant_map *maps, unsigned count);
+int sim_gnttab_copy(struct pv_hypervisor *hypervisor, struct pv_grant_copy *copies, unsigned count);
+void *sim_gnttab_map_contiguous(struct pv_hypervisor *hypervisor, domid_t domid,
+                                const grant_ref_t *refs, unsigned count, bool readonly);
+int sim_gnttab_unmap_contiguous(struct pv_hypervisor *hypervisor, void *address, unsigned count);
+uint32_t sim_gnttab_page_size(struct pv_hypervisor *hypervisor, domid_t domid);
+int sim_grant_access(struct pv_hypervisor *hypervisor, domid_t domid, const void *page,
+                     bool readonly, grant_ref_t *ref);
+int sim_grant_end(struct pv_hypervisor *hypervisor, grant_ref_t ref);
+
+#endif

@@ -1,0 +1,300 @@
+"""Stores against a plain model: a bytearray."""
+
+import errno
+import fcntl
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pvdrivers.backends.stores.filters import (
+    DelayFilter,
+    ErrorFilter,
+    LogFilter,
+    RateFilter,
+    TornFilter,
+)
+from pvdrivers.backends.stores.store import FileStore, NullStore, Operation, RamStore, Store
+from pvdrivers.ring.errors import UsageError
+
+SECTORS = 128
+SIZE = SECTORS * 512
+
+
+def fails_with(code: int) -> AbstractContextManager[object]:
+    return pytest.raises(OSError, match=re.escape(os.strerror(code)))
+
+
+def image(path: Path, size: int = SIZE) -> Path:
+    path.write_bytes(bytes(size))
+    return path
+
+
+def file_store(folder: Path, **options: Any) -> FileStore:
+    """Skips where io_uring was asked for and the kernel has none for us."""
+    path = image(folder / "image")
+    try:
+        return FileStore(path, **options)
+    except UsageError as error:
+        reasons = [os.strerror(code).lower() for code in (errno.ENOSYS, errno.EPERM)]
+        if options.get("engine") == "io_uring" and str(error).endswith(tuple(reasons)):
+            pytest.skip("needs a kernel that lets this process use io_uring")
+        raise
+
+
+KINDS: dict[str, Callable[[Path], Store]] = {
+    "ram": lambda folder: RamStore(SIZE),
+    "ram4096": lambda folder: RamStore(SIZE, 4096),
+    "file": lambda folder: file_store(folder, threads=0),
+    "file2": lambda folder: file_store(folder, engine="threads", threads=2),
+    "uring": lambda folder: file_store(folder, engine="io_uring"),
+    "direct": lambda folder: file_store(folder, engine="threads", threads=1, direct=True),
+    "direct0": lambda folder: file_store(folder, threads=0, direct=True),
+    "uring_direct": lambda folder: file_store(folder, engine="io_uring", direct=True),
+    "uring_filtered": lambda folder: LogFilter(
+        TornFilter(file_store(folder, engine="io_uring"), seed=1, probability=0), folder / "log"
+    ),
+    "filtered": lambda folder: DelayFilter(
+        LogFilter(RateFilter(RamStore(SIZE), bytes_per_second=1 << 40), folder / "log"), delay=1
+    ),
+}
+
+OPERATIONS = st.lists(
+    st.tuples(
+        st.sampled_from(list(Operation)),
+        st.integers(0, 15),
+        st.integers(1, 16),
+        st.binary(min_size=1, max_size=8),
+    ),
+    max_size=12,
+)
+
+
+@pytest.fixture(params=KINDS)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    with KINDS[request.param](tmp_path) as made:
+        yield made
+
+
+def test_content_is_the_models(store: Store) -> None:
+    model = bytearray(SIZE)
+
+    @settings(max_examples=25, deadline=None)
+    @given(OPERATIONS)
+    def run(operations: list[tuple[Operation, int, int, bytes]]) -> None:
+        for operation, place, length, pattern in operations:
+            sector, count = place * 8, min(length, 16 - place) * 8
+            start, end = sector * 512, (sector + count) * 512
+            match operation:
+                case Operation.READ:
+                    assert store.read(sector, count) == model[start:end]
+                case Operation.WRITE:
+                    model[start:end] = (pattern * (end - start))[: end - start]
+                    store.write(sector, bytes(model[start:end]))
+                case Operation.FLUSH:
+                    store.flush()
+                case Operation.DISCARD:
+                    store.discard(sector, count)
+                    model[start:end] = bytes(end - start)
+        assert store.read(0, SECTORS) == model
+
+    run()
+
+
+def test_wrong_ranges_are_the_callers_mistake(store: Store) -> None:
+    for sector, count in ((-1, 8), (0, 0), (SECTORS, 8), (SECTORS - 8, 16)):
+        with pytest.raises(UsageError):
+            store.read(sector, count)
+    with pytest.raises(UsageError):
+        store.write(0, b"less than a sector")
+
+
+def test_describes_itself_and_closes_twice(store: Store) -> None:
+    assert str(SECTORS) in repr(store)
+    assert "\n" not in repr(store)
+
+
+def test_null_store() -> None:
+    with NullStore(SIZE) as store:
+        store.write(0, b"x" * 512)
+        assert store.read(0, 1) == bytes(512)
+        assert not store.geometry.no_data
+    with NullStore(SIZE, no_data=True) as store:
+        assert store.geometry.no_data
+        store.write(0, b"x" * 512)
+
+
+def test_closed_store_is_refused() -> None:
+    store = RamStore(SIZE)
+    store.close()
+    store.close()
+    with pytest.raises(UsageError):
+        store.read(0, 1)
+    assert "closed" in repr(store)
+
+
+def test_filter_takes_its_store_over() -> None:
+    below = RamStore(SIZE)
+    with ErrorFilter(below, seed=1, probability=0) as store:
+        with pytest.raises(UsageError):
+            below.read(0, 1)
+        assert store.read(0, 1) == bytes(512)
+
+
+@pytest.mark.parametrize("size", [0, -512, 1000, 512 * 3 + 1])
+def test_odd_sizes(size: int) -> None:
+    for make in (NullStore, RamStore):
+        with pytest.raises(UsageError, match=r"multiple of 512-byte sectors"):
+            make(size)
+    with pytest.raises(UsageError, match="sector size"):
+        RamStore(SIZE, 768)
+
+
+FULL_DISK = """
+import errno, resource, signal, sys
+from pvdrivers.backends.stores.store import FileStore
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+with FileStore(sys.argv[1], threads=1, engine=sys.argv[2]) as store:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300 * 512, 300 * 512))
+    store.write(0, b"a" * 512 * 256)
+    store.flush()
+    try:
+        store.write(256, b"b" * 512 * 256)
+    except OSError as error:
+        print(errno.errorcode[error.errno])
+"""
+
+
+class TestFile:
+    def test_unusable_paths(self, tmp_path: Path) -> None:
+        for path, sentence in (
+            (tmp_path / "absent", "no such file"),
+            (tmp_path, "directory"),
+            (image(tmp_path / "odd", 1000), "1000 bytes is not a multiple of 512-byte sectors"),
+            (image(tmp_path / "empty", 0), "the file is empty"),
+            (Path("/dev/null"), "neither a regular file nor a block device"),
+        ):
+            with pytest.raises(UsageError, match=sentence) as failure:
+                FileStore(path)
+            assert str(failure.value).startswith(f"{path}: ")
+            assert "\n" not in str(failure.value)
+
+    @pytest.mark.parametrize("read_only", [True, False])
+    def test_a_fifo_holds_nobody_up(self, tmp_path: Path, read_only: bool) -> None:
+        path = tmp_path / "fifo"
+        os.mkfifo(path)
+        with pytest.raises(UsageError, match="fifo: neither a regular file nor a block device"):
+            FileStore(path, read_only=read_only)
+        with pytest.raises(OSError, match="LogFilter: No such device"):
+            LogFilter(RamStore(SIZE), path)
+        with (
+            open(path, "rb", opener=lambda name, _: os.open(name, os.O_RDONLY | os.O_NONBLOCK)),
+            pytest.raises(OSError, match="LogFilter: Operation not supported"),
+        ):
+            LogFilter(RamStore(SIZE), path)
+
+    def test_a_lease_holds_nobody_up(self, tmp_path: Path) -> None:
+        """Whoever has one is given 45 seconds to let go of it; an opener need not wait so long."""
+        path = image(tmp_path / "leased", SIZE)
+        before = signal.signal(signal.SIGIO, signal.SIG_IGN)
+        try:
+            with path.open("r+b") as file:
+                fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+                with pytest.raises(UsageError, match="leased: another program has a lease on it"):
+                    FileStore(path)
+        finally:
+            signal.signal(signal.SIGIO, before)
+
+    def test_operations_wait(self, tmp_path: Path) -> None:
+        """What opening must not do: io_uring does not wait on a file that is non-blocking."""
+        path = image(tmp_path / "image", SIZE)
+        with FileStore(path, engine="threads"):
+            links = [entry for entry in Path("/proc/self/fd").iterdir() if entry.exists()]
+            (fd,) = [int(link.name) for link in links if link.samefile(path)]
+            assert not fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_NONBLOCK
+
+    def test_read_only(self, tmp_path: Path) -> None:
+        path = image(tmp_path / "image")
+        path.chmod(0o444)
+        with FileStore(path, read_only=True) as store:
+            assert store.read_only
+            with fails_with(errno.EROFS):
+                store.write(0, bytes(512))
+
+    def test_discard_punches_a_hole(self, tmp_path: Path) -> None:
+        size = 1 << 20
+        path = tmp_path / "image"
+        path.write_bytes(b"\xa5" * size)
+        os.sync()
+        with FileStore(path, threads=0) as store:
+            if not store.geometry.can_discard:
+                pytest.skip("the file system of the temporary folder has no holes")
+            before = path.stat().st_blocks
+            store.discard(256, 1024)
+            store.flush()
+        assert path.stat().st_size == size
+        assert before - path.stat().st_blocks >= 1000
+        with path.open("rb") as file:
+            assert os.lseek(file.fileno(), 0, os.SEEK_HOLE) == 256 * 512
+            assert os.lseek(file.fileno(), 256 * 512, os.SEEK_DATA) == 1280 * 512
+        content = path.read_bytes()
+        assert content == b"\xa5" * (256 * 512) + bytes(1024 * 512) + b"\xa5" * (768 * 512)
+
+    def test_secure_discard_is_refused(self, tmp_path: Path) -> None:
+        path = tmp_path / "image"
+        path.write_bytes(b"\xa5" * SIZE)
+        with FileStore(path) as store:
+            assert not store.geometry.can_secure_discard
+            with fails_with(errno.EOPNOTSUPP):
+                store.discard(0, 8, secure=True)
+        assert path.read_bytes() == b"\xa5" * SIZE
+
+    def test_grows(self, tmp_path: Path) -> None:
+        path = image(tmp_path / "image")
+        with ErrorFilter(FileStore(path), seed=0, probability=0) as store:
+            os.truncate(path, 2 * SIZE)
+            assert store.sectors == SECTORS
+            store.refresh()
+            assert store.sectors == 2 * SECTORS
+            store.write(2 * SECTORS - 1, b"e" * 512)
+            os.truncate(path, 1000)
+            with pytest.raises(OSError, match="Invalid"):
+                store.refresh()
+        with FileStore(image(path)) as store:
+            os.truncate(path, SIZE // 2)  # behind the store's back
+            with fails_with(errno.EIO):
+                store.read(SECTORS - 8, 8)
+
+    @pytest.mark.parametrize("engine", ["sync", "threads", "io_uring"])
+    @pytest.mark.parametrize("direct", [False, True])
+    def test_reading_leaves_the_access_time(
+        self, tmp_path: Path, engine: str, direct: bool
+    ) -> None:
+        with file_store(tmp_path, engine=engine, direct=direct) as store:
+            os.utime(tmp_path / "image", (1, 2))  # read before it was written: due for an update
+            store.read(0, 8)
+        assert (tmp_path / "image").stat().st_atime == 1
+
+    @pytest.mark.parametrize("engine", ["sync", "threads", "io_uring"])
+    def test_full_disk_keeps_what_was_acknowledged(self, tmp_path: Path, engine: str) -> None:
+        """A file size limit stands for the full disk: writes stop in the middle."""
+        path = tmp_path / "image"
+        file_store(tmp_path, engine=engine).close()
+        os.truncate(path, 1 << 20)
+        child = subprocess.run(
+            [sys.executable, "-c", FULL_DISK, path, engine],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert child.stdout.strip() == "EFBIG"
+        assert path.read_bytes()[: 256 * 512] == b"a" * 512 * 256
