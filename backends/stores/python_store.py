@@ -9,7 +9,8 @@ from struct import calcsize
 from typing import Any, Literal
 
 from pvdrivers._core import ffi, lib
-from pvdrivers.backends.stores.store import SECTOR, Operation, Store, check_size, created
+from pvdrivers.backends.stores.store import Operation, Store, check_size, created
+from pvdrivers.ring.abi import SECTOR
 from pvdrivers.ring.errors import UsageError
 
 Code = Literal["B", "Q", "i"]  # of struct
@@ -139,7 +140,7 @@ class PythonStore(Store):
     def __init__(
         self,
         size: int,
-        sector_size: int = 512,
+        sector_size: int = SECTOR,
         *,
         read_only: bool = False,
         can_discard: bool = True,

@@ -11,9 +11,8 @@ from types import TracebackType
 from typing import Any, Literal, Self, get_args
 
 from pvdrivers._core import ffi, lib
+from pvdrivers.ring.abi import SECTOR
 from pvdrivers.ring.errors import UsageError
-
-SECTOR = 512  # bytes, the unit of every sector number
 
 
 class Operation(IntEnum):

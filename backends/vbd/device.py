@@ -11,13 +11,12 @@ from pvdrivers.backends.inflight import InflightFile
 from pvdrivers.backends.trouble import StoreError, StoreErrors, TroubleWatch
 from pvdrivers.hypervisor import EventChannels, Hypervisor
 from pvdrivers.poll.drivers import LoopDriver, PollDriver
+from pvdrivers.ring.abi import SECTOR, Abi
 from pvdrivers.ring.errors import PeerError, UsageError
 from pvdrivers.vbd.features import (
     MAX_INDIRECT_SEGMENTS,
     MAX_QUEUES,
     MAX_RING_PAGE_ORDER,
-    PROTOCOLS,
-    SECTOR,
     BackendFeatures,
     DeviceInfo,
     check_device_info,
@@ -25,7 +24,6 @@ from pvdrivers.vbd.features import (
 from pvdrivers.vbd.keys import (
     FRONTEND_HEAD_KEYS,
     FrontendHead,
-    QueueKeys,
     early_keys,
     late_keys,
     queue_key_names,
@@ -33,6 +31,7 @@ from pvdrivers.vbd.keys import (
     read_queues,
 )
 from pvdrivers.xenbus.device import BackendDevice
+from pvdrivers.xenbus.keys import PROTOCOLS, QueueKeys
 from pvdrivers.xenbus.states import Event
 from pvdrivers.xenstore.client import XenstoreClient
 
@@ -275,7 +274,7 @@ class VbdBackend(BackendDevice):
     def _configs(self, head: FrontendHead) -> list[dict[str, Any]]:
         """Each queue's `struct pv_blkback_config`, but for its event channel handle. They have to
         be there as long as the struct, which points into them."""
-        abi = PROTOCOLS.index(head.layout.protocol)
+        abi = Abi.from_protocol(head.layout.protocol)
         queues = self._queue_keys
         sizes = [lib.pv_blkback_inflight_size(abi, len(keys.ring_refs)) for keys in queues]
         logs = self.inflight.map(sizes) if self.inflight else [ffi.NULL] * len(sizes)
@@ -288,7 +287,7 @@ class VbdBackend(BackendDevice):
         return {
             "hypervisor": self.hypervisor.cdata,
             "frontend": self.peer_domid,
-            "abi": PROTOCOLS.index(head.layout.protocol),
+            "abi": Abi.from_protocol(head.layout.protocol),
             "ring_refs": ffi.new("grant_ref_t[]", list(keys.ring_refs)),
             "ring_pages": len(keys.ring_refs),
             "remote_port": keys.event_channel,

@@ -16,7 +16,7 @@ from pvdrivers.daemon_threads import in_daemon_thread
 from pvdrivers.ring.errors import PeerError, UsageError
 from pvdrivers.vbd.keys import EARLY_KEYS, LATE_KEYS, FrontendHead, read_backend
 from pvdrivers.xenbus.device import BackendDevice, XenbusDevice
-from pvdrivers.xenbus.states import XenbusState
+from pvdrivers.xenbus.states import Event, XenbusState
 from pvdrivers.xenstore.client import XenstoreClient
 
 log = logging.getLogger("pvdrivers.backends.vbd")
@@ -81,9 +81,9 @@ class ServedDisk(VbdBackend):
         await self.write_keys(await self._hotplug_keys())
         await super().offer()
 
-    async def update_size(self) -> None:
+    async def exchange(self) -> None:
         await self._use_next_store()
-        await super().update_size()
+        await self.update_size()
 
     async def removed(self) -> None:
         await super().removed()  # no queue may be left on the store
@@ -124,7 +124,7 @@ class ServedDisk(VbdBackend):
             log.error("%s: stays as it is: %s", self.path, error, exc_info=unexpected(error))
             self._next_plan = None
         else:
-            self.resize()
+            self.request(Event.EXCHANGE)
 
     async def _drop_next(self) -> None:
         if self._opening:

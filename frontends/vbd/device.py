@@ -13,7 +13,6 @@ from pvdrivers.hypervisor import EventChannels, Hypervisor
 from pvdrivers.poll.wakeups import Wakeups, Work
 from pvdrivers.ring.errors import PeerError, UsageError
 from pvdrivers.vbd.features import (
-    PROTOCOLS,
     Agreement,
     DeviceInfo,
     FrontendFeatures,
@@ -25,13 +24,13 @@ from pvdrivers.vbd.keys import (
     EARLY_KEYS,
     LATE_KEYS,
     NUMBER_KEYS,
-    QueueKeys,
     frontend_keys,
     read_backend,
     read_limits,
     read_number,
 )
 from pvdrivers.xenbus.device import FrontendDevice
+from pvdrivers.xenbus.keys import QueueKeys
 from pvdrivers.xenbus.states import XenbusState
 from pvdrivers.xenstore.client import XenstoreClient
 
@@ -59,7 +58,7 @@ class VbdFrontend(FrontendDevice):
     ) -> None:
         super().__init__(client, path)
         self.hypervisor = hypervisor
-        protocol = PROTOCOLS[int(hypervisor.abi)]
+        protocol = hypervisor.abi.protocol
         self.features = features or FrontendFeatures(protocol=protocol)
         if self.features.protocol != protocol:
             raise UsageError(f"a domain of {protocol} cannot speak {self.features.protocol}")
@@ -206,7 +205,7 @@ class VbdFrontend(FrontendDevice):
         self._reissue()
 
     async def update_size(self) -> None:
-        self._undrain()  # the backend thought better of closing
+        self._undrain()  # the backend cancelled closing
         sectors = await self.client.read_optional(f"{self.peer_path}/sectors")
         if self.info is None or sectors == str(self.info.sectors):
             return

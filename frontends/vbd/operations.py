@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pvdrivers._core import ffi, lib
+from pvdrivers.ring.abi import SECTOR
 from pvdrivers.ring.errors import UsageError
-from pvdrivers.vbd.features import SECTOR, DeviceInfo
+from pvdrivers.vbd.features import DeviceInfo
 
 _READ_ONLY = (lib.BLKIF_OP_READ, lib.BLKIF_OP_FLUSH_DISKCACHE)  # what every disk can do
 

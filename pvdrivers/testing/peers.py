@@ -14,7 +14,8 @@ from pvdrivers.frontends.vbd.device import VbdFrontend
 from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.testing.dialects import FRONTEND_SIDE, BackendDialect, FrontendDialect
 from pvdrivers.vbd.features import DeviceInfo, FrontendFeatures, Layout
-from pvdrivers.vbd.keys import QueueKeys, early_keys, frontend_keys, late_keys, queue_key_names
+from pvdrivers.vbd.keys import early_keys, frontend_keys, late_keys, queue_key_names
+from pvdrivers.xenbus.keys import QueueKeys
 from pvdrivers.xenbus.states import Event, XenbusState
 from pvdrivers.xenstore.client import XenstoreClient
 

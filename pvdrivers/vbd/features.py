@@ -7,26 +7,14 @@ legacy peer needs no case of its own.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
+from pvdrivers.ring.abi import SECTOR
 from pvdrivers.ring.errors import PeerError
+from pvdrivers.xenbus.keys import PROTOCOLS, ProtocolFeature
 
-SECTOR = 512  # bytes; the unit of every sector number, whatever the device's sector size
-
-PROTOCOLS = ("x86_64-abi", "x86_32-abi", "ia64-abi")  # in the order of enum pv_abi
 MAX_RING_PAGE_ORDER = 4
 MAX_QUEUES = 64
 MAX_INDIRECT_SEGMENTS = 4096
-
-
-class ProtocolFeature(NamedTuple):
-    """One thing of the protocol: its name, its keys, which of our halves do it, and a remark."""
-
-    name: str
-    keys: str
-    backend: bool
-    frontend: bool
-    remark: str
 
 
 PROTOCOL_FEATURES = (
@@ -133,7 +121,7 @@ class DeviceInfo:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What a frontend settles before it allocates."""
+    """What a frontend chooses before it allocates."""
 
     protocol: str
     queues: int

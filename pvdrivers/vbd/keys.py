@@ -5,29 +5,37 @@ readers take such a table, as read in one transaction, and raise PeerError for w
 writes. Key names and defaults: Xen's io/blkif.h.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pvdrivers.ring.abi import SECTOR
 from pvdrivers.ring.errors import PeerError
 from pvdrivers.vbd.features import (
     MAX_INDIRECT_SEGMENTS,
     MAX_QUEUES,
     MAX_RING_PAGE_ORDER,
-    PROTOCOLS,
     BackendFeatures,
     DeviceInfo,
     Layout,
     check_device_info,
 )
 from pvdrivers.vbd.numbering import name_of
-
-Keys = Mapping[str, str]
+from pvdrivers.xenbus.keys import (
+    MAX_QUEUES_KEY,
+    NUM_QUEUES_KEY,
+    Keys,
+    QueueKeys,
+    number,
+    queue_prefixes,
+    read_num_queues,
+    read_protocol,
+    ring_ref_names,
+)
 
 EARLY_KEYS = (
     "feature-max-indirect-segments",
     "max-ring-page-order",
     "max-ring-pages",
-    "multi-queue-max-queues",
+    MAX_QUEUES_KEY,
 )
 LATE_KEYS = (
     "feature-barrier",
@@ -47,24 +55,9 @@ FRONTEND_HEAD_KEYS = (
     "protocol",
     "ring-page-order",
     "num-ring-pages",
-    "multi-queue-num-queues",
+    NUM_QUEUES_KEY,
     "feature-persistent",
 )
-
-
-def number(keys: Keys, key: str, default: int | None = None, maximum: int = 0xFFFFFFFF) -> int:
-    """A decimal key; PeerError when it is garbled, too large, or absent without a default."""
-    text = keys.get(key)
-    if text is None:
-        if default is None:
-            raise PeerError(f"{key} is missing")
-        return default
-    digits = text.strip()
-    if not (digits.isascii() and digits.isdecimal()) or len(digits) > 20:
-        raise PeerError(f"{key} is {text[:40]!r}, not a number")
-    if int(digits) > maximum:
-        raise PeerError(f"{key} is {digits}, at most {maximum} can be")
-    return int(digits)
 
 
 # ---- backend's keys ------------------------------------------------------------------------
@@ -72,7 +65,7 @@ def number(keys: Keys, key: str, default: int | None = None, maximum: int = 0xFF
 
 def early_keys(features: BackendFeatures) -> dict[str, str]:
     """What a backend publishes before InitWait."""
-    keys = {"multi-queue-max-queues": str(features.max_queues)}
+    keys = {MAX_QUEUES_KEY: str(features.max_queues)}
     if features.max_indirect_segments:
         keys["feature-max-indirect-segments"] = str(features.max_indirect_segments)
     if features.ring_page_keys in ("order", "both"):
@@ -118,14 +111,14 @@ def read_limits(keys: Keys) -> BackendFeatures:
         ),
         max_ring_page_order=max(0, min(order, MAX_RING_PAGE_ORDER)),
         ring_page_keys=form,
-        max_queues=max(1, min(number(keys, "multi-queue-max-queues", 1), MAX_QUEUES)),
+        max_queues=max(1, min(number(keys, MAX_QUEUES_KEY, 1), MAX_QUEUES)),
     )
 
 
 def read_backend(keys: Keys) -> tuple[BackendFeatures, DeviceInfo]:
     """All of a Connected backend's offer (EARLY_KEYS and LATE_KEYS)."""
     limits = read_limits(keys)
-    sector_size = number(keys, "sector-size", 512)
+    sector_size = number(keys, "sector-size", SECTOR)
     bits = number(keys, "info", 0)
     info = DeviceInfo(
         sectors=number(keys, "sectors", maximum=(1 << 64) - 1),
@@ -168,14 +161,6 @@ def read_number(keys: Keys) -> tuple[int, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class QueueKeys:
-    """One queue as the frontend publishes it."""
-
-    ring_refs: tuple[int, ...]
-    event_channel: int
-
-
-@dataclass(frozen=True, slots=True)
 class FrontendHead:
     """The keys that say where the others are (FRONTEND_HEAD_KEYS)."""
 
@@ -183,22 +168,16 @@ class FrontendHead:
     persistent: bool
 
 
-def _queue_prefixes(queues: int) -> list[str]:
-    return [""] if queues == 1 else [f"queue-{index}/" for index in range(queues)]
-
-
 def _ring_ref_names(layout: Layout) -> list[str]:
-    if layout.ring_page_keys == "single":
-        return ["ring-ref"]
-    return [f"ring-ref{index}" for index in range(1 << layout.ring_page_order)]
+    one = layout.ring_page_keys == "single"
+    return ring_ref_names(None if one else 1 << layout.ring_page_order)
 
 
 def queue_key_names(layout: Layout) -> list[str]:
     """Where a frontend of this layout keeps its rings and event channels."""
+    refs = _ring_ref_names(layout)
     return [
-        prefix + name
-        for prefix in _queue_prefixes(layout.queues)
-        for name in [*_ring_ref_names(layout), "event-channel"]
+        name for prefix in queue_prefixes(layout.queues) for name in QueueKeys.names(prefix, refs)
     ]
 
 
@@ -206,15 +185,13 @@ def frontend_keys(layout: Layout, persistent: bool, queues: list[QueueKeys]) -> 
     """What a frontend publishes before Initialised."""
     keys = {"protocol": layout.protocol, "feature-persistent": str(int(persistent))}
     if layout.queues > 1:
-        keys["multi-queue-num-queues"] = str(layout.queues)
+        keys[NUM_QUEUES_KEY] = str(layout.queues)
     if layout.ring_page_keys == "order":
         keys["ring-page-order"] = str(layout.ring_page_order)
     elif layout.ring_page_keys == "pages":
         keys["num-ring-pages"] = str(1 << layout.ring_page_order)
-    for prefix, queue in zip(_queue_prefixes(layout.queues), queues, strict=True):
-        for name, ref in zip(_ring_ref_names(layout), queue.ring_refs, strict=True):
-            keys[prefix + name] = str(ref)
-        keys[prefix + "event-channel"] = str(queue.event_channel)
+    for prefix, queue in zip(queue_prefixes(layout.queues), queues, strict=True):
+        keys |= queue.keys(prefix, _ring_ref_names(layout))
     return keys
 
 
@@ -226,12 +203,8 @@ def read_frontend_head(
     `default_protocol` is for frontends that name none: Linux on x86 takes them for x86_32 ones,
     the protocol's header for native ones.
     """
-    protocol = keys.get("protocol", default_protocol)
-    if protocol not in PROTOCOLS:
-        raise PeerError(f"protocol {protocol[:40]!r} is not known")
-    queues = number(keys, "multi-queue-num-queues", 1)
-    if not 1 <= queues <= offer.max_queues:
-        raise PeerError(f"multi-queue-num-queues is {queues}, 1 to {offer.max_queues} can be")
+    protocol = read_protocol(keys, default_protocol)
+    queues = read_num_queues(keys, offer.max_queues)
     order, form = 0, "single"
     if "ring-page-order" in keys:
         order, form = number(keys, "ring-page-order"), "order"
@@ -252,8 +225,5 @@ def read_frontend_head(
 
 def read_queues(keys: Keys, layout: Layout) -> list[QueueKeys]:
     """Rings and event channels of every queue (the keys of `queue_key_names`)."""
-    queues = []
-    for prefix in _queue_prefixes(layout.queues):
-        refs = tuple(number(keys, prefix + name) for name in _ring_ref_names(layout))
-        queues.append(QueueKeys(refs, number(keys, prefix + "event-channel")))
-    return queues
+    refs = _ring_ref_names(layout)
+    return [QueueKeys.read(keys, prefix, refs) for prefix in queue_prefixes(layout.queues)]

@@ -37,7 +37,7 @@ CONNECTING = (XenbusState.INITIALISING, XenbusState.INITIALISED)
 
 
 class Vanished(Exception):
-    """The device's directory is no longer there; writing to it would make it anew."""
+    """The device's directory is no longer there; writing to it would create it again."""
 
 
 class XenbusDevice:
@@ -86,7 +86,7 @@ class XenbusDevice:
         """RECONFIGURE."""
 
     async def failed(self) -> None:
-        """After a fatal error: nothing will work until the device is connected anew."""
+        """After a fatal error: nothing will work until the device is connected again."""
 
     async def removed(self) -> None:
         """The last hook: nothing will happen on this device any more."""
@@ -330,7 +330,7 @@ class XenbusDevice:
         except PeerError as error:
             self.peer_errors += 1
             return str(error)
-        except UsageError as error:  # of whoever set this end up: one sentence that says it all
+        except UsageError as error:  # a configuration error; its message is complete
             log.debug("%s: %s", self.path, action.name.lower(), exc_info=error)
             return str(error)
         except Vanished:
@@ -406,7 +406,7 @@ class FrontendDevice(XenbusDevice):
 
 
 class BackendDevice(XenbusDevice):
-    """A backend's driver: hooks offer, connect, update_size, disconnect, reconfigure."""
+    """A backend's driver: hooks offer, connect, update_size, exchange, disconnect, reconfigure."""
 
     table = BACKEND
     peer_key = "frontend"
@@ -414,6 +414,10 @@ class BackendDevice(XenbusDevice):
 
     async def offer(self) -> None:
         """OFFER: publish what the frontend must know before it allocates."""
+
+    async def exchange(self) -> None:
+        """EXCHANGE: stop the queues, answer what they have taken, and go on with whatever serves
+        the device from now on."""
 
     async def inherit(self) -> bool:
         """Whether CONNECT can take up a predecessor's connection as it is, with no request lost;

@@ -54,6 +54,7 @@ class Event(Enum):
     UNPLUG = auto()  # backend: PEER, while the toolstack's `online` is 0
     CLOSE = auto()  # the driver wants to give the device up
     RESIZE = auto()  # backend: the device has another size
+    EXCHANGE = auto()  # backend: something else serves the device from now on
     RECONFIGURE = auto()  # this end has something new for the other to read
     RESUME = auto()  # frontend: PEER, until a connection its former self had is done with
     FATAL = auto()  # this end cannot go on with what the other end did
@@ -67,6 +68,7 @@ class Action(Enum):
     CONNECT = auto()  # frontend: allocate rings, publish them; backend: map them, publish the rest
     ATTACH = auto()  # frontend: read what the backend published, let I/O in
     UPDATE_SIZE = auto()  # frontend: read the size again; backend: publish it
+    EXCHANGE = auto()  # backend: go on with what serves the device now, unnoticed by the frontend
     RECONFIGURE = auto()  # read what the other end has changed
     DRAIN = auto()  # frontend: no new requests; DRAINED is due when the old ones are answered
     DISCONNECT = auto()  # undo CONNECT
@@ -83,17 +85,22 @@ class Step(NamedTuple):
 
 Table = dict[tuple[XenbusState, Event, XenbusState], Step]
 
-_0, _1, _2, _3, _4, _5, _6, _7, _8 = XenbusState
+UNKNOWN, INITIALISING, INIT_WAIT, INITIALISED, CONNECTED = list(XenbusState)[:5]
+CLOSING, CLOSED, RECONFIGURING, RECONFIGURED = list(XenbusState)[5:]
 _ANY = tuple(XenbusState)
 _DIGITS = {str(int(state)) for state in XenbusState}
-_LIVE = (_4, _7, _8)  # I/O runs
+_LIVE = (CONNECTED, RECONFIGURING, RECONFIGURED)  # I/O runs
+_NOT_CONNECTED = (UNKNOWN, INITIALISING, CLOSED)
 
-FRONTEND_EVENTS = tuple(e for e in Event if e not in (Event.ADOPT, Event.UNPLUG, Event.RESIZE))
-BACKEND_EVENTS = tuple(e for e in Event if e not in (Event.DRAINED, Event.RESUME))
+FRONTEND_ONLY = (Event.DRAINED, Event.RESUME)
+BACKEND_ONLY = (Event.ADOPT, Event.UNPLUG, Event.RESIZE, Event.EXCHANGE)
+FRONTEND_EVENTS = tuple(event for event in Event if event not in BACKEND_ONLY)
+BACKEND_EVENTS = tuple(event for event in Event if event not in FRONTEND_ONLY)
 
 
 class Rules:
-    """Collects a table, later rules over earlier ones; what no rule names is: do nothing, stay."""
+    """Collects a table. A later rule overrides an earlier one; without a rule an end does nothing
+    and stays."""
 
     def __init__(self, events: Iterable[Event]) -> None:
         self.table: Table = {
@@ -118,42 +125,45 @@ def _frontend_table() -> Table:
     rules = Rules(FRONTEND_EVENTS)
     add, event, action = rules.add, Event, Action
 
-    add(event.START, _ANY, _ANY, action.DISCONNECT, to=_1)
-    add(event.START, _ANY, _LIVE, to=_6)
-    add(event.RESUME, _ANY, _ANY, action.DISCONNECT, to=_1)
-    add(event.RESUME, [_3, *_LIVE, _5], [*_LIVE, _5], action.DRAIN, to=_5)
-    add(event.RESUME, [_0, _1, _2, _6], [*_LIVE, _5], to=_6)
+    add(event.START, _ANY, _ANY, action.DISCONNECT, to=INITIALISING)
+    add(event.START, _ANY, _LIVE, to=CLOSED)
+    add(event.RESUME, _ANY, _ANY, action.DISCONNECT, to=INITIALISING)
+    add(event.RESUME, [INITIALISED, *_LIVE, CLOSING], [*_LIVE, CLOSING], action.DRAIN, to=CLOSING)
+    add(event.RESUME, [UNKNOWN, INITIALISING, INIT_WAIT, CLOSED], [*_LIVE, CLOSING], to=CLOSED)
 
-    add(event.PEER, [_1], [_2], action.CONNECT, to=_3)
-    add(event.PEER, [_1], [_5], to=_6)
-    add(event.PEER, [_2], _ANY, to=_1)  # not a state of ours
-    add(event.PEER, [_3], [_4, _7, _8], action.ATTACH, to=_4)
-    add(event.PEER, [_3], [_5], to=_6)
-    add(event.PEER, _LIVE, [_1, _2], action.DISCONNECT, to=_1)  # the backend was restarted
-    add(event.PEER, _LIVE, [_5], action.DRAIN)
-    add(event.PEER, [_3, *_LIVE], [_0, _6], action.DISCONNECT, to=_6)
-    add(event.PEER, [_4], [_4], action.UPDATE_SIZE)
-    add(event.PEER, [_4], [_7], action.RECONFIGURE, to=_8)
-    add(event.PEER, [_7], [_8], action.RECONFIGURE, to=_4)
-    add(event.PEER, [_8], [_4], action.RECONFIGURE, to=_4)
-    add(event.PEER, [_7], [_7], action.RECONFIGURE, to=_8)  # both at once: the frontend yields
-    add(event.PEER, [_8], [_8], to=_4)
-    # Only a backend that has closed too ends it: one that still offers would be tried for ever.
-    add(event.PEER, [_5], [_0, _6], action.DISCONNECT, to=_6)
-    add(event.PEER, [_5], [_5], to=_6)
-    add(event.PEER, [_6], [_0, _1, _6], action.DISCONNECT)
-    add(event.PEER, [_6], [_2], action.DISCONNECT, to=_1)  # offered again
+    add(event.PEER, [INITIALISING], [INIT_WAIT], action.CONNECT, to=INITIALISED)
+    add(event.PEER, [INITIALISING], [CLOSING], to=CLOSED)
+    add(event.PEER, [INIT_WAIT], _ANY, to=INITIALISING)  # not a state of ours
+    add(event.PEER, [INITIALISED], _LIVE, action.ATTACH, to=CONNECTED)
+    add(event.PEER, [INITIALISED], [CLOSING], to=CLOSED)
+    # The backend was restarted.
+    add(event.PEER, _LIVE, [INITIALISING, INIT_WAIT], action.DISCONNECT, to=INITIALISING)
+    add(event.PEER, _LIVE, [CLOSING], action.DRAIN)
+    add(event.PEER, [INITIALISED, *_LIVE], [UNKNOWN, CLOSED], action.DISCONNECT, to=CLOSED)
+    add(event.PEER, [CONNECTED], [CONNECTED], action.UPDATE_SIZE)
+    add(event.PEER, [CONNECTED], [RECONFIGURING], action.RECONFIGURE, to=RECONFIGURED)
+    add(event.PEER, [RECONFIGURING], [RECONFIGURED], action.RECONFIGURE, to=CONNECTED)
+    add(event.PEER, [RECONFIGURED], [CONNECTED], action.RECONFIGURE, to=CONNECTED)
+    # Both at once: the frontend yields.
+    add(event.PEER, [RECONFIGURING], [RECONFIGURING], action.RECONFIGURE, to=RECONFIGURED)
+    add(event.PEER, [RECONFIGURED], [RECONFIGURED], to=CONNECTED)
+    # Only a backend that has closed too ends it: one that still offers would be tried forever.
+    add(event.PEER, [CLOSING], [UNKNOWN, CLOSED], action.DISCONNECT, to=CLOSED)
+    add(event.PEER, [CLOSING], [CLOSING], to=CLOSED)
+    add(event.PEER, [CLOSED], _NOT_CONNECTED, action.DISCONNECT)
+    add(event.PEER, [CLOSED], [INIT_WAIT], action.DISCONNECT, to=INITIALISING)  # offered again
 
-    add(event.DRAINED, _LIVE, [_5], to=_6)
-    add(event.DRAINED, [_5], _ANY, to=_6)
-    add(event.RECONFIGURE, [_4], [_4], to=_7)
+    add(event.DRAINED, _LIVE, [CLOSING], to=CLOSED)
+    add(event.DRAINED, [CLOSING], _ANY, to=CLOSED)
+    add(event.RECONFIGURE, [CONNECTED], [CONNECTED], to=RECONFIGURING)
 
-    add(event.CLOSE, [_0, _1, _2], _ANY, to=_6)
-    add(event.CLOSE, [_3, *_LIVE], [_2, _3, _4, _5, _7, _8], to=_5)
-    add(event.CLOSE, [_3, *_LIVE, _5, _6], [_0, _1, _6], action.DISCONNECT, to=_6)
+    add(event.CLOSE, [UNKNOWN, INITIALISING, INIT_WAIT], _ANY, to=CLOSED)
+    add(event.CLOSE, [INITIALISED, *_LIVE], [INIT_WAIT, INITIALISED, *_LIVE, CLOSING], to=CLOSING)
+    holding = (INITIALISED, *_LIVE, CLOSING, CLOSED)  # states in which there may be rings
+    add(event.CLOSE, holding, _NOT_CONNECTED, action.DISCONNECT, to=CLOSED)
 
-    add(event.FATAL, _ANY, _ANY, action.REPORT, to=_5)
-    add(event.GONE, _ANY, _ANY, action.DISCONNECT, action.REMOVE, to=_0)
+    add(event.FATAL, _ANY, _ANY, action.REPORT, to=CLOSING)
+    add(event.GONE, _ANY, _ANY, action.DISCONNECT, action.REMOVE, to=UNKNOWN)
     return rules.table
 
 
@@ -161,36 +171,38 @@ def _backend_table() -> Table:
     rules = Rules(BACKEND_EVENTS)
     add, event, action = rules.add, Event, Action
 
+    starting = (*_NOT_CONNECTED, INITIALISED)
     for start in (event.START, event.ADOPT):
-        add(start, _ANY, [_0, _1, _3, _6], action.DISCONNECT, action.OFFER, to=_2)
+        add(start, _ANY, starting, action.DISCONNECT, action.OFFER, to=INIT_WAIT)
         # The frontend is still connected to a predecessor.
-        add(start, _ANY, [_2, _4, _5, _7, _8], action.DISCONNECT, to=_1)
-    add(event.ADOPT, _ANY, [_4], action.DISCONNECT, action.CONNECT, to=_4)
+        add(start, _ANY, [INIT_WAIT, *_LIVE, CLOSING], action.DISCONNECT, to=INITIALISING)
+    add(event.ADOPT, _ANY, [CONNECTED], action.DISCONNECT, action.CONNECT, to=CONNECTED)
 
-    add(event.PEER, [_1], [_0, _1, _3, _6], action.OFFER, to=_2)
-    add(event.PEER, [_1], [_5], to=_5)
-    add(event.PEER, [_2], [_3, _4], action.CONNECT, to=_4)
-    add(event.PEER, [_2], [_5], to=_5)
-    add(event.PEER, [_3], _ANY, action.OFFER, to=_2)  # not a state of ours
-    add(event.PEER, _LIVE, [_0, _6], action.DISCONNECT, to=_6)
-    add(event.PEER, _LIVE, [_1], action.DISCONNECT, action.OFFER, to=_2)
-    add(event.PEER, _LIVE, [_5], to=_5)
-    add(event.PEER, [_4], [_7], action.RECONFIGURE, to=_8)
-    add(event.PEER, [_7], [_8], action.RECONFIGURE, to=_4)
-    add(event.PEER, [_8], [_4], action.RECONFIGURE, to=_4)
-    add(event.PEER, [_5], [_0, _1, _6], action.DISCONNECT, to=_6)
-    add(event.PEER, [_6], [_1, _3], action.OFFER, to=_2)
+    add(event.PEER, [INITIALISING], starting, action.OFFER, to=INIT_WAIT)
+    add(event.PEER, [INITIALISING], [CLOSING], to=CLOSING)
+    add(event.PEER, [INIT_WAIT], [INITIALISED, CONNECTED], action.CONNECT, to=CONNECTED)
+    add(event.PEER, [INIT_WAIT], [CLOSING], to=CLOSING)
+    add(event.PEER, [INITIALISED], _ANY, action.OFFER, to=INIT_WAIT)  # not a state of ours
+    add(event.PEER, _LIVE, [UNKNOWN, CLOSED], action.DISCONNECT, to=CLOSED)
+    add(event.PEER, _LIVE, [INITIALISING], action.DISCONNECT, action.OFFER, to=INIT_WAIT)
+    add(event.PEER, _LIVE, [CLOSING], to=CLOSING)
+    add(event.PEER, [CONNECTED], [RECONFIGURING], action.RECONFIGURE, to=RECONFIGURED)
+    add(event.PEER, [RECONFIGURING], [RECONFIGURED], action.RECONFIGURE, to=CONNECTED)
+    add(event.PEER, [RECONFIGURED], [CONNECTED], action.RECONFIGURE, to=CONNECTED)
+    add(event.PEER, [CLOSING], _NOT_CONNECTED, action.DISCONNECT, to=CLOSED)
+    add(event.PEER, [CLOSED], [INITIALISING, INITIALISED], action.OFFER, to=INIT_WAIT)
 
     for leave, last in ((event.UNPLUG, (action.REMOVE,)), (event.CLOSE, ())):
-        add(leave, [_0, _1, _2, _3], _ANY, *last, to=_6)
-        add(leave, _LIVE, [_2, _3, _4, _5, _7, _8], to=_5)
-        add(leave, [*_LIVE, _5], [_0, _1, _6], action.DISCONNECT, *last, to=_6)
-        add(leave, [_6], _ANY, *last)
+        add(leave, [UNKNOWN, INITIALISING, INIT_WAIT, INITIALISED], _ANY, *last, to=CLOSED)
+        add(leave, _LIVE, [INIT_WAIT, INITIALISED, *_LIVE, CLOSING], to=CLOSING)
+        add(leave, [*_LIVE, CLOSING], _NOT_CONNECTED, action.DISCONNECT, *last, to=CLOSED)
+        add(leave, [CLOSED], _ANY, *last)
 
-    add(event.RESIZE, [_4], _ANY, action.UPDATE_SIZE)
-    add(event.RECONFIGURE, [_4], [_4], to=_7)
-    add(event.FATAL, _ANY, _ANY, action.DISCONNECT, action.REPORT, to=_5)
-    add(event.GONE, _ANY, _ANY, action.DISCONNECT, action.REMOVE, to=_0)
+    add(event.RESIZE, [CONNECTED], _ANY, action.UPDATE_SIZE)
+    add(event.EXCHANGE, _LIVE, _ANY, action.EXCHANGE)
+    add(event.RECONFIGURE, [CONNECTED], [CONNECTED], to=RECONFIGURING)
+    add(event.FATAL, _ANY, _ANY, action.DISCONNECT, action.REPORT, to=CLOSING)
+    add(event.GONE, _ANY, _ANY, action.DISCONNECT, action.REMOVE, to=UNKNOWN)
     return rules.table
 
 
@@ -225,7 +237,7 @@ class XenbusMachine:
         return Step(tuple(actions), entry.state)
 
     def connect_failed(self) -> None:
-        """The driver's CONNECT came to nothing and left nothing behind."""
+        """The driver's CONNECT failed and left nothing behind."""
         self.connected = False
 
     def __repr__(self) -> str:

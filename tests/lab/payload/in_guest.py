@@ -18,8 +18,9 @@ from typing import Any
 from pvdrivers import native
 from pvdrivers.frontends.vbd.device import VbdFrontend
 from pvdrivers.frontends.vbd.operations import Operation, discard, read, write
+from pvdrivers.ring.abi import SECTOR
 from pvdrivers.ring.errors import PeerError
-from pvdrivers.vbd.features import SECTOR, DeviceInfo, FrontendFeatures
+from pvdrivers.vbd.features import DeviceInfo, FrontendFeatures
 
 PATIENCE = 240  # seconds
 ROUNDS = 3

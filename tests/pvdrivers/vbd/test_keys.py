@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from pvdrivers.ring.errors import PeerError
 from pvdrivers.vbd.features import (
-    PROTOCOLS,
     BackendFeatures,
     DeviceInfo,
     FrontendFeatures,
@@ -18,7 +17,6 @@ from pvdrivers.vbd.features import (
 )
 from pvdrivers.vbd.keys import (
     FRONTEND_HEAD_KEYS,
-    QueueKeys,
     early_keys,
     frontend_keys,
     late_keys,
@@ -28,6 +26,7 @@ from pvdrivers.vbd.keys import (
     read_limits,
     read_queues,
 )
+from pvdrivers.xenbus.keys import PROTOCOLS, QueueKeys
 
 BITS = ("flush", "barrier", "discard", "discard_secure", "persistent")
 INFO = DeviceInfo(sectors=2048)

@@ -432,6 +432,15 @@ def test_size_is_published_whenever_connected(peer: XenbusState) -> None:
         assert step == Step((Action.UPDATE_SIZE,) if own is S.CONNECTED else (), own)
 
 
+@pytest.mark.parametrize("peer", list(S))
+def test_an_exchange_is_between_the_backend_and_its_queues(peer: XenbusState) -> None:
+    """It happens wherever there are queues, and neither end publishes another state for it."""
+    for own in S:
+        step = BACKEND[own, Event.EXCHANGE, peer]
+        live = own in (S.CONNECTED, S.RECONFIGURING, S.RECONFIGURED)
+        assert step == Step((Action.EXCHANGE,) if live else (), own)
+
+
 class TwoEnds(RuleBasedStateMachine):
     """Both ends with a model that knows only: who holds what, and how it must end."""
 
@@ -458,6 +467,10 @@ class TwoEnds(RuleBasedStateMachine):
     @rule()
     def resize(self) -> None:
         self.pair.act("back", Event.RESIZE)
+
+    @rule()
+    def exchange(self) -> None:
+        self.pair.act("back", Event.EXCHANGE)
 
     @rule(side=st.sampled_from(["front", "back"]), state=st.sampled_from(S))
     def write_anything(self, side: str, state: XenbusState) -> None:
