@@ -4,6 +4,7 @@
 the committed pages with what this would write.
 """
 
+import inspect
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -11,6 +12,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Literal, get_args, get_origin, get_type_hints
 
+from docstring_parser import parse
+
+from pvdrivers.tools.pvbench.compare.command import compare
 from pvdrivers.tools.pvbench.compare.report import goal
 from pvdrivers.tools.pvbench.compare.runner import catalogue, purpose
 from pvdrivers.tools.pvbench.fio_absent import IGNORED, REFUSED
@@ -131,6 +135,20 @@ def options(table: type, beside: type | None = None) -> str:
     return "\n".join(lines)
 
 
+def command_options(command: Callable[..., object]) -> str:
+    """Options of a command that is a function, described in its docstring, as a Markdown table."""
+    described = {each.arg_name: each.description for each in parse(command.__doc__ or "").params}
+    hints = get_type_hints(command)
+    lines = ["| option | default | what |", "|---|---|---|"]
+    for name, parameter in inspect.signature(command).parameters.items():
+        choices = "\\|".join(allowed(hints[name]))
+        option = f"--{name.replace('_', '-')}{'=' if choices else ''}{choices}"
+        default = parameter.default
+        shown = "" if default in (None, False) else f"`{default}`"
+        lines.append(f"| `{option}` | {shown} | {described[name]} |")
+    return "\n".join(lines)
+
+
 def allowed(hint: object) -> list[str]:
     """The values an option has to choose from."""
     if get_origin(hint) is Literal:
@@ -160,8 +178,11 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
         "backend table": lambda: transitions(BACKEND, BACKEND_EVENTS),
     },
     "vbd.md": {"features": features},
-    "pvbench.md": {
+    "pvbench-compare.md": {
+        "compare options": lambda: command_options(compare),
         "comparisons": comparisons,
+    },
+    "pvbench.md": {
         "fio's options": lambda: options(FioOptions),
         "device options": lambda: options(Options, beside=FioOptions),
         "run options": lambda: options(RunOptions),
