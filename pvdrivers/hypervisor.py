@@ -6,6 +6,7 @@ Python face. The data plane never comes here: its C code calls the same table di
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 from typing import Any, Self
@@ -23,7 +24,7 @@ class GrantError(HypervisorError):
     """A grant operation failed; `status` is its GNTST_* code."""
 
     def __init__(self, what: str, status: int) -> None:
-        super().__init__(5, f"{what}: GNTST status {status}")
+        super().__init__(errno.EIO, f"{what}: GNTST status {status}")
         self.status = status
 
 
@@ -85,7 +86,7 @@ class EventChannels:
     def pending(self) -> int | None:
         """The next delivered port (now masked), or None."""
         port = self._ops.evtchn_pending(self.cdata)
-        return None if port == -11 else check(port, "pending")
+        return None if port == -errno.EAGAIN else check(port, "pending")
 
     def unmask(self, port: int) -> None:
         check(self._ops.evtchn_unmask(self.cdata, port), f"unmask port {port}")

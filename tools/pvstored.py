@@ -16,9 +16,9 @@ from pvdrivers.sim import Machine
 from pvdrivers.tools import command_line
 from pvdrivers.tools.command_line import add_documentation, suggestion
 from pvdrivers.toolstack.boot import GuestRings
-from pvdrivers.xenstore import QUOTAS, Quotas, Store
-from pvdrivers.xenstore.pump import tune_gc_for_large_tree
+from pvdrivers.xenstore import QUOTAS, Quotas, XenStore
 from pvdrivers.xenstore.server import SocketServer
+from pvdrivers.xenstore.tree import tune_gc_for_large_tree
 
 app = App(
     name="pvstored",
@@ -46,7 +46,7 @@ def parse_quotas(settings: list[str]) -> Quotas:
 
 
 async def serve(socket: str, quotas: Quotas, machine: str | None, domid: int) -> None:
-    store = Store(quotas=quotas, clock=time.monotonic)
+    store = XenStore(quotas=quotas, clock=time.monotonic)
     tune_gc_for_large_tree()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -62,7 +62,7 @@ async def serve(socket: str, quotas: Quotas, machine: str | None, domid: int) ->
         await stop.wait()
 
 
-def _serve_guests(store: Store, machine: str, domid: int, stack: AsyncExitStack) -> None:
+def _serve_guests(store: XenStore, machine: str, domid: int, stack: AsyncExitStack) -> None:
     """Serves the shared page of every domain that is introduced, as domain `domid`."""
     try:
         attached = stack.enter_context(Machine.attach(machine))

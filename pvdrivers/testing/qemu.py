@@ -28,7 +28,7 @@ from pvdrivers.vbd.features import FrontendFeatures
 from pvdrivers.xenbus.states import XenbusState
 from pvdrivers.xenstore.client import XenstoreClient
 from pvdrivers.xenstore.server import SocketServer
-from pvdrivers.xenstore.store import Store
+from pvdrivers.xenstore.store import XenStore
 
 PROGRAM = Path("/usr/libexec/xen-qemu-system-i386")
 PATIENCE = 30.0  # seconds for QEMU to start, and to end
@@ -119,7 +119,7 @@ class QemuLoopback(AttachedDevice):
         self.config = disk_config(name, guest.domid, kind="qdisk", params=params, **disk)
         self.features = features
         self._arguments = arguments
-        self.xenstore = Store()
+        self.xenstore = XenStore()
         self.qemu: Qemu
         self.frontend: VbdFrontend
         self._stack = AsyncExitStack()

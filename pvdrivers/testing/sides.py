@@ -26,7 +26,7 @@ from pvdrivers.toolstack.boot import GuestRings
 from pvdrivers.xenbus.device import BackendDevice
 from pvdrivers.xenstore.client import XenstoreClient
 from pvdrivers.xenstore.server import SocketServer
-from pvdrivers.xenstore.store import Store
+from pvdrivers.xenstore.store import XenStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class InLoop(Side):
 
     async def start(self, tasks: AsyncExitStack) -> None:
         hypervisor = self.machine.open_hypervisor(DOM0)
-        self._store = Store()
+        self._store = XenStore()
         tasks.callback(GuestRings(self._store, self.machine, DOM0).close)
         client = XenstoreClient.in_process(self._store, DOM0)
         tasks.callback(client.close)
@@ -124,7 +124,7 @@ class InLoop(Side):
 
 
 async def _serve_xenstore(machine: Machine, path: Path, tasks: AsyncExitStack) -> None:
-    store = Store()
+    store = XenStore()
     tasks.callback(GuestRings(store, machine, DOM0).close)
     await tasks.enter_async_context(SocketServer(store, str(path)))
 

@@ -1,8 +1,8 @@
-"""A synchronous client of a Store, which may also misbehave."""
+"""A synchronous client of a XenStore, which may also misbehave."""
 
 from pvdrivers.xenstore.errors import XenstoreError
 from pvdrivers.xenstore.permissions import Permission, parse_entries
-from pvdrivers.xenstore.store import Store
+from pvdrivers.xenstore.store import XenStore
 from pvdrivers.xenstore.wire import Decoder, Message, MessageType, encode, joined, strings
 
 
@@ -12,7 +12,7 @@ class StorePeer:
     `events` collects the watch events as (path, token).
     """
 
-    def __init__(self, store: Store, domid: int = 0) -> None:
+    def __init__(self, store: XenStore, domid: int = 0) -> None:
         self.store = store
         self.connection = store.connect(domid)
         self._decoder = Decoder()

@@ -22,7 +22,7 @@ from pvdrivers.vbd.config import disk_config
 from pvdrivers.vbd.features import FrontendFeatures
 from pvdrivers.xenbus.states import XenbusState
 from pvdrivers.xenstore.client import XenstoreClient
-from pvdrivers.xenstore.store import Store as Xenstore
+from pvdrivers.xenstore.store import XenStore
 
 
 class VbdLoopback(AttachedDevice):
@@ -39,7 +39,7 @@ class VbdLoopback(AttachedDevice):
         features: FrontendFeatures | None = None,
         backend: Callable[..., VbdBackend] | None = None,
         frontend: Callable[..., VbdFrontend] | None = None,
-        xenstore: Xenstore | None = None,
+        xenstore: XenStore | None = None,
         connect: bool = True,
         **disk: Any,
     ) -> None:
@@ -47,7 +47,7 @@ class VbdLoopback(AttachedDevice):
         with a client, a path, a hypervisor and, for a backend, the store. `disk`: what
         `disk_config` takes beside name and domids (writable, trusted ...).
         """
-        self.xenstore = xenstore or Xenstore()
+        self.xenstore = xenstore or XenStore()
         self.config = disk_config(name, guest.domid, dom0.domid, **disk)
         self.store = store
         self._make_backend = backend or partial(VbdBackend, options=options)

@@ -17,7 +17,7 @@ from pvdrivers.sim.machine import Domain, DomainState, Machine, MachineError
 from pvdrivers.xenstore.client import XenstoreClient
 from pvdrivers.xenstore.errors import XenstoreError
 from pvdrivers.xenstore.server import RingConnection
-from pvdrivers.xenstore.store import Store
+from pvdrivers.xenstore.store import XenStore
 
 START_INFO_GFN = 0
 XENSTORE_GFN = 1
@@ -115,7 +115,7 @@ class GuestRings:
     dead domain's nodes, page and port are let go. Must be made in a running event loop.
     """
 
-    def __init__(self, store: Store, machine: Machine, domid: int = 0) -> None:
+    def __init__(self, store: XenStore, machine: Machine, domid: int = 0) -> None:
         self._store = store
         self._machine = machine
         self._hypervisor = machine.open_hypervisor(domid)

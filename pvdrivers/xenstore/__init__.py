@@ -4,7 +4,7 @@ from pvdrivers.xenstore.client import Transaction, Watch, XenstoreClient
 from pvdrivers.xenstore.errors import ProtocolError, XenstoreError
 from pvdrivers.xenstore.permissions import Access, Permission
 from pvdrivers.xenstore.quotas import QUOTAS, Quotas
-from pvdrivers.xenstore.store import Store
+from pvdrivers.xenstore.store import XenStore
 
 __all__ = [
     "QUOTAS",
@@ -12,9 +12,9 @@ __all__ = [
     "Permission",
     "ProtocolError",
     "Quotas",
-    "Store",
     "Transaction",
     "Watch",
+    "XenStore",
     "XenstoreClient",
     "XenstoreError",
 ]

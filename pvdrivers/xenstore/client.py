@@ -1,7 +1,7 @@
 """The asyncio xenstore client that all drivers use.
 
     client = await XenstoreClient.connect()            # a socket: pvstored or a real xenstored
-    client = XenstoreClient.in_process(store, domid)   # a Store in this event loop
+    client = XenstoreClient.in_process(store, domid)   # a XenStore in this event loop
     client = XenstoreClient.over_ring(page, channel)   # a guest's shared page
     client = XenstoreClient.over_device()              # the kernel's /dev/xen/xenbus
 
@@ -19,7 +19,7 @@ from pvdrivers.xenstore.client_watch import Watch
 from pvdrivers.xenstore.errors import ProtocolError, XenstoreError
 from pvdrivers.xenstore.kernel_device import DeviceTransport
 from pvdrivers.xenstore.operations import Ask, Operations, text
-from pvdrivers.xenstore.store import Store
+from pvdrivers.xenstore.store import XenStore
 from pvdrivers.xenstore.transports import (
     EventChannel,
     InProcessTransport,
@@ -70,7 +70,7 @@ class XenstoreClient(Operations):
         return client
 
     @classmethod
-    def in_process(cls, store: Store, domid: int = 0) -> Self:
+    def in_process(cls, store: XenStore, domid: int = 0) -> Self:
         """Straight to a store in the running event loop: no thread, no clock, no socket."""
         client = cls()
         client._transport = InProcessTransport(store, domid, client)
@@ -156,7 +156,7 @@ class XenstoreClient(Operations):
         return futures
 
     def _post(self, kind: MessageType, payload: bytes, tx_id: int = 0) -> None:
-        """Sends what nobody waits for the reply of."""
+        """Sends a request whose reply is not waited for."""
         with suppress(ConnectionResetError):
             future = self._send_one(kind, payload, tx_id)
             future.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -179,7 +179,7 @@ class XenstoreClient(Operations):
         if message.req_id not in self._replies:
             raise ProtocolError(f"reply to no request: req_id {message.req_id}")
         future, kind, payload = self._replies.pop(message.req_id)
-        if future.done():  # whoever asked was cancelled
+        if future.done():  # the task that asked was cancelled
             return
         if message.type == MessageType.ERROR:
             name = message.payload.rstrip(b"\0").decode("latin-1")
@@ -229,7 +229,7 @@ class XenstoreClient(Operations):
         return watch
 
     def _unwatch(self, watch: Watch) -> None:
-        # Nobody needs the reply, and a store that has died would never give it.
+        # The reply is not needed, and a store that has died would never send it.
         if self._watches.pop(watch.token, None):
             self._post(MessageType.UNWATCH, text(watch.path) + text(watch.token))
 

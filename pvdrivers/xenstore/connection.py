@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from pvdrivers.xenstore.errors import ProtocolError
-from pvdrivers.xenstore.transactions import Transaction
-from pvdrivers.xenstore.watches import Watch
+from pvdrivers.xenstore.transactions import StoreTransaction
+from pvdrivers.xenstore.watches import StoreWatch
 from pvdrivers.xenstore.wire import (
     HEADER,
     PAYLOAD_MAX,
@@ -18,8 +18,8 @@ from pvdrivers.xenstore.wire import (
 )
 
 if TYPE_CHECKING:
-    from pvdrivers.xenstore.domains import Domain
-    from pvdrivers.xenstore.store import Store
+    from pvdrivers.xenstore.domains import StoreDomain
+    from pvdrivers.xenstore.store import XenStore
 
 INPUT_MAX = 2 * (HEADER.size + PAYLOAD_MAX)  # bytes buffered before a skin should stop reading
 # A privileged client is not under quota, but one that never reads its events is broken.
@@ -38,15 +38,15 @@ class Connection:
     the peer's fault or None, when the store ends the connection.
     """
 
-    def __init__(self, store: "Store", domain: "Domain") -> None:
+    def __init__(self, store: "XenStore", domain: "StoreDomain") -> None:
         self.store = store
         self.domain = domain
-        self.transactions: dict[int, Transaction] = {}
-        self.watches: dict[tuple[str, bytes], Watch] = {}
+        self.transactions: dict[int, StoreTransaction] = {}
+        self.watches: dict[tuple[str, bytes], StoreWatch] = {}
         self.closed = False
         self.on_output: Callable[[], None] | None = None
         self.on_close: Callable[[ProtocolError | None], None] | None = None
-        self.queued = False  # in the store's round of turns
+        self.queued = False  # in the store's queue
         self._decoder = Decoder()
         self._next: Message | None = None
         self._output: deque[_Output] = deque()
@@ -66,7 +66,7 @@ class Connection:
     # The client's side.
 
     def receive(self, data: bytes | bytearray | memoryview) -> None:
-        """Takes bytes from the client; the store acts on them when it is this client's turn."""
+        """Takes bytes from the client; the store acts on them in its next round."""
         if not self.closed:
             self._decoder.feed(data)
             self._advance()
@@ -111,7 +111,7 @@ class Connection:
     # The store's side.
 
     def next_request(self) -> Message | None:
-        """The request whose turn it is; None when there is none or the client must read first."""
+        """The next request; None when there is none or the client must read its replies first."""
         if self.closed or self.stalled:
             return None
         message, self._next = self._next, None
@@ -162,7 +162,7 @@ class Connection:
         self._waiting_events.add(key)
         self._send(_Output(data, key))
 
-    def add_transaction(self, transaction: Transaction) -> int:
+    def add_transaction(self, transaction: StoreTransaction) -> int:
         """Keeps it under a new id, which is never 0."""
         while not self._next_tx_id or self._next_tx_id in self.transactions:
             self._next_tx_id = (self._next_tx_id + 1) & 0xFFFFFFFF
@@ -170,13 +170,13 @@ class Connection:
         self.domain.usage.transactions += 1
         return self._next_tx_id
 
-    def add_watch(self, watch: Watch) -> None:
+    def add_watch(self, watch: StoreWatch) -> None:
         self.watches[watch.key] = watch
         self.store.watches.add(watch)
         self.domain.usage.watches += 1
         self.domain.usage.watch_bytes += watch.size
 
-    def remove_watch(self, watch: Watch) -> None:
+    def remove_watch(self, watch: StoreWatch) -> None:
         del self.watches[watch.key]
         self.store.watches.remove(watch)
         self.domain.usage.watches -= 1
@@ -203,7 +203,7 @@ class Connection:
         if idle and self.on_output:
             try:
                 self.on_output()
-            except Exception as error:  # who has just written, or is told next, is not concerned
+            except Exception as error:  # the writer and the other watchers go on
                 self.store.report_defect(error, str(self))
                 self.close()
 

@@ -26,7 +26,7 @@ class Usage:
 
 
 @dataclass(slots=True)
-class Domain:
+class StoreDomain:
     """A domain from its first mention until its release.
 
     `born` is the store's generation then: permissions given earlier to the same domid were for

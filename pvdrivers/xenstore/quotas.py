@@ -35,10 +35,10 @@ class Quotas:
     def __init__(self, base: "Quotas | None" = None, **values: int) -> None:
         self._limits: dict[str, int] = {name: quota.default for name, quota in QUOTAS.items()}
         self._own: set[str] = set()
-        self._heirs: WeakSet[Quotas] = WeakSet()
+        self._derived: WeakSet[Quotas] = WeakSet()
         if base:
             self._limits.update(base._limits)
-            base._heirs.add(self)
+            base._derived.add(self)
         for name, value in values.items():
             self.set(name.replace("_", "-"), value)
 
@@ -57,9 +57,9 @@ class Quotas:
 
     def _take(self, name: str, value: int) -> None:
         self._limits[name] = value
-        for heir in self._heirs:
-            if name not in heir._own:
-                heir._take(name, value)
+        for derived in self._derived:
+            if name not in derived._own:
+                derived._take(name, value)
 
     def exceeded(self, name: str, value: int) -> bool:
         limit = self._limits[name]

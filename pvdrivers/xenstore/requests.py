@@ -7,30 +7,30 @@ from pvdrivers.xenstore import paths
 from pvdrivers.xenstore.connection import Connection
 from pvdrivers.xenstore.errors import XenstoreError
 from pvdrivers.xenstore.permissions import Access, Permission, Permissions, parse_entries
-from pvdrivers.xenstore.transactions import Transaction, View
+from pvdrivers.xenstore.transactions import StoreTransaction, View
 from pvdrivers.xenstore.tree import Node, subtree
-from pvdrivers.xenstore.watches import Change, Watch
+from pvdrivers.xenstore.watches import Change, StoreWatch
 from pvdrivers.xenstore.wire import PAYLOAD_MAX, REL_PATH_MAX, Message, joined, strings
 
 if TYPE_CHECKING:
-    from pvdrivers.xenstore.domains import Domain
-    from pvdrivers.xenstore.store import Store
+    from pvdrivers.xenstore.domains import StoreDomain
+    from pvdrivers.xenstore.store import XenStore
 
 OK = b"OK\0"
 
 
 @dataclass(slots=True)
 class Request:
-    """One request in its turn; `view` is the tree or the transaction that it names."""
+    """A request being served; `view` is the tree or the transaction that it names."""
 
-    store: "Store"
+    store: "XenStore"
     connection: Connection
     message: Message
     view: View
     writes: int = 0  # changes it made, for the write rate
 
     @property
-    def domain(self) -> "Domain":
+    def domain(self) -> "StoreDomain":
         return self.connection.domain
 
     def arguments(self, least: int, most: int | None = None) -> list[bytes]:
@@ -49,7 +49,7 @@ class Request:
         return path
 
     def access(self, permissions: Permissions) -> Access:
-        return self.store.access(self.domain, permissions)
+        return self.store.rights.access(self.domain, permissions)
 
     def node(self, path: str, wanted: int) -> Node:
         """The node, if this client has the access `wanted` to it. XenstoreError ENOENT, EACCES."""
@@ -184,7 +184,8 @@ def inherited(request: Request, above: Permissions, generation: int) -> Permissi
     owner, *_ = above.entries
     if not request.domain.privileged:
         owner = Permission(owner.access, request.domain.domid)
-    named = (entry for entry in above.named if request.store.holds(entry, above.given_at))
+    rights = request.store.rights
+    named = (entry for entry in above.named if rights.entry_valid(entry, above.given_at))
     return Permissions((owner, *named), generation)
 
 
@@ -228,7 +229,7 @@ def remove_nodes(view: View, path: str, nodes: list[tuple[str, Node]], generatio
 def get_permissions(request: Request) -> bytes:
     (argument,) = request.arguments(1, 1)
     if argument.startswith(b"@"):
-        return request.store.special_permissions(argument.decode("latin-1")).payload()
+        return request.store.rights.special_permissions(argument.decode("latin-1")).payload()
     return request.node(request.path(argument), Access.READ).permissions.payload()
 
 
@@ -237,10 +238,10 @@ def set_permissions(request: Request) -> bytes:
     entries = parse_entries(texts)
     if request.domain.exceeds("permissions", len(entries)):
         raise XenstoreError("ENOSPC", "permissions")
-    request.store.meet(request.domain, entries)
+    request.store.ensure_known(request.domain, entries)
     permissions = Permissions(entries, request.store.next_generation())
     if argument.startswith(b"@"):
-        request.store.set_special_permissions(
+        request.store.rights.set_special_permissions(
             request.domain, argument.decode("latin-1"), permissions
         )
         return OK
@@ -268,7 +269,7 @@ def watch(request: Request) -> bytes:
         raise XenstoreError("EEXIST", path)
     if domain.exceeds("watches", domain.usage.watches + 1):
         raise XenstoreError("ENOSPC", "watches")
-    new = Watch(connection, argument.decode("latin-1"), path, token, depth)
+    new = StoreWatch(connection, argument.decode("latin-1"), path, token, depth)
     request.store.check_memory(domain, new.size)
     connection.add_watch(new)
     request.store.after_reply(new)
@@ -295,7 +296,7 @@ def transaction_start(request: Request) -> bytes:
     domain = request.domain
     if domain.exceeds("transactions", domain.usage.transactions + 1):
         raise XenstoreError("ENOSPC", "transactions")
-    transaction = Transaction(request.store.view, domain)
+    transaction = StoreTransaction(request.store.view, domain)
     return b"%d\0" % request.connection.add_transaction(transaction)
 
 

@@ -9,8 +9,8 @@ from typing import Any, Self, cast
 from pvdrivers._core import ffi, lib
 from pvdrivers.ring.shared import pin
 from pvdrivers.xenstore.errors import ProtocolError
-from pvdrivers.xenstore.pump import Pump
-from pvdrivers.xenstore.store import Store
+from pvdrivers.xenstore.runner import StoreRunner
+from pvdrivers.xenstore.store import XenStore
 from pvdrivers.xenstore.transports import RING_SIZE, EventChannel
 
 WRITE_AT_ONCE = 8192  # bytes handed to a socket before its client has to read
@@ -19,7 +19,7 @@ WRITE_AT_ONCE = 8192  # bytes handed to a socket before its client has to read
 class SocketConnection(asyncio.Protocol):
     """One socket client. Reading pauses while it has left too much unread or unserved."""
 
-    def __init__(self, store: Store, clients: "set[SocketConnection]") -> None:
+    def __init__(self, store: XenStore, clients: "set[SocketConnection]") -> None:
         self._connection = store.connect(0)
         self._clients = clients
         self._connection.on_output = self._send_soon
@@ -56,7 +56,7 @@ class SocketConnection(asyncio.Protocol):
         self._connection.close()
 
     def _send_soon(self) -> None:
-        """With whatever else the store answers in this turn."""
+        """Together with what else the store answers in this loop iteration."""
         asyncio.get_running_loop().call_soon(self._send)
 
     def _send(self) -> None:
@@ -79,9 +79,9 @@ class SocketConnection(asyncio.Protocol):
 
 
 class SocketServer:
-    """Listens on a Unix socket; everyone who may connect there is domain 0."""
+    """Listens on a Unix socket; its clients are domain 0."""
 
-    def __init__(self, store: Store, path: str) -> None:
+    def __init__(self, store: XenStore, path: str) -> None:
         self._store = store
         self.path = path
         self._server: asyncio.Server | None = None
@@ -90,7 +90,7 @@ class SocketServer:
 
     async def start(self) -> None:
         """OSError when the socket cannot be made; EADDRINUSE when a server answers there."""
-        Pump.attach(self._store)
+        StoreRunner.attach(self._store)
         loop = asyncio.get_running_loop()
         await self._remove_stale()
         previous = os.umask(0o177)  # only the owner may connect
@@ -144,7 +144,7 @@ class RingConnection:
     (XSA-38, XSA-325); the page then says why.
     """
 
-    def __init__(self, store: Store, domid: int, page: Any, channel: EventChannel) -> None:
+    def __init__(self, store: XenStore, domid: int, page: Any, channel: EventChannel) -> None:
         self._store = store
         self._memory, self._page = pin(page, "struct xenstore_domain_interface *")
         self._scratch = ffi.new("uint8_t[]", RING_SIZE)
@@ -164,10 +164,10 @@ class RingConnection:
 
     def serve(self) -> None:
         """Handles the guest's events on the running loop until `close`."""
-        Pump.attach(self._store)
+        StoreRunner.attach(self._store)
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._channel.fileno(), self._readable)
-        self.handle_event()  # what the guest sent before anyone listened
+        self.handle_event()  # what the guest sent before
 
     def _readable(self) -> None:
         self._channel.acknowledge()
@@ -226,7 +226,7 @@ class RingConnection:
         return moved
 
     def _send_soon(self) -> None:
-        """Served by a loop, with whatever else the store answers in this turn."""
+        """Together with what else the store answers in this iteration, when a loop serves the ring."""
         if self._loop:
             self._loop.call_soon(self._send_and_notify)
         else:

@@ -1,15 +1,14 @@
 """The store: a sans-IO xenstore server.
 
-    store = Store()
+    store = XenStore()
     connection = store.connect(domid)
     connection.receive(bytes_from_the_client)
     store.run()
     bytes_for_the_client = connection.data_to_send()
 
-Everything happens in `run`, one request per connection and round, so that no client can hold up
-the others (XSA-206). A request that fails by a defect of the store's is answered EIO, and one that
-cannot even be answered ends its connection; the others go on. Without a clock nothing depends on
-time.
+`run` does all the work, one request per connection and round, so that no client can hold up the
+others (XSA-206). A request that meets a defect of the store is answered EIO; if even that fails,
+its connection ends and the others go on. Without a clock nothing depends on time.
 """
 
 import logging
@@ -18,14 +17,15 @@ from collections.abc import Callable, Iterable, Mapping
 
 from pvdrivers.xenstore import domain_requests, requests
 from pvdrivers.xenstore.connection import Connection
-from pvdrivers.xenstore.domains import DOMID_FIRST_RESERVED, Domain, NodeCounts
+from pvdrivers.xenstore.domains import DOMID_FIRST_RESERVED, NodeCounts, StoreDomain
 from pvdrivers.xenstore.errors import XenstoreError
-from pvdrivers.xenstore.permissions import DOMID_ANY, Access, Permission, Permissions
+from pvdrivers.xenstore.permissions import Permission, Permissions
 from pvdrivers.xenstore.quotas import Quotas
 from pvdrivers.xenstore.requests import Request
-from pvdrivers.xenstore.transactions import Transaction, View
+from pvdrivers.xenstore.rights import DOM0_ONLY, INTRODUCE_DOMAIN, RELEASE_DOMAIN, Rights
+from pvdrivers.xenstore.transactions import StoreTransaction, View
 from pvdrivers.xenstore.tree import Node, Tree, subtree
-from pvdrivers.xenstore.watches import Change, Watch, WatchTable
+from pvdrivers.xenstore.watches import Change, StoreWatch, WatchTable
 from pvdrivers.xenstore.wire import PAYLOAD_MAX, Message, joined
 from pvdrivers.xenstore.wire import MessageType as M
 from pvdrivers.xenstore.write_limit import WriteRateLimit
@@ -38,9 +38,6 @@ FEATURE_ERROR = 2
 FEATURE_WATCH_DEPTH = 4
 FEATURE_DOMID_ANY = 8
 FEATURES = FEATURE_RECONNECTION | FEATURE_ERROR | FEATURE_WATCH_DEPTH | FEATURE_DOMID_ANY
-
-INTRODUCE_DOMAIN = "@introduceDomain"
-RELEASE_DOMAIN = "@releaseDomain"
 
 HANDLERS: Mapping[int, Callable[[Request], bytes]] = {
     M.CONTROL: domain_requests.control,
@@ -74,8 +71,8 @@ TRANSACTIONAL = frozenset(
 )
 
 
-class Store:
-    """A xenstore and its clients.
+class XenStore:
+    """A xenstore and its connections.
 
     `exists` tells whether a domain exists at the hypervisor; without it, every domid that is
     mentioned does. `clock` gives seconds and turns on the write rate limit. `on_ready` is called
@@ -93,7 +90,7 @@ class Store:
     ) -> None:
         self.quotas = quotas or Quotas()
         self.features = features
-        self.domains: dict[int, Domain] = {}
+        self.domains: dict[int, StoreDomain] = {}
         self.watches = WatchTable()
         self.connections: dict[Connection, None] = {}
         self.on_ready: Callable[[], None] | None = None
@@ -102,14 +99,13 @@ class Store:
         self._exists = exists
         self._write_limit = WriteRateLimit(clock) if clock else None
         self._generation = 0
-        self._turns: deque[Connection] = deque()
+        self._queue: deque[Connection] = deque()
         self._running = False
-        self._after_reply: Watch | None = None
+        self._after_reply: StoreWatch | None = None
         self._defects: set[object] = set()  # logged
-        root = Permissions((Permission(Access.NONE, 0),))
-        self._special = {INTRODUCE_DOMAIN: root, RELEASE_DOMAIN: root}
+        self.rights = Rights(self.domains)
         counts = NodeCounts()
-        tree = Tree(Node(b"", root, {}, 0))
+        tree = Tree(Node(b"", DOM0_ONLY, {}, 0))
         counts.add(tree.root)
         self.view = View(tree, counts, self._fire)
         self.domain(0).introduced = True
@@ -120,7 +116,7 @@ class Store:
             f"{len(self.connections)} connections, {len(self.watches)} watches"
         )
 
-    # Clients and their turns.
+    # Connections, served in rounds.
 
     def connect(self, domid: int = 0) -> Connection:
         """A new connection for a domain. XenstoreError ENOENT when the domain does not exist."""
@@ -132,11 +128,11 @@ class Store:
         self.connections.pop(connection, None)
 
     def ready(self, connection: Connection) -> None:
-        """Gives the connection its place in the round; it has a request to serve."""
+        """Queues a connection that has a request to serve."""
         if connection.queued:
             return
         connection.queued = True
-        self._turns.append(connection)
+        self._queue.append(connection)
         if self.on_ready and not self._running:
             self.on_ready()
 
@@ -144,19 +140,19 @@ class Store:
         """Serves up to `budget` requests. Seconds until more can be done, None: no work is left."""
         limit = self._write_limit
         if limit and limit.waiting:
-            self._turns += limit.take_due()
-        self._running = True  # whoever gets ready meanwhile is seen at the end
+            self._queue += limit.take_due()
+        self._running = True  # connections that get ready meanwhile need no call of on_ready
         try:
-            while self._turns and budget:
+            while self._queue and budget:
                 budget -= 1
-                self._give_turn(self._turns.popleft())
+                self._serve_next(self._queue.popleft())
         finally:
             self._running = False
-        if self._turns:
+        if self._queue:
             return 0.0
         return limit.seconds_left() if limit and limit.waiting else None
 
-    def _give_turn(self, connection: Connection) -> None:
+    def _serve_next(self, connection: Connection) -> None:
         if self._write_limit and self._write_limit.holds_back(connection):
             return
         connection.queued = False
@@ -166,12 +162,11 @@ class Store:
                 if connection.advance():
                     self.ready(connection)
         except Exception as error:
-            self.report_defect(error, f"turn of {connection}")
+            self.report_defect(error, f"serving {connection}")
             connection.close()
 
     def report_defect(self, error: Exception, where: str) -> None:
-        """A defect of the store's costs who came upon it; each is logged once, whatever clients
-        do."""
+        """Logs a defect of the store, once however often clients run into it."""
         traceback = error.__traceback__
         while traceback and traceback.tb_next:
             traceback = traceback.tb_next
@@ -206,27 +201,27 @@ class Store:
         if watch:
             watch.fire(watch.path)
 
-    def _transaction(self, connection: Connection, tx_id: int) -> Transaction:
+    def _transaction(self, connection: Connection, tx_id: int) -> StoreTransaction:
         transaction = connection.transactions.get(tx_id)
         if transaction is None:
             raise XenstoreError("ENOENT", "transaction")
         return transaction
 
-    # What the requests need.
+    # For requests.
 
     def next_generation(self) -> int:
         self._generation += 1
         return self._generation
 
-    def after_reply(self, watch: Watch) -> None:
-        """Fires a new watch once, behind the reply that says it is there."""
+    def after_reply(self, watch: StoreWatch) -> None:
+        """Fires a new watch once, behind the reply to the WATCH request."""
         self._after_reply = watch
 
-    def memory_of(self, domain: Domain) -> int:
+    def memory_of(self, domain: StoreDomain) -> int:
         """Bytes held for the domain."""
         return self.view.counts.bytes.get(domain.domid, 0) + domain.usage.memory
 
-    def check_memory(self, domain: Domain, more: int) -> None:
+    def check_memory(self, domain: StoreDomain, more: int) -> None:
         """XenstoreError ENOMEM when the domain may not hold `more` bytes."""
         if domain.privileged:
             return
@@ -234,7 +229,7 @@ class Store:
             raise XenstoreError("ENOMEM", "memory")
         self.check_soft_limit(domain)
 
-    def check_soft_limit(self, domain: Domain) -> None:
+    def check_soft_limit(self, domain: StoreDomain) -> None:
         if domain.privileged:
             return
         over = domain.exceeds("memory-soft", self.memory_of(domain))
@@ -242,7 +237,7 @@ class Store:
             log.warning("over the soft memory limit: %s", domain)
         domain.over_soft_limit = over
 
-    def check_commit(self, domain: Domain, transaction: Transaction) -> None:
+    def check_commit(self, domain: StoreDomain, transaction: StoreTransaction) -> None:
         """XenstoreError when a transaction may not be committed though nothing conflicts."""
         for owner, more in transaction.counts.nodes.items():
             if more <= 0:
@@ -252,64 +247,22 @@ class Store:
             if domain.exceeds("nodes", self.view.nodes_of(owner) + more):
                 raise XenstoreError("ENOSPC", "nodes")
 
-    def holds(self, entry: Permission, given_at: int) -> bool:
-        """Whether the entry is still for the domain it was given to."""
-        if entry.domid in (0, DOMID_ANY):
-            return True
-        domain = self.domains.get(entry.domid)
-        return domain is not None and domain.born <= given_at
-
-    def access(self, domain: Domain, permissions: Permissions) -> Access:
-        """What the domain, or the one it targets, may do by these permissions."""
-        if domain.privileged:
-            return Access.ALL
-        who = (domain.domid, domain.target)
-        owner = permissions.entries[0]
-        if owner.domid in who and self.holds(owner, permissions.given_at):
-            return Access.ALL
-        for entry in permissions.named:
-            if entry.domid in who and self.holds(entry, permissions.given_at):
-                return entry.access
-        for entry in permissions.named:
-            if entry.domid == DOMID_ANY:
-                return entry.access
-        return owner.access
-
-    def special_permissions(self, name: str) -> Permissions:
-        """XenstoreError ENOENT when there is no such special name."""
-        found = self._special.get(name) or self._special.get(name.partition("/")[0])
-        if found is None:
-            raise XenstoreError("ENOENT", name)
-        return found
-
-    def set_special_permissions(self, domain: Domain, name: str, permissions: Permissions) -> None:
-        self.special_permissions(name)
-        if not domain.privileged:
-            raise XenstoreError("EACCES", name)
-        base, slash, domid = name.partition("/")
-        if slash and (base != RELEASE_DOMAIN or not self._is_known(domid)):
-            raise XenstoreError("EINVAL", name)
-        self._special[name] = permissions
-
-    def _is_known(self, domid: str) -> bool:
-        return domid.isascii() and domid.isdigit() and int(domid[:6]) in self.domains
-
     def _fire(self, change: Change) -> None:
         self.watches.fire(change, self._may_read)
 
     def _may_read(self, connection: Connection, permissions: Permissions) -> bool:
-        return bool(self.access(connection.domain, permissions) & Access.READ)
+        return self.rights.may_read(connection.domain, permissions)
 
     def _fire_special(self, name: str, domid: int) -> None:
-        def allowed(watch: Watch) -> bool:
-            permissions = self.special_permissions(watch.path)
-            return bool(self.access(watch.connection.domain, permissions) & Access.READ)
+        def allowed(watch: StoreWatch) -> bool:
+            permissions = self.rights.special_permissions(watch.path)
+            return self.rights.may_read(watch.connection.domain, permissions)
 
         self.watches.fire_special(name, domid, allowed)
 
     # Domains.
 
-    def domain(self, domid: int) -> Domain:
+    def domain(self, domid: int) -> StoreDomain:
         """The domain's record, made when it exists. XenstoreError ENOENT when it does not."""
         known = self.domains.get(domid)
         if known is not None:
@@ -318,23 +271,23 @@ class Store:
             raise XenstoreError("EINVAL", f"domain {domid}")
         if domid and self._exists and not self._exists(domid):
             raise XenstoreError("ENOENT", f"domain {domid}")
-        domain = Domain(domid, self.next_generation(), Quotas(self.quotas), self.features)
+        domain = StoreDomain(domid, self.next_generation(), Quotas(self.quotas), self.features)
         if self._write_limit:
             self._write_limit.begin(domain)
         self.domains[domid] = domain
         return domain
 
-    def known_domain(self, domid: int) -> Domain:
+    def known_domain(self, domid: int) -> StoreDomain:
         """XenstoreError ENOENT when the store does not know the domain."""
         if domid not in self.domains:
             raise XenstoreError("ENOENT", f"domain {domid}")
         return self.domains[domid]
 
-    def meet(self, domain: Domain, entries: Iterable[Permission]) -> None:
-        """Gets to know the domains that permissions name, so that the entries will hold.
+    def ensure_known(self, domain: StoreDomain, entries: Iterable[Permission]) -> None:
+        """Makes records of the domains that permissions name, so that the entries are valid.
 
-        Only dom0 can name domains the store has not heard of yet; of others, the entry is void.
-        XenstoreError ENOENT when the owner does not exist.
+        Only dom0 can name domains that the store does not know yet; an entry by which another
+        domain names one is void. XenstoreError ENOENT when the owner does not exist.
         """
         for position, entry in enumerate(entries):
             if entry.domid >= DOMID_FIRST_RESERVED or entry.domid in self.domains:
@@ -385,7 +338,7 @@ class Store:
         if self.on_release:
             self.on_release(domid)
         self._fire_special(RELEASE_DOMAIN, domid)
-        self._special.pop(f"{RELEASE_DOMAIN}/{domid}", None)
+        self.rights.forget_special(domid)
 
     def _remove_nodes_of(self, domid: int) -> None:
         """XSA-419: what a dead domain owned does not stay, wherever it is."""
@@ -403,7 +356,7 @@ class Store:
                 requests.remove_nodes(self.view, path, nodes, self.next_generation())
 
     def check(self) -> list[str]:
-        """What is wrong inside the store: one sentence each, none when all is well."""
+        """What is wrong inside the store, one sentence for each fault; empty when nothing is."""
         faults = []
         counts = NodeCounts()
         for path, node in subtree("/", self.view.tree.root):

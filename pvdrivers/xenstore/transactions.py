@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 
-from pvdrivers.xenstore.domains import Domain, NodeCounts
+from pvdrivers.xenstore.domains import NodeCounts, StoreDomain
 from pvdrivers.xenstore.errors import XenstoreError
 from pvdrivers.xenstore.tree import Node, Tree
 from pvdrivers.xenstore.watches import Change
 
 
 class View:
-    """The tree itself: what is changed here is changed for everyone."""
+    """The tree itself: all clients see what is changed here."""
 
     def __init__(self, tree: Tree, counts: NodeCounts, fire: Callable[[Change], None]) -> None:
         self.tree = tree
@@ -17,7 +17,7 @@ class View:
         self._fire = fire
 
     def peek(self, path: str) -> Node | None:
-        """The node, without the look counting as one."""
+        """The node; a transaction does not come to depend on it."""
         return self.tree.get(path)
 
     def touch(self, *touched: str) -> None:
@@ -53,14 +53,14 @@ class View:
         return self.counts.nodes.get(domid, 0)
 
 
-class Transaction(View):
+class StoreTransaction(View):
     """A snapshot with changes of its own, until it is committed or dropped.
 
-    It conflicts when a node that it read or wrote has changed in the tree since: then nothing of
-    it happens and the client hears EAGAIN.
+    It conflicts when a node that it read or wrote has changed in the tree since: then none of its
+    changes is made and the client gets EAGAIN.
     """
 
-    def __init__(self, view: View, domain: Domain) -> None:
+    def __init__(self, view: View, domain: StoreDomain) -> None:
         root = view.tree.snapshot()
         super().__init__(Tree(root), NodeCounts(), view._fire)
         self._view = view
@@ -131,7 +131,7 @@ class Transaction(View):
         )
 
     def commit(self, generation: int) -> None:
-        """Makes its changes everyone's; it does not conflict."""
+        """Makes its changes in the tree; the caller has seen that it does not conflict."""
         tree = self._view.tree
         if tree.root is self._base.root:
             tree.root = self.tree.root

@@ -7,8 +7,8 @@ from typing import Any, Protocol, Self, cast
 from pvdrivers._core import ffi, lib
 from pvdrivers.ring.shared import pin
 from pvdrivers.xenstore.errors import ProtocolError
-from pvdrivers.xenstore.pump import Pump
-from pvdrivers.xenstore.store import Store
+from pvdrivers.xenstore.runner import StoreRunner
+from pvdrivers.xenstore.store import XenStore
 
 RING_SIZE = 1024
 RETRY = 0.005  # seconds before a server that has too many new clients is asked again
@@ -32,7 +32,7 @@ class Transport(Protocol):
 
 
 class EventChannel(Protocol):
-    """One event channel port with a pollable handle, whoever provides it."""
+    """One event channel port with a pollable handle, of any provider."""
 
     def fileno(self) -> int:
         """Readable while an event waits."""
@@ -53,7 +53,7 @@ class SocketTransport(asyncio.Protocol):
 
     @classmethod
     async def open(cls, path: str, receiver: Receiver) -> Self:
-        """OSError when nobody listens there."""
+        """OSError when no server listens there."""
         loop = asyncio.get_running_loop()
         connected = await _connected(path)
         _, transport = await loop.create_unix_connection(lambda: cls(receiver), sock=connected)
@@ -101,8 +101,8 @@ async def _connected(path: str) -> socket.socket:
 class InProcessTransport:
     """A connection to a store that runs in the same event loop."""
 
-    def __init__(self, store: Store, domid: int, receiver: Receiver) -> None:
-        Pump.attach(store)
+    def __init__(self, store: XenStore, domid: int, receiver: Receiver) -> None:
+        StoreRunner.attach(store)
         self._receiver = receiver
         self._connection = store.connect(domid)
         self._connection.on_output = self._schedule

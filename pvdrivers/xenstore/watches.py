@@ -14,7 +14,7 @@ class Change(NamedTuple):
     """A node was created, changed or removed.
 
     An `exact` change concerns only watches on that very path: it is a node that went because a
-    node above it was removed. Whoever may read by any of `readable_by` may learn of it (XSA-115).
+    node above it was removed. Domains that may read by any of `readable_by` are told of it (XSA-115).
     """
 
     path: str
@@ -22,7 +22,7 @@ class Change(NamedTuple):
     readable_by: tuple[Permissions, ...]
 
 
-class Watch:
+class StoreWatch:
     """One registration; `shown` is the path as the client wrote it."""
 
     def __init__(
@@ -52,21 +52,21 @@ class WatchTable:
     """All watches of a store."""
 
     def __init__(self) -> None:
-        self._by_path: dict[str, dict[Watch, None]] = {}
+        self._by_path: dict[str, dict[StoreWatch, None]] = {}
 
     def __len__(self) -> int:
         return sum(map(len, self._by_path.values()))
 
-    def add(self, watch: Watch) -> None:
+    def add(self, watch: StoreWatch) -> None:
         self._by_path.setdefault(watch.path, {})[watch] = None
 
-    def remove(self, watch: Watch) -> None:
+    def remove(self, watch: StoreWatch) -> None:
         watches = self._by_path[watch.path]
         del watches[watch]
         if not watches:
             del self._by_path[watch.path]
 
-    def at(self, path: str) -> list[Watch]:
+    def at(self, path: str) -> list[StoreWatch]:
         return list(self._by_path.get(path, ()))
 
     def fire(self, change: Change, may_read: Callable[["Connection", Permissions], bool]) -> None:
@@ -81,7 +81,7 @@ class WatchTable:
                 if any(may_read(watch.connection, given) for given in change.readable_by):
                     watch.fire(change.path)
 
-    def fire_special(self, name: str, domid: int, allowed: Callable[[Watch], bool]) -> None:
+    def fire_special(self, name: str, domid: int, allowed: Callable[[StoreWatch], bool]) -> None:
         """Fires `name` (@introduceDomain, @releaseDomain); depth 1 asks for the domid as well."""
         of_domain = f"{name}/{domid}"
         for watch in self.at(name) + self.at(of_domain):

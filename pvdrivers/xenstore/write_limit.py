@@ -1,30 +1,30 @@
-"""The write rate limit (XSA-206): who has changed more than it may waits for its next turn."""
+"""The write rate limit (XSA-206): a domain that has made too many changes is served later."""
 
 import heapq
 from collections.abc import Callable
 
 from pvdrivers.xenstore.connection import Connection
-from pvdrivers.xenstore.domains import Domain
+from pvdrivers.xenstore.domains import StoreDomain
 
 CLOCK_ROUNDING = 1e-6  # seconds; a wait shorter than this is none
 
 
 class WriteRateLimit:
-    """Domains' credit, earned as time goes by, and the connections that wait until theirs is
-    above zero again. dom0 is not limited."""
+    """The credit that domains earn with time, and the connections that wait until their domain's
+    is above zero again. dom0 is not limited."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock  # seconds
         self.waiting: list[tuple[float, int, Connection]] = []  # a heap, by when they are due
         self._order = 0  # first come, first served among equals
 
-    def begin(self, domain: Domain) -> None:
+    def begin(self, domain: StoreDomain) -> None:
         """A new domain may make a burst of changes."""
         domain.credit = float(domain.quotas.get("write-burst"))
         domain.credit_time = self._clock()
 
     def holds_back(self, connection: Connection) -> bool:
-        """Whether the connection has to wait; it is among those that are due in time."""
+        """Whether the connection has to wait; if so, `take_due` returns it later."""
         if connection.domain.privileged:
             return False
         delay = self._delay(connection.domain)
@@ -33,7 +33,7 @@ class WriteRateLimit:
             heapq.heappush(self.waiting, (self._clock() + delay, self._order, connection))
         return delay > 0
 
-    def _delay(self, domain: Domain) -> float:
+    def _delay(self, domain: StoreDomain) -> float:
         """Seconds until the domain's credit is above zero."""
         rate = domain.quotas.get("write-rate")
         if not rate:

@@ -10,7 +10,7 @@ from pvdrivers.ring import FrontRing
 COLLECT = """
 import asyncio, gc, os
 from pvdrivers.ring import BackRing, FrontRing
-from pvdrivers.xenstore import Store
+from pvdrivers.xenstore import XenStore
 from pvdrivers.xenstore.server import RingConnection
 from pvdrivers.xenstore.transports import RingTransport
 
@@ -39,7 +39,7 @@ asyncio.run(main())
     [
         "FrontRing.create(view, 64)",
         "BackRing(view, 64)",
-        "RingConnection(Store(), 1, view, Channel())",
+        "RingConnection(XenStore(), 1, view, Channel())",
         "RingTransport(view, Channel(), None)",
     ],
 )

@@ -14,7 +14,7 @@ from pvdrivers.toolstack.devices import DeviceConfig, add_device
 from pvdrivers.vbd.config import disk_config
 from pvdrivers.xenstore.client import XenstoreClient
 from pvdrivers.xenstore.server import SocketServer
-from pvdrivers.xenstore.store import Store
+from pvdrivers.xenstore.store import XenStore
 
 PATIENCE = 30.0  # seconds for anything that happens on the loop
 
@@ -58,7 +58,7 @@ class Xenstore:
 
     def __init__(self, socket: str) -> None:
         self._loop = Loop()
-        self._store = Store()
+        self._store = XenStore()
         self._server = SocketServer(self._store, socket)
         self._toolstack = self._loop.call(self._start())
 

@@ -17,7 +17,7 @@ from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Machine
 from pvdrivers.tools.pvxl.guest import MEMORY, Guest, GuestSpec
 from pvdrivers.toolstack.boot import GuestRings
-from pvdrivers.xenstore import Store
+from pvdrivers.xenstore import XenStore
 from pvdrivers.xenstore.client import XenstoreClient
 from pvdrivers.xenstore.server import SocketServer
 
@@ -83,7 +83,7 @@ class Host:
         # With the lock held, a socket that is there is one that a killed host has left.
         self.machine_socket.unlink(missing_ok=True)
         machine.serve(self.machine_socket)
-        store = Store(clock=time.monotonic)
+        store = XenStore(clock=time.monotonic)
         stack.callback(GuestRings(store, machine, DOM0).close)
         await stack.enter_async_context(SocketServer(store, str(self.xenstore_socket)))
         toolstack = XenstoreClient.in_process(store, DOM0)

@@ -11,7 +11,7 @@ import pytest
 
 from pvdrivers.sim import Machine
 from pvdrivers.testing.dropin import dropin_environment
-from pvdrivers.xenstore import Store
+from pvdrivers.xenstore import XenStore
 from pvdrivers.xenstore.server import SocketServer
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -71,7 +71,7 @@ def xenstored(world):
     async def serve() -> None:
         ended = asyncio.Event()
         stop.append((asyncio.get_running_loop(), ended))
-        async with SocketServer(Store(), str(world.folder / "xenstored")):
+        async with SocketServer(XenStore(), str(world.folder / "xenstored")):
             ready.set()
             await ended.wait()
 

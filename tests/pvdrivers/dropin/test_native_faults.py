@@ -25,7 +25,7 @@ from pvdrivers.toolstack.devices import (
 from pvdrivers.vbd.config import disk_config
 from pvdrivers.vbd.features import FrontendFeatures
 from pvdrivers.xenbus.states import XenbusState
-from pvdrivers.xenstore import Store, XenstoreClient
+from pvdrivers.xenstore import XenStore, XenstoreClient
 from pvdrivers.xenstore.server import SocketServer
 
 PVBACKD = (sys.executable, "-m", "pvdrivers.tools.pvbackd")
@@ -39,7 +39,7 @@ class Yard:
     def __init__(self, world: Any, stack: AsyncExitStack) -> None:
         self.world = world
         self.stack = stack
-        self.store = Store()
+        self.store = XenStore()
         self.toolstack = XenstoreClient.in_process(self.store, 0)
         self.server = SocketServer(self.store, str(world.folder / "xenstored"))
         self.neighbour: VbdFrontend

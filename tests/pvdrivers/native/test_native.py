@@ -16,7 +16,7 @@ from pvdrivers import native
 from pvdrivers._core import ffi, lib
 from pvdrivers.hypervisor import GrantError, Hypervisor, HypervisorError
 from pvdrivers.ring.errors import UsageError
-from pvdrivers.xenstore import Store, XenstoreClient
+from pvdrivers.xenstore import XenStore, XenstoreClient
 
 SONAMES = ("libxenevtchn.so.1", "libxengnttab.so.1", "libxenforeignmemory.so.1")
 PAGE = 4096
@@ -90,7 +90,7 @@ def hypervisor(fakes: Fakes) -> Iterator[Hypervisor]:
 
 
 async def opened_with(libraries: Path | None, domid: int = OWN) -> Hypervisor:
-    store = Store()
+    store = XenStore()
     dom0 = XenstoreClient.in_process(store)
     await dom0.write(f"/local/domain/{domid}/domid", domid)
     await dom0.set_permissions(f"/local/domain/{domid}/domid", [f"n{domid}"])

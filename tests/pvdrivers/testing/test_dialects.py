@@ -26,7 +26,7 @@ from pvdrivers.testing.qemu import PROGRAM, QemuLoopback
 from pvdrivers.testing.vbd import VbdLoopback
 from pvdrivers.toolstack.devices import unplug_device
 from pvdrivers.xenbus.states import XenbusState
-from pvdrivers.xenstore.store import Store
+from pvdrivers.xenstore.store import XenStore
 from pvdrivers.xenstore.watches import Change
 
 SECTORS = 4096
@@ -41,7 +41,7 @@ def pattern(sectors: int, salt: int = 0) -> bytes:
     return b"".join((i * 2654435761 + salt).to_bytes(8, "little") * 64 for i in range(sectors))
 
 
-class Writes(Store):
+class Writes(XenStore):
     """A store that keeps what is written to a disk's two directories: `back/state=2`."""
 
     def __init__(self) -> None:

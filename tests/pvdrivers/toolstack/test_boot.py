@@ -10,13 +10,13 @@ from pvdrivers.sim.loop import DeterministicLoop
 from pvdrivers.toolstack.boot import GuestRings, GuestXenstore, build, introduce
 from pvdrivers.xenstore.client import XenstoreClient
 from pvdrivers.xenstore.errors import XenstoreError
-from pvdrivers.xenstore.store import Store
+from pvdrivers.xenstore.store import XenStore
 
 
 async def talk(machine: Machine, abi: Abi) -> list[str]:
     dom0 = machine.create_domain(privileged=True, memory="1M")
     guest = machine.create_domain(abi=abi, memory="1M")
-    store = Store()
+    store = XenStore()
     rings = GuestRings(store, machine, dom0.domid)
     control = XenstoreClient.in_process(store)
     info = build(guest)
@@ -62,7 +62,7 @@ def test_introducing_garbage_is_refused() -> None:
     async def run(machine: Machine) -> None:
         dom0 = machine.create_domain(privileged=True, memory="1M")
         guest = machine.create_domain(memory="1M")
-        store = Store()
+        store = XenStore()
         rings = GuestRings(store, machine, dom0.domid)
         control = XenstoreClient.in_process(store)
         with pytest.raises(XenstoreError, match="EINVAL"):
@@ -81,7 +81,7 @@ def test_the_store_learns_of_deaths() -> None:
 
     async def run(machine: Machine) -> None:
         dom0 = machine.create_domain(privileged=True, memory="1M")
-        store = Store()
+        store = XenStore()
         rings = GuestRings(store, machine, dom0.domid)
         control = XenstoreClient.in_process(store)
         guest = machine.create_domain(memory="1M")
@@ -112,7 +112,7 @@ def test_the_store_learns_of_deaths() -> None:
 def test_a_domid_reused_before_the_store_looked() -> None:
     async def run(machine: Machine) -> None:
         dom0 = machine.create_domain(privileged=True, memory="1M")
-        store = Store()
+        store = XenStore()
         rings = GuestRings(store, machine, dom0.domid)
         control = XenstoreClient.in_process(store)
         for _ in range(3):

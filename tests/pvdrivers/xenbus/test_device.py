@@ -13,7 +13,7 @@ from pvdrivers.xenbus.device import BackendDevice, FrontendDevice
 from pvdrivers.xenbus.states import Event, XenbusState
 from pvdrivers.xenstore.client import XenstoreClient
 from pvdrivers.xenstore.errors import XenstoreError
-from pvdrivers.xenstore.store import Store
+from pvdrivers.xenstore.store import XenStore
 
 CONFIG = DeviceConfig("vtest", 7, frontend_domid=1, backend_keys={"params": "x"})
 
@@ -79,7 +79,7 @@ class Front(FrontendDevice):
 class House:
     """A store, a toolstack, and both ends of one device."""
 
-    def __init__(self, store: Store, config: DeviceConfig = CONFIG) -> None:
+    def __init__(self, store: XenStore, config: DeviceConfig = CONFIG) -> None:
         self.config = config
         self.toolstack = XenstoreClient.in_process(store, 0)
         self.back_client = XenstoreClient.in_process(store, 0)
@@ -110,7 +110,7 @@ class House:
 
 def run(body: Callable[[House], Awaitable[None]], config: DeviceConfig = CONFIG) -> None:
     async def main() -> None:
-        house = House(Store(), config)
+        house = House(XenStore(), config)
         async with asyncio.timeout(20):
             await house.toolstack.mkdir("/local/domain/1")
             await house.toolstack.set_permissions("/local/domain/1", ["n1"])

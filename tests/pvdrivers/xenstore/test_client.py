@@ -3,7 +3,7 @@ import errno
 
 import pytest
 
-from pvdrivers.xenstore import Permission, Store, XenstoreClient, XenstoreError
+from pvdrivers.xenstore import Permission, XenStore, XenstoreClient, XenstoreError
 from pvdrivers.xenstore.client_watch import PENDING_PATHS_MAX
 from pvdrivers.xenstore.operations import asks_read, asks_remove, asks_write, raise_first
 from pvdrivers.xenstore.server import SocketServer
@@ -15,11 +15,11 @@ def with_client(request, tmp_path):
 
     async def over_socket(body):
         path = str(tmp_path / "socket")
-        async with SocketServer(Store(), path), await XenstoreClient.connect(path) as client:
+        async with SocketServer(XenStore(), path), await XenstoreClient.connect(path) as client:
             await body(client)
 
     async def in_process(body):
-        async with XenstoreClient.in_process(Store()) as client:
+        async with XenstoreClient.in_process(XenStore()) as client:
             await body(client)
 
     run = in_process if request.param == "in process" else over_socket
@@ -272,7 +272,7 @@ def test_a_closed_connection(with_client):
 
 def test_clients_of_several_domains():
     async def body():
-        store = Store()
+        store = XenStore()
         dom0 = XenstoreClient.in_process(store)
         guest = XenstoreClient.in_process(store, 5)
         await dom0.write("/local/domain/5/name", "five")
@@ -291,7 +291,7 @@ def test_in_process_runs_alike_every_time():
     """The same program gives the same order of everything."""
 
     async def body(log):
-        store = Store()
+        store = XenStore()
         clients = [XenstoreClient.in_process(store) for _ in range(3)]
 
         async def work(number, client):
@@ -315,7 +315,7 @@ def test_connect_finds_the_socket_by_environment(tmp_path, monkeypatch):
     async def body():
         with pytest.raises(FileNotFoundError):
             await XenstoreClient.connect()
-        async with SocketServer(Store(), path), await XenstoreClient.connect() as client:
+        async with SocketServer(XenStore(), path), await XenstoreClient.connect() as client:
             assert await client.directory("/") == []
 
     asyncio.run(body())
@@ -325,7 +325,7 @@ def test_more_clients_at_once_than_the_server_has_room_for(tmp_path):
     path = str(tmp_path / "socket")
 
     async def body():
-        async with SocketServer(Store(), path):
+        async with SocketServer(XenStore(), path):
             clients = await asyncio.gather(*(XenstoreClient.connect(path) for _ in range(300)))
             for client in clients:
                 assert await client.directory("/") == []
@@ -338,7 +338,7 @@ def test_a_socket_client_that_breaks_the_protocol_is_alone_in_it(tmp_path):
     path = str(tmp_path / "socket")
 
     async def body():
-        async with SocketServer(Store(), path), await XenstoreClient.connect(path) as client:
+        async with SocketServer(XenStore(), path), await XenstoreClient.connect(path) as client:
             reader, writer = await asyncio.open_unix_connection(path)
             writer.write(b"\xff" * 64)
             assert await reader.read() == b""
@@ -352,7 +352,7 @@ def test_a_socket_client_that_never_reads_is_bounded(tmp_path):
     path = str(tmp_path / "socket")
 
     async def body():
-        store = Store()
+        store = XenStore()
         async with SocketServer(store, path), await XenstoreClient.connect(path) as client:
             await client.write("/a", b"x" * 4000)
             (served,) = store.connections

@@ -8,7 +8,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from pvdrivers.testing.store_peer import StorePeer
 from pvdrivers.xenstore.errors import XenstoreError
-from pvdrivers.xenstore.store import Store
+from pvdrivers.xenstore.store import XenStore
 
 DOMAINS = (0, 1, 2)
 PATHS = ["/a", "/a/b", "/a/b/c", "/a/d", "/e", "/e/f", "/e/f/g/h"]
@@ -118,7 +118,7 @@ class Comparison(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.store = Store()
+        self.store = XenStore()
         self.peers = {domid: StorePeer(self.store, domid) for domid in DOMAINS}
         self.model = Model()
         self.watches = []

@@ -3,7 +3,7 @@ import pytest
 from pvdrivers.testing.store_peer import StorePeer
 from pvdrivers.xenstore.errors import XenstoreError
 from pvdrivers.xenstore.quotas import QUOTAS, Quotas
-from pvdrivers.xenstore.store import Store
+from pvdrivers.xenstore.store import XenStore
 from pvdrivers.xenstore.wire import MessageType
 
 
@@ -20,7 +20,7 @@ def make_guest(store, domid=5):
 
 
 def guest_with(**quotas):
-    return make_guest(Store(quotas=Quotas(**quotas)))
+    return make_guest(XenStore(quotas=Quotas(**quotas)))
 
 
 def test_defaults_are_those_of_the_c_server():
@@ -51,7 +51,7 @@ def test_nodes():
 
 
 def test_nodes_of_domain_0_are_not_limited():
-    dom0 = StorePeer(Store(quotas=Quotas(nodes=1)))
+    dom0 = StorePeer(XenStore(quotas=Quotas(nodes=1)))
     for i in range(5):
         dom0.write(f"/n{i}")
 
@@ -183,7 +183,7 @@ def test_zero_is_no_limit():
 
 
 def test_quotas_over_the_wire():
-    store = Store()
+    store = XenStore()
     guest, dom0 = make_guest(store), StorePeer(store)
     assert dom0.request(MessageType.GET_QUOTA) == " ".join(QUOTAS).encode() + b"\0"
     dom0.request(MessageType.SET_QUOTA, "5", "watches", "1")
@@ -203,7 +203,7 @@ def test_quotas_over_the_wire():
 class TestFairness:
     def test_turns_are_shared(self):
         """XSA-206: a client with a thousand requests waiting delays others by one request each."""
-        store = Store(quotas=Quotas(outstanding=0))
+        store = XenStore(quotas=Quotas(outstanding=0))
         storm, other = make_guest(store, 5), make_guest(store, 6)
         for _ in range(200):
             storm.send(MessageType.WRITE, "x", tail=b"y")
@@ -213,7 +213,7 @@ class TestFairness:
 
     def test_the_write_rate_is_limited(self):
         now = 0.0
-        store = Store(quotas=Quotas(write_rate=10, write_burst=5), clock=lambda: now)
+        store = XenStore(quotas=Quotas(write_rate=10, write_burst=5), clock=lambda: now)
         guest = make_guest(store)
         for _ in range(30):
             guest.send(MessageType.WRITE, "x", tail=b"y")
@@ -229,13 +229,13 @@ class TestFairness:
         assert times[-1] == pytest.approx((30 - 5 - 1) / 10, abs=0.11)
 
     def test_reading_is_not_limited_by_it(self):
-        store = Store(quotas=Quotas(write_rate=1, write_burst=1), clock=lambda: 0.0)
+        store = XenStore(quotas=Quotas(write_rate=1, write_burst=1), clock=lambda: 0.0)
         guest = make_guest(store)
         for _ in range(10):
             guest.read("/local/domain/5")
 
     def test_a_throttled_domain_does_not_hold_up_others(self):
-        store = Store(quotas=Quotas(write_rate=1, write_burst=1), clock=lambda: 0.0)
+        store = XenStore(quotas=Quotas(write_rate=1, write_burst=1), clock=lambda: 0.0)
         storm, other = make_guest(store, 5), make_guest(store, 6)
         for _ in range(10):
             storm.send(MessageType.WRITE, "x", tail=b"y")

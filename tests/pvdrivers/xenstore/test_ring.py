@@ -8,7 +8,7 @@ import struct
 import pytest
 
 from pvdrivers._core import ffi, lib
-from pvdrivers.xenstore import Store, XenstoreClient, XenstoreError
+from pvdrivers.xenstore import XenStore, XenstoreClient, XenstoreError
 from pvdrivers.xenstore.server import RingConnection
 from pvdrivers.xenstore.wire import Message, MessageType, encode
 
@@ -54,7 +54,7 @@ def as_struct(page):
 
 def test_client_and_server(page, channels):
     async def body():
-        store = Store()
+        store = XenStore()
         dom0 = XenstoreClient.in_process(store)
         await dom0.mkdir("/local/domain/5")
         await dom0.set_permissions("/local/domain/5", ["n5"])
@@ -82,7 +82,7 @@ def test_client_and_server(page, channels):
 @pytest.fixture
 def server(page, channels):
     """A server half that is stepped by hand, and the store."""
-    store = Store()
+    store = XenStore()
     return store, RingConnection(store, 5, page, channels[0])
 
 

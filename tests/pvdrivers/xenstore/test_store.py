@@ -5,13 +5,13 @@ from hypothesis import strategies as st
 from pvdrivers.testing.store_peer import StorePeer
 from pvdrivers.xenstore import store as store_module
 from pvdrivers.xenstore.errors import XenstoreError
-from pvdrivers.xenstore.store import HANDLERS, Store
+from pvdrivers.xenstore.store import HANDLERS, XenStore
 from pvdrivers.xenstore.wire import MessageType, strings
 
 
 @pytest.fixture
 def store():
-    return Store()
+    return XenStore()
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_malformed_requests(dom0):
 
 @given(st.integers(0, 30), st.binary(max_size=60), st.integers(0, 3))
 def test_any_request_is_answered(kind, payload, tx_id):
-    store = Store()
+    store = XenStore()
     for domid in (0, 5):
         peer = StorePeer(store, domid)
         peer.send(kind, tail=payload, tx_id=tx_id)

@@ -16,7 +16,7 @@ from pvdrivers.tools.pvbackd import daemon as pvbackd
 from pvdrivers.toolstack.devices import add_device
 from pvdrivers.vbd.config import disk_config
 from pvdrivers.xenstore.client import XenstoreClient
-from pvdrivers.xenstore.store import Store
+from pvdrivers.xenstore.store import XenStore
 
 from .conftest import until
 
@@ -28,7 +28,7 @@ SERVED = '[[disk]]\nstore = {kind = "ram", size = 65536}\n'
 class Here(pvbackd.Place):
     """A machine and a xenstore in this process."""
 
-    store: Store
+    store: XenStore
     served: Hypervisor
     clients: list[XenstoreClient]
 
@@ -88,7 +88,7 @@ def reloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reload
     monkeypatch.setattr(pvbackd.logs, "set_up", lambda log: None)  # the logs stay pytest's
     with Machine() as machine:
         dom0 = machine.create_domain(privileged=True)
-        place = Here(store=Store(), served=dom0.hypervisor, clients=[])
+        place = Here(store=XenStore(), served=dom0.hypervisor, clients=[])
         yield Reloaded(place, tmp_path / "pvbackd.toml")
 
 

@@ -14,7 +14,7 @@ from pvdrivers.tools.pvbench.crowd.worker import RemoteBacks, RemoteFronts
 from pvdrivers.tools.pvbench.xenbus import Xenstore
 from pvdrivers.toolstack.devices import DeviceConfig
 from pvdrivers.vbd.config import disk_config
-from pvdrivers.xenstore.pump import tune_gc_for_large_tree
+from pvdrivers.xenstore.tree import tune_gc_for_large_tree
 
 BACKEND_MEMORY = 16 << 20  # bytes
 
