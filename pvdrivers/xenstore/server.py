@@ -226,7 +226,7 @@ class RingConnection:
         return moved
 
     def _send_soon(self) -> None:
-        """Together with what else the store answers in this iteration, when a loop serves the ring."""
+        """On a loop: together with what else the store answers in this iteration."""
         if self._loop:
             self._loop.call_soon(self._send_and_notify)
         else:

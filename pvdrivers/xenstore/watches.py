@@ -14,7 +14,8 @@ class Change(NamedTuple):
     """A node was created, changed or removed.
 
     An `exact` change concerns only watches on that very path: it is a node that went because a
-    node above it was removed. Domains that may read by any of `readable_by` are told of it (XSA-115).
+    node above it was removed. A domain that may read by any of `readable_by` is told
+    (XSA-115).
     """
 
     path: str
