@@ -33,7 +33,7 @@ $(VENV)/installed: $(VENV)/tools $(SOURCES)
 bench: install
 	@$(BIN)/python -m pvdrivers.tools.pvbench vbd $(if $(IMAGE),--filename '$(IMAGE)',--make-image build/bench.img) $(BENCHFLAGS)
 
-# Ours beside every peer that is there. What is missing is asked of Debian for root, one package
+# Ours beside every competitor that is there. What is missing is asked of Debian for root, one package
 # after the other: where one cannot be had, the others can.
 compare: install
 	@missing=$$($(BIN)/pvbench compare --packages $(COMPAREFLAGS)) || exit; \

@@ -17,10 +17,10 @@ from docstring_parser import parse
 from pvdrivers.tools.pvbench.compare.command import compare
 from pvdrivers.tools.pvbench.compare.report import goal
 from pvdrivers.tools.pvbench.compare.runner import catalogue, purpose
-from pvdrivers.tools.pvbench.fio_absent import IGNORED, REFUSED
-from pvdrivers.tools.pvbench.fio_options import FioOptions
-from pvdrivers.tools.pvbench.options import Options
-from pvdrivers.tools.pvbench.run_options import RunOptions
+from pvdrivers.tools.pvbench.job.run_options import RunOptions
+from pvdrivers.tools.pvbench.vbd.fio_absent import IGNORED, REFUSED
+from pvdrivers.tools.pvbench.vbd.fio_options import FioOptions
+from pvdrivers.tools.pvbench.vbd.options import Options
 from pvdrivers.vbd.features import PROTOCOL_FEATURES
 from pvdrivers.xenbus.states import (
     BACKEND,
@@ -109,11 +109,11 @@ def features() -> str:
 
 def comparisons() -> str:
     """The rows of pvbench compare as a Markdown table."""
-    lines = ["| row | ours | the peer | to reach | what for |", "|---|---|---|---|---|"]
+    lines = ["| row | ours | the baseline | to reach | what for |", "|---|---|---|---|---|"]
     for name, row in catalogue().items():
         ours = row.workload if row.ours.name == "pvdrivers" else f"{row.ours.name}: {row.workload}"
-        peer = row.peer.name if row.peer else "-"
-        lines.append(f"| `{name}` | {ours} | {peer} | {goal(row)} | {purpose(name)} |")
+        baseline = row.baseline.name if row.baseline else "-"
+        lines.append(f"| `{name}` | {ours} | {baseline} | {goal(row)} | {purpose(name)} |")
     return "\n".join(lines)
 
 

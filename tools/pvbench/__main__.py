@@ -13,12 +13,12 @@ from cyclopts import App, CycloptsError
 import pvdrivers
 from pvdrivers.ring.errors import PeerError
 from pvdrivers.tools.command_line import add_documentation
-from pvdrivers.tools.pvbench import command
 from pvdrivers.tools.pvbench.compare.command import compare
 from pvdrivers.tools.pvbench.errors import BenchError, OptionError
-from pvdrivers.tools.pvbench.options import Options
-from pvdrivers.tools.pvbench.run_options import RunOptions
-from pvdrivers.tools.pvbench.settings import Settings, as_given, tokens
+from pvdrivers.tools.pvbench.job import command
+from pvdrivers.tools.pvbench.job.command_line import Settings, as_given, tokens
+from pvdrivers.tools.pvbench.job.run_options import RunOptions
+from pvdrivers.tools.pvbench.vbd.options import Options
 
 app = App(name="pvbench", help=__doc__, version=pvdrivers.__version__)
 

@@ -1,5 +1,6 @@
-"""`pvbench compare`: our workloads beside what a user could take instead, in one run.
+"""`pvbench compare`: our workloads and what a user could take instead, in one run.
 
-A row of the comparison is a module in `rows/`, and nothing else needs to know of it. What can be
-measured is made by `ours.py` (pvbench's own jobs) and in `peers/` (fio, nbdkit, QEMU, bare memory).
+A row of the comparison is a module in `rows/`; nothing else needs to know of it. It compares two
+contenders: ours (`ours.py`, pvbench's own jobs) and a baseline, mostly one of `competitors/` (fio,
+nbdkit, QEMU, bare memory).
 """

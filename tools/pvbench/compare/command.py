@@ -36,17 +36,17 @@ def compare(
     packages: bool = False,
     check: bool = False,
 ) -> int:
-    """Measures our workloads beside their peers: ours, the peer, ours, the peer, on two processors.
+    """Measures our workloads and their baselines in turn, on two processors.
 
     What is missing on this machine is named, and its rows are shown as not measured. The exit code
-    is 1 when a side fails.
+    is 1 when a contender fails.
 
     Parameters
     ----------
     rows
         The rows to measure; all without it.
     runs
-        Runs of each side of a row.
+        Runs of each contender of a row.
     runtime
         How long a run is, in seconds unless a suffix says otherwise.
     output_format

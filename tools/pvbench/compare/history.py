@@ -19,14 +19,14 @@ DIGITS = 4  # that are significant
 class Entry(Struct, frozen=True):
     commit: str  # of the folder that holds the file; the package's version where git has no answer
     when: str  # ISO 8601, UTC
-    ratios: dict[str, float]  # by row; the first entries have the values of rows without a peer too
-    values: dict[str, float] = {}  # by row without a peer, in the row's unit
+    ratios: dict[str, float]  # by row; the first entries hold the values of rows without one too
+    values: dict[str, float] = {}  # by row without a baseline, in the row's unit
     spreads: dict[str, tuple[float, float]] = {}  # by row; the first entries have none,
     system: System | None = None  # nor this
     doubts: dict[str, str] = {}  # by row: why its figures say little
 
     def judged(self, name: str) -> float | None:
-        """What has the row's target: its ratio, or without a peer its value."""
+        """What has the row's target: its ratio, or without a baseline its value."""
         return self.ratios.get(name, self.values.get(name))
 
 
@@ -61,7 +61,7 @@ def append_ratios(path: Path, rows: Sequence[Row], system: System) -> Entry | No
     """Adds the ratios of this run, when anything was measured. Raises OptionError."""
     ratios = {row.name: _rounded(row.ratio) for row in rows if row.ratio is not None}
     values = {
-        row.name: _rounded(row.value) for row in rows if row.value is not None and not row.peer
+        row.name: _rounded(row.value) for row in rows if row.value is not None and not row.baseline
     }
     if not ratios and not values:
         return None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 Sense = Literal[">=", "<="]
 Unit = Literal["operations/s", "bytes/s", "ns", "s", "bytes", "per request", "share"]
@@ -23,7 +23,7 @@ class Curve(Struct, frozen=True):
 
 
 class Measured(Struct, frozen=True):
-    """One run of one side."""
+    """One run of one contender."""
 
     value: float  # in the comparison's unit
     latency: list[tuple[float, float]] = []  # ns, and the percentage of operations so fast
@@ -43,7 +43,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Need:
-    """What a side cannot be measured without. `missing` gives no words when it is there."""
+    """What a contender cannot be measured without. `missing` gives no words when it is there."""
 
     package: str | None  # Debian's, which brings it
     missing: Callable[[Setting], str | None]
@@ -51,7 +51,7 @@ class Need:
 
 
 @dataclass(frozen=True)
-class Side:
+class Contender:
     """One of the two that are compared."""
 
     name: str
@@ -61,16 +61,16 @@ class Side:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A row to be: ours and a peer, and what their ratio should be.
+    """A row to be: ours and a baseline, and what their ratio should be.
 
-    Without a peer there is no ratio, and the target is one for our own value. `floor` is what ours
-    should reach besides. What all runs of both sides have in common is made by `around`.
+    Without a baseline there is no ratio, and the target is one for our own value. `floor` is what
+    ours should reach besides. `around` makes what all runs of both contenders share.
     """
 
     workload: str
     unit: Unit
-    ours: Side
-    peer: Side | None = None
+    ours: Contender
+    baseline: Contender | None = None
     target: float | None = None
     sense: Sense = ">="
     floor: float | None = None
@@ -79,41 +79,41 @@ class Comparison:
 
     @property
     def needs(self) -> list[Need]:
-        """What both sides need."""
-        sides = [side for side in (self.ours, self.peer) if side]
-        return list(dict.fromkeys(need for side in sides for need in side.needs))
+        """What both contenders need."""
+        contenders = [contender for contender in (self.ours, self.baseline) if contender]
+        return list(dict.fromkeys(need for contender in contenders for need in contender.needs))
 
     def runs(self, wanted: int) -> int:
-        """Runs of each side."""
+        """Runs of each contender."""
         return min(wanted, self.most_runs or wanted)
 
 
 class Row(Struct, frozen=True, kw_only=True):
     """A comparison's outcome. What was not measured has no value, and says why in `reason`.
 
-    `value`, `peer_value` and `ratio` are of one pair of runs, the one in the middle by its ratio.
+    `value`, `baseline_value` and `ratio` are of one pair of runs, the median by its ratio.
     """
 
     name: str
     purpose: str  # one sentence: what the row is for
     workload: str
     unit: Unit
-    peer: str | None
+    baseline: str | None = field(name="peer")
     value: float | None = None  # ours, in `unit`
-    peer_value: float | None = None
-    ratio: float | None = None  # ours by the peer's; None without a peer
-    target: float | None  # of the ratio; without a peer of the value
+    baseline_value: float | None = field(default=None, name="peer_value")
+    ratio: float | None = None  # ours by the baseline's; None without a baseline
+    target: float | None  # of the ratio; without a baseline of the value
     sense: Sense
     floor: float | None  # of the value
     met: Verdict | None = None  # None: not measured, or without a target
     doubt: str | None = None  # why `met` is unknown
     spread: tuple[float, float] | None = None  # lowest and highest run of what has the target
     reason: str | None = None
-    failed: bool = False  # a side was there and did not work
+    failed: bool = False  # a contender was there and did not work
     ours: list[Measured] = []
     theirs: list[Measured] = []
 
     @property
     def judged(self) -> float | None:
-        """What has the target: the ratio, or without a peer the value."""
-        return self.ratio if self.peer else self.value
+        """What has the target: the ratio, or without a baseline the value."""
+        return self.ratio if self.baseline else self.value

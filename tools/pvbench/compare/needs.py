@@ -50,7 +50,7 @@ TWO_PROCESSORS = Need(None, _without_two_processors)
 
 
 def unmet(comparison: Comparison, setting: Setting) -> list[tuple[Need, str]]:
-    """What both sides need and this machine has not, and why."""
+    """What both contenders need and this machine has not, and why."""
     return [(need, reason) for need in comparison.needs if (reason := need.missing(setting))]
 
 

@@ -1,16 +1,16 @@
-"""Our side of a comparison: pvbench's own jobs, front and back in a process each."""
+"""Our contender: pvbench's own jobs, frontend and backend in a process each."""
 
 from collections.abc import Callable
 from typing import Any, Literal
 
-from pvdrivers.tools.pvbench import bench
-from pvdrivers.tools.pvbench.compare.model import Measured, Setting, Side
+from pvdrivers.tools.pvbench.compare.model import Contender, Measured, Setting
 from pvdrivers.tools.pvbench.compare.needs import DISK, TWO_PROCESSORS
 from pvdrivers.tools.pvbench.compare.processors import processors
-from pvdrivers.tools.pvbench.costs import per_request
 from pvdrivers.tools.pvbench.errors import BenchError
-from pvdrivers.tools.pvbench.job import PERCENTILES, Direction, Job, Result
-from pvdrivers.tools.pvbench.options import Options
+from pvdrivers.tools.pvbench.job import run as bench
+from pvdrivers.tools.pvbench.job.job import PERCENTILES, Direction, Job, Result
+from pvdrivers.tools.pvbench.report.costs import per_request
+from pvdrivers.tools.pvbench.vbd.options import Options
 
 RAMP = "200ms"
 File = Literal["memory", "disk"]
@@ -66,7 +66,7 @@ def measured(result: Result, reading: Reading = operations) -> Measured:
     return Measured(reading(result), points)
 
 
-def ours(reading: Reading = operations, *, name: str = "pvdrivers", **options: Any) -> Side:
+def ours(reading: Reading = operations, *, name: str = "pvdrivers", **options: Any) -> Contender:
     """`options` are those of `pvbench vbd`, and `job`'s."""
 
     def measure(setting: Setting) -> Measured:
@@ -75,4 +75,4 @@ def ours(reading: Reading = operations, *, name: str = "pvdrivers", **options: A
     needs = [DISK] if options.get("file") == "disk" else []
     if options.get("pinned"):
         needs.append(TWO_PROCESSORS)
-    return Side(name, measure, needs)
+    return Contender(name, measure, needs)

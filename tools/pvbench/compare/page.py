@@ -37,7 +37,7 @@ def check_page(path: Path) -> None:
 
 def _line(row: Row) -> str:
     """A row's figures, and below them what they are for."""
-    cells = [_cell(text) for text in (row.name, row.workload, row.peer or "-")]
+    cells = [_cell(text) for text in (row.name, row.workload, row.baseline or "-")]
     if row.reason:
         cells.append(f'<td colspan="4" class="missing">not measured: {escape(row.reason)}</td>')
     else:

@@ -17,10 +17,10 @@ ABSURD = (
 def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
     """Ours by theirs, pair by pair. Each has as many runs as the other.
 
-    BenchError: a peer did nothing.
+    BenchError: a baseline did nothing.
     """
     if any(value <= 0 for value in theirs):
-        raise BenchError("a peer's run has no result")
+        raise BenchError("a baseline's run has no result")
     return [a / b for a, b in zip(ours, theirs, strict=True)]
 
 

@@ -18,7 +18,7 @@ from pvdrivers.tools.pvbench.compare.model import Curve, Measured, Row, Unit, Ve
 from pvdrivers.tools.pvbench.compare.report import amount, goal, judged
 
 WIDTH = 9.5  # inches
-OURS, PEER, GREY = "#1f6fb4", "#d9822b", "#777777"
+OURS, BASELINE, GREY = "#1f6fb4", "#d9822b", "#777777"
 VERDICTS: dict[Verdict | None, str] = {True: "#2e8b57", False: "#c23b3b", "unknown": "#d6a21e"}
 STYLE = Path(__file__).with_name("page.mplstyle")
 FURTHEST = 20  # times the target that an axis shows, or rows near their targets lie on one point
@@ -55,7 +55,7 @@ def sections(rows: Sequence[Row], entries: Sequence[Entry]) -> Iterator[tuple[st
             (
                 "Latency",
                 "Share of the operations that took no longer, in the last pair of runs. Only rows "
-                "whose two sides measure the same: from submission, as many outstanding.",
+                "whose two contenders measure the same: from submission, as many outstanding.",
                 latencies(rows),
             ),
             ("Cost per stage", "What leaving a stage out saves.", stages(rows)),
@@ -121,7 +121,7 @@ def _by_target(row: Row, value: float) -> float:
 
 
 def throughput(rows: Sequence[Row], unit: Unit) -> Figure | None:
-    """Ours beside the peer. Rows differ by a hundred times, so the faster side of each is 100 %."""
+    """Ours beside the baseline. Rows differ a hundredfold, so the faster one of each is 100 %."""
     shown = [row for row in rows if row.unit == unit and row.ours and row.theirs]
     if not shown:
         return None
@@ -129,25 +129,25 @@ def throughput(rows: Sequence[Row], unit: Unit) -> Figure | None:
     axes = figure.subplots()
     for place, row in enumerate(shown):
         assert row.value is not None
-        assert row.peer_value is not None
-        whole = max(row.value, row.peer_value)
-        for offset, value, runs, colour, side in (
+        assert row.baseline_value is not None
+        whole = max(row.value, row.baseline_value)
+        for offset, value, runs, colour, contender in (
             (-0.2, row.value, row.ours, OURS, "ours"),
-            (0.2, row.peer_value, row.theirs, PEER, "the peer"),
+            (0.2, row.baseline_value, row.theirs, BASELINE, "the baseline"),
         ):
             values = sorted(100 * run.value / whole for run in runs)
-            label = None if place else side
+            label = None if place else contender
             width = 100 * value / whole
             axes.barh(place + offset, width, height=0.36, color=colour, alpha=0.75, label=label)
             axes.plot(values, [place + offset] * len(values), "|", color="black", markersize=5)
             at = max(width, values[-1]), place + offset
             text = f" {amount(value, unit)}"
             axes.annotate(text, at, (3, 0), textcoords="offset points", va="center")
-    axes.set_yticks(range(len(shown)), [f"{row.name}\n{row.peer}" for row in shown])
+    axes.set_yticks(range(len(shown)), [f"{row.name}\n{row.baseline}" for row in shown])
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     axes.margins(x=0.12)
-    axes.set_xlabel("% of the faster side")
+    axes.set_xlabel("% of the faster contender")
     figure.legend(loc="outside upper right", ncols=2)
     return figure
 
@@ -166,7 +166,7 @@ def latencies(rows: Sequence[Row]) -> Figure | None:
     grid = list(figure.subplots(lines, 3, squeeze=False).flat)
     for axes, row in zip(grid, shown, strict=False):
         _cdf(axes, row.ours[-1], OURS, "ours")
-        _cdf(axes, row.theirs[-1], PEER, row.peer or "")
+        _cdf(axes, row.theirs[-1], BASELINE, row.baseline or "")
         axes.set_xscale("log")
         axes.set_title(row.name)
         axes.set_xlabel("µs")
@@ -212,33 +212,33 @@ def curves(rows: Sequence[Row]) -> Figure | None:
     """The curves of the last run of each row, one plot for each title."""
     drawn: dict[str, dict[str, Curve]] = {}
     for row in rows:
-        for side, runs in (("ours", row.ours), (row.peer or "", row.theirs)):
+        for contender, runs in (("ours", row.ours), (row.baseline or "", row.theirs)):
             for curve in runs[-1].curves if runs else ():
-                drawn.setdefault(curve.title, {})[side] = curve
+                drawn.setdefault(curve.title, {})[contender] = curve
     if not drawn:
         return None
     lines = -(-len(drawn) // 2)
     figure = _figure(0.4 + 2.8 * lines)
     grid = list(figure.subplots(lines, 2, squeeze=False).flat)
-    for axes, (title, sides) in zip(grid, drawn.items(), strict=False):
+    for axes, (title, contenders) in zip(grid, drawn.items(), strict=False):
         axes.set_title(title)
-        _curves(axes, sides)
+        _curves(axes, contenders)
     for axes in grid[len(drawn) :]:
         axes.set_visible(False)
     return figure
 
 
-def _curves(axes: Axes, sides: Mapping[str, Curve]) -> None:
-    for (side, curve), colour in zip(sides.items(), (OURS, PEER), strict=False):
-        axes.plot(*zip(*curve.points, strict=True), "o-", color=colour, label=side)
+def _curves(axes: Axes, contenders: Mapping[str, Curve]) -> None:
+    for (contender, curve), colour in zip(contenders.items(), (OURS, BASELINE), strict=False):
+        axes.plot(*zip(*curve.points, strict=True), "o-", color=colour, label=contender)
         axes.set_xlabel(curve.x)
         axes.set_ylabel(curve.y)
-    numbers = [x for curve in sides.values() for x, _ in curve.points]
+    numbers = [x for curve in contenders.values() for x, _ in curve.points]
     if 0 < 30 * min(numbers) < max(numbers):
         axes.set_xscale("log")
         _plain(axes.xaxis, axes.get_xlim())
     axes.set_ylim(0, 1.05 * axes.get_ylim()[1])
-    if len(sides) > 1:
+    if len(contenders) > 1:
         axes.legend()
 
 

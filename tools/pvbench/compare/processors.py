@@ -1,4 +1,4 @@
-"""The processors that both sides of a comparison have."""
+"""The processors that both contenders of a comparison have."""
 
 import os
 from collections.abc import Iterator

@@ -30,20 +30,20 @@ class CompareProgress:
         self._doing = ""
 
     def _sides(self, comparison: Comparison) -> int:
-        return comparison.runs(self._runs) * (2 if comparison.peer else 1)
+        return comparison.runs(self._runs) * (2 if comparison.baseline else 1)
 
     def begin(self, name: str) -> None:
         self._describe(name)
 
-    def tick(self, name: str, side: str) -> None:
-        """A side of a row is measured next."""
-        self._describe(f"{name}: {side}")
+    def tick(self, name: str, contender: str) -> None:
+        """A contender of a row is measured next."""
+        self._describe(f"{name}: {contender}")
         self._of_the_row += 1
         if self._of_the_row > 1:
             self._bar.advance(self._task)
 
     def say(self, what: str) -> None:
-        """What a side is at, when that takes long."""
+        """What a contender is at, when that takes long."""
         self._bar.update(self._task, description=f"{self._doing}, {what}")
 
     def _describe(self, doing: str) -> None:

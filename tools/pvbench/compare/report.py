@@ -24,7 +24,7 @@ COLOURS: dict[Verdict | None, str] = {
 
 class Report(Struct, frozen=True):
     version: str
-    runs: int  # of each side
+    runs: int  # of each contender
     seconds: float  # of each run
     system: System
     rows: list[Row]
@@ -56,21 +56,21 @@ def ours(row: Row) -> str:
 
 
 def theirs(row: Row) -> str:
-    return "-" if row.peer_value is None else amount(row.peer_value, row.unit)
+    return "-" if row.baseline_value is None else amount(row.baseline_value, row.unit)
 
 
 def goal(row: Row | Comparison) -> str:
     """The target in words; it has a unit where there is no ratio."""
     if row.target is None:
         return "-"
-    target = f"{row.target:g}" if row.peer else amount(row.target, row.unit)
+    target = f"{row.target:g}" if row.baseline else amount(row.target, row.unit)
     floor = f", ours ≥ {amount(row.floor, row.unit)}" if row.floor is not None else ""
     return f"{'≥' if row.sense == '>=' else '≤'} {target}{floor}"
 
 
 def judged(row: Row) -> str:
-    """The ratio, or without a peer the value with its unit."""
-    return ratio(row) if row.peer else ours(row)
+    """The ratio, or without a baseline the value with its unit."""
+    return ratio(row) if row.baseline else ours(row)
 
 
 def ratio(row: Row) -> str:
@@ -78,10 +78,10 @@ def ratio(row: Row) -> str:
 
 
 def spread(row: Row) -> str:
-    """Of the ratio, or without a peer of the value."""
+    """Of the ratio, or without a baseline of the value."""
     if row.spread is None:
         return "-"
-    return " to ".join(number(end) if row.peer else amount(end, row.unit) for end in row.spread)
+    return " to ".join(number(end) if row.baseline else amount(end, row.unit) for end in row.spread)
 
 
 def met(row: Row) -> str:
@@ -104,20 +104,20 @@ def show(rows: Sequence[Row], system: System) -> None:
 
 
 def _table(rows: Sequence[Row], wide: bool) -> Table:
-    """A narrow one leaves out what the rows' names say in short, and the peer's values."""
-    title = "Ours, the peer's and their ratio: the pair of runs in the middle"
+    """A narrow one leaves out what the rows' names say in short, and the baseline's values."""
+    title = "Ours, the baseline's and their ratio: the pair of runs in the middle"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     table.add_column("row", no_wrap=True)
-    for heading in ("workload", "peer") if wide else ("peer",):
+    for heading in ("workload", "baseline") if wide else ("baseline",):
         table.add_column(heading)
-    for heading in ("ours", "the peer's") if wide else ("ours",):
+    for heading in ("ours", "the baseline's") if wide else ("ours",):
         table.add_column(heading, justify="right", no_wrap=True)
     for heading in ("ratio", "spread"):
         table.add_column(heading, justify="right", no_wrap=True)
     for heading in ("target", "met"):
         table.add_column(heading, justify="right")
     for row in rows:
-        names = [row.name, row.workload, row.peer or "-"]
+        names = [row.name, row.workload, row.baseline or "-"]
         values = [ours(row), theirs(row)]
         verdict = f"[{COLOURS[row.met]}]{met(row)}[/]"
         ends = [ratio(row), spread(row), goal(row), verdict]

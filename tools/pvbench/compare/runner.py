@@ -1,4 +1,4 @@
-"""Measures comparisons: ours, the peer, ours, the peer … on the same processors."""
+"""Measures comparisons: ours, the baseline, ours, the baseline … on the same processors."""
 
 import pkgutil
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ from pvdrivers.tools.pvbench.compare.pairs import middle, ratios, too_wide, verd
 from pvdrivers.tools.pvbench.errors import BenchError, OptionError
 
 EXPECTED = (BenchError, OptionError, PeerError, OSError)
-Tick = Callable[[str], None]  # is told which side is measured next
+Tick = Callable[[str], None]  # is told which contender is measured next
 
 
 def modules() -> dict[str, ModuleType]:
@@ -56,7 +56,7 @@ def measure(name: str, comparison: Comparison, runs: int, setting: Setting, tick
         load = OtherLoad()
         ours, theirs = _run_pairs(comparison, runs, setting, tick)
         return _judge(comparison, row, ours, theirs, load.doubt())
-    except Exception as error:  # whatever is wrong with a side, the other rows are measured
+    except Exception as error:  # whatever is wrong with a contender, the other rows are measured
         return structs.replace(row, reason=f"failed: {_words(error)}", failed=True)
 
 
@@ -68,16 +68,16 @@ def _judge(
     busy: str | None,
 ) -> Row:
     values = [run.value for run in ours]
-    peers = [run.value for run in theirs]
-    judged = ratios(values, peers) if comparison.peer else values
+    baselines = [run.value for run in theirs]
+    judged = ratios(values, baselines) if comparison.baseline else values
     place = middle(judged, comparison.sense)
     spread = min(judged), max(judged)
     doubt = busy or too_wide(spread)
     return structs.replace(
         row,
         value=values[place],
-        peer_value=peers[place] if peers else None,
-        ratio=judged[place] if comparison.peer else None,
+        baseline_value=baselines[place] if baselines else None,
+        ratio=judged[place] if comparison.baseline else None,
         spread=spread,
         met=verdict(comparison, judged[place], values[place], doubt),
         doubt=doubt,
@@ -87,7 +87,7 @@ def _judge(
 
 
 def _words(error: Exception) -> str:
-    """One sentence. Without its type, what no side is expected to raise says little."""
+    """One sentence. Without its type, what no contender is expected to raise says little."""
     words = str(error).strip().partition("\n")[0]
     if isinstance(error, EXPECTED) and words:
         return words
@@ -101,10 +101,10 @@ def _run_pairs(
     theirs: list[Measured] = []
     with comparison.around(setting):
         for _ in range(comparison.runs(runs)):
-            for side, measured in ((comparison.ours, ours), (comparison.peer, theirs)):
-                if side is not None:
-                    tick(side.name)
-                    measured.append(side.measure(setting))
+            for contender, measured in ((comparison.ours, ours), (comparison.baseline, theirs)):
+                if contender is not None:
+                    tick(contender.name)
+                    measured.append(contender.measure(setting))
     return ours, theirs
 
 
@@ -114,7 +114,7 @@ def _row(name: str, comparison: Comparison) -> Row:
         purpose=purpose(name),
         workload=comparison.workload,
         unit=comparison.unit,
-        peer=comparison.peer.name if comparison.peer else None,
+        baseline=comparison.baseline.name if comparison.baseline else None,
         target=comparison.target,
         sense=comparison.sense,
         floor=comparison.floor,

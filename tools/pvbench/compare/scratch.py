@@ -1,4 +1,4 @@
-"""The files that both sides of a comparison read and write."""
+"""The files that both contenders of a comparison read and write."""
 
 import os
 import random

@@ -12,8 +12,8 @@ import msgspec
 from msgspec import Struct
 
 from pvdrivers.sim.machine import Machine, MemoryExtent, cells
-from pvdrivers.tools.pvbench.compare.model import Measured, Setting, Side
-from pvdrivers.tools.pvbench.compare.peers.program import output
+from pvdrivers.tools.pvbench.compare.competitors.program import output
+from pvdrivers.tools.pvbench.compare.model import Contender, Measured, Setting
 from pvdrivers.tools.pvbench.memory import private_and_tables
 
 CELLS = 16
@@ -54,7 +54,7 @@ def measure(tebibytes: int) -> Start:
     return Start(statistics.median(seconds), taken)
 
 
-def side(tebibytes: int, reading: Callable[[Start], float]) -> Side:
+def contender(tebibytes: int, reading: Callable[[Start], float]) -> Contender:
     """Each run in a process of its own."""
 
     def run(setting: Setting) -> Measured:
@@ -62,7 +62,7 @@ def side(tebibytes: int, reading: Callable[[Start], float]) -> Side:
         printed = output(command, setting.seconds)
         return Measured(reading(msgspec.json.decode(printed, type=Start)))
 
-    return Side(f"{tebibytes} TiB", run)
+    return Contender(f"{tebibytes} TiB", run)
 
 
 if __name__ == "__main__":

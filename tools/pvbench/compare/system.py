@@ -1,4 +1,4 @@
-"""The machine that a comparison was measured on, and the peers it has."""
+"""The machine that a comparison was measured on, and the programs it has."""
 
 import os
 import re
@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from pvdrivers.tools.pvbench.compare.model import Comparison
 
@@ -19,7 +19,7 @@ class System(Struct, frozen=True):
     processor: str  # its model, as the kernel names it
     processors: int  # that this process may use
     kernel: str
-    peers: dict[str, str]  # version, by program
+    programs: dict[str, str] = field(name="peers")  # version, by program
 
 
 def processor_model(cpuinfo: str) -> str:
@@ -42,7 +42,7 @@ def version(program: str) -> str:
 
 
 def this_system(measured: Iterable[Comparison]) -> System:
-    """`measured`: whose peers are named."""
+    """`measured`: whose programs are named."""
     programs = {need.program for each in measured for need in each.needs if need.program}
     return System(
         processor_model(Path("/proc/cpuinfo").read_text()),
@@ -55,5 +55,5 @@ def this_system(measured: Iterable[Comparison]) -> System:
 def sentence(system: System) -> str:
     """In words, short."""
     count = f"{system.processors} processor{'s' * (system.processors != 1)}"
-    peers = [f"{program} {number}" for program, number in system.peers.items()]
-    return ", ".join([system.processor, count, system.kernel, *peers])
+    programs = [f"{program} {number}" for program, number in system.programs.items()]
+    return ", ".join([system.processor, count, system.kernel, *programs])

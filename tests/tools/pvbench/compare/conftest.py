@@ -8,13 +8,13 @@ from pvdrivers.tools.pvbench.compare import command, load, model, runner
 
 
 class Script:
-    """Sides that give values in order, and what was measured when."""
+    """Contenders that give values in order, and what was measured when."""
 
     def __init__(self):
         self.order = []
         self.comparisons = {}
 
-    def side(self, name, values, needs=(), **extras):
+    def contender(self, name, values, needs=(), **extras):
         source = itertools.cycle(values)
 
         def measure(setting):
@@ -24,11 +24,11 @@ class Script:
                 raise value
             return model.Measured(float(value), **extras)
 
-        return model.Side(name, measure, needs)
+        return model.Contender(name, measure, needs)
 
-    def add(self, row, ours, peer=None, **options):
+    def add(self, row, ours, baseline=None, **options):
         options = {"workload": f"the work of {row}", "unit": "operations/s"} | options
-        self.comparisons[row] = model.Comparison(ours=ours, peer=peer, **options)
+        self.comparisons[row] = model.Comparison(ours=ours, baseline=baseline, **options)
 
 
 @pytest.fixture

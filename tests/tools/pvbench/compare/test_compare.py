@@ -21,7 +21,7 @@ def compare(capsys, *words):
 
 
 def test_runs_take_turns(script, capsys):
-    script.add("one", script.side("A", [6, 8, 10]), script.side("B", [3, 2, 1]), target=2)
+    script.add("one", script.contender("A", [6, 8, 10]), script.contender("B", [3, 2, 1]), target=2)
     code, rows = compare(capsys, "--runs=3")
     assert code == 0
     assert script.order == ["A", "B", "A", "B", "A", "B"]
@@ -40,19 +40,19 @@ def test_what_all_runs_share_is_made_once(script, capsys):
         yield
         script.order.append("end")
 
-    sides = script.side("A", [1]), script.side("B", [1])
-    script.add("one", *sides, around=around, most_runs=2)
+    contenders = script.contender("A", [1]), script.contender("B", [1])
+    script.add("one", *contenders, around=around, most_runs=2)
     compare(capsys, "--runs=5")
     assert script.order == ["begin", "A", "B", "A", "B", "end"]
 
 
 def test_both_sides_have_the_same_two_processors(script, capsys):
     seen = []
-    side = script.side("A", [1])
-    script.add("one", side)
-    measure = side.measure
+    contender = script.contender("A", [1])
+    script.add("one", contender)
+    measure = contender.measure
     object.__setattr__(
-        side, "measure", lambda s: seen.append(os.sched_getaffinity(0)) or measure(s)
+        contender, "measure", lambda s: seen.append(os.sched_getaffinity(0)) or measure(s)
     )
     before = os.sched_getaffinity(0)
     compare(capsys, "--runs=2")
@@ -61,8 +61,10 @@ def test_both_sides_have_the_same_two_processors(script, capsys):
 
 
 def test_value_and_ratio_tell_one_story(script, capsys):
-    """The medians of each side, 13 and 7.5, would be of two different moments."""
-    script.add("one", script.side("A", [13, 8, 20]), script.side("B", [12, 7.5, 7.3]), target=0.5)
+    """The medians of each contender, 13 and 7.5, would be of two different moments."""
+    script.add(
+        "one", script.contender("A", [13, 8, 20]), script.contender("B", [12, 7.5, 7.3]), target=0.5
+    )
     _, rows = compare(capsys, "--runs=3")
     row = rows["one"]
     assert (row["value"], row["peer_value"]) == (13, 12)
@@ -70,15 +72,15 @@ def test_value_and_ratio_tell_one_story(script, capsys):
     assert row["met"] is True
 
 
-def test_without_a_peer_the_value_has_the_target(script, capsys):
-    script.add("one", script.side("A", [0.25]), unit="per request", target=0.05, sense="<=")
+def test_without_a_baseline_the_value_has_the_target(script, capsys):
+    script.add("one", script.contender("A", [0.25]), unit="per request", target=0.05, sense="<=")
     _, rows = compare(capsys, "--runs=1")
     row = rows["one"]
     assert (row["value"], row["ratio"], row["peer"], row["met"]) == (0.25, None, None, False)
 
 
 def test_runs_far_apart_leave_the_outcome_unknown(script, capsys):
-    script.add("one", script.side("A", [163, 1, 2]), script.side("B", [2]), target=0.5)
+    script.add("one", script.contender("A", [163, 1, 2]), script.contender("B", [2]), target=0.5)
     code, rows = compare(capsys, "--runs=3", "--check")
     assert code == 1
     row = rows["one"]
@@ -89,8 +91,8 @@ def test_runs_far_apart_leave_the_outcome_unknown(script, capsys):
 def test_a_busy_machine_leaves_the_outcome_unknown(script, capsys, monkeypatch):
     doubt = "other programs took 1.5 processors meanwhile"
     monkeypatch.setattr(OtherLoad, "doubt", lambda self: doubt)
-    script.add("one", script.side("A", [2]), script.side("B", [1]), target=1)
-    script.add("two", script.side("A", [2]), script.side("B", [1]))
+    script.add("one", script.contender("A", [2]), script.contender("B", [1]), target=1)
+    script.add("two", script.contender("A", [2]), script.contender("B", [1]))
     code, rows = compare(capsys, "--runs=1", "--check")
     assert code == 1
     assert (rows["one"]["met"], rows["one"]["doubt"]) == ("unknown", doubt)
@@ -102,7 +104,7 @@ def test_a_busy_machine_leaves_the_outcome_unknown(script, capsys, monkeypatch):
 
 
 def test_what_is_missing_is_named_and_not_dropped(script, capsys):
-    script.add("one", script.side("A", [1]), script.side("B", [1], [ABSENT]), target=1)
+    script.add("one", script.contender("A", [1]), script.contender("B", [1], [ABSENT]), target=1)
     code, rows = compare(capsys)
     assert code == 0
     assert script.order == []
@@ -126,8 +128,8 @@ def test_what_is_missing_is_named_and_not_dropped(script, capsys):
     ids=repr,
 )
 def test_a_side_that_fails_is_a_row_and_exit_code_1(script, capsys, error, words):
-    script.add("one", script.side("A", [1]), script.side("B", [1, error]))
-    script.add("two", script.side("A", [1]))
+    script.add("one", script.contender("A", [1]), script.contender("B", [1, error]))
+    script.add("two", script.contender("A", [1]))
     code, rows = compare(capsys, "--runs=2")
     assert code == 1
     assert (rows["one"]["reason"], rows["one"]["failed"]) == (f"failed: {words}", True)
@@ -138,8 +140,8 @@ def test_a_need_that_cannot_be_looked_at_is_a_failed_row(script, capsys):
     def missing(setting):
         raise PermissionError("no entry")
 
-    script.add("one", script.side("A", [1], [Need(None, missing)]))
-    script.add("two", script.side("A", [1]))
+    script.add("one", script.contender("A", [1], [Need(None, missing)]))
+    script.add("two", script.contender("A", [1]))
     code, rows = compare(capsys)
     assert code == 1
     assert rows["one"]["reason"] == "failed: no entry"
@@ -150,14 +152,14 @@ def test_a_need_that_cannot_be_looked_at_is_a_failed_row(script, capsys):
     ("value", "needs", "code"), [(2, (), 0), (1, (), 1), (2, (ABSENT,), 1)], ids=str
 )
 def test_check(script, capsys, value, needs, code):
-    script.add("one", script.side("A", [value], needs), target=2)
+    script.add("one", script.contender("A", [value], needs), target=2)
     assert compare(capsys)[0] == 0
     assert compare(capsys, "--check")[0] == code
 
 
 def test_rows_by_name(script, capsys):
     for name in "abc":
-        script.add(name, script.side(name, [1]))
+        script.add(name, script.contender(name, [1]))
     _, rows = compare(capsys, "--rows", "c", "a")
     assert list(rows) == ["c", "a"]
     assert run(["compare", "--rows", "d"]) == 2
@@ -165,7 +167,7 @@ def test_rows_by_name(script, capsys):
 
 
 def test_progress_is_a_line_for_each_row(script, capsys):
-    script.add("one", script.side("A", [3]), script.side("B", [2]))
+    script.add("one", script.contender("A", [3]), script.contender("B", [2]))
     run(["compare", "--runs=1"])
     assert capsys.readouterr().err == "one: 1.5\n"
 

@@ -23,9 +23,9 @@ def compare(path, *words):
 
 
 def test_each_run_is_a_line(script, path):
-    script.add("one", script.side("A", [3, 5]), script.side("B", [2]))
-    script.add("zero", script.side("A", [9]))
-    script.add("two", script.side("A", [3], [ABSENT]))
+    script.add("one", script.contender("A", [3, 5]), script.contender("B", [2]))
+    script.add("zero", script.contender("A", [9]))
+    script.add("two", script.contender("A", [3], [ABSENT]))
     for count in (1, 2):
         assert compare(path) == 0
         entries = history.read_history(path)
@@ -43,7 +43,7 @@ def test_each_run_is_a_line(script, path):
     ("value", "kept"), [(0.0000312345, 0.00003123), (28129.28, 28130), (0.94972, 0.9497), (0, 0)]
 )
 def test_small_values_keep_their_digits(script, path, value, kept):
-    script.add("one", script.side("A", [value]))
+    script.add("one", script.contender("A", [value]))
     compare(path)
     entry = json.loads(path.read_text())
     assert entry["values"] == {"one": kept}
@@ -51,7 +51,7 @@ def test_small_values_keep_their_digits(script, path, value, kept):
 
 
 def test_nothing_measured_adds_nothing(script, path):
-    script.add("one", script.side("A", [1], [ABSENT]))
+    script.add("one", script.contender("A", [1], [ABSENT]))
     assert compare(path) == 0
     assert not path.exists()
 
@@ -61,8 +61,8 @@ def test_first_entries_have_ratios_alone_and_are_drawn(script, path, tmp_path):
     (old,) = history.read_history(path)
     assert (old.ratios, old.spreads, old.system) == ({"one": 0.9, "zero": 0}, {}, None)
     assert old.judged("zero") == 0
-    script.add("one", script.side("A", [1]), target=1)
-    script.add("zero", script.side("A", [0.00003]), target=0.05, sense="<=")
+    script.add("one", script.contender("A", [1]), target=1)
+    script.add("zero", script.contender("A", [0.00003]), target=0.05, sense="<=")
     page = tmp_path / "page.html"
     assert compare(path, f"--html={page}") == 0
     assert "<h2>History</h2>" in page.read_text()
@@ -71,7 +71,7 @@ def test_first_entries_have_ratios_alone_and_are_drawn(script, path, tmp_path):
 
 def test_a_line_that_has_no_end_stays_one(script, path):
     path.write_text(OLD.removesuffix("\n"))
-    script.add("one", script.side("A", [1]))
+    script.add("one", script.contender("A", [1]))
     assert compare(path) == 0
     assert [entry.values for entry in history.read_history(path)][1] == {"one": 1}
 

@@ -47,17 +47,19 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def page(script, tmp_path, capsys):
-    side = script.side
+    contender = script.contender
     absent = Need("some-package", lambda setting: "there is no <thing>")
-    rate = side("A", [3e6, 4e6], latency=LATENCY), side("B", [1e6], latency=LATENCY)
+    rate = contender("A", [3e6, 4e6], latency=LATENCY), contender("B", [1e6], latency=LATENCY)
     script.add("rate", *rate, target=2)
-    script.add("copies", side("A", [3e9]), side("B", [4e9]), unit="bytes/s", target=0.8)
-    script.add("slow", side("A", [900]), side("B", [300]), unit="ns", target=1.5, sense="<=")
-    script.add("none", side("A", [0]), unit="per request", target=0.05, sense="<=")
-    script.add("absent", side("A", [1]), side("B", [1], [absent]), target=1)
-    script.add("parts", side("A", [900], stages={"ring": 500.0, "copy": 400.0}), unit="ns")
+    script.add("copies", contender("A", [3e9]), contender("B", [4e9]), unit="bytes/s", target=0.8)
+    script.add(
+        "slow", contender("A", [900]), contender("B", [300]), unit="ns", target=1.5, sense="<="
+    )
+    script.add("none", contender("A", [0]), unit="per request", target=0.05, sense="<=")
+    script.add("absent", contender("A", [1]), contender("B", [1], [absent]), target=1)
+    script.add("parts", contender("A", [900], stages={"ring": 500.0, "copy": 400.0}), unit="ns")
     curve = Curve("guests", "guests", "operations/s", [(1, 100.0), (10, 99.0), (1000, 95.0)])
-    script.add("scale", side("A", [1], curves=[curve]), side("B", [1], curves=[curve]))
+    script.add("scale", contender("A", [1], curves=[curve]), contender("B", [1], curves=[curve]))
     path, history = tmp_path / "page.html", tmp_path / "history"
     for _ in range(2):
         words = ["--runtime=1ms", "--runs=3", f"--html={path}", f"--history={history}"]
@@ -92,14 +94,14 @@ def test_every_row_is_in_the_table(page):
 
 def test_each_row_says_what_it_is_for(script, tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "purpose", lambda name: f"The point of <{name}>.")
-    script.add("one", script.side("A", [1]))
+    script.add("one", script.contender("A", [1]))
     path = tmp_path / "page.html"
     assert run(["compare", "--runtime=1ms", "--runs=1", f"--html={path}"]) == 0
     assert "The point of <one>." in Page(path.read_text()).cells
 
 
 def test_a_busy_machine_is_told_at_the_top(script, tmp_path, monkeypatch):
-    script.add("one", script.side("A", [2, 100]), script.side("B", [1]), target=1)
+    script.add("one", script.contender("A", [2, 100]), script.contender("B", [1]), target=1)
     path = tmp_path / "page.html"
     assert run(["compare", "--runtime=1ms", "--runs=3", f"--html={path}"]) == 0
     text = path.read_text()
@@ -109,12 +111,12 @@ def test_a_busy_machine_is_told_at_the_top(script, tmp_path, monkeypatch):
 
 
 def test_latencies_are_drawn_of_like_with_like(script, tmp_path):
-    script.add("alone", script.side("A", [1], latency=LATENCY), script.side("B", [1]))
+    script.add("alone", script.contender("A", [1], latency=LATENCY), script.contender("B", [1]))
     path = tmp_path / "page.html"
     words = ["compare", "--runtime=1ms", "--runs=1", f"--html={path}"]
     assert run(words) == 0
     assert "Latency" not in Page(path.read_text()).headings
-    both = [script.side(name, [1], latency=LATENCY) for name in "AB"]
+    both = [script.contender(name, [1], latency=LATENCY) for name in "AB"]
     script.add("both", *both)
     assert run(words) == 0
     assert "Latency" in Page(path.read_text()).headings
@@ -125,7 +127,7 @@ def test_the_machine_is_named(page):
 
 
 def test_a_plot_without_data_is_left_out(script, tmp_path, capsys):
-    script.add("one", script.side("A", [1]))
+    script.add("one", script.contender("A", [1]))
     path = tmp_path / "page.html"
     assert run(["compare", "--runtime=1ms", "--runs=1", f"--html={path}"]) == 0
     assert capsys.readouterr().err == f"one: 1/s\nThe page is {path}\n"

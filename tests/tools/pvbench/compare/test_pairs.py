@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pvdrivers.tools.pvbench.compare import pairs
-from pvdrivers.tools.pvbench.compare.model import Comparison, Side
+from pvdrivers.tools.pvbench.compare.model import Comparison, Contender
 from pvdrivers.tools.pvbench.errors import BenchError
 
 values = st.floats(min_value=1e-3, max_value=1e12)
@@ -34,7 +34,7 @@ def test_a_slow_moment_slows_a_pair_and_not_the_ratio():
     assert pairs.too_wide((min(ratios), max(ratios))) is None
 
 
-def test_a_peer_that_did_nothing():
+def test_a_baseline_that_did_nothing():
     with pytest.raises(BenchError, match="no result"):
         pairs.ratios([1.0], [0.0])
 
@@ -53,8 +53,8 @@ def test_a_peer_that_did_nothing():
     ],
 )
 def test_met(ratio, ours, target, sense, floor, met):
-    side = Side("ours", lambda setting: pytest.fail("measured"))
-    comparison = Comparison("", "ns", side, target=target, sense=sense, floor=floor)
+    contender = Contender("ours", lambda setting: pytest.fail("measured"))
+    comparison = Comparison("", "ns", contender, target=target, sense=sense, floor=floor)
     assert pairs.met(comparison, ratio, ours) is met
     assert pairs.verdict(comparison, ratio, ours, None) is met
     doubtful = pairs.verdict(comparison, ratio, ours, "a busy machine")

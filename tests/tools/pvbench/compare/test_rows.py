@@ -1,4 +1,4 @@
-"""The comparisons that come with the command, and each kind of side once, for a moment."""
+"""The comparisons that come with the command, and each kind of contender once, for a moment."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ import pytest
 
 from pvdrivers.testing.qemu import PROGRAM
 from pvdrivers.tools.pvbench.compare import needs, scratch
-from pvdrivers.tools.pvbench.compare.peers import fio_log
+from pvdrivers.tools.pvbench.compare.competitors import fio_log
 from pvdrivers.tools.pvbench.compare.runner import catalogue
 from pvdrivers.tools.pvbench.errors import BenchError
 
@@ -37,15 +37,15 @@ TARGETS = {
 }
 
 
-def measure(side, setting):
+def measure(contender, setting):
     """For as long as a busy machine needs to do anything at all."""
     while True:
         with suppress(BenchError):
-            measured = side.measure(setting)
+            measured = contender.measure(setting)
             if measured.value:
                 return measured
         if setting.seconds > 10:
-            pytest.fail(f"{side.name} does nothing")
+            pytest.fail(f"{contender.name} does nothing")
         setting = replace(setting, seconds=2 * setting.seconds)
 
 
@@ -74,15 +74,15 @@ def test_the_disk_file_is_not_in_the_page_cache(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["null-ring", "sequential-memcpy", "latency-poll"])
-def test_bare_peers(name, setting):
-    measured = measure(catalogue()[name].peer, setting)
+def test_bare_baselines(name, setting):
+    measured = measure(catalogue()[name].baseline, setting)
     assert [ns for ns, _ in measured.latency] == sorted(ns for ns, _ in measured.latency)
     if name == "latency-poll":
         assert measured.value == {share: ns for ns, share in measured.latency}[50]
 
 
 def test_bare_eventfd(setting):
-    assert measure(catalogue()["latency-event"].peer, setting).latency
+    assert measure(catalogue()["latency-event"].baseline, setting).latency
 
 
 @pytest.mark.parametrize("name", ["ram-mmap", "tmpfs-io-uring", "disk-io-uring", "ram-nbd"])
@@ -94,7 +94,7 @@ def test_fio(name, setting):
     if missing := needs.unmet(comparison, setting):
         assert [need for need, _ in missing] == [needs.DISK]
         return
-    measured = measure(comparison.peer, setting)
+    measured = measure(comparison.baseline, setting)
     shares = [share for _, share in measured.latency]
     if name == "ram-mmap":  # one operation at a time, whose latency is no match for ours
         assert shares == []
@@ -114,7 +114,7 @@ def test_fio_flushes_behind_each_so_many_writes():
 def test_qemu(setting):
     if not PROGRAM.exists():
         pytest.skip(f"needs {PROGRAM.name} (Debian package qemu-system-xen)")
-    assert measure(catalogue()["ram-qemu"].peer, setting).latency
+    assert measure(catalogue()["ram-qemu"].baseline, setting).latency
 
 
 @pytest.mark.parametrize("name", ["latency-event", "notifications", "python-null", "stages"])

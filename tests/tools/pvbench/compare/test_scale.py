@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pvdrivers.tools.pvbench.compare import crowds, rows, start
+from pvdrivers.tools.pvbench.compare import rows, scale, start
 from pvdrivers.tools.pvbench.compare.model import Setting
 from pvdrivers.tools.pvbench.compare.needs import unmet
 
@@ -41,7 +41,7 @@ def test_guests_idle(few):
     with measured("guests_idle") as comparison:
         run = comparison.ours.measure(SETTING)
         assert run.value >= 0  # 0: the machine has had no time for us
-        assert comparison.peer.measure(SETTING).value >= 0
+        assert comparison.baseline.measure(SETTING).value >= 0
     assert [[x for x, _ in curve.points] for curve in run.curves] == [[1, 3]] * 3
 
 
@@ -62,12 +62,12 @@ def test_guests_connect(few, monkeypatch):
         for _ in range(2):
             run = comparison.ours.measure(SETTING)
             assert run.value > 0
-            assert comparison.peer.measure(SETTING).value > 0
+            assert comparison.baseline.measure(SETTING).value > 0
     assert [guests for guests, _ in run.curves[0].points] == [2, 4]
 
 
 def test_guests_start(few, monkeypatch):
-    monkeypatch.setattr(crowds, "BATCH", 2)
+    monkeypatch.setattr(scale, "BATCH", 2)
     few("guests_start", GUESTS=3)
     told = []
     with measured("guests_start") as comparison:
@@ -85,7 +85,7 @@ def test_idle_memory(few):
 def test_two_queues():
     with measured("two_queues") as comparison:
         assert comparison.ours.measure(SETTING).value >= 0
-        assert comparison.peer.measure(SETTING).value >= 0
+        assert comparison.baseline.measure(SETTING).value >= 0
 
 
 def test_a_machine_of_any_size_takes_as_much():
@@ -101,11 +101,11 @@ def test_a_machine_of_any_size_takes_as_much():
 def test_machines_start_in_processes_of_their_own(name):
     with measured(name) as comparison:
         assert comparison.ours.measure(SETTING).value > 0
-        assert comparison.peer.measure(SETTING).value > 0
+        assert comparison.baseline.measure(SETTING).value > 0
 
 
 def test_too_few_open_files_are_a_reason(monkeypatch):
-    monkeypatch.setattr(crowds, "most_files", lambda: 100)
-    need = crowds.needs_open_files(8000)
+    monkeypatch.setattr(scale, "most_files", lambda: 100)
+    need = scale.needs_open_files(8000)
     assert need.missing(SETTING) == "8000 open files are needed, 100 are allowed"
-    assert crowds.needs_open_files(100).missing(SETTING) is None
+    assert scale.needs_open_files(100).missing(SETTING) is None

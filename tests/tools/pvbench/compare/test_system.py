@@ -55,9 +55,11 @@ def test_a_report_names_the_peers_that_were_measured(script, capsys, tmp_path, m
         executable(tmp_path, name, f"echo {name} {number}")
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     absent = Need(None, lambda setting: "there is no thing")
-    script.add("one", script.side("A", [1]), script.side("B", [1], [program("used", "used")]))
+    script.add(
+        "one", script.contender("A", [1]), script.contender("B", [1], [program("used", "used")])
+    )
     needs = [program("unused", "unused"), absent]
-    script.add("two", script.side("A", [1]), script.side("B", [1], needs))
+    script.add("two", script.contender("A", [1]), script.contender("B", [1], needs))
     assert run(["compare", "--output-format=json", "--runs=1", "--runtime=1ms"]) == 0
     system = json.loads(capsys.readouterr().out)["system"]
     assert system["peers"] == {"used": "1.2"}

@@ -2,18 +2,18 @@
 
 import statistics
 
-from pvdrivers.tools.pvbench.compare.crowds import grow, needs_open_files, split_cpus
-from pvdrivers.tools.pvbench.compare.model import Comparison, Curve, Measured, Setting, Side
+from pvdrivers.tools.pvbench.compare.model import Comparison, Contender, Curve, Measured, Setting
 from pvdrivers.tools.pvbench.compare.needs import TWO_PROCESSORS
-from pvdrivers.tools.pvbench.crowd.crowd import Crowd
+from pvdrivers.tools.pvbench.compare.scale import add_guests, needs_open_files, split_cpus
+from pvdrivers.tools.pvbench.scale.guests import ManyGuests
 
 GUESTS = 100
 
 
 def measure(setting: Setting) -> Measured:
-    with Crowd(split_cpus(), GUESTS) as crowd:
-        grow(crowd, GUESTS, setting)
-        got = sorted(crowd.run(GUESTS, setting.seconds).operations)
+    with ManyGuests(split_cpus(), GUESTS) as many:
+        add_guests(many, GUESTS, setting)
+        got = sorted(many.run(GUESTS, setting.seconds).operations)
     mean = statistics.mean(got)
     points = [(float(rank), count / mean) for rank, count in enumerate(got, 1)]
     curve = Curve(f"{GUESTS} equal guests", "guest, by what it got", "share of the mean", points)
@@ -23,7 +23,7 @@ def measure(setting: Setting) -> Measured:
 comparison = Comparison(
     workload=f"ram store, 4 KiB random read, {GUESTS} guests: distance from the mean",
     unit="share",
-    ours=Side("pvdrivers", measure, [TWO_PROCESSORS, needs_open_files(8 * GUESTS)]),
+    ours=Contender("pvdrivers", measure, [TWO_PROCESSORS, needs_open_files(8 * GUESTS)]),
     target=0.05,
     sense="<=",
 )

@@ -1,9 +1,9 @@
-"""How long one operation takes when both sides sleep, beside two processes that wake each other
+"""How long one operation takes when both ends sleep, beside two processes that wake each other
 through eventfds."""
 
+from pvdrivers.tools.pvbench.compare.competitors.bare import bare
 from pvdrivers.tools.pvbench.compare.model import Comparison
 from pvdrivers.tools.pvbench.compare.ours import median_latency, ours
-from pvdrivers.tools.pvbench.compare.peers.bare import bare
 
 comparison = Comparison(
     workload="null store, 512 B random read, QD1, event: median latency",
@@ -17,7 +17,7 @@ comparison = Comparison(
         mem="granted",
         pinned=True,
     ),
-    peer=bare("eventfd"),
+    baseline=bare("eventfd"),
     target=1.3,
     sense="<=",
 )

@@ -1,8 +1,8 @@
-"""How long one operation takes when both sides spin, beside a round trip of the bare ring."""
+"""How long one operation takes when both ends spin, beside a round trip of the bare ring."""
 
+from pvdrivers.tools.pvbench.compare.competitors.bare import bare
 from pvdrivers.tools.pvbench.compare.model import Comparison
 from pvdrivers.tools.pvbench.compare.ours import median_latency, ours
-from pvdrivers.tools.pvbench.compare.peers.bare import bare
 
 comparison = Comparison(
     workload="null store, 512 B random read, QD1, polled: median latency",
@@ -16,7 +16,7 @@ comparison = Comparison(
         mem="granted",
         pinned=True,
     ),
-    peer=bare("ring-latency"),
+    baseline=bare("ring-latency"),
     target=1.5,
     sense="<=",
 )

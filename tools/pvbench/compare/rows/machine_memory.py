@@ -1,13 +1,13 @@
 """A machine with 32 times the memory, holes in it, takes as much of the host's."""
 
 from pvdrivers.tools.pvbench.compare.model import Comparison
-from pvdrivers.tools.pvbench.compare.start import side
+from pvdrivers.tools.pvbench.compare.start import contender
 
 comparison = Comparison(
     workload="a machine with holes and two domains: memory of the host",
     unit="bytes",
-    ours=side(64, lambda start: start.bytes),
-    peer=side(2, lambda start: start.bytes),
+    ours=contender(64, lambda start: start.bytes),
+    baseline=contender(2, lambda start: start.bytes),
     target=1.2,
     sense="<=",
 )

@@ -1,4 +1,4 @@
-"""How often the two sides wake each other under load: each would be a hypercall on Xen."""
+"""How often the two ends wake each other under load: each would be a hypercall on Xen."""
 
 from pvdrivers.tools.pvbench.compare.model import Comparison
 from pvdrivers.tools.pvbench.compare.ours import notifications, ours

@@ -1,9 +1,9 @@
 """All that is not moving data, beside a bare ring in C: 112-byte slots, blkif's four indices, no
 checks."""
 
+from pvdrivers.tools.pvbench.compare.competitors.bare import bare
 from pvdrivers.tools.pvbench.compare.model import Comparison
 from pvdrivers.tools.pvbench.compare.ours import ours
-from pvdrivers.tools.pvbench.compare.peers.bare import bare
 
 comparison = Comparison(
     workload="null store, 512 B random read, QD32, polled",
@@ -11,6 +11,6 @@ comparison = Comparison(
     ours=ours(
         rw="randread", bs="512", iodepth=32, store="null", mode="poll", mem="granted", pinned=True
     ),
-    peer=bare("ring"),
+    baseline=bare("ring"),
     target=0.5,
 )

@@ -7,7 +7,7 @@ comparison = Comparison(
     workload="null store in Python, 512 B random read, QD32",
     unit="operations/s",
     ours=ours(rw="randread", bs="512", iodepth=32, store="python", mem="granted"),
-    peer=ours(
+    baseline=ours(
         name="the null store in C", rw="randread", bs="512", iodepth=32, store="null", mem="granted"
     ),
     target=0.1,

@@ -3,7 +3,7 @@
 from itertools import pairwise
 from typing import Any
 
-from pvdrivers.tools.pvbench.compare.model import Comparison, Measured, Setting, Side
+from pvdrivers.tools.pvbench.compare.model import Comparison, Contender, Measured, Setting
 from pvdrivers.tools.pvbench.compare.ours import job, operations, run
 from pvdrivers.tools.pvbench.errors import BenchError
 
@@ -28,5 +28,5 @@ def measure(setting: Setting) -> Measured:
 comparison = Comparison(
     workload="4 KiB random read, QD32, by stages",
     unit="ns",
-    ours=Side("pvdrivers", measure),
+    ours=Contender("pvdrivers", measure),
 )

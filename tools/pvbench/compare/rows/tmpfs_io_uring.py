@@ -1,13 +1,13 @@
 """What the kernel's own asynchronous I/O does on the file that our backend serves."""
 
+from pvdrivers.tools.pvbench.compare.competitors.fio import fio
 from pvdrivers.tools.pvbench.compare.model import Comparison
 from pvdrivers.tools.pvbench.compare.ours import ours
-from pvdrivers.tools.pvbench.compare.peers.fio import fio
 
 comparison = Comparison(
     workload="file on a tmpfs, 4 KiB random read, QD32",
     unit="operations/s",
     ours=ours(rw="randread", iodepth=32, file="memory", mem="granted"),
-    peer=fio("io_uring", "memory", rw="randread", bs="4k", iodepth=32),
+    baseline=fio("io_uring", "memory", rw="randread", bs="4k", iodepth=32),
     target=1.0,
 )

@@ -1,0 +1,322 @@
+/*
+ * What memory and the kernel alone can do, as baselines of `pvbench compare`:
+ *
+ *   bare KIND MILLISECONDS PERCENTILE...
+ *   bare memcpy MILLISECONDS BYTES BLOCK DEPTH
+ *
+ * ring         two processes on one ring of the block protocol's shape, 32 requests outstanding
+ * ring-latency the same with one outstanding
+ * eventfd      two processes wake each other in turn
+ * memcpy       blocks copied from BYTES of memory, in sequence, to DEPTH blocks in turn
+ *
+ * Prints one object of JSON: `rate` (operations a second; memcpy: bytes), and for the latencies
+ * `percentiles`, in ns. The two processes run on the first two processors that they may use.
+ */
+#include "pvdrivers/ring/barrier.h"
+#include "tools/pvbench/load/histogram.h"
+
+#include <err.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NS_PER_S 1000000000ull
+#define RAMP_NS 100000000ull
+#define SLOTS 32
+#define LARGE_PAGE ((size_t)2 << 20)
+#define ROUNDS_BETWEEN_CLOCKS 64
+
+/* blkif's ring: all four indices share a cache line. */
+struct ring {
+    uint32_t req_prod, req_event, rsp_prod, rsp_event;
+    uint8_t padding[48];
+    uint8_t slot[SLOTS][112];
+};
+
+struct response {
+    uint64_t id, status;
+};
+
+struct channels {
+    int to_back, to_front;
+};
+
+static uint64_t now_ns(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * NS_PER_S + (uint64_t)time.tv_nsec;
+}
+
+/* Keeps the compiler from leaving out a copy whose bytes nobody looks at. */
+static void use(const void *data)
+{
+    __asm__ volatile("" : : "r"(data) : "memory");
+}
+
+/* The n-th processor this process may use; the last one when there are fewer. */
+static void pin(int n)
+{
+    cpu_set_t allowed, chosen;
+    if (sched_getaffinity(0, sizeof allowed, &allowed))
+        err(1, "sched_getaffinity");
+    CPU_ZERO(&chosen);
+    for (int cpu = 0; cpu < CPU_SETSIZE && n >= 0; cpu++) {
+        if (!CPU_ISSET(cpu, &allowed))
+            continue;
+        CPU_ZERO(&chosen);
+        CPU_SET(cpu, &chosen);
+        n--;
+    }
+    if (sched_setaffinity(0, sizeof chosen, &chosen))
+        err(1, "sched_setaffinity");
+}
+
+static void *allocate(size_t bytes)
+{
+    void *memory =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    if (memory == MAP_FAILED)
+        err(1, "mmap");
+    return memory;
+}
+
+/* With large pages where the kernel has them, as our ram store. */
+static char *allocate_large(size_t bytes)
+{
+    char *memory =
+        mmap(NULL, bytes + LARGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        err(1, "mmap");
+    memory += -(uintptr_t)memory % LARGE_PAGE;
+    madvise(memory, bytes, MADV_HUGEPAGE);
+    memset(memory, 1, bytes);
+    return memory;
+}
+
+static pid_t start(void (*back)(void *), void *context)
+{
+    pid_t child = fork();
+    if (child < 0)
+        err(1, "fork");
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        pin(1);
+        back(context);
+        _exit(0);
+    }
+    pin(0);
+    return child;
+}
+
+static void stop(pid_t child)
+{
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+}
+
+/* ---- The ring ------------------------------------------------------------------------------ */
+
+static void ring_back(void *context)
+{
+    struct ring *ring = context;
+    for (uint32_t cons = 0;;) {
+        uint32_t prod = pv_load_acquire(&ring->req_prod);
+        if (cons == prod) {
+            pv_cpu_relax();
+            continue;
+        }
+        for (; cons != prod; cons++) {
+            uint8_t *slot = ring->slot[cons % SLOTS];
+            uint8_t request[112];
+            memcpy(request, slot, sizeof request);
+            use(request);
+            struct response response = {0};
+            memcpy(&response.id, request + 8, sizeof response.id);
+            memcpy(slot, &response, sizeof response);
+        }
+        pv_store_release(&ring->rsp_prod, prod);
+    }
+}
+
+struct ring_front {
+    struct ring *ring;
+    uint32_t req_prod, rsp_cons;
+};
+
+static void fill(struct ring_front *front, uint32_t depth)
+{
+    uint8_t request[112] = {0};
+    if (front->req_prod - front->rsp_cons == depth)
+        return;
+    while (front->req_prod - front->rsp_cons < depth) {
+        uint64_t id = front->req_prod;
+        memcpy(request + 8, &id, sizeof id);
+        use(request);
+        memcpy(front->ring->slot[front->req_prod++ % SLOTS], request, sizeof request);
+    }
+    pv_store_release(&front->ring->req_prod, front->req_prod);
+}
+
+static void reap(struct ring_front *front)
+{
+    uint32_t prod = pv_load_acquire(&front->ring->rsp_prod);
+    if (front->rsp_cons == prod)
+        pv_cpu_relax();
+    for (; front->rsp_cons != prod; front->rsp_cons++) {
+        struct response response;
+        memcpy(&response, front->ring->slot[front->rsp_cons % SLOTS], sizeof response);
+        use(&response);
+        if (response.id != front->rsp_cons)
+            errx(1, "a response is not the one expected");
+    }
+}
+
+/* At least one answer, even when the other side did not get its processor in time. */
+static uint64_t ring_rate(struct ring_front *front, uint64_t end)
+{
+    uint32_t before = front->rsp_cons;
+    uint64_t total = 0;
+    do {
+        for (int i = 0; i < ROUNDS_BETWEEN_CLOCKS; i++) {
+            fill(front, SLOTS);
+            reap(front);
+        }
+        total += front->rsp_cons - before;
+        before = front->rsp_cons;
+    } while (now_ns() < end || total == 0);
+    return total;
+}
+
+static uint64_t ring_latency(struct ring_front *front, uint64_t end, struct pv_histogram *latency)
+{
+    uint64_t total = 0;
+    for (uint64_t begin; (begin = now_ns()) < end;) {
+        fill(front, 1);
+        while (front->rsp_cons != front->req_prod)
+            reap(front);
+        pv_histogram_add(latency, now_ns() - begin);
+        total++;
+    }
+    return total;
+}
+
+/* ---- eventfd ------------------------------------------------------------------------------- */
+
+static void pass_on(int from, int to)
+{
+    eventfd_t value;
+    if (eventfd_read(from, &value) || eventfd_write(to, 1))
+        err(1, "eventfd");
+}
+
+static void eventfd_back(void *context)
+{
+    struct channels *channels = context;
+    for (;;)
+        pass_on(channels->to_back, channels->to_front);
+}
+
+static uint64_t eventfd_latency(struct channels *channels, uint64_t end,
+                                struct pv_histogram *latency)
+{
+    uint64_t total = 0;
+    for (uint64_t begin; (begin = now_ns()) < end;) {
+        eventfd_t value;
+        if (eventfd_write(channels->to_back, 1) || eventfd_read(channels->to_front, &value))
+            err(1, "eventfd");
+        pv_histogram_add(latency, now_ns() - begin);
+        total++;
+    }
+    return total;
+}
+
+/* ---- Kinds --------------------------------------------------------------------------------- */
+
+static void print_result(double rate, const struct pv_histogram *latency, char **percentiles)
+{
+    printf("{\"rate\": %.1f, \"percentiles\": [", rate);
+    for (char **next = percentiles; *next; next++) {
+        uint64_t value = pv_histogram_percentile(latency, strtod(*next, NULL));
+        printf("%s%llu", next == percentiles ? "" : ", ", (unsigned long long)value);
+    }
+    printf("]}\n");
+}
+
+static void measure_pair(const char *kind, uint64_t duration, char **percentiles)
+{
+    struct pv_histogram *latency = calloc(1, sizeof *latency);
+    struct ring_front front = {.ring = allocate(sizeof(struct ring))};
+    struct channels channels = {eventfd(0, EFD_CLOEXEC), eventfd(0, EFD_CLOEXEC)};
+    bool events = !strcmp(kind, "eventfd"), rate = !strcmp(kind, "ring");
+    if (!latency || channels.to_back < 0 || channels.to_front < 0)
+        err(1, "%s", kind);
+    pid_t child = events ? start(eventfd_back, &channels) : start(ring_back, front.ring);
+    uint64_t total = 0, begin = 0, length = RAMP_NS;
+    for (int pass = 0; pass < 2; pass++, length = duration) {
+        memset(latency, 0, sizeof *latency);
+        begin = now_ns();
+        if (events)
+            total = eventfd_latency(&channels, begin + length, latency);
+        else
+            total = rate ? ring_rate(&front, begin + length)
+                         : ring_latency(&front, begin + length, latency);
+    }
+    double seconds = (double)(now_ns() - begin) / NS_PER_S;
+    stop(child);
+    print_result((double)total / seconds, latency, rate ? (char *[]){NULL} : percentiles);
+    free(latency);
+}
+
+static void measure_memcpy(uint64_t duration, size_t bytes, size_t block, size_t depth)
+{
+    if (block == 0 || depth == 0 || bytes < block)
+        errx(1, "nothing to copy");
+    char *source = allocate_large(bytes), *target = allocate_large(block * depth);
+    uint64_t copied = 0, begin = 0, length = RAMP_NS;
+    for (int pass = 0; pass < 2; pass++, length = duration) {
+        begin = now_ns();
+        copied = 0;
+        for (size_t from = 0, to = 0; now_ns() < begin + length; to = (to + 1) % depth) {
+            memcpy(target + to * block, source + from, block);
+            use(target);
+            from = from + 2 * block <= bytes ? from + block : 0;
+            copied += block;
+        }
+    }
+    double seconds = (double)(now_ns() - begin) / NS_PER_S;
+    print_result((double)copied / seconds, NULL, (char *[]){NULL});
+}
+
+static size_t number(const char *text)
+{
+    return strtoull(text, NULL, 10);
+}
+
+int main(int argc, char **argv)
+{
+    static const char *const pairs[] = {"ring", "ring-latency", "eventfd"};
+    if (argc < 3)
+        errx(2, "bare KIND MILLISECONDS ...");
+    uint64_t duration = number(argv[2]) * 1000000;
+    if (argc == 6 && !strcmp(argv[1], "memcpy")) {
+        measure_memcpy(duration, number(argv[3]), number(argv[4]), number(argv[5]));
+        return 0;
+    }
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        if (!strcmp(argv[1], pairs[i])) {
+            measure_pair(argv[1], duration, argv + 3);
+            return 0;
+        }
+    }
+    errx(2, "%s is no kind", argv[1]);
+}

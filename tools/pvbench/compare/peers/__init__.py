@@ -1,1 +1,0 @@
-"""What a user could take instead, a module for each kind: functions that make a `Side`."""

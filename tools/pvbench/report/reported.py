@@ -1,0 +1,98 @@
+"""From what ran to what is reported: an entry for each clone, or one for a group of jobs."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+
+from msgspec.structs import replace
+
+from pvdrivers.tools.pvbench.job.job import BackMeasurement, Measurement, Result, Sample
+
+
+def reported(results: Sequence[Result]) -> list[Result]:
+    """As fio has it: jobs with group_reporting that follow each other in a group are one entry,
+    under the name of the first."""
+    entries: list[Result] = []
+
+    def key(result: Result) -> tuple[int, bool]:
+        return result.job.reporting.groupid, result.job.reporting.group
+
+    for (_, group), members in groupby(results, key):
+        if group:
+            entries.append(_merged(list(members)))
+        else:
+            entries += [clone for result in members for clone in _clones(result)]
+    return entries
+
+
+def _clones(result: Result) -> Iterable[Result]:
+    """What is counted for all clones together, because one thread drives them, is shared evenly."""
+    count = len(result.front.clones)
+    if count == 1:
+        return [result]
+    front = result.front
+    return [
+        replace(
+            result,
+            front=replace(
+                front,
+                clones=[clone],
+                user_ns=front.user_ns // count,
+                system_ns=front.system_ns // count,
+                context_switches=front.context_switches // count,
+                major_faults=front.major_faults // count,
+                minor_faults=front.minor_faults // count,
+            ),
+            samples=[Sample([s.iops[index]], [s.bw[index]]) for s in result.samples],
+        )
+        for index, clone in enumerate(front.clones)
+    ]
+
+
+def _total(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for count in counts:
+        total.update(count)
+    return dict(total)
+
+
+def _columns(rows: Sequence[Sequence[int]]) -> list[int]:
+    return [sum(column) for column in zip(*rows, strict=True)]
+
+
+def _merged(results: Sequence[Result]) -> Result:
+    if len(results) == 1:
+        return results[0]
+    fronts = [result.front for result in results]
+    samples = zip(*(result.samples for result in results), strict=False)
+    return Result(
+        job=results[0].job,
+        started=results[0].started,
+        front=Measurement(
+            clones=[clone for front in fronts for clone in front.clones],
+            user_ns=sum(front.user_ns for front in fronts),
+            system_ns=sum(front.system_ns for front in fronts),
+            context_switches=sum(front.context_switches for front in fronts),
+            major_faults=sum(front.major_faults for front in fronts),
+            minor_faults=sum(front.minor_faults for front in fronts),
+            depth_submit=_columns([front.depth_submit for front in fronts]),
+            depth_complete=_columns([front.depth_complete for front in fronts]),
+            sleeps=sum(front.sleeps for front in fronts),
+            verified=sum(front.verified for front in fronts),
+            verify_errors=sum(front.verify_errors for front in fronts),
+            mismatch=next((front.mismatch for front in fronts if front.mismatch), None),
+            error=next((front.error for front in fronts if front.error), 0),
+            failure=next((front.failure for front in fronts if front.failure), None),
+            front=_total(front.front for front in fronts),
+            front_accounts=_total(front.front_accounts for front in fronts),
+            back_accounts=_total(front.back_accounts for front in fronts),
+        ),
+        back=BackMeasurement(
+            _total(result.back.stats for result in results),
+            _total(result.back.errors for result in results),
+        ),
+        samples=[
+            Sample([row for s in part for row in s.iops], [row for s in part for row in s.bw])
+            for part in samples
+        ],
+    )

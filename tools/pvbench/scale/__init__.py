@@ -1,0 +1,2 @@
+"""Many guests before one backend, on one machine: all frontends in one process, a service with all
+disks in another. Guests are added, and some of them do I/O."""

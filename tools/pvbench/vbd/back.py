@@ -1,0 +1,138 @@
+"""The backend's half of a benchmark: a store behind blkback's queues."""
+
+import os
+import threading
+from collections import Counter
+from typing import Any
+
+from pvdrivers._core import ffi, lib
+from pvdrivers.backends.stores import store as backend_store
+from pvdrivers.backends.vbd.device import VbdBackendOptions
+from pvdrivers.poll.drivers import MODES
+from pvdrivers.ring.abi import SECTOR
+from pvdrivers.sim.machine import Machine
+from pvdrivers.tools.pvbench.errors import BenchError, OptionError
+from pvdrivers.tools.pvbench.job.counters import counters
+from pvdrivers.tools.pvbench.job.job import BackMeasurement, Job, Store
+from pvdrivers.tools.pvbench.vbd.python_null import PythonNull
+from pvdrivers.tools.pvbench.vbd.xenbus import DrivenBackend, Loop, device_config
+from pvdrivers.xenstore.client import XenstoreClient
+
+ERRORS = (
+    "bad_operation",
+    "bad_indirect_operation",
+    "bad_segment_count",
+    "bad_segment",
+    "read_only",
+    "out_of_range",
+    "unaligned",
+    "bad_grant",
+    "store_error",
+)
+STORE_THREADS = 4  # at most, of a store that has any
+
+
+def open_store(store: Store) -> backend_store.Store:
+    """A store as backends take it. Raises OptionError when its file cannot be used."""
+    if store.kind == "python":
+        return PythonNull(store.size)
+    sectors = store.size // SECTOR
+    if store.kind == "null":
+        opened = lib.pv_null_store_create(sectors, store.sector_size, True)
+    elif store.kind == "ram":
+        opened = lib.pv_ram_store_create(sectors, store.sector_size)
+    else:
+        assert store.path
+        path = ffi.new("char[]", os.fsencode(store.path))
+        config = ffi.new("struct pv_file_store_config *")
+        config.path, config.sector_size = path, store.sector_size
+        config.threads = STORE_THREADS
+        config.direct, config.read_only = store.direct, store.read_only
+        opened = lib.pv_file_store_create(config)
+    if opened == ffi.NULL:
+        name = store.path or f"the {store.kind} store"
+        raise OptionError(f"{name} cannot be opened: {os.strerror(ffi.errno)}")
+    return backend_store.Store(opened)
+
+
+class Back:
+    """Queues of one device and the store they serve.
+
+    The calls come in this order: open, measurement as often as wanted, finish, close. The pump runs
+    in a thread of its own from the moment the device is connected, and wholly in C unless the store
+    is not.
+    """
+
+    def __init__(
+        self, machine: Machine, domid: int, frontend: int, job: Job, xenstore: str
+    ) -> None:
+        self._job = job
+        self._path = device_config(job, frontend, domid).backend_path
+        self._xenstore = xenstore
+        self._store = open_store(job.store)
+        self._hypervisor = machine.open_hypervisor(domid)
+        self._loop = Loop()
+        self._device: DrivenBackend | None = None
+        self._queues: list[Any] = []
+        self._stop = ffi.new("uint32_t *")
+        self._thread = threading.Thread(target=self._pump, name="pvbench back", daemon=True)
+
+    def open(self) -> None:
+        """Begins to connect."""
+        self._loop.call(self._open())
+
+    async def _open(self) -> None:
+        options = VbdBackendOptions(
+            persistent=self._job.persistent,
+            max_indirect_segments=self._job.indirect,
+            max_queues=self._job.queues,
+        )
+        client = await XenstoreClient.connect(self._xenstore)
+        self._device = DrivenBackend(client, self._path, self._hypervisor, self._store, options)
+        self._device.pump, self._device.leave = self._start, self._leave
+        self._device.start()
+
+    def _start(self, queues: list[Any]) -> None:
+        self._queues = queues
+        self._thread.start()
+
+    def _pump(self) -> None:
+        mode = MODES[self._job.mode]
+        if isinstance(self._store, PythonNull):
+            self._store.pump(self._queues, mode, self._stop)
+        else:
+            queues = ffi.new("struct pv_blkback_queue *[]", self._queues)
+            lib.pv_blkback_run(queues, len(self._queues), mode, self._stop)
+
+    def check(self) -> None:
+        """Raises BenchError when the pump has ended."""
+        if not self._thread.is_alive():
+            raise BenchError("the backend has stopped")
+
+    def finish(self) -> BackMeasurement:
+        """Ends the pump; returns what it counted."""
+        self._leave()
+        return self.measurement()
+
+    def measurement(self) -> BackMeasurement:
+        """What the pump has counted until now."""
+        stats = ffi.new("struct pv_blkback_stats *")
+        total: Counter[str] = Counter()
+        errors: Counter[str] = Counter()
+        for queue in self._queues:
+            lib.pv_blkback_get_stats(queue, stats)
+            total.update(counters(stats))
+            errors.update(dict(zip(ERRORS, stats.errors, strict=True)))
+        return BackMeasurement(dict(total), dict(+errors))  # errors that there were
+
+    def _leave(self) -> None:
+        self._stop[0] = 1
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def close(self) -> None:
+        if self._device:
+            self._loop.call(self._device.abort())
+        self._loop.close()
+        self._store.close()
+        self._hypervisor.close()
