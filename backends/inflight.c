@@ -1,101 +1,96 @@
-/* How a log begins, and how one that a killed backend left behind is read: see inflight.h. */
-#include "backends/vbd/blkback_private.h"
+/* How a log begins, and how one that a killed backend left behind is read. */
+#include "pvdrivers/backends/inflight.h"
 
 #define MAGIC 0x31665650u /* "PVf1" */
 
-size_t pv_blkback_inflight_size(enum pv_abi abi, uint32_t ring_pages)
+size_t pv_inflight_size(uint32_t nr_ents, uint32_t slot_size)
 {
-    size_t area = (size_t)ring_pages * blkback_page_size(abi);
-    return sizeof(struct inflight_log) +
-           pv_ring_entries(area, pv_blkif_slot_size(abi)) * sizeof(struct inflight_entry);
+    return sizeof(struct pv_inflight_log) + nr_ents * pv_inflight_entry_size(slot_size);
 }
 
-static struct inflight_identity identify(const struct pv_blkback_config *config)
+static const struct pv_inflight_entry *entry_at(const struct pv_inflight_log *log,
+                                                const struct pv_back_ring *ring, uint32_t number)
 {
-    struct inflight_identity identity = {.frontend = config->frontend,
-                                         .abi = (uint32_t)config->abi,
-                                         .remote_port = config->remote_port,
-                                         .ring_pages = config->ring_pages};
-    memcpy(identity.ring_refs, config->ring_refs, config->ring_pages * sizeof(grant_ref_t));
-    return identity;
+    return pv_inflight_entry((struct pv_inflight_log *)log, ring, number);
 }
 
 /* Its response may have been written, but the frontend has not been told of it. */
-static bool is_unanswered(const struct inflight_entry *entry, uint32_t req_cons, uint32_t rsp_prod)
+static bool is_unanswered(const struct pv_inflight_entry *entry, uint32_t req_cons,
+                          uint32_t rsp_prod)
 {
     switch (entry->state) {
-    case INFLIGHT_TAKEN:
+    case PV_INFLIGHT_TAKEN:
         return entry->request != req_cons; /* that one is copied, and still on the ring */
-    case INFLIGHT_ANSWERED:
+    case PV_INFLIGHT_ANSWERED:
         return entry->response - rsp_prod < req_cons - rsp_prod;
     default:
         return false;
     }
 }
 
-int inflight_check(const struct pv_blkback_queue *queue, const struct inflight_log *log,
-                   const struct pv_blkback_config *config)
+bool pv_inflight_has_begun(const struct pv_inflight_log *log)
 {
-    struct inflight_identity identity = identify(config);
-    if (log->magic != MAGIC || memcmp(&log->identity, &identity, sizeof identity) != 0)
+    return log->magic != 0;
+}
+
+int pv_inflight_check(const struct pv_inflight_log *log,
+                      const struct pv_inflight_identity *identity, const struct pv_back_ring *ring)
+{
+    if (log->magic != MAGIC || memcmp(&log->identity, identity, sizeof *identity) != 0)
         return -ESTALE;
-    struct pv_back_ring ring = queue->ring; /* its indices are both the frontend's rsp_prod */
-    ring.req_cons = log->req_cons;
+    struct pv_back_ring left = *ring;
+    left.req_cons = log->req_cons;
     uint32_t count = 0;
-    for (uint32_t i = 0; i < ring.nr_ents; i++)
-        count += is_unanswered(&log->entries[i], ring.req_cons, ring.rsp_prod_pvt);
-    if (count != ring.req_cons - ring.rsp_prod_pvt)
+    for (uint32_t i = 0; i < left.nr_ents; i++)
+        count += is_unanswered(entry_at(log, ring, i), left.req_cons, left.rsp_prod_pvt);
+    if (count != left.req_cons - left.rsp_prod_pvt)
         return -ESTALE;
-    return pv_back_unconsumed_requests(&ring) < 0 ? -EIO : 0;
+    return pv_back_unconsumed_requests(&left) < 0 ? -EIO : (int)count;
 }
 
-/* In the order of the ring. An index may be any distance behind req_cons, but not in front. */
-static void insert(struct pv_blkback_queue *queue, struct blkback_request *request)
+/* No store here changes what is unanswered. */
+static void keep_unanswered(struct pv_inflight_log *log, struct pv_back_ring *ring)
 {
-    uint32_t req_cons = queue->log->req_cons;
-    uint32_t age = req_cons - request->entry->request;
-    struct blkback_request **link = &queue->resumed;
-    while (*link && req_cons - (*link)->entry->request > age)
-        link = &(*link)->next;
-    request->next = *link;
-    *link = request;
-    queue->resumed_count++;
-}
-
-/* May be cut short and done again: no store here changes what is unanswered. */
-static void resume(struct pv_blkback_queue *queue)
-{
-    struct inflight_log *log = queue->log;
-    queue->free = NULL;
-    while (queue->made < queue->ring.nr_ents) {
-        struct blkback_request *request = blkback_make_request(queue);
-        struct inflight_entry *entry = request->entry;
-        if (is_unanswered(entry, log->req_cons, queue->ring.rsp_prod_pvt)) {
-            entry->state = INFLIGHT_TAKEN;
-            pv_blkif_decode_request(queue->abi, entry->slot, &request->ring);
-            insert(queue, request);
-        } else {
-            entry->state = INFLIGHT_FREE;
-            request->next = queue->free;
-            queue->free = request;
-        }
+    for (uint32_t i = 0; i < ring->nr_ents; i++) {
+        struct pv_inflight_entry *entry = pv_inflight_entry(log, ring, i);
+        bool unanswered = is_unanswered(entry, log->req_cons, ring->rsp_prod_pvt);
+        entry->state = unanswered ? PV_INFLIGHT_TAKEN : PV_INFLIGHT_FREE;
     }
-    queue->ring.req_cons = log->req_cons;
-    queue->stats.requests = queue->stats.resumed = queue->resumed_count;
+    ring->req_cons = log->req_cons;
 }
 
-int inflight_attach(struct pv_blkback_queue *queue, const struct pv_blkback_config *config)
+int pv_inflight_attach(struct pv_inflight_log *log, const struct pv_inflight_identity *identity,
+                       struct pv_back_ring *ring)
 {
-    struct inflight_log *log = queue->log;
-    if (log->magic != 0) {
-        int status = inflight_check(queue, log, config);
-        if (status == 0)
-            resume(queue);
-        return status;
+    if (pv_inflight_has_begun(log)) {
+        int count = pv_inflight_check(log, identity, ring);
+        if (count >= 0)
+            keep_unanswered(log, ring);
+        return count;
     }
-    log->identity = identify(config);
-    log->req_cons = queue->ring.req_cons;
+    log->identity = *identity;
+    log->req_cons = ring->req_cons;
     /* Release: a log with a magic number is whole. */
     pv_store_release(&log->magic, MAGIC);
     return 0;
+}
+
+/* An index may be any distance behind req_cons, but not in front of it. Should a damaged log have
+ * two of an index, both are walked. */
+int pv_inflight_next(const struct pv_inflight_log *log, const struct pv_back_ring *ring,
+                     int previous)
+{
+    uint32_t end = log->req_cons, oldest = 0;
+    uint32_t limit = previous < 0 ? UINT32_MAX : end - entry_at(log, ring, previous)->request;
+    int found = -1;
+    for (int i = 0; i < (int)ring->nr_ents; i++) {
+        const struct pv_inflight_entry *entry = entry_at(log, ring, i);
+        uint32_t age = end - entry->request;
+        bool follows = age < limit || (age == limit && i > previous);
+        if (entry->state == PV_INFLIGHT_TAKEN && follows && (found < 0 || age > oldest)) {
+            oldest = age;
+            found = i;
+        }
+    }
+    return found;
 }

@@ -15,7 +15,7 @@
 #define BACKENDS_VBD_BLKBACK_PRIVATE_H
 
 #include "backends/grant_cache.h"
-#include "backends/inflight.h"
+#include "pvdrivers/backends/inflight.h"
 #include "pvdrivers/backends/vbd/blkback.h"
 #include "pvdrivers/ring/ring.h"
 
@@ -32,9 +32,9 @@ enum blkback_stage { BLKBACK_FETCH, BLKBACK_LOAD, BLKBACK_UNLOAD, BLKBACK_MOVE }
 struct blkback_request {
     struct pv_blk_io io; /* first: the store's pointer is ours */
     struct pv_blkback_queue *queue;
-    struct blkback_request *next; /* on the free list or the queue's list of its stage */
-    struct inflight_entry *entry; /* its place in the log, and there the private copy */
-    struct pv_blkif_request ring; /* that copy, decoded */
+    struct blkback_request *next;    /* on the free list or the queue's list of its stage */
+    struct pv_inflight_entry *entry; /* its place in the log, and there the private copy */
+    struct pv_blkif_request ring;    /* that copy, decoded */
     enum blkback_stage stage;
     uint8_t operation; /* the indirect one when there is one; what the response echoes */
     enum pv_blk_op plan[BLKBACK_MAX_STEPS];
@@ -70,7 +70,7 @@ struct pv_blkback_queue {
     uint64_t now, deadline, last_expiry;
     int64_t bytes_left; /* of what this pump may move */
 
-    struct inflight_log *log;
+    struct pv_inflight_log *log;
     size_t own_log_size;             /* bytes; 0 when the log is the caller's */
     struct blkback_request *resumed; /* taken by an earlier backend, to be begun before all else */
     uint32_t resumed_count;
@@ -136,11 +136,6 @@ static inline struct blkback_request *request_list_take_all(struct request_list 
     struct blkback_request *head = list->head;
     request_list_init(list);
     return head;
-}
-
-static inline uint32_t blkback_page_size(enum pv_abi abi)
-{
-    return abi == PV_ABI_IA64 ? 16384 : 4096;
 }
 
 static inline uint32_t blkback_segment_bytes(const struct pv_blkif_segment *segment)

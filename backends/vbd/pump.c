@@ -50,6 +50,17 @@ static struct blkback_request *free_request(struct pv_blkback_queue *queue)
     return request;
 }
 
+static void take_request(struct pv_blkback_queue *queue, struct blkback_request *request)
+{
+    struct pv_back_ring *ring = &queue->ring;
+    uint8_t *slot = request->entry->slot;
+    pv_back_copy_request(ring, ring->req_cons, slot, BLKIF_HEAD_SIZE);
+    if (!pv_blkif_fits_head(slot))
+        pv_back_copy_request_rest(ring, ring->req_cons, slot, BLKIF_HEAD_SIZE);
+    pv_inflight_take(queue->log, request->entry, ring);
+    pv_blkif_decode_request(queue->abi, slot, &request->ring);
+}
+
 static uint32_t take_requests(struct pv_blkback_queue *queue, uint32_t most)
 {
     uint32_t taken = 0;
@@ -69,8 +80,7 @@ static uint32_t take_requests(struct pv_blkback_queue *queue, uint32_t most)
            (request = free_request(queue))) {
         if (taken + PREFETCHED < most)
             pv_back_prefetch(&queue->ring, queue->ring.req_cons + PREFETCHED, BLKIF_HEAD_SIZE);
-        inflight_take(queue->log, request->entry, &queue->ring);
-        pv_blkif_decode_request(queue->abi, request->entry->slot, &request->ring);
+        take_request(queue, request);
         taken++;
         blkback_begin(queue, request);
     }
@@ -120,7 +130,7 @@ static void settle(struct pv_blkback_queue *queue)
 static void free_answered(struct pv_blkback_queue *queue)
 {
     for (struct blkback_request *request = queue->answered.head; request; request = request->next)
-        inflight_forget(request->entry);
+        pv_inflight_forget(request->entry);
     *queue->answered.tail = queue->free;
     queue->free = request_list_take_all(&queue->answered);
 }

@@ -2,6 +2,7 @@
  * and hardly any while a queue is idle. */
 #include "backends/reserve.h"
 #include "backends/vbd/blkback_private.h"
+#include "pvdrivers/ring/abi_layout.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,9 +10,29 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+static_assert(PV_BLKBACK_MAX_RING_PAGES <= PV_INFLIGHT_MAX_RING_PAGES,
+              "an in-flight log names all");
+
+size_t pv_blkback_inflight_size(enum pv_abi abi, uint32_t ring_pages)
+{
+    size_t area = (size_t)ring_pages * pv_abi_page_size(abi);
+    uint32_t slot_size = pv_blkif_slot_size(abi);
+    return pv_inflight_size(pv_ring_entries(area, slot_size), slot_size);
+}
+
+static struct pv_inflight_identity identify(const struct pv_blkback_config *config)
+{
+    struct pv_inflight_identity identity = {.frontend = config->frontend,
+                                            .abi = (uint32_t)config->abi,
+                                            .remote_port = config->remote_port,
+                                            .ring_pages = config->ring_pages};
+    memcpy(identity.ring_refs, config->ring_refs, config->ring_pages * sizeof(grant_ref_t));
+    return identity;
+}
+
 static bool sane_log(const struct pv_blkback_config *config)
 {
-    return (uintptr_t)config->inflight % _Alignof(struct inflight_log) == 0 &&
+    return (uintptr_t)config->inflight % PV_INFLIGHT_ALIGNMENT == 0 &&
            config->inflight_size >= pv_blkback_inflight_size(config->abi, config->ring_pages);
 }
 
@@ -33,7 +54,7 @@ static void take_over(struct pv_blkback_queue *queue, const struct pv_blkback_co
     __atomic_add_fetch(&queue->store->users, 1, __ATOMIC_RELAXED);
     queue->frontend = config->frontend;
     queue->abi = config->abi;
-    queue->page_size = blkback_page_size(config->abi);
+    queue->page_size = pv_abi_page_size(config->abi);
     queue->ring_pages = config->ring_pages;
     queue->read_only = config->read_only;
     queue->flush = config->flush;
@@ -113,7 +134,7 @@ struct blkback_request *blkback_make_request(struct pv_blkback_queue *queue)
     size_t i = queue->made++;
     struct blkback_request *request = &queue->requests[i];
     request->queue = queue;
-    request->entry = &queue->log->entries[i];
+    request->entry = pv_inflight_entry(queue->log, &queue->ring, (uint32_t)i);
     request->io.complete = blkback_complete;
     request->indirect = queue->all_segments + i * queue->max_segments;
     request->io.iov = request->iov = queue->all_iov + i * queue->max_segments;
@@ -171,6 +192,33 @@ static int make_fds(struct pv_blkback_queue *queue)
     return 0;
 }
 
+/* What an earlier queue has left unanswered is in flight again, in the ring's order. */
+static int attach_log(struct pv_blkback_queue *queue, const struct pv_blkback_config *config)
+{
+    struct pv_inflight_identity identity = identify(config);
+    struct blkback_request **tail = &queue->resumed;
+    int count = pv_inflight_attach(queue->log, &identity, &queue->ring);
+    if (count <= 0)
+        return count;
+    while (queue->made < queue->ring.nr_ents) {
+        struct blkback_request *request = blkback_make_request(queue);
+        if (request->entry->state == PV_INFLIGHT_TAKEN)
+            continue;
+        request->next = queue->free;
+        queue->free = request;
+    }
+    for (int i = -1; (i = pv_inflight_next(queue->log, &queue->ring, i)) >= 0;) {
+        struct blkback_request *request = &queue->requests[i];
+        pv_blkif_decode_request(queue->abi, request->entry->slot, &request->ring);
+        *tail = request;
+        tail = &request->next;
+    }
+    *tail = NULL;
+    queue->resumed_count = (uint32_t)count;
+    queue->stats.requests = queue->stats.resumed = queue->resumed_count;
+    return 0;
+}
+
 static int build(struct pv_blkback_queue *queue, const struct pv_blkback_config *config)
 {
     uint32_t grants =
@@ -193,7 +241,7 @@ static int build(struct pv_blkback_queue *queue, const struct pv_blkback_config 
         return port;
     queue->port = (evtchn_port_t)port;
     queue->bound = true;
-    return inflight_attach(queue, config); /* last: what is in flight has to be carried out */
+    return attach_log(queue, config); /* last: what is in flight has to be carried out */
 }
 
 struct pv_blkback_queue *pv_blkback_create(const struct pv_blkback_config *config)
@@ -223,14 +271,15 @@ int pv_blkback_resumable(const struct pv_blkback_config *config)
     if (!queue)
         return -ENOMEM;
     take_over(queue, config);
-    const struct inflight_log *log = config->inflight;
+    const struct pv_inflight_log *log = config->inflight;
+    struct pv_inflight_identity identity = identify(config);
     int status = attach_ring(queue, config->ring_refs);
-    if (status == 0 && log && log->magic)
-        status = inflight_check(queue, log, config);
+    if (status == 0 && log && pv_inflight_has_begun(log))
+        status = pv_inflight_check(log, &identity, &queue->ring);
     else if (status == 0 && pv_back_unconsumed_requests(&queue->ring) != 0)
         status = -EBUSY;
     pv_blkback_destroy(queue);
-    return status;
+    return status < 0 ? status : 0;
 }
 
 int pv_blkback_disconnect(struct pv_blkback_queue *queue)

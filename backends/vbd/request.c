@@ -9,7 +9,7 @@ static void respond(struct pv_blkback_queue *queue, struct blkback_request *requ
             .id = request->ring.id, .operation = request->operation, .status = status};
         void *slot = pv_back_response_slot(&queue->ring, queue->ring.rsp_prod_pvt);
         pv_blkif_encode_response(queue->abi, &response, slot);
-        inflight_answer(request->entry, queue->ring.rsp_prod_pvt);
+        pv_inflight_answer(request->entry, queue->ring.rsp_prod_pvt);
         queue->stats.responses++;
     }
     queue->ring.rsp_prod_pvt++; /* on a broken ring too: it counts what is in flight */

@@ -1,276 +1,243 @@
-/* What a queue makes of the log an earlier one has left: what it begins again, in which order, and
- * what it refuses. */
-#include "tests/backends/vbd/c/loopback.h"
+/* The in-flight log by itself, on a ring of slots that are no protocol's: what it says after a
+ * backend is gone, for any size of slots. */
+#include "pvdrivers/backends/inflight.h"
 
-#include "backends/inflight.h"
+#include <stdlib.h>
 
-#define SECTORS 4096u
-#define PAGES 1u
+#define SLOTS 8u
 
-static _Alignas(128) uint8_t log_memory[65536];
-static struct inflight_log *const inflight = (struct inflight_log *)log_memory;
+struct fixture {
+    uint8_t page[4096];
+    struct pv_front_ring front;
+    struct pv_back_ring back;
+    struct pv_inflight_log *log;
+    struct pv_inflight_identity identity;
+};
 
-static struct pv_blk_store *external(void)
+static void set_up(struct fixture *f, uint32_t slot_size, uint32_t first_index)
 {
-    const struct pv_blk_geometry geometry = {
-        .sectors = SECTORS, .sector_size = 512, .can_flush = true, .can_discard = true};
-    return pv_external_store_create(&geometry);
+    struct pv_sring *sring = (struct pv_sring *)f->page;
+    size_t area = PV_SRING_HEADER_SIZE + SLOTS * slot_size;
+    memset(f, 0, sizeof *f);
+    pv_sring_init(sring);
+    sring->req_prod = sring->rsp_prod = first_index;
+    pv_front_ring_attach(&f->front, sring, area, slot_size, first_index);
+    pv_back_ring_attach(&f->back, sring, area, slot_size, first_index);
+    assert(f->back.nr_ents == SLOTS);
+    size_t size = pv_inflight_size(SLOTS, slot_size);
+    size_t rounded = (size + PV_INFLIGHT_ALIGNMENT - 1) & ~(size_t)(PV_INFLIGHT_ALIGNMENT - 1);
+    f->log = aligned_alloc(PV_INFLIGHT_ALIGNMENT, rounded);
+    memset(f->log, 0, rounded);
+    f->identity = (struct pv_inflight_identity){
+        .frontend = 7, .remote_port = 3, .ring_pages = 1, .ring_refs = {42}};
+    assert(!pv_inflight_has_begun(f->log));
+    assert(pv_inflight_attach(f->log, &f->identity, &f->back) == 0);
+    assert(pv_inflight_has_begun(f->log));
 }
 
-static struct pv_blkback_config prepare(struct loopback *loop)
+static void put(struct fixture *f, uint32_t count)
 {
-    struct pv_blkback_config config = loopback_config(loop, PV_ABI_X86_64, external());
-    memset(log_memory, 0, sizeof log_memory);
-    config.inflight = log_memory;
-    config.inflight_size = pv_blkback_inflight_size(config.abi, PAGES);
-    return config;
-}
-
-static void put(struct loopback *loop, uint8_t operation, uint64_t id)
-{
-    struct pv_blkif_request request = {.operation = operation,
-                                       .id = id,
-                                       .sector_number = id * 8,
-                                       .nr_segments = 1,
-                                       .seg = {{.gref = (grant_ref_t)(50 + id), .last_sect = 7}}};
-    loopback_put(loop, &request);
-}
-
-static unsigned take(struct loopback *loop, struct pv_blk_io **ios)
-{
-    loopback_pump(loop);
-    return pv_external_store_take(loop->store, ios, 64);
-}
-
-static void finish(struct loopback *loop, struct pv_blk_io *io)
-{
-    io->status = 0;
-    pv_external_store_finish(loop->store, &io, 1);
-}
-
-void *lost[64]; /* reachable, for the leak checker */
-
-/* The backend is gone as a killed process is: what it had in the store comes to nothing. */
-static void lose_backend(struct loopback *loop, struct pv_blkback_config *config)
-{
-    static unsigned count;
-    lost[count++] = loop->back;
-    lost[count++] = loop->store;
-    loop->bound = false;
-    loop->mapped = 0;
-    loop->store = external();
-    config->store = loop->store;
-}
-
-static void reconnect(struct loopback *loop, struct pv_blkback_config *config)
-{
-    lose_backend(loop, config);
-    assert(pv_blkback_resumable(config) == 0 && loop->mapped == 0);
-    loop->back = pv_blkback_create(config);
-    assert(loop->back);
-}
-
-static uint64_t resumed(struct loopback *loop)
-{
-    struct pv_blkback_stats stats;
-    pv_blkback_get_stats(loop->back, &stats);
-    assert(stats.requests - stats.responses == pv_blkback_in_flight(loop->back));
-    return stats.resumed;
-}
-
-/* Whatever order answers came in, what is left begins in the ring's. */
-static void test_order(void)
-{
-    struct loopback loop;
-    struct pv_blkback_config config = prepare(&loop);
-    struct pv_blk_io *ios[64];
-    struct pv_blkif_response response;
-    loopback_connect(&loop, &config);
-    for (uint64_t id = 0; id < 20; id++)
-        put(&loop, BLKIF_OP_READ, id);
-    assert(take(&loop, ios) == 20);
-    for (unsigned i = 1; i < 20; i += 2)
-        finish(&loop, ios[i]);
-    loopback_pump(&loop);
-    for (uint64_t id = 20; id < 40; id++) { /* these get the places of those answered */
-        assert(loopback_take(&loop, &response) == (id < 30));
-        if (id < 30)
-            put(&loop, BLKIF_OP_READ, id);
+    for (; count > 0; count--) {
+        uint32_t index = f->front.req_prod_pvt++;
+        memset(pv_front_request_slot(&f->front, index), (int)(index & 0xff), f->front.slot_size);
     }
-    assert(take(&loop, ios) == 10);
-    put(&loop, BLKIF_OP_READ, 30); /* and this one is not taken yet */
-    pv_front_push_requests(&loop.front);
-    reconnect(&loop, &config);
-    assert(resumed(&loop) == 20);
-    assert(take(&loop, ios) == 21);
-    for (unsigned i = 0; i < 21; i++) {
-        assert(ios[i]->sector == (i < 10 ? 2 * i : 10 + i) * 8);
-        finish(&loop, ios[i]);
-    }
-    loopback_close(&loop);
+    pv_front_push_requests(&f->front);
 }
 
-/* A queue that takes nothing more still owes its predecessor's answers. */
-static void test_stop(void)
+static struct pv_inflight_entry *entry(struct fixture *f, uint32_t number)
 {
-    struct loopback loop;
-    struct pv_blkback_config config = prepare(&loop);
-    struct pv_blk_io *ios[64];
-    loopback_connect(&loop, &config);
-    put(&loop, BLKIF_OP_READ, 0);
-    assert(take(&loop, ios) == 1);
-    put(&loop, BLKIF_OP_READ, 1);
-    pv_front_push_requests(&loop.front);
-    reconnect(&loop, &config);
-    assert(pv_blkback_disconnect(loop.back) == -EBUSY);
-    assert(!pv_blkback_quiesce(loop.back, 1));
-    assert(take(&loop, ios) == 1 && ios[0]->sector == 0);
-    finish(&loop, ios[0]);
-    loopback_close(&loop);
+    return pv_inflight_entry(f->log, &f->back, number);
 }
 
-/* The barrier runs alone again, and what a predecessor had begun behind one that it refused waits
- * until this backend, which does not refuse it, is through with it. */
-static void test_barrier(void)
+static void take(struct fixture *f, uint32_t number)
 {
-    struct loopback loop;
-    struct pv_blkback_config config = prepare(&loop);
-    struct pv_blk_io *ios[64];
-    loopback_connect(&loop, &config);
-    for (uint64_t id = 0; id < 5; id++)
-        put(&loop, BLKIF_OP_WRITE, id);
-    assert(take(&loop, ios) == 5);
-    inflight->entries[2].slot[0] = BLKIF_OP_WRITE_BARRIER;
-    assert(inflight->entries[2].request == 2);
-    reconnect(&loop, &config);
-    assert(take(&loop, ios) == 2);
-    finish(&loop, ios[0]);
-    assert(take(&loop, ios + 2) == 0);
-    finish(&loop, ios[1]);
-    static const enum pv_blk_op steps[] = {PV_BLK_FLUSH, PV_BLK_WRITE, PV_BLK_FLUSH};
-    for (int i = 0; i < 3; i++) {
-        assert(take(&loop, ios) == 1 && ios[0]->op == steps[i]);
-        finish(&loop, ios[0]);
-    }
-    assert(take(&loop, ios) == 2 && ios[0]->sector == 24 && ios[1]->sector == 32);
-    finish(&loop, ios[0]);
-    finish(&loop, ios[1]);
-    loopback_close(&loop);
+    pv_back_copy_request(&f->back, f->back.req_cons, entry(f, number)->slot, f->back.slot_size);
+    pv_inflight_take(f->log, entry(f, number), &f->back);
 }
 
-/* More requests than room for them in the log at once: the ring has it only when they are
- * published. */
-static void test_frontend_does_not_wait(void)
+static void answer(struct fixture *f, uint32_t number)
 {
-    struct loopback loop;
-    struct pv_blkback_config config = prepare(&loop);
-    struct pv_blkif_response response;
-    loopback_connect(&loop, &config);
-    for (unsigned round = 0; round < 3; round++) {
-        for (unsigned i = 0; i < 32; i++)
-            put(&loop, BLKIF_OP_RESERVED_1, i);
-        loopback_pump(&loop);
-    }
-    assert(loop.front.sring->rsp_prod == 96);
-    while (pv_front_unconsumed_responses(&loop.front) > 0 && loop.front.rsp_cons < 96)
-        assert(loopback_take(&loop, &response));
-    for (unsigned i = 0; i < 32; i++)
-        assert(inflight->entries[i].state == INFLIGHT_FREE);
-    loopback_close(&loop);
+    void *slot = pv_back_response_slot(&f->back, f->back.rsp_prod_pvt);
+    memset(slot, 0xee, f->back.slot_size); /* over a request that may still be in flight */
+    pv_inflight_answer(entry(f, number), f->back.rsp_prod_pvt++);
 }
 
-static void expect_refused(struct loopback *loop, struct pv_blkback_config config, int error)
+static void publish(struct fixture *f)
 {
-    assert(pv_blkback_resumable(&config) == -error);
-    assert(!pv_blkback_create(&config) && errno == error);
-    assert(loop->mapped == 0 && !loop->bound);
+    pv_back_push_responses(&f->back);
 }
 
+/* The next backend knows of the earlier one what lies in shared memory, and nothing more. */
+static int take_over(struct fixture *f)
+{
+    struct pv_sring *sring = f->back.sring;
+    f->back.rsp_prod_pvt = f->back.req_cons = sring->rsp_prod;
+    int count = pv_inflight_check(f->log, &f->identity, &f->back);
+    assert(pv_inflight_attach(f->log, &f->identity, &f->back) == count);
+    return count;
+}
+
+/* Checks which entries are to be begun again, in order, and that all others are free. */
+static void expect_walk(struct fixture *f, const int *numbers, int count)
+{
+    int walked = 0;
+    for (int i = -1; (i = pv_inflight_next(f->log, &f->back, i)) >= 0; walked++)
+        assert(walked < count && i == numbers[walked]);
+    assert(walked == count);
+    for (uint32_t i = 0; i < SLOTS; i++)
+        walked -= entry(f, i)->state == PV_INFLIGHT_TAKEN;
+    assert(walked == 0);
+}
+
+static void test_sizes(void)
+{
+    assert(sizeof(struct pv_inflight_log) == 128); /* what later versions find */
+    assert(pv_inflight_size(32, 112) == 128 + 32 * 128);
+    assert(pv_inflight_size(32, 108) == 128 + 32 * 128);
+    assert(pv_inflight_size(256, 12) == 128 + 256 * 64);
+    assert(pv_inflight_size(1, 49) == 128 + 128);
+}
+
+/* Answers overtake each other, and indices come round: the walk is in the ring's order, over the
+ * private copies. */
+static void test_order(uint32_t slot_size, uint32_t first)
+{
+    static struct fixture f;
+    set_up(&f, slot_size, first);
+    put(&f, 6);
+    static const uint32_t entries[] = {5, 0, 7, 2, 3, 6};
+    for (int i = 0; i < 6; i++)
+        take(&f, entries[i]);
+    answer(&f, 0);
+    answer(&f, 3);
+    publish(&f);
+    pv_inflight_forget(entry(&f, 0)); /* and 3 not any more: the backend was killed */
+    assert(take_over(&f) == 4);
+    expect_walk(&f, (int[]){5, 7, 2, 6}, 4);
+    uint8_t expected[4] = {(uint8_t)first, (uint8_t)(first + 2), (uint8_t)(first + 3),
+                           (uint8_t)(first + 5)};
+    int walked = 0;
+    for (int i = -1; (i = pv_inflight_next(f.log, &f.back, i)) >= 0; walked++)
+        for (uint32_t byte = 0; byte < slot_size; byte++)
+            assert(entry(&f, (uint32_t)i)->slot[byte] == expected[walked]);
+    assert(f.back.req_cons == first + 6 && f.back.rsp_prod_pvt == first + 2);
+    free(f.log);
+}
+
+/* A response that was written and not published has reached nobody. */
+static void test_unpublished(void)
+{
+    static struct fixture f;
+    set_up(&f, 16, 0);
+    put(&f, 3);
+    for (uint32_t i = 0; i < 3; i++)
+        take(&f, i);
+    answer(&f, 0);
+    publish(&f);
+    answer(&f, 1);
+    assert(take_over(&f) == 2);
+    expect_walk(&f, (int[]){1, 2}, 2);
+    free(f.log);
+}
+
+/* Killed between the two stores of taking one: it is still on the ring, and only there. */
+static void test_half_taken(void)
+{
+    static struct fixture f;
+    set_up(&f, 16, 0);
+    put(&f, 2);
+    take(&f, 0);
+    entry(&f, 1)->request = f.back.req_cons;
+    entry(&f, 1)->state = PV_INFLIGHT_TAKEN;
+    assert(take_over(&f) == 1);
+    expect_walk(&f, (int[]){0}, 1);
+    assert(pv_back_unconsumed_requests(&f.back) == 1);
+    free(f.log);
+}
+
+/* A backend that ended in order leaves a log with nothing in it. */
+static void test_nothing_left(void)
+{
+    static struct fixture f;
+    set_up(&f, 16, 0);
+    put(&f, 1);
+    take(&f, 4);
+    answer(&f, 4);
+    publish(&f);
+    pv_inflight_forget(entry(&f, 4));
+    assert(take_over(&f) == 0);
+    expect_walk(&f, NULL, 0);
+    free(f.log);
+}
+
+static void expect_stale(struct fixture *f, const struct pv_inflight_identity *identity)
+{
+    struct pv_back_ring ring = f->back;
+    assert(pv_inflight_check(f->log, identity, &ring) == -ESTALE);
+    assert(pv_inflight_attach(f->log, identity, &ring) == -ESTALE);
+    assert(ring.req_cons == f->back.req_cons && entry(f, 0)->state == PV_INFLIGHT_TAKEN);
+}
+
+/* A log of another connection, or one that contradicts the ring, is refused and left alone. */
 static void test_refused(void)
 {
-    struct loopback loop;
-    struct pv_blkback_config config = prepare(&loop), other;
-    struct pv_blk_io *ios[64];
-    loopback_connect(&loop, &config);
-    for (uint64_t id = 0; id < 5; id++)
-        put(&loop, BLKIF_OP_READ, id);
-    assert(take(&loop, ios) == 5);
-    lose_backend(&loop, &config);
-    struct pv_sring *sring = (struct pv_sring *)loop.memory;
+    static struct fixture f;
+    set_up(&f, 16, 0);
+    put(&f, 2);
+    take(&f, 0);
+    take(&f, 1);
+    f.back.req_cons = f.back.rsp_prod_pvt = 0;
+    struct pv_inflight_identity other;
+    other = f.identity, other.frontend++;
+    expect_stale(&f, &other);
+    other = f.identity, other.abi++;
+    expect_stale(&f, &other);
+    other = f.identity, other.remote_port++;
+    expect_stale(&f, &other);
+    other = f.identity, other.ring_pages++;
+    expect_stale(&f, &other);
+    other = f.identity, other.ring_refs[PV_INFLIGHT_MAX_RING_PAGES - 1]++;
+    expect_stale(&f, &other);
 
-    other = config, other.abi = PV_ABI_X86_32; /* all that make another connection */
-    expect_refused(&loop, other, ESTALE);
-    other = config, other.ring_pages = 2;
-    other.inflight_size = sizeof log_memory;
-    expect_refused(&loop, other, ESTALE);
-    inflight->identity.ring_refs[0]++;
-    expect_refused(&loop, config, ESTALE);
-    inflight->identity.ring_refs[0]--;
-    other = config, other.remote_port = 4;
-    assert(pv_blkback_resumable(&other) == -ESTALE);
-
-    sring->rsp_prod = 1; /* the ring says otherwise */
-    expect_refused(&loop, config, ESTALE);
-    sring->rsp_prod = UINT32_MAX;
-    expect_refused(&loop, config, ESTALE);
-    sring->rsp_prod = 0;
-    sring->req_prod = 4;
-    expect_refused(&loop, config, EIO);
-    sring->req_prod = 33;
-    expect_refused(&loop, config, EIO);
-    sring->req_prod = 5;
-
-    inflight->entries[3].state = INFLIGHT_FREE; /* the log does */
-    expect_refused(&loop, config, ESTALE);
-    inflight->entries[3].state = 7;
-    expect_refused(&loop, config, ESTALE);
-    inflight->entries[3].state = INFLIGHT_TAKEN;
-    inflight->req_cons = 40;
-    expect_refused(&loop, config, ESTALE);
-    inflight->req_cons = 5;
-    inflight->magic++;
-    expect_refused(&loop, config, ESTALE);
-    inflight->magic--;
-
-    reconnect(&loop, &config);
-    assert(resumed(&loop) == 5 && take(&loop, ios) == 5);
-    for (unsigned i = 0; i < 5; i++)
-        finish(&loop, ios[i]);
-    loopback_close(&loop);
+    f.log->magic++;
+    expect_stale(&f, &f.identity);
+    f.log->magic--;
+    f.back.req_cons = f.back.rsp_prod_pvt = 1; /* the ring says one less is unanswered */
+    expect_stale(&f, &f.identity);
+    f.back.req_cons = f.back.rsp_prod_pvt = 0;
+    entry(&f, 1)->state = 7;
+    expect_stale(&f, &f.identity);
+    entry(&f, 1)->state = PV_INFLIGHT_TAKEN;
+    f.back.sring->req_prod = 1; /* less than was taken */
+    assert(pv_inflight_attach(f.log, &f.identity, &f.back) == -EIO);
+    f.back.sring->req_prod = 2;
+    assert(take_over(&f) == 2);
+    free(f.log);
 }
 
-/* Without a log, or with one that has not begun, only an idle ring can be taken up for certain. */
-static void test_no_log(void)
+/* Not the log's doing: two entries of one index. Each is in flight, so each is walked. */
+static void test_damaged(void)
 {
-    struct loopback loop;
-    struct pv_blkback_config config = prepare(&loop);
-    struct pv_sring *sring = (struct pv_sring *)loop.memory;
-    sring->req_prod = sring->rsp_prod = 7;
-    assert(pv_blkback_resumable(&config) == 0);
-    sring->req_prod = 8;
-    assert(pv_blkback_resumable(&config) == -EBUSY);
-    config.evtchn = NULL;
-    config.inflight = NULL;
-    assert(pv_blkback_resumable(&config) == -EBUSY);
-    sring->req_prod = 40;
-    assert(pv_blkback_resumable(&config) == -EIO);
-    config.inflight = log_memory + 64;
-    assert(pv_blkback_resumable(&config) == -EINVAL);
-    config.inflight = log_memory;
-    config.inflight_size--;
-    assert(pv_blkback_resumable(&config) == -EINVAL);
-    assert(!pv_blkback_create(&config) && errno == EINVAL);
-    pv_blk_store_close(loop.store);
-    free(loop.memory);
+    static struct fixture f;
+    set_up(&f, 16, 0);
+    put(&f, 3);
+    for (uint32_t i = 0; i < 3; i++)
+        take(&f, i);
+    entry(&f, 2)->request = 0;
+    assert(take_over(&f) == 3);
+    expect_walk(&f, (int[]){0, 2, 1}, 3);
+    free(f.log);
 }
 
 int main(void)
 {
-    test_order();
-    test_stop();
-    test_barrier();
-    test_frontend_does_not_wait();
+    test_sizes();
+    test_order(112, 0);
+    test_order(12, UINT32_MAX - 2);
+    test_unpublished();
+    test_half_taken();
+    test_nothing_left();
     test_refused();
-    test_no_log();
+    test_damaged();
     return 0;
 }
