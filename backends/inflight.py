@@ -1,25 +1,37 @@
-"""The in-flight logs of a disk's queues, in a file where a killed backend's successor looks."""
+"""The in-flight logs of a device's queues, in a file where a killed backend's successor looks."""
 
 import errno
 import logging
 import os
 import stat
 from collections.abc import Sequence
-from typing import Any
+from itertools import accumulate
+from typing import Any, NamedTuple, Self
 
 from pvdrivers._core import ffi, lib
 from pvdrivers.backends.state_directory import StateDirectory
 
-log = logging.getLogger("pvdrivers.backends.vbd")
+log = logging.getLogger("pvdrivers.backends")
 
 OPEN = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
+class LogMemory(NamedTuple):
+    """Where a queue keeps its in-flight log."""
+
+    address: Any  # uint8_t *; NULL: memory of the queue's own
+    size: int  # bytes
+
+    @classmethod
+    def none(cls, size: int) -> Self:
+        return cls(ffi.NULL, size)
+
+
 class InflightFile:
-    """A file of this user's alone, mapped shared. What was stored in it is there after the process
-    was killed, on whatever file system; what the machine's end does to it does not matter, since
-    its guests end with it. When somebody truncates it, this process goes on (`is_lost`), and its
-    successor as if there were no log.
+    """A file that only this user can open, mapped shared. What was stored in it is there after the
+    process was killed, on any file system. The end of the machine is the end of its guests, so the
+    file need not survive it. When somebody truncates the file, this process goes on (`is_lost`),
+    and its successor works as if there were no log.
     """
 
     def __init__(self, folder: StateDirectory, name: str) -> None:
@@ -33,9 +45,9 @@ class InflightFile:
         """Whether some of the file is gone, so that a successor will not believe it."""
         return self._map is not None and bool(lib.pv_file_map_is_lost(self._map))
 
-    def map(self, sizes: Sequence[int]) -> list[Any]:
-        """A log of so many bytes for each queue, as an earlier backend left it or all zero. They
-        are there until `clear`, or until they are to have other sizes.
+    def map(self, sizes: Sequence[int]) -> list[LogMemory]:
+        """A log of each size, as an earlier backend left it or all zero. They are there until
+        `clear`, or until `map` is asked for other sizes.
 
         When there can be no file, the queues have logs of their own, which end with them.
         """
@@ -46,11 +58,16 @@ class InflightFile:
                 self._map, self._size = self._open(size), size
             except OSError as error:
                 log.warning(
-                    "%s: a kill of this process will not go unnoticed: %s", self.path, error
+                    "%s: without an in-flight file a crash resets this connection: %s",
+                    self.path,
+                    error,
                 )
-                return [ffi.NULL] * len(sizes)
+                return [LogMemory.none(size) for size in sizes]
         start = ffi.cast("uint8_t *", lib.pv_file_map_memory(self._map))
-        return [start + sum(sizes[:i]) for i in range(len(sizes))]
+        offsets = accumulate(sizes, initial=0)
+        return [
+            LogMemory(start + offset, size) for offset, size in zip(offsets, sizes, strict=False)
+        ]
 
     def _open(self, size: int) -> Any:
         fd = self._open_earlier(size)
@@ -69,7 +86,7 @@ class InflightFile:
             os.close(fd)
 
     def _open_earlier(self, size: int) -> int | None:
-        """The file that an earlier backend has left, if it may be believed."""
+        """The file that an earlier backend has left, if it can be trusted."""
         try:
             fd = os.open(self.path.name, OPEN, dir_fd=self._folder.fd)
         except FileNotFoundError:
@@ -79,7 +96,7 @@ class InflightFile:
                 raise
             problem = "it is a symbolic link"
         else:
-            problem = _why_not(os.fstat(fd), size)
+            problem = _problem_of(os.fstat(fd), size)
             if not problem:
                 return fd
             os.close(fd)
@@ -101,8 +118,8 @@ class InflightFile:
             return
 
 
-def _why_not(info: os.stat_result, size: int) -> str:
-    """What keeps a file from being a log of so many bytes; "" if nothing does."""
+def _problem_of(info: os.stat_result, size: int) -> str:
+    """What keeps a file from being a log of `size` bytes; "" if nothing does."""
     if not stat.S_ISREG(info.st_mode) or info.st_nlink != 1:
         return "it is no file by itself"
     if info.st_uid != os.geteuid() or info.st_mode & 0o077:

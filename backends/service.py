@@ -1,86 +1,84 @@
-"""All virtual disks a backend domain serves: watches its directory, a driver for each disk.
+"""All devices of one class that a backend domain serves: it watches their directory and keeps a
+driver for each device.
 
-    async with VbdService(client, hypervisor):
-        await asyncio.Event().wait()
+    async with Service(VBD, client, hypervisor, lambda disk: ServeOptions()) as service:
+        await service.ended()
 
-What a disk is served from is its `DiskPlan`, made from what the toolstack wrote (`Disk`). One
-disk's trouble, whatever it is, ends that disk's driver and nothing else; that includes a disk that
-never answers.
+What differs between classes is a `DeviceClass`. One device's trouble, whatever it is, ends that
+device's driver and nothing else; that includes a device that never answers.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Any, Generic, Self, TypeVar
+from weakref import WeakKeyDictionary
 
+from pvdrivers.backends.device import Backend, DeviceContext, RefusedDevice
 from pvdrivers.backends.inflight import InflightFile
 from pvdrivers.backends.state_directory import StateDirectory
-from pvdrivers.backends.vbd.device import BlockStore, VbdBackend, VbdBackendOptions
-from pvdrivers.backends.vbd.disk import Disk, DiskPlan, close_store, read_disk, unexpected
-from pvdrivers.backends.vbd.served_disk import RefusedDisk, ServedDisk
 from pvdrivers.hypervisor import Hypervisor
-from pvdrivers.poll.drivers import PollDriver
+from pvdrivers.poll.drivers import LoopDriver, PollDriver
+from pvdrivers.ring.errors import UsageError
 from pvdrivers.xenbus.bus import backend_bus
 from pvdrivers.xenbus.device import BackendDevice, XenbusDevice
 from pvdrivers.xenstore.client import XenstoreClient
+from pvdrivers.xenstore.errors import XenstoreError
 
-log = logging.getLogger("pvdrivers.backends.vbd")
+log = logging.getLogger("pvdrivers.backends")
 
-STATE_PREFIX = "vbd"  # of a disk's file in a state directory; -DOMID-DEVID follows
-
-
-class BackendFactory(Protocol):
-    """Makes the driver of a disk's backend: ServedDisk, or one's own."""
-
-    def __call__(
-        self,
-        client: XenstoreClient,
-        path: str,
-        hypervisor: Hypervisor,
-        store: BlockStore,
-        options: VbdBackendOptions,
-    ) -> BackendDevice: ...
+Config = TypeVar("Config")  # what the toolstack has written about a device, comparable
+Options = TypeVar("Options")  # how this program serves it
 
 
-Planner = Callable[[Disk], DiskPlan | None]
+@dataclass(frozen=True, slots=True)
+class DeviceClass(Generic[Config, Options]):
+    """What a service has to know of a device class."""
+
+    kind: str  # as in backend/KIND; state files are called KIND-DOMID-DEVID
+    read: Callable[[XenstoreClient, str], Awaitable[Config]]
+    """Reads what the toolstack has written about the device at a path."""
+    make: Callable[[DeviceContext, Config, Options], Awaitable[BackendDevice]]
+    """Makes a device's driver, with all that this has to open first. What it raises ends up in the
+    device's error node: of OSError and UsageError the message, of any other a traceback is logged.
+    """
 
 
-def plan_disk(disk: Disk) -> DiskPlan:
-    """Serves every disk from what its `params` name."""
-    return DiskPlan()
-
-
-class VbdService:
-    """Serves all VBDs below /local/domain/<domid of `hypervisor`>/backend/vbd."""
+class Service(Generic[Config, Options]):
+    """Serves all devices below /local/domain/<domid of `hypervisor`>/backend/KIND."""
 
     def __init__(
         self,
+        device_class: DeviceClass[Config, Options],
         client: XenstoreClient,
         hypervisor: Hypervisor,
-        plan: Planner = plan_disk,
-        backend: BackendFactory = ServedDisk,
+        options_for: Callable[[Config], Options | None],
+        *,
+        driver: PollDriver | None = None,
         state_directory: Path | None = None,
-        pumps: PollDriver | None = None,
     ) -> None:
-        """`plan` says how each disk is served; None: it is another backend's, leave it alone.
-        `pumps` drive the queues, threads that outlive the service for instance; None: the loop.
+        """`options_for` says how each device is served; None: another backend serves it.
+        `driver` drives the queues, threads that outlive the service for instance; None: the loop.
 
-        `state_directory` is this service's alone, and its successors': what they need to know of
-        requests in flight. It is made if need be when the service is entered (OSError: it cannot
-        be; UsageError: it is not this user's alone, or another process has it). Without one a
-        successor takes up only connections on which the frontend waits for nothing.
+        `state_directory` belongs to this service and its successors: what they need to know of
+        requests in flight. Services of other classes may share it. It is made if need be when the
+        service is entered (OSError: it cannot be; UsageError: another user can open it, or another
+        process has it). Without one a successor takes up only connections on which the frontend
+        waits for nothing.
         """
+        self.device_class = device_class
         self.client = client
         self.hypervisor = hypervisor
-        self.plan = plan
-        self.backend = backend
+        self.options_for = options_for
+        self.driver = driver or LoopDriver()
         self.state_directory = state_directory
-        self.pumps = pumps
-        self._bus = backend_bus(client, hypervisor.domid, "vbd", self._probe)
+        self._bus = backend_bus(client, hypervisor.domid, device_class.kind, self._probe)
+        self._configs: WeakKeyDictionary[BackendDevice, Config] = WeakKeyDictionary()
         self._state: StateDirectory | None = None
         self._held = AsyncExitStack()
 
@@ -88,7 +86,7 @@ class VbdService:
         async with AsyncExitStack() as held:
             if self.state_directory:
                 state = StateDirectory(self.state_directory)
-                self._state = await held.enter_async_context(state.hold())
+                self._state = await held.enter_async_context(state.hold(self.device_class.kind))
                 await self._drop_stale(self._state)
             self._bus.start()
             self._held = held.pop_all()
@@ -101,8 +99,8 @@ class VbdService:
     async def _drop_stale(self, state: StateDirectory) -> None:
         """Removes what an earlier service knew of devices that are gone."""
         for name in state.names():
-            prefix, _, device = name.partition("-")
-            if prefix != STATE_PREFIX:
+            kind, _, device = name.partition("-")
+            if kind != self.device_class.kind:
                 continue
             path = f"{self._bus.root}/{device.replace('-', '/')}/state"
             with suppress(OSError):  # xenstore is gone
@@ -121,73 +119,81 @@ class VbdService:
     async def drain(self) -> None:
         """Takes no more requests, finishes those taken, and lets go of everything.
 
-        Both ends stay Connected in xenstore: the next service of these disks takes them up as they
-        are, and their frontends notice nothing but a pause.
+        Both ends stay Connected in xenstore: the next service of these devices takes them up as
+        they are, and their frontends notice nothing but a pause.
         """
         await self._bus.abort()
 
-    async def reload(self, plan: Planner) -> None:
-        """Serves disks by other plans from now on, without their frontends noticing.
+    async def reload(self, options_for: Callable[[Config], Options | None]) -> None:
+        """Serves devices by other options from now on, without their frontends noticing.
 
-        Logs what changes, a line for each disk. Returns when every disk knows its new plan; a
-        store that has to be opened for it is not waited for. Disks that could not be served are
-        tried again.
+        Logs what changes, a line for each device. Returns when every device knows its new options;
+        what has to be opened for them is not waited for. Devices that could not be served are tried
+        again.
         """
-        self.plan = plan
-        served = [device for device in self.devices.values() if isinstance(device, ServedDisk)]
-        changed = sum(await asyncio.gather(*map(self._replan, served)))
-        again = [path for path, device in self.devices.items() if isinstance(device, RefusedDisk)]
+        self.options_for = options_for
+        devices = self.devices
+        served = [device for device in devices.values() if isinstance(device, Backend)]
+        changed = sum(await asyncio.gather(*map(self._reload, served)))
+        again = [path for path, device in devices.items() if isinstance(device, RefusedDevice)]
         again += self._bus.probing
         for path in again:
             await self._bus.forget(path)
         await self._bus.look()
         log.info(
-            "reload: %d disks change, %d stay as they are, %d are tried again",
+            "reload: %d %s devices change, %d stay as they are, %d are tried again",
             changed,
+            self.device_class.kind,
             len(served) - changed,
             len(again),
         )
 
-    async def _replan(self, device: ServedDisk) -> bool:
-        path = device.path
+    async def _reload(self, device: Backend[Any, Any]) -> bool:
         try:
-            wanted = self.plan(device.disk)
+            options = self.options_for(self._configs[device])
         except Exception as error:
-            log.error("%s: stays as it is: %s", path, error, exc_info=unexpected(error))
+            what = "%s: stays as it is: %s"
+            log.error(what, device.path, error, exc_info=traceback_of(error))
             return False
-        if wanted is None:
-            log.info("%s: is ignored from now on, but served until it is unplugged", path)
+        if options is None:
+            log.info("%s: is ignored from now on, but served until it is unplugged", device.path)
             return False
-        return await device.serve_by(wanted)
+        return await device.reload(options)
 
     async def _probe(self, client: XenstoreClient, path: str) -> BackendDevice | None:
-        disk = await read_disk(client, path)
+        config = await self.device_class.read(client, path)
         async with AsyncExitStack() as unused:
-            device = await self._make_driver(disk, unused)
-            if await read_disk(client, path) == disk:
+            device = await self._make(path, config)
+            if device:
+                unused.push_async_callback(device.removed)
+            if await self.device_class.read(client, path) == config:
                 unused.pop_all()
                 return device
-        return await self._probe(client, path)  # the toolstack has replaced the disk meanwhile
+        return await self._probe(client, path)  # the toolstack has replaced the device meanwhile
 
-    async def _make_driver(self, disk: Disk, unused: AsyncExitStack) -> BackendDevice | None:
-        """`unused` closes the store if the driver is not needed after all."""
-        path = disk.path
+    async def _make(self, path: str, config: Config) -> BackendDevice | None:
         try:
-            plan = self.plan(disk)
-            if plan is None:
+            options = self.options_for(config)
+            if options is None:
                 return None
-            store = await plan.open(disk)
+            device = await self.device_class.make(self._context(path), config, options)
         except Exception as error:
-            log.error("%s: cannot be served: %s", path, error, exc_info=unexpected(error))
-            return RefusedDisk(self.client, path, str(error))
-        unused.push_async_callback(close_store, store)
-        device = self.backend(self.client, path, self.hypervisor, store, plan.options)
-        if self.pumps and isinstance(device, VbdBackend):
-            device.pumps = self.pumps
-        if isinstance(device, ServedDisk):
-            device.disk, device.plan = disk, plan
-            if self._state:
-                name = f"{STATE_PREFIX}-{disk.domid}-{disk.devid}"
-                device.inflight = InflightFile(self._state, name)
-        log.info("%s: served from %r", path, store)
+            log.error("%s: cannot be served: %s", path, error, exc_info=traceback_of(error))
+            return RefusedDevice(self.client, path, str(error))
+        self._configs[device] = config
         return device
+
+    def _context(self, path: str) -> DeviceContext:
+        inflight = None
+        if self._state:
+            domid, devid = path.split("/")[-2:]
+            inflight = InflightFile(self._state, f"{self.device_class.kind}-{domid}-{devid}")
+        return DeviceContext(
+            self.client, path, self.hypervisor, self.driver, inflight, is_successor=True
+        )
+
+
+def traceback_of(error: Exception) -> Exception | None:
+    """For a log line's exc_info: nothing for an error whose message is complete."""
+    expected = isinstance(error, OSError | UsageError) and not isinstance(error, XenstoreError)
+    return None if expected else error

@@ -1,4 +1,4 @@
-"""The folder in which a service of disks leaves what its successor needs to know."""
+"""The folder in which a service leaves what its successor needs to know."""
 
 import os
 import weakref
@@ -10,32 +10,35 @@ from typing import Self
 from pvdrivers.process_lock import process_lock
 from pvdrivers.ring.errors import UsageError
 
-LOCK = "lock"  # the file in it that says whose it is at present
+LOCK = "lock"  # what the names of lock files begin with; each device class has its own
 
 
 class StateDirectory:
-    """Reached through `fd`, so that it stays the folder that was looked at, whatever its name
-    comes to mean. That is open as long as anything refers to the object."""
+    """It is reached through `fd`, so that it stays the folder that was checked, whatever its name
+    refers to later. `fd` is open as long as anything refers to the object."""
 
     def __init__(self, path: Path) -> None:
-        """UsageError: it is another user's, open to others, or no folder. OSError: it cannot be
-        made."""
+        """UsageError: it belongs to another user, others can open it, or it is no folder. OSError:
+        it cannot be made."""
         self.path = path
         self.fd = _open_private(path)
         weakref.finalize(self, os.close, self.fd)
 
     def names(self) -> list[str]:
-        return [name for name in os.listdir(self.fd) if name != LOCK]
+        """Of the files that services have left, without their locks."""
+        return [name for name in os.listdir(self.fd) if not name.startswith(LOCK)]
 
     @asynccontextmanager
-    async def hold(self) -> AsyncIterator[Self]:
-        """Keeps every other service out. UsageError: another process has it at present."""
-        async with process_lock(Path(LOCK), f"the state directory {self.path}", dir_fd=self.fd):
+    async def hold(self, kind: str) -> AsyncIterator[Self]:
+        """Keeps every other service of this class out. UsageError: another process has it at
+        present."""
+        lock, what = Path(f"{LOCK}-{kind}"), f"the state directory {self.path}"
+        async with process_lock(lock, what, dir_fd=self.fd):
             yield self
 
 
 def _open_private(path: Path) -> int:
-    """What others can write to, they can make the next service believe."""
+    """Whoever can write to it can deceive the next service."""
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except FileExistsError:

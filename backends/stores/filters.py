@@ -10,16 +10,16 @@ from collections.abc import Iterable
 from typing import Any
 
 from pvdrivers._core import ffi, lib
-from pvdrivers.backends.stores.store import Operation, Store, created
+from pvdrivers.backends.stores.store import BlockStore, StoreOperation, created
 from pvdrivers.ring.errors import UsageError
 
-DATA_OPERATIONS = (Operation.READ, Operation.WRITE)
+DATA_OPERATIONS = (StoreOperation.READ, StoreOperation.WRITE)
 
 
-class Filter(Store):
+class Filter(BlockStore):
     """A store that stands on another, which it takes over: closing the filter closes both."""
 
-    def __init__(self, below: Store, create: Any, *arguments: Any) -> None:
+    def __init__(self, below: BlockStore, create: Any, *arguments: Any) -> None:
         below.check_unused()
         super().__init__(created(create(below.pointer, *arguments), type(self).__name__))
         self.below = below
@@ -33,12 +33,12 @@ class Filter(Store):
         self.below._forget()
 
 
-def _mask(operations: Iterable[Operation]) -> int:
+def _mask(operations: Iterable[StoreOperation]) -> int:
     return sum(1 << operation for operation in set(operations))
 
 
 def _fault(
-    seed: int, probability: float, operations: Iterable[Operation], after: int, error: int
+    seed: int, probability: float, operations: Iterable[StoreOperation], after: int, error: int
 ) -> Any:
     if not 0 <= probability <= 1:
         raise UsageError(f"a probability of {probability} is not between 0 and 1")
@@ -61,11 +61,11 @@ class ErrorFilter(Filter):
 
     def __init__(
         self,
-        below: Store,
+        below: BlockStore,
         *,
         seed: int,
         probability: float = 1.0,
-        operations: Iterable[Operation] = tuple(Operation),
+        operations: Iterable[StoreOperation] = tuple(StoreOperation),
         after: int = 0,
         error: int = errno.EIO,
     ) -> None:
@@ -78,11 +78,11 @@ class ShortFilter(Filter):
 
     def __init__(
         self,
-        below: Store,
+        below: BlockStore,
         *,
         seed: int,
         probability: float = 1.0,
-        operations: Iterable[Operation] = DATA_OPERATIONS,
+        operations: Iterable[StoreOperation] = DATA_OPERATIONS,
         after: int = 0,
         error: int = errno.EIO,
     ) -> None:
@@ -94,9 +94,9 @@ class TornFilter(Filter):
     """Leaves what a power cut does: only a prefix of a WRITE's sectors is stored, then EIO."""
 
     def __init__(
-        self, below: Store, *, seed: int, probability: float = 1.0, after: int = 0
+        self, below: BlockStore, *, seed: int, probability: float = 1.0, after: int = 0
     ) -> None:
-        fault = _fault(seed, probability, (Operation.WRITE,), after, errno.EIO)
+        fault = _fault(seed, probability, (StoreOperation.WRITE,), after, errno.EIO)
         super().__init__(below, lib.pv_torn_filter_create, fault)
 
 
@@ -105,12 +105,12 @@ class DelayFilter(Filter):
 
     def __init__(
         self,
-        below: Store,
+        below: BlockStore,
         *,
         delay: int,
         jitter: int = 0,
         seed: int = 0,
-        operations: Iterable[Operation] = tuple(Operation),
+        operations: Iterable[StoreOperation] = tuple(StoreOperation),
     ) -> None:
         if delay < 0 or jitter < 0:
             raise UsageError("a delay cannot be negative")
@@ -121,7 +121,7 @@ class DelayFilter(Filter):
 class RateFilter(Filter):
     """Lets `bytes_per_second` of READ and WRITE through, in order, after a pause `burst` bytes."""
 
-    def __init__(self, below: Store, *, bytes_per_second: int, burst: int = 0) -> None:
+    def __init__(self, below: BlockStore, *, bytes_per_second: int, burst: int = 0) -> None:
         if bytes_per_second <= 0 or burst < 0:
             raise UsageError(f"{bytes_per_second} bytes a second with a burst of {burst}")
         super().__init__(below, lib.pv_rate_filter_create, bytes_per_second, burst)
@@ -131,5 +131,5 @@ class LogFilter(Filter):
     """Appends a line to a file when an operation completes: number, operation, sector, sectors,
     status."""
 
-    def __init__(self, below: Store, path: str | os.PathLike[str]) -> None:
+    def __init__(self, below: BlockStore, path: str | os.PathLike[str]) -> None:
         super().__init__(below, lib.pv_log_filter_create, os.fsencode(path))

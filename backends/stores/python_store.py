@@ -9,13 +9,13 @@ from struct import calcsize
 from typing import Any, Literal
 
 from pvdrivers._core import ffi, lib
-from pvdrivers.backends.stores.store import Operation, Store, check_size, created
+from pvdrivers.backends.stores.store import BlockStore, StoreOperation, check_size, created
 from pvdrivers.ring.abi import SECTOR
 from pvdrivers.ring.errors import UsageError
 
 Code = Literal["B", "Q", "i"]  # of struct
 
-_OPERATIONS = tuple(Operation)  # by number
+_OPERATIONS = tuple(StoreOperation)  # by number
 _new_batch = ffi.new_allocator(should_clear_after_alloc=False)
 _offset = {name: field.offset for name, field in ffi.typeof("struct pv_external_batch").fields}
 
@@ -77,7 +77,7 @@ class Batch:
 
     @cached_property
     def operations(self) -> memoryview:
-        """Each an `Operation`; format B."""
+        """Each a `StoreOperation`; format B."""
         return self._array("operations", "B").toreadonly()
 
     @cached_property
@@ -130,7 +130,7 @@ class Batch:
         return self.operations, self.sectors, self.counts, self.secure, starts, ends
 
 
-class PythonStore(Store):
+class PythonStore(BlockStore):
     """A store whose subclass carries the operations out, a batch at a time.
 
     `fileno()` is readable when there is work, and `serve()` does what there is without blocking;

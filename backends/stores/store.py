@@ -15,7 +15,7 @@ from pvdrivers.ring.abi import SECTOR
 from pvdrivers.ring.errors import UsageError
 
 
-class Operation(IntEnum):
+class StoreOperation(IntEnum):
     READ = lib.PV_BLK_READ
     WRITE = lib.PV_BLK_WRITE
     FLUSH = lib.PV_BLK_FLUSH
@@ -40,7 +40,7 @@ def created(pointer: Any, what: str) -> Any:
     return pointer
 
 
-class Store:
+class BlockStore:
     """A store in use. `pointer` is what C takes; it is valid until `close`.
 
     The read, write, flush and discard here carry out one operation and wait for it. They are for
@@ -84,19 +84,19 @@ class Store:
 
     def read(self, sector: int, count: int) -> bytes:
         data = bytearray(count * SECTOR)
-        self._transfer(Operation.READ, sector, count, ffi.from_buffer(data))
+        self._transfer(StoreOperation.READ, sector, count, ffi.from_buffer(data))
         return bytes(data)
 
     def write(self, sector: int, data: bytes) -> None:
         if len(data) % SECTOR:
             raise UsageError(f"{len(data)} bytes are not whole sectors")
-        self._transfer(Operation.WRITE, sector, len(data) // SECTOR, ffi.from_buffer(data))
+        self._transfer(StoreOperation.WRITE, sector, len(data) // SECTOR, ffi.from_buffer(data))
 
     def flush(self) -> None:
-        self._transfer(Operation.FLUSH, 0, 0, ffi.NULL)
+        self._transfer(StoreOperation.FLUSH, 0, 0, ffi.NULL)
 
     def discard(self, sector: int, count: int, secure: bool = False) -> None:
-        self._transfer(Operation.DISCARD, sector, count, ffi.NULL, secure)
+        self._transfer(StoreOperation.DISCARD, sector, count, ffi.NULL, secure)
 
     def refresh(self) -> None:
         """Reads the capacity again; not while a backend's queue is being pumped."""
@@ -121,10 +121,10 @@ class Store:
         self._pointer = None
 
     def _transfer(
-        self, operation: Operation, sector: int, count: int, data: Any, secure: bool = False
+        self, operation: StoreOperation, sector: int, count: int, data: Any, secure: bool = False
     ) -> None:
         inside = sector >= 0 and count > 0 and sector + count <= self.sectors
-        if operation != Operation.FLUSH and not inside:
+        if operation != StoreOperation.FLUSH and not inside:
             raise UsageError(
                 f"sectors {sector} to {sector + count} are not in a store of {self.sectors}"
             )
@@ -157,7 +157,7 @@ class Store:
         self.close()
 
 
-class NullStore(Store):
+class NullStore(BlockStore):
     """Writes go nowhere and reads give zeros, or with `no_data` leave the guest's pages alone."""
 
     def __init__(self, size: int, sector_size: int = 512, *, no_data: bool = False) -> None:
@@ -166,7 +166,7 @@ class NullStore(Store):
         super().__init__(created(pointer, "null store"))
 
 
-class RamStore(Store):
+class RamStore(BlockStore):
     """This process's memory, zeros at first."""
 
     def __init__(self, size: int, sector_size: int = 512) -> None:
@@ -179,7 +179,7 @@ Engine = Literal["auto", "sync", "threads", "io_uring"]
 ENGINES: tuple[Engine, ...] = get_args(Engine)  # in the order of enum pv_file_engine
 
 
-class FileStore(Store):
+class FileStore(BlockStore):
     """A regular file or a block device.
 
     `engine` says who carries out the I/O: the kernel, by "io_uring"; a pool of "threads"; or, with

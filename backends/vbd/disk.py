@@ -1,19 +1,20 @@
-"""A virtual disk as the toolstack describes it, and the plan by which it is served."""
+"""A virtual disk as the toolstack describes it, and how it is served."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import partial
 
-from pvdrivers.backends.stores.store import FileStore, NullStore, RamStore, Store
-from pvdrivers.backends.vbd.device import BlockStore, VbdBackendOptions
+import msgspec
+
+from pvdrivers.backends.stores.store import BlockStore, FileStore, NullStore, RamStore
+from pvdrivers.backends.vbd.device import VbdBackendOptions
 from pvdrivers.daemon_threads import in_daemon_thread, open_in_daemon_thread
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.xenstore.client import XenstoreClient
-from pvdrivers.xenstore.errors import XenstoreError
 
 log = logging.getLogger("pvdrivers.backends.vbd")
 
@@ -21,7 +22,7 @@ log = logging.getLogger("pvdrivers.backends.vbd")
 OPEN_TIMEOUT = 40.0
 CLOSE_TIMEOUT = 10.0  # seconds
 DISK_KEYS = ("params", "type", "mode", "dev")
-MEMORY_STORES: dict[str, Callable[[int], Store]] = {
+MEMORY_STORES: dict[str, Callable[[int], BlockStore]] = {
     "ram": RamStore,
     "null": NullStore,
 }  # params: bytes
@@ -29,7 +30,7 @@ PREFIXES = ("aio:", "raw:", "file:", "phy:")  # how toolstacks say that there is
 
 
 @dataclass(frozen=True, slots=True)
-class Disk:
+class DiskConfig:
     """What the toolstack has written about a disk; `path` is the backend's directory."""
 
     path: str
@@ -57,9 +58,9 @@ class Disk:
         return text
 
 
-async def read_disk(client: XenstoreClient, path: str) -> Disk:
+async def read_disk(client: XenstoreClient, path: str) -> DiskConfig:
     keys = await client.read_keys(path, DISK_KEYS)
-    return Disk(
+    return DiskConfig(
         path,
         keys.get("params", ""),
         keys.get("type", ""),
@@ -68,7 +69,7 @@ async def read_disk(client: XenstoreClient, path: str) -> Disk:
     )
 
 
-def make_store(disk: Disk) -> Store:
+def make_store(disk: DiskConfig) -> BlockStore:
     """A file or block device at `params`; types ram and null have their size there instead.
     May take as long as the file's server does."""
     if memory := MEMORY_STORES.get(disk.kind):
@@ -78,19 +79,19 @@ def make_store(disk: Disk) -> Store:
     return FileStore(disk.file, read_only=not disk.writable)
 
 
-async def open_disk(disk: Disk) -> Store:
+async def open_disk(disk: DiskConfig) -> BlockStore:
     return await open_in_daemon_thread(partial(make_store, disk))
 
 
 @dataclass(frozen=True, slots=True)
-class DiskPlan:
+class ServeOptions:
     """How a disk is served. `open_store` must not block the loop (`open_in_daemon_thread` helps);
-    what it raises ends up in the disk's error node. Equal plans are the same service."""
+    what it raises ends up in the disk's error node. A reload changes nothing if they are equal."""
 
-    open_store: Callable[[Disk], Awaitable[BlockStore]] = open_disk
-    options: VbdBackendOptions = field(default_factory=VbdBackendOptions)
+    open_store: Callable[[DiskConfig], Awaitable[BlockStore]] = open_disk
+    limits: VbdBackendOptions = field(default_factory=VbdBackendOptions)
 
-    async def open(self, disk: Disk) -> BlockStore:
+    async def open(self, disk: DiskConfig) -> BlockStore:
         """The store. TimeoutError: it is not open after OPEN_TIMEOUT; one that still comes is
         closed."""
         timeout = asyncio.timeout(OPEN_TIMEOUT)
@@ -103,22 +104,16 @@ class DiskPlan:
             reason = f"{disk.params or disk.name}: not open after {OPEN_TIMEOUT:.0f} seconds"
             raise TimeoutError(reason) from None
 
-    def changes(self, new: DiskPlan) -> str:
-        """What differs in another plan, in words."""
+    def changes(self, new: ServeOptions) -> str:
+        """What differs in `new`, in words."""
         found = []
         if new.open_store != self.open_store:
             found.append(f"store {_name(self.open_store)} -> {_name(new.open_store)}")
-        for name in (option.name for option in fields(self.options)):
-            before, after = getattr(self.options, name), getattr(new.options, name)
+        for option in msgspec.structs.fields(self.limits):
+            before, after = (getattr(each, option.name) for each in (self.limits, new.limits))
             if before != after:
-                found.append(f"{name} {before} -> {after} from the next connection on")
+                found.append(f"{option.name} {before} -> {after} from the next connection on")
         return ", ".join(found)
-
-
-def unexpected(error: Exception) -> Exception | None:
-    """For a log line: the error itself, unless its sentence says it all."""
-    expected = isinstance(error, OSError | UsageError) and not isinstance(error, XenstoreError)
-    return None if expected else error
 
 
 def _name(open_store: object) -> str:
@@ -127,8 +122,6 @@ def _name(open_store: object) -> str:
 
 async def close_store(store: BlockStore) -> None:
     """Closes it without holding up the loop, which a disk that does not answer would."""
-    if not isinstance(store, Store):
-        return
     what = repr(store)
     try:
         async with asyncio.timeout(CLOSE_TIMEOUT):

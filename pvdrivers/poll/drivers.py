@@ -96,7 +96,7 @@ class PollThreads:
     """Threads with a poll group each, for any number of devices and of services.
 
         with PollThreads(2) as pumps:
-            async with VbdService(client, hypervisor, pumps=pumps):
+            async with VbdService(client, hypervisor, driver=pumps):
 
     A queue goes to the thread that has the fewest. Whatever the mode, a thread whose queues are all
     asleep sleeps as well, but for `poll`.

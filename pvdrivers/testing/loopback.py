@@ -23,8 +23,8 @@ from contextlib import AsyncExitStack, ExitStack, suppress
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
-from pvdrivers.backends.service import BackendFactory
-from pvdrivers.backends.vbd.device import BlockStore, VbdBackend, VbdBackendOptions
+from pvdrivers.backends.stores.store import BlockStore
+from pvdrivers.backends.vbd.device import VbdBackend, VbdBackendOptions
 from pvdrivers.frontends.vbd.device import VbdFrontend
 from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.ring.abi import Abi
@@ -33,6 +33,7 @@ from pvdrivers.sim import Domain, Machine
 from pvdrivers.sim.loop import DeterministicLoop, NothingCanRun
 from pvdrivers.testing.plugged import AttachedDevice
 from pvdrivers.testing.sides import (
+    BackendFactory,
     BackendPlan,
     InLoop,
     Processes,

@@ -9,7 +9,9 @@ which of the other end's states are heeded, is the dialect's.
 
 from __future__ import annotations
 
-from pvdrivers.backends.vbd.device import BlockStore, VbdBackend, VbdBackendOptions
+from pvdrivers.backends.device import DeviceContext
+from pvdrivers.backends.stores.store import BlockStore
+from pvdrivers.backends.vbd.device import VbdBackend, VbdBackendOptions
 from pvdrivers.frontends.vbd.device import VbdFrontend
 from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.testing.dialects import FRONTEND_SIDE, BackendDialect, FrontendDialect
@@ -27,9 +29,7 @@ class DialectBackend(VbdBackend):
 
     def __init__(
         self,
-        client: XenstoreClient,
-        path: str,
-        hypervisor: Hypervisor,
+        context: DeviceContext,
         store: BlockStore,
         *,
         dialect: BackendDialect,
@@ -44,7 +44,7 @@ class DialectBackend(VbdBackend):
             max_queues=dialect.max_queues,
             barrier=dialect.barrier,
         )
-        super().__init__(client, path, hypervisor, store, options)
+        super().__init__(context, store, options)
 
     async def _pick(self, names: tuple[str, ...], info: DeviceInfo) -> dict[str, str]:
         """Those of the keys that there is a value for, in the dialect's order."""

@@ -14,11 +14,13 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
-from pvdrivers.backends.service import BackendFactory, VbdService
-from pvdrivers.backends.vbd.device import BlockStore, VbdBackendOptions
-from pvdrivers.backends.vbd.disk import Disk, DiskPlan
+from pvdrivers.backends.device import DeviceContext
+from pvdrivers.backends.service import DeviceClass, Service
+from pvdrivers.backends.stores.store import BlockStore
+from pvdrivers.backends.vbd.device import VbdBackendOptions
+from pvdrivers.backends.vbd.disk import DiskConfig, read_disk
 from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Machine
@@ -27,6 +29,14 @@ from pvdrivers.xenbus.device import BackendDevice
 from pvdrivers.xenstore.client import XenstoreClient
 from pvdrivers.xenstore.server import SocketServer
 from pvdrivers.xenstore.store import XenStore
+
+
+class BackendFactory(Protocol):
+    """Makes the driver of the disk's backend, which does not own the store."""
+
+    def __call__(
+        self, context: DeviceContext, store: BlockStore, options: VbdBackendOptions, /
+    ) -> BackendDevice: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +57,21 @@ NOT_STARTED = (
 DOM0 = 0
 
 
-def disks_of(client: XenstoreClient, hypervisor: Hypervisor, plan: BackendPlan) -> VbdService:
+Disks = Service[DiskConfig, VbdBackendOptions]
+
+
+def disks_of(client: XenstoreClient, hypervisor: Hypervisor, plan: BackendPlan) -> Disks:
     """dom0's VBD backends, all on one store."""
     assert plan.make_store
     store = plan.make_store()
 
-    async def the_store(disk: Disk) -> BlockStore:
-        return store
+    async def make(
+        context: DeviceContext, disk: DiskConfig, options: VbdBackendOptions
+    ) -> BackendDevice:
+        return plan.make_backend(context, store, options)
 
-    one_plan = DiskPlan(the_store, plan.options)
-    return VbdService(client, hypervisor, lambda disk: one_plan, plan.make_backend)
+    device_class = DeviceClass("vbd", read_disk, make)
+    return Service(device_class, client, hypervisor, lambda disk: plan.options)
 
 
 class Side:

@@ -14,9 +14,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Self
 
-from pvdrivers.backends.vbd.device import BlockStore, VbdBackend, VbdBackendOptions
+from pvdrivers.backends.device import DeviceContext
+from pvdrivers.backends.stores.store import BlockStore
+from pvdrivers.backends.vbd.device import VbdBackend, VbdBackendOptions
 from pvdrivers.frontends.vbd.device import VbdFrontend
 from pvdrivers.hypervisor import Hypervisor
+from pvdrivers.poll.drivers import LoopDriver, PollDriver
 from pvdrivers.testing.plugged import AttachedDevice
 from pvdrivers.vbd.config import disk_config
 from pvdrivers.vbd.features import FrontendFeatures
@@ -38,13 +41,15 @@ class VbdLoopback(AttachedDevice):
         options: VbdBackendOptions | None = None,
         features: FrontendFeatures | None = None,
         backend: Callable[..., VbdBackend] | None = None,
+        driver: PollDriver | None = None,
         frontend: Callable[..., VbdFrontend] | None = None,
         xenstore: XenStore | None = None,
         connect: bool = True,
         **disk: Any,
     ) -> None:
-        """`backend` and `frontend` make other drivers than ours (`pvdrivers.testing.peers`): called
-        with a client, a path, a hypervisor and, for a backend, the store. `disk`: what
+        """`backend` and `frontend` make other drivers than ours (`pvdrivers.testing.peers`): the
+        backend is called with a DeviceContext and the store, the frontend with a client, a path and
+        a hypervisor. `driver` drives the backend's queues; None: the loop. `disk`: what
         `disk_config` takes beside name and domids (writable, trusted ...).
         """
         self.xenstore = xenstore or XenStore()
@@ -53,6 +58,7 @@ class VbdLoopback(AttachedDevice):
         self._make_backend = backend or partial(VbdBackend, options=options)
         self._make_frontend = frontend or partial(VbdFrontend, features=features)
         self._connect = connect
+        self._driver = driver or LoopDriver()
         self._hypervisors = dom0, guest
         self.backend: VbdBackend
         self.frontend: VbdFrontend
@@ -79,7 +85,8 @@ class VbdLoopback(AttachedDevice):
         hypervisor = self._hypervisors[0]
         client = XenstoreClient.in_process(self.xenstore, hypervisor.domid)
         path = self.config.backend_path
-        self.backend = self._make_backend(client, path, hypervisor, self.store)
+        context = DeviceContext(client, path, hypervisor, self._driver)
+        self.backend = self._make_backend(context, self.store)
         return self.backend
 
     def new_frontend(self) -> VbdFrontend:

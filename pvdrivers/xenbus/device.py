@@ -13,6 +13,7 @@ import asyncio
 import errno
 import logging
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from pvdrivers.ring.errors import PeerError, UsageError
 from pvdrivers.xenbus.states import (
@@ -358,6 +359,16 @@ class XenbusDevice:
         if self.peer_errors:
             line += f", {self.peer_errors} peer errors"
         return line + (f", last error: {self.last_error}" if self.last_error else "")
+
+    def status(self) -> dict[str, Any]:
+        """What a daemon tells of the device, for JSON: this, and what its class adds."""
+        return {
+            "state": self.state.name.lower(),
+            "peer_state": self.peer_state.name.lower(),
+            "peer_errors": self.peer_errors,
+            "last_error": self.last_error,
+            "description": self.describe(),
+        }
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.describe()}>"

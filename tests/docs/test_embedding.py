@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pvdrivers.backends.vbd.disk import Disk
+from pvdrivers.backends.vbd.disk import DiskConfig
 from pvdrivers.testing.loopback import Loopback
 
 PAGE = Path(__file__).parents[2] / "docs" / "embedding.md"
@@ -77,7 +77,7 @@ def thread_names(pid: int) -> list[str]:
 def test_own_stores(tmp_path: Path) -> None:
     program = tmp_path / "served_from_memory.py"
     program.write_text(PROGRAMS["served_from_memory.py"])
-    plan = runpy.run_path(str(program))["plan"]
+    options_for = runpy.run_path(str(program))["options_for"]
     path = "/local/domain/0/backend/vbd/1/51712"
-    assert plan(Disk(path, "memory:")).options.max_queues == 2
-    assert plan(Disk(path, "/images/web.img")) is None
+    assert options_for(DiskConfig(path, "memory:")).limits.max_queues == 2
+    assert options_for(DiskConfig(path, "/images/web.img")) is None

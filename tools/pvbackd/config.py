@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from pvdrivers.backends.vbd.device import VbdBackendOptions
-from pvdrivers.backends.vbd.disk import Disk, DiskPlan
+from pvdrivers.backends.vbd.disk import DiskConfig, ServeOptions
 from pvdrivers.poll.drivers import MOST_THREADS, Mode, PollThreads
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.tools.pvbackd.config_errors import explain
@@ -26,23 +26,6 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A table of the file: a key it does not know is a mistake."""
 
 
-class Limits(Section, frozen=True):
-    """What is offered to frontends at most."""
-
-    persistent: bool = True
-    max_indirect_segments: int = 256
-    max_ring_page_order: int = 4
-    max_queues: int = 4
-    barrier: bool = True
-    wait_for_hotplug: bool = False
-
-    def __post_init__(self) -> None:
-        self.options()
-
-    def options(self) -> VbdBackendOptions:
-        return VbdBackendOptions(**msgspec.structs.asdict(self))
-
-
 class DiskRule(Section, frozen=True):
     """How the disks that match all of its patterns are served; the first rule that matches counts.
 
@@ -56,9 +39,9 @@ class DiskRule(Section, frozen=True):
     ignore: bool = False
     store: StoreConfig = msgspec.field(default_factory=FromParams)
     filters: tuple[FilterConfig, ...] = ()
-    limits: Limits | None = None
+    limits: VbdBackendOptions | None = None
 
-    def matches(self, disk: Disk) -> bool:
+    def matches(self, disk: DiskConfig) -> bool:
         return (
             fnmatchcase(disk.params, self.params)
             and fnmatchcase(disk.kind, self.type)
@@ -108,7 +91,7 @@ class Log(Section, frozen=True):
 
 
 class Config(Section, frozen=True):
-    limits: Limits = Limits()
+    limits: VbdBackendOptions = VbdBackendOptions()
     disk: tuple[DiskRule, ...] = ()
     unlisted: Literal["serve", "ignore"] = "serve"
     pumps: Threads = Threads()
@@ -117,14 +100,13 @@ class Config(Section, frozen=True):
     state_directory: str = ""
     log: Log = Log()
 
-    def plan(self, disk: Disk) -> DiskPlan | None:
+    def options_for(self, disk: DiskConfig) -> ServeOptions | None:
         """How `disk` is served; None: not by us."""
         unlisted = DiskRule(ignore=self.unlisted == "ignore")
         rule = next((rule for rule in self.disk if rule.matches(disk)), unlisted)
         if rule.ignore:
             return None
-        limits = rule.limits or self.limits
-        return DiskPlan(DiskStore(rule.store, rule.filters), limits.options())
+        return ServeOptions(DiskStore(rule.store, rule.filters), rule.limits or self.limits)
 
 
 def read_config(path: Path | None) -> Config:

@@ -15,8 +15,8 @@ from typing import Any
 
 import msgspec
 
-from pvdrivers.backends.service import VbdService
-from pvdrivers.backends.vbd.disk import Disk, DiskPlan
+from pvdrivers.backends.vbd.disk import DiskConfig, ServeOptions
+from pvdrivers.backends.vbd.service import VbdService
 from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.native import connect_store, open_hypervisor
 from pvdrivers.poll.drivers import Mode, PollThreads
@@ -160,7 +160,9 @@ class Daemon:
             await self._pause()
             return
         state = self._state_directory
-        service = VbdService(client, hypervisor, self._plan, state_directory=state, pumps=pumps)
+        service = VbdService(
+            client, hypervisor, self._options_for, state_directory=state, driver=pumps
+        )
         async with client, service as self.service:
             log.info("serving domain %d", hypervisor.domid)
             notify("READY=1")
@@ -181,9 +183,9 @@ class Daemon:
         if not self._stop.is_set():
             await self._pause()
 
-    def _plan(self, disk: Disk) -> DiskPlan | None:
+    def _options_for(self, disk: DiskConfig) -> ServeOptions | None:
         """By the configuration as it is now, which may have been read while a service entered."""
-        return self.config.plan(disk)
+        return self.config.options_for(disk)
 
     async def _pause(self) -> None:
         try:
@@ -237,7 +239,7 @@ class Daemon:
         if places(old) != places(new):
             log.warning("sockets, state and pumps stay as they are until the daemon starts again")
         if self.service:
-            await self.service.reload(self._plan)
+            await self.service.reload(self._options_for)
         log.info("configuration read anew")
 
     async def _run_command(self) -> None:

@@ -12,7 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
-from pvdrivers.backends.vbd.device import VbdBackend
+from pvdrivers.backends.device import Backend
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.tools.pvbackd.config import Metrics
 from pvdrivers.tools.pvbackd.http_page import REQUEST_MAX, HttpPage
@@ -67,7 +67,7 @@ async def read_counters(devices: Devices, suppressed: Callable[[], int]) -> Coun
     by_device: dict[tuple[str, ...], dict[str, int]] = {}
     present = devices()
     for number, (path, device) in enumerate(present.items(), 1):
-        if isinstance(device, VbdBackend):
+        if isinstance(device, Backend):
             by_device[tuple(path.split("/")[-2:])] = device.statistics()
         if number % AT_ONCE == 0:
             await asyncio.sleep(0)

@@ -10,10 +10,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pvdrivers.backends.stores.filters import Filter
-from pvdrivers.backends.stores.store import FileStore
-from pvdrivers.backends.vbd.device import VbdBackend
-from pvdrivers.backends.vbd.served_disk import RefusedDisk, ServedDisk
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.xenbus.device import XenbusDevice
 
@@ -26,48 +22,7 @@ Device = dict[str, Any]
 def describe(path: str, device: XenbusDevice) -> Device:
     """The device as it is now; docs/pvbackd.md has what each key means."""
     domid, devid = path.split("/")[-2:]
-    told: Device = {
-        "path": path,
-        "domid": domid,
-        "devid": devid,
-        "state": device.state.name.lower(),
-        "peer_state": device.peer_state.name.lower(),
-        "peer_errors": device.peer_errors,
-        "last_error": device.last_error,
-        "description": device.describe(),
-    }
-    if isinstance(device, RefusedDisk):
-        told["last_error"] = device.reason
-    if isinstance(device, VbdBackend):
-        told |= _served(device)
-    if isinstance(device, ServedDisk):
-        disk = device.disk
-        told |= {"params": disk.params, "type": disk.kind, "name": disk.name}
-        told["in_flight_log"] = _log(device)
-    return told
-
-
-def _served(device: VbdBackend) -> Device:
-    geometry = device.store.pointer.geometry
-    bottom = device.store
-    while isinstance(bottom, Filter):
-        bottom = bottom.below
-    return {
-        "store": repr(device.store),
-        "engine": bottom.engine if isinstance(bottom, FileStore) else None,
-        "size": geometry.sectors * 512,
-        "sector_size": geometry.sector_size,
-        "read_only": bool(geometry.read_only),
-        "last_store_error": str(device.last_store_error or "") or None,
-        "queues": len(device.queues),
-        "counters": device.statistics(),
-    }
-
-
-def _log(device: ServedDisk) -> str:
-    if not device.inflight:
-        return "none"
-    return "lost" if device.inflight.is_lost else "kept"
+    return {"path": path, "domid": domid, "devid": devid, **device.status()}
 
 
 def parse(answer: str) -> list[Device]:

@@ -16,8 +16,14 @@ from pvdrivers.backends.stores.filters import (
     ShortFilter,
     TornFilter,
 )
-from pvdrivers.backends.stores.store import FileStore, NullStore, Operation, RamStore, Store
-from pvdrivers.backends.vbd.disk import Disk, make_store
+from pvdrivers.backends.stores.store import (
+    BlockStore,
+    FileStore,
+    NullStore,
+    RamStore,
+    StoreOperation,
+)
+from pvdrivers.backends.vbd.disk import DiskConfig, make_store
 from pvdrivers.daemon_threads import open_in_daemon_thread
 from pvdrivers.tools.command_line import suggestion
 
@@ -28,11 +34,11 @@ FIELDS = ("params", "name", "domid", "devid")  # of a disk, that a path may hold
 ALL: tuple[OperationName, ...] = ("read", "write", "flush", "discard")
 
 
-def _codes(names: tuple[OperationName, ...]) -> list[Operation]:
-    return [Operation[name.upper()] for name in names]
+def _codes(names: tuple[OperationName, ...]) -> list[StoreOperation]:
+    return [StoreOperation[name.upper()] for name in names]
 
 
-def fill_in(text: str, disk: Disk) -> str:
+def fill_in(text: str, disk: DiskConfig) -> str:
     """A configured path with {params}, {name}, {domid} and {devid} replaced; each of them is one
     name in a folder, except that `params` may be the path itself."""
     for key in FIELDS[1:]:
@@ -54,7 +60,7 @@ class Kind(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="k
 class FromParams(Kind, tag="params", frozen=True):
     """What the toolstack wrote: a file's path, or the size of a disk of type ram or null."""
 
-    def open(self, disk: Disk) -> Store:
+    def open(self, disk: DiskConfig) -> BlockStore:
         return make_store(disk)
 
 
@@ -69,7 +75,7 @@ class File(Kind, tag="file", frozen=True):
     def __post_init__(self) -> None:
         check_fields(self.path)
 
-    def open(self, disk: Disk) -> Store:
+    def open(self, disk: DiskConfig) -> BlockStore:
         path = fill_in(self.path, disk) if self.path != "{params}" else disk.file
         read_only = self.read_only or not disk.writable
         return FileStore(
@@ -86,7 +92,7 @@ class Ram(Kind, tag="ram", frozen=True):
     size: int
     sector_size: Literal[512, 1024, 2048, 4096] = 512
 
-    def open(self, disk: Disk) -> Store:
+    def open(self, disk: DiskConfig) -> BlockStore:
         return RamStore(self.size, self.sector_size)
 
 
@@ -94,7 +100,7 @@ class Null(Kind, tag="null", frozen=True):
     size: int
     sector_size: Literal[512, 1024, 2048, 4096] = 512
 
-    def open(self, disk: Disk) -> Store:
+    def open(self, disk: DiskConfig) -> BlockStore:
         return NullStore(self.size, self.sector_size)
 
 
@@ -107,7 +113,7 @@ class Delay(Kind, tag="delay", frozen=True):
     seed: int = 0
     operations: tuple[OperationName, ...] = ALL
 
-    def put_on(self, below: Store, disk: Disk) -> Store:
+    def put_on(self, below: BlockStore, disk: DiskConfig) -> BlockStore:
         return DelayFilter(
             below,
             delay=self.delay_us * 1000,
@@ -121,7 +127,7 @@ class Rate(Kind, tag="rate", frozen=True):
     bytes_per_second: Annotated[int, msgspec.Meta(ge=1)]
     burst: Natural = 0
 
-    def put_on(self, below: Store, disk: Disk) -> Store:
+    def put_on(self, below: BlockStore, disk: DiskConfig) -> BlockStore:
         return RateFilter(below, bytes_per_second=self.bytes_per_second, burst=self.burst)
 
 
@@ -131,7 +137,7 @@ class Error(Kind, tag="error", frozen=True):
     after: Natural = 0
     operations: tuple[OperationName, ...] = ALL
 
-    def put_on(self, below: Store, disk: Disk) -> Store:
+    def put_on(self, below: BlockStore, disk: DiskConfig) -> BlockStore:
         return ErrorFilter(
             below,
             seed=self.seed,
@@ -146,7 +152,7 @@ class Short(Kind, tag="short", frozen=True):
     probability: Share = 1.0
     after: Natural = 0
 
-    def put_on(self, below: Store, disk: Disk) -> Store:
+    def put_on(self, below: BlockStore, disk: DiskConfig) -> BlockStore:
         return ShortFilter(
             below,
             seed=self.seed,
@@ -161,7 +167,7 @@ class Torn(Kind, tag="torn", frozen=True):
     probability: Share = 1.0
     after: Natural = 0
 
-    def put_on(self, below: Store, disk: Disk) -> Store:
+    def put_on(self, below: BlockStore, disk: DiskConfig) -> BlockStore:
         return TornFilter(below, seed=self.seed, probability=self.probability, after=self.after)
 
 
@@ -171,7 +177,7 @@ class Log(Kind, tag="log", frozen=True):
     def __post_init__(self) -> None:
         check_fields(self.path)
 
-    def put_on(self, below: Store, disk: Disk) -> Store:
+    def put_on(self, below: BlockStore, disk: DiskConfig) -> BlockStore:
         return LogFilter(below, fill_in(self.path, disk))
 
 
@@ -184,10 +190,10 @@ class DiskStore(msgspec.Struct, frozen=True):
     store: StoreConfig
     filters: tuple[FilterConfig, ...] = ()
 
-    async def __call__(self, disk: Disk) -> Store:
+    async def __call__(self, disk: DiskConfig) -> BlockStore:
         return await open_in_daemon_thread(lambda: self._open(disk))
 
-    def _open(self, disk: Disk) -> Store:
+    def _open(self, disk: DiskConfig) -> BlockStore:
         top = self.store.open(disk)
         try:
             for layer in self.filters:

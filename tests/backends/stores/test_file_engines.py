@@ -28,7 +28,7 @@ from pvdrivers.backends.stores.filters import (
     TornFilter,
 )
 from pvdrivers.backends.stores.python_store import Batch, PythonStore
-from pvdrivers.backends.stores.store import Engine, FileStore, RamStore, Store
+from pvdrivers.backends.stores.store import BlockStore, Engine, FileStore, RamStore
 from pvdrivers.ring.errors import UsageError
 
 SIZE = 1 << 20
@@ -168,7 +168,7 @@ class TestOutlivingTheProcess:
             assert store.io_outlives_process is (engine == "io_uring")
 
     def test_filters_are_as_what_they_stand_on(self, image: Path) -> None:
-        filters: tuple[Callable[[Store], Filter], ...] = (
+        filters: tuple[Callable[[BlockStore], Filter], ...] = (
             partial(DelayFilter, delay=1),
             partial(ErrorFilter, seed=1),
             partial(ShortFilter, seed=1),
@@ -188,7 +188,7 @@ class TestOutlivingTheProcess:
 
     def test_of_other_external_stores_nothing_is_known(self) -> None:
         geometry = ffi.new("struct pv_blk_geometry *", {"sectors": 8, "sector_size": 512})
-        with Store(lib.pv_external_store_create(geometry)) as store:
+        with BlockStore(lib.pv_external_store_create(geometry)) as store:
             assert store.io_outlives_process
 
 

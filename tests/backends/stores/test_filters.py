@@ -18,14 +18,14 @@ from pvdrivers.backends.stores.filters import (
     ShortFilter,
     TornFilter,
 )
-from pvdrivers.backends.stores.store import Operation, RamStore, Store
+from pvdrivers.backends.stores.store import BlockStore, RamStore, StoreOperation
 from pvdrivers.ring.errors import UsageError
 
 SECTORS = 256
 SIZE = SECTORS * 512
 
 
-def outcome(store: Store, sector: int, data: bytes) -> int:
+def outcome(store: BlockStore, sector: int, data: bytes) -> int:
     try:
         store.write(sector, data)
     except OSError as error:
@@ -33,7 +33,7 @@ def outcome(store: Store, sector: int, data: bytes) -> int:
     return 0
 
 
-def outcomes(store: Store, count: int = 64) -> list[int]:
+def outcomes(store: BlockStore, count: int = 64) -> list[int]:
     return [outcome(store, 0, bytes(4096)) for _ in range(count)]
 
 
@@ -68,7 +68,7 @@ def test_seed_replays_content() -> None:
 
 def test_error_filter() -> None:
     writes = ErrorFilter(
-        RamStore(SIZE), seed=1, operations=[Operation.WRITE], after=2, error=errno.ENOSPC
+        RamStore(SIZE), seed=1, operations=[StoreOperation.WRITE], after=2, error=errno.ENOSPC
     )
     with writes as store:
         assert outcomes(store, 5) == [0, 0, errno.ENOSPC, errno.ENOSPC, errno.ENOSPC]
@@ -102,9 +102,9 @@ def test_torn_writes_differ_in_length() -> None:
 
 def test_short_read_fills_a_prefix() -> None:
     data = ffi.new("char[]", 4096)
-    with ShortFilter(RamStore(SIZE), seed=4, operations=[Operation.READ]) as store:
+    with ShortFilter(RamStore(SIZE), seed=4, operations=[StoreOperation.READ]) as store:
         store.write(0, b"d" * 4096)
-        status = lib.pv_blk_store_transfer(store.pointer, Operation.READ, 0, 8, data, False)
+        status = lib.pv_blk_store_transfer(store.pointer, StoreOperation.READ, 0, 8, data, False)
     got = bytes(ffi.buffer(data, 4096))
     assert status == -errno.EIO
     assert got == b"d" * got.count(b"d") + bytes(4096 - got.count(b"d"))
@@ -113,7 +113,7 @@ def test_short_read_fills_a_prefix() -> None:
 
 def test_log(tmp_path: Path) -> None:
     path = tmp_path / "log"
-    faulty = ErrorFilter(RamStore(SIZE), seed=1, operations=[Operation.DISCARD])
+    faulty = ErrorFilter(RamStore(SIZE), seed=1, operations=[StoreOperation.DISCARD])
     with LogFilter(faulty, path) as store:
         store.write(8, bytes(1024))
         store.read(0, 3)
@@ -131,7 +131,7 @@ def test_log(tmp_path: Path) -> None:
 class Submission:
     """Operations in flight on a store whose time the test tells."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: BlockStore) -> None:
         self.store = store
         self.done: list[int] = []
         self.kept: list[object] = []
@@ -140,7 +140,7 @@ class Submission:
     def finished(self, io: object) -> None:
         self.done.append(int(ffi.cast("uintptr_t", io.submitter)))  # type: ignore[attr-defined]
 
-    def submit(self, name: int, operation: Operation, sectors: int) -> None:
+    def submit(self, name: int, operation: StoreOperation, sectors: int) -> None:
         io, iov = ffi.new("struct pv_blk_io *"), ffi.new("struct iovec *")
         data = ffi.new("char[]", sectors * 512)
         iov.iov_base, iov.iov_len = data, sectors * 512
@@ -157,14 +157,14 @@ NEVER = 2**64 - 1
 
 
 def test_delay_in_virtual_time() -> None:
-    with DelayFilter(RamStore(SIZE), delay=100, operations=[Operation.READ]) as store:
+    with DelayFilter(RamStore(SIZE), delay=100, operations=[StoreOperation.READ]) as store:
         flight = Submission(store)
         assert flight.poll(1000) == NEVER
-        flight.submit(1, Operation.READ, 8)
-        flight.submit(2, Operation.WRITE, 8)
+        flight.submit(1, StoreOperation.READ, 8)
+        flight.submit(2, StoreOperation.WRITE, 8)
         assert flight.done == [2]
         assert flight.poll(1050) == 1100
-        flight.submit(3, Operation.READ, 8)
+        flight.submit(3, StoreOperation.READ, 8)
         assert flight.poll(1099) == 1100
         assert flight.done == [2]
         assert flight.poll(1100) == 1150
@@ -178,7 +178,7 @@ def test_jitter_reorders_and_replays() -> None:
             flight = Submission(store)
             flight.poll(1)
             for name in range(20):
-                flight.submit(name, Operation.READ, 1)
+                flight.submit(name, StoreOperation.READ, 1)
             now = 1
             while now != NEVER:
                 now = flight.poll(now)
@@ -193,7 +193,7 @@ def test_close_finishes_what_is_held() -> None:
     store = DelayFilter(RateFilter(RamStore(SIZE), bytes_per_second=1), delay=10**12)
     flight = Submission(store)
     for name in range(3):
-        flight.submit(name, Operation.WRITE, 8)
+        flight.submit(name, StoreOperation.WRITE, 8)
     assert flight.done == []
     store.close()
     assert flight.done == [0, 1, 2]
@@ -205,8 +205,8 @@ def test_rate_in_virtual_time() -> None:
         flight = Submission(store)
         flight.poll(100 * second)  # a long pause: one burst and no more
         for name in range(6):
-            flight.submit(name, Operation.WRITE, 8)
-        flight.submit(6, Operation.FLUSH, 0)
+            flight.submit(name, StoreOperation.WRITE, 8)
+        flight.submit(6, StoreOperation.FLUSH, 0)
         assert flight.done == [0, 1, 2]  # the burst, and the one that goes into debt
         assert flight.poll(100 * second) == 101 * second
         flight.poll(101 * second)

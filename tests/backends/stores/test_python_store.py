@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from pvdrivers._core import ffi
 from pvdrivers.backends.stores.filters import TornFilter
 from pvdrivers.backends.stores.python_store import Batch, PythonStore, Request
-from pvdrivers.backends.stores.store import Operation
+from pvdrivers.backends.stores.store import StoreOperation
 from pvdrivers.ring.errors import UsageError
 
 SECTORS = 32
 SIZE = SECTORS * 512
-DATA = (Operation.READ, Operation.WRITE)
+DATA = (StoreOperation.READ, StoreOperation.WRITE)
 
 
 class MemoryStore(PythonStore):
@@ -38,11 +38,11 @@ class MemoryStore(PythonStore):
 
     def one(self, request: Request) -> None:
         start, end = request.sector * 512, (request.sector + request.count) * 512
-        if request.operation == Operation.READ:
+        if request.operation == StoreOperation.READ:
             request.data[:] = self.memory[start:end]
-        elif request.operation == Operation.WRITE:
+        elif request.operation == StoreOperation.WRITE:
             self.memory[start:end] = request.data
-        elif request.operation == Operation.DISCARD:
+        elif request.operation == StoreOperation.DISCARD:
             self.memory[start:end] = bytes(end - start)
         request.done()
 
@@ -51,7 +51,7 @@ class MemoryStore(PythonStore):
 class Asked:
     """An operation as a backend submits it, its data in pieces of some sectors each."""
 
-    operation: Operation
+    operation: StoreOperation
     sector: int = 0
     count: int = 1
     pieces: list[int] = field(default_factory=list)
@@ -61,7 +61,7 @@ class Asked:
 
     def __post_init__(self) -> None:
         self.io = ffi.new("struct pv_blk_io *")
-        if self.operation == Operation.FLUSH:
+        if self.operation == StoreOperation.FLUSH:
             self.sector = self.count = 0
         self.io.op, self.io.secure = self.operation, self.secure
         self.io.sector, self.io.nr_sectors = self.sector, self.count
@@ -105,7 +105,7 @@ ASKED = st.builds(
     lambda operation, sector, count, pieces, data: Asked(
         operation, sector, min(count, SECTORS - sector), pieces, data * count
     ),
-    st.sampled_from(list(Operation)),
+    st.sampled_from(list(StoreOperation)),
     st.integers(0, SECTORS - 1),
     st.integers(1, 8),
     st.lists(st.integers(1, 4), max_size=4),
@@ -136,11 +136,11 @@ def test_content_and_statuses_are_the_models(batches: list[list[tuple[Asked, int
             assert settled(asked) == [-fate for fate in fates]
             for one, fate, old in zip(asked, fates, before, strict=True):
                 start, end = one.sector * 512, (one.sector + one.count) * 512
-                if one.operation == Operation.READ:
+                if one.operation == StoreOperation.READ:
                     assert one.content == (old if fate else bytes(model[start:end]))
-                elif one.operation == Operation.WRITE and not fate:
+                elif one.operation == StoreOperation.WRITE and not fate:
                     model[start:end] = one.content
-                elif one.operation == Operation.DISCARD and not fate:
+                elif one.operation == StoreOperation.DISCARD and not fate:
                     model[start:end] = bytes(end - start)
         assert store.memory == model
         assert store.serve() == 0
@@ -158,7 +158,9 @@ def test_arrays_and_requests_are_the_same(asked: list[Asked]) -> None:
                     one.sector,
                     one.count,
                     False,
-                    bytes(len(one.content)) if one.operation == Operation.READ else one.content,
+                    bytes(len(one.content))
+                    if one.operation == StoreOperation.READ
+                    else one.content,
                 )
                 for one in asked
             ]
@@ -184,9 +186,9 @@ def test_done_leaves_failures_alone() -> None:
             batch.done()
 
     asked = [
-        Asked(Operation.READ, 3, data=b"s" * 512),
-        Asked(Operation.WRITE),
-        Asked(Operation.FLUSH),
+        Asked(StoreOperation.READ, 3, data=b"s" * 512),
+        Asked(StoreOperation.WRITE),
+        Asked(StoreOperation.FLUSH),
     ]
     with Null(SIZE) as store:
         submit(store, asked)
@@ -236,7 +238,7 @@ def test_a_mistake_fails_the_batch_and_comes_out_of_serve(
         def handle(self, batch: Batch) -> None:
             handle(batch)
 
-    asked = [Asked(Operation.READ), Asked(Operation.WRITE)]
+    asked = [Asked(StoreOperation.READ), Asked(StoreOperation.WRITE)]
     with Broken(SIZE) as store:
         submit(store, asked)
         with pytest.raises(kind):
@@ -255,7 +257,7 @@ def test_what_is_kept_of_a_batch_touches_no_other() -> None:
     kept: list[tuple[Batch, memoryview, memoryview]] = []
     with Keeper() as store:
         for round_ in range(3):
-            asked = [Asked(Operation.WRITE, round_, data=b"w" * 512)]
+            asked = [Asked(StoreOperation.WRITE, round_, data=b"w" * 512)]
             for batch, data, statuses in kept:
                 batch[0].fail(errno.EPERM)
                 batch.done()
@@ -276,7 +278,10 @@ def test_memory_is_used_again_and_holds_nothing_old() -> None:
 
     seen: list[bytes] = []
     with Peek(SIZE) as store:
-        for one in (Asked(Operation.WRITE, count=8, data=b"s" * 4096), Asked(Operation.READ)):
+        for one in (
+            Asked(StoreOperation.WRITE, count=8, data=b"s" * 4096),
+            Asked(StoreOperation.READ),
+        ):
             submit(store, [one])
             store.serve()
         assert len(store._memory) == 1
@@ -293,10 +298,10 @@ def test_a_batch_is_bounded() -> None:
             batch.done()
 
     with Sizes(16 << 20) as store:
-        small = [Asked(Operation.FLUSH) for _ in range(300)]
+        small = [Asked(StoreOperation.FLUSH) for _ in range(300)]
         submit(store, small)
         assert [store.serve(), store.serve()] == [256, 44]
-        large = [Asked(Operation.READ, count=count) for count in (16384, 4096, 4096, 1)]
+        large = [Asked(StoreOperation.READ, count=count) for count in (16384, 4096, 4096, 1)]
         submit(store, large)
         while store.serve():
             pass
@@ -306,7 +311,9 @@ def test_a_batch_is_bounded() -> None:
 
 def test_threads_may_serve_side_by_side() -> None:
     """Nothing is carried out twice, nor by nobody."""
-    asked = [Asked(Operation.WRITE, n % SECTORS, data=bytes([n % 256]) * 512) for n in range(2000)]
+    asked = [
+        Asked(StoreOperation.WRITE, n % SECTORS, data=bytes([n % 256]) * 512) for n in range(2000)
+    ]
     stop = threading.Event()
 
     def serve() -> None:
@@ -389,7 +396,7 @@ def test_a_secure_discard_says_so() -> None:
             ]
             batch.done()
 
-    asked = [Asked(Operation.DISCARD), Asked(Operation.DISCARD, 4, 2, secure=True)]
+    asked = [Asked(StoreOperation.DISCARD), Asked(StoreOperation.DISCARD, 4, 2, secure=True)]
     with Secure(SIZE, can_secure_discard=True) as store:
         assert store.geometry.can_secure_discard
         submit(store, asked)

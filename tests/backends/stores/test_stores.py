@@ -23,7 +23,13 @@ from pvdrivers.backends.stores.filters import (
     RateFilter,
     TornFilter,
 )
-from pvdrivers.backends.stores.store import FileStore, NullStore, Operation, RamStore, Store
+from pvdrivers.backends.stores.store import (
+    BlockStore,
+    FileStore,
+    NullStore,
+    RamStore,
+    StoreOperation,
+)
 from pvdrivers.ring.errors import UsageError
 
 SECTORS = 128
@@ -51,7 +57,7 @@ def file_store(folder: Path, **options: Any) -> FileStore:
         raise
 
 
-KINDS: dict[str, Callable[[Path], Store]] = {
+KINDS: dict[str, Callable[[Path], BlockStore]] = {
     "ram": lambda folder: RamStore(SIZE),
     "ram4096": lambda folder: RamStore(SIZE, 4096),
     "file": lambda folder: file_store(folder, threads=0),
@@ -70,7 +76,7 @@ KINDS: dict[str, Callable[[Path], Store]] = {
 
 OPERATIONS = st.lists(
     st.tuples(
-        st.sampled_from(list(Operation)),
+        st.sampled_from(list(StoreOperation)),
         st.integers(0, 15),
         st.integers(1, 16),
         st.binary(min_size=1, max_size=8),
@@ -80,29 +86,29 @@ OPERATIONS = st.lists(
 
 
 @pytest.fixture(params=KINDS)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BlockStore]:
     with KINDS[request.param](tmp_path) as made:
         yield made
 
 
-def test_content_is_the_models(store: Store) -> None:
+def test_content_is_the_models(store: BlockStore) -> None:
     model = bytearray(SIZE)
 
     @settings(max_examples=25, deadline=None)
     @given(OPERATIONS)
-    def run(operations: list[tuple[Operation, int, int, bytes]]) -> None:
+    def run(operations: list[tuple[StoreOperation, int, int, bytes]]) -> None:
         for operation, place, length, pattern in operations:
             sector, count = place * 8, min(length, 16 - place) * 8
             start, end = sector * 512, (sector + count) * 512
             match operation:
-                case Operation.READ:
+                case StoreOperation.READ:
                     assert store.read(sector, count) == model[start:end]
-                case Operation.WRITE:
+                case StoreOperation.WRITE:
                     model[start:end] = (pattern * (end - start))[: end - start]
                     store.write(sector, bytes(model[start:end]))
-                case Operation.FLUSH:
+                case StoreOperation.FLUSH:
                     store.flush()
-                case Operation.DISCARD:
+                case StoreOperation.DISCARD:
                     store.discard(sector, count)
                     model[start:end] = bytes(end - start)
         assert store.read(0, SECTORS) == model
@@ -110,7 +116,7 @@ def test_content_is_the_models(store: Store) -> None:
     run()
 
 
-def test_wrong_ranges_are_the_callers_mistake(store: Store) -> None:
+def test_wrong_ranges_are_the_callers_mistake(store: BlockStore) -> None:
     for sector, count in ((-1, 8), (0, 0), (SECTORS, 8), (SECTORS - 8, 16)):
         with pytest.raises(UsageError):
             store.read(sector, count)
@@ -118,7 +124,7 @@ def test_wrong_ranges_are_the_callers_mistake(store: Store) -> None:
         store.write(0, b"less than a sector")
 
 
-def test_describes_itself_and_closes_twice(store: Store) -> None:
+def test_describes_itself_and_closes_twice(store: BlockStore) -> None:
     assert str(SECTORS) in repr(store)
     assert "\n" not in repr(store)
 

@@ -70,7 +70,7 @@ def run(body: Body, threads: PollThreads | None = None, **loopback: Any) -> None
 
     def pumped(disk: VbdLoopback) -> VbdLoopback:
         if threads:
-            disk.backend.pumps = threads
+            disk.backend.driver = threads
         return disk
 
     with Machine() as machine:
@@ -238,7 +238,7 @@ def test_one_overrun_ring_of_several_closes_the_device() -> None:
                 dom0.hypervisor, guest.hypervisor, Ram(), features=features, connect=False
             )
             async with disk:
-                disk.backend.pumps = pumps
+                disk.backend.driver = pumps
                 disk.backend.start()
                 disk.frontend.start()
                 await disk.frontend.connected()
@@ -279,8 +279,8 @@ def test_a_storm_of_events_without_work_is_heard_less_and_less() -> None:
         for _ in range(2_000):
             guest.channels.notify(guest.port)
             await asyncio.sleep(0)
-        assert isinstance(disk.backend.pumps, LoopDriver)
-        assert 2 <= disk.backend.pumps.spurious_events < 200
+        assert isinstance(disk.backend.driver, LoopDriver)
+        assert 2 <= disk.backend.driver.spurious_events < 200
 
     run(body)
 

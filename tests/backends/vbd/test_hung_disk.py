@@ -9,12 +9,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from pvdrivers.backends.service import VbdService
 from pvdrivers.backends.stores.store import RamStore
 from pvdrivers.backends.vbd import disk as disks
 from pvdrivers.backends.vbd import served_disk
-from pvdrivers.backends.vbd.disk import Disk, DiskPlan
+from pvdrivers.backends.vbd.disk import DiskConfig, ServeOptions
 from pvdrivers.backends.vbd.served_disk import ServedDisk
+from pvdrivers.backends.vbd.service import VbdService
 from pvdrivers.daemon_threads import open_in_daemon_thread
 from pvdrivers.testing.vbd import VbdLoopback
 from pvdrivers.toolstack.devices import add_device, destroy_device, unplug_device
@@ -30,7 +30,7 @@ class Server:
         self.asked = threading.Event()
         self.opened: list[RamStore] = []
 
-    def open(self, disk: Disk) -> RamStore:
+    def open(self, disk: DiskConfig) -> RamStore:
         if disk.name == "xvda":
             self.asked.set()
             self.is_back.wait()
@@ -38,11 +38,11 @@ class Server:
         self.opened.append(store)
         return store
 
-    def plan(self, disk: Disk) -> DiskPlan:
-        async def open_store(disk: Disk) -> RamStore:
+    def options_for(self, disk: DiskConfig) -> ServeOptions:
+        async def open_store(disk: DiskConfig) -> RamStore:
             return await open_in_daemon_thread(lambda: self.open(disk))
 
-        return DiskPlan(open_store)
+        return ServeOptions(open_store)
 
     async def is_asked(self) -> None:
         await asyncio.to_thread(self.asked.wait, PATIENCE)
@@ -83,12 +83,14 @@ def error_node(end: VbdLoopback) -> str:
 def test_other_disks_are_served_and_the_service_ends(server: Server) -> None:
     async def main() -> None:
         async with two_disks() as guests:
-            async with VbdService(guests.client, guests.dom0.hypervisor, server.plan) as service:
+            async with VbdService(
+                guests.client, guests.dom0.hypervisor, server.options_for
+            ) as service:
                 await server.is_asked()
                 await use(guests.ends["xvdb"])
                 await guests.plug("xvdc")
                 await use(guests.ends["xvdc"])
-                await service.reload(server.plan)  # tries it again, and waits for nothing
+                await service.reload(server.options_for)  # tries it again, and waits for nothing
                 await server.is_asked()
                 await use(guests.ends["xvdb"])
             # What the server brings too late, nobody keeps.
@@ -107,14 +109,16 @@ def test_it_ends_in_the_error_node_and_is_tried_again(
     async def main() -> None:
         async with two_disks() as guests:
             hung = guests.ends["xvda"]
-            async with VbdService(guests.client, guests.dom0.hypervisor, server.plan) as service:
+            async with VbdService(
+                guests.client, guests.dom0.hypervisor, server.options_for
+            ) as service:
                 await hung.wait(lambda: hung.frontend.state.name == "CLOSED", PATIENCE)
                 for key in (error_node(hung), f"{hung.config.backend_path}/hotplug-error"):
                     assert "not open after" in await hung.toolstack.read_str(key)
                 await use(guests.ends["xvdb"])
                 server.is_back.set()
                 monkeypatch.setattr(disks, "OPEN_TIMEOUT", PATIENCE)
-                await service.reload(server.plan)
+                await service.reload(server.options_for)
                 await hung.frontend.abort()
                 hung.new_frontend().start()
                 await use(hung)
@@ -129,7 +133,7 @@ def test_the_toolstack_can_take_it_away_and_put_another_in_its_place(
     async def main() -> None:
         async with two_disks() as guests:
             hung = guests.ends["xvda"]
-            async with VbdService(guests.client, guests.dom0.hypervisor, server.plan):
+            async with VbdService(guests.client, guests.dom0.hypervisor, server.options_for):
                 await server.is_asked()
                 if how == "destroyed":
                     await destroy_device(hung.toolstack, hung.config)
@@ -157,7 +161,9 @@ def test_a_disk_that_was_replaced_while_it_was_opened_is_not_served_to_its_succe
     async def main() -> None:
         async with two_disks() as guests:
             replaced = guests.ends["xvda"]
-            async with VbdService(guests.client, guests.dom0.hypervisor, server.plan) as service:
+            async with VbdService(
+                guests.client, guests.dom0.hypervisor, server.options_for
+            ) as service:
                 await server.is_asked()
                 await replaced.toolstack.write(f"{replaced.config.backend_path}/dev", "xvdz")
                 server.is_back.set()
@@ -172,10 +178,10 @@ def test_a_disk_that_was_replaced_while_it_was_opened_is_not_served_to_its_succe
 def test_a_new_store_that_does_not_open_leaves_the_old_one_and_the_device_alone(
     server: Server,
 ) -> None:
-    def before(disk: Disk) -> DiskPlan:
-        return DiskPlan(open_small)
+    def before(disk: DiskConfig) -> ServeOptions:
+        return ServeOptions(open_small)
 
-    async def open_small(disk: Disk) -> RamStore:
+    async def open_small(disk: DiskConfig) -> RamStore:
         return RamStore(MIB)
 
     async def main() -> None:
@@ -183,7 +189,7 @@ def test_a_new_store_that_does_not_open_leaves_the_old_one_and_the_device_alone(
             end = guests.ends["xvda"]
             async with VbdService(guests.client, guests.dom0.hypervisor, before) as service:
                 await use(end)
-                await service.reload(server.plan)
+                await service.reload(server.options_for)
                 await server.is_asked()
                 await use(end)
                 assert await unplug_device(end.toolstack, end.config)
@@ -202,7 +208,7 @@ def test_a_store_that_does_not_close_keeps_nobody(
             server.is_back.wait()
             super().close()
 
-    async def open_stuck(disk: Disk) -> RamStore:
+    async def open_stuck(disk: DiskConfig) -> RamStore:
         return Stuck(MIB) if disk.name == "xvda" else RamStore(MIB)
 
     monkeypatch.setattr(disks, "CLOSE_TIMEOUT", 0.05)
@@ -210,8 +216,8 @@ def test_a_store_that_does_not_close_keeps_nobody(
     async def main() -> None:
         async with two_disks() as guests:
             end = guests.ends["xvda"]
-            plan = DiskPlan(open_stuck)
-            async with VbdService(guests.client, guests.dom0.hypervisor, lambda _: plan):
+            options = ServeOptions(open_stuck)
+            async with VbdService(guests.client, guests.dom0.hypervisor, lambda _: options):
                 await use(end)
                 assert await unplug_device(end.toolstack, end.config)
                 await use(guests.ends["xvdb"])
@@ -227,7 +233,7 @@ def test_a_path_that_does_not_answer_has_no_hotplug_keys(
         server.is_back.wait()
         return {}
 
-    async def open_store(disk: Disk) -> RamStore:
+    async def open_store(disk: DiskConfig) -> RamStore:
         return RamStore(MIB)
 
     monkeypatch.setattr(served_disk, "physical_keys", hang)
@@ -237,8 +243,8 @@ def test_a_path_that_does_not_answer_has_no_hotplug_keys(
         async with two_disks() as guests:
             end = guests.ends["xvda"]
             await end.toolstack.write(f"{end.config.backend_path}/params", "/a/path")
-            plan = DiskPlan(open_store)
-            async with VbdService(guests.client, guests.dom0.hypervisor, lambda _: plan):
+            options = ServeOptions(open_store)
+            async with VbdService(guests.client, guests.dom0.hypervisor, lambda _: options):
                 await use(end)
                 path = f"{end.config.backend_path}/hotplug-status"
                 assert await end.toolstack.read_str(path) == "connected"

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from pvdrivers.backends.service import VbdService
 from pvdrivers.backends.stores.store import RamStore
 from pvdrivers.backends.vbd.device import VbdBackendOptions
-from pvdrivers.backends.vbd.disk import Disk, DiskPlan
+from pvdrivers.backends.vbd.disk import DiskConfig, ServeOptions
 from pvdrivers.backends.vbd.served_disk import ServedDisk
+from pvdrivers.backends.vbd.service import VbdService
 from pvdrivers.testing.vbd import VbdLoopback
 from pvdrivers.toolstack.devices import add_device
 from pvdrivers.vbd.config import disk_config
@@ -44,12 +44,12 @@ class Faulty(ServedDisk):
 
 @pytest.mark.parametrize("bug", ["offer", "connect", "serve", "plan", "open"])
 def test_a_bug_ends_one_disk(bug: str) -> None:
-    def plan(disk: Disk) -> DiskPlan:
+    def options_for(disk: DiskConfig) -> ServeOptions:
         if (bug, disk.name) == ("plan", "xvda"):
             raise KeyError(bug)
-        return DiskPlan(open_store)
+        return ServeOptions(open_store)
 
-    async def open_store(disk: Disk) -> RamStore:
+    async def open_store(disk: DiskConfig) -> RamStore:
         if (bug, disk.name) == ("open", "xvda"):
             raise OSError(errno.EIO, "a bad medium")
         return RamStore(MIB)
@@ -60,7 +60,7 @@ def test_a_bug_ends_one_disk(bug: str) -> None:
         await guests.plug("xvdb")
         broken, sound = guests.ends["xvda"], guests.ends["xvdb"]
         backend = type("Broken", (Faulty,), {"bug": bug})
-        async with VbdService(guests.client, guests.dom0.hypervisor, plan, backend):
+        async with VbdService(guests.client, guests.dom0.hypervisor, options_for, backend):
             await use(sound)
             home = broken.config.backend_path.removeprefix("/local/domain/0/")
             node = f"/local/domain/0/error/{home}/error"
@@ -85,11 +85,11 @@ def test_another_service_adopts_what_one_has_drained(tmp_path: Path, logged: boo
         end = guests.ends["xvda"]
         store = RamStore(MIB)
 
-        async def open_store(disk: Disk) -> RamStore:
+        async def open_store(disk: DiskConfig) -> RamStore:
             return store
 
-        def plan(disk: Disk) -> DiskPlan:
-            return DiskPlan(open_store)
+        def options_for(disk: DiskConfig) -> ServeOptions:
+            return ServeOptions(open_store)
 
         class Kept(ServedDisk):
             async def removed(self) -> None:
@@ -98,7 +98,7 @@ def test_another_service_adopts_what_one_has_drained(tmp_path: Path, logged: boo
         queues = []
         for _ in range(3):
             async with VbdService(
-                guests.client, guests.dom0.hypervisor, plan, Kept, state
+                guests.client, guests.dom0.hypervisor, options_for, Kept, state_directory=state
             ) as service:
                 if queues and not logged:
                     await end.wait(lambda: any(d.queues for d in service.devices.values()))
@@ -157,7 +157,7 @@ class Slow:
         self.name, self.opens = name, opens
         self.opening, self.go_on = asyncio.Event(), asyncio.Event()
 
-    async def open(self, disk: Disk) -> RamStore:
+    async def open(self, disk: DiskConfig) -> RamStore:
         if disk.name == self.name:
             self.opening.set()
             await self.go_on.wait()
@@ -166,11 +166,11 @@ class Slow:
         return RamStore(MIB)
 
 
-async def open_small(disk: Disk) -> RamStore:
+async def open_small(disk: DiskConfig) -> RamStore:
     return RamStore(MIB)
 
 
-async def open_larger(disk: Disk) -> RamStore:
+async def open_larger(disk: DiskConfig) -> RamStore:
     return RamStore(2 * MIB)
 
 
@@ -181,7 +181,7 @@ async def is_larger(end: VbdLoopback, service: VbdService) -> None:
 @pytest.mark.parametrize("opens", [True, False])
 def test_a_reload_counts_for_a_disk_that_is_being_opened(opens: bool) -> None:
     slow = Slow("xvda", opens)
-    before, after = DiskPlan(slow.open), DiskPlan(open_larger)
+    before, after = ServeOptions(slow.open), ServeOptions(open_larger)
 
     async def main() -> None:
         guests = Guests()
@@ -203,7 +203,11 @@ def test_a_reload_counts_for_a_disk_that_is_being_opened(opens: bool) -> None:
 def test_a_reload_waits_for_no_disk_that_is_being_opened() -> None:
     """Neither by the plan before nor by the new one."""
     slow, slower = Slow("xvdb"), Slow("xvdb")
-    before, between, after = DiskPlan(slow.open), DiskPlan(slower.open), DiskPlan(open_larger)
+    before, between, after = (
+        ServeOptions(slow.open),
+        ServeOptions(slower.open),
+        ServeOptions(open_larger),
+    )
 
     async def main() -> None:
         guests = Guests()
@@ -226,15 +230,15 @@ def test_a_reload_waits_for_no_disk_that_is_being_opened() -> None:
 
 
 def test_a_reload_says_what_changes(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", "pvdrivers.backends.vbd")
-    small, large = DiskPlan(open_small), DiskPlan(open_larger)
-    narrow = DiskPlan(open_small, VbdBackendOptions(max_queues=1))
+    caplog.set_level("INFO", "pvdrivers.backends")
+    small, large = ServeOptions(open_small), ServeOptions(open_larger)
+    narrow = ServeOptions(open_small, VbdBackendOptions(max_queues=1))
 
     async def main() -> None:
         guests = Guests()
         for name in ("xvda", "xvdb", "xvdc", "xvdd"):
             await guests.plug(name)
-        plans: dict[str, DiskPlan | None]
+        plans: dict[str, ServeOptions | None]
         plans = {"xvda": small, "xvdb": small, "xvdc": small, "xvdd": small}
         async with VbdService(
             guests.client, guests.dom0.hypervisor, lambda disk: plans[disk.name]
@@ -243,20 +247,20 @@ def test_a_reload_says_what_changes(caplog: pytest.LogCaptureFixture) -> None:
                 await use(end)
             paths = {name: end.config.backend_path for name, end in guests.ends.items()}
 
-            async def reload(**changed: DiskPlan | None) -> list[str]:
+            async def reload(**changed: ServeOptions | None) -> list[str]:
                 caplog.clear()
                 plans.update(changed)
-                await service.reload(service.plan)
+                await service.reload(service.options_for)
                 return caplog.messages
 
             assert await reload() == [
-                "reload: 0 disks change, 4 stay as they are, 0 are tried again"
+                "reload: 0 vbd devices change, 4 stay as they are, 0 are tried again"
             ]
             assert await reload(xvda=large, xvdb=narrow, xvdd=None) == [
                 f"{paths['xvda']}: store open_small -> open_larger",
                 f"{paths['xvdb']}: max_queues 4 -> 1 from the next connection on",
                 f"{paths['xvdd']}: is ignored from now on, but served until it is unplugged",
-                "reload: 2 disks change, 2 stay as they are, 0 are tried again",
+                "reload: 2 vbd devices change, 2 stay as they are, 0 are tried again",
             ]
             await is_larger(guests.ends["xvda"], service)
             # Limits alone are no reason for another store, which of RAM would be empty.
@@ -265,7 +269,7 @@ def test_a_reload_says_what_changes(caplog: pytest.LogCaptureFixture) -> None:
             assert await reload(xvda=small, xvdd=small) == [
                 f"{paths['xvda']}: store open_larger -> open_small",
                 f"{paths['xvdb']}: stays as it is: 'xvdb'",
-                "reload: 1 disks change, 3 stay as they are, 0 are tried again",
+                "reload: 1 vbd devices change, 3 stay as they are, 0 are tried again",
             ]
         for end in guests.ends.values():
             await end.frontend.abort()

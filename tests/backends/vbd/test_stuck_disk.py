@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from pvdrivers.backends.stores.store import Engine, FileStore
-from pvdrivers.backends.vbd.device import VbdBackend
 from pvdrivers.poll.drivers import PollThreads
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Domain, Machine
@@ -65,12 +64,6 @@ def sound(tmp_path: Path) -> Iterator[FileStore]:
     image.write_bytes(bytes(IMAGE))
     with FileStore(image) as store:
         yield store
-
-
-def pumped(pumps: PollThreads, *arguments: object) -> VbdBackend:
-    backend = VbdBackend(*arguments)  # type: ignore[arg-type]
-    backend.pumps = pumps
-    return backend
 
 
 def test_io_uring_is_for_those_who_keep_their_word(
@@ -155,7 +148,7 @@ def test_others_are_served(
     operation: str,
 ) -> None:
     async def serve(pumps: PollThreads, dom0: Domain, one: Domain, other: Domain) -> None:
-        connect = partial(VbdLoopback, dom0.hypervisor, backend=partial(pumped, pumps))
+        connect = partial(VbdLoopback, dom0.hypervisor, driver=pumps)
         async with (
             connect(one.hypervisor, store, connect=False) as hung,
             connect(other.hypervisor, sound, xenstore=hung.xenstore) as disk,

@@ -4,9 +4,12 @@ import asyncio
 
 import pytest
 
+from pvdrivers.backends.device import DeviceContext
 from pvdrivers.backends.stores.filters import DelayFilter
 from pvdrivers.backends.stores.python_store import Batch, PythonStore
-from pvdrivers.backends.stores.store import RamStore
+from pvdrivers.backends.stores.store import BlockStore, RamStore
+from pvdrivers.backends.vbd.device import VbdBackendOptions
+from pvdrivers.backends.vbd.disk import DiskConfig, ServeOptions
 from pvdrivers.backends.vbd.served_disk import ServedDisk
 from pvdrivers.frontends.vbd.device import VbdFrontend
 from pvdrivers.frontends.vbd.operations import Operation, read
@@ -75,6 +78,14 @@ def test_a_store_that_is_late(held: int, aborts: int) -> None:
     store.close()
 
 
+def served(context: DeviceContext, store: BlockStore, options: VbdBackendOptions) -> ServedDisk:
+    async def open_store(disk: DiskConfig) -> BlockStore:
+        return store
+
+    disk = DiskConfig(context.path)
+    return ServedDisk(context, disk, ServeOptions(open_store, options), store)
+
+
 async def read_under_way(frontend: VbdFrontend, backend: ServedDisk) -> asyncio.Task[None]:
     """A read that the backend has taken."""
     pending = asyncio.create_task(frontend.submit([read(0, 8)]))
@@ -101,7 +112,7 @@ def test_a_store_that_does_not_finish_is_waited_for_no_longer_than_told() -> Non
         await frontend.abort()
         await asyncio.gather(pending, return_exceptions=True)
 
-    with Loopback(lambda: store, backend=ServedDisk) as loopback:
+    with Loopback(lambda: store, backend=served) as loopback:
         loopback.run(scenario)
 
 
@@ -145,5 +156,5 @@ def test_a_served_disk_aborted_while_it_lets_go_closes_its_store_last() -> None:
             store.sectors  # noqa: B018
         await asyncio.gather(pending, return_exceptions=True)
 
-    with Loopback(lambda: store, backend=ServedDisk) as loopback:
+    with Loopback(lambda: store, backend=served) as loopback:
         loopback.run(scenario)

@@ -41,7 +41,7 @@ class Ram:
 def stop_pumps(disk: VbdLoopback) -> None:
     """The backend looks at its rings no more."""
     for queue in disk.backend.queues:
-        disk.backend.pumps.remove(queue)
+        disk.backend.driver.remove(queue.pollable)
 
 
 def pattern(sectors: int, salt: int = 0) -> bytes:

@@ -11,7 +11,8 @@ from guest import GuestShell
 from kernel_log import KernelLogs
 
 from pvdrivers import native
-from pvdrivers.backends.stores.store import Store
+from pvdrivers.backends.device import DeviceContext
+from pvdrivers.backends.stores.store import BlockStore
 from pvdrivers.backends.vbd.device import VbdBackend, VbdBackendOptions
 from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.toolstack.devices import DeviceConfig, add_device, unplug_device
@@ -40,16 +41,16 @@ class Lab:
         self.domid = domid
         self.shell: GuestShell
         self.kernel_logs: KernelLogs
-        self._served: dict[str, tuple[Store, VbdBackendOptions]] = {}
+        self._served: dict[str, tuple[BlockStore, VbdBackendOptions]] = {}
         self.bus: DeviceBus = backend_bus(client, hypervisor.domid, "vbd", self._probe)
 
     def _probe(self, client: XenstoreClient, path: str) -> VbdBackend | None:
         if path not in self._served:
             return None  # another backend's
         store, options = self._served[path]
-        return VbdBackend(client, path, self.hypervisor, store, options)
+        return VbdBackend(DeviceContext(client, path, self.hypervisor), store, options)
 
-    async def plug(self, name: str, store: Store, options: VbdBackendOptions) -> Disk:
+    async def plug(self, name: str, store: BlockStore, options: VbdBackendOptions) -> Disk:
         """Gives the guest a disk, and waits until both ends are connected."""
         config = disk_config(name, self.domid, self.hypervisor.domid)
         self._served[config.backend_path] = store, options
@@ -78,7 +79,7 @@ class Lab:
 
     @asynccontextmanager
     async def disk(
-        self, name: str, store: Store, options: VbdBackendOptions | None = None
+        self, name: str, store: BlockStore, options: VbdBackendOptions | None = None
     ) -> AsyncIterator[Disk]:
         """A disk for the time of a block; its store is closed afterwards."""
         with store:

@@ -19,6 +19,7 @@ import asyncio
 import sys
 
 from pvdrivers import native
+from pvdrivers.backends.device import DeviceContext
 from pvdrivers.backends.vbd.device import VbdBackend
 from pvdrivers.backends.stores.store import FileStore
 from pvdrivers.xenbus.bus import backend_bus
@@ -28,7 +29,11 @@ async def main():
     client = await native.connect_store()
     hypervisor = await native.open_hypervisor(client, sys.argv[1])
     store = FileStore(sys.argv[2])
-    bus = backend_bus(client, 0, "vbd", lambda c, path: VbdBackend(c, path, hypervisor, store))
+
+    def probe(client, path):
+        return VbdBackend(DeviceContext(client, path, hypervisor), store)
+
+    bus = backend_bus(client, 0, "vbd", probe)
     bus.start()
     await asyncio.Event().wait()
 

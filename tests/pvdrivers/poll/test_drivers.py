@@ -11,7 +11,7 @@ import pytest
 from pvdrivers._core import lib
 from pvdrivers.backends.stores.filters import DelayFilter
 from pvdrivers.backends.stores.python_store import Batch, PythonStore
-from pvdrivers.backends.stores.store import Operation, RamStore, Store
+from pvdrivers.backends.stores.store import BlockStore, RamStore, StoreOperation
 from pvdrivers.backends.vbd.device import VbdBackendOptions
 from pvdrivers.poll.drivers import LoopDriver, Mode, PollThreads
 from pvdrivers.ring.errors import UsageError
@@ -27,7 +27,7 @@ SLOW = 20_000_000  # ns
 Body = Callable[[VbdLoopback], Awaitable[None]]
 
 
-def run(pumps: PollThreads, store: Store, body: Body) -> None:
+def run(pumps: PollThreads, store: BlockStore, body: Body) -> None:
     """Runs `body` with a disk of four queues that `pumps` drive."""
     with pumps, Machine(256 << 20) as machine:
         dom0, guest = (
@@ -45,7 +45,7 @@ def run(pumps: PollThreads, store: Store, body: Body) -> None:
                 connect=False,
             )
             async with disk, asyncio.timeout(60):
-                disk.backend.pumps = pumps
+                disk.backend.driver = pumps
                 disk.backend.start()
                 disk.frontend.start()
                 await disk.frontend.connected()
@@ -136,9 +136,9 @@ class Bytes(PythonStore):
     def handle(self, batch: Batch) -> None:
         for request in batch:
             place = slice(request.sector * 512, request.sector * 512 + len(request.data))
-            if request.operation is Operation.READ:
+            if request.operation is StoreOperation.READ:
                 request.data[:] = self.content[place]
-            elif request.operation is Operation.WRITE:
+            elif request.operation is StoreOperation.WRITE:
                 self.content[place] = request.data
             request.done()
 
@@ -165,7 +165,7 @@ def test_devices_may_have_a_thread_each_and_share_all() -> None:
 
         async def live(index: int, disk: VbdLoopback) -> None:
             async with disk:
-                disk.backend.pumps = pumps
+                disk.backend.driver = pumps
                 disk.backend.start()
                 disk.frontend.start()
                 await disk.frontend.connected()
@@ -234,7 +234,7 @@ def test_the_loop_is_the_default() -> None:
 
         async def main() -> None:
             async with disk:
-                assert isinstance(disk.backend.pumps, LoopDriver)
+                assert isinstance(disk.backend.driver, LoopDriver)
                 await use(disk)
 
         asyncio.run(main())

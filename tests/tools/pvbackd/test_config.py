@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from pvdrivers.backends.vbd.disk import Disk, open_disk
+from pvdrivers.backends.vbd.disk import DiskConfig, open_disk
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.tools.pvbackd.config import Config, ConfigError, read_config
 from pvdrivers.tools.pvbackd.stores import fill_in
 
-DISK = Disk("/local/domain/0/backend/vbd/3/51712", "/images/web.img", "phy", "xvda")
+DISK = DiskConfig("/local/domain/0/backend/vbd/3/51712", "/images/web.img", "phy", "xvda")
 
 
 def parse(text: str, folder: Path) -> Config:
@@ -94,14 +94,16 @@ def test_the_first_rule_that_matches_counts(tmp_path: Path) -> None:
         """,
         tmp_path,
     )
-    plan = config.plan(DISK)
-    assert plan is not None
-    assert not plan.options.persistent
-    assert plan.options.max_queues == 4
-    assert config.plan(Disk("/local/domain/0/backend/vbd/4/51712", "/images/a")) is None
-    other = config.plan(Disk("/local/domain/0/backend/vbd/5/51712", "/dev/sda"))
+    options = config.options_for(DISK)
+    assert options is not None
+    assert not options.limits.persistent
+    assert options.limits.max_queues == 4
+    assert (
+        config.options_for(DiskConfig("/local/domain/0/backend/vbd/4/51712", "/images/a")) is None
+    )
+    other = config.options_for(DiskConfig("/local/domain/0/backend/vbd/5/51712", "/dev/sda"))
     assert other is not None
-    assert other.options.max_queues == 2
+    assert other.limits.max_queues == 2
 
 
 def test_pumps_are_as_configured(tmp_path: Path) -> None:
@@ -114,10 +116,10 @@ def test_pumps_are_as_configured(tmp_path: Path) -> None:
 def test_equal_files_give_equal_plans(tmp_path: Path) -> None:
     """A reload leaves alone what has not changed."""
     text = '[[disk]]\nfilters = [{kind = "torn", seed = 1}]\nstore = {kind = "ram", size = 512}\n'
-    plan = parse(text, tmp_path).plan(DISK)
-    assert plan == parse(f"# again\n{text}", tmp_path).plan(DISK)
-    assert plan != parse(text.replace("seed = 1", "seed = 2"), tmp_path).plan(DISK)
-    assert plan != parse(f"{text}[limits]\nmax_queues = 1", tmp_path).plan(DISK)
+    options = parse(text, tmp_path).options_for(DISK)
+    assert options == parse(f"# again\n{text}", tmp_path).options_for(DISK)
+    assert options != parse(text.replace("seed = 1", "seed = 2"), tmp_path).options_for(DISK)
+    assert options != parse(f"{text}[limits]\nmax_queues = 1", tmp_path).options_for(DISK)
 
 
 def test_every_filter_and_store_can_be_had(tmp_path: Path) -> None:
@@ -143,10 +145,10 @@ def test_every_filter_and_store_can_be_had(tmp_path: Path) -> None:
             """,
             tmp_path,
         )
-        disk = Disk(DISK.path, "", "", "i")
-        plan = config.plan(disk)
-        assert plan is not None
-        with asyncio.run(plan.open_store(disk)) as opened:
+        disk = DiskConfig(DISK.path, "", "", "i")
+        options = config.options_for(disk)
+        assert options is not None
+        with asyncio.run(options.open_store(disk)) as opened:
             assert opened.sectors == 16
             assert opened.read(0, 1) == bytes(512)
         assert (tmp_path / "3-51712.log").exists()
@@ -156,7 +158,7 @@ def test_the_pages_example(tmp_path: Path) -> None:
     page = (Path(__file__).parents[3] / "docs" / "pvbackd.md").read_text()
     (example,) = re.findall(r"^```toml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
     config = parse(example, tmp_path)
-    assert config.disk[0].matches(Disk(DISK.path, "/images/test-1", "", "xvda"))
+    assert config.disk[0].matches(DiskConfig(DISK.path, "/images/test-1", "", "xvda"))
     defaults = Config()
     assert config.limits == defaults.limits
     assert config.log == defaults.log
@@ -166,16 +168,16 @@ def test_the_pages_example(tmp_path: Path) -> None:
 @pytest.mark.parametrize("params", ["", "web.img", "qcow2:/images/web.img", "nbd:host:1"])
 def test_what_is_no_file(params: str) -> None:
     with pytest.raises(UsageError, match="not a file's path"):
-        asyncio.run(open_disk(Disk(DISK.path, params, "phy")))
+        asyncio.run(open_disk(DiskConfig(DISK.path, params, "phy")))
 
 
 def test_size_of_a_ram_disk() -> None:
-    with asyncio.run(open_disk(Disk(DISK.path, "1048576", "ram"))) as store:
+    with asyncio.run(open_disk(DiskConfig(DISK.path, "1048576", "ram"))) as store:
         assert store.sectors == 2048
     with pytest.raises(UsageError, match="64M"):
-        asyncio.run(open_disk(Disk(DISK.path, "64M", "ram")))
+        asyncio.run(open_disk(DiskConfig(DISK.path, "64M", "ram")))
 
 
 def test_names_in_a_path_do_not_lead_elsewhere() -> None:
-    disk = Disk(DISK.path, "/a", "", "../../etc/passwd")
+    disk = DiskConfig(DISK.path, "/a", "", "../../etc/passwd")
     assert fill_in("/images/{domid}/{devid}-{name}", disk) == "/images/3/51712-.._.._etc_passwd"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pvdrivers.backends.service import VbdService
+from pvdrivers.backends.vbd.service import VbdService
 from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.sim import Machine
 from pvdrivers.tools.pvbackd import daemon as pvbackd

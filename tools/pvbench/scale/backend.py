@@ -3,8 +3,8 @@
 import asyncio
 import gc
 
-from pvdrivers.backends.service import VbdService
 from pvdrivers.backends.vbd.device import VbdBackend
+from pvdrivers.backends.vbd.service import VbdService
 from pvdrivers.poll.drivers import PollThreads
 from pvdrivers.sim.machine import Machine
 from pvdrivers.tools.pvbench.memory import resident
@@ -31,7 +31,7 @@ class Backend:
 
     async def _serve(self, xenstore: str) -> VbdService:
         self._client = await XenstoreClient.connect(xenstore)
-        service = VbdService(self._client, self._hypervisor, pumps=self._pumps)
+        service = VbdService(self._client, self._hypervisor, driver=self._pumps)
         return await service.__aenter__()
 
     def memory(self) -> Memory:

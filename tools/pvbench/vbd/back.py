@@ -6,8 +6,10 @@ from collections import Counter
 from typing import Any
 
 from pvdrivers._core import ffi, lib
+from pvdrivers.backends.device import DeviceContext
 from pvdrivers.backends.stores import store as backend_store
 from pvdrivers.backends.vbd.device import VbdBackendOptions
+from pvdrivers.backends.vbd.queue import ERRORS
 from pvdrivers.poll.drivers import MODES
 from pvdrivers.ring.abi import SECTOR
 from pvdrivers.sim.machine import Machine
@@ -18,21 +20,10 @@ from pvdrivers.tools.pvbench.vbd.python_null import PythonNull
 from pvdrivers.tools.pvbench.vbd.xenbus import DrivenBackend, Loop, device_config
 from pvdrivers.xenstore.client import XenstoreClient
 
-ERRORS = (
-    "bad_operation",
-    "bad_indirect_operation",
-    "bad_segment_count",
-    "bad_segment",
-    "read_only",
-    "out_of_range",
-    "unaligned",
-    "bad_grant",
-    "store_error",
-)
 STORE_THREADS = 4  # at most, of a store that has any
 
 
-def open_store(store: Store) -> backend_store.Store:
+def open_store(store: Store) -> backend_store.BlockStore:
     """A store as backends take it. Raises OptionError when its file cannot be used."""
     if store.kind == "python":
         return PythonNull(store.size)
@@ -52,7 +43,7 @@ def open_store(store: Store) -> backend_store.Store:
     if opened == ffi.NULL:
         name = store.path or f"the {store.kind} store"
         raise OptionError(f"{name} cannot be opened: {os.strerror(ffi.errno)}")
-    return backend_store.Store(opened)
+    return backend_store.BlockStore(opened)
 
 
 class Back:
@@ -88,7 +79,8 @@ class Back:
             max_queues=self._job.queues,
         )
         client = await XenstoreClient.connect(self._xenstore)
-        self._device = DrivenBackend(client, self._path, self._hypervisor, self._store, options)
+        context = DeviceContext(client, self._path, self._hypervisor)
+        self._device = DrivenBackend(context, self._store, options)
         self._device.pump, self._device.leave = self._start, self._leave
         self._device.start()
 

@@ -94,7 +94,7 @@ class DrivenBackend(VbdBackend):
     leave: Callable[[], None]
 
     def serve(self) -> None:
-        self.pump(self.queues)
+        self.pump([queue.pointer for queue in self.queues])
 
     async def disconnect(self) -> None:
         await asyncio.to_thread(self.leave)

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from pvdrivers.backends import trouble
+from pvdrivers.backends import faults
 from pvdrivers.backends.stores.filters import DelayFilter, ErrorFilter
-from pvdrivers.backends.stores.store import FileStore, Operation, RamStore, Store
-from pvdrivers.backends.trouble import StoreError
-from pvdrivers.backends.vbd.device import VbdBackend
+from pvdrivers.backends.stores.store import BlockStore, FileStore, RamStore, StoreOperation
+from pvdrivers.backends.vbd.store_errors import StoreError
 from pvdrivers.poll.drivers import LoopDriver, PollDriver, PollThreads
 from pvdrivers.sim import Machine
 from pvdrivers.testing.vbd import VbdLoopback
@@ -30,15 +29,10 @@ def pumps(request: pytest.FixtureRequest) -> Iterator[PollDriver]:
         yield stack.enter_context(PollThreads()) if threads else LoopDriver()
 
 
-def run(pumps: PollDriver, store: Store, body: Body) -> None:
-    def pumped(*arguments: object) -> VbdBackend:
-        backend = VbdBackend(*arguments)  # type: ignore[arg-type]
-        backend.pumps = pumps
-        return backend
-
+def run(pumps: PollDriver, store: BlockStore, body: Body) -> None:
     async def main(machine: Machine) -> None:
         dom0, guest = machine.create_domain(privileged=True), machine.create_domain()
-        async with VbdLoopback(dom0.hypervisor, guest.hypervisor, store, backend=pumped) as disk:
+        async with VbdLoopback(dom0.hypervisor, guest.hypervisor, store, driver=pumps) as disk:
             await body(disk)
 
     with Machine() as machine, store:
@@ -61,7 +55,7 @@ def test_an_error_is_told(pumps: PollDriver, caplog: pytest.LogCaptureFixture) -
         assert backend.last_store_error is None
         await fails(disk.frontend.read(80, 8))
         await disk.wait(lambda: backend.last_store_error is not None)
-        assert backend.last_store_error == StoreError(Operation.READ, 80, 8, errno.ENOMEDIUM)
+        assert backend.last_store_error == StoreError(StoreOperation.READ, 80, 8, errno.ENOMEDIUM)
         assert backend.statistics()["errors"] == 1
         assert "last store error read of 8 sectors at 80: ENOMEDIUM" in backend.describe()
         assert lines(caplog) == [
@@ -69,14 +63,18 @@ def test_an_error_is_told(pumps: PollDriver, caplog: pytest.LogCaptureFixture) -
             f"on {disk.store!r}"
         ]
 
-    run(pumps, ErrorFilter(RamStore(SIZE), seed=1, operations=[Operation.READ], error=123), body)
+    run(
+        pumps,
+        ErrorFilter(RamStore(SIZE), seed=1, operations=[StoreOperation.READ], error=123),
+        body,
+    )
 
 
 def test_many_errors_are_a_few_lines(
     pumps: PollDriver, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first at once. The next look is put off for ever here, but for that at the end."""
-    monkeypatch.setattr(trouble, "INTERVAL", 1e9)
+    monkeypatch.setattr(faults, "INTERVAL", 1e9)
 
     async def body(disk: VbdLoopback) -> None:
         await fails(disk.frontend.write(0, bytes(512)))
@@ -84,19 +82,19 @@ def test_many_errors_are_a_few_lines(
         for sector in range(1, 100):
             await fails(disk.frontend.write(sector, bytes(512)))
         assert len(lines(caplog)) == 1
-        assert disk.backend.last_store_error == StoreError(Operation.WRITE, 0, 1, errno.EIO)
+        assert disk.backend.last_store_error == StoreError(StoreOperation.WRITE, 0, 1, errno.EIO)
         await disk.backend.disconnect()
-        assert disk.backend.last_store_error == StoreError(Operation.WRITE, 99, 1, errno.EIO)
+        assert disk.backend.last_store_error == StoreError(StoreOperation.WRITE, 99, 1, errno.EIO)
         assert len(lines(caplog)) == 2
         assert "write of 1 sectors at 99: EIO, 100 failures so far" in lines(caplog)[1]
 
-    run(pumps, ErrorFilter(RamStore(SIZE), seed=1, operations=[Operation.WRITE]), body)
+    run(pumps, ErrorFilter(RamStore(SIZE), seed=1, operations=[StoreOperation.WRITE]), body)
 
 
 def test_later_errors_are_told_too(
     pumps: PollDriver, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trouble, "INTERVAL", 0.001)
+    monkeypatch.setattr(faults, "INTERVAL", 0.001)
 
     async def body(disk: VbdLoopback) -> None:
         for count in range(1, 4):
@@ -106,7 +104,7 @@ def test_later_errors_are_told_too(
             True
         ] * 3
 
-    run(pumps, ErrorFilter(RamStore(SIZE), seed=1, operations=[Operation.READ]), body)
+    run(pumps, ErrorFilter(RamStore(SIZE), seed=1, operations=[StoreOperation.READ]), body)
 
 
 def test_the_next_connection_counts_on(pumps: PollDriver, caplog: pytest.LogCaptureFixture) -> None:

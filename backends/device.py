@@ -1,0 +1,288 @@
+"""What the backends of all device classes share: the life of a connection.
+
+A class derives from `Backend` and says how the queues of its frontends are read, mapped and
+published. This maps and serves them, stops them, lets the device go on with something else behind
+it, and takes a predecessor's connection up where that stopped.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+
+from pvdrivers.backends.faults import FaultWatch
+from pvdrivers.backends.inflight import InflightFile, LogMemory
+from pvdrivers.hypervisor import EventChannels, Hypervisor
+from pvdrivers.poll.drivers import LoopDriver, PollDriver
+from pvdrivers.ring.errors import PeerError, UsageError
+from pvdrivers.xenbus.device import BackendDevice
+from pvdrivers.xenbus.states import XenbusState
+from pvdrivers.xenstore.client import XenstoreClient
+
+log = logging.getLogger("pvdrivers.backends")
+
+QUIESCE_STEP = 0.001  # seconds between looks at operations that a queue still has
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceContext:
+    """What a backend's device stands on, whatever its class."""
+
+    client: XenstoreClient
+    path: str  # the backend's directory
+    hypervisor: Hypervisor
+    driver: PollDriver = field(default_factory=LoopDriver)  # of its queues
+    inflight: InflightFile | None = None  # where a successor learns what was in flight
+    is_successor: bool = False  # of a backend whose connection it may take up
+
+
+@dataclass(frozen=True, slots=True)
+class QueueContext:
+    """What a queue stands on, beside what its frontend has published."""
+
+    channels: EventChannels  # of this queue alone, since its driver owns the handle exclusively
+    fault_fd: int  # an eventfd, to be written to when the queue is broken or has errors to log
+    inflight: LogMemory
+
+
+class Queue(Protocol):
+    """One of a frontend's queues, mapped here."""
+
+    @property
+    def pollable(self) -> Any:
+        """What a PollDriver takes."""
+
+    @property
+    def port(self) -> int:
+        """Its event channel's port here."""
+
+    @property
+    def broken(self) -> object:
+        """Whether the frontend has broken the ring's protocol; the queue does nothing then."""
+
+    def statistics(self) -> Mapping[str, int]:
+        """Counters; from any thread."""
+
+    def stop(self) -> None:
+        """Takes no more requests; those taken are still answered."""
+
+    def quiesce(self, now: int) -> bool:
+        """Goes on with a stopped queue; true when every request taken is answered. `now`: ns."""
+
+    def close(self) -> None:
+        """Unmaps the rings, unbinds the port, and frees the queue, which has quiesced."""
+
+
+Ring = TypeVar("Ring")  # what a frontend publishes of one queue, such as QueueKeys
+AnyQueue = TypeVar("AnyQueue", bound=Queue)
+
+
+class Backend(BackendDevice, Generic[Ring, AnyQueue]):
+    """Serves one device of one guest."""
+
+    def __init__(self, context: DeviceContext) -> None:
+        super().__init__(context.client, context.path)
+        self.hypervisor = context.hypervisor
+        self.driver = context.driver
+        self.inflight = context.inflight
+        self._is_successor = context.is_successor
+        self._inherits = False  # CONNECT takes up a predecessor's connection
+        self._rings: Sequence[Ring] = ()
+        self._queues: list[AnyQueue] = []
+        self._channels: list[EventChannels] = []  # of each queue
+        self._faults: FaultWatch | None = None
+        self._past_statistics: dict[str, int] = {}  # of earlier connections
+
+    # ---- what a class fills in, beside `offer` ---------------------------------------------
+
+    async def read_rings(self) -> Sequence[Ring]:
+        """What the frontend has published of each queue. PeerError: that cannot be used."""
+        raise NotImplementedError
+
+    def open_queue(self, ring: Ring, context: QueueContext) -> AnyQueue:
+        """Maps one. PeerError: it cannot be used. OSError: there is no room for it."""
+        raise NotImplementedError
+
+    async def publish(self) -> None:
+        """Writes what a frontend reads when this end is Connected. The queues are mapped."""
+
+    async def read_own_offer(self) -> None:
+        """Reads what a predecessor has offered, where `offer` would write it. PeerError: it is
+        not what this class writes."""
+
+    def inflight_size(self, ring: Ring) -> int:
+        """Bytes of the queue's in-flight log; 0: the class has none."""
+        return 0
+
+    def is_resumable(self, ring: Ring, inflight: LogMemory) -> bool:
+        """Whether `open_queue` would go on where a predecessor stopped, with no request lost."""
+        return False
+
+    async def reload(self, options: Any) -> bool:
+        """Goes on by other options of its service; false: nothing changes."""
+        return False
+
+    # ---- what its user calls ---------------------------------------------------------------
+
+    @property
+    def queues(self) -> list[AnyQueue]:
+        """Those of the present connection."""
+        return list(self._queues)
+
+    def statistics(self) -> dict[str, int]:
+        """Counters over all queues and connections."""
+        totals = dict(self._past_statistics)
+        for queue in self._queues:
+            _add(totals, queue.statistics())
+        return totals
+
+    def status(self) -> dict[str, Any]:
+        lost = self.inflight is not None and self.inflight.is_lost
+        return super().status() | {
+            "queues": len(self._queues),
+            "counters": self.statistics(),
+            "in_flight_log": "lost" if lost else "kept" if self.inflight else "none",
+        }
+
+    def describe(self) -> str:
+        lost = self.inflight is not None and self.inflight.is_lost
+        return super().describe() + (", in-flight log lost" if lost else "")
+
+    # ---- hooks -----------------------------------------------------------------------------
+
+    async def connect(self) -> None:
+        if self.inflight and not self._inherits:
+            self.inflight.clear()
+        try:
+            self._open_queues(await self.read_rings())
+            await self.publish()
+            self.serve()
+        except BaseException:
+            await self.disconnect()
+            raise
+        finally:
+            self._inherits = False
+
+    async def inherit(self) -> bool:
+        """A predecessor's connection can be taken up when its log says what is to be done again, or
+        else when the frontend waits for no answer, so that nothing can have been lost with it."""
+        if not self._is_successor:
+            return False
+        try:
+            await self.read_own_offer()
+            rings = await self.read_rings()
+        except (PeerError, OSError) as error:
+            log.warning("%s: connects again: %s", self.path, error)
+            return False
+        self._inherits = self._are_resumable(rings)
+        if not self._inherits and self.inflight:
+            self.inflight.clear()
+            self._inherits = self._are_resumable(rings)
+        if not self._inherits:
+            log.warning("%s: connects again: what is in flight is not known", self.path)
+        return self._inherits
+
+    async def disconnect(self) -> None:
+        for queue in self._queues:
+            self.driver.remove(queue.pollable)
+            queue.stop()
+        while self._queues:
+            # A queue that is not driven has no event for the last thing it waits for.
+            while not self._queues[-1].quiesce(self._now()):  # noqa: ASYNC110
+                await asyncio.sleep(QUIESCE_STEP)
+            queue = self._queues.pop()  # before it is freed: statistics are asked for meanwhile
+            _add(self._past_statistics, queue.statistics())
+            queue.close()
+        for channels in self._channels:
+            channels.close()
+        self._channels.clear()
+        if self._faults:
+            self._faults.close()
+            self._faults = None
+        self._rings = ()
+
+    async def removed(self) -> None:
+        await self.disconnect()  # again, when an abort has interrupted it
+        if self.inflight and (self.state is XenbusState.CLOSED or await self._directory_is_gone()):
+            self.inflight.clear()
+
+    async def _directory_is_gone(self) -> bool:
+        try:
+            return await self.client.read_optional(f"{self.path}/state") is None
+        except OSError:
+            return False
+
+    # ---- connection ------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def queues_closed(self) -> AsyncIterator[None]:
+        """For EXCHANGE: closes the queues when they have answered what they took, and opens them
+        again afterwards on the same rings. The frontend does not notice."""
+        rings = self._rings
+        await self.disconnect()
+        yield
+        if rings:
+            self._open_queues(rings)
+            self.serve()
+
+    def serve(self) -> None:
+        """Lets the queues run; a program that drives them by other means overrides it."""
+        if self._inherits:
+            resumed = self.statistics().get("resumed", 0)
+            log.info("%s: taken up, %d requests in flight", self.path, resumed)
+            # The predecessor may have answered without a notification.
+            for queue, channels in zip(self._queues, self._channels, strict=True):
+                channels.notify(queue.port)
+        for queue, channels in zip(self._queues, self._channels, strict=True):
+            self.driver.add(queue.pollable, channels)
+
+    def _open_queues(self, rings: Sequence[Ring]) -> None:
+        self._rings = rings
+        self._faults = FaultWatch(self.look_at_faults)
+        for ring, inflight in zip(rings, self._logs(rings), strict=True):
+            channels = self.hypervisor.open_event_channels()
+            self._channels.append(channels)
+            context = QueueContext(channels, self._faults.fd, inflight)
+            self._queues.append(self.open_queue(ring, context))
+
+    def _logs(self, rings: Sequence[Ring]) -> list[LogMemory]:
+        sizes = [self.inflight_size(ring) for ring in rings]
+        if self.inflight and any(sizes):
+            return self.inflight.map(sizes)
+        return [LogMemory.none(size) for size in sizes]
+
+    def _are_resumable(self, rings: Sequence[Ring]) -> bool:
+        return all(map(self.is_resumable, rings, self._logs(rings)))
+
+    def look_at_faults(self) -> None:
+        """A queue has told of a fault."""
+        broken = [str(index) for index, queue in enumerate(self._queues) if queue.broken]
+        if broken and self._faults:
+            self._faults.stop()  # several broken queues are one fault
+            self.peer_errors += 1
+            self.fatal(f"the frontend overran its ring (queue {', '.join(broken)})")
+
+    def _now(self) -> int:
+        return int(asyncio.get_running_loop().time() * 1e9)
+
+
+def _add(totals: dict[str, int], counters: Mapping[str, int]) -> None:
+    for name, count in counters.items():
+        totals[name] = totals.get(name, 0) + count
+
+
+class RefusedDevice(BackendDevice):
+    """Stands for a device that cannot be served, and says why when a frontend comes for it."""
+
+    def __init__(self, client: XenstoreClient, path: str, reason: str) -> None:
+        super().__init__(client, path)
+        self.reason = reason
+
+    async def offer(self) -> None:
+        await self.write_keys({"hotplug-status": "error", "hotplug-error": self.reason})
+        raise UsageError(self.reason)
+
+    def status(self) -> dict[str, Any]:
+        return super().status() | {"last_error": self.reason}
