@@ -4,9 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 FOLDERS := include ring pvdrivers backends frontends tools
-SOURCES := $(shell find $(FOLDERS) -name __pycache__ -prune -o -type f -print) CMakeLists.txt pyproject.toml
+SOURCES := $(shell find $(FOLDERS) -name __pycache__ -prune -o -type f -print) CMakeLists.txt pyproject.toml README.md LICENSE
 
-.PHONY: bare bench compare instructions test install tools check c-test docs lab clean
+.PHONY: bare bench compare instructions test install tools check c-test docs dist lab clean
 
 install: $(VENV)/installed
 
@@ -18,6 +18,11 @@ $(VENV)/tools: pyproject.toml prerequisites
 	$(PIP) install --upgrade 'pip>=25.1'
 	$(PIP) install 'scikit-build-core>=0.11' 'cffi>=1.17' 'cmake>=3.25' 'ninja>=1.11' 'clang-format>=18,<19'
 	$(PIP) install --group test
+	@touch $@
+
+# What only some targets need, by the name of its dependency group.
+$(VENV)/group-%: $(VENV)/tools
+	$(PIP) install --group $*
 	@touch $@
 
 # A .venv that is not whole (an interrupted one, or one whose Python is gone) is made again.
@@ -53,7 +58,7 @@ compare: install
 instructions: tools
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python benchmarks/instructions/check.py $(INSTRUCTIONSFLAGS)
 
-test: check c-test
+test: check c-test $(VENV)/group-docs $(VENV)/group-dist
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(PYTESTFLAGS)
 
 check: install
@@ -67,8 +72,18 @@ c-test: tools
 	PATH="$(CURDIR)/$(BIN):$$PATH" tests/run_c_tests address,undefined
 	PATH="$(CURDIR)/$(BIN):$$PATH" tests/run_c_tests thread
 
-docs: install
+# What pages show of the code, and the site. A warning fails it, and a broken link is one.
+docs: install $(VENV)/group-docs
 	$(BIN)/python docs/generate.py
+	$(BIN)/sphinx-build -E -q -W --keep-going -c docs -d build/site-doctrees . build/site
+	@echo "The site is build/site/index.html"
+
+# A source distribution, and a wheel that is built from it alone and runs on other distributions.
+dist: $(VENV)/group-dist
+	rm -rf dist build/dist
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m build --outdir build/dist .
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/auditwheel repair --wheel-dir dist build/dist/*.whl
+	mv build/dist/*.tar.gz dist
 
 # A real Xen with a Linux guest, emulated; see docs/lab.md.
 lab: tools
@@ -81,4 +96,4 @@ bare: tools
 	$(BIN)/python tests/bare/bare.py build/bare $(BARE)
 
 clean:
-	rm -rf build $(VENV)
+	rm -rf build dist $(VENV)

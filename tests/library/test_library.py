@@ -3,12 +3,14 @@
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 STRICT = ["-Wall", "-Wextra", "-Werror"]
 PAGE = (ROOT / "docs" / "first-driver.md").read_text()
 C_PROGRAM = re.findall(r"^```c first_frontend.c\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)[0]
@@ -67,7 +69,7 @@ def test_pkg_config(prefix: Path, sources: Path, compiler: list[str], source: st
     need(compiler[0], "g++")
     where = library_folder(prefix)
     flags = subprocess.run(
-        ["pkg-config", "--cflags", "--libs", "pvdrivers = 0.1.0"],
+        ["pkg-config", "--cflags", "--libs", f"pvdrivers = {VERSION}"],
         env={"PKG_CONFIG_PATH": str(where / "pkgconfig"), "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
@@ -77,6 +79,14 @@ def test_pkg_config(prefix: Path, sources: Path, compiler: list[str], source: st
     command = [*compiler, *STRICT, source, *flags, f"-Wl,-rpath,{where}", "-o", program]
     subprocess.run(command, cwd=sources, check=True)
     check_output(program)
+
+
+def test_every_part_has_the_version(prefix: Path) -> None:
+    where = library_folder(prefix)
+    package = (where / "cmake/pvdrivers/pvdriversConfigVersion.cmake").read_text()
+    assert f'set(PACKAGE_VERSION "{VERSION}")' in package
+    assert f"\nVersion: {VERSION}\n" in (where / "pkgconfig/pvdrivers.pc").read_text()
+    assert (where / "libpvdrivers.so").resolve().name == f"libpvdrivers.so.{VERSION}"
 
 
 def test_find_package(prefix: Path, sources: Path) -> None:
@@ -99,7 +109,7 @@ def test_another_minor_version_is_not_found(prefix: Path, tmp_path: Path) -> Non
     command = ["cmake", "-S", tmp_path, "-B", tmp_path / "b", f"-DCMAKE_PREFIX_PATH={prefix}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode != 0
-    assert "0.1.0" in done.stderr
+    assert VERSION in done.stderr
 
 
 @pytest.mark.parametrize("standard", ["c++11", "c++20"])
