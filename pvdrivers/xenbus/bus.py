@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 
 from pvdrivers.xenbus.device import BackendDevice, FrontendDevice, Vanished, XenbusDevice
@@ -53,8 +53,7 @@ class DeviceBus:
         """Begins to probe what has not been wanted so far; nothing once the bus has ended."""
         if self._over:
             return
-        for path in await self._devices_of(self.root):
-            await self._look_at(path)
+        await self._look_at(await self._devices_of([self.root]))
 
     @property
     def probing(self) -> list[str]:
@@ -71,7 +70,7 @@ class DeviceBus:
                 self.devices.pop(path, None)
             self._cancel_probe(path)
             self._failed.pop(path, None)
-        await self._look_at(path)
+        await self._look_at([path])
 
     async def wait_for(self, path: str) -> XenbusDevice:
         """The device at `path`, once it has been probed.
@@ -111,8 +110,8 @@ class DeviceBus:
         try:
             async with await self.client.watch(self.root) as watch:
                 async for changed in watch:
-                    for path in await self._devices_of(changed):
-                        await self._look_at(path)
+                    # A toolstack writes a dozen keys at once: all that wait are one look.
+                    await self._look_at(await self._devices_of([changed, *watch.take()]))
         finally:
             self._over = True
             await self._notify()
@@ -121,18 +120,25 @@ class DeviceBus:
         async with self._changed:
             self._changed.notify_all()
 
-    async def _devices_of(self, changed: str) -> list[str]:
-        """The devices a changed path belongs to: one, or all below it."""
-        below = changed.removeprefix(self.root).strip("/")
-        parts = below.split("/") if below else []
-        if len(parts) >= self.levels:
-            return ["/".join([self.root, *parts[: self.levels]])]
-        prefix = f"{changed.rstrip('/')}/"
+    async def _devices_of(self, changed: Iterable[str]) -> dict[str, None]:
+        """The devices that changed paths belong to, each once: for a path one, or all below it."""
+        devices: dict[str, None] = {}
+        for path in changed:
+            below = path.removeprefix(self.root).strip("/")
+            parts = below.split("/") if below else []
+            if len(parts) >= self.levels:
+                devices["/".join([self.root, *parts[: self.levels]])] = None
+            else:
+                devices |= await self._devices_below("/".join([self.root, *parts]), len(parts))
+        return devices
+
+    async def _devices_below(self, path: str, level: int) -> dict[str, None]:
         known = [*self.devices, *self._probes, *self._failed]
-        paths = ["/".join([self.root, *parts])]
-        for _ in range(self.levels - len(parts)):
-            paths = [f"{path}/{name}" for path in paths for name in await self._names(path)]
-        return list(dict.fromkeys([path for path in known if path.startswith(prefix)] + paths))
+        there = [path]
+        for _ in range(self.levels - level):
+            names = await asyncio.gather(*map(self._names, there))
+            there = [f"{home}/{n}" for home, below in zip(there, names, strict=True) for n in below]
+        return dict.fromkeys([one for one in known if one.startswith(f"{path}/")] + there)
 
     async def _names(self, path: str) -> list[str]:
         try:
@@ -154,18 +160,21 @@ class DeviceBus:
     def _driver_ended(self, path: str) -> None:
         """A device's driver has ended, maybe after its directory: look once more."""
         if not self._over:
-            self._spawn(self._look_at(path), f"look at {path}")
+            self._spawn(self._look_at([path]), f"look at {path}")
 
-    async def _look_at(self, path: str) -> None:
+    async def _look_at(self, paths: Iterable[str]) -> None:
+        """One round trip, however many devices there are to look at."""
         async with self._looking:
-            if not self._over:
-                await self._probe_or_forget(path)
+            new = [path for path in paths if not self._is_driven(path)]
+            if self._over or not new:
+                return
+            keys = [f"{path}/{key}" for path in new for key in ("state", "online")]
+            values = await self.client.read_present(keys)
+            for path, state, online in zip(new, values[::2], values[1::2], strict=True):
+                await self._probe_or_forget(path, state, online)
 
-    async def _probe_or_forget(self, path: str) -> None:
-        if self._is_driven(path):
-            return
-        state, online = await self.client.read_present([f"{path}/state", f"{path}/online"])
-        if self._is_driven(path):  # a probe has ended meanwhile
+    async def _probe_or_forget(self, path: str, state: str | None, online: str | None) -> None:
+        if self._over or self._is_driven(path):  # the bus, or a probe, has ended meanwhile
             return
         if state is None:
             self._cancel_probe(path)

@@ -57,6 +57,12 @@ class Watch:
         del self._pending[path]
         return path
 
+    def take(self) -> list[str]:
+        """Takes all paths that wait now; none when nothing does."""
+        taken = list(self._pending)
+        self._pending.clear()
+        return taken
+
     async def __aenter__(self) -> Self:
         return self
 

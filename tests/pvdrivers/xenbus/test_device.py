@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
@@ -13,6 +13,7 @@ from pvdrivers.xenbus.device import BackendDevice, FrontendDevice
 from pvdrivers.xenbus.states import Event, XenbusState
 from pvdrivers.xenstore.client import XenstoreClient
 from pvdrivers.xenstore.errors import XenstoreError
+from pvdrivers.xenstore.operations import Ask
 from pvdrivers.xenstore.store import XenStore
 
 CONFIG = DeviceConfig("vtest", 7, frontend_domid=1, backend_keys={"params": "x"})
@@ -81,6 +82,7 @@ class House:
 
     def __init__(self, store: XenStore, config: DeviceConfig = CONFIG) -> None:
         self.config = config
+        self.store = store
         self.toolstack = XenstoreClient.in_process(store, 0)
         self.back_client = XenstoreClient.in_process(store, 0)
         self.front_client = XenstoreClient.in_process(store, config.frontend_domid)
@@ -504,6 +506,53 @@ def test_a_probe_that_raises_is_told_to_who_waits_and_harms_no_other_device(
 
     run(body)
     assert caplog.text.count("cannot be probed") == 1
+
+
+class Counted(XenstoreClient):
+    """Counts what it asks of the store, and how often it waits for an answer."""
+
+    requests = round_trips = 0
+
+    def _send_in(self, tx_id: int, asked: Sequence[Ask]) -> list[asyncio.Future[bytes]]:
+        self.requests += len(asked)
+        self.round_trips += 1
+        return super()._send_in(tx_id, asked)
+
+
+def test_a_new_device_costs_one_look_however_many_keys_it_has() -> None:
+    """While it is probed too: a bus that reads again for each key falls behind its watch."""
+    keys = {f"key-{number}": "x" for number in range(50)}
+    configs = [DeviceConfig("vtest", n, 1, backend_keys=keys) for n in range(40)]
+
+    async def body(house: House) -> None:
+        may_end = asyncio.Event()
+        probed: list[str] = []
+
+        async def probe(client: XenstoreClient, path: str) -> None:
+            probed.append(path)
+            await may_end.wait()
+
+        store = house.store
+        client = Counted.in_process(store)
+        bus = backend_bus(client, 0, "vtest", probe)
+        bus.start()
+        await house.until(lambda: client.requests == 2)  # the watch, and the names below it
+        for config in configs:
+            await add_device(house.toolstack, config)
+        await house.until(lambda: len(probed) == len(configs))
+        assert client.requests == 2 + 2 * len(configs)  # state and online
+        await bus.abort()
+
+        # All that are there when a bus begins: the watch, the names on two levels, and one look.
+        client = Counted.in_process(store)
+        bus = backend_bus(client, 0, "vtest", probe)
+        bus.start()
+        await house.until(lambda: len(probed) == 2 * len(configs))
+        assert client.requests == 3 + 2 * len(configs)
+        assert client.round_trips == 3 + 1
+        await bus.abort()
+
+    run(body)
 
 
 def test_buses_find_devices_and_forget_them() -> None:
