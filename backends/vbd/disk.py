@@ -80,6 +80,8 @@ def make_store(disk: DiskConfig) -> BlockStore:
 
 
 async def open_disk(disk: DiskConfig) -> BlockStore:
+    if disk.kind in MEMORY_STORES:  # nothing can hold it up: it needs no thread
+        return make_store(disk)
     return await open_in_daemon_thread(partial(make_store, disk))
 
 

@@ -7,6 +7,7 @@ import logging
 import os
 import stat
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,8 +118,9 @@ class ServedDisk(VbdBackend):
             return {}
         keys = {"hotplug-status": "connected"}
         with suppress(OSError, UsageError):  # TimeoutError is an OSError
+            file = self.disk.file  # UsageError: there is none, and no thread is needed to ask
             async with asyncio.timeout(STAT_TIMEOUT):
-                keys |= await in_daemon_thread(lambda: physical_keys(self.disk.file))
+                keys |= await in_daemon_thread(partial(physical_keys, file))
         return keys
 
     def describe(self) -> str:

@@ -25,7 +25,7 @@ class Guests:
         xenstore = next(iter(self.ends.values())).xenstore if self.ends else None
         end = VbdLoopback(
             self.dom0.hypervisor, guest.hypervisor, RamStore(MIB), name=name, xenstore=xenstore,
-            kind="ram", params=str(MIB), connect=False, **disk,
+            connect=False, **({"kind": "ram", "params": str(MIB)} | disk),
         )  # fmt: skip
         self.ends[name] = await end.__aenter__()
         end.frontend.start()

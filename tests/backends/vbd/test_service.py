@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import threading
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,34 @@ def test_a_bug_ends_one_disk(bug: str) -> None:
             await use(sound)
         for end in guests.ends.values():
             await end.frontend.abort()
+        guests.machine.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(("kind", "threads"), [("ram", 0), ("file", 2)])
+def test_only_what_a_disk_may_hold_up_is_handed_to_a_thread(
+    kind: str, threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a file to open it and to look which it is. Each call is a thread that is made for it."""
+    image = tmp_path / "image"
+    image.write_bytes(bytes(MIB))
+    disk = {"kind": "file", "params": str(image)} if kind == "file" else {}
+    started: list[str] = []
+    start = threading.Thread.start
+
+    def count(thread: threading.Thread) -> None:
+        started.append(thread.name)
+        start(thread)
+
+    async def main() -> None:
+        guests = Guests()
+        await guests.plug("xvda", **disk)
+        monkeypatch.setattr(threading.Thread, "start", count)
+        async with VbdService(guests.client, guests.dom0.hypervisor):
+            await use(guests.ends["xvda"])
+            assert len(started) == threads
+        await guests.ends["xvda"].frontend.abort()
         guests.machine.close()
 
     asyncio.run(main())
