@@ -15,7 +15,8 @@ from typing import Any, Generic, Protocol, TypeVar
 from pvdrivers.backends.faults import FaultWatch
 from pvdrivers.backends.inflight import InflightFile, LogMemory
 from pvdrivers.hypervisor import EventChannels, Hypervisor
-from pvdrivers.poll.drivers import LoopDriver, PollDriver
+from pvdrivers.poll.driver import PollDriver
+from pvdrivers.poll.loop import LoopDriver
 from pvdrivers.ring.errors import PeerError, UsageError
 from pvdrivers.xenbus.device import BackendDevice
 from pvdrivers.xenbus.states import XenbusState
@@ -235,8 +236,8 @@ class Backend(BackendDevice, Generic[Ring, AnyQueue]):
             # The predecessor may have answered without a notification.
             for queue, channels in zip(self._queues, self._channels, strict=True):
                 channels.notify(queue.port)
-        for queue, channels in zip(self._queues, self._channels, strict=True):
-            self.driver.add(queue.pollable, channels)
+        for queue in self._queues:
+            self.driver.add(queue.pollable)
 
     def _open_queues(self, rings: Sequence[Ring]) -> None:
         self._rings = rings

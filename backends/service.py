@@ -23,7 +23,8 @@ from pvdrivers.backends.device import Backend, DeviceContext, RefusedDevice
 from pvdrivers.backends.inflight import InflightFile
 from pvdrivers.backends.state_directory import StateDirectory
 from pvdrivers.hypervisor import Hypervisor
-from pvdrivers.poll.drivers import LoopDriver, PollDriver
+from pvdrivers.poll.driver import PollDriver
+from pvdrivers.poll.loop import LoopDriver
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.xenbus.bus import backend_bus
 from pvdrivers.xenbus.device import BackendDevice, XenbusDevice

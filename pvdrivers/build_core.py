@@ -14,6 +14,11 @@ from cffi import FFI
 ROOT = Path(__file__).parents[1]
 PUBLIC = ROOT / "include" / "pvdrivers"
 LOAD = ROOT / "tools" / "pvbench" / "load"  # declares for Python as well
+CALLED_BACK = """
+extern "Python" int pv_python_pump(struct pv_pollable *, uint32_t, uint64_t);
+extern "Python" bool pv_python_arm(struct pv_pollable *);
+extern "Python" uint64_t pv_python_deadline(struct pv_pollable *);
+"""  # pvdrivers/poll/pollable.py
 INCLUDED_FROM = (ROOT / "include", ROOT)
 MARKS = re.compile(r"\b(PV_API|PV_INLINE) ")
 MARKED = re.compile(r"/\* cffi: begin \*/(.*?)/\* cffi: end \*/", re.DOTALL)
@@ -50,6 +55,7 @@ def main(output: str) -> None:
     for name in names:
         for declarations in MARKED.findall(find(name).read_text()):
             ffi.cdef(MARKS.sub("", declarations))
+    ffi.cdef(CALLED_BACK)
     includes = "".join(f'#include "{name}"\n' for name in names)
     ffi.set_source("pvdrivers._core", includes)
     ffi.emit_c_code(output)

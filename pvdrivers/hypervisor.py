@@ -50,7 +50,7 @@ class EventChannels:
     def __init__(self, hypervisor: Hypervisor) -> None:
         self._ops = hypervisor.ops
         self._cdata = _address(self._ops.evtchn_open(hypervisor.cdata), "evtchn_open")
-        self._hypervisor = hypervisor
+        self.hypervisor = hypervisor
         hypervisor.open_channels += 1
 
     @property
@@ -95,11 +95,11 @@ class EventChannels:
         if self._cdata is not None:
             self._ops.evtchn_close(self._cdata)
             self._cdata = None
-            self._hypervisor.open_channels -= 1
+            self.hypervisor.open_channels -= 1
 
     def __repr__(self) -> str:
         state = "closed" if self._cdata is None else f"fd {self.fileno()}"
-        return f"<EventChannels of domain {self._hypervisor.domid}, {state}>"
+        return f"<EventChannels of domain {self.hypervisor.domid}, {state}>"
 
 
 class EventChannel:

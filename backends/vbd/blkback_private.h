@@ -53,15 +53,13 @@ struct request_list {
 };
 
 struct pv_blkback_queue {
+    struct pv_pollable pollable; /* first: the poll group's pointer is ours */
     struct pv_back_ring ring;
-    struct pv_hypervisor *hypervisor;
-    struct pv_evtchn *evtchn;
     struct pv_blk_store *store;
     domid_t frontend;
     enum pv_abi abi;
     uint32_t page_size; /* the frontend's, bytes */
     uint32_t ring_pages;
-    evtchn_port_t port;
     bool read_only, flush, barrier, discard, secure_discard, persistent;
     bool bounces; /* the store is given none of the pages that stay mapped */
     bool bound, stopped, broken;
@@ -107,9 +105,7 @@ struct pv_blkback_queue {
     uint32_t finished_count; /* also read without the lock: something to take? */
     bool armed;              /* a finished operation must write to the eventfd */
     bool slept;              /* the pump's own: it armed since it last looked at the eventfd */
-    int eventfd;
-    int fd;                      /* readable when the eventfd is, or the store's if it has one */
-    struct group_member *member; /* of the group that drives it, if one does */
+    int eventfd;             /* the pollable's fd is readable when this or the store's is */
 
     int trouble_fd;                           /* 0: nobody wants to know */
     bool trouble_told;                        /* and not asked about yet; under the lock */
@@ -208,6 +204,7 @@ __attribute__((cold)) void blkback_note_store_error(struct pv_blkback_queue *que
 __attribute__((cold)) void blkback_tell_trouble(struct pv_blkback_queue *queue);
 
 /* completion.c: store operations coming back. */
+extern const struct pv_pollable_ops blkback_pollable_ops;
 void blkback_complete(struct pv_blk_io *io);
 void blkback_submit_staged(struct pv_blkback_queue *queue);
 void blkback_poll_store(struct pv_blkback_queue *queue);

@@ -84,12 +84,27 @@ bool pv_blkback_arm(struct pv_blkback_queue *queue)
     return work;
 }
 
-int pv_blkback_fd(const struct pv_blkback_queue *queue)
-{
-    return queue->fd;
-}
-
 uint64_t pv_blkback_deadline(const struct pv_blkback_queue *queue)
 {
     return queue->deadline;
 }
+
+/* ---- The same for a poll group ------------------------------------------------------------- */
+
+static int pump(struct pv_pollable *pollable, uint32_t budget, uint64_t now)
+{
+    return pv_blkback_pump((struct pv_blkback_queue *)pollable, budget, now);
+}
+
+static bool arm(struct pv_pollable *pollable)
+{
+    return pv_blkback_arm((struct pv_blkback_queue *)pollable);
+}
+
+static uint64_t deadline(struct pv_pollable *pollable)
+{
+    return ((struct pv_blkback_queue *)pollable)->deadline;
+}
+
+const struct pv_pollable_ops blkback_pollable_ops = {
+    .pump = pump, .arm = arm, .deadline = deadline};

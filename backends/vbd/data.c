@@ -8,8 +8,8 @@ static void flush_copies(struct pv_blkback_queue *queue)
     uint32_t count = queue->copy_count;
     if (count == 0)
         return;
-    const struct pv_hypervisor_ops *ops = queue->hypervisor->ops;
-    bool failed = ops->gnttab_copy(queue->hypervisor, queue->copies, count) < 0;
+    const struct pv_hypervisor_ops *ops = queue->pollable.hypervisor->ops;
+    bool failed = ops->gnttab_copy(queue->pollable.hypervisor, queue->copies, count) < 0;
     queue->copy_count = 0;
     queue->stats.grant_copy_calls++;
     queue->stats.grant_copies += count;

@@ -142,7 +142,8 @@ static void publish(struct pv_blkback_queue *queue)
     queue->published = queue->ring.rsp_prod_pvt;
     queue->stats.batches++;
     if (pv_back_push_responses(&queue->ring)) {
-        queue->hypervisor->ops->evtchn_notify(queue->evtchn, queue->port);
+        const struct pv_pollable *own = &queue->pollable;
+        own->hypervisor->ops->evtchn_notify(own->evtchn, own->port);
         queue->stats.notifications_sent++;
     } else {
         queue->stats.notifications_suppressed++;

@@ -48,8 +48,10 @@ static bool sane(const struct pv_blkback_config *config)
 
 static void take_over(struct pv_blkback_queue *queue, const struct pv_blkback_config *config)
 {
-    queue->hypervisor = config->hypervisor;
-    queue->evtchn = config->evtchn;
+    queue->pollable = (struct pv_pollable){.ops = &blkback_pollable_ops,
+                                           .hypervisor = config->hypervisor,
+                                           .evtchn = config->evtchn,
+                                           .fd = -1};
     queue->store = config->store;
     __atomic_add_fetch(&queue->store->users, 1, __ATOMIC_RELAXED);
     queue->frontend = config->frontend;
@@ -70,7 +72,7 @@ static void take_over(struct pv_blkback_queue *queue, const struct pv_blkback_co
                               : BLKIF_MAX_SEGMENTS_PER_REQUEST;
     queue->trouble_fd = config->trouble_fd;
     queue->deadline = UINT64_MAX;
-    queue->fd = queue->eventfd = -1;
+    queue->eventfd = -1;
     request_list_init(&queue->answered);
     request_list_init(&queue->copying);
     request_list_init(&queue->waiting);
@@ -146,7 +148,7 @@ struct blkback_request *blkback_make_request(struct pv_blkback_queue *queue)
  * reach what lies behind them here. Known once the ring is mapped: the domain stays what it is. */
 static bool abi_is_true(const struct pv_blkback_queue *queue)
 {
-    struct pv_hypervisor *hypervisor = queue->hypervisor;
+    struct pv_hypervisor *hypervisor = queue->pollable.hypervisor;
     uint32_t granted = hypervisor->ops->gnttab_page_size
                            ? hypervisor->ops->gnttab_page_size(hypervisor, queue->frontend)
                            : hypervisor->page_size;
@@ -155,13 +157,13 @@ static bool abi_is_true(const struct pv_blkback_queue *queue)
 
 static int attach_ring(struct pv_blkback_queue *queue, const grant_ref_t *refs)
 {
-    const struct pv_hypervisor_ops *ops = queue->hypervisor->ops;
-    void *area = ops->gnttab_map_contiguous(queue->hypervisor, queue->frontend, refs,
+    const struct pv_hypervisor_ops *ops = queue->pollable.hypervisor->ops;
+    void *area = ops->gnttab_map_contiguous(queue->pollable.hypervisor, queue->frontend, refs,
                                             queue->ring_pages, false);
     if (!area)
         return -errno;
     if (!abi_is_true(queue)) {
-        ops->gnttab_unmap_contiguous(queue->hypervisor, area, queue->ring_pages);
+        ops->gnttab_unmap_contiguous(queue->pollable.hypervisor, area, queue->ring_pages);
         return -EPROTO;
     }
     struct pv_sring *sring = area;
@@ -183,11 +185,12 @@ static int make_fds(struct pv_blkback_queue *queue)
 {
     struct pv_blk_store *store = queue->store;
     int store_fd = store->ops->fd ? store->ops->fd(store) : -1;
-    queue->fd = queue->eventfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (queue->eventfd < 0 || store_fd < 0)
-        return queue->eventfd < 0 ? -errno : 0;
-    queue->fd = epoll_create1(EPOLL_CLOEXEC);
-    if (queue->fd < 0 || watch(queue->fd, queue->eventfd) < 0 || watch(queue->fd, store_fd) < 0)
+    int *fd = &queue->pollable.fd;
+    *fd = queue->eventfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (*fd < 0 || store_fd < 0)
+        return *fd < 0 ? -errno : 0;
+    *fd = epoll_create1(EPOLL_CLOEXEC);
+    if (*fd < 0 || watch(*fd, queue->eventfd) < 0 || watch(*fd, store_fd) < 0)
         return -errno;
     return 0;
 }
@@ -223,23 +226,24 @@ static int build(struct pv_blkback_queue *queue, const struct pv_blkback_config 
 {
     uint32_t grants =
         config->persistent_grants ? config->persistent_grants : PV_BLKBACK_PERSISTENT_GRANTS;
+    struct pv_hypervisor *hypervisor = config->hypervisor;
     int status = attach_ring(queue, config->ring_refs);
     if (status == 0)
         status = make_log(queue, config);
     if (status == 0)
         status = make_tables(queue, config);
     if (status == 0 && queue->persistent)
-        status = grant_cache_init(&queue->cache, queue->hypervisor, queue->frontend, grants);
+        status = grant_cache_init(&queue->cache, hypervisor, queue->frontend, grants);
     if (status < 0)
         return status;
     status = make_fds(queue);
     if (status < 0)
         return status;
-    int port = queue->hypervisor->ops->evtchn_bind_interdomain(queue->evtchn, queue->frontend,
-                                                               config->remote_port);
+    int port = hypervisor->ops->evtchn_bind_interdomain(config->evtchn, queue->frontend,
+                                                        config->remote_port);
     if (port < 0)
         return port;
-    queue->port = (evtchn_port_t)port;
+    queue->pollable.port = (evtchn_port_t)port;
     queue->bound = true;
     return attach_log(queue, config); /* last: what is in flight has to be carried out */
 }
@@ -286,14 +290,15 @@ int pv_blkback_disconnect(struct pv_blkback_queue *queue)
 {
     if (pv_blkback_in_flight(queue) > 0)
         return -EBUSY;
-    const struct pv_hypervisor_ops *ops = queue->hypervisor->ops;
+    const struct pv_hypervisor_ops *ops = queue->pollable.hypervisor->ops;
     pv_blkback_stop(queue);
     if (queue->bound)
-        ops->evtchn_unbind(queue->evtchn, queue->port);
+        ops->evtchn_unbind(queue->pollable.evtchn, queue->pollable.port);
     queue->bound = false;
     grant_cache_destroy(&queue->cache);
     if (queue->ring.sring)
-        ops->gnttab_unmap_contiguous(queue->hypervisor, queue->ring.sring, queue->ring_pages);
+        ops->gnttab_unmap_contiguous(queue->pollable.hypervisor, queue->ring.sring,
+                                     queue->ring_pages);
     queue->ring.sring = NULL;
     return 0;
 }
@@ -305,9 +310,9 @@ int pv_blkback_destroy(struct pv_blkback_queue *queue)
     int status = pv_blkback_disconnect(queue);
     if (status < 0)
         return status;
-    if (queue->fd >= 0)
-        close(queue->fd);
-    if (queue->eventfd >= 0 && queue->eventfd != queue->fd)
+    if (queue->pollable.fd >= 0)
+        close(queue->pollable.fd);
+    if (queue->eventfd >= 0 && queue->eventfd != queue->pollable.fd)
         close(queue->eventfd);
     if (queue->buffers)
         munmap(queue->buffers, queue->buffers_size);
@@ -322,9 +327,14 @@ int pv_blkback_destroy(struct pv_blkback_queue *queue)
     return 0;
 }
 
+struct pv_pollable *pv_blkback_pollable(struct pv_blkback_queue *queue)
+{
+    return &queue->pollable;
+}
+
 evtchn_port_t pv_blkback_port(const struct pv_blkback_queue *queue)
 {
-    return queue->port;
+    return queue->pollable.port;
 }
 
 bool pv_blkback_broken(const struct pv_blkback_queue *queue)
@@ -361,7 +371,7 @@ int pv_blkback_describe(const struct pv_blkback_queue *queue, char *line, size_t
     return snprintf(line, size,
                     "blkback for domain %u port %u: %s, store %s, ring of %u, %u in flight, "
                     "%llu requests, %llu errors, %llu notifications, %u persistent grants",
-                    queue->frontend, queue->port, state(queue), queue->store->ops->name,
+                    queue->frontend, queue->pollable.port, state(queue), queue->store->ops->name,
                     queue->ring.nr_ents, pv_blkback_in_flight(queue),
                     (unsigned long long)stats->requests, (unsigned long long)errors,
                     (unsigned long long)stats->notifications_sent, queue->cache.count);

@@ -43,7 +43,7 @@ class VbdQueue:
 
     @property
     def pollable(self) -> Any:
-        return self.pointer
+        return lib.pv_blkback_pollable(self.pointer)
 
     @property
     def port(self) -> int:

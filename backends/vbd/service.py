@@ -19,7 +19,7 @@ from pvdrivers.backends.vbd.device import VbdBackend
 from pvdrivers.backends.vbd.disk import DiskConfig, ServeOptions, close_store, read_disk
 from pvdrivers.backends.vbd.served_disk import ServedDisk
 from pvdrivers.hypervisor import Hypervisor
-from pvdrivers.poll.drivers import PollDriver
+from pvdrivers.poll.driver import PollDriver
 from pvdrivers.xenstore.client import XenstoreClient
 
 log = logging.getLogger("pvdrivers.backends.vbd")

@@ -7,6 +7,7 @@
 #include "pvdrivers/backends/stores/stores.h"
 #include "pvdrivers/backends/vbd/blkback.h"
 #include "pvdrivers/frontends/vbd/blkfront.h"
+#include "pvdrivers/poll/group.h"
 #include "pvdrivers/sim/machine.h"
 
 #include <stdio.h>
@@ -31,7 +32,7 @@ struct device {
     uint8_t *external_data;
     struct pv_blkback_queue *back;
     struct pv_blkfront_queue *front;
-    struct pv_blkback_group *group;
+    struct pv_poll_group *group;
     struct pv_blkback_queue **idle_backs;
     struct pv_blkfront_queue **idle_fronts;
     struct pv_blkfront_io ios[MOST_DEPTH], *batch[MOST_DEPTH];
@@ -119,15 +120,16 @@ static void connect(struct device *device, const struct workload *workload, bool
 
 static void gather(struct device *device, const struct workload *workload)
 {
-    device->group = pv_blkback_group_create(PV_BLKBACK_HYBRID);
+    device->group = pv_poll_group_create(PV_POLL_MODE_HYBRID);
     device->idle_backs = calloc(workload->idle + 1u, sizeof device->idle_backs[0]);
     device->idle_fronts = calloc(workload->idle + 1u, sizeof device->idle_fronts[0]);
     require(device->group && device->idle_backs && device->idle_fronts, "group");
     for (uint32_t i = 0; i < workload->idle; i++) {
         connect(device, workload, true, &device->idle_fronts[i], &device->idle_backs[i]);
-        require(pv_blkback_group_add(device->group, device->idle_backs[i]) == 0, "member");
+        require(pv_poll_group_add(device->group, pv_blkback_pollable(device->idle_backs[i])) == 0,
+                "member");
     }
-    require(pv_blkback_group_add(device->group, device->back) == 0, "member");
+    require(pv_poll_group_add(device->group, pv_blkback_pollable(device->back)) == 0, "member");
 }
 
 static void set_up(struct device *device, const struct workload *workload)
@@ -158,7 +160,7 @@ static void set_up(struct device *device, const struct workload *workload)
 
 static void tear_down(struct device *device, const struct workload *workload)
 {
-    pv_blkback_group_destroy(device->group);
+    pv_poll_group_destroy(device->group);
     for (uint32_t i = 0; i < workload->idle; i++) {
         pv_blkback_destroy(device->idle_backs[i]);
         pv_blkfront_destroy(device->idle_fronts[i]);
@@ -194,7 +196,7 @@ static void serve(struct device *device)
 static void back(struct device *device, uint64_t now)
 {
     if (device->group)
-        pv_blkback_group_turn(device->group, now);
+        pv_poll_group_iterate(device->group, now);
     else
         pv_blkback_pump(device->back, MOST_DEPTH, now);
     if (device->external) {

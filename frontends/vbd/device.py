@@ -10,7 +10,9 @@ from typing import Any
 from pvdrivers._core import ffi, lib
 from pvdrivers.frontends.vbd.operations import Batch, Operation, check, discard, flush, read, write
 from pvdrivers.hypervisor import EventChannels, Hypervisor
-from pvdrivers.poll.wakeups import Wakeups, Work
+from pvdrivers.poll.driver import PollDriver
+from pvdrivers.poll.loop import LoopDriver
+from pvdrivers.poll.pollable import PythonPollable
 from pvdrivers.ring.errors import PeerError, UsageError
 from pvdrivers.vbd.features import (
     Agreement,
@@ -39,6 +41,18 @@ DRAIN_TIMEOUT = 5.0  # seconds a closing backend has to answer what it was asked
 
 # Keys a frontend writes, to be removed before it writes others.
 _HEAD = ("ring-page-order", "num-ring-pages", "multi-queue-num-queues")
+
+
+class _FrontendPollable(PythonPollable):
+    def __init__(self, channels: EventChannels, queue: Any, poll: Callable[[], int]) -> None:
+        super().__init__(channels, int(lib.pv_blkfront_port(queue)))
+        self._queue, self._poll = queue, poll
+
+    def pump(self, budget: int, now: int) -> int:
+        return self._poll()
+
+    def arm(self) -> bool:
+        return not lib.pv_blkfront_broken(self._queue) and bool(lib.pv_blkfront_arm(self._queue))
 
 
 class VbdFrontend(FrontendDevice):
@@ -74,7 +88,8 @@ class VbdFrontend(FrontendDevice):
         self._queues: list[Any] = []  # of the present connection
         self._stopped: list[Any] = []  # of the last one, with what it has left unanswered
         self._channels: EventChannels | None = None
-        self._wakeups: Wakeups | None = None
+        self.driver: PollDriver = LoopDriver()
+        self._pollables: list[_FrontendPollable] = []  # of the queues that are driven
         self._batches: dict[int, tuple[Batch, int]] = {}
         self._waiting: list[Batch] = []
         self._next_key = 1
@@ -226,9 +241,7 @@ class VbdFrontend(FrontendDevice):
         if self._drain_timer:
             self._drain_timer.cancel()
             self._drain_timer = None
-        if self._wakeups:
-            self._wakeups.close()
-            self._wakeups = None
+        self._release()
         for queue in self._queues:
             lib.pv_blkfront_stop(queue)
             lib.pv_blkfront_disconnect(queue)
@@ -240,9 +253,7 @@ class VbdFrontend(FrontendDevice):
 
     async def failed(self) -> None:
         self._failed = True
-        if self._wakeups:
-            self._wakeups.close()
-            self._wakeups = None
+        self._release()
         self._fail_all()
 
     async def removed(self) -> None:
@@ -309,10 +320,17 @@ class VbdFrontend(FrontendDevice):
 
     def serve(self) -> None:
         """Lets the queues run from the loop; who drives them by other means replaces this."""
-        self._wakeups = Wakeups(self.channels)
         for queue in self._queues:
-            port = int(lib.pv_blkfront_port(queue))
-            self._wakeups.add(port, partial(self._poll, queue))
+            pollable = _FrontendPollable(self.channels, queue, partial(self._poll, queue))
+            self._pollables.append(pollable)
+            self.driver.add(pollable.pollable)
+
+    def _release(self) -> None:
+        """Takes the queues back from the loop."""
+        for pollable in self._pollables:
+            self.driver.remove(pollable.pollable)
+            pollable.close()
+        self._pollables.clear()
 
     def _reissue(self) -> None:
         """Gives the new rings what the old ones left unanswered, then what has waited."""
@@ -333,7 +351,7 @@ class VbdFrontend(FrontendDevice):
     @property
     def _accepts(self) -> bool:
         """Whether operations may go to the rings."""
-        return self._wakeups is not None and self._drain_timer is None and not self._broken
+        return bool(self._pollables) and self._drain_timer is None and not self._broken
 
     async def _one(self, operation: Operation) -> Operation:
         await self.submit([operation])
@@ -342,7 +360,8 @@ class VbdFrontend(FrontendDevice):
         return operation
 
     def _issue(self, batch: Batch) -> None:
-        queue = self._queues[self._next_queue % len(self._queues)]
+        number = self._next_queue % len(self._queues)
+        queue = self._queues[number]
         self._next_queue += 1
         try:
             if self.info:
@@ -351,8 +370,9 @@ class VbdFrontend(FrontendDevice):
             for index in range(len(batch.operations)):
                 pointers[index] = ffi.addressof(batch.ios, index)
             result = lib.pv_blkfront_submit(queue, pointers, len(batch.operations))
-            if self._wakeups:  # some need no backend: they are finished already
-                self._wakeups.kick(int(lib.pv_blkfront_port(queue)))
+            if self._pollables and lib.pv_blkfront_has_news(queue):
+                # Some need no backend: they are finished already.
+                self._pollables[number].wake()
             if result == -errno.EPROTO:
                 self._waiting.append(batch)
             elif result < 0:
@@ -362,15 +382,15 @@ class VbdFrontend(FrontendDevice):
                 self._batches.pop(batch.first_key + index, None)
             batch.done.set_exception(error)
 
-    def _poll(self, queue: Any) -> Work:
-        count = lib.pv_blkfront_poll(queue, self._done, BUDGET)
+    def _poll(self, queue: Any) -> int:
+        count = int(lib.pv_blkfront_poll(queue, self._done, BUDGET))
         if count < 0:
             self._broke(queue)
-            return Work(done=False, more=False)
+            return count
         for index in range(count):
             self._finish(self._done[index])
         self._check_drained()
-        return Work(done=count > 0, more=count > 0 or bool(lib.pv_blkfront_arm(queue)))
+        return count
 
     def _finish(self, io: Any) -> None:
         issued = self._batches.pop(int(ffi.cast("uintptr_t", io.user)), None)

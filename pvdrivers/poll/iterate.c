@@ -1,154 +1,166 @@
-/* A group's turn: hear who was woken, pump who is awake, let those sleep that have no work. */
-#include "pvdrivers/poll/group.h"
+/* One iteration: take the events, pump those awake, let those sleep that have no work. */
+#include "pvdrivers/poll/group_private.h"
 #include "pvdrivers/poll/window.h"
 
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
-#define BUDGET 256              /* requests of a queue before the others have their turn */
-#define EVENTS 64               /* wake-ups heard at once */
-#define LOOK_INTERVAL 20000u    /* ns a woken queue may wait behind busy ones */
-#define POLL_LINGER 10000000u   /* ns: in mode POLL */
+#define BUDGET 256              /* requests of one before the next is pumped */
+#define EVENTS 64               /* taken at once */
+#define DRAIN_INTERVAL 20000u   /* ns a woken one may wait behind busy ones */
+#define POLL_WINDOW 10000000u   /* ns: in mode POLL */
 #define SPURIOUS_DELAY 1000000u /* ns, twice as long with each more */
-#define MOST_DOUBLINGS 10       /* a second */
+#define MAX_DOUBLINGS 10        /* a second */
 
 /* ---- Waking -------------------------------------------------------------------------------- */
 
-/* A delivered port is masked until its queue has nothing left to do, so a storm of events costs
- * its sender more than us (XSA-332). A port may fire again at once all the same, so no more are
- * taken than there are queues. */
-static void hear(struct pv_blkback_group *group, struct group_handle *handle)
+/* A delivered port is masked until its member has nothing left to do, so a storm of events costs
+ * its sender more than us (XSA-332). A port may fire again at once all the same, so no more events
+ * are taken than the handle has members. */
+static void drain_events(struct pv_poll_group *group, struct poll_handle *handle)
 {
     int port;
     for (uint32_t left = handle->users;
          left > 0 && (port = handle->ops->evtchn_pending(handle->evtchn)) >= 0; left--) {
-        struct group_member *member = (uint32_t)port < handle->ports ? handle->by_port[port] : NULL;
+        struct pv_poll_member *member =
+            (uint32_t)port < handle->ports ? handle->by_port[port] : NULL;
         if (!member)
             continue;
         member->masked = true;
         if (!member->awake)
             member->spurious++; /* until it turns out to have work */
-        group_wake(group, member);
+        poll_member_wake(group, member);
     }
 }
 
-static void hear_kick(struct pv_blkback_group *group)
+static void drain_kick(struct pv_poll_group *group)
 {
     eventfd_t kicks;
     eventfd_read(group->kick_fd, &kicks);
     group->kicked = false;
 }
 
-static void hear_one(struct pv_blkback_group *group, void *data)
+static void handle_event(struct pv_poll_group *group, void *data)
 {
-    struct group_member *member = group_event_member(data);
-    struct group_handle *handle = group_event_handle(data);
+    struct pv_poll_member *member = poll_event_member(data);
+    struct poll_handle *handle = poll_event_handle(data);
     if (member)
-        group_wake(group, member);
+        poll_member_wake(group, member);
     else if (handle)
-        hear(group, handle);
+        drain_events(group, handle);
     else
-        hear_kick(group);
+        drain_kick(group);
 }
 
-/* Waits for wake-ups at most so long, and hears them. Visitors come and go meanwhile: if one has
- * taken a queue away, the events may speak of what is no more. The others are told again. */
-static int listen(struct pv_blkback_group *group, int timeout_ms, uint64_t now)
+/* Waits for events, so long at most, and handles them. The lock is free meanwhile: when a member
+ * has been removed, the events may name what is gone. They are dropped; epoll reports those of the
+ * other members again. */
+static int wait_events(struct pv_poll_group *group, int timeout_ms, uint64_t now)
 {
     struct epoll_event events[EVENTS];
-    uint32_t changes = group->changes;
+    uint32_t removals = group->removals;
     group->asleep = timeout_ms > 0;
     pthread_mutex_unlock(&group->lock);
     int count = epoll_wait(group->epoll_fd, events, EVENTS, timeout_ms);
     int status = count < 0 && errno != EINTR ? -errno : 0;
     pthread_mutex_lock(&group->lock);
     group->asleep = false;
-    for (int i = 0; i < count && changes == group->changes; i++)
-        hear_one(group, events[i].data.ptr);
-    group->last_look = now;
+    for (int i = 0; i < count && removals == group->removals; i++)
+        handle_event(group, events[i].data.ptr);
+    group->last_drain = now;
     return status;
 }
 
-static void unmask(struct group_member *member)
+static void unmask(struct pv_poll_member *member)
 {
     member->masked = false;
     member->unmask_at = NEVER;
-    member->handle->ops->evtchn_unmask(member->handle->evtchn, member->queue->port);
+    member->handle->ops->evtchn_unmask(member->handle->evtchn, member->pollable->port);
 }
 
-/* Does what is due for sleeping queues, and finds when to look again. */
-static void keep_time(struct pv_blkback_group *group, uint64_t now)
+/* Does what is due for sleeping members, and finds the next time. */
+static void run_timers(struct pv_poll_group *group, uint64_t now)
 {
     if (now < group->next_time)
         return;
     group->next_time = NEVER;
     for (uint32_t i = group->timed.count; i-- > 0;) {
-        struct group_member *member = group->timed.members[i];
+        struct pv_poll_member *member = group->timed.members[i];
         if (member->unmask_at <= now)
             unmask(member);
         if (member->wake_at <= now)
-            group_wake(group, member);
+            poll_member_wake(group, member);
         else
-            group_keep_times(group, member);
+            poll_member_set_timer(group, member);
     }
 }
 
 /* ---- Work ---------------------------------------------------------------------------------- */
 
-static uint64_t linger(const struct pv_blkback_group *group, const struct group_member *member)
+static uint64_t window(const struct pv_poll_group *group, const struct pv_poll_member *member)
 {
-    return group->mode == PV_BLKBACK_EVENT  ? 0
-           : group->mode == PV_BLKBACK_POLL ? POLL_LINGER
-                                            : member->linger;
+    return group->mode == PV_POLL_MODE_EVENT  ? 0
+           : group->mode == PV_POLL_MODE_POLL ? POLL_WINDOW
+                                              : member->window;
 }
 
-static void found_work(struct group_member *member, uint64_t now)
+static void found_work(struct pv_poll_member *member, uint64_t now)
 {
-    member->linger = pv_linger_next(member->linger, now - member->last_work);
+    member->window = pv_poll_window_next(member->window, now - member->last_work);
     member->spurious = 0;
     member->last_work = now;
 }
 
-/* True when there was something to do after all. */
-static bool fall_asleep(struct pv_blkback_group *group, struct group_member *member, uint64_t now)
+/* A second event in a row without work, and all after it, delay the unmasking (XSA-332, XSA-391;
+ * Linux's lateeoi does the same): a peer that only makes noise is heard once a second. */
+static void finish_event(struct pv_poll_group *group, struct pv_poll_member *member, uint64_t now)
 {
-    struct pv_blkback_queue *queue = member->queue;
-    if (pv_blkback_arm(queue))
-        return true;
-    member->wake_at = queue->deadline;
-    if (member->masked && member->spurious > 1) {
-        uint32_t doublings = member->spurious - 2;
-        member->unmask_at =
-            now + (SPURIOUS_DELAY << (doublings < MOST_DOUBLINGS ? doublings : MOST_DOUBLINGS));
-    } else if (member->masked) {
+    if (member->spurious > 0)
+        group->spurious_events++;
+    if (member->spurious < 2) {
         unmask(member);
+        return;
     }
-    group_put_to_sleep(group, member);
-    return false;
+    uint32_t doublings = member->spurious - 2;
+    member->unmask_at =
+        now + (SPURIOUS_DELAY << (doublings < MAX_DOUBLINGS ? doublings : MAX_DOUBLINGS));
 }
 
-static void let_visitors_in(struct pv_blkback_group *group)
+/* False when there was something to do after all. */
+static bool fall_asleep(struct pv_poll_group *group, struct pv_poll_member *member, uint64_t now)
 {
-    while (pv_read_once(&group->visitors))
-        pthread_cond_wait(&group->alone, &group->lock);
+    struct pv_pollable *pollable = member->pollable;
+    if (pollable->ops->arm(pollable))
+        return false;
+    member->wake_at = pollable->ops->deadline(pollable);
+    if (member->masked)
+        finish_event(group, member, now);
+    poll_member_sleep(group, member);
+    return true;
 }
 
-int group_turn(struct pv_blkback_group *group, uint64_t now)
+static void yield_to_waiters(struct pv_poll_group *group)
+{
+    while (pv_read_once(&group->lock_waiters))
+        pthread_cond_wait(&group->no_waiters, &group->lock);
+}
+
+int poll_group_iterate(struct pv_poll_group *group, uint64_t now)
 {
     int worked = 0;
-    let_visitors_in(group);
-    keep_time(group, now);
-    /* Those awake need no wake-up: what their stores finish is found by their pumps. */
+    yield_to_waiters(group);
+    run_timers(group, now);
+    /* Those awake need no event: their pumps find the work. */
     if (group->awake.count < group->count &&
-        (group->awake.count == 0 || now - group->last_look >= LOOK_INTERVAL))
-        listen(group, 0, now);
-    for (uint32_t i = 0; i < group->awake.count; let_visitors_in(group)) {
-        struct group_member *member = group->awake.members[i];
-        if (pv_blkback_pump(member->queue, BUDGET, now) > 0) {
+        (group->awake.count == 0 || now - group->last_drain >= DRAIN_INTERVAL))
+        wait_events(group, 0, now);
+    for (uint32_t i = 0; i < group->awake.count; yield_to_waiters(group)) {
+        struct pv_poll_member *member = group->awake.members[i];
+        if (member->pollable->ops->pump(member->pollable, BUDGET, now) > 0) {
             found_work(member, now);
             worked++;
-        } else if (now - member->last_work >= linger(group, member) &&
-                   !fall_asleep(group, member, now)) {
+        } else if (now - member->last_work >= window(group, member) &&
+                   fall_asleep(group, member, now)) {
             continue; /* another has taken its place */
         }
         i++;
@@ -156,45 +168,52 @@ int group_turn(struct pv_blkback_group *group, uint64_t now)
     return worked;
 }
 
-int group_wait(struct pv_blkback_group *group, uint64_t now, uint32_t most_ms)
+int poll_group_wait(struct pv_poll_group *group, uint64_t now, uint32_t max_ms)
 {
-    uint64_t ms = most_ms;
+    uint64_t ms = max_ms;
     if (group->awake.count || group->next_time <= now)
         return 0;
     if (group->next_time != NEVER && (group->next_time - now) / 1000000u + 1 < ms)
         ms = (group->next_time - now) / 1000000u + 1;
-    return listen(group, (int)ms, now);
+    return wait_events(group, (int)ms, now);
 }
 
 /* ---- Drivers with a loop of their own ------------------------------------------------------ */
 
-static void begin(struct pv_blkback_group *group)
+static int begin(struct pv_poll_group *group)
 {
-    pthread_mutex_lock(&group->lock);
+    int error = pthread_mutex_lock(&group->lock);
+    if (error)
+        return -error;
     group->asleep = false;
     if (group->kicked)
-        hear_kick(group);
+        drain_kick(group);
+    return 0;
 }
 
 /* The loop may sleep until the group's fd is readable. */
-static void end(struct pv_blkback_group *group)
+static void end(struct pv_poll_group *group)
 {
     group->asleep = true;
     pthread_mutex_unlock(&group->lock);
 }
 
-int pv_blkback_group_turn(struct pv_blkback_group *group, uint64_t now)
+int pv_poll_group_iterate(struct pv_poll_group *group, uint64_t now)
 {
-    begin(group);
-    int worked = group_turn(group, now);
+    int status = begin(group);
+    if (status < 0)
+        return status;
+    int worked = poll_group_iterate(group, now);
     end(group);
     return worked;
 }
 
-int pv_blkback_group_wait(struct pv_blkback_group *group, uint64_t now, uint32_t most_ms)
+int pv_poll_group_wait(struct pv_poll_group *group, uint64_t now, uint32_t max_ms)
 {
-    begin(group);
-    int status = group_wait(group, now, most_ms);
+    int status = begin(group);
+    if (status < 0)
+        return status;
+    status = poll_group_wait(group, now, max_ms);
     end(group);
     return status;
 }

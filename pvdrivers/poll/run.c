@@ -1,14 +1,14 @@
 /* A thread that does nothing but drive a group. */
-#include "pvdrivers/poll/group.h"
+#include "pvdrivers/poll/group_private.h"
 #include "pvdrivers/poll/window.h"
 
 #include <sched.h>
 #include <sys/eventfd.h>
 #include <time.h>
 
-#define LOOK_MS 50 /* how late a caller's stop may be noticed */
+#define STOP_CHECK_MS 50 /* how late a caller's stop may be noticed */
 #define FOREVER_MS INT32_MAX
-#define SPINS_BEFORE_CLOCK 8 /* reading it costs as much as a turn in vain */
+#define SPINS_BEFORE_CLOCK 8 /* to read it costs as much as an iteration without work */
 
 static uint64_t clock_now(void)
 {
@@ -17,9 +17,9 @@ static uint64_t clock_now(void)
     return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
 }
 
-/* Gives way if it is time to, to visitors too. Returns what time it is then. */
-static uint64_t give_way(struct pv_blkback_group *group, uint64_t now, uint64_t last_work,
-                         uint64_t *next_yield)
+/* Yields the processor when it is time to, and the lock with it. Returns what time it is then. */
+static uint64_t yield_cpu(struct pv_poll_group *group, uint64_t now, uint64_t last_work,
+                          uint64_t *next_yield)
 {
     if (now - last_work < PV_YIELD_AFTER_NS || now < *next_yield)
         return now;
@@ -31,7 +31,7 @@ static uint64_t give_way(struct pv_blkback_group *group, uint64_t now, uint64_t 
     return back;
 }
 
-static int run(struct pv_blkback_group *group, const uint32_t *stop, uint32_t most_ms)
+static int run(struct pv_poll_group *group, const uint32_t *stop, uint32_t max_ms)
 {
     unsigned spins = 0;
     int status = 0;
@@ -39,17 +39,17 @@ static int run(struct pv_blkback_group *group, const uint32_t *stop, uint32_t mo
     pthread_mutex_lock(&group->lock);
     group->asleep = false;
     while (status == 0) {
-        int worked = group_turn(group, now);
+        int worked = poll_group_iterate(group, now);
         if (pv_load_acquire(stop))
-            break; /* after the turn, which may have taken the kick that came with it */
+            break; /* after the iteration, which may have taken the kick that came with it */
         if (worked > 0) {
             now = last_work = clock_now();
-        } else if (group->awake.count || group->mode == PV_BLKBACK_POLL) {
+        } else if (group->awake.count || group->mode == PV_POLL_MODE_POLL) {
             pv_cpu_relax();
             if (++spins % SPINS_BEFORE_CLOCK == 0)
-                now = give_way(group, clock_now(), last_work, &next_yield);
+                now = yield_cpu(group, clock_now(), last_work, &next_yield);
         } else {
-            status = group_wait(group, now, most_ms);
+            status = poll_group_wait(group, now, max_ms);
             now = clock_now();
         }
     }
@@ -58,28 +58,28 @@ static int run(struct pv_blkback_group *group, const uint32_t *stop, uint32_t mo
     return status;
 }
 
-int pv_blkback_group_run(struct pv_blkback_group *group)
+int pv_poll_group_run(struct pv_poll_group *group)
 {
     return run(group, &group->stop, FOREVER_MS);
 }
 
-void pv_blkback_group_stop(struct pv_blkback_group *group)
+void pv_poll_group_stop(struct pv_poll_group *group)
 {
     pv_store_release(&group->stop, 1); /* before the kick, or the driver would sleep again */
     eventfd_write(group->kick_fd, 1);
 }
 
-int pv_blkback_run(struct pv_blkback_queue **queues, unsigned count, enum pv_blkback_mode mode,
-                   const uint32_t *stop)
+int pv_poll_run(struct pv_pollable **pollables, unsigned count, enum pv_poll_mode mode,
+                const uint32_t *stop)
 {
-    struct pv_blkback_group *group = pv_blkback_group_create(mode);
+    struct pv_poll_group *group = pv_poll_group_create(mode);
     if (!group)
         return -errno;
     int status = 0;
     for (unsigned i = 0; i < count && status == 0; i++)
-        status = pv_blkback_group_add(group, queues[i]);
+        status = pv_poll_group_add(group, pollables[i]);
     if (status == 0)
-        status = run(group, stop, LOOK_MS);
-    pv_blkback_group_destroy(group);
+        status = run(group, stop, STOP_CHECK_MS);
+    pv_poll_group_destroy(group);
     return status;
 }

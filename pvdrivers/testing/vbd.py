@@ -19,7 +19,8 @@ from pvdrivers.backends.stores.store import BlockStore
 from pvdrivers.backends.vbd.device import VbdBackend, VbdBackendOptions
 from pvdrivers.frontends.vbd.device import VbdFrontend
 from pvdrivers.hypervisor import Hypervisor
-from pvdrivers.poll.drivers import LoopDriver, PollDriver
+from pvdrivers.poll.driver import PollDriver
+from pvdrivers.poll.loop import LoopDriver
 from pvdrivers.testing.plugged import AttachedDevice
 from pvdrivers.vbd.config import disk_config
 from pvdrivers.vbd.features import FrontendFeatures

@@ -62,7 +62,7 @@ asyncio.run(main(*(socket.partition("=")[2] for socket in sys.argv[1:])))
     async def scenario(frontend: Any) -> None:
         await frontend.write(3, b"pumped".ljust(512))
         assert await frontend.read(3, 1) == b"pumped".ljust(512)
-        assert thread_names(loopback.daemon.pid).count("vbd pump") == 2
+        assert thread_names(loopback.daemon.pid).count("poll thread") == 2
 
     command = [sys.executable, str(program)]
     with Loopback(None, mode="processes", daemon=command, kind="ram", params="65536") as loopback:

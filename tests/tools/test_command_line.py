@@ -32,7 +32,7 @@ def said(program: str, *arguments: object) -> str:
         ("pvbackd zzz", "there are run, status, check"),
         ("pvbackd run extra", "'extra' is too much: pvbackd run --help"),
         ("pvbackd --machne x", "--machne. Did you mean --machine?"),
-        ("pvbackd --pumps idle", 'Choose from: "poll", "hybrid", "event"'),
+        ("pvbackd --mode idle", 'Choose from: "poll", "hybrid", "event"'),
         ("pvbackd --loop x", '"auto", "uvloop", "asyncio"'),
         ("pvbackd --domid x", '--domid: unable to convert "x" into int'),
         ("pvbackd --machine /nowhere/m --xenstore /nowhere/x", "no xenstore answers at /nowhere/x"),
@@ -108,7 +108,7 @@ def complete(program: str, line: str) -> list[str]:
     [
         ("pvbackd st", "status"),
         ("pvbackd run --mach", "--machine"),
-        ("pvbackd run --pumps h", "hybrid"),
+        ("pvbackd run --mode h", "hybrid"),
         ("pvbench vbd --random_d", "--random_distribution"),
         ("pvbench vbd --mode h", "hybrid"),
         ("pvstored --so", "--socket"),

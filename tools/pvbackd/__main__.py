@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 import pvdrivers
-from pvdrivers.poll.drivers import Mode
+from pvdrivers.poll.group import Mode
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.tools import command_line
 from pvdrivers.tools.command_line import add_documentation
@@ -36,7 +36,7 @@ def run(
     domid: int = 0,
     control: Path | None = None,
     state_directory: Path | None = None,
-    pumps: Mode | None = None,
+    mode: Mode | None = None,
     run: str = "",
     log_json: Annotated[bool | None, Parameter(negative=())] = None,
     loop: Literal["auto", "uvloop", "asyncio"] = "auto",
@@ -58,8 +58,8 @@ def run(
     state_directory
         Where the next daemon finds what was in flight when this one was killed; it goes before the
         configuration's. Without one it is beside the control socket.
-    pumps
-        How the pump threads wait for work: spinning, spinning as long as that has paid off lately,
+    mode
+        How the poll threads wait for work: spinning, spinning as long as that has paid off lately,
         or asleep; it goes before the configuration's, which is hybrid unless given.
     run
         A shell command to run meanwhile; its end is the daemon's, and so is its exit status.
@@ -73,7 +73,7 @@ def run(
     async def serve() -> int:
         place = Place(machine, xenstore, domid)
         paths = str(control or ""), str(state_directory or "")
-        daemon = Daemon(place, path, run, *paths, log_json, pumps)
+        daemon = Daemon(place, path, run, *paths, log_json, mode)
         return await daemon.run()
 
     with asyncio.Runner(loop_factory=_loop_factory(loop)) as runner:

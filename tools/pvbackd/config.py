@@ -10,7 +10,8 @@ import msgspec
 
 from pvdrivers.backends.vbd.device import VbdBackendOptions
 from pvdrivers.backends.vbd.disk import DiskConfig, ServeOptions
-from pvdrivers.poll.drivers import MOST_THREADS, Mode, PollThreads
+from pvdrivers.poll.group import Mode
+from pvdrivers.poll.threads import MAX_THREADS, PollThreads
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.tools.pvbackd.config_errors import explain
 from pvdrivers.tools.pvbackd.stores import DiskStore, FilterConfig, FromParams, StoreConfig
@@ -51,17 +52,18 @@ class DiskRule(Section, frozen=True):
 
 
 class Threads(Section, frozen=True):
-    """The threads that pump the queues, and how long they look at one that has no work."""
+    """The poll threads, which move the data, and how long they poll a queue that has no work."""
 
-    threads: Annotated[int, msgspec.Meta(ge=1, le=MOST_THREADS)] = 1
+    count: Annotated[int, msgspec.Meta(ge=1, le=MAX_THREADS)] = 1
     mode: Mode = "hybrid"
     processors: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        self.pumps()
+        self.driver()
 
-    def pumps(self) -> PollThreads:
-        return PollThreads(self.threads, self.mode, self.processors)
+    def driver(self) -> PollThreads:
+        """They run once it is entered."""
+        return PollThreads(self.count, self.mode, self.processors)
 
 
 class Metrics(Section, frozen=True):
@@ -94,7 +96,7 @@ class Config(Section, frozen=True):
     limits: VbdBackendOptions = VbdBackendOptions()
     disk: tuple[DiskRule, ...] = ()
     unlisted: Literal["serve", "ignore"] = "serve"
-    pumps: Threads = Threads()
+    threads: Threads = Threads()
     metrics: Metrics = Metrics()
     control: str = ""
     state_directory: str = ""

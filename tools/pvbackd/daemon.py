@@ -19,7 +19,8 @@ from pvdrivers.backends.vbd.disk import DiskConfig, ServeOptions
 from pvdrivers.backends.vbd.service import VbdService
 from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.native import connect_store, open_hypervisor
-from pvdrivers.poll.drivers import Mode, PollThreads
+from pvdrivers.poll.group import Mode
+from pvdrivers.poll.threads import PollThreads
 from pvdrivers.process_lock import process_lock
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Machine
@@ -85,7 +86,7 @@ class Daemon:
         control: str = "",
         state_directory: str = "",
         log_json: bool | None = None,
-        pump_mode: Mode | None = None,
+        mode: Mode | None = None,
     ) -> None:
         """`control` and what follows it go before the configuration. ConfigError: that is no
         good."""
@@ -95,7 +96,7 @@ class Daemon:
         self.control = control
         self.state_directory = state_directory
         self.log_json = log_json
-        self.pump_mode = pump_mode
+        self.mode = mode
         self.config: Config = self._read_config()
         self.service: VbdService | None = None
         self.limit = logs.set_up(self.config.log)
@@ -120,11 +121,11 @@ class Daemon:
             loop.add_signal_handler(signal.SIGHUP, self._reload.set)
             if not self._state_directory:
                 log.warning("no state directory: guests will notice a kill under I/O")
-            pumps = stack.enter_context(self.config.pumps.pumps())
-            await stack.enter_async_context(_background(self._keep_watchdog(pumps)))
+            threads = stack.enter_context(self.config.threads.driver())
+            await stack.enter_async_context(_background(self._keep_watchdog(threads)))
             await stack.enter_async_context(_background(self._reload_when_asked()))
             while not self._stop.is_set():
-                await self._serve(hypervisor, pumps)
+                await self._serve(hypervisor, threads)
         log.info("stopped")
         return self._status
 
@@ -137,7 +138,7 @@ class Daemon:
             config,
             control=control,
             state_directory=self.state_directory or config.state_directory or beside,
-            pumps=msgspec.structs.replace(config.pumps, mode=self.pump_mode or config.pumps.mode),
+            threads=msgspec.structs.replace(config.threads, mode=self.mode or config.threads.mode),
             log=msgspec.structs.replace(config.log, json=log_json),
         )
 
@@ -151,7 +152,7 @@ class Daemon:
 
     # ---- serving -----------------------------------------------------------------------------
 
-    async def _serve(self, hypervisor: Hypervisor, pumps: PollThreads) -> None:
+    async def _serve(self, hypervisor: Hypervisor, threads: PollThreads) -> None:
         """Serves until the daemon is to stop or xenstore is gone."""
         try:
             client, self._first_client = self._first_client or await self.place.connect(), None
@@ -161,7 +162,7 @@ class Daemon:
             return
         state = self._state_directory
         service = VbdService(
-            client, hypervisor, self._options_for, state_directory=state, driver=pumps
+            client, hypervisor, self._options_for, state_directory=state, driver=threads
         )
         async with client, service as self.service:
             log.info("serving domain %d", hypervisor.domid)
@@ -207,10 +208,10 @@ class Daemon:
 
     # ---- in the background -------------------------------------------------------------------
 
-    async def _keep_watchdog(self, pumps: PollThreads) -> None:
+    async def _keep_watchdog(self, threads: PollThreads) -> None:
         interval = watchdog_interval()
         while interval is not None:
-            await asyncio.to_thread(pumps.check)
+            await asyncio.to_thread(threads.check)
             notify("WATCHDOG=1")
             await asyncio.sleep(interval)
 
@@ -237,7 +238,7 @@ class Daemon:
             self.limit = logs.set_up(new.log)
             self.limit.suppressed = before
         if places(old) != places(new):
-            log.warning("sockets, state and pumps stay as they are until the daemon starts again")
+            log.warning("sockets, state and threads stay as they are until the daemon starts again")
         if self.service:
             await self.service.reload(self._options_for)
         log.info("configuration read anew")
@@ -273,7 +274,7 @@ def _log_stray(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None
 
 def places(config: Config) -> tuple[object, ...]:
     """What a daemon keeps for life."""
-    return config.control, config.state_directory, config.metrics, config.pumps
+    return config.control, config.state_directory, config.metrics, config.threads
 
 
 def runtime_control() -> str:

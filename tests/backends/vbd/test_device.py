@@ -11,7 +11,8 @@ from pvdrivers._core import ffi, lib
 from pvdrivers.backends.vbd.device import VbdBackendOptions
 from pvdrivers.frontends.vbd.device import VbdFrontend
 from pvdrivers.hypervisor import Hypervisor
-from pvdrivers.poll.drivers import LoopDriver, PollThreads
+from pvdrivers.poll.loop import LoopDriver
+from pvdrivers.poll.threads import PollThreads
 from pvdrivers.ring.errors import PeerError
 from pvdrivers.sim import Machine
 from pvdrivers.testing.vbd import VbdLoopback
@@ -220,8 +221,8 @@ def test_a_ring_overrun_closes_the_device_by_the_book(
         assert await unplugged(disk, guest)
 
     if threads:
-        with PollThreads(threads) as pumps:
-            run(body, pumps)
+        with PollThreads(threads) as driver:
+            run(body, driver)
     else:
         run(body)
     assert len(caplog.messages) == rounds
@@ -229,7 +230,7 @@ def test_a_ring_overrun_closes_the_device_by_the_book(
 
 
 def test_one_overrun_ring_of_several_closes_the_device() -> None:
-    with Machine() as machine, PollThreads(2) as pumps:
+    with Machine() as machine, PollThreads(2) as threads:
         dom0, guest = machine.create_domain(privileged=True), machine.create_domain()
         features = FrontendFeatures(max_queues=4, max_ring_page_order=0, max_indirect_segments=0)
 
@@ -238,7 +239,7 @@ def test_one_overrun_ring_of_several_closes_the_device() -> None:
                 dom0.hypervisor, guest.hypervisor, Ram(), features=features, connect=False
             )
             async with disk:
-                disk.backend.driver = pumps
+                disk.backend.driver = threads
                 disk.backend.start()
                 disk.frontend.start()
                 await disk.frontend.connected()

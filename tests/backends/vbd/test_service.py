@@ -39,7 +39,7 @@ class Faulty(ServedDisk):
 
     def serve(self) -> None:
         if self.has("serve"):
-            raise OSError(errno.ENOSPC, "no room among the pumps")
+            raise OSError(errno.ENOSPC, "no room in the poll group")
         super().serve()
 
 

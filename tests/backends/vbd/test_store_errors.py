@@ -13,7 +13,9 @@ from pvdrivers.backends import faults
 from pvdrivers.backends.stores.filters import DelayFilter, ErrorFilter
 from pvdrivers.backends.stores.store import BlockStore, FileStore, RamStore, StoreOperation
 from pvdrivers.backends.vbd.store_errors import StoreError
-from pvdrivers.poll.drivers import LoopDriver, PollDriver, PollThreads
+from pvdrivers.poll.driver import PollDriver
+from pvdrivers.poll.loop import LoopDriver
+from pvdrivers.poll.threads import PollThreads
 from pvdrivers.sim import Machine
 from pvdrivers.testing.vbd import VbdLoopback
 
@@ -23,16 +25,16 @@ Body = Callable[[VbdLoopback], Awaitable[None]]
 
 
 @pytest.fixture(params=["loop", "threads"])
-def pumps(request: pytest.FixtureRequest) -> Iterator[PollDriver]:
+def driver(request: pytest.FixtureRequest) -> Iterator[PollDriver]:
     with ExitStack() as stack:
         threads = request.param == "threads"
         yield stack.enter_context(PollThreads()) if threads else LoopDriver()
 
 
-def run(pumps: PollDriver, store: BlockStore, body: Body) -> None:
+def run(driver: PollDriver, store: BlockStore, body: Body) -> None:
     async def main(machine: Machine) -> None:
         dom0, guest = machine.create_domain(privileged=True), machine.create_domain()
-        async with VbdLoopback(dom0.hypervisor, guest.hypervisor, store, driver=pumps) as disk:
+        async with VbdLoopback(dom0.hypervisor, guest.hypervisor, store, driver=driver) as disk:
             await body(disk)
 
     with Machine() as machine, store:
@@ -48,7 +50,7 @@ async def fails(operation: Awaitable[object]) -> None:
         await operation
 
 
-def test_an_error_is_told(pumps: PollDriver, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_error_is_told(driver: PollDriver, caplog: pytest.LogCaptureFixture) -> None:
     async def body(disk: VbdLoopback) -> None:
         backend = disk.backend
         await disk.frontend.write(0, bytes(4096))
@@ -64,14 +66,14 @@ def test_an_error_is_told(pumps: PollDriver, caplog: pytest.LogCaptureFixture) -
         ]
 
     run(
-        pumps,
+        driver,
         ErrorFilter(RamStore(SIZE), seed=1, operations=[StoreOperation.READ], error=123),
         body,
     )
 
 
 def test_many_errors_are_a_few_lines(
-    pumps: PollDriver, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    driver: PollDriver, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first at once. The next look is put off for ever here, but for that at the end."""
     monkeypatch.setattr(faults, "INTERVAL", 1e9)
@@ -88,11 +90,11 @@ def test_many_errors_are_a_few_lines(
         assert len(lines(caplog)) == 2
         assert "write of 1 sectors at 99: EIO, 100 failures so far" in lines(caplog)[1]
 
-    run(pumps, ErrorFilter(RamStore(SIZE), seed=1, operations=[StoreOperation.WRITE]), body)
+    run(driver, ErrorFilter(RamStore(SIZE), seed=1, operations=[StoreOperation.WRITE]), body)
 
 
 def test_later_errors_are_told_too(
-    pumps: PollDriver, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    driver: PollDriver, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(faults, "INTERVAL", 0.001)
 
@@ -104,10 +106,12 @@ def test_later_errors_are_told_too(
             True
         ] * 3
 
-    run(pumps, ErrorFilter(RamStore(SIZE), seed=1, operations=[StoreOperation.READ]), body)
+    run(driver, ErrorFilter(RamStore(SIZE), seed=1, operations=[StoreOperation.READ]), body)
 
 
-def test_the_next_connection_counts_on(pumps: PollDriver, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_next_connection_counts_on(
+    driver: PollDriver, caplog: pytest.LogCaptureFixture
+) -> None:
     async def body(disk: VbdLoopback) -> None:
         for count in (1, 2):
             await fails(disk.frontend.write(count, bytes(512)))
@@ -117,7 +121,7 @@ def test_the_next_connection_counts_on(pumps: PollDriver, caplog: pytest.LogCapt
         assert await disk.unplug()
         new.close()
 
-    run(pumps, ErrorFilter(RamStore(SIZE), seed=1), body)
+    run(driver, ErrorFilter(RamStore(SIZE), seed=1), body)
 
 
 def test_a_store_says_what_it_stands_on(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pvdrivers.backends.stores.store import Engine, FileStore
-from pvdrivers.poll.drivers import PollThreads
+from pvdrivers.poll.threads import PollThreads
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Domain, Machine
 from pvdrivers.testing.vbd import VbdLoopback
@@ -147,8 +147,8 @@ def test_others_are_served(
     direct: bool,
     operation: str,
 ) -> None:
-    async def serve(pumps: PollThreads, dom0: Domain, one: Domain, other: Domain) -> None:
-        connect = partial(VbdLoopback, dom0.hypervisor, driver=pumps)
+    async def serve(threads: PollThreads, dom0: Domain, one: Domain, other: Domain) -> None:
+        connect = partial(VbdLoopback, dom0.hypervisor, driver=threads)
         async with (
             connect(one.hypervisor, store, connect=False) as hung,
             connect(other.hypervisor, sound, xenstore=hung.xenstore) as disk,
@@ -159,14 +159,14 @@ def test_others_are_served(
             asked = await ask(hung, operation)
             for seed in range(ROUNDS):
                 await verify(disk, seed)
-                await asyncio.to_thread(pumps.check)  # as the watchdog does
+                await asyncio.to_thread(threads.check)  # as the watchdog does
             assert not any(request.done() for request in asked)
 
             # It is let go of in bounded time, and what it has in flight is waited for behind that.
             await hung.backend.abort(patience=0.1)
             assert not hung.backend.finished
             await verify(disk, ROUNDS)
-            await asyncio.to_thread(pumps.check)
+            await asyncio.to_thread(threads.check)
             stuck.kill()
             await hung.wait(lambda: hung.backend.finished)
             for request in asked:
@@ -177,10 +177,10 @@ def test_others_are_served(
     with (
         path_of(kind, tmp_path / "stuck" / "disk") as path,
         FileStore(path, engine=engine, direct=direct) as store,
-        PollThreads(1) as pumps,
+        PollThreads(1) as threads,
         machine() as domains,
     ):
         try:
-            asyncio.run(asyncio.wait_for(serve(pumps, *domains), 120))
+            asyncio.run(asyncio.wait_for(serve(threads, *domains), 120))
         finally:
             stuck.kill()  # or closing the store would wait

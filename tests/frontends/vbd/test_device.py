@@ -38,7 +38,7 @@ class Ram:
         lib.pv_blk_store_close(self.pointer)
 
 
-def stop_pumps(disk: VbdLoopback) -> None:
+def stop_polling(disk: VbdLoopback) -> None:
     """The backend looks at its rings no more."""
     for queue in disk.backend.queues:
         disk.backend.driver.remove(queue.pollable)
@@ -257,7 +257,7 @@ def test_unanswered_requests_are_issued_again() -> None:
     """A backend that takes requests and dies; the next one answers them."""
 
     async def body(disk: VbdLoopback, ram: Ram) -> None:
-        stop_pumps(disk)  # the first backend has stopped looking
+        stop_polling(disk)  # the first backend has stopped looking
         pending = asyncio.create_task(
             disk.frontend.submit([*(write(i * 8, pattern(8, i)) for i in range(100)), flush()])
         )
@@ -275,7 +275,7 @@ def test_unanswered_requests_are_issued_again() -> None:
 
 def test_resume_reconnects_and_issues_again() -> None:
     async def body(disk: VbdLoopback, ram: Ram) -> None:
-        stop_pumps(disk)
+        stop_polling(disk)
         pending = asyncio.create_task(disk.frontend.write(0, pattern(8)))
         await asyncio.sleep(0)
         disk.frontend.resume()
@@ -314,7 +314,7 @@ def test_orderly_unplug_answers_what_was_asked() -> None:
 
 def test_forced_unplug_fails_what_was_asked() -> None:
     async def body(disk: VbdLoopback, ram: Ram) -> None:
-        stop_pumps(disk)
+        stop_polling(disk)
         pending = asyncio.create_task(disk.frontend.read(0, 8))
         await asyncio.sleep(0)
         await disk.unplug_forced()

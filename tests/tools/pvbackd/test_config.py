@@ -32,18 +32,18 @@ def parse(text: str, folder: Path) -> Config:
         ("[[disk]]\nfilters = [{kind = 'error'}]", "seed"),
         ("[[disk]]\nfilters = [{kind = 'error', seed = 1, probability = 2}]", "probability"),
         ("[[disk]]\nfilters = [{kind = 'delay', delay_us = -1}]", "delay_us"),
-        ("[pumps]\nthreads = 0", "threads"),
-        ("[pumps]\nmode = 'idle'", "mode"),
-        ("[pumps]\nthreads = 2\nprocessors = [0]", "2 pump threads on 1 processors"),
+        ("[threads]\ncount = 0", "count"),
+        ("[threads]\nmode = 'idle'", "mode"),
+        ("[threads]\ncount = 2\nprocessors = [0]", "2 poll threads on 1 processors"),
         ("[metrics]\nlisten = '9090'", "HOST:PORT"),
         ("[log]\nburst = 0", "burst"),
         ("[log]\nlevel = 'loud'", "level"),
         ("nonsense = ", "pvbackd.toml"),
         # What may stand there instead.
         ("[limits]\nmax_queue = 1", r"limits: .*'max_queue': did you mean max_queues\?"),
-        ("zzz = 1", "'zzz': there are limits, disk, unlisted, pumps, metrics, control"),
+        ("zzz = 1", "'zzz': there are limits, disk, unlisted, threads, metrics, control"),
         ("[[disk]]\nparms = '*'", r"disk\[0\]: .*'parms': did you mean params\?"),
-        ("[pumps]\nmode = 'idle'", "pumps.mode: 'idle' is none of event, hybrid, poll"),
+        ("[threads]\nmode = 'idle'", "threads.mode: 'idle' is none of event, hybrid, poll"),
         (
             "[[disk]]\nstore = {kind = 'tape'}",
             "store.kind: 'tape' is none of params, file, ram, null",
@@ -106,11 +106,11 @@ def test_the_first_rule_that_matches_counts(tmp_path: Path) -> None:
     assert other.limits.max_queues == 2
 
 
-def test_pumps_are_as_configured(tmp_path: Path) -> None:
-    text = "[pumps]\nthreads = 3\nmode = 'event'\n"
-    with parse(text, tmp_path).pumps.pumps() as pumps:
-        assert repr(pumps) == "<PollThreads event, queues [0, 0, 0]>"
-    assert repr(Config().pumps.pumps()) == "<PollThreads hybrid, queues []>"
+def test_poll_threads_are_as_configured(tmp_path: Path) -> None:
+    text = "[threads]\ncount = 3\nmode = 'event'\n"
+    with parse(text, tmp_path).threads.driver() as threads:
+        assert repr(threads) == "<PollThreads event, pollables [0, 0, 0]>"
+    assert repr(Config().threads.driver()) == "<PollThreads hybrid, pollables []>"
 
 
 def test_equal_files_give_equal_plans(tmp_path: Path) -> None:

@@ -159,7 +159,7 @@ def test_state_is_kept_no_longer_than_the_device(pvbackd_disk: Disk, tmp_path: P
 def test_every_mode_of_pumping_serves_and_drains(
     pvbackd_disk: Disk, tmp_path: Path, mode: str
 ) -> None:
-    loopback = pvbackd_disk("--pumps", mode, "--state-directory", tmp_path / "state")
+    loopback = pvbackd_disk("--mode", mode, "--state-directory", tmp_path / "state")
 
     async def scenario(frontend: Any) -> None:
         await frontend.connected()
@@ -177,26 +177,26 @@ def test_every_mode_of_pumping_serves_and_drains(
     loopback.run(scenario)
 
 
-def test_an_idle_device_leaves_its_pump_asleep(pvbackd_disk: Disk) -> None:
-    """The thread does not run at all in a second, once it has lingered for a while."""
+def test_an_idle_device_leaves_its_thread_asleep(pvbackd_disk: Disk) -> None:
+    """The thread does not run at all in a second, once its poll window is over."""
     loopback = pvbackd_disk()
 
     async def scenario(frontend: Any) -> None:
         await frontend.connected()
         await frontend.read(0, 1)
-        (pump,) = threads_named(loopback.daemon.pid, "vbd pump")
+        (thread,) = threads_named(loopback.daemon.pid, "poll thread")
 
         async def sleeps() -> bool:
-            before = switches(pump)
+            before = switches(thread)
             await asyncio.sleep(1)
-            return switches(pump) == before
+            return switches(thread) == before
 
         await until(sleeps)
-        before = switches(pump)
+        before = switches(thread)
         await frontend.read(0, 1)
 
         async def sleeps_again() -> bool:
-            return switches(pump) > before
+            return switches(thread) > before
 
         await until(sleeps_again)
 
@@ -440,7 +440,7 @@ def test_no_xen_is_one_sentence(tmp_path: Path) -> None:
         (["--machine", "{tmp}/none", "--xenstore", "{tmp}/none"], "{tmp}/none"),
         (["--config", "{tmp}/none"], "{tmp}/none: No such file"),
         (["--domid", "seven"], "seven"),
-        (["--pumps", "idle"], "idle"),
+        (["--mode", "idle"], "idle"),
         (["status", "--control", "{tmp}/none"], "no daemon answers at {tmp}/none"),
     ],
 )

@@ -8,12 +8,12 @@ from typing import Literal
 
 from msgspec import Struct
 
+from pvdrivers.poll.group import Mode
 from pvdrivers.tools.pvbench.job.latency import Latency
 
 RW = Literal[
     "read", "write", "randread", "randwrite", "rw", "readwrite", "randrw", "trim", "randtrim"
 ]
-Mode = Literal["poll", "hybrid", "event"]
 Backend = Literal["pvdrivers", "qemu"]
 Distribution = Literal["random", "zipf", "pareto"]
 StoreKind = Literal["null", "ram", "file", "python"]

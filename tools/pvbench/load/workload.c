@@ -132,7 +132,7 @@ static int reap_all(struct pv_blk_workload *workload)
         if (count == 0)
             continue;
         uint64_t now = pv_workload_now_ns();
-        workload->linger = pv_linger_next(workload->linger, now - workload->last_progress_ns);
+        workload->window = pv_poll_window_next(workload->window, now - workload->last_progress_ns);
         for (int j = 0; j < count; j++)
             settle(workload, (struct slot *)workload->done[j], now);
         workload->result.depth_complete[batch_level((uint32_t)count)]++;
@@ -188,9 +188,9 @@ static void look_around(const struct pv_blk_workload *workload)
 
 static void wait_for_work(struct pv_blk_workload *workload, uint64_t now)
 {
-    enum pv_workload_mode mode = workload->config.mode;
+    enum pv_poll_mode mode = workload->config.mode;
     uint64_t waited = now - workload->last_progress_ns;
-    if (mode == PV_WORKLOAD_EVENT || (mode == PV_WORKLOAD_HYBRID && waited >= workload->linger)) {
+    if (mode == PV_POLL_MODE_EVENT || (mode == PV_POLL_MODE_HYBRID && waited >= workload->window)) {
         sleep_until_event(workload);
     } else if (waited >= PV_YIELD_AFTER_NS && now >= workload->next_yield) {
         sched_yield();
@@ -240,7 +240,7 @@ static int loop(struct pv_blk_workload *workload)
             choose_all(workload);
         now = pv_workload_now_ns();
         int error = submit_all(workload, now);
-        if (workload->config.mode != PV_WORKLOAD_EVENT)
+        if (workload->config.mode != PV_POLL_MODE_EVENT)
             look_around(workload);
         int finished = error ? error : reap_all(workload);
         if (finished < 0)

@@ -6,16 +6,11 @@
 #define TOOLS_PVBENCH_LOAD_WORKLOAD_H
 
 #include "pvdrivers/frontends/vbd/blkfront.h"
+#include "pvdrivers/poll/group.h"
 #include "tools/pvbench/load/histogram.h"
 
 /* cffi: begin */
 struct pv_blk_workload;
-
-enum pv_workload_mode {
-    PV_WORKLOAD_POLL,   /* spins */
-    PV_WORKLOAD_HYBRID, /* spins as long as that has paid off lately, then sleeps */
-    PV_WORKLOAD_EVENT   /* sleeps as soon as there is nothing to do */
-};
 
 enum pv_blk_direction { PV_BLK_DIR_READ, PV_BLK_DIR_WRITE, PV_BLK_DIR_TRIM, PV_BLK_DIR_COUNT };
 
@@ -64,7 +59,7 @@ struct pv_blk_workload_config {
                       operations, page by page */
     bool log;      /* keep an entry of each measured operation, or of each window */
     uint64_t log_window_ns; /* 0: of each operation */
-    enum pv_workload_mode mode;
+    enum pv_poll_mode mode;
 };
 
 struct pv_blk_direction_result {

@@ -94,7 +94,7 @@ struct pv_blk_workload {
     uint64_t start_ns, next_due_ns; /* when paced */
     bool log_is_full;
     uint64_t measure_from_ns, end_ns, last_progress_ns;
-    uint64_t linger;     /* ns to spin without an answer in mode HYBRID */
+    uint64_t window;     /* ns to spin without an answer in mode HYBRID */
     uint64_t next_yield; /* ns: not before */
 
     /* With verify: what each block holds. */

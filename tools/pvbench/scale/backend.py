@@ -5,7 +5,7 @@ import gc
 
 from pvdrivers.backends.vbd.device import VbdBackend
 from pvdrivers.backends.vbd.service import VbdService
-from pvdrivers.poll.drivers import PollThreads
+from pvdrivers.poll.threads import PollThreads
 from pvdrivers.sim.machine import Machine
 from pvdrivers.tools.pvbench.memory import resident
 from pvdrivers.tools.pvbench.scale.processors import pin_thread
@@ -22,16 +22,16 @@ class Backend:
     def __init__(self, machine: Machine, xenstore: str, spec: ScaleSpec) -> None:
         self._hypervisor = machine.open_hypervisor(0)
         cpus = spec.back_cpus or (None,)
-        self._pumps = PollThreads(len(cpus), spec.mode)
-        self._pumps.__enter__()
-        for thread, cpu in zip(self._pumps.thread_ids, cpus, strict=True):
+        self._threads = PollThreads(len(cpus), spec.mode)
+        self._threads.__enter__()
+        for thread, cpu in zip(self._threads.thread_ids, cpus, strict=True):
             pin_thread(cpu, spec.shared, thread)
         self._loop = Loop()
         self._service = self._loop.call(self._serve(xenstore))
 
     async def _serve(self, xenstore: str) -> VbdService:
         self._client = await XenstoreClient.connect(xenstore)
-        service = VbdService(self._client, self._hypervisor, driver=self._pumps)
+        service = VbdService(self._client, self._hypervisor, driver=self._threads)
         return await service.__aenter__()
 
     def memory(self) -> Memory:
@@ -47,7 +47,7 @@ class Backend:
     def close(self) -> None:
         self._loop.call(self._leave())
         self._loop.close()
-        self._pumps.__exit__(None, None, None)
+        self._threads.__exit__(None, None, None)
         self._hypervisor.close()
 
     async def _leave(self) -> None:

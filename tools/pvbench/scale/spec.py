@@ -1,8 +1,8 @@
 """How many guests are set up, and what is measured of them: plain data that travels as JSON."""
 
-from typing import Literal
-
 from msgspec import Struct
+
+from pvdrivers.poll.group import Mode
 
 NAMES = ("xvda", "xvdb")
 PAGE = 4096  # bytes
@@ -24,7 +24,7 @@ class ScaleSpec(Struct, frozen=True):
     back_cpus: tuple[int, ...] = ()
     # The backend's; with "event" the frontend sleeps too, else it spins. A frontend's thread that
     # sleeps has one disk to drive.
-    mode: Literal["poll", "hybrid", "event"] = "hybrid"
+    mode: Mode = "hybrid"
 
     @property
     def shared(self) -> bool:

@@ -10,7 +10,7 @@ from pvdrivers.backends.device import DeviceContext
 from pvdrivers.backends.stores import store as backend_store
 from pvdrivers.backends.vbd.device import VbdBackendOptions
 from pvdrivers.backends.vbd.queue import ERRORS
-from pvdrivers.poll.drivers import MODES
+from pvdrivers.poll.group import MODES
 from pvdrivers.ring.abi import SECTOR
 from pvdrivers.sim.machine import Machine
 from pvdrivers.tools.pvbench.errors import BenchError, OptionError
@@ -89,12 +89,12 @@ class Back:
         self._thread.start()
 
     def _pump(self) -> None:
-        mode = MODES[self._job.mode]
+        pollables = [lib.pv_blkback_pollable(queue) for queue in self._queues]
         if isinstance(self._store, PythonNull):
-            self._store.pump(self._queues, mode, self._stop)
+            self._store.pump(pollables, self._job.mode, self._stop)
         else:
-            queues = ffi.new("struct pv_blkback_queue *[]", self._queues)
-            lib.pv_blkback_run(queues, len(self._queues), mode, self._stop)
+            array = ffi.new("struct pv_pollable *[]", pollables)
+            lib.pv_poll_run(array, len(pollables), MODES[self._job.mode], self._stop)
 
     def check(self) -> None:
         """Raises BenchError when the pump has ended."""

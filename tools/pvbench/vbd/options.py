@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from cyclopts import Group, Parameter
 
+from pvdrivers.poll.group import Mode
 from pvdrivers.ring.abi import SECTOR, Abi
 from pvdrivers.tools.pvbench.errors import OptionError
 from pvdrivers.tools.pvbench.job.job import (
@@ -14,7 +15,6 @@ from pvdrivers.tools.pvbench.job.job import (
     Backend,
     Job,
     Logs,
-    Mode,
     Pace,
     Reporting,
     Sizes,

@@ -7,14 +7,8 @@ from typing import Any
 
 from pvdrivers._core import ffi, lib
 from pvdrivers.frontends.vbd.device import VbdFrontend
+from pvdrivers.poll.group import MODES, Mode
 from pvdrivers.tools.pvbench.errors import BenchError
-from pvdrivers.tools.pvbench.job.job import Mode
-
-MODES = {
-    "poll": lib.PV_WORKLOAD_POLL,
-    "hybrid": lib.PV_WORKLOAD_HYBRID,
-    "event": lib.PV_WORKLOAD_EVENT,
-}
 
 
 class Workload:

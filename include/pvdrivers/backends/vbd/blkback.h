@@ -12,6 +12,7 @@
 
 #include "pvdrivers/backends/stores/store.h"
 #include "pvdrivers/hypervisor.h"
+#include "pvdrivers/poll/pollable.h"
 #include "pvdrivers/ring/blkif.h"
 
 /* cffi: begin */
@@ -99,6 +100,9 @@ PV_API struct pv_blkback_queue *pv_blkback_create(const struct pv_blkback_config
  * (there is no log, and the frontend waits for answers), or a negative errno as above. Changes
  * nothing, and needs no event channel handle. */
 PV_API int pv_blkback_resumable(const struct pv_blkback_config *config);
+/* For a poll group, until disconnect; its fd is readable when an armed queue has finished store
+ * operations. */
+PV_API struct pv_pollable *pv_blkback_pollable(struct pv_blkback_queue *queue);
 PV_API evtchn_port_t pv_blkback_port(const struct pv_blkback_queue *queue);
 
 /* Takes at most `budget` requests, or 4 MiB of them, moves what the store has finished, publishes
@@ -109,9 +113,6 @@ PV_API int pv_blkback_pump(struct pv_blkback_queue *queue, uint32_t budget, uint
 /* Before sleeping: asks to be woken at the next request or finished store operation; true when
  * there is something to pump already (do not sleep). */
 PV_API bool pv_blkback_arm(struct pv_blkback_queue *queue);
-/* Readable when an armed queue has finished store operations. The frontend's wake-ups come from
- * the event channel. */
-PV_API int pv_blkback_fd(const struct pv_blkback_queue *queue);
 /* When the store wants the queue pumped though nothing else happens, ns; UINT64_MAX: never. */
 PV_API uint64_t pv_blkback_deadline(const struct pv_blkback_queue *queue);
 
@@ -137,47 +138,6 @@ PV_API void pv_blkback_take_trouble(struct pv_blkback_queue *queue,
                                     struct pv_blkback_store_error *last);
 /* One line about the queue as it is now; returns what snprintf does. */
 PV_API int pv_blkback_describe(const struct pv_blkback_queue *queue, char *line, size_t size);
-
-/* How long a queue without work is looked at before it is left to its event channel. */
-enum pv_blkback_mode {
-    PV_BLKBACK_POLL,   /* long, and the thread never sleeps */
-    PV_BLKBACK_HYBRID, /* as long as that has paid off lately */
-    PV_BLKBACK_EVENT   /* not at all */
-};
-
-/*
- * Queues that one thread drives, as many as there are. Its cost is that of the queues awake: one
- * without work is armed and costs nothing until its event channel or its store wakes it. A queue is
- * in one group at most, and is removed before it is disconnected; the queues' event channel handles
- * are the group's alone meanwhile.
- */
-struct pv_blkback_group;
-PV_API struct pv_blkback_group *pv_blkback_group_create(enum pv_blkback_mode mode); /* or NULL */
-/* From any thread, also while another drives the group: they wait for one pump at most. From `add`
- * on the queue is the driver's, but for reading its counters; once `remove` has returned it is the
- * caller's again. 0, or -EBUSY (it is in a group), -ENOENT (in none), another negative errno. */
-PV_API int pv_blkback_group_add(struct pv_blkback_group *group, struct pv_blkback_queue *queue);
-PV_API int pv_blkback_group_remove(struct pv_blkback_group *group, struct pv_blkback_queue *queue);
-/* Returns when the driver has come by between two pumps, or sleeps: it is not stuck. */
-PV_API void pv_blkback_group_visit(struct pv_blkback_group *group);
-PV_API void pv_blkback_group_destroy(struct pv_blkback_group *group); /* the queues stay */
-/* Pumps each queue that is awake once, and hears who else was woken. Never blocks. Returns how many
- * had work. `now` as for pv_blkback_pump. */
-PV_API int pv_blkback_group_turn(struct pv_blkback_group *group, uint64_t now);
-/* Sleeps until a queue is woken or wants to be, at most so long; at once when one is awake. */
-PV_API int pv_blkback_group_wait(struct pv_blkback_group *group, uint64_t now, uint32_t most_ms);
-PV_API uint32_t pv_blkback_group_awake(const struct pv_blkback_group *group);
-/* Readable when pv_blkback_group_turn has a wake-up to hear, or a queue has joined; for an event
- * loop. What falls due at a time makes it not readable: such a loop turns now and then, too. */
-PV_API int pv_blkback_group_fd(const struct pv_blkback_group *group);
-/* Drives the group in real time until it is stopped, by any thread. 0 or a negative errno; a broken
- * ring does not end it. */
-PV_API int pv_blkback_group_run(struct pv_blkback_group *group);
-PV_API void pv_blkback_group_stop(struct pv_blkback_group *group);
-/* The same for queues that are in no group, until *stop is not 0 (looked at every 50 ms at least).
- */
-PV_API int pv_blkback_run(struct pv_blkback_queue **queues, unsigned count,
-                          enum pv_blkback_mode mode, const uint32_t *stop);
 /* cffi: end */
 
 #endif

@@ -328,7 +328,7 @@ static void test_sleeping_queue(bool filtered)
     struct pv_blk_store *top = filtered ? pv_delay_filter_create(store, 1, 0, 0, 0) : store;
     struct pv_blkback_config config = loopback_config(&loop, PV_ABI_X86_64, top);
     loopback_connect(&loop, &config);
-    struct pollfd wake = {.fd = pv_blkback_fd(loop.back), .events = POLLIN};
+    struct pollfd wake = {.fd = pv_blkback_pollable(loop.back)->fd, .events = POLLIN};
     for (uint64_t id = 0; id < 30; id++) {
         bool flush = id % 2;
         struct pv_blkif_request request = {.operation =

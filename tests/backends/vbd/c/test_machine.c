@@ -3,6 +3,7 @@
 #include "pvdrivers/backends/stores/stores.h"
 #include "pvdrivers/backends/vbd/blkback.h"
 #include "pvdrivers/frontends/vbd/blkfront.h"
+#include "pvdrivers/poll/group.h"
 #include "pvdrivers/ring/barrier.h"
 #include "pvdrivers/sim/machine.h"
 
@@ -25,7 +26,7 @@ struct pair {
     struct pv_blkfront_queue *front;
     struct pv_blkback_queue *back;
     struct pv_blk_store *store;
-    enum pv_blkback_mode mode;
+    enum pv_poll_mode mode;
     uint32_t stop;
     pthread_t thread;
 };
@@ -44,11 +45,12 @@ static struct pv_hypervisor *add_domain(struct pair *pair, domid_t domid, enum p
 static void *run(void *argument)
 {
     struct pair *pair = argument;
-    assert(pv_blkback_run(&pair->back, 1, pair->mode, &pair->stop) == 0);
+    struct pv_pollable *pollable = pv_blkback_pollable(pair->back);
+    assert(pv_poll_run(&pollable, 1, pair->mode, &pair->stop) == 0);
     return NULL;
 }
 
-static void set_up(struct pair *pair, enum pv_abi abi, enum pv_blkback_mode mode, bool persistent)
+static void set_up(struct pair *pair, enum pv_abi abi, enum pv_poll_mode mode, bool persistent)
 {
     struct pv_memory_extent extent = {0, 128u << 20};
     struct pv_machine_config machine = {
@@ -149,7 +151,7 @@ static void transfer_all(struct pair *pair, uint8_t operation, uint8_t *data)
     }
 }
 
-static void test_content(enum pv_abi abi, enum pv_blkback_mode mode, bool persistent)
+static void test_content(enum pv_abi abi, enum pv_poll_mode mode, bool persistent)
 {
     struct pair pair;
     set_up(&pair, abi, mode, persistent);
@@ -168,7 +170,7 @@ static void test_content(enum pv_abi abi, enum pv_blkback_mode mode, bool persis
 int main(void)
 {
     for (int abi = 0; abi < PV_ABI_COUNT; abi++)
-        for (int mode = PV_BLKBACK_POLL; mode <= PV_BLKBACK_EVENT; mode++)
-            test_content((enum pv_abi)abi, (enum pv_blkback_mode)mode, (abi + mode) & 1);
+        for (int mode = PV_POLL_MODE_POLL; mode <= PV_POLL_MODE_EVENT; mode++)
+            test_content((enum pv_abi)abi, (enum pv_poll_mode)mode, (abi + mode) & 1);
     return 0;
 }

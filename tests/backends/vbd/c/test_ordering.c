@@ -280,7 +280,7 @@ static void test_wake_up(void)
     put(&loop, BLKIF_OP_READ, 1);
     loopback_pump(&loop);
     assert(pv_external_store_take(loop.store, ios, 2) == 2);
-    int fd = pv_blkback_fd(loop.back);
+    int fd = pv_blkback_pollable(loop.back)->fd;
     assert(!pv_blkback_arm(loop.back) && !is_readable(fd));
     finish(&loop, ios[0], 0);
     assert(is_readable(fd) && pv_blkback_arm(loop.back));
@@ -326,7 +326,7 @@ static void test_finished_elsewhere(void)
         while (loopback_take(&loop, &response))
             received++;
         if (work == 0 && received < sent && !pv_blkback_arm(loop.back)) {
-            struct pollfd poll_fd = {.fd = pv_blkback_fd(loop.back), .events = POLLIN};
+            struct pollfd poll_fd = {.fd = pv_blkback_pollable(loop.back)->fd, .events = POLLIN};
             assert(poll(&poll_fd, 1, 10000) == 1); /* a lost wake-up would end here */
         }
     }

@@ -4,6 +4,7 @@
 #include "pvdrivers/backends/vbd/blkback.h"
 #include "pvdrivers/frontends/vbd/blkfront.h"
 #include "pvdrivers/native/native.h"
+#include "pvdrivers/poll/group.h"
 #include "pvdrivers/ring/ring.h"
 
 #include <assert.h>
@@ -278,20 +279,20 @@ static void test_a_poll_group(void)
                                        .remote_port = 5,
                                        .store = pv_ram_store_create(1024, 512)};
     struct pv_blkback_queue *queue = pv_blkback_create(&config);
-    struct pv_blkback_group *group = pv_blkback_group_create(PV_BLKBACK_EVENT);
-    assert(queue && group && pv_blkback_group_add(group, queue) == 0);
-    for (uint64_t now = 1; pv_blkback_group_awake(group) > 0; now++)
-        assert(pv_blkback_group_turn(group, now) == 0);
+    struct pv_poll_group *group = pv_poll_group_create(PV_POLL_MODE_EVENT);
+    assert(queue && group && pv_poll_group_add(group, pv_blkback_pollable(queue)) == 0);
+    for (uint64_t now = 1; pv_poll_group_awake(group) > 0; now++)
+        assert(pv_poll_group_iterate(group, now) == 0);
 
-    struct pollfd readable = {.fd = pv_blkback_group_fd(group), .events = POLLIN};
+    struct pollfd readable = {.fd = pv_poll_group_fd(group), .events = POLLIN};
     assert(poll(&readable, 1, 0) == 0);
     assert(ops->evtchn_notify(handle, pv_blkback_port(queue)) == 0); /* the fake's own end */
     assert(poll(&readable, 1, 0) == 1);
-    pv_blkback_group_turn(group, 1000);
+    pv_poll_group_iterate(group, 1000);
     assert(poll(&readable, 1, 0) == 0); /* it has taken the event */
 
-    assert(pv_blkback_group_remove(group, queue) == 0);
-    pv_blkback_group_destroy(group);
+    assert(pv_poll_group_remove(group, pv_blkback_pollable(queue)) == 0);
+    pv_poll_group_destroy(group);
     assert(pv_blkback_destroy(queue) == 0);
     pv_blk_store_close(config.store);
     ops->evtchn_close(handle);

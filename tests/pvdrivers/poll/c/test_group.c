@@ -1,5 +1,6 @@
 /* Who a group pumps and who it leaves alone, in virtual time: more queues than a page of pointers
  * would hold, each a loopback with an event channel handle of its own. */
+#include "pvdrivers/poll/group.h"
 #include "tests/backends/vbd/c/loopback.h"
 
 #include <sys/eventfd.h>
@@ -86,14 +87,14 @@ static bool answered(struct noisy *self)
     return loopback_take(&self->loop, &response) && response.status == BLKIF_RSP_OKAY;
 }
 
-static struct pv_blkback_group *gather(enum pv_blkback_mode mode, unsigned count)
+static struct pv_poll_group *gather(enum pv_poll_mode mode, unsigned count)
 {
-    struct pv_blkback_group *group = pv_blkback_group_create(mode);
+    struct pv_poll_group *group = pv_poll_group_create(mode);
     assert(group);
     for (unsigned i = 0; i < count; i++)
-        assert(pv_blkback_group_add(group, noisy[i].loop.back) == 0);
-    assert(pv_blkback_group_add(group, noisy[0].loop.back) == -EBUSY);
-    assert(pv_blkback_group_awake(group) == count);
+        assert(pv_poll_group_add(group, pv_blkback_pollable(noisy[i].loop.back)) == 0);
+    assert(pv_poll_group_add(group, pv_blkback_pollable(noisy[0].loop.back)) == -EBUSY);
+    assert(pv_poll_group_awake(group) == count);
     return group;
 }
 
@@ -101,26 +102,26 @@ static void test_only_who_is_woken_is_awake(void)
 {
     for (unsigned i = 0; i < QUEUES; i++)
         set_up(&noisy[i], pv_ram_store_create(64, 512));
-    struct pv_blkback_group *group = gather(PV_BLKBACK_EVENT, QUEUES);
-    assert(pv_blkback_group_turn(group, ++now) == 0);
-    assert(pv_blkback_group_awake(group) == 0);
+    struct pv_poll_group *group = gather(PV_POLL_MODE_EVENT, QUEUES);
+    assert(pv_poll_group_iterate(group, ++now) == 0);
+    assert(pv_poll_group_awake(group) == 0);
     for (unsigned round = 0; round < 1000; round++) {
         struct noisy *one = &noisy[round * 7 % QUEUES], *two = &noisy[round * 13 % QUEUES];
         ask(one);
         if (one != two)
             ask(two);
-        assert(pv_blkback_group_wait(group, now, 1000) == 0);
-        assert(pv_blkback_group_turn(group, ++now) == 1 + (one != two));
+        assert(pv_poll_group_wait(group, now, 1000) == 0);
+        assert(pv_poll_group_iterate(group, ++now) == 1 + (one != two));
         assert(answered(one) && (one == two || answered(two)));
-        assert(pv_blkback_group_awake(group) == 1u + (one != two));
-        assert(pv_blkback_group_turn(group, ++now) == 0);
-        assert(pv_blkback_group_awake(group) == 0 && !one->masked);
+        assert(pv_poll_group_awake(group) == 1u + (one != two));
+        assert(pv_poll_group_iterate(group, ++now) == 0);
+        assert(pv_poll_group_awake(group) == 0 && !one->masked);
     }
-    assert(pv_blkback_group_remove(group, noisy[3].loop.back) == 0);
-    assert(pv_blkback_group_remove(group, noisy[3].loop.back) == -ENOENT);
+    assert(pv_poll_group_remove(group, pv_blkback_pollable(noisy[3].loop.back)) == 0);
+    assert(pv_poll_group_remove(group, pv_blkback_pollable(noisy[3].loop.back)) == -ENOENT);
     ask(&noisy[3]);
-    assert(pv_blkback_group_turn(group, ++now) == 0 && !answered(&noisy[3]));
-    pv_blkback_group_destroy(group);
+    assert(pv_poll_group_iterate(group, ++now) == 0 && !answered(&noisy[3]));
+    pv_poll_group_destroy(group);
     for (unsigned i = 0; i < QUEUES; i++)
         tear_down(&noisy[i]);
 }
@@ -129,22 +130,22 @@ static void test_a_busy_queue_holds_nobody_back(void)
 {
     set_up(&noisy[0], pv_ram_store_create(64, 512));
     set_up(&noisy[1], pv_ram_store_create(64, 512));
-    struct pv_blkback_group *group = gather(PV_BLKBACK_POLL, 2);
-    pv_blkback_group_turn(group, now);
-    now += 100 * MS; /* idle for longer than any mode lingers */
-    pv_blkback_group_turn(group, now);
-    assert(pv_blkback_group_awake(group) == 0);
+    struct pv_poll_group *group = gather(PV_POLL_MODE_POLL, 2);
+    pv_poll_group_iterate(group, now);
+    now += 100 * MS; /* idle for longer than any poll window */
+    pv_poll_group_iterate(group, now);
+    assert(pv_poll_group_awake(group) == 0);
     ask(&noisy[1]);
     unsigned turns = 0;
     for (ask(&noisy[0]); !answered(&noisy[1]); turns++) {
         assert(turns < 100);
-        pv_blkback_group_turn(group, now += 1000);
+        pv_poll_group_iterate(group, now += 1000);
         if (answered(&noisy[0]))
             ask(&noisy[0]);
     }
     while (!answered(&noisy[0]))
-        pv_blkback_group_turn(group, now += 1000);
-    pv_blkback_group_destroy(group);
+        pv_poll_group_iterate(group, now += 1000);
+    pv_poll_group_destroy(group);
     tear_down(&noisy[0]);
     tear_down(&noisy[1]);
 }
@@ -166,18 +167,18 @@ static void test_equal_guests_get_equal_shares(void)
     uint64_t served[GUESTS] = {0};
     for (unsigned i = 0; i < GUESTS; i++)
         set_up(&noisy[i], pv_ram_store_create(64, 512));
-    struct pv_blkback_group *group = gather(PV_BLKBACK_HYBRID, GUESTS);
+    struct pv_poll_group *group = gather(PV_POLL_MODE_HYBRID, GUESTS);
     for (unsigned turn = 0; turn < 100; turn++) {
         for (unsigned i = 0; i < GUESTS; i++)
             fill_ring(&noisy[i]);
-        pv_blkback_group_turn(group, now += 1000);
+        pv_poll_group_iterate(group, now += 1000);
         for (unsigned i = 0; i < GUESTS; i++)
             while (answered(&noisy[i]))
                 served[i]++;
         for (unsigned i = 0; i < GUESTS; i++)
             assert(served[i] == (turn + 1) * 32);
     }
-    pv_blkback_group_destroy(group);
+    pv_poll_group_destroy(group);
     for (unsigned i = 0; i < GUESTS; i++)
         tear_down(&noisy[i]);
 }
@@ -186,48 +187,48 @@ static void test_equal_guests_get_equal_shares(void)
 static void test_noise_is_heard_less_and_less(void)
 {
     set_up(&noisy[0], pv_ram_store_create(64, 512));
-    struct pv_blkback_group *group = gather(PV_BLKBACK_EVENT, 1);
-    pv_blkback_group_turn(group, now);
+    struct pv_poll_group *group = gather(PV_POLL_MODE_EVENT, 1);
+    pv_poll_group_iterate(group, now);
     noisy[0].unmasks = 0;
     for (unsigned ms = 0; ms < 10000; ms++) {
         fire(&noisy[0]);
         for (unsigned i = 0; i < 3; i++)
-            pv_blkback_group_turn(group, now += MS / 3);
+            pv_poll_group_iterate(group, now += MS / 3);
         now++;
     }
     assert(noisy[0].unmasks > 10 && noisy[0].unmasks < 30);
     ask(&noisy[0]);
     for (unsigned ms = 0; ms < 1100 && noisy[0].masked; ms++)
-        pv_blkback_group_turn(group, now += MS);
+        pv_poll_group_iterate(group, now += MS);
     for (unsigned i = 0; i < 3; i++)
-        pv_blkback_group_turn(group, now += 1);
+        pv_poll_group_iterate(group, now += 1);
     assert(answered(&noisy[0]) && !noisy[0].masked);
-    pv_blkback_group_destroy(group);
+    pv_poll_group_destroy(group);
     tear_down(&noisy[0]);
 }
 
 /* In mode HYBRID a queue whose work comes soon stays awake until then; one whose work comes late
  * goes to sleep at once. */
-static void test_a_queue_lingers_as_long_as_its_waits(void)
+static void test_the_poll_window_follows_the_waits(void)
 {
     set_up(&noisy[0], pv_ram_store_create(64, 512));
-    struct pv_blkback_group *group = gather(PV_BLKBACK_HYBRID, 1);
+    struct pv_poll_group *group = gather(PV_POLL_MODE_HYBRID, 1);
     for (unsigned round = 0; round < 10; round++) {
         ask(&noisy[0]);
-        pv_blkback_group_turn(group, now += MS / 20);
+        pv_poll_group_iterate(group, now += MS / 20);
         assert(answered(&noisy[0]));
-        pv_blkback_group_turn(group, now += MS / 40);
+        pv_poll_group_iterate(group, now += MS / 40);
     }
-    assert(pv_blkback_group_awake(group) == 1);
+    assert(pv_poll_group_awake(group) == 1);
     for (unsigned round = 0; round < 20; round++) {
-        pv_blkback_group_turn(group, now += 10 * MS);
+        pv_poll_group_iterate(group, now += 10 * MS);
         ask(&noisy[0]);
-        pv_blkback_group_turn(group, now);
+        pv_poll_group_iterate(group, now);
         assert(answered(&noisy[0]));
     }
-    pv_blkback_group_turn(group, ++now);
-    assert(pv_blkback_group_awake(group) == 0);
-    pv_blkback_group_destroy(group);
+    pv_poll_group_iterate(group, ++now);
+    assert(pv_poll_group_awake(group) == 0);
+    pv_poll_group_destroy(group);
     tear_down(&noisy[0]);
 }
 
@@ -237,47 +238,47 @@ static void test_a_store_wakes_its_queue(void)
     struct pv_blk_io *io;
     set_up(&noisy[0], pv_external_store_create(&geometry));
     set_up(&noisy[1], pv_delay_filter_create(pv_ram_store_create(64, 512), 1, 5 * MS, 0, ~0u));
-    struct pv_blkback_group *group = gather(PV_BLKBACK_EVENT, 2);
+    struct pv_poll_group *group = gather(PV_POLL_MODE_EVENT, 2);
     ask(&noisy[0]);
     ask(&noisy[1]);
-    pv_blkback_group_turn(group, now);
-    pv_blkback_group_turn(group, now);
-    assert(pv_blkback_group_awake(group) == 0);
+    pv_poll_group_iterate(group, now);
+    pv_poll_group_iterate(group, now);
+    assert(pv_poll_group_awake(group) == 0);
     assert(pv_external_store_take(noisy[0].loop.store, &io, 1) == 1);
     io->status = 0;
     pv_external_store_finish(noisy[0].loop.store, &io, 1);
-    pv_blkback_group_turn(group, ++now);
+    pv_poll_group_iterate(group, ++now);
     assert(answered(&noisy[0]) && !answered(&noisy[1]));
-    pv_blkback_group_turn(group, ++now);
-    pv_blkback_group_turn(group, now += 4 * MS);
+    pv_poll_group_iterate(group, ++now);
+    pv_poll_group_iterate(group, now += 4 * MS);
     assert(!answered(&noisy[1]));
-    pv_blkback_group_turn(group, now += 2 * MS);
+    pv_poll_group_iterate(group, now += 2 * MS);
     assert(answered(&noisy[1]));
-    pv_blkback_group_destroy(group);
+    pv_poll_group_destroy(group);
     tear_down(&noisy[0]);
     tear_down(&noisy[1]);
 }
 
 /* Each step of a barrier's plan is held back, and the queue sleeps until each is due. */
-static void test_late_steps_of_a_plan(enum pv_blkback_mode mode)
+static void test_late_steps_of_a_plan(enum pv_poll_mode mode)
 {
     const struct pv_blkif_request barrier = {.operation = BLKIF_OP_WRITE_BARRIER,
                                              .nr_segments = 1,
                                              .seg = {{.gref = 50, .last_sect = 7}}};
     set_up(&noisy[0], pv_delay_filter_create(pv_ram_store_create(64, 512), 1, 5 * MS, 0, ~0u));
-    struct pv_blkback_group *group = gather(mode, 1);
-    pv_blkback_group_turn(group, now += 100 * MS);
+    struct pv_poll_group *group = gather(mode, 1);
+    pv_poll_group_iterate(group, now += 100 * MS);
     loopback_put(&noisy[0].loop, &barrier);
     if (pv_front_push_requests(&noisy[0].loop.front))
         fire(&noisy[0]);
     unsigned ms = 0;
     for (; !answered(&noisy[0]); ms++) {
         assert(ms < 100);
-        pv_blkback_group_turn(group, now += MS / 2);
-        pv_blkback_group_turn(group, now += MS / 2);
+        pv_poll_group_iterate(group, now += MS / 2);
+        pv_poll_group_iterate(group, now += MS / 2);
     }
-    assert(ms > 14 && pv_blkback_group_remove(group, noisy[0].loop.back) == 0);
-    pv_blkback_group_destroy(group);
+    assert(ms > 14 && pv_poll_group_remove(group, pv_blkback_pollable(noisy[0].loop.back)) == 0);
+    pv_poll_group_destroy(group);
     tear_down(&noisy[0]);
 }
 
@@ -287,13 +288,13 @@ static void test_a_masked_queue_joins(void)
     set_up(&noisy[0], pv_ram_store_create(64, 512));
     fire(&noisy[0]);
     assert(pending((struct pv_evtchn *)&noisy[0]) == 5 && noisy[0].masked);
-    struct pv_blkback_group *group = gather(PV_BLKBACK_EVENT, 1);
-    pv_blkback_group_turn(group, ++now);
-    assert(pv_blkback_group_awake(group) == 0);
+    struct pv_poll_group *group = gather(PV_POLL_MODE_EVENT, 1);
+    pv_poll_group_iterate(group, ++now);
+    assert(pv_poll_group_awake(group) == 0);
     ask(&noisy[0]);
-    pv_blkback_group_turn(group, ++now);
+    pv_poll_group_iterate(group, ++now);
     assert(answered(&noisy[0]));
-    pv_blkback_group_destroy(group);
+    pv_poll_group_destroy(group);
     tear_down(&noisy[0]);
 }
 
@@ -301,19 +302,18 @@ static void test_a_masked_queue_joins(void)
 static void test_a_loop_hears_of_whoever_joins(void)
 {
     set_up(&noisy[0], pv_ram_store_create(64, 512));
-    struct pv_blkback_group *group = pv_blkback_group_create(PV_BLKBACK_EVENT);
+    struct pv_poll_group *group = pv_poll_group_create(PV_POLL_MODE_EVENT);
     for (unsigned round = 0; round < 3; round++) {
-        assert(pv_blkback_group_turn(group, ++now) == 0 &&
-               !is_readable(pv_blkback_group_fd(group)));
-        assert(pv_blkback_group_add(group, noisy[0].loop.back) == 0);
-        assert(is_readable(pv_blkback_group_fd(group)));
+        assert(pv_poll_group_iterate(group, ++now) == 0 && !is_readable(pv_poll_group_fd(group)));
+        assert(pv_poll_group_add(group, pv_blkback_pollable(noisy[0].loop.back)) == 0);
+        assert(is_readable(pv_poll_group_fd(group)));
         for (unsigned turn = 0; turn < round; turn++) {
-            pv_blkback_group_turn(group, ++now);
-            assert(!is_readable(pv_blkback_group_fd(group)));
+            pv_poll_group_iterate(group, ++now);
+            assert(!is_readable(pv_poll_group_fd(group)));
         }
-        assert(pv_blkback_group_remove(group, noisy[0].loop.back) == 0);
+        assert(pv_poll_group_remove(group, pv_blkback_pollable(noisy[0].loop.back)) == 0);
     }
-    pv_blkback_group_destroy(group);
+    pv_poll_group_destroy(group);
     tear_down(&noisy[0]);
 }
 
@@ -323,10 +323,10 @@ int main(void)
     test_a_busy_queue_holds_nobody_back();
     test_equal_guests_get_equal_shares();
     test_noise_is_heard_less_and_less();
-    test_a_queue_lingers_as_long_as_its_waits();
+    test_the_poll_window_follows_the_waits();
     test_a_store_wakes_its_queue();
-    test_late_steps_of_a_plan(PV_BLKBACK_EVENT);
-    test_late_steps_of_a_plan(PV_BLKBACK_HYBRID);
+    test_late_steps_of_a_plan(PV_POLL_MODE_EVENT);
+    test_late_steps_of_a_plan(PV_POLL_MODE_HYBRID);
     test_a_masked_queue_joins();
     test_a_loop_hears_of_whoever_joins();
     return 0;

@@ -1,5 +1,6 @@
 /* The pumping thread at its worst moments: a guest that never stops notifying, and a stop that
  * comes just before a look at the event channels. */
+#include "pvdrivers/poll/group.h"
 #include "tests/backends/vbd/c/loopback.h"
 
 #include <sys/eventfd.h>
@@ -60,12 +61,13 @@ static void test_a_storm_holds_up_nobody(void)
     ops.evtchn_fd = always_readable;
     ops.evtchn_notify = answered;
     loopback_connect_with(&loop, pv_ram_store_create(64, 512), &ops);
-    assert(pv_blkback_run(&loop.back, 1, PV_BLKBACK_EVENT, &stop) == 0);
+    struct pv_pollable *pollable = pv_blkback_pollable(loop.back);
+    assert(pv_poll_run(&pollable, 1, PV_POLL_MODE_EVENT, &stop) == 0);
     loopback_close(&loop);
     close(always_readable((struct pv_evtchn *)&loop));
 }
 
-static struct pv_blkback_group *group;
+static struct pv_poll_group *group;
 static int noise; /* an eventfd */
 static unsigned unmasks;
 
@@ -83,7 +85,7 @@ static int unmask_and_stop(struct pv_evtchn *handle, evtchn_port_t port)
     if (++unmasks < 3)
         eventfd_write(noise, 1);
     else
-        pv_blkback_group_stop(group);
+        pv_poll_group_stop(group);
     return 0;
 }
 
@@ -102,13 +104,13 @@ static void test_a_stop_within_a_turn_is_heard(void)
     ops.evtchn_fd = noise_fd;
     noise = eventfd(1, EFD_NONBLOCK);
     loopback_connect_with(&loop, pv_ram_store_create(64, 512), &ops);
-    group = pv_blkback_group_create(PV_BLKBACK_EVENT);
-    assert(group && pv_blkback_group_add(group, loop.back) == 0);
+    group = pv_poll_group_create(PV_POLL_MODE_EVENT);
+    assert(group && pv_poll_group_add(group, pv_blkback_pollable(loop.back)) == 0);
     alarm(20); /* for a driver that sleeps on */
-    assert(pv_blkback_group_run(group) == 0);
+    assert(pv_poll_group_run(group) == 0);
     alarm(0);
     assert(unmasks == 3);
-    pv_blkback_group_destroy(group);
+    pv_poll_group_destroy(group);
     loopback_close(&loop);
     close(noise);
 }

@@ -8,29 +8,29 @@
 
 static void test_a_wait_that_was_short_enough_changes_nothing(void)
 {
-    assert(pv_linger_next(20 * US, 0) == 20 * US);
-    assert(pv_linger_next(20 * US, 20 * US) == 20 * US);
+    assert(pv_poll_window_next(20 * US, 0) == 20 * US);
+    assert(pv_poll_window_next(20 * US, 20 * US) == 20 * US);
 }
 
 static void test_it_grows_until_waits_are_spun_through(void)
 {
-    uint64_t linger = pv_linger_next(0, 30 * US);
-    assert(linger >= 30 * US);
-    assert(pv_linger_next(linger, 30 * US) == linger);
+    uint64_t window = pv_poll_window_next(0, 30 * US);
+    assert(window >= 30 * US);
+    assert(pv_poll_window_next(window, 30 * US) == window);
 }
 
 static void test_it_never_exceeds_the_most(void)
 {
-    assert(pv_linger_next(150 * US, 199 * US) == PV_LINGER_MOST_NS);
-    assert(pv_linger_next(150 * US, PV_LINGER_MOST_NS) == PV_LINGER_MOST_NS);
+    assert(pv_poll_window_next(150 * US, 199 * US) == PV_POLL_WINDOW_MAX_NS);
+    assert(pv_poll_window_next(150 * US, PV_POLL_WINDOW_MAX_NS) == PV_POLL_WINDOW_MAX_NS);
 }
 
 static void test_waits_too_long_for_any_spinning_end_it(void)
 {
-    uint64_t linger = PV_LINGER_MOST_NS;
+    uint64_t window = PV_POLL_WINDOW_MAX_NS;
     for (int i = 0; i < 20; i++)
-        linger = pv_linger_next(linger, 10000 * US);
-    assert(linger == 0);
+        window = pv_poll_window_next(window, 10000 * US);
+    assert(window == 0);
 }
 
 static void test_it_yields_again_at_once_to_who_gives_the_processor_back(void)

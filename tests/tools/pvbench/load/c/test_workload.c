@@ -54,7 +54,7 @@ static struct pv_blk_workload_config make_config(uint32_t depth, uint32_t read_p
                                            .random = random,
                                            .seed = 7,
                                            .verify = true,
-                                           .mode = PV_WORKLOAD_EVENT};
+                                           .mode = PV_POLL_MODE_EVENT};
 }
 
 static void test_one_pass_covers_the_region(void)
@@ -160,7 +160,7 @@ static void test_trim_and_time(void)
     config.runtime_ns = 20 * 1000 * 1000;
     config.ramp_ns = 1000 * 1000;
     config.in_place = true;
-    config.mode = PV_WORKLOAD_HYBRID;
+    config.mode = PV_POLL_MODE_HYBRID;
     struct bench bench = make_bench(config);
     assert(pv_blk_workload_run(bench.workload) == 0);
     assert(bench.job->direction[PV_BLK_DIR_TRIM].ios > 0);

@@ -26,7 +26,7 @@ static struct pv_blk_workload_config make_config(void)
                                            .size = REGION,
                                            .seed = 7,
                                            .log = true,
-                                           .mode = PV_WORKLOAD_EVENT};
+                                           .mode = PV_POLL_MODE_EVENT};
 }
 
 /* `workload` is NULL when the configuration is refused. */
@@ -262,7 +262,7 @@ static void test_rates(void)
     config.rate[PV_BLK_DIR_WRITE] = 1000 * BLOCK;
     config.read_percent = 50;
     config.io_size = 300 * BLOCK;
-    config.mode = PV_WORKLOAD_HYBRID;
+    config.mode = PV_POLL_MODE_HYBRID;
     struct bench bench = run(config);
     uint64_t count, done[2] = {0};
     const struct pv_blk_log_entry *log = log_of(&bench, &count);

@@ -8,12 +8,13 @@ from contextlib import suppress
 
 import pytest
 
-from pvdrivers._core import lib
 from pvdrivers.backends.stores.filters import DelayFilter
 from pvdrivers.backends.stores.python_store import Batch, PythonStore
 from pvdrivers.backends.stores.store import BlockStore, RamStore, StoreOperation
 from pvdrivers.backends.vbd.device import VbdBackendOptions
-from pvdrivers.poll.drivers import LoopDriver, Mode, PollThreads
+from pvdrivers.poll.group import Mode
+from pvdrivers.poll.loop import LoopDriver
+from pvdrivers.poll.threads import PollThreads
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Machine
 from pvdrivers.testing.vbd import VbdLoopback
@@ -27,9 +28,9 @@ SLOW = 20_000_000  # ns
 Body = Callable[[VbdLoopback], Awaitable[None]]
 
 
-def run(pumps: PollThreads, store: BlockStore, body: Body) -> None:
-    """Runs `body` with a disk of four queues that `pumps` drive."""
-    with pumps, Machine(256 << 20) as machine:
+def run(threads: PollThreads, store: BlockStore, body: Body) -> None:
+    """Runs `body` with a disk of four queues that `threads` drive."""
+    with threads, Machine(256 << 20) as machine:
         dom0, guest = (
             machine.create_domain(privileged=True),
             machine.create_domain(memory=128 << 20),
@@ -45,7 +46,7 @@ def run(pumps: PollThreads, store: BlockStore, body: Body) -> None:
                 connect=False,
             )
             async with disk, asyncio.timeout(60):
-                disk.backend.driver = pumps
+                disk.backend.driver = threads
                 disk.backend.start()
                 disk.frontend.start()
                 await disk.frontend.connected()
@@ -80,16 +81,16 @@ def test_every_mode_serves(mode: Mode) -> None:
 
 
 def test_queues_are_shared_out_and_taken_back() -> None:
-    pumps = PollThreads(3)
+    threads = PollThreads(3)
 
     async def body(disk: VbdLoopback) -> None:
-        assert repr(pumps) == "<PollThreads hybrid, queues [2, 1, 1]>"
-        pumps.check()
+        assert repr(threads) == "<PollThreads hybrid, pollables [2, 1, 1]>"
+        threads.check()
         await use(disk)
         assert await disk.unplug()
-        assert repr(pumps) == "<PollThreads hybrid, queues [0, 0, 0]>"
+        assert repr(threads) == "<PollThreads hybrid, pollables [0, 0, 0]>"
 
-    run(pumps, RamStore(SIZE), body)
+    run(threads, RamStore(SIZE), body)
 
 
 def test_a_store_is_replaced_under_io() -> None:
@@ -159,13 +160,13 @@ def test_a_store_in_python_is_served_by_the_loop() -> None:
 
 def test_devices_may_have_a_thread_each_and_share_all() -> None:
     """Guests come and go while others are busy on the same threads."""
-    with PollThreads(2) as pumps, Machine() as machine:
+    with PollThreads(2) as threads, Machine() as machine:
         dom0 = machine.create_domain(privileged=True)
         guests = [machine.create_domain() for _ in range(8)]
 
         async def live(index: int, disk: VbdLoopback) -> None:
             async with disk:
-                disk.backend.driver = pumps
+                disk.backend.driver = threads
                 disk.backend.start()
                 disk.frontend.start()
                 await disk.frontend.connected()
@@ -182,18 +183,18 @@ def test_devices_may_have_a_thread_each_and_share_all() -> None:
                     await asyncio.gather(*(live(i, disk) for i, disk in enumerate(disks)))
 
         asyncio.run(main())
-        assert repr(pumps) == "<PollThreads hybrid, queues [0, 0]>"
+        assert repr(threads) == "<PollThreads hybrid, pollables [0, 0]>"
 
 
 def test_threads_stay_on_their_processors() -> None:
     processor = min(os.sched_getaffinity(0))
-    with PollThreads(2, processors=[processor, processor]) as pumps:
-        assert [os.sched_getaffinity(thread) for thread in pumps.thread_ids] == [{processor}] * 2
+    with PollThreads(2, processors=[processor, processor]) as threads:
+        assert [os.sched_getaffinity(thread) for thread in threads.thread_ids] == [{processor}] * 2
 
 
 def test_a_processor_that_is_not_there() -> None:
     before = threading.active_count()
-    with pytest.raises(OSError, match="no pump on processor 4095"):
+    with pytest.raises(OSError, match="no poll thread on processor 4095"):
         PollThreads(2, processors=[0, 4095]).__enter__()
     assert threading.active_count() == before
 
@@ -201,9 +202,9 @@ def test_a_processor_that_is_not_there() -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"mode": "idle"}, "'idle' is not a mode of pumping: poll, hybrid, event"),
-        ({"threads": 0}, "0 pump threads are not 1 to 64"),
-        ({"threads": 2, "processors": [0]}, "2 pump threads on 1 processors"),
+        ({"mode": "idle"}, "'idle' is not a poll mode: poll, hybrid, event"),
+        ({"threads": 0}, "0 poll threads are not 1 to 64"),
+        ({"threads": 2, "processors": [0]}, "2 poll threads on 1 processors"),
     ],
 )
 def test_what_cannot_be_is_one_sentence(arguments: dict[str, object], sentence: str) -> None:
@@ -213,18 +214,18 @@ def test_what_cannot_be_is_one_sentence(arguments: dict[str, object], sentence: 
 
 def test_no_queue_is_taken_by_threads_that_do_not_run() -> None:
     """The device's driver fails, and says so."""
-    pumps = PollThreads()
+    threads = PollThreads()
     with pytest.raises(UsageError, match="not running"):
-        pumps.add(None, None)  # type: ignore[arg-type]
+        threads.add(None)
 
 
 def test_a_thread_that_has_ended_is_found() -> None:
-    with PollThreads(2) as pumps:
-        pumps.check()
-        lib.pv_blkback_group_stop(pumps._threads[1]._group)
-        pumps._threads[1]._thread.join()
-        with pytest.raises(RuntimeError, match="a pump thread has ended"):
-            pumps.check()
+    with PollThreads(2) as threads:
+        threads.check()
+        threads._threads[1].group.stop()
+        threads._threads[1]._thread.join()
+        with pytest.raises(RuntimeError, match="a poll thread has ended"):
+            threads.check()
 
 
 def test_the_loop_is_the_default() -> None:

@@ -1,5 +1,6 @@
 /* Queues that come and go while a thread drives their group: one that is added is served, whether
  * the thread is busy or asleep, and one that was removed is touched no more. */
+#include "pvdrivers/poll/group.h"
 #include "tests/backends/vbd/c/loopback.h"
 
 #include <pthread.h>
@@ -18,7 +19,7 @@ struct guest {
 };
 
 static struct guest guests[QUEUES];
-static struct pv_blkback_group *group;
+static struct pv_poll_group *group;
 
 static int pending(struct pv_evtchn *handle)
 {
@@ -77,28 +78,28 @@ static void wait_for_answers(struct guest *guest)
 
 static void *drive(void *unused)
 {
-    assert(pv_blkback_group_run(group) == 0);
+    assert(pv_poll_group_run(group) == 0);
     return unused;
 }
 
 static void add(struct guest *guest)
 {
     pv_store_release(&guest->removed, 0);
-    assert(pv_blkback_group_add(group, guest->loop.back) == 0);
-    assert(pv_blkback_group_add(group, guest->loop.back) == -EBUSY);
+    assert(pv_poll_group_add(group, pv_blkback_pollable(guest->loop.back)) == 0);
+    assert(pv_poll_group_add(group, pv_blkback_pollable(guest->loop.back)) == -EBUSY);
 }
 
 static void take_away(struct guest *guest)
 {
-    assert(pv_blkback_group_remove(group, guest->loop.back) == 0);
-    assert(pv_blkback_group_remove(group, guest->loop.back) == -ENOENT);
+    assert(pv_poll_group_remove(group, pv_blkback_pollable(guest->loop.back)) == 0);
+    assert(pv_poll_group_remove(group, pv_blkback_pollable(guest->loop.back)) == -ENOENT);
     pv_store_release(&guest->removed, 1);
 }
 
-static void test_queues_come_and_go(enum pv_blkback_mode mode)
+static void test_queues_come_and_go(enum pv_poll_mode mode)
 {
     pthread_t thread;
-    group = pv_blkback_group_create(mode);
+    group = pv_poll_group_create(mode);
     for (unsigned i = 0; i < QUEUES; i++)
         set_up(&guests[i]);
     assert(group && pthread_create(&thread, NULL, drive, NULL) == 0);
@@ -119,9 +120,9 @@ static void test_queues_come_and_go(enum pv_blkback_mode mode)
         hear(other);
         assert(other->answered == before && before < other->asked);
     }
-    pv_blkback_group_stop(group);
+    pv_poll_group_stop(group);
     assert(pthread_join(thread, NULL) == 0);
-    pv_blkback_group_destroy(group);
+    pv_poll_group_destroy(group);
     for (unsigned i = 0; i < QUEUES; i++) {
         assert(guests[i].asked > ROUNDS / QUEUES);
         loopback_close(&guests[i].loop);
@@ -131,8 +132,8 @@ static void test_queues_come_and_go(enum pv_blkback_mode mode)
 
 int main(void)
 {
-    test_queues_come_and_go(PV_BLKBACK_EVENT);
-    test_queues_come_and_go(PV_BLKBACK_HYBRID);
-    test_queues_come_and_go(PV_BLKBACK_POLL);
+    test_queues_come_and_go(PV_POLL_MODE_EVENT);
+    test_queues_come_and_go(PV_POLL_MODE_HYBRID);
+    test_queues_come_and_go(PV_POLL_MODE_POLL);
     return 0;
 }
