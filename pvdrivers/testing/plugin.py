@@ -76,13 +76,13 @@ def pv_domains(pv_machine: Machine) -> DomainPair:
 
 @pytest.fixture
 def pv_loopback(pv_seed: int) -> Iterator[Callable[..., Loopback]]:
-    """Makes connected disks, each `Loopback(store, mode=…, …)` with the run's seed.
+    """Makes loopbacks of any device class, each `Loopback(device, mode=…, …)` with the run's seed.
 
     They are taken down when the test ends.
     """
     from pvdrivers.testing.loopback import Loopback
 
     with ExitStack() as stack:
-        yield lambda store, **options: stack.enter_context(
-            Loopback(store, **{"seed": pv_seed, **options})
+        yield lambda device, **options: stack.enter_context(
+            Loopback(device, **{"seed": pv_seed, **options})
         )

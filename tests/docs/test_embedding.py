@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pvdrivers.backends.vbd.disk import DiskConfig
-from pvdrivers.testing.loopback import Loopback
+from pvdrivers.testing.vbd.loopback import VbdLoopback
 
 PAGE = Path(__file__).parents[2] / "docs" / "embedding.md"
 BLOCK = re.compile(r"^```\w+ (\S+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -42,7 +42,7 @@ def test_ten_lines_serve_a_disk(tmp_path: Path) -> None:
             assert frontend.queues == queues
 
     disk = {"kind": "phy", "params": str(image)}
-    with Loopback(None, mode="processes", daemon=command, **disk) as loopback:
+    with VbdLoopback(None, mode="processes", daemon=command, **disk) as loopback:
         loopback.run(scenario)
 
 
@@ -65,7 +65,8 @@ asyncio.run(main(*(socket.partition("=")[2] for socket in sys.argv[1:])))
         assert thread_names(loopback.daemon.pid).count("poll thread") == 2
 
     command = [sys.executable, str(program)]
-    with Loopback(None, mode="processes", daemon=command, kind="ram", params="65536") as loopback:
+    disk = {"kind": "ram", "params": "65536"}
+    with VbdLoopback(None, mode="processes", daemon=command, **disk) as loopback:
         loopback.run(scenario)
 
 

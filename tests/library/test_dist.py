@@ -77,11 +77,11 @@ def test_it_works_in_an_environment_of_its_own(wheel: Path, tmp_path: Path) -> N
     program = (
         "from functools import partial\n"
         "from pvdrivers.backends.stores.store import RamStore\n"
-        "from pvdrivers.testing.loopback import Loopback\n"
+        "from pvdrivers.testing.vbd.loopback import VbdLoopback\n"
         "async def scenario(frontend):\n"
         "    await frontend.write(3, b'x' * 512)\n"
         "    print(await frontend.read(3, 1) == b'x' * 512)\n"
-        "with Loopback(partial(RamStore, 1 << 20), mode='deterministic', seed=1) as loopback:\n"
+        "with VbdLoopback(partial(RamStore, 1 << 20), mode='deterministic', seed=1) as loopback:\n"
         "    loopback.run(scenario)\n"
     )
     assert run(python, "-I", "-c", program) == "True\n"

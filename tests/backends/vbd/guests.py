@@ -5,7 +5,7 @@ from typing import Any
 
 from pvdrivers.backends.stores.store import RamStore
 from pvdrivers.sim import Machine
-from pvdrivers.testing.vbd import VbdLoopback
+from pvdrivers.testing.vbd.pair import VbdPair
 from pvdrivers.xenstore.client import XenstoreClient
 
 PATIENCE = 20.0
@@ -18,12 +18,12 @@ class Guests:
     def __init__(self) -> None:
         self.machine = Machine()
         self.dom0 = self.machine.create_domain(privileged=True)
-        self.ends: dict[str, VbdLoopback] = {}
+        self.ends: dict[str, VbdPair] = {}
 
     async def plug(self, name: str, **disk: Any) -> None:
         guest = self.machine.create_domain()
         xenstore = next(iter(self.ends.values())).xenstore if self.ends else None
-        end = VbdLoopback(
+        end = VbdPair(
             self.dom0.hypervisor, guest.hypervisor, RamStore(MIB), name=name, xenstore=xenstore,
             connect=False, **({"kind": "ram", "params": str(MIB)} | disk),
         )  # fmt: skip
@@ -35,7 +35,7 @@ class Guests:
         return XenstoreClient.in_process(self.ends["xvda"].xenstore, self.dom0.domid)
 
 
-async def use(end: VbdLoopback) -> None:
+async def use(end: VbdPair) -> None:
     async with asyncio.timeout(PATIENCE):
         await end.frontend.connected()
         await end.frontend.write(8, b"z" * 512)

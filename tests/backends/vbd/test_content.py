@@ -13,7 +13,7 @@ import pytest
 from pvdrivers.backends.stores.store import FileStore
 from pvdrivers.frontends.vbd.operations import read, write
 from pvdrivers.ring.abi import Abi
-from pvdrivers.testing.loopback import Loopback
+from pvdrivers.testing.vbd.loopback import VbdLoopback
 
 SIZE = 16 << 20
 CHUNK = 256  # sectors an operation moves
@@ -68,13 +68,13 @@ async def write_all(frontend: Any, content: bytes) -> None:
 @pytest.mark.parametrize("abi", list(Abi))
 def test_file_system_survives_the_ring(abi: Abi, image: Path, tmp_path: Path) -> None:
     content = image.read_bytes()
-    with Loopback(partial(FileStore, str(image)), abi=abi, writable=False) as loopback:
+    with VbdLoopback(partial(FileStore, str(image)), abi=abi, writable=False) as loopback:
         assert loopback.run(read_all) == content
 
     copy = tmp_path / "copy"
     copy.touch()
     os.truncate(copy, SIZE)
-    with Loopback(partial(FileStore, str(copy)), abi=abi) as loopback:
+    with VbdLoopback(partial(FileStore, str(copy)), abi=abi) as loopback:
         loopback.run(lambda frontend: write_all(frontend, content))
         assert loopback.run(read_all) == content
     assert copy.read_bytes() == content

@@ -15,7 +15,7 @@ from pvdrivers.poll.loop import LoopDriver
 from pvdrivers.poll.threads import PollThreads
 from pvdrivers.ring.errors import PeerError
 from pvdrivers.sim import Machine
-from pvdrivers.testing.vbd import VbdLoopback
+from pvdrivers.testing.vbd.pair import VbdPair
 from pvdrivers.vbd.features import FrontendFeatures
 from pvdrivers.xenbus.states import XenbusState
 from pvdrivers.xenstore.client import XenstoreClient
@@ -31,7 +31,7 @@ class Ram:
 class Guest:
     """A frontend made by hand: one granted ring page, one port, and whatever keys it likes."""
 
-    def __init__(self, disk: VbdLoopback, hypervisor: Hypervisor) -> None:
+    def __init__(self, disk: VbdPair, hypervisor: Hypervisor) -> None:
         self.path = disk.config.frontend_path
         self.back_path = disk.config.backend_path
         self.client = XenstoreClient.in_process(disk.xenstore, hypervisor.domid)
@@ -62,14 +62,14 @@ class Guest:
         await self.client.write(f"{self.path}/state", str(int(state)))
 
 
-Body = Callable[[VbdLoopback, Guest], Awaitable[None]]
+Body = Callable[[VbdPair, Guest], Awaitable[None]]
 
 
 def run(body: Body, threads: PollThreads | None = None, **loopback: Any) -> None:
     """Runs `body` beside a second disk, which must not notice; `threads` serve both, or the loop
     does."""
 
-    def pumped(disk: VbdLoopback) -> VbdLoopback:
+    def pumped(disk: VbdPair) -> VbdPair:
         if threads:
             disk.backend.driver = threads
         return disk
@@ -79,9 +79,9 @@ def run(body: Body, threads: PollThreads | None = None, **loopback: Any) -> None
         guest, other = machine.create_domain(), machine.create_domain()
 
         async def main() -> None:
-            bad = VbdLoopback(dom0.hypervisor, guest.hypervisor, Ram(), connect=False, **loopback)
+            bad = VbdPair(dom0.hypervisor, guest.hypervisor, Ram(), connect=False, **loopback)
             async with bad as disk:
-                good = VbdLoopback(
+                good = VbdPair(
                     dom0.hypervisor, other.hypervisor, Ram(), xenstore=disk.xenstore, connect=False
                 )
                 async with good as bystander:
@@ -101,7 +101,7 @@ def run(body: Body, threads: PollThreads | None = None, **loopback: Any) -> None
         assert accounts["grants_mapped"] == accounts["grants_unmapped"]
 
 
-async def refused(disk: VbdLoopback, why: str) -> None:
+async def refused(disk: VbdPair, why: str) -> None:
     await disk.backend.wait_for(XenbusState.CLOSING)
     node = f"/local/domain/0/error/backend/vbd/{disk.config.frontend_domid}/51712/error"
     assert why in await disk.toolstack.read_str(node)
@@ -136,7 +136,7 @@ async def refused(disk: VbdLoopback, why: str) -> None:
     ],
 )
 def test_bad_keys_close_this_device_only(keys: dict[str, str | None], why: str) -> None:
-    async def body(disk: VbdLoopback, guest: Guest) -> None:
+    async def body(disk: VbdPair, guest: Guest) -> None:
         await guest.publish(keys)
         await refused(disk, why)
 
@@ -144,7 +144,7 @@ def test_bad_keys_close_this_device_only(keys: dict[str, str | None], why: str) 
 
 
 def test_a_second_queue_that_cannot_be_mapped_leaves_the_first_unmapped() -> None:
-    async def body(disk: VbdLoopback, guest: Guest) -> None:
+    async def body(disk: VbdPair, guest: Guest) -> None:
         await guest.publish(
             {
                 "multi-queue-num-queues": "2",
@@ -160,7 +160,7 @@ def test_a_second_queue_that_cannot_be_mapped_leaves_the_first_unmapped() -> Non
 
 
 def test_a_mended_frontend_may_come_back() -> None:
-    async def body(disk: VbdLoopback, guest: Guest) -> None:
+    async def body(disk: VbdPair, guest: Guest) -> None:
         await guest.publish({"protocol": "vax-abi"})
         await refused(disk, "protocol")
         await guest.state(XenbusState.CLOSED)
@@ -173,7 +173,7 @@ def test_a_mended_frontend_may_come_back() -> None:
 
 
 def test_legacy_frontend_without_protocol() -> None:
-    async def body(disk: VbdLoopback, guest: Guest) -> None:
+    async def body(disk: VbdPair, guest: Guest) -> None:
         await guest.publish({"protocol": None})
         await disk.backend.wait_for(XenbusState.CONNECTED)
         assert disk.backend.head
@@ -190,7 +190,7 @@ def test_a_ring_overrun_closes_the_device_by_the_book(
     the log, and nobody else anything (`run` has the bystander)."""
     rounds = 20
 
-    async def body(disk: VbdLoopback, guest: Guest) -> None:
+    async def body(disk: VbdPair, guest: Guest) -> None:
         files = None
         for count in range(1, rounds + 1):
             guest.ring.req_prod = 0 if count % 2 else 1000  # 1000: overrun from the beginning
@@ -235,7 +235,7 @@ def test_one_overrun_ring_of_several_closes_the_device() -> None:
         features = FrontendFeatures(max_queues=4, max_ring_page_order=0, max_indirect_segments=0)
 
         async def main() -> None:
-            disk = VbdLoopback(
+            disk = VbdPair(
                 dom0.hypervisor, guest.hypervisor, Ram(), features=features, connect=False
             )
             async with disk:
@@ -265,7 +265,7 @@ def test_one_overrun_ring_of_several_closes_the_device() -> None:
         assert accounts["grants_mapped"] == accounts["grants_unmapped"]
 
 
-async def unplugged(disk: VbdLoopback, guest: Guest) -> bool:
+async def unplugged(disk: VbdPair, guest: Guest) -> bool:
     """Unplugs a hand-made frontend, which plays along."""
     unplugging = asyncio.create_task(disk.unplug())
     await disk.backend.wait_for(XenbusState.CLOSING)
@@ -274,7 +274,7 @@ async def unplugged(disk: VbdLoopback, guest: Guest) -> bool:
 
 
 def test_a_storm_of_events_without_work_is_heard_less_and_less() -> None:
-    async def body(disk: VbdLoopback, guest: Guest) -> None:
+    async def body(disk: VbdPair, guest: Guest) -> None:
         await guest.publish({})
         await disk.backend.wait_for(XenbusState.CONNECTED)
         for _ in range(2_000):
@@ -287,7 +287,7 @@ def test_a_storm_of_events_without_work_is_heard_less_and_less() -> None:
 
 
 def test_hotplug_script_is_waited_for() -> None:
-    async def body(disk: VbdLoopback, guest: Guest) -> None:
+    async def body(disk: VbdPair, guest: Guest) -> None:
         await guest.publish({})
         await disk.wait(lambda: disk.backend.peer_state is XenbusState.INITIALISED)
         assert disk.backend.state is XenbusState.INIT_WAIT
@@ -300,7 +300,7 @@ def test_hotplug_script_is_waited_for() -> None:
 def test_mode_is_the_toolstacks_not_the_guests() -> None:
     """XSA-142: a disk given read-only stays so."""
 
-    async def body(disk: VbdLoopback, guest: Guest) -> None:
+    async def body(disk: VbdPair, guest: Guest) -> None:
         await guest.client.write(f"{guest.path}/mode", "w")
         await guest.publish({})
         await disk.backend.wait_for(XenbusState.CONNECTED)
@@ -311,7 +311,7 @@ def test_mode_is_the_toolstacks_not_the_guests() -> None:
 
 
 def test_published_keys() -> None:
-    async def body(disk: VbdLoopback, guest: Guest) -> None:
+    async def body(disk: VbdPair, guest: Guest) -> None:
         async def keys() -> dict[str, str]:
             names = await disk.toolstack.directory(guest.back_path)
             read = disk.toolstack.read_str
@@ -368,7 +368,7 @@ def test_frontend_refuses_a_backends_bad_keys(early: dict[str, str], late: dict[
         dom0, guest = machine.create_domain(privileged=True), machine.create_domain()
 
         async def main() -> None:
-            disk = VbdLoopback(dom0.hypervisor, guest.hypervisor, Ram(), connect=False)
+            disk = VbdPair(dom0.hypervisor, guest.hypervisor, Ram(), connect=False)
             async with disk:
                 path, client = disk.config.backend_path, disk.toolstack
                 for key, value in {**early, "state": "2"}.items():
@@ -394,7 +394,7 @@ def test_frontend_survives_a_backend_that_overruns_the_ring() -> None:
         dom0, guest = machine.create_domain(privileged=True), machine.create_domain()
 
         async def main() -> None:
-            disk = VbdLoopback(dom0.hypervisor, guest.hypervisor, Ram(), connect=False)
+            disk = VbdPair(dom0.hypervisor, guest.hypervisor, Ram(), connect=False)
             async with disk:
                 path, client = disk.config.backend_path, disk.toolstack
                 await client.write(f"{path}/state", "2")
@@ -438,7 +438,7 @@ def test_connected_says_why_not() -> None:
         dom0, guest = machine.create_domain(privileged=True), machine.create_domain()
 
         async def main() -> None:
-            disk = VbdLoopback(dom0.hypervisor, guest.hypervisor, Ram(), connect=False)
+            disk = VbdPair(dom0.hypervisor, guest.hypervisor, Ram(), connect=False)
             async with disk:
                 disk.frontend.start()
                 waiting = asyncio.create_task(disk.frontend.connected())

@@ -16,7 +16,7 @@ from pvdrivers.backends.vbd.disk import DiskConfig, ServeOptions
 from pvdrivers.backends.vbd.served_disk import ServedDisk
 from pvdrivers.backends.vbd.service import VbdService
 from pvdrivers.daemon_threads import open_in_daemon_thread
-from pvdrivers.testing.vbd import VbdLoopback
+from pvdrivers.testing.vbd.pair import VbdPair
 from pvdrivers.toolstack.devices import add_device, destroy_device, unplug_device
 
 from .guests import MIB, PATIENCE, Guests, use
@@ -75,7 +75,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
-def error_node(end: VbdLoopback) -> str:
+def error_node(end: VbdPair) -> str:
     home = end.config.backend_path.removeprefix("/local/domain/0/")
     return f"/local/domain/0/error/{home}/error"
 

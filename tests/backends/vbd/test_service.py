@@ -12,7 +12,7 @@ from pvdrivers.backends.vbd.device import VbdBackendOptions
 from pvdrivers.backends.vbd.disk import DiskConfig, ServeOptions
 from pvdrivers.backends.vbd.served_disk import ServedDisk
 from pvdrivers.backends.vbd.service import VbdService
-from pvdrivers.testing.vbd import VbdLoopback
+from pvdrivers.testing.vbd.pair import VbdPair
 from pvdrivers.toolstack.devices import add_device
 from pvdrivers.vbd.config import disk_config
 
@@ -203,7 +203,7 @@ async def open_larger(disk: DiskConfig) -> RamStore:
     return RamStore(2 * MIB)
 
 
-async def is_larger(end: VbdLoopback, service: VbdService) -> None:
+async def is_larger(end: VbdPair, service: VbdService) -> None:
     await end.wait(lambda: "4096 sectors" in str(service.devices))
 
 

@@ -17,11 +17,11 @@ from pvdrivers.poll.driver import PollDriver
 from pvdrivers.poll.loop import LoopDriver
 from pvdrivers.poll.threads import PollThreads
 from pvdrivers.sim import Machine
-from pvdrivers.testing.vbd import VbdLoopback
+from pvdrivers.testing.vbd.pair import VbdPair
 
 SIZE = 1 << 20
 
-Body = Callable[[VbdLoopback], Awaitable[None]]
+Body = Callable[[VbdPair], Awaitable[None]]
 
 
 @pytest.fixture(params=["loop", "threads"])
@@ -34,7 +34,7 @@ def driver(request: pytest.FixtureRequest) -> Iterator[PollDriver]:
 def run(driver: PollDriver, store: BlockStore, body: Body) -> None:
     async def main(machine: Machine) -> None:
         dom0, guest = machine.create_domain(privileged=True), machine.create_domain()
-        async with VbdLoopback(dom0.hypervisor, guest.hypervisor, store, driver=driver) as disk:
+        async with VbdPair(dom0.hypervisor, guest.hypervisor, store, driver=driver) as disk:
             await body(disk)
 
     with Machine() as machine, store:
@@ -51,7 +51,7 @@ async def fails(operation: Awaitable[object]) -> None:
 
 
 def test_an_error_is_told(driver: PollDriver, caplog: pytest.LogCaptureFixture) -> None:
-    async def body(disk: VbdLoopback) -> None:
+    async def body(disk: VbdPair) -> None:
         backend = disk.backend
         await disk.frontend.write(0, bytes(4096))
         assert backend.last_store_error is None
@@ -78,7 +78,7 @@ def test_many_errors_are_a_few_lines(
     """The first at once. The next look is put off for ever here, but for that at the end."""
     monkeypatch.setattr(faults, "INTERVAL", 1e9)
 
-    async def body(disk: VbdLoopback) -> None:
+    async def body(disk: VbdPair) -> None:
         await fails(disk.frontend.write(0, bytes(512)))
         await disk.wait(lambda: disk.backend.last_store_error is not None)
         for sector in range(1, 100):
@@ -98,7 +98,7 @@ def test_later_errors_are_told_too(
 ) -> None:
     monkeypatch.setattr(faults, "INTERVAL", 0.001)
 
-    async def body(disk: VbdLoopback) -> None:
+    async def body(disk: VbdPair) -> None:
         for count in range(1, 4):
             await fails(disk.frontend.read(count, 1))
             await disk.wait(lambda: len(lines(caplog)) == count)  # noqa: B023
@@ -112,7 +112,7 @@ def test_later_errors_are_told_too(
 def test_the_next_connection_counts_on(
     driver: PollDriver, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def body(disk: VbdLoopback) -> None:
+    async def body(disk: VbdPair) -> None:
         for count in (1, 2):
             await fails(disk.frontend.write(count, bytes(512)))
             new = ErrorFilter(RamStore(SIZE), seed=1)

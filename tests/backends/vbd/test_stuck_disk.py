@@ -17,7 +17,7 @@ from pvdrivers.backends.stores.store import Engine, FileStore
 from pvdrivers.poll.threads import PollThreads
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Domain, Machine
-from pvdrivers.testing.vbd import VbdLoopback
+from pvdrivers.testing.vbd.pair import VbdPair
 
 IMAGE = 4 << 20  # bytes
 DEPTH = 500  # requests that a ring holds, nearly
@@ -77,7 +77,7 @@ def test_io_uring_is_for_those_who_keep_their_word(
         FileStore(path, engine="io_uring")
 
 
-async def verify(disk: VbdLoopback, seed: int) -> None:
+async def verify(disk: VbdPair, seed: int) -> None:
     """Writes, flushes and reads again, many at once."""
     chance = random.Random(seed)
     blocks = {sector: chance.randbytes(4096) for sector in range(0, IMAGE // 512, 64)}
@@ -108,7 +108,7 @@ def path_of(kind: str, file: Path) -> Iterator[Path]:
         subprocess.run(["losetup", "--detach", device], check=True)
 
 
-async def ask(disk: VbdLoopback, operation: str) -> list[asyncio.Future[Any]]:
+async def ask(disk: VbdPair, operation: str) -> list[asyncio.Future[Any]]:
     """Much that will not be answered; returns when the backend has taken it all."""
     sectors = range(1024, 1024 + DEPTH * 64, 64)
     count = DEPTH
@@ -148,7 +148,7 @@ def test_others_are_served(
     operation: str,
 ) -> None:
     async def serve(threads: PollThreads, dom0: Domain, one: Domain, other: Domain) -> None:
-        connect = partial(VbdLoopback, dom0.hypervisor, driver=threads)
+        connect = partial(VbdPair, dom0.hypervisor, driver=threads)
         async with (
             connect(one.hypervisor, store, connect=False) as hung,
             connect(other.hypervisor, sound, xenstore=hung.xenstore) as disk,

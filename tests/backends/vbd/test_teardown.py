@@ -15,8 +15,8 @@ from pvdrivers.frontends.vbd.device import VbdFrontend
 from pvdrivers.frontends.vbd.operations import Operation, read
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Machine
-from pvdrivers.testing.loopback import Loopback
-from pvdrivers.testing.vbd import VbdLoopback
+from pvdrivers.testing.vbd.loopback import VbdLoopback
+from pvdrivers.testing.vbd.pair import VbdPair
 from pvdrivers.vbd.features import FrontendFeatures
 from pvdrivers.xenbus.states import XenbusState
 
@@ -40,7 +40,7 @@ def test_a_store_that_is_late(held: int, aborts: int) -> None:
         dom0 = machine.create_domain(privileged=True)
         guest = machine.create_domain(memory="64M")
 
-        async def reads(disk: VbdLoopback) -> list[asyncio.Task[list[Operation]]]:
+        async def reads(disk: VbdPair) -> list[asyncio.Task[list[Operation]]]:
             """One on each queue; all but the held one are answered."""
             tasks = []
             for queue in (*(q for q in range(QUEUES) if q != held), held):
@@ -55,9 +55,7 @@ def test_a_store_that_is_late(held: int, aborts: int) -> None:
 
         async def main() -> None:
             options = FrontendFeatures(protocol="x86_64-abi", max_queues=QUEUES)
-            async with VbdLoopback(
-                dom0.hypervisor, guest.hypervisor, store, features=options
-            ) as disk:
+            async with VbdPair(dom0.hypervisor, guest.hypervisor, store, features=options) as disk:
                 tasks = await reads(disk)
                 ends = []
                 for _ in range(aborts):
@@ -112,7 +110,7 @@ def test_a_store_that_does_not_finish_is_waited_for_no_longer_than_told() -> Non
         await frontend.abort()
         await asyncio.gather(pending, return_exceptions=True)
 
-    with Loopback(lambda: store, backend=served) as loopback:
+    with VbdLoopback(lambda: store, backend=served) as loopback:
         loopback.run(scenario)
 
 
@@ -122,7 +120,7 @@ def test_a_store_in_use_is_neither_closed_nor_taken_over() -> None:
         guest = machine.create_domain(memory="64M")
 
         async def main() -> None:
-            async with VbdLoopback(dom0.hypervisor, guest.hypervisor, store) as disk:
+            async with VbdPair(dom0.hypervisor, guest.hypervisor, store) as disk:
                 with pytest.raises(UsageError, match="in use by a backend"):
                     store.close()
                 with pytest.raises(UsageError, match="in use by a backend"):
@@ -156,5 +154,5 @@ def test_a_served_disk_aborted_while_it_lets_go_closes_its_store_last() -> None:
             store.sectors  # noqa: B018
         await asyncio.gather(pending, return_exceptions=True)
 
-    with Loopback(lambda: store, backend=served) as loopback:
+    with VbdLoopback(lambda: store, backend=served) as loopback:
         loopback.run(scenario)

@@ -15,7 +15,7 @@ from pvdrivers.ring.abi import Abi
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Machine
 from pvdrivers.sim.loop import DeterministicLoop
-from pvdrivers.testing.vbd import VbdLoopback
+from pvdrivers.testing.vbd.pair import VbdPair
 from pvdrivers.vbd.features import FrontendFeatures
 from pvdrivers.xenbus.states import XenbusState
 
@@ -38,7 +38,7 @@ class Ram:
         lib.pv_blk_store_close(self.pointer)
 
 
-def stop_polling(disk: VbdLoopback) -> None:
+def stop_polling(disk: VbdPair) -> None:
     """The backend looks at its rings no more."""
     for queue in disk.backend.queues:
         disk.backend.driver.remove(queue.pollable)
@@ -51,7 +51,7 @@ def pattern(sectors: int, salt: int = 0) -> bytes:
 
 
 def run(
-    body: Callable[[VbdLoopback, Ram], Awaitable[None]],
+    body: Callable[[VbdPair, Ram], Awaitable[None]],
     *,
     abi: Abi = Abi.X86_64,
     back_abi: Abi = Abi.X86_64,
@@ -71,7 +71,7 @@ def run(
 
         async def main() -> None:
             async with asyncio.timeout(60):
-                async with VbdLoopback(dom0.hypervisor, guest.hypervisor, ram, **loopback) as disk:
+                async with VbdPair(dom0.hypervisor, guest.hypervisor, ram, **loopback) as disk:
                     await body(disk, ram)
 
         make_loop = partial(loop_factory, machine) if loop_factory else None
@@ -82,7 +82,7 @@ def run(
         ram.close()
 
 
-async def exercise(disk: VbdLoopback, ram: Ram) -> None:
+async def exercise(disk: VbdPair, ram: Ram) -> None:
     """Reads, writes, flushes and discards of many sizes, compared with the store's memory."""
     front = disk.frontend
     for sector, count in ((0, 8), (8, 24), (100 * 8, 88), (1024, 256), (4096, 2048)):
@@ -105,7 +105,7 @@ def test_every_pairing_of_abis(abi: Abi, back_abi: Abi) -> None:
 
 @pytest.mark.parametrize("sector_size", [512, 1024, 2048, 4096])
 def test_sector_sizes(sector_size: int) -> None:
-    async def body(disk: VbdLoopback, ram: Ram) -> None:
+    async def body(disk: VbdPair, ram: Ram) -> None:
         assert disk.frontend.info
         assert disk.frontend.info.sector_size == sector_size
         await exercise(disk, ram)
@@ -120,7 +120,7 @@ def test_sector_sizes(sector_size: int) -> None:
 @pytest.mark.parametrize("order", [0, 1, 4])
 @pytest.mark.parametrize("queues", [1, 3])
 def test_shapes_of_rings(form: str, order: int, queues: int) -> None:
-    async def body(disk: VbdLoopback, ram: Ram) -> None:
+    async def body(disk: VbdPair, ram: Ram) -> None:
         assert disk.backend.head
         layout = disk.backend.head.layout
         assert (layout.queues, layout.ring_page_order) == (queues, order)
@@ -145,7 +145,7 @@ def test_shapes_of_rings(form: str, order: int, queues: int) -> None:
 def test_data_paths(
     front_persistent: bool, back_persistent: bool, indirect: int, trusted: bool
 ) -> None:
-    async def body(disk: VbdLoopback, ram: Ram) -> None:
+    async def body(disk: VbdPair, ram: Ram) -> None:
         await exercise(disk, ram)
         kept = front_persistent and back_persistent
         assert (disk.frontend.statistics()["grants_ended"] == 0) == kept
@@ -159,7 +159,7 @@ def test_data_paths(
 
 
 def test_features_the_guest_sees() -> None:
-    async def body(disk: VbdLoopback, ram: Ram) -> None:
+    async def body(disk: VbdPair, ram: Ram) -> None:
         info, agreement = disk.frontend.info, disk.frontend.agreement
         assert info
         assert agreement
@@ -175,7 +175,7 @@ def test_features_the_guest_sees() -> None:
 
 
 def test_discard_can_be_forbidden() -> None:
-    async def body(disk: VbdLoopback, ram: Ram) -> None:
+    async def body(disk: VbdPair, ram: Ram) -> None:
         with pytest.raises(OSError, match="support"):
             await disk.frontend.discard(0, 8)
 
@@ -183,7 +183,7 @@ def test_discard_can_be_forbidden() -> None:
 
 
 def test_callers_mistakes_issue_nothing() -> None:
-    async def body(disk: VbdLoopback, ram: Ram) -> None:
+    async def body(disk: VbdPair, ram: Ram) -> None:
         front = disk.frontend
         for sector, count in ((SECTORS, 1), (SECTORS - 1, 2), (-1, 1)):
             with pytest.raises(UsageError):
@@ -204,7 +204,7 @@ def test_callers_mistakes_issue_nothing() -> None:
 
 
 def test_resize_both_ways() -> None:
-    async def body(disk: VbdLoopback, ram: Ram) -> None:
+    async def body(disk: VbdPair, ram: Ram) -> None:
         sizes: list[int] = []
         disk.frontend.on_resize = lambda info: sizes.append(info.sectors)
         disk.backend.resize(SECTORS // 2)
@@ -224,7 +224,7 @@ def test_resize_both_ways() -> None:
 def test_backend_restart_is_not_noticed(orderly: bool) -> None:
     """Writers keep writing; what they wrote is there, whichever backend took it."""
 
-    async def body(disk: VbdLoopback, ram: Ram) -> None:
+    async def body(disk: VbdPair, ram: Ram) -> None:
         stop = False
         written: dict[int, bytes] = {}
 
@@ -256,7 +256,7 @@ def test_backend_restart_is_not_noticed(orderly: bool) -> None:
 def test_unanswered_requests_are_issued_again() -> None:
     """A backend that takes requests and dies; the next one answers them."""
 
-    async def body(disk: VbdLoopback, ram: Ram) -> None:
+    async def body(disk: VbdPair, ram: Ram) -> None:
         stop_polling(disk)  # the first backend has stopped looking
         pending = asyncio.create_task(
             disk.frontend.submit([*(write(i * 8, pattern(8, i)) for i in range(100)), flush()])
@@ -274,7 +274,7 @@ def test_unanswered_requests_are_issued_again() -> None:
 
 
 def test_resume_reconnects_and_issues_again() -> None:
-    async def body(disk: VbdLoopback, ram: Ram) -> None:
+    async def body(disk: VbdPair, ram: Ram) -> None:
         stop_polling(disk)
         pending = asyncio.create_task(disk.frontend.write(0, pattern(8)))
         await asyncio.sleep(0)
@@ -287,7 +287,7 @@ def test_resume_reconnects_and_issues_again() -> None:
 
 
 def test_guest_reboots() -> None:
-    async def body(disk: VbdLoopback, ram: Ram) -> None:
+    async def body(disk: VbdPair, ram: Ram) -> None:
         await disk.frontend.write(0, pattern(8))
         await disk.frontend.abort()
         disk.new_frontend().start()
@@ -298,7 +298,7 @@ def test_guest_reboots() -> None:
 
 
 def test_orderly_unplug_answers_what_was_asked() -> None:
-    async def body(disk: VbdLoopback, ram: Ram) -> None:
+    async def body(disk: VbdPair, ram: Ram) -> None:
         pending = asyncio.create_task(
             disk.frontend.submit([write(i * 8, pattern(8, i)) for i in range(200)])
         )
@@ -313,7 +313,7 @@ def test_orderly_unplug_answers_what_was_asked() -> None:
 
 
 def test_forced_unplug_fails_what_was_asked() -> None:
-    async def body(disk: VbdLoopback, ram: Ram) -> None:
+    async def body(disk: VbdPair, ram: Ram) -> None:
         stop_polling(disk)
         pending = asyncio.create_task(disk.frontend.read(0, 8))
         await asyncio.sleep(0)
@@ -326,7 +326,7 @@ def test_forced_unplug_fails_what_was_asked() -> None:
 
 
 def test_frontend_closes_and_opens_again() -> None:
-    async def body(disk: VbdLoopback, ram: Ram) -> None:
+    async def body(disk: VbdPair, ram: Ram) -> None:
         await disk.frontend.write(0, pattern(8))
         await disk.frontend.close()
         assert disk.backend.state is XenbusState.CLOSED
@@ -341,7 +341,7 @@ def test_frontend_closes_and_opens_again() -> None:
 def test_reconnecting_leaks_nothing(who: str) -> None:
     """The guest's memory would be used up after a few connections."""
 
-    async def body(disk: VbdLoopback, ram: Ram) -> None:
+    async def body(disk: VbdPair, ram: Ram) -> None:
         for count in range(40):
             if who == "front":
                 await disk.frontend.close()
@@ -360,7 +360,7 @@ def test_reconnecting_leaks_nothing(who: str) -> None:
 def test_on_uvloop() -> None:
     uvloop = pytest.importorskip("uvloop")
 
-    async def body(disk: VbdLoopback, ram: Ram) -> None:
+    async def body(disk: VbdPair, ram: Ram) -> None:
         await exercise(disk, ram)
         assert await disk.unplug()
 
@@ -368,7 +368,7 @@ def test_on_uvloop() -> None:
 
 
 def test_io_before_the_connection_waits_for_it() -> None:
-    async def body(disk: VbdLoopback, ram: Ram) -> None:
+    async def body(disk: VbdPair, ram: Ram) -> None:
         early = [asyncio.create_task(disk.frontend.write(i * 8, pattern(8, i))) for i in range(4)]
         late = asyncio.create_task(disk.frontend.read(SECTORS, 1))
         await asyncio.sleep(0)
@@ -388,9 +388,9 @@ def test_two_disks_share_a_xenstore() -> None:
         rams = [Ram(), Ram()]
 
         async def main() -> None:
-            first = VbdLoopback(dom0.hypervisor, guest.hypervisor, rams[0], name="xvda")
+            first = VbdPair(dom0.hypervisor, guest.hypervisor, rams[0], name="xvda")
             async with first as a:
-                second = VbdLoopback(
+                second = VbdPair(
                     dom0.hypervisor, guest.hypervisor, rams[1], name="xvdq", xenstore=a.xenstore
                 )
                 async with second as b:
@@ -406,7 +406,7 @@ def test_two_disks_share_a_xenstore() -> None:
 
 @pytest.mark.parametrize("number", ["7", "-1", "sda", "", "9" * 400])
 def test_a_number_that_is_no_disk_is_not_taken_up(number: str) -> None:
-    async def body(disk: VbdLoopback, ram: Ram) -> None:
+    async def body(disk: VbdPair, ram: Ram) -> None:
         path = f"{disk.config.frontend_path}/virtual-device"
         await disk.toolstack.write(path, number)
         disk.frontend.start()
@@ -423,7 +423,7 @@ def test_a_number_that_is_no_disk_is_not_taken_up(number: str) -> None:
 
 
 def test_describe_and_statistics() -> None:
-    async def body(disk: VbdLoopback, ram: Ram) -> None:
+    async def body(disk: VbdPair, ram: Ram) -> None:
         await exercise(disk, ram)
         assert "connected" in disk.backend.describe()
         assert "x86_64-abi" in disk.backend.describe()
@@ -438,7 +438,7 @@ def test_describe_and_statistics() -> None:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_on_a_deterministic_loop(seed: int) -> None:
-    async def body(disk: VbdLoopback, ram: Ram) -> None:
+    async def body(disk: VbdPair, ram: Ram) -> None:
         await exercise(disk, ram)
         await disk.backend.abort()
         disk.new_backend().start()

@@ -24,7 +24,7 @@ from pvdrivers._core import ffi, lib
 from pvdrivers.backends.stores.store import RamStore
 from pvdrivers.ring.abi import Abi
 from pvdrivers.sim import Domain, Machine
-from pvdrivers.testing.vbd import VbdLoopback
+from pvdrivers.testing.vbd.pair import VbdPair
 from pvdrivers.xenbus.states import XenbusState
 
 READ, WRITE = int(lib.BLKIF_OP_READ), int(lib.BLKIF_OP_WRITE)
@@ -478,7 +478,7 @@ tables = st.dictionaries(st.sampled_from(KEYS), words, max_size=6)
 states = st.lists(st.integers(0, 9).map(str) | st.sampled_from(["", "x", "4 "]), max_size=4)
 
 
-async def hostile_store(disk: VbdLoopback, keys: dict[str, str], states: list[str]) -> None:
+async def hostile_store(disk: VbdPair, keys: dict[str, str], states: list[str]) -> None:
     """A backend of garbage, which in the end lets go as it must for the device to be closed."""
     path, client, front = disk.config.backend_path, disk.toolstack, disk.frontend
 
@@ -512,10 +512,10 @@ def test_whatever_a_backend_writes() -> None:
         guest = machine.create_domain(memory="64M")
 
         sides = (dom0.hypervisor, guest.hypervisor, store)
-        neighbour = VbdLoopback(*sides, name="xvdb")
+        neighbour = VbdPair(*sides, name="xvdb")
 
         async def one(keys: dict[str, str], states: list[str]) -> None:
-            bad = VbdLoopback(*sides, xenstore=neighbour.xenstore, connect=False)
+            bad = VbdPair(*sides, xenstore=neighbour.xenstore, connect=False)
             async with asyncio.timeout(20), bad as disk:
                 await hostile_store(disk, keys, states)
             await neighbour.frontend.write(0, b"unharmed" * 64)

@@ -17,7 +17,7 @@ from pvdrivers.poll.loop import LoopDriver
 from pvdrivers.poll.threads import PollThreads
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Machine
-from pvdrivers.testing.vbd import VbdLoopback
+from pvdrivers.testing.vbd.pair import VbdPair
 from pvdrivers.vbd.features import FrontendFeatures
 from pvdrivers.xenbus.states import XenbusState
 
@@ -25,7 +25,7 @@ SIZE = 1 << 20
 QUEUES = 4
 SLOW = 20_000_000  # ns
 
-Body = Callable[[VbdLoopback], Awaitable[None]]
+Body = Callable[[VbdPair], Awaitable[None]]
 
 
 def run(threads: PollThreads, store: BlockStore, body: Body) -> None:
@@ -37,7 +37,7 @@ def run(threads: PollThreads, store: BlockStore, body: Body) -> None:
         )
 
         async def main() -> None:
-            disk = VbdLoopback(
+            disk = VbdPair(
                 dom0.hypervisor,
                 guest.hypervisor,
                 store,
@@ -59,7 +59,7 @@ def run(threads: PollThreads, store: BlockStore, body: Body) -> None:
         store.close()  # UsageError if a queue were left on it
 
 
-async def use(disk: VbdLoopback, salt: int = 1) -> None:
+async def use(disk: VbdPair, salt: int = 1) -> None:
     """Much at once, over all queues."""
     sectors = range(0, SIZE // 512, 8)
     data = {sector: bytes([(sector // 8 + salt) % 255 + 1]) * 4096 for sector in sectors}
@@ -70,7 +70,7 @@ async def use(disk: VbdLoopback, salt: int = 1) -> None:
 
 @pytest.mark.parametrize("mode", ["poll", "hybrid", "event"])
 def test_every_mode_serves(mode: Mode) -> None:
-    async def body(disk: VbdLoopback) -> None:
+    async def body(disk: VbdPair) -> None:
         for salt in range(3):
             await use(disk, salt)
             await asyncio.sleep(0.01)  # long enough to fall asleep
@@ -83,7 +83,7 @@ def test_every_mode_serves(mode: Mode) -> None:
 def test_queues_are_shared_out_and_taken_back() -> None:
     threads = PollThreads(3)
 
-    async def body(disk: VbdLoopback) -> None:
+    async def body(disk: VbdPair) -> None:
         assert repr(threads) == "<PollThreads hybrid, pollables [2, 1, 1]>"
         threads.check()
         await use(disk)
@@ -96,7 +96,7 @@ def test_queues_are_shared_out_and_taken_back() -> None:
 def test_a_store_is_replaced_under_io() -> None:
     old, new = RamStore(SIZE), RamStore(SIZE)
 
-    async def body(disk: VbdLoopback) -> None:
+    async def body(disk: VbdPair) -> None:
         queues = disk.frontend.queues
         await use(disk)
         busy = asyncio.create_task(use(disk, 2))
@@ -118,7 +118,7 @@ def test_what_a_slow_store_has_is_waited_for() -> None:
     """It ends when the threads have given its queue back, and nobody but the loop pumps it."""
     slow = DelayFilter(RamStore(SIZE), delay=SLOW)
 
-    async def body(disk: VbdLoopback) -> None:
+    async def body(disk: VbdPair) -> None:
         reads = [asyncio.create_task(disk.frontend.read(sector, 1)) for sector in range(8)]
         await disk.wait(lambda: disk.backend.statistics()["requests"] == len(reads))
         await disk.backend.abort()
@@ -148,7 +148,7 @@ def test_a_store_in_python_is_served_by_the_loop() -> None:
     """It finishes in another thread what one has submitted."""
     store = Bytes()
 
-    async def body(disk: VbdLoopback) -> None:
+    async def body(disk: VbdPair) -> None:
         loop = asyncio.get_running_loop()
         loop.add_reader(store.fileno(), store.serve)
         await use(disk)
@@ -164,7 +164,7 @@ def test_devices_may_have_a_thread_each_and_share_all() -> None:
         dom0 = machine.create_domain(privileged=True)
         guests = [machine.create_domain() for _ in range(8)]
 
-        async def live(index: int, disk: VbdLoopback) -> None:
+        async def live(index: int, disk: VbdPair) -> None:
             async with disk:
                 disk.backend.driver = threads
                 disk.backend.start()
@@ -176,7 +176,7 @@ def test_devices_may_have_a_thread_each_and_share_all() -> None:
         async def main() -> None:
             for _ in range(3):
                 disks = [
-                    VbdLoopback(dom0.hypervisor, guest.hypervisor, RamStore(SIZE), connect=False)
+                    VbdPair(dom0.hypervisor, guest.hypervisor, RamStore(SIZE), connect=False)
                     for guest in guests
                 ]
                 async with asyncio.timeout(60):
@@ -231,7 +231,7 @@ def test_a_thread_that_has_ended_is_found() -> None:
 def test_the_loop_is_the_default() -> None:
     with Machine() as machine:
         dom0, guest = machine.create_domain(privileged=True), machine.create_domain()
-        disk = VbdLoopback(dom0.hypervisor, guest.hypervisor, RamStore(SIZE))
+        disk = VbdPair(dom0.hypervisor, guest.hypervisor, RamStore(SIZE))
 
         async def main() -> None:
             async with disk:

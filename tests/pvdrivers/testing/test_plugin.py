@@ -19,12 +19,12 @@ def test_domains(pv_domains, pv_machine):
     assert pv_machine.domain(pv_domains.frontend.domid).info.domid == 1
 
 @pytest.mark.parametrize("mode", ["loop", "deterministic"])
-def test_disk(pv_loopback, mode):
+def test_disk(pv_vbd, mode):
     async def scenario(frontend):
         await frontend.write(0, b"x" * 512)
         return await frontend.read(0, 1)
 
-    loopback = pv_loopback(partial(RamStore, 1 << 20), mode=mode)
+    loopback = pv_vbd(partial(RamStore, 1 << 20), mode=mode)
     assert loopback.run(scenario) == b"x" * 512
 
 def test_seed(pv_seed, record_property):
@@ -62,8 +62,8 @@ WAITING = """
 
     {run}
 
-    def test_waits(pv_loopback):
-        loopback = pv_loopback(partial(RamStore, 1 << 20), mode="deterministic")
+    def test_waits(pv_vbd):
+        loopback = pv_vbd(partial(RamStore, 1 << 20), mode="deterministic")
         loopback.run(scenario)
 """
 # The scenario itself, or a task of its own, waits for what ends in an error when all is taken down.

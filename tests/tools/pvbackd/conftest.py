@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pvdrivers.testing.loopback import Loopback
+from pvdrivers.testing.vbd.loopback import VbdLoopback
 from pvdrivers.tools.pvbackd.control import ask
 from pvdrivers.tools.pvbackd.status import parse
 
@@ -28,12 +28,12 @@ def image(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def pvbackd_disk(image: Path) -> Iterator[Callable[..., Loopback]]:
+def pvbackd_disk(image: Path) -> Iterator[Callable[..., VbdLoopback]]:
     """Makes a guest whose disk is `image`, with a daemon that has these further options."""
     with ExitStack() as stack:
 
-        def make(*options: object, **disk: Any) -> Loopback:
-            loopback = Loopback(
+        def make(*options: object, **disk: Any) -> VbdLoopback:
+            loopback = VbdLoopback(
                 None,
                 mode="processes",
                 daemon=[*PVBACKD, *map(str, options)],

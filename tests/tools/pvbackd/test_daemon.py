@@ -15,19 +15,19 @@ from typing import Any
 
 import pytest
 
-from pvdrivers.testing.loopback import Loopback
+from pvdrivers.testing.vbd.loopback import VbdLoopback
 from pvdrivers.toolstack.devices import add_device
 from pvdrivers.vbd.config import disk_config
 
 from .conftest import PATIENCE, PVBACKD, until
 
-Disk = Callable[..., Loopback]
+Disk = Callable[..., VbdLoopback]
 Status = Callable[[], Awaitable[list[str]]]
 HELD = '[[disk]]\nfilters = [{{kind = "delay", delay_us = 3_600_000_000, operations = ["{}"]}}]\n'
 NO_READS = '[[disk]]\nfilters = [{kind = "error", seed = 1, operations = ["read"]}]\n'
 
 
-def hang_up(loopback: Loopback) -> None:
+def hang_up(loopback: VbdLoopback) -> None:
     loopback.daemon.send_signal(signal.SIGHUP)
 
 
@@ -227,7 +227,7 @@ def test_it_needs_no_privileges(image: Path) -> None:
         assert f"CapEff:\t{0:016x}\n" in status
 
     disk = {"kind": "phy", "params": str(image)}
-    with Loopback(None, mode="processes", daemon=daemon, **disk) as loopback:
+    with VbdLoopback(None, mode="processes", daemon=daemon, **disk) as loopback:
         loopback.run(scenario)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pvdrivers.testing.loopback import Loopback
+from pvdrivers.testing.vbd.loopback import VbdLoopback
 from pvdrivers.toolstack.devices import add_device, unplug_device
 from pvdrivers.vbd.config import disk_config
 
@@ -89,5 +89,5 @@ def test_it_holds_up_nobody(
         assert loopback.daemon.returncode == 0
 
     disk = {"kind": "phy", "params": str(image)}
-    with Loopback(None, mode="processes", daemon=daemon, **disk) as loopback:
+    with VbdLoopback(None, mode="processes", daemon=daemon, **disk) as loopback:
         loopback.run(scenario)

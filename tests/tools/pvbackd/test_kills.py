@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pvdrivers.testing.loopback import Loopback
+from pvdrivers.testing.vbd.loopback import VbdLoopback
 
 REGION = 64  # sectors that a writer has for itself
 WRITERS = 8
@@ -62,7 +62,7 @@ async def progress(writers: list[Writer], tasks: list[asyncio.Task[None]]) -> No
                     task.result()
 
 
-async def kill_often(loopback: Loopback, frontend: Any, kills: int, seed: int) -> list[bytes]:
+async def kill_often(loopback: VbdLoopback, frontend: Any, kills: int, seed: int) -> list[bytes]:
     """Returns what the regions must hold."""
     chance = random.Random(seed)
     writers = [Writer(frontend, i * REGION, chance.randrange(1 << 32)) for i in range(WRITERS)]
@@ -90,7 +90,7 @@ STORES = {"default": "", "direct": '[[disk]]\nstore = {kind = "file", direct = t
     ("logged", "store"), [(True, "default"), (False, "default"), (True, "direct")]
 )
 def test_no_acknowledged_write_is_lost(
-    pvbackd_disk: Callable[..., Loopback],
+    pvbackd_disk: Callable[..., VbdLoopback],
     image: Path,
     tmp_path: Path,
     pv_seed: int,

@@ -12,16 +12,16 @@ from typing import Any
 import pytest
 
 from pvdrivers.ring.errors import UsageError
-from pvdrivers.testing.loopback import Loopback
+from pvdrivers.testing.vbd.loopback import VbdLoopback
 from pvdrivers.tools.pvbackd import daemon
 
 from .conftest import PATIENCE, PVBACKD
 
-Disk = Callable[..., Loopback]
+Disk = Callable[..., VbdLoopback]
 Status = Callable[[], Awaitable[list[str]]]
 
 
-def machine_of(loopback: Loopback) -> list[str]:
+def machine_of(loopback: VbdLoopback) -> list[str]:
     """The options that name the machine which the loopback's daemon serves."""
     arguments = [str(argument) for argument in loopback.daemon.args]  # type: ignore[union-attr]
     return [text for text in arguments if text.startswith(("--machine=", "--xenstore="))]

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from pvdrivers.testing.loopback import Loopback
+from pvdrivers.testing.vbd.loopback import VbdLoopback
 
 from .conftest import PATIENCE, until
 
-Disk = Callable[..., Loopback]
+Disk = Callable[..., VbdLoopback]
 Status = Callable[[], Awaitable[list[str]]]
 
 

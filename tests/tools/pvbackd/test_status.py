@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from pvdrivers.testing.loopback import Loopback
+from pvdrivers.testing.vbd.loopback import VbdLoopback
 from pvdrivers.tools.pvbackd.status import show
 from pvdrivers.toolstack.devices import add_device
 from pvdrivers.vbd.config import disk_config
 
 from .conftest import PVBACKD, until
 
-Disk = Callable[..., Loopback]
+Disk = Callable[..., VbdLoopback]
 Devices = Callable[[], Awaitable[list[dict[str, Any]]]]
 
 

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from pvdrivers.testing.loopback import Loopback
+from pvdrivers.testing.vbd.loopback import VbdLoopback
 
 from .conftest import PATIENCE, until
 
-Disk = Callable[..., Loopback]
+Disk = Callable[..., VbdLoopback]
 
 
 class Manager:

@@ -20,7 +20,7 @@ from serve import CONNECT_PATIENCE, Lab
 from step import MEBIBYTE, command, step
 
 from pvdrivers.backends.stores.store import FileStore
-from pvdrivers.testing.dialects import LINUX_BACKEND
+from pvdrivers.testing.vbd.dialects import LINUX_BACKEND
 from pvdrivers.toolstack.devices import DeviceConfig, add_device, unplug_device
 
 MEBIBYTES = 4

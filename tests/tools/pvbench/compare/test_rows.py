@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from pvdrivers.testing.qemu import PROGRAM
+from pvdrivers.testing.vbd.qemu import PROGRAM
 from pvdrivers.tools.pvbench.compare import needs, scratch
 from pvdrivers.tools.pvbench.compare.competitors import fio_log
 from pvdrivers.tools.pvbench.compare.runner import catalogue

@@ -14,7 +14,7 @@ import pytest
 from pvdrivers.backends.stores.store import FileStore
 from pvdrivers.hypervisor import HypervisorError
 from pvdrivers.sim import MachineError
-from pvdrivers.testing.loopback import Loopback
+from pvdrivers.testing.vbd.loopback import VbdLoopback
 
 MIB = 1 << 20
 
@@ -39,14 +39,14 @@ asyncio.run(main())
 
 
 @pytest.fixture
-def loopback(tmp_path: Path) -> Iterator[Loopback]:
+def loopback(tmp_path: Path) -> Iterator[VbdLoopback]:
     image = tmp_path / "image"
     image.write_bytes(bytes(MIB))
-    with Loopback(partial(FileStore, str(image)), mode="processes") as loopback:
+    with VbdLoopback(partial(FileStore, str(image)), mode="processes") as loopback:
         yield loopback
 
 
-async def start_guest_again(loopback: Loopback) -> None:
+async def start_guest_again(loopback: VbdLoopback) -> None:
     """As soon as the machine has noticed that the process is dead."""
     async with asyncio.timeout(10):
         while True:
@@ -57,7 +57,7 @@ async def start_guest_again(loopback: Loopback) -> None:
                 await asyncio.sleep(0.01)
 
 
-async def until_destroyed(loopback: Loopback) -> None:
+async def until_destroyed(loopback: VbdLoopback) -> None:
     """Destroys the guest and waits until the machine has all its memory back."""
     guest = loopback.guest
     memory = guest.info.pages * guest.info.page_size
@@ -70,7 +70,7 @@ async def until_destroyed(loopback: Loopback) -> None:
         assert guest.info
 
 
-def test_frontend(loopback: Loopback) -> None:
+def test_frontend(loopback: VbdLoopback) -> None:
     async def scenario(frontend: Any) -> None:
         await frontend.connected()
         await loopback.stop_guest()
@@ -96,7 +96,7 @@ def test_frontend(loopback: Loopback) -> None:
     loopback.run(scenario)
 
 
-def test_xenstore(loopback: Loopback) -> None:
+def test_xenstore(loopback: VbdLoopback) -> None:
     """The disk goes on without its xenstore; nobody hangs when it is all taken down."""
 
     async def scenario(frontend: Any) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from pvdrivers.backends.stores.store import RamStore
 from pvdrivers.backends.vbd.device import VbdBackendOptions
-from pvdrivers.testing.loopback import Loopback
+from pvdrivers.testing.vbd.loopback import VbdLoopback
 
 SECTORS = 2048
 BLOCKS = 64  # of 8 sectors, each written by one task only
@@ -45,7 +45,7 @@ class Writers:
             assert await self.frontend.read(block * 8, 8) == content
 
 
-async def resumed(loopback: Loopback, frontend: Any) -> None:
+async def resumed(loopback: VbdLoopback, frontend: Any) -> None:
     await frontend.connected()
     writers = Writers(frontend)
     for _ in range(LIVES):
@@ -56,7 +56,7 @@ async def resumed(loopback: Loopback, frontend: Any) -> None:
     await writers.finish()
 
 
-async def resized(loopback: Loopback, frontend: Any) -> None:
+async def resized(loopback: VbdLoopback, frontend: Any) -> None:
     await frontend.connected()
     seen: list[int] = []
     frontend.on_resize = lambda info: seen.append(info.sectors)
@@ -70,7 +70,7 @@ async def resized(loopback: Loopback, frontend: Any) -> None:
     assert await frontend.read(SECTORS - 8, 8) == bytes(4096)
 
 
-async def unplugged(loopback: Loopback, frontend: Any) -> None:
+async def unplugged(loopback: VbdLoopback, frontend: Any) -> None:
     for _ in range(LIVES):
         await frontend.connected()
         writers = Writers(frontend)
@@ -78,13 +78,13 @@ async def unplugged(loopback: Loopback, frontend: Any) -> None:
         await writers.finish()
         assert await loopback.unplug()
         await loopback.plug()
-        frontend = await next_frontend(loopback, frontend)
+        frontend = await loopback.next_frontend(frontend)
         await frontend.connected()
         for block, content in writers.acknowledged.items():
             assert await frontend.read(block * 8, 8) == content
 
 
-async def torn_out(loopback: Loopback, frontend: Any) -> None:
+async def torn_out(loopback: VbdLoopback, frontend: Any) -> None:
     for _ in range(LIVES):
         await frontend.connected()
         writers = Writers(frontend)
@@ -94,7 +94,7 @@ async def torn_out(loopback: Loopback, frontend: Any) -> None:
         results = await asyncio.gather(*writers.tasks, return_exceptions=True)
         assert all(isinstance(result, (OSError, ValueError)) for result in results), results
         await loopback.plug()
-        frontend = await next_frontend(loopback, frontend)
+        frontend = await loopback.next_frontend(frontend)
         await frontend.connected()
         for block, content in writers.acknowledged.items():
             found = await frontend.read(block * 8, 8)
@@ -103,19 +103,12 @@ async def torn_out(loopback: Loopback, frontend: Any) -> None:
             assert found in (content, after)
 
 
-async def next_frontend(loopback: Loopback, frontend: Any) -> Any:
-    """The driver of the device that has been plugged in, once it has been probed."""
-    while (new := await loopback.frontend()) is frontend:  # noqa: ASYNC110 - no event tells
-        await asyncio.sleep(0.001)
-    return new
-
-
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("persistent", [True, False])
 @pytest.mark.parametrize("life", [resumed, resized, unplugged, torn_out])
 def test_under_every_seed(life: Any, persistent: bool, seed: int) -> None:
     options = VbdBackendOptions(persistent=persistent)
-    with Loopback(
+    with VbdLoopback(
         partial(RamStore, SECTORS * 512), mode="deterministic", seed=seed, backend_options=options
     ) as loopback:
         loopback.run(lambda frontend: life(loopback, frontend))

@@ -1,4 +1,4 @@
-"""A disk as a toolstack has it: what every loopback stands on, whoever drives the two ends."""
+"""A device as a toolstack has it: plugged in and taken out, whoever drives its two ends."""
 
 from pvdrivers.toolstack.devices import (
     DeviceConfig,
@@ -11,20 +11,20 @@ from pvdrivers.xenstore.client import XenstoreClient
 
 
 class AttachedDevice:
-    """A loopback gives it its `config`, and the toolstack's connection to xenstore."""
+    """A subclass sets `config`, and `toolstack`: the toolstack's connection to xenstore."""
 
     config: DeviceConfig
     toolstack: XenstoreClient
 
     async def plug(self) -> None:
-        """What `xl block-attach` does: at first, and again after the disk was unplugged."""
+        """Creates the device, as `xl block-attach` does; again after it was unplugged."""
         await create_domain_directory(self.toolstack, self.config.frontend_domid)
         await add_device(self.toolstack, self.config)
 
     async def unplug(self) -> bool:
-        """What `xl block-detach` does; False when the two ends did not let go in time."""
+        """Unplugs it, as `xl block-detach` does; False when the ends did not let go in time."""
         return await unplug_device(self.toolstack, self.config)
 
     async def unplug_forced(self) -> None:
-        """What `xl block-detach --force` does, whatever the ends are doing."""
+        """Removes it whatever its ends are doing, as `xl block-detach --force` does."""
         await destroy_device(self.toolstack, self.config)

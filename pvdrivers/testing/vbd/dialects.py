@@ -1,7 +1,8 @@
-"""How real peers speak, as data: what they write, in which order, and what they heed.
+"""How real drivers behave on xenbus, as data: what they write, in which order, what they react to.
 
-A dialect is a table of the same form as our own (`pvdrivers.xenbus.states`) and lists of keys.
-`pvdrivers.testing.peers` makes a backend or a frontend out of one. Sources: Linux 6.1's
+A dialect is one driver's behaviour: a table of the same form as our own (`pvdrivers.xenbus.states`)
+and lists of keys.
+`pvdrivers.testing.vbd.emulated` makes a backend or a frontend out of one. Sources: Linux 6.1's
 xen-blkback and xen-blkfront, QEMU 7.2's xen-block, and what they were seen to do; docs/interop.md.
 """
 

@@ -20,8 +20,8 @@ from typing import Any, Self
 
 from pvdrivers.frontends.vbd.device import VbdFrontend
 from pvdrivers.sim import Domain, Machine
+from pvdrivers.testing.attached_device import AttachedDevice
 from pvdrivers.testing.dropin import dropin_environment
-from pvdrivers.testing.plugged import AttachedDevice
 from pvdrivers.toolstack.devices import unplug_device
 from pvdrivers.vbd.config import disk_config
 from pvdrivers.vbd.features import FrontendFeatures

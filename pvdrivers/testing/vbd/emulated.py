@@ -1,10 +1,10 @@
-"""A block backend or frontend that speaks a real one's dialect, on the simulated machine.
+"""Emulated peers: a block backend or frontend that speaks a real one's dialect.
 
-    peer = partial(DialectBackend, dialect=LINUX_BACKEND)
-    async with VbdLoopback(dom0.hypervisor, guest.hypervisor, store, backend=peer) as disk: ...
+    emulated = partial(DialectBackend, dialect=LINUX_BACKEND)
+    async with VbdPair(dom0.hypervisor, guest.hypervisor, store, backend=emulated) as disk: ...
 
-The rings are served by our own data plane; what stands in xenstore, when and in which order, and
-which of the other end's states are heeded, is the dialect's.
+Our own data plane serves the rings. The dialect says what is written to xenstore, when and in which
+order, and which of the other end's states count.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pvdrivers.backends.stores.store import BlockStore
 from pvdrivers.backends.vbd.device import VbdBackend, VbdBackendOptions
 from pvdrivers.frontends.vbd.device import VbdFrontend
 from pvdrivers.hypervisor import Hypervisor
-from pvdrivers.testing.dialects import FRONTEND_SIDE, BackendDialect, FrontendDialect
+from pvdrivers.testing.vbd.dialects import FRONTEND_SIDE, BackendDialect, FrontendDialect
 from pvdrivers.vbd.features import DeviceInfo, FrontendFeatures, Layout
 from pvdrivers.vbd.keys import early_keys, frontend_keys, late_keys, queue_key_names
 from pvdrivers.xenbus.keys import QueueKeys

@@ -14,26 +14,26 @@ from pvdrivers.backends.vbd.device import VbdBackendOptions
 from pvdrivers.frontends.vbd.operations import discard, read, write
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Machine
-from pvdrivers.testing.dialects import (
+from pvdrivers.testing.vbd.dialects import (
     FRONTEND_SIDE,
     LINUX_BACKEND,
     LINUX_FRONTEND,
     QEMU,
     BackendDialect,
 )
-from pvdrivers.testing.peers import DialectBackend, DialectFrontend
-from pvdrivers.testing.qemu import PROGRAM, QemuLoopback
-from pvdrivers.testing.vbd import VbdLoopback
+from pvdrivers.testing.vbd.emulated import DialectBackend, DialectFrontend
+from pvdrivers.testing.vbd.pair import VbdPair
+from pvdrivers.testing.vbd.qemu import PROGRAM, QemuLoopback
 from pvdrivers.toolstack.devices import unplug_device
 from pvdrivers.xenbus.states import XenbusState
 from pvdrivers.xenstore.store import XenStore
 from pvdrivers.xenstore.watches import Change
 
 SECTORS = 4096
-TESTS = Path(__file__).parents[2]
+TESTS = Path(__file__).parents[3]
 INTEROP = TESTS.parent / "docs/interop.md"
 
-Body = Callable[[VbdLoopback, "Writes"], Awaitable[None]]
+Body = Callable[[VbdPair, "Writes"], Awaitable[None]]
 backends = pytest.mark.parametrize("dialect", [LINUX_BACKEND, QEMU], ids=lambda d: d.name)
 
 
@@ -71,7 +71,7 @@ def run(body: Body, *, start: bool = True, **loopback: Any) -> None:
 
     async def main(dom0: Any, guest: Any, store: RamStore) -> None:
         writes = Writes()
-        disk = VbdLoopback(
+        disk = VbdPair(
             dom0.hypervisor,
             guest.hypervisor,
             store,
@@ -98,7 +98,7 @@ def run(body: Body, *, start: bool = True, **loopback: Any) -> None:
         assert dom0.accounts["grants_mapped"] == dom0.accounts["grants_unmapped"]
 
 
-async def exercise(disk: VbdLoopback, salt: int = 0) -> None:
+async def exercise(disk: VbdPair, salt: int = 0) -> None:
     front = disk.frontend
     for sector, count in ((0, 8), (8, 24), (800, 88), (1024, 256), (2048, 1024)):
         await front.write(sector, pattern(count, sector + salt))
@@ -133,7 +133,7 @@ def names(lines: list[str], side: str) -> list[str]:
     ],
 )  # fmt: skip
 def test_linux_frontend_connects(processors: int, order: int, keys: list[str]) -> None:
-    async def body(disk: VbdLoopback, writes: Writes) -> None:
+    async def body(disk: VbdPair, writes: Writes) -> None:
         assert writes.states("front") == ["3", "4"]
         assert names(writes.take(), "front/") == [
             *keys,
@@ -151,7 +151,7 @@ def test_linux_frontend_connects(processors: int, order: int, keys: list[str]) -
 def test_linux_frontend_has_as_many_queues_as_processors() -> None:
     for processors, offered, queues in ((16, 8, 4), (3, 8, 3), (16, 2, 2)):
 
-        async def body(disk: VbdLoopback, writes: Writes, queues: int = queues) -> None:
+        async def body(disk: VbdPair, writes: Writes, queues: int = queues) -> None:
             assert len(disk.backend.queues) == queues
             await exercise(disk)
 
@@ -161,7 +161,7 @@ def test_linux_frontend_has_as_many_queues_as_processors() -> None:
 
 @pytest.mark.parametrize("offered", [False, True])
 def test_linux_frontend_says_persistent_whatever_is_offered(offered: bool) -> None:
-    async def body(disk: VbdLoopback, writes: Writes) -> None:
+    async def body(disk: VbdPair, writes: Writes) -> None:
         assert "front/feature-persistent=1" in writes.lines
         assert disk.frontend.agreement
         assert disk.frontend.agreement.persistent == offered
@@ -172,7 +172,7 @@ def test_linux_frontend_says_persistent_whatever_is_offered(offered: bool) -> No
 
 
 def test_linux_frontend_looks_for_partitions() -> None:
-    async def body(disk: VbdLoopback, writes: Writes) -> None:
+    async def body(disk: VbdPair, writes: Writes) -> None:
         statistics = disk.backend.statistics()
         assert (statistics["rd_req"], statistics["rd_sect"]) == (3, 24)
 
@@ -180,7 +180,7 @@ def test_linux_frontend_looks_for_partitions() -> None:
 
 
 def test_linux_frontend_keeps_requests_below_128_kib() -> None:
-    async def body(disk: VbdLoopback, writes: Writes) -> None:
+    async def body(disk: VbdPair, writes: Writes) -> None:
         before = disk.backend.statistics()["wr_req"]
         await disk.frontend.write(0, pattern(1024))
         assert disk.backend.statistics()["wr_req"] - before == 4
@@ -189,7 +189,7 @@ def test_linux_frontend_keeps_requests_below_128_kib() -> None:
 
 
 def test_linux_frontend_discards_the_whole_disk() -> None:
-    async def body(disk: VbdLoopback, writes: Writes) -> None:
+    async def body(disk: VbdPair, writes: Writes) -> None:
         await disk.frontend.write(0, pattern(8))
         before = disk.backend.statistics()["ds_req"]
         await disk.frontend.submit([discard(0, SECTORS)])
@@ -202,7 +202,7 @@ def test_linux_frontend_discards_the_whole_disk() -> None:
 def test_linux_frontend_closes_at_once() -> None:
     """Requests under way or not, 4 goes to 6; and the disk can be plugged in again."""
 
-    async def body(disk: VbdLoopback, writes: Writes) -> None:
+    async def body(disk: VbdPair, writes: Writes) -> None:
         for salt in range(2):
             pending = asyncio.create_task(disk.frontend.submit([read(0, 8) for _ in range(60)]))
             await asyncio.sleep(0)
@@ -221,7 +221,7 @@ def test_linux_frontend_closes_at_once() -> None:
 
 
 def test_linux_frontend_waits_for_ever_for_a_killed_backend() -> None:
-    async def body(disk: VbdLoopback, writes: Writes) -> None:
+    async def body(disk: VbdPair, writes: Writes) -> None:
         await disk.backend.abort()
         disk.new_backend().start()
         await disk.backend.wait_for(XenbusState.INITIALISING)
@@ -238,7 +238,7 @@ def test_linux_frontend_waits_for_ever_for_a_killed_backend() -> None:
 def test_linux_frontend_resumes_beside_a_new_backend() -> None:
     """It writes new rings and 3 whatever the backend's state is; a restored domain's is new."""
 
-    async def body(disk: VbdLoopback, writes: Writes) -> None:
+    async def body(disk: VbdPair, writes: Writes) -> None:
         await disk.backend.abort()
         await disk.toolstack.write(f"{disk.config.backend_path}/state", "1")
         disk.new_backend()
@@ -252,7 +252,7 @@ def test_linux_frontend_resumes_beside_a_new_backend() -> None:
 
 
 def test_linux_frontend_takes_a_new_size() -> None:
-    async def body(disk: VbdLoopback, writes: Writes) -> None:
+    async def body(disk: VbdPair, writes: Writes) -> None:
         for sectors in (SECTORS // 2, SECTORS):
             resized = asyncio.Event()
             disk.frontend.on_resize = lambda info, resized=resized: resized.set()
@@ -273,7 +273,7 @@ def speaking(dialect: BackendDialect) -> Any:
 
 
 def test_linux_backend_keys() -> None:
-    async def body(disk: VbdLoopback, writes: Writes) -> None:
+    async def body(disk: VbdPair, writes: Writes) -> None:
         found = names(writes.take(), "back/")
         assert found == [*LINUX_BACKEND.limits, "state", *LINUX_BACKEND.disk, "state"]
         agreement = disk.frontend.agreement
@@ -287,7 +287,7 @@ def test_linux_backend_keys() -> None:
 
 
 def test_linux_backend_waits_for_its_hotplug_script() -> None:
-    async def body(disk: VbdLoopback, writes: Writes) -> None:
+    async def body(disk: VbdPair, writes: Writes) -> None:
         key = f"{disk.config.backend_path}/physical-device"
         await disk.toolstack.remove(key)
         disk.backend.start()
@@ -303,7 +303,7 @@ def test_linux_backend_waits_for_its_hotplug_script() -> None:
 
 
 def test_linux_backend_serves_a_read_only_disk() -> None:
-    async def body(disk: VbdLoopback, writes: Writes) -> None:
+    async def body(disk: VbdPair, writes: Writes) -> None:
         assert "back/info=4" in writes.lines
         assert await disk.frontend.read(0, 8) == bytes(4096)
         with pytest.raises(UsageError, match="read-only"):
@@ -313,7 +313,7 @@ def test_linux_backend_serves_a_read_only_disk() -> None:
 
 
 def test_qemu_backend_keys() -> None:
-    async def body(disk: VbdLoopback, writes: Writes) -> None:
+    async def body(disk: VbdPair, writes: Writes) -> None:
         lines = writes.take()
         limits = [key for key in QEMU.limits if not key.startswith(FRONTEND_SIDE)]
         assert names(lines, "back/") == [*limits, "state", "state"]
@@ -331,7 +331,7 @@ def test_qemu_backend_keys() -> None:
 
 @backends
 def test_backend_serves_our_frontend(dialect: BackendDialect) -> None:
-    async def body(disk: VbdLoopback, writes: Writes) -> None:
+    async def body(disk: VbdPair, writes: Writes) -> None:
         await exercise(disk)
 
     run(body, backend=speaking(dialect))
@@ -341,7 +341,7 @@ def test_backend_serves_our_frontend(dialect: BackendDialect) -> None:
 def test_backend_is_unplugged_and_plugged_in_again(dialect: BackendDialect) -> None:
     ends = [XenbusState.UNKNOWN] + [XenbusState.CLOSED] * (not dialect.removes_itself)
 
-    async def body(disk: VbdLoopback, writes: Writes) -> None:
+    async def body(disk: VbdPair, writes: Writes) -> None:
         for salt in range(3):
             writes.take()
             assert await unplug_device(disk.toolstack, disk.config, ends=ends)
@@ -361,7 +361,7 @@ def test_backend_is_unplugged_and_plugged_in_again(dialect: BackendDialect) -> N
 def test_backend_is_unplugged_after_our_frontend_closed(dialect: BackendDialect) -> None:
     ends = [XenbusState.UNKNOWN] + [XenbusState.CLOSED] * (not dialect.removes_itself)
 
-    async def body(disk: VbdLoopback, writes: Writes) -> None:
+    async def body(disk: VbdPair, writes: Writes) -> None:
         await disk.frontend.close()
         await disk.backend.wait_for(XenbusState.CLOSED)
         assert await unplug_device(disk.toolstack, disk.config, 10, ends)
@@ -372,7 +372,7 @@ def test_backend_is_unplugged_after_our_frontend_closed(dialect: BackendDialect)
 
 @backends
 def test_backend_offers_again_after_our_frontend_closed(dialect: BackendDialect) -> None:
-    async def body(disk: VbdLoopback, writes: Writes) -> None:
+    async def body(disk: VbdPair, writes: Writes) -> None:
         for salt in range(3):
             await disk.frontend.close()
             writes.take()
@@ -389,7 +389,7 @@ def test_backend_offers_again_after_our_frontend_closed(dialect: BackendDialect)
 def test_backend_is_connected_when_our_frontend_starts_over(
     dialect: BackendDialect, again: str
 ) -> None:
-    async def body(disk: VbdLoopback, writes: Writes) -> None:
+    async def body(disk: VbdPair, writes: Writes) -> None:
         for salt in range(3):
             writes.take()
             operations = [write(i * 8, pattern(8, i + salt)) for i in range(200)]
@@ -416,7 +416,7 @@ def test_backend_is_connected_when_our_frontend_starts_over(
 def test_backend_heeds_no_shorter_way(dialect: BackendDialect, state: int) -> None:
     """The double's own: why our frontend has to close first."""
 
-    async def body(disk: VbdLoopback, writes: Writes) -> None:
+    async def body(disk: VbdPair, writes: Writes) -> None:
         await disk.frontend.abort()
         writes.take()
         await disk.toolstack.write(f"{disk.config.frontend_path}/state", str(state))
@@ -430,7 +430,7 @@ def test_backend_heeds_no_shorter_way(dialect: BackendDialect, state: int) -> No
 
 @backends
 def test_backend_has_another_size(dialect: BackendDialect) -> None:
-    async def body(disk: VbdLoopback, writes: Writes) -> None:
+    async def body(disk: VbdPair, writes: Writes) -> None:
         for sectors in (SECTORS // 2, SECTORS):
             resized = asyncio.Event()
             disk.frontend.on_resize = lambda info, resized=resized: resized.set()
@@ -480,7 +480,7 @@ def test_qemu_is_as_its_double(tmp_path: Path) -> None:
     image.write_bytes(bytes(SECTORS * 512))
     found: list[Any] = []
 
-    async def double(disk: VbdLoopback, writes: Writes) -> None:
+    async def double(disk: VbdPair, writes: Writes) -> None:
         async def open_again() -> None:
             disk.new_frontend().start()
             await disk.frontend.connected()
