@@ -17,7 +17,7 @@ from pvdrivers.tools import command_line
 from pvdrivers.tools.command_line import add_documentation
 from pvdrivers.tools.pvbackd.config import read_config
 from pvdrivers.tools.pvbackd.control import ask
-from pvdrivers.tools.pvbackd.daemon import Daemon, Place
+from pvdrivers.tools.pvbackd.daemon import Daemon, Target
 from pvdrivers.tools.pvbackd.status import parse, show
 
 CONFIG = Path("/etc/pvdrivers/pvbackd.toml")
@@ -41,7 +41,7 @@ def run(
     log_json: Annotated[bool | None, Parameter(negative=())] = None,
     loop: Literal["auto", "uvloop", "asyncio"] = "auto",
 ) -> int:
-    """Serves until SIGTERM; SIGHUP reads the configuration anew.
+    """Serves until SIGTERM; SIGHUP reads the configuration again.
 
     Parameters
     ----------
@@ -71,9 +71,9 @@ def run(
     path = config or (CONFIG if CONFIG.exists() else None)
 
     async def serve() -> int:
-        place = Place(machine, xenstore, domid)
+        target = Target(machine, xenstore, domid)
         paths = str(control or ""), str(state_directory or "")
-        daemon = Daemon(place, path, run, *paths, log_json, mode)
+        daemon = Daemon(target, path, run, *paths, log_json, mode)
         return await daemon.run()
 
     with asyncio.Runner(loop_factory=_loop_factory(loop)) as runner:

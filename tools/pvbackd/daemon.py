@@ -15,8 +15,7 @@ from typing import Any
 
 import msgspec
 
-from pvdrivers.backends.vbd.disk import DiskConfig, ServeOptions
-from pvdrivers.backends.vbd.service import VbdService
+from pvdrivers.backends.service import Service
 from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.native import connect_store, open_hypervisor
 from pvdrivers.poll.group import Mode
@@ -25,6 +24,7 @@ from pvdrivers.process_lock import process_lock
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Machine
 from pvdrivers.tools.pvbackd import logs
+from pvdrivers.tools.pvbackd.classes import CLASSES
 from pvdrivers.tools.pvbackd.config import Config, ConfigError, read_config
 from pvdrivers.tools.pvbackd.control import serve_control
 from pvdrivers.tools.pvbackd.notify import notify, reloading, watchdog_interval
@@ -39,7 +39,7 @@ RUN_FOLDER = Path("/run/pvbackd")  # the unit's RuntimeDirectory
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Target:
     """Which machine is served: a simulated one, or None for the Xen underneath."""
 
     machine: Path | None = None
@@ -76,11 +76,11 @@ class Place:
 
 
 class Daemon:
-    """Serves until it is told to stop. `run` returns the exit status."""
+    """Serves every device class until it is told to stop. `run` returns the exit status."""
 
     def __init__(
         self,
-        place: Place,
+        target: Target,
         config_path: Path | None = None,
         command: str = "",
         control: str = "",
@@ -88,9 +88,9 @@ class Daemon:
         log_json: bool | None = None,
         mode: Mode | None = None,
     ) -> None:
-        """`control` and what follows it go before the configuration. ConfigError: that is no
-        good."""
-        self.place = place
+        """`control` and what follows it go before the configuration. ConfigError: they
+        cannot be used."""
+        self.target = target
         self.config_path = config_path
         self.command = command
         self.control = control
@@ -98,7 +98,7 @@ class Daemon:
         self.log_json = log_json
         self.mode = mode
         self.config: Config = self._read_config()
-        self.service: VbdService | None = None
+        self.services: list[Service[Any, Any]] = []  # those that have begun to serve
         self.limit = logs.set_up(self.config.log)
         state = self.config.state_directory
         self._state_directory = Path(state) if state else None
@@ -112,9 +112,9 @@ class Daemon:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(_log_stray)
         async with AsyncExitStack() as stack:
-            self._first_client = await self.place.connect()
-            hypervisor = await self.place.hypervisor(self._first_client)
-            await stack.enter_async_context(self.place.lock())
+            self._first_client = await self.target.connect()
+            hypervisor = await self.target.hypervisor(self._first_client)
+            await stack.enter_async_context(self.target.lock())
             await self._open_sockets(stack)
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self._stop.set)
@@ -144,7 +144,7 @@ class Daemon:
 
     @property
     def devices(self) -> dict[str, XenbusDevice]:
-        return self.service.devices if self.service else {}
+        return {path: d for each in self.services for path, d in each.devices.items()}
 
     def status(self) -> str:
         """Of all devices, as JSON."""
@@ -155,22 +155,23 @@ class Daemon:
     async def _serve(self, hypervisor: Hypervisor, threads: PollThreads) -> None:
         """Serves until the daemon is to stop or xenstore is gone."""
         try:
-            client, self._first_client = self._first_client or await self.place.connect(), None
+            client, self._first_client = self._first_client or await self.target.connect(), None
         except OSError as error:
             log.error("no xenstore: %s", error)
             await self._pause()
             return
-        state = self._state_directory
-        service = VbdService(
-            client, hypervisor, self._options_for, state_directory=state, driver=threads
-        )
-        async with client, service as self.service:
+        async with client, AsyncExitStack() as entered:
+            for each in CLASSES:
+                service = each.make_service(
+                    client, hypervisor, lambda: self.config, threads, self._state_directory
+                )
+                self.services.append(await entered.enter_async_context(service))
             log.info("serving domain %d", hypervisor.domid)
             notify("READY=1")
             async with AsyncExitStack() as stack:
                 if self.command:
                     await stack.enter_async_context(_background(self._run_command()))
-                gone = asyncio.ensure_future(self.service.ended())
+                gone = asyncio.ensure_future(self._ended())
                 stop = asyncio.ensure_future(self._stop.wait())
                 await asyncio.wait([gone, stop], return_when=asyncio.FIRST_COMPLETED)
                 stop.cancel()
@@ -180,13 +181,14 @@ class Daemon:
             elif gone.done():
                 log.error("xenstore is gone: %r", gone.exception())
             gone.cancel()
-        self.service = None
+            await asyncio.gather(*(service.drain() for service in self.services))
+        self.services.clear()
         if not self._stop.is_set():
             await self._pause()
 
-    def _options_for(self, disk: DiskConfig) -> ServeOptions | None:
-        """By the configuration as it is now, which may have been read while a service entered."""
-        return self.config.options_for(disk)
+    async def _ended(self) -> None:
+        """Returns, or raises why, when no service can go on."""
+        await asyncio.gather(*(service.ended() for service in self.services))
 
     async def _pause(self) -> None:
         try:
@@ -221,12 +223,12 @@ class Daemon:
             self._reload.clear()
             notify(reloading())
             try:
-                await self._read_anew()
+                await self._read_again()
             except Exception:
                 log.exception("reload failed")
             notify("READY=1")
 
-    async def _read_anew(self) -> None:
+    async def _read_again(self) -> None:
         try:
             new = self._read_config()
         except ConfigError as error:
@@ -237,11 +239,11 @@ class Daemon:
             before = self.limit.suppressed
             self.limit = logs.set_up(new.log)
             self.limit.suppressed = before
-        if places(old) != places(new):
+        if fixed_settings(old) != fixed_settings(new):
             log.warning("sockets, state and threads stay as they are until the daemon starts again")
-        if self.service:
-            await self.service.reload(self._options_for)
-        log.info("configuration read anew")
+        for service in list(self.services):
+            await service.reload(service.options_for)
+        log.info("configuration read again")
 
     async def _run_command(self) -> None:
         """Captive: the daemon lives as long as the command."""
@@ -272,7 +274,7 @@ def _log_stray(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None
     log.error("%s", context.get("message", "error"), exc_info=error)
 
 
-def places(config: Config) -> tuple[object, ...]:
+def fixed_settings(config: Config) -> tuple[object, ...]:
     """What a daemon keeps for life."""
     return config.control, config.state_directory, config.metrics, config.threads
 

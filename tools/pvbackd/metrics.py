@@ -14,65 +14,63 @@ from prometheus_client.registry import Collector
 
 from pvdrivers.backends.device import Backend
 from pvdrivers.ring.errors import UsageError
+from pvdrivers.tools.pvbackd.classes import CLASSES
 from pvdrivers.tools.pvbackd.config import Metrics
 from pvdrivers.tools.pvbackd.http_page import REQUEST_MAX, HttpPage
+from pvdrivers.tools.pvbackd.served_class import Family
 from pvdrivers.tools.pvbackd.sockets import serve_unix
 from pvdrivers.xenbus.device import XenbusDevice
 
 AT_ONCE = 64  # devices whose counters are read before the loop does something else
 
-# name, what it tells, its own label, and by value of that label the field of pv_blkback_stats
-FAMILIES: tuple[tuple[str, str, str, dict[str, str]], ...] = (
-    (
-        "pv_vbd_requests",
-        "Requests a frontend has made.",
-        "op",
-        {"read": "rd_req", "write": "wr_req", "flush": "f_req", "discard": "ds_req"},
-    ),
-    (
+# Counters that every class has.
+COMMON = (
+    Family(
         "pv_notifications",
         "Event channel notifications to the frontend.",
         "result",
         {"sent": "notifications_sent", "suppressed": "notifications_suppressed"},
     ),
-    (
+    Family(
         "pv_grant_ops",
         "Grants mapped, unmapped and copied.",
         "op",
         {"map": "grant_maps", "unmap": "grant_unmaps", "copy": "grant_copies"},
     ),
-    ("pv_ring_overruns", "Rings a frontend has broken.", "", {"": "ring_overruns"}),
-    ("pv_vbd_errors", "Requests not carried out.", "", {"": "errors"}),
-    ("pv_vbd_resumed", "Requests a killed daemon has left behind.", "", {"": "resumed"}),
+    Family("pv_ring_overruns", "Rings a frontend has broken.", "", {"": "ring_overruns"}),
 )
-# Linux blkback's names in sysfs.
-ALIASES = ("oo_req", "rd_req", "wr_req", "f_req", "ds_req", "rd_sect", "wr_sect")
 LABELS = ("domid", "devid")
 
 Devices = Callable[[], Mapping[str, XenbusDevice]]
+ByDevice = dict[str, dict[tuple[str, ...], dict[str, int]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """Of one moment; `by_device` by domid and devid."""
+    """Of one moment; `by_device` by kind, and then by domid and devid."""
 
-    by_device: dict[tuple[str, ...], dict[str, int]]
-    devices: int
+    by_device: ByDevice
+    devices: dict[str, int]  # by kind
     peer_errors: int
     suppressed: int
 
 
 async def read_counters(devices: Devices, suppressed: Callable[[], int]) -> Counters:
     """In the loop that the devices are driven in, which does other things in between."""
-    by_device: dict[tuple[str, ...], dict[str, int]] = {}
+    by_device: dict[str, dict[tuple[str, ...], dict[str, int]]] = {
+        each.kind: {} for each in CLASSES
+    }
+    count = dict.fromkeys(by_device, 0)
     present = devices()
     for number, (path, device) in enumerate(present.items(), 1):
+        kind, *labels = path.split("/")[-3:]
+        count[kind] += 1
         if isinstance(device, Backend):
-            by_device[tuple(path.split("/")[-2:])] = device.statistics()
+            by_device[kind][tuple(labels)] = device.statistics()
         if number % AT_ONCE == 0:
             await asyncio.sleep(0)
     peer_errors = sum(device.peer_errors for device in present.values())
-    return Counters(by_device, len(present), peer_errors, suppressed())
+    return Counters(by_device, count, peer_errors, suppressed())
 
 
 class CountersCollector(Collector):
@@ -81,23 +79,39 @@ class CountersCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         by_device = self.counters.by_device
-        for name, about, label, fields in FAMILIES:
-            family = CounterMetricFamily(name, about, labels=(*LABELS, *([label] if label else [])))
-            for device, counters in by_device.items():
-                for value, counter in fields.items():
-                    labels = (*device, value) if label else device
-                    family.add_metric(labels, counters.get(counter, 0))
-            yield family
-        for name in ALIASES:
-            family = CounterMetricFamily(f"pv_vbd_{name}", f"As blkback's {name}.", labels=LABELS)
-            for device, counters in by_device.items():
-                family.add_metric(device, counters.get(name, 0))
-            yield family
-        count, errors = self.counters.devices, self.counters.peer_errors
-        yield GaugeMetricFamily("pv_vbd_devices", "Devices there are.", value=count)
+        for family in COMMON:
+            metric = _new_metric(family, *LABELS, "kind")
+            for kind, devices in by_device.items():
+                _add_samples(metric, family, devices, kind)
+            yield metric
+        for each in CLASSES:
+            for family in each.families:
+                metric = _new_metric(family, *LABELS)
+                _add_samples(metric, family, by_device[each.kind])
+                yield metric
+        for kind, count in self.counters.devices.items():
+            yield GaugeMetricFamily(f"pv_{kind}_devices", "Devices there are.", value=count)
+        errors = self.counters.peer_errors
         yield GaugeMetricFamily("pv_peer_errors", "Peer errors of these.", value=errors)
         held_back = self.counters.suppressed
         yield CounterMetricFamily("pv_log_suppressed", "Log lines held back.", value=held_back)
+
+
+def _new_metric(family: Family, *labels: str) -> CounterMetricFamily:
+    own = [family.label] if family.label else []
+    return CounterMetricFamily(family.name, family.about, labels=(*labels, *own))
+
+
+def _add_samples(
+    metric: CounterMetricFamily,
+    family: Family,
+    devices: Mapping[tuple[str, ...], Mapping[str, int]],
+    *common: str,
+) -> None:
+    for device, counters in devices.items():
+        for value, field in family.fields.items():
+            own = [value] if family.label else []
+            metric.add_metric((*device, *common, *own), counters.get(field, 0))
 
 
 def render(counters: Counters) -> bytes:
@@ -110,8 +124,8 @@ def render(counters: Counters) -> bytes:
 async def serve_metrics(
     where: Metrics, devices: Devices, suppressed: Callable[[], int]
 ) -> AsyncIterator[None]:
-    """Serves /metrics over HTTP at each of the configured places. UsageError: there is none to be
-    had."""
+    """Serves /metrics over HTTP at each of the configured places. UsageError: one cannot be
+    opened."""
 
     async def make() -> bytes:
         # In a thread, since that takes several times as long as reading the counters.

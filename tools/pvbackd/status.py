@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from pvdrivers.ring.errors import UsageError
+from pvdrivers.tools.pvbackd.classes import CLASSES
+from pvdrivers.tools.pvbackd.served_class import Column
+from pvdrivers.tools.pvbackd.served_class import Status as Device
 from pvdrivers.xenbus.device import XenbusDevice
 
 WIDE = 1000  # columns: where there is no terminal, no line is broken
-UNITS = ("B", "K", "M", "G", "T", "P")
-
-Device = dict[str, Any]
 
 
 def describe(path: str, device: XenbusDevice) -> Device:
     """The device as it is now; docs/pvbackd.md has what each key means."""
-    domid, devid = path.split("/")[-2:]
-    return {"path": path, "domid": domid, "devid": devid, **device.status()}
+    kind, domid, devid = path.split("/")[-3:]
+    return {"path": path, "kind": kind, "domid": domid, "devid": devid, **device.status()}
 
 
 def parse(answer: str) -> list[Device]:
@@ -35,42 +35,45 @@ def parse(answer: str) -> list[Device]:
 
 
 def show(devices: list[Device]) -> None:
-    """A table on standard output, a row for each device."""
+    """For each device class a table on standard output, with a row for each device."""
+    console = Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
+    for each in CLASSES:
+        of_kind = [device for device in devices if device["kind"] == each.kind]
+        if of_kind or not devices:
+            console.print(_table(each.columns, of_kind))
+
+
+def _table(columns: Sequence[Column], devices: list[Device]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("DEVICE", "STATE", "STORE", "SIZE"):
-        table.add_column(name, overflow="fold", justify="right" if name == "SIZE" else "left")
-    for name in ("READS", "WRITES", "FLUSHES", "DISCARDS", "ERRORS"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("DEVICE", overflow="fold")
+    table.add_column("STATE", overflow="fold")
+    for column in columns:
+        if column.is_number:
+            table.add_column(column.title, justify="right", no_wrap=True)
+        else:
+            table.add_column(column.title, overflow="fold")
     table.add_column("LAST ERROR", overflow="fold")
     for device in devices:
-        table.add_row(*map(_cell, _row(device)))
-    console = Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
-    console.print(table)
+        cells = [column.cell(device) for column in columns]
+        table.add_row(*map(_cell, (_name(device), _state(device), *cells, _errors(device))))
+    return table
 
 
-def _row(device: Device) -> tuple[str, ...]:
-    counters = device.get("counters", {})
-    requests = (counters.get(name) for name in ("rd_req", "wr_req", "f_req", "ds_req", "errors"))
-    name, state = device.get("name"), device["state"]
-    peer = "" if device["peer_state"] == state else f", peer {device['peer_state']}"
-    trouble = [device["last_error"] or "", device.get("last_store_error") or ""]
+def _name(device: Device) -> str:
+    name = device.get("name")
+    return f"{device['domid']}/{device['devid']}" + (f" {name}" if name else "")
+
+
+def _state(device: Device) -> str:
+    state, peer = device["state"], device["peer_state"]
+    return f"{state}" if peer == state else f"{state}, peer {peer}"
+
+
+def _errors(device: Device) -> str:
+    errors = [device["last_error"], device.get("last_store_error")]
     if device.get("in_flight_log") == "lost":
-        trouble.append("in-flight log lost")
-    return (
-        f"{device['domid']}/{device['devid']}" + (f" {name}" if name else ""),
-        state + peer,
-        f"{device.get('engine') or ''} {device.get('params', '')}".strip(),
-        _size(device["size"]) if "size" in device else "",
-        *("" if count is None else str(count) for count in requests),
-        "; ".join(filter(None, trouble)),
-    )
-
-
-def _size(size: float) -> str:
-    unit = 0
-    while size >= 1024 and unit < len(UNITS) - 1:
-        size, unit = size / 1024, unit + 1
-    return f"{size:.4g}{UNITS[unit]}"
+        errors.append("in-flight log lost")
+    return "; ".join(filter(None, errors))
 
 
 def _cell(text: str) -> Text:

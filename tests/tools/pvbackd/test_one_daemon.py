@@ -154,9 +154,11 @@ def test_on_a_real_xen_all_daemons_agree_on_one_lock(
     monkeypatch.setattr(daemon, "RUN_FOLDER", tmp_path / "run")
 
     async def main() -> None:
-        async with daemon.Place().lock():
+        async with daemon.Target().lock():
             with pytest.raises(UsageError, match=f"by process {os.getpid()}"):
-                async with daemon.Place(domid=5).lock():  # it is Xen that says which domain this is
+                async with daemon.Target(
+                    domid=5
+                ).lock():  # it is Xen that says which domain this is
                     raise AssertionError
 
     asyncio.run(main())

@@ -13,6 +13,7 @@ from pvdrivers.backends.vbd.service import VbdService
 from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.sim import Machine
 from pvdrivers.tools.pvbackd import daemon as pvbackd
+from pvdrivers.tools.pvbackd import vbd
 from pvdrivers.toolstack.devices import add_device
 from pvdrivers.vbd.config import disk_config
 from pvdrivers.xenstore.client import XenstoreClient
@@ -25,7 +26,7 @@ SERVED = '[[disk]]\nstore = {kind = "ram", size = 65536}\n'
 
 
 @dataclass(frozen=True, kw_only=True)
-class Here(pvbackd.Place):
+class Here(pvbackd.Target):
     """A machine and a xenstore in this process."""
 
     store: XenStore
@@ -64,7 +65,7 @@ class Reloaded:
         await until(is_read)
 
     async def is_up(self) -> bool:
-        return self.daemon.service is not None
+        return bool(self.daemon.services)
 
     async def serves(self) -> bool:
         return bool(self.daemon.devices)
@@ -98,7 +99,7 @@ def test_while_a_service_enters(reloaded: Reloaded, monkeypatch: pytest.MonkeyPa
             await reloaded.hang_up()
             return await super().__aenter__()
 
-    monkeypatch.setattr(pvbackd, "VbdService", Entering)
+    monkeypatch.setattr(vbd, "VbdService", Entering)
     reloaded.run(lambda: until(reloaded.serves))
 
 

@@ -87,6 +87,7 @@ def test_counters_store_engine_and_errors(
 def test_nothing_that_a_terminal_obeys(capsys: pytest.CaptureFixture[str]) -> None:
     """And nothing that rich takes for its own markup."""
     device = {
+        "kind": "vbd",
         "domid": "1",
         "devid": "2",
         "state": "connected",

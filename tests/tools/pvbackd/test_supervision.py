@@ -101,12 +101,12 @@ def test_metrics_count_what_the_guest_did(pvbackd_disk: Disk, tmp_path: Path) ->
         for name, count in {"rd_req": 5, "wr_req": 3, "f_req": 1, "ds_req": 1, "rd_sect": 80,
                             "wr_sect": 3, "oo_req": 0}.items():  # fmt: skip
             assert first[f"pv_vbd_{name}_total {device}"] == count
-        assert first[f"pv_ring_overruns_total {device}"] == 0
+        assert first[f"pv_ring_overruns_total {device} vbd"] == 0
         answered = sum(
-            first[f"pv_notifications_total {device} {how}"] for how in ("sent", "suppressed")
+            first[f"pv_notifications_total {device} vbd {how}"] for how in ("sent", "suppressed")
         )
         assert 1 <= answered <= 10
-        mapped = first[f"pv_grant_ops_total {device} map"]
+        mapped = first[f"pv_grant_ops_total {device} vbd map"]
         assert 1 <= mapped <= loopback.dom0.accounts["grants_mapped"]
         assert first["pv_vbd_devices"] == 1
 

@@ -1,0 +1,6 @@
+"""The device classes that the daemon serves."""
+
+from pvdrivers.tools.pvbackd.served_class import ServedClass
+from pvdrivers.tools.pvbackd.vbd import VBD
+
+CLASSES: tuple[ServedClass, ...] = (VBD,)

@@ -1,0 +1,54 @@
+"""What the daemon has to know of a device class that it serves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from pvdrivers.backends.service import Service
+from pvdrivers.hypervisor import Hypervisor
+from pvdrivers.poll.driver import PollDriver
+from pvdrivers.tools.pvbackd.config import Config
+from pvdrivers.xenstore.client import XenstoreClient
+
+Status = dict[str, Any]  # of a device, as `status` tells it
+
+
+class Family(NamedTuple):
+    """Counters of one kind in the metrics: name and meaning, a label of their own, and by the
+    label's value the field of the devices' statistics."""
+
+    name: str
+    about: str
+    label: str
+    fields: dict[str, str]
+
+
+class Column(NamedTuple):
+    """Of the status table, to the right of a device's name and state."""
+
+    title: str
+    cell: Callable[[Status], str]
+    is_number: bool = False
+
+
+class ServiceFactory(Protocol):
+    def __call__(
+        self,
+        client: XenstoreClient,
+        hypervisor: Hypervisor,
+        config: Callable[[], Config],
+        driver: PollDriver,
+        state_directory: Path | None,
+    ) -> Service[Any, Any]:
+        """A service that asks `config` for every device: a reload changes what that returns."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServedClass:
+    kind: str
+    make_service: ServiceFactory
+    families: tuple[Family, ...]
+    columns: tuple[Column, ...]
