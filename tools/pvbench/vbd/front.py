@@ -75,7 +75,7 @@ class Front:
         """Waits until both ends are connected."""
         assert self._device
         info = self._loop.call(self._device.connected())
-        self._queues = self._device.queues
+        self._queues = [queue.pointer for queue in self._device.queues]
         if len(self._queues) != self._job.queues:
             raise BenchError(f"the backend has {len(self._queues)} queues at most")
         self._workload = self._create_workload(info)

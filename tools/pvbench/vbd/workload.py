@@ -20,7 +20,7 @@ class Workload:
 
     def __init__(self, disks: Sequence[VbdFrontend], mode: Mode, **settings: Any) -> None:
         """`settings`: further members of `struct pv_blk_workload_config`."""
-        self._queues = [queue for disk in disks for queue in disk.queues]
+        self._queues = [queue.pointer for disk in disks for queue in disk.queues]
         queues = ffi.new("struct pv_blkfront_queue *[]", self._queues)
         config = {
             "hypervisor": disks[0].hypervisor.cdata,
