@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from pvdrivers.backends.vbd.disk import DiskConfig
 from pvdrivers.testing.vbd.loopback import VbdLoopback
 
@@ -21,6 +23,7 @@ BARE = (
 )
 
 
+@pytest.mark.slow
 def test_ten_lines_serve_a_disk(tmp_path: Path) -> None:
     program, image = tmp_path / "embedded.py", tmp_path / "disk.img"
     program.write_text(PROGRAMS["embedded.py"])

@@ -163,10 +163,11 @@ class TwinRings(RuleBasedStateMachine):
             self.theirs.free()
 
 
-TestTwinRings = TwinRings.TestCase
+TestTwinRings = pytest.mark.slow(TwinRings.TestCase)
 TestTwinRings.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(
     index=near_the_edges,

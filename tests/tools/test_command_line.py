@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 PROGRAMS = {
     "pvbackd": [sys.executable, "-m", "pvdrivers.tools.pvbackd"],
     "pvbench": [sys.executable, "-m", "pvdrivers.tools.pvbench"],

@@ -93,6 +93,7 @@ def run(folder: Path, body: Callable[[Served], Awaitable[None]]) -> None:
         asyncio.run(main(house))
 
 
+@pytest.mark.slow
 def test_a_guest_is_killed_and_another_has_its_place(tmp_path: Path) -> None:
     async def body(house: Served) -> None:
         free = house.machine.free_memory

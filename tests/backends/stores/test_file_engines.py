@@ -241,6 +241,7 @@ threads[0].join()
 """
 
 
+@pytest.mark.slow
 class TestSuccessor:
     def test_waits_for_operations_of_the_dead(self, image: Path) -> None:
         self.check_waiting(image, BUSY + 7)

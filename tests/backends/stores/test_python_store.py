@@ -114,6 +114,7 @@ ASKED = st.builds(
 FATES = st.sampled_from([0, 0, 0, errno.ENOSPC, errno.EIO, 4095])
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.lists(st.tuples(ASKED, FATES), min_size=1, max_size=6), max_size=6))
 def test_content_and_statuses_are_the_models(batches: list[list[tuple[Asked, int]]]) -> None:

@@ -65,6 +65,7 @@ async def write_all(frontend: Any, content: bytes) -> None:
     await frontend.flush()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("abi", list(Abi))
 def test_file_system_survives_the_ring(abi: Abi, image: Path, tmp_path: Path) -> None:
     content = image.read_bytes()

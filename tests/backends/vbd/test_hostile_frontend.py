@@ -294,6 +294,7 @@ class Neighbour:
         assert not any(stats.errors)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("abi", list(Abi))
 @pytest.mark.parametrize("delay", [0, 1_000])
 @pytest.mark.parametrize("persistent", [False, True])

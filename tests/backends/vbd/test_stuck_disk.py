@@ -125,6 +125,7 @@ async def ask(disk: VbdPair, operation: str) -> list[asyncio.Future[Any]]:
     return asked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "engine", "direct", "operation"),
     [

@@ -273,6 +273,7 @@ def test_unanswered_requests_are_issued_again() -> None:
     run(body, features={"max_queues": 1})
 
 
+@pytest.mark.slow
 def test_resume_reconnects_and_issues_again() -> None:
     async def body(disk: VbdPair, ram: Ram) -> None:
         stop_polling(disk)
@@ -337,6 +338,7 @@ def test_frontend_closes_and_opens_again() -> None:
     run(body)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("who", ["front", "back", "killed back", "resume"])
 def test_reconnecting_leaks_nothing(who: str) -> None:
     """The guest's memory would be used up after a few connections."""

@@ -404,6 +404,7 @@ def neighbour_round(disk: Disk) -> None:
     assert all(io.done and io.cdata.status == 0 for io in disk.ios)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("abi", [Abi.X86_64, Abi.X86_32])
 @pytest.mark.parametrize("persistent", [False, True])
 @pytest.mark.parametrize("indirect", [0, 32])
@@ -432,6 +433,7 @@ def test_whatever_a_backend_answers(abi: Abi, persistent: bool, indirect: int) -
     check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("abi", list(Abi)[:2])
 def test_any_order_and_any_status_end_every_operation(abi: Abi) -> None:
     """A backend whose only fault is what it says of requests it has been given."""
@@ -506,6 +508,7 @@ async def hostile_store(disk: VbdPair, keys: dict[str, str], states: list[str]) 
     assert front.state is XenbusState.CLOSED
 
 
+@pytest.mark.slow
 def test_whatever_a_backend_writes() -> None:
     with Machine("256M") as machine, RamStore(1 << 20) as store:
         dom0 = machine.create_domain(privileged=True, memory="32M")

@@ -242,6 +242,7 @@ def test_a_full_event_channel_table(world) -> None:
     run(world, body)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("under_way", [0, 2000])
 def test_a_store_connection_that_drops(world, under_way: int) -> None:
     """The daemon lets go, comes back, and takes the disk up: with its rings when nothing was under

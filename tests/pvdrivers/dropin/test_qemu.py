@@ -179,6 +179,7 @@ def test_a_frontend_starts_over_beside_a_connected_qemu(run, again: str) -> None
     run(body)
 
 
+@pytest.mark.slow
 def test_killed_with_requests_outstanding_and_started_again(run) -> None:
     async def body(disk: QemuLoopback, image: Image) -> None:
         for salt in range(3):

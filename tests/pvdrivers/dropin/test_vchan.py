@@ -7,6 +7,8 @@ import pytest
 
 from .conftest import finish
 
+pytestmark = pytest.mark.slow
+
 PATH = "/local/domain/1/data/vchan"
 
 

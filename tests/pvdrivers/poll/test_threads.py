@@ -158,6 +158,7 @@ def test_a_store_in_python_is_served_by_the_loop() -> None:
     run(PollThreads(2), store, body)
 
 
+@pytest.mark.slow
 def test_devices_may_have_a_thread_each_and_share_all() -> None:
     """Guests come and go while others are busy on the same threads."""
     with PollThreads(2) as threads, Machine() as machine:

@@ -35,6 +35,7 @@ def test_without_seed():
 """
 
 
+@pytest.mark.slow
 def test_fixtures_and_seed(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(FIRST_TEST)
     with_seed = pytester.runpytest_subprocess("--pv-seed=7", "-p", "no:randomly")
@@ -46,6 +47,7 @@ def test_fixtures_and_seed(pytester: pytest.Pytester) -> None:
     other_seed.stdout.fnmatch_lines(["*to see this run again: --pv-seed=8"])
 
 
+@pytest.mark.slow
 def test_a_seed_is_chosen_and_told(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_seed(pv_seed):\n    assert pv_seed < 0\n")
     run = pytester.runpytest_subprocess()
@@ -75,6 +77,7 @@ WITH_A_TASK = """async def scenario(frontend):
         assert not waiting"""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", [ALONE, WITH_A_TASK])
 def test_a_test_that_waits_for_ever_harms_no_other(
     scenario: str, pytester: pytest.Pytester

@@ -2,6 +2,7 @@
 
 import copy
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
@@ -347,5 +348,5 @@ class Comparison(RuleBasedStateMachine):
         assert self.store.check() == []
 
 
-TestComparison = Comparison.TestCase
+TestComparison = pytest.mark.slow(Comparison.TestCase)
 TestComparison.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 TEST_XENSTORE = "/usr/lib/xen-4.17/bin/test-xenstore"
 
 

@@ -51,6 +51,7 @@ def test_the_documentation_shows_the_tables(page: str, modules: tuple[ModuleType
     assert documented(tables) in (ROOT / f"docs/{page}.md").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", SCENARIOS)
 @pytest.mark.parametrize("model", MODELS)
 def test_nothing_goes_wrong_with_all_barriers(model: Model, scenario: Scenario) -> None:
@@ -58,6 +59,7 @@ def test_nothing_goes_wrong_with_all_barriers(model: Model, scenario: Scenario) 
     assert found is None, f"\n{found}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_a_weak_machine_does_no_less(scenario: Scenario) -> None:
     """Nor more: the proof above is not empty, and the barriers leave one outcome for all models."""
@@ -65,6 +67,7 @@ def test_a_weak_machine_does_no_less(scenario: Scenario) -> None:
     assert on[0] == on[1] == on[2] != set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("without", "scenarios"), WEAKENINGS)
 def test_every_barrier_is_needed(without: Weakening, scenarios: list[Scenario]) -> None:
     found = refutation(scenarios, without)

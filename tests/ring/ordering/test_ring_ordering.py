@@ -46,6 +46,7 @@ def test_the_explorer_sees_what_happens(model: Model) -> None:
     assert reachable(model, ROUND_TRIP) == {("done", "done")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("without", WEAKENINGS, ids=str)
 def test_every_barrier_is_needed_on_a_weak_machine(without: Weakening) -> None:
     found = counterexample(Weak, HOSTILE if is_the_compilers(without) else HANDSHAKE, without)

@@ -31,6 +31,7 @@ def hang_up(loopback: VbdLoopback) -> None:
     loopback.daemon.send_signal(signal.SIGHUP)
 
 
+@pytest.mark.slow
 def test_drained_daemon_is_followed_without_a_word(pvbackd_disk: Disk, tmp_path: Path) -> None:
     """The frontend keeps its rings and its state, and nothing has to be issued again."""
     loopback = pvbackd_disk("--state-directory", tmp_path / "state")
@@ -60,6 +61,7 @@ def test_drained_daemon_is_followed_without_a_word(pvbackd_disk: Disk, tmp_path:
     loopback.run(scenario)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("logged", [True, False])
 def test_killed_while_idle_it_is_followed_without_a_word(
     pvbackd_disk: Disk, status: Status, tmp_path: Path, logged: bool
@@ -90,6 +92,7 @@ def test_killed_while_idle_it_is_followed_without_a_word(
     loopback.run(scenario)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("log", ["sound", "damaged", "none"])
 def test_killed_with_a_request_in_flight(pvbackd_disk: Disk, tmp_path: Path, log: str) -> None:
     """With a log that can be believed the requests are done again; without one the frontend asks
@@ -134,6 +137,7 @@ def test_killed_with_a_request_in_flight(pvbackd_disk: Disk, tmp_path: Path, log
     loopback.run(scenario)
 
 
+@pytest.mark.slow
 def test_state_is_kept_no_longer_than_the_device(pvbackd_disk: Disk, tmp_path: Path) -> None:
     state = tmp_path / "state"
     loopback = pvbackd_disk("--state-directory", state)
@@ -155,6 +159,7 @@ def test_state_is_kept_no_longer_than_the_device(pvbackd_disk: Disk, tmp_path: P
     loopback.run(scenario)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["poll", "hybrid", "event"])
 def test_every_mode_of_pumping_serves_and_drains(
     pvbackd_disk: Disk, tmp_path: Path, mode: str
@@ -177,6 +182,7 @@ def test_every_mode_of_pumping_serves_and_drains(
     loopback.run(scenario)
 
 
+@pytest.mark.slow
 def test_an_idle_device_leaves_its_thread_asleep(pvbackd_disk: Disk) -> None:
     """The thread does not run at all in a second, once its poll window is over."""
     loopback = pvbackd_disk()
@@ -216,6 +222,7 @@ def switches(thread: Path) -> int:
     return int(count)
 
 
+@pytest.mark.slow
 def test_it_needs_no_privileges(image: Path) -> None:
     drop = ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs")
     daemon = [*(() if os.geteuid() else drop), *PVBACKD]
@@ -231,6 +238,7 @@ def test_it_needs_no_privileges(image: Path) -> None:
         loopback.run(scenario)
 
 
+@pytest.mark.slow
 def test_read_only_stays_so_when_adopted(pvbackd_disk: Disk) -> None:
     loopback = pvbackd_disk(writable=False)
 
@@ -273,6 +281,7 @@ def test_status_has_a_line_for_each_device(
     loopback.run(scenario)
 
 
+@pytest.mark.slow
 def test_a_disk_that_cannot_be_served_says_why_and_harms_no_other(
     pvbackd_disk: Disk, status: Status, tmp_path: Path
 ) -> None:
@@ -320,6 +329,7 @@ def test_hotplug_keys(pvbackd_disk: Disk, image: Path) -> None:
     loopback.run(scenario)
 
 
+@pytest.mark.slow
 def test_hotplug_script_finds_nothing_done(pvbackd_disk: Disk, image: Path, tmp_path: Path) -> None:
     """Xen's script `block` leaves a disk alone that has a `physical-device` already."""
     config = tmp_path / "pvbackd.toml"
@@ -341,6 +351,7 @@ def test_hotplug_script_finds_nothing_done(pvbackd_disk: Disk, image: Path, tmp_
     loopback.run(scenario)
 
 
+@pytest.mark.slow
 def test_reload_under_io(pvbackd_disk: Disk, status: Status, tmp_path: Path) -> None:
     """Filters come and go while the guest's I/O goes on; a bad file changes nothing."""
     config = tmp_path / "pvbackd.toml"
@@ -385,6 +396,7 @@ def test_reload_under_io(pvbackd_disk: Disk, status: Status, tmp_path: Path) -> 
     loopback.run(scenario)
 
 
+@pytest.mark.slow
 def test_what_the_configuration_ignores_is_left_alone(
     pvbackd_disk: Disk, status: Status, tmp_path: Path
 ) -> None:
@@ -403,6 +415,7 @@ def test_what_the_configuration_ignores_is_left_alone(
     loopback.run(scenario)
 
 
+@pytest.mark.slow
 def test_unplug_drops_the_device(pvbackd_disk: Disk, status: Status, tmp_path: Path) -> None:
     loopback = pvbackd_disk("--control", tmp_path / "control")
 
@@ -433,6 +446,7 @@ def test_no_xen_is_one_sentence(tmp_path: Path) -> None:
     assert run.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -455,6 +469,7 @@ def test_a_mistake_is_one_sentence_and_code_2(
     assert run.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_captive_daemon_ends_with_its_command(pvbackd_disk: Disk, tmp_path: Path) -> None:
     loopback = pvbackd_disk("--run", f"while ! test -e {tmp_path}/go; do sleep 0.01; done; exit 7")
 

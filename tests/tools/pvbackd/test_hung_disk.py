@@ -53,6 +53,7 @@ def hangs(tmp_path: Path) -> Path:
     return library
 
 
+@pytest.mark.slow
 def test_it_holds_up_nobody(
     image: Path, hangs: Path, tmp_path: Path, status: Callable[[], Awaitable[list[str]]]
 ) -> None:

@@ -15,6 +15,8 @@ import pytest
 
 from pvdrivers.testing.vbd.loopback import VbdLoopback
 
+pytestmark = pytest.mark.slow
+
 REGION = 64  # sectors that a writer has for itself
 WRITERS = 8
 PATIENCE = 60.0  # seconds in which a restarted daemon must have answered something

@@ -17,6 +17,8 @@ from pvdrivers.tools.pvbackd import daemon
 
 from .conftest import PATIENCE, PVBACKD
 
+pytestmark = pytest.mark.slow
+
 Disk = Callable[..., VbdLoopback]
 Status = Callable[[], Awaitable[list[str]]]
 

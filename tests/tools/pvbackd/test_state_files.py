@@ -12,6 +12,8 @@ from pvdrivers.testing.vbd.loopback import VbdLoopback
 
 from .conftest import PATIENCE, until
 
+pytestmark = pytest.mark.slow
+
 Disk = Callable[..., VbdLoopback]
 Status = Callable[[], Awaitable[list[str]]]
 

@@ -25,6 +25,7 @@ async def run_status(*options: object) -> str:
     return await asyncio.to_thread(subprocess.check_output, command, text=True)
 
 
+@pytest.mark.slow
 def test_counters_store_engine_and_errors(
     pvbackd_disk: Disk, devices: Devices, image: Path, tmp_path: Path
 ) -> None:

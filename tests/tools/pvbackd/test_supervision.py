@@ -15,6 +15,8 @@ from pvdrivers.testing.vbd.loopback import VbdLoopback
 
 from .conftest import PATIENCE, until
 
+pytestmark = pytest.mark.slow
+
 Disk = Callable[..., VbdLoopback]
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from .conftest import PVBACKD
 
+pytestmark = pytest.mark.slow
+
 EXPOSURE_MAX = 4.0  # of 10
 
 

@@ -71,6 +71,7 @@ def test_guests_have_their_nodes_and_domains(tmp_path: Path, images: list[Path])
     assert sorted(path.name for path in folder.iterdir()) == ["host.lock"]
 
 
+@pytest.mark.slow
 def test_it_says_when_a_disk_goes(tmp_path: Path, images: list[Path]) -> None:
     """A toolstack unplugs the disk of a guest that uses it."""
     folder = tmp_path / "host"
@@ -92,6 +93,7 @@ def test_it_says_when_a_disk_goes(tmp_path: Path, images: list[Path]) -> None:
                 daemon.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "status"), [("exit 0", 0), ("exit 7", 7), ("kill -KILL $$", 137)]
 )
@@ -119,6 +121,7 @@ def test_sigterm_is_passed_on(tmp_path: Path) -> None:
         assert host.wait(PATIENCE) == 9
 
 
+@pytest.mark.slow
 def test_one_host_to_a_folder(tmp_path: Path) -> None:
     folder = tmp_path / "host"
     with running(folder) as host:
@@ -135,6 +138,7 @@ def test_one_host_to_a_folder(tmp_path: Path) -> None:
 Arguments = Callable[[Path], list[object]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [

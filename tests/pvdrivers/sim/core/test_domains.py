@@ -99,6 +99,7 @@ def test_a_domid_used_again_starts_clean() -> None:
             dom0.hypervisor.open_event_channels().bind_interdomain(again.domid, port)
 
 
+@pytest.mark.slow
 def test_a_thousand_lives_leave_nothing() -> None:
     with Machine("8M") as machine:
         dom0 = machine.create_domain(memory="1M", privileged=True)

@@ -126,6 +126,7 @@ def test_pages_and_events_cross_processes(tmp_path: Path) -> None:
         assert machine.free_memory == machine.total_memory - (1 << 20)
 
 
+@pytest.mark.slow
 def test_killed_anywhere_nothing_leaks(tmp_path: Path) -> None:
     rng = random.Random(20261122)
     with Machine("16M") as machine:

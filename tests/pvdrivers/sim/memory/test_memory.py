@@ -135,6 +135,7 @@ def test_pages_freed_singly_become_blocks_again() -> None:
         assert machine.free_memory == 0
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(st.data())
 def test_no_frame_has_two_owners(data: st.DataObject) -> None:

@@ -472,6 +472,7 @@ async def life(disk: Any, writes: Writes, open_again: Callable[[], Awaitable[Non
     return chapters
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not PROGRAM.exists(), reason=f"needs {PROGRAM.name} (Debian package qemu-system-xen)"
 )

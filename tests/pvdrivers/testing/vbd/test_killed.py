@@ -70,6 +70,7 @@ async def until_destroyed(loopback: VbdLoopback) -> None:
         assert guest.info
 
 
+@pytest.mark.slow
 def test_frontend(loopback: VbdLoopback) -> None:
     async def scenario(frontend: Any) -> None:
         await frontend.connected()

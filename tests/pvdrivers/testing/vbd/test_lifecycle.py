@@ -103,6 +103,7 @@ async def torn_out(loopback: VbdLoopback, frontend: Any) -> None:
             assert found in (content, after)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("persistent", [True, False])
 @pytest.mark.parametrize("life", [resumed, resized, unplugged, torn_out])

@@ -91,6 +91,7 @@ def test_same_seed_same_trace_other_seed_another() -> None:
     assert trace_of(12) != first
 
 
+@pytest.mark.slow
 def test_same_trace_in_another_process() -> None:
     """Nothing of the process decides: not its hash seed, nor its file numbers."""
     program = (
@@ -111,6 +112,7 @@ def test_many_seeds(seed: int) -> None:
     trace_of(seed)
 
 
+@pytest.mark.slow
 def test_backend_killed_under_io_loses_nothing() -> None:
     """SIGKILL in the middle: what was in flight is issued again to the next backend."""
 
@@ -151,6 +153,7 @@ async def scenario(frontend):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guarded", [True, False])
 def test_a_script_in_mode_processes_needs_the_guard_and_is_told(
     guarded: bool, tmp_path: Path
@@ -166,6 +169,7 @@ def test_a_script_in_mode_processes_needs_the_guard_and_is_told(
         assert '`if __name__ == "__main__":`' in run.stderr.splitlines()[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_a_driver_that_frees_its_grants_at_once_is_taken_down_in_order(
     mode: str, caplog: pytest.LogCaptureFixture

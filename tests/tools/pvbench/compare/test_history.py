@@ -56,6 +56,7 @@ def test_nothing_measured_adds_nothing(script, path):
     assert not path.exists()
 
 
+@pytest.mark.slow
 def test_first_entries_have_ratios_alone_and_are_drawn(script, path, tmp_path):
     path.write_text(OLD)
     (old,) = history.read_history(path)

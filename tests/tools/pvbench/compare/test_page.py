@@ -8,6 +8,8 @@ from pvdrivers.tools.pvbench.__main__ import run
 from pvdrivers.tools.pvbench.compare import runner, system
 from pvdrivers.tools.pvbench.compare.model import Curve, Need
 
+pytestmark = pytest.mark.slow
+
 LATENCY = [(300.0, 1.0), (420.0, 50.0), (9000.0, 99.9)]
 VOID = {"meta", "path", "use", "rect", "br"}
 

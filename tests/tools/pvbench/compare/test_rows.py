@@ -85,6 +85,7 @@ def test_bare_eventfd(setting):
     assert measure(catalogue()["latency-event"].baseline, setting).latency
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ram-mmap", "tmpfs-io-uring", "disk-io-uring", "ram-nbd"])
 def test_fio(name, setting):
     for program in ("fio", *(["nbdkit"] if name == "ram-nbd" else [])):
@@ -111,12 +112,14 @@ def test_fio_flushes_behind_each_so_many_writes():
     assert len(set(places)) > 190
 
 
+@pytest.mark.slow
 def test_qemu(setting):
     if not PROGRAM.exists():
         pytest.skip(f"needs {PROGRAM.name} (Debian package qemu-system-xen)")
     assert measure(catalogue()["ram-qemu"].baseline, setting).latency
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["latency-event", "notifications", "python-null", "stages"])
 def test_ours(name, setting):
     ours = catalogue()[name].ours

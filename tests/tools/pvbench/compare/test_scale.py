@@ -11,6 +11,8 @@ from pvdrivers.tools.pvbench.compare import rows, scale, start
 from pvdrivers.tools.pvbench.compare.model import Setting
 from pvdrivers.tools.pvbench.compare.needs import unmet
 
+pytestmark = pytest.mark.slow
+
 SETTING = Setting(0.03, Path("/nowhere"), None)
 
 

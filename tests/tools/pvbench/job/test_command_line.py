@@ -11,6 +11,7 @@ from pvdrivers.tools.pvbench.errors import OptionError
 from pvdrivers.tools.pvbench.units import parse_size, parse_time
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [

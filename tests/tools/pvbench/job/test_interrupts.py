@@ -9,6 +9,8 @@ from contextlib import suppress
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 COMMAND = [sys.executable, "-m", "pvdrivers.tools.pvbench", "vbd"]
 ENDLESS = ["--rw=randread", "--size=1m", "--runtime=600", "--time_based"]
 

@@ -35,6 +35,7 @@ def check(job: Job, processes: bool = False):
     return result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("abi", Abi)
 @pytest.mark.parametrize(
     "options",
@@ -93,6 +94,7 @@ def test_samples(monkeypatch):
     assert all(sample.iops[0][1] == 0 for sample in result.samples)
 
 
+@pytest.mark.slow
 def test_a_killed_backend_is_an_error():
     job = ram_job(time_based=True, runtime_ns=60 * 10**9)
     with bench.halves(job, processes=True) as (front, back):
@@ -151,6 +153,7 @@ def test_a_wrong_image_is_found(image, monkeypatch):
     assert f"offset {3 * MIB}" in front.mismatch
 
 
+@pytest.mark.slow
 def test_the_suite_leaves_the_user_s_image_alone(image):
     before = image.read_bytes()
     with suite(Options(filename=image, runtime="20ms"), image, made=False) as jobs:

@@ -9,6 +9,8 @@ import pytest
 
 from pvdrivers.tools.pvbench.__main__ import run
 
+pytestmark = pytest.mark.slow
+
 NAME = "randread-iodepth-4-numjobs-1"  # as fio-plot expects it
 
 

@@ -23,6 +23,7 @@ def limits():
     resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
+@pytest.mark.slow
 def test_guests_come_and_those_asked_to_are_active():
     collector = gc.get_threshold()
     with ManyGuests(ScaleSpec(iodepth=4), 5) as many:
@@ -41,6 +42,7 @@ def test_guests_come_and_those_asked_to_are_active():
     assert gc.get_threshold() == collector
 
 
+@pytest.mark.slow
 def test_an_idle_device_takes_little_memory():
     with ManyGuests(ScaleSpec(), 30) as many:
         many.add_guests(10)
@@ -52,6 +54,7 @@ def test_an_idle_device_takes_little_memory():
     assert taken < 40 * IDLE_DEVICE
 
 
+@pytest.mark.slow
 def test_disks_of_a_guest_on_a_processor_each():
     cpus = tuple(sorted(os.sched_getaffinity(0))[:2])
     if len(cpus) < 2:

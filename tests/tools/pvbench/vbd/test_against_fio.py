@@ -15,7 +15,10 @@ from pvdrivers.tools.pvbench.job.command_line import ALIASES, OF_A_JOB, OF_A_RUN
 from pvdrivers.tools.pvbench.units import parse_size
 from pvdrivers.tools.pvbench.vbd.fio_absent import WHY_IGNORED, WHY_REFUSED
 
-pytestmark = pytest.mark.skipif(not shutil.which("fio"), reason="needs fio (Debian package fio)")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not shutil.which("fio"), reason="needs fio (Debian package fio)"),
+]
 
 KINDS = ("bw", "iops", "lat", "clat", "slat")
 
