@@ -1,6 +1,7 @@
 """A frontend and a backend on a simulated machine: every ABI, every shape of ring, every ending."""
 
 import asyncio
+import errno
 import itertools
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -180,6 +181,18 @@ def test_discard_can_be_forbidden() -> None:
             await disk.frontend.discard(0, 8)
 
     run(body, discard=False)
+
+
+def test_operations_that_need_no_backend_are_answered() -> None:
+    """No event tells of them, whichever queue they are on."""
+
+    async def body(disk: VbdPair, ram: Ram) -> None:
+        for _ in range(8):
+            operations = await disk.frontend.submit([discard(i * 8, 8) for i in range(10)])
+            assert [o.status for o in operations] == [-errno.EOPNOTSUPP] * 10
+        assert disk.backend.statistics()["requests"] == 0
+
+    run(body, discard=False, features={"max_queues": 4})
 
 
 def test_callers_mistakes_issue_nothing() -> None:

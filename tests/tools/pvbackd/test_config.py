@@ -42,6 +42,7 @@ def parse(text: str, folder: Path) -> Config:
         # What may stand there instead.
         ("[limits]\nmax_queue = 1", r"limits: .*'max_queue': did you mean max_queues\?"),
         ("zzz = 1", "'zzz': there are limits, disk, unlisted, threads, metrics, control"),
+        ("[pumps]\nthreads = 2", "'pumps': there are limits, disk, unlisted, threads, metrics"),
         ("[[disk]]\nparms = '*'", r"disk\[0\]: .*'parms': did you mean params\?"),
         ("[threads]\nmode = 'idle'", "threads.mode: 'idle' is none of event, hybrid, poll"),
         (

@@ -14,7 +14,7 @@
 struct guest {
     struct loopback loop; /* first */
     int fd;
-    uint32_t removed; /* not 0: whoever looks at the event channel is wrong */
+    uint32_t removed; /* not 0: nobody may look at the event channel */
     uint64_t asked, answered;
 };
 
@@ -61,7 +61,7 @@ static void ask(struct guest *guest)
     guest->asked++;
 }
 
-static void hear(struct guest *guest)
+static void take_answers(struct guest *guest)
 {
     struct pv_blkif_response response;
     while (loopback_take(&guest->loop, &response)) {
@@ -72,7 +72,7 @@ static void hear(struct guest *guest)
 
 static void wait_for_answers(struct guest *guest)
 {
-    for (hear(guest); guest->answered < guest->asked; hear(guest))
+    for (take_answers(guest); guest->answered < guest->asked; take_answers(guest))
         sched_yield();
 }
 
@@ -89,7 +89,7 @@ static void add(struct guest *guest)
     assert(pv_poll_group_add(group, pv_blkback_pollable(guest->loop.back)) == -EBUSY);
 }
 
-static void take_away(struct guest *guest)
+static void remove_from_group(struct guest *guest)
 {
     assert(pv_poll_group_remove(group, pv_blkback_pollable(guest->loop.back)) == 0);
     assert(pv_poll_group_remove(group, pv_blkback_pollable(guest->loop.back)) == -ENOENT);
@@ -107,17 +107,17 @@ static void test_queues_come_and_go(enum pv_poll_mode mode)
         add(&guests[i]);
     for (unsigned round = 0; round < ROUNDS; round++) {
         struct guest *one = &guests[round % QUEUES], *other = &guests[(round + 1) % QUEUES];
-        ask(one); /* nobody's, and woken: it is served as soon as it is somebody's */
+        ask(one); /* in no group, and woken: it is served once it is in one */
         ask(other);
         add(one);
         wait_for_answers(one);
-        take_away(other);
+        remove_from_group(other);
         ask(other);
-        hear(other);
+        take_answers(other);
         if (round % 50 == 0)
-            usleep(1000); /* long enough to fall asleep, and to answer what is not one's own */
+            usleep(1000); /* long enough to fall asleep, or to answer wrongly */
         uint64_t before = other->answered;
-        hear(other);
+        take_answers(other);
         assert(other->answered == before && before < other->asked);
     }
     pv_poll_group_stop(group);
