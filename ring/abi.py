@@ -7,7 +7,7 @@ from typing import NamedTuple, Self
 from pvdrivers._core import ffi, lib
 from pvdrivers.ring.errors import PeerError, UsageError
 
-SECTOR = 512  # bytes; block's unit of every sector number, whatever the device's sector size
+SECTOR: int = lib.PV_SECTOR_SIZE  # bytes; the unit of every sector number
 
 
 class Abi(IntEnum):

@@ -40,7 +40,7 @@ int pv_external_store_fd(struct pv_blk_store *store)
 
 static uint64_t data_bytes(const struct pv_blk_io *io)
 {
-    return io->op == PV_BLK_READ || io->op == PV_BLK_WRITE ? io->nr_sectors * 512 : 0;
+    return io->op == PV_BLK_READ || io->op == PV_BLK_WRITE ? io->nr_sectors * PV_SECTOR_SIZE : 0;
 }
 
 /* At most so many, and after the first at most so many bytes of data. */

@@ -41,7 +41,7 @@ static int refresh(struct pv_blk_store *store)
         return -errno;
     if (size == 0 || size % store->geometry.sector_size)
         return -EINVAL;
-    store->geometry.sectors = (uint64_t)size / 512;
+    store->geometry.sectors = (uint64_t)size / PV_SECTOR_SIZE;
     return 0;
 }
 
@@ -96,7 +96,7 @@ static int open_file(struct file_store *file, const struct pv_file_store_config 
     struct stat status;
     struct pv_blk_geometry *geometry = &file->store.geometry;
     uint32_t sector_size = config->sector_size;
-    if (sector_size < 512 || sector_size > 4096 || (sector_size & (sector_size - 1)))
+    if (sector_size < PV_SECTOR_SIZE || sector_size > 4096 || (sector_size & (sector_size - 1)))
         return -EINVAL;
     int direct = config->direct ? O_DIRECT : 0;
     file->fd = file_open(config->path, (config->read_only ? O_RDONLY : O_RDWR) | direct);

@@ -80,8 +80,8 @@ static void gather(struct position *at, uint8_t *bounce, size_t size, bool scatt
 
 static int transfer_bounced(struct file_store *file, const struct pv_blk_io *io, struct position at)
 {
-    off_t offset = (off_t)io->sector * 512;
-    uint64_t left = io->nr_sectors * 512;
+    off_t offset = (off_t)io->sector * PV_SECTOR_SIZE;
+    uint64_t left = io->nr_sectors * PV_SECTOR_SIZE;
     int status = 0;
     pthread_mutex_lock(&file->bounce_lock);
     skip(&at, 0);
@@ -113,7 +113,7 @@ static int transfer(struct file_store *file, const struct pv_blk_io *io)
     struct position at = {io->iov, io->iov_count, 0};
     if (file->direct && !file_fits_direct(file, io))
         return transfer_bounced(file, io, at);
-    return transfer_vector(file->fd, io->op, at, (off_t)io->sector * 512);
+    return transfer_vector(file->fd, io->op, at, (off_t)io->sector * PV_SECTOR_SIZE);
 }
 
 int file_flushed(struct file_store *file, int status)
@@ -141,8 +141,9 @@ static int discard(struct file_store *file, const struct pv_blk_io *io)
         return -EOPNOTSUPP;
     int status;
     do
-        status = fallocate(file->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                           (off_t)io->sector * 512, (off_t)io->nr_sectors * 512);
+        status =
+            fallocate(file->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                      (off_t)io->sector * PV_SECTOR_SIZE, (off_t)io->nr_sectors * PV_SECTOR_SIZE);
     while (status < 0 && errno == EINTR);
     return status < 0 ? -errno : 0;
 }

@@ -79,7 +79,7 @@ static void prepare_flush(struct file_store *file, struct io_list *left)
 
 static void prepare_transfer(struct io_uring_sqe *sqe, const struct pv_blk_io *io)
 {
-    sqe->off = io->sector * 512;
+    sqe->off = io->sector * PV_SECTOR_SIZE;
     if (io->iov_count == 1) { /* one too long for `len` comes back short */
         sqe->opcode = io->op == PV_BLK_READ ? IORING_OP_READ : IORING_OP_WRITE;
         sqe->addr = (uintptr_t)io->iov->iov_base;
@@ -94,8 +94,8 @@ static void prepare_transfer(struct io_uring_sqe *sqe, const struct pv_blk_io *i
 static void prepare_discard(struct io_uring_sqe *sqe, const struct pv_blk_io *io)
 {
     sqe->opcode = IORING_OP_FALLOCATE;
-    sqe->off = io->sector * 512;
-    sqe->addr = io->nr_sectors * 512; /* the length, here */
+    sqe->off = io->sector * PV_SECTOR_SIZE;
+    sqe->addr = io->nr_sectors * PV_SECTOR_SIZE; /* the length, here */
     sqe->len = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
 }
 
@@ -161,7 +161,7 @@ static void note(struct file_store *file, const struct io_uring_cqe *completion,
         note_flush(file, result, done, left);
         return;
     }
-    int64_t all = io->op == PV_BLK_DISCARD ? 0 : (int64_t)io->nr_sectors * 512;
+    int64_t all = io->op == PV_BLK_DISCARD ? 0 : (int64_t)io->nr_sectors * PV_SECTOR_SIZE;
     bool again = is_inconclusive(result) || (result >= 0 && result != all);
     io->status = result < 0 ? result : 0;
     io_list_add(again ? left : done, io);

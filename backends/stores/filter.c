@@ -119,7 +119,7 @@ struct filter_io *filter_take_io(struct filter *filter, struct pv_blk_io *parent
     io->io.secure = parent->secure;
     io->io.sector = parent->sector;
     io->io.nr_sectors = sectors;
-    if (cut_vector(io, parent, sectors * 512) < 0) {
+    if (cut_vector(io, parent, sectors * PV_SECTOR_SIZE) < 0) {
         filter_give_back(io);
         return NULL;
     }
@@ -162,7 +162,7 @@ static void prefix_done(struct pv_blk_io *io)
 
 static void submit_prefix(struct filter *filter, struct pv_blk_io *parent, uint64_t random)
 {
-    uint64_t unit = filter->store.geometry.sector_size / 512;
+    uint64_t unit = filter->store.geometry.sector_size / PV_SECTOR_SIZE;
     uint64_t sectors = random % (parent->nr_sectors / unit) * unit; /* never all of them */
     struct filter_io *prefix = sectors ? filter_take_io(filter, parent, sectors) : NULL;
     if (!prefix) {

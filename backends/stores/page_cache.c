@@ -19,7 +19,7 @@ struct cached {
 
 bool file_is_cached(const struct file_store *file, const struct pv_blk_io *io)
 {
-    struct range range = {io->sector * 512, io->nr_sectors * 512};
+    struct range range = {io->sector * PV_SECTOR_SIZE, io->nr_sectors * PV_SECTOR_SIZE};
     struct cached cached;
     uint64_t first = range.start / CACHE_PAGE, last = (range.start + range.length - 1) / CACHE_PAGE;
     return syscall(SYS_cachestat, file->fd, &range, &cached, 0) == 0 &&

@@ -16,7 +16,7 @@ struct ram_store {
 static void *memory(struct pv_blk_store *store, uint64_t sector, uint64_t nr_sectors)
 {
     (void)nr_sectors;
-    return ((struct ram_store *)store)->memory.start + sector * 512;
+    return ((struct ram_store *)store)->memory.start + sector * PV_SECTOR_SIZE;
 }
 
 static void transfer(uint8_t *memory, const struct pv_blk_io *io)
@@ -52,7 +52,7 @@ static void submit(struct pv_blk_store *store, struct pv_blk_io **ios, unsigned 
         struct pv_blk_io *io = ios[i];
         uint8_t *start = memory(store, io->sector, io->nr_sectors);
         if (io->op == PV_BLK_DISCARD)
-            discard(start, io->nr_sectors * 512);
+            discard(start, io->nr_sectors * PV_SECTOR_SIZE);
         else if (io->op != PV_BLK_FLUSH)
             transfer(start, io);
         io->status = 0;

@@ -2,6 +2,7 @@
  */
 #include "backends/stores/ram_memory.h"
 #include "backends/reserve.h"
+#include "pvdrivers/types.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -25,11 +26,11 @@ static bool promise(size_t size)
 
 bool ram_memory_map(struct ram_memory *memory, uint64_t sectors)
 {
-    if (sectors > (SIZE_MAX - LARGE_PAGE) / 512) {
+    if (sectors > (SIZE_MAX - LARGE_PAGE) / PV_SECTOR_SIZE) {
         errno = ENOMEM;
         return false;
     }
-    size_t size = sectors * 512;
+    size_t size = sectors * PV_SECTOR_SIZE;
     bool holds_large_pages = size >= LARGE_PAGE;
     size_t area_size = holds_large_pages ? size + LARGE_PAGE : size;
     uint8_t *area = reserve(area_size);

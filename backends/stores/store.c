@@ -75,7 +75,7 @@ static void wait_for(struct waiter *waiter, struct pv_blk_store *store)
 static bool in_range(const struct pv_blk_geometry *geometry, enum pv_blk_op op, uint64_t sector,
                      uint64_t nr_sectors)
 {
-    uint64_t end, unit = geometry->sector_size / 512;
+    uint64_t end, unit = geometry->sector_size / PV_SECTOR_SIZE;
     if (op == PV_BLK_FLUSH)
         return true;
     return !__builtin_add_overflow(sector, nr_sectors, &end) && end <= geometry->sectors &&
@@ -86,7 +86,7 @@ int pv_blk_store_transfer(struct pv_blk_store *store, enum pv_blk_op op, uint64_
                           uint64_t nr_sectors, void *data, bool secure)
 {
     struct waiter waiter = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false};
-    struct iovec iov = {.iov_base = data, .iov_len = nr_sectors * 512};
+    struct iovec iov = {.iov_base = data, .iov_len = nr_sectors * PV_SECTOR_SIZE};
     struct pv_blk_io io = {.op = op,
                            .secure = secure,
                            .sector = sector,

@@ -22,6 +22,9 @@ typedef uint32_t grant_ref_t;
 typedef uint32_t grant_handle_t;
 typedef uint32_t evtchn_port_t;
 
+/* Bytes: the unit of every sector number, whatever a disk's own sector size. */
+#define PV_SECTOR_SIZE 512
+
 #define DOMID_FIRST_RESERVED 0x7FF0
 #define DOMID_SELF 0x7FF0
 #define DOMID_INVALID 0x7FF4

@@ -91,7 +91,7 @@ static void measure(struct pv_blk_workload *workload, const struct slot *slot, u
         pv_histogram_add(&job->result.sync_lat, now - slot->issued_ns);
         return;
     }
-    uint64_t bytes = (uint64_t)slot->io.nr_sectors * SECTOR_SIZE;
+    uint64_t bytes = (uint64_t)slot->io.nr_sectors * PV_SECTOR_SIZE;
     struct pv_blk_direction_result *result = &job->result.direction[slot->direction];
     result->ios++;
     result->bytes += bytes;

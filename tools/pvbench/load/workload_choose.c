@@ -73,8 +73,8 @@ static bool place_block(struct pv_blk_workload *workload, struct job *job, struc
     }
     if (!claim_block(workload, &slot->block))
         return false;
-    slot->io.sector = (config->offset + slot->block * config->block_size) / SECTOR_SIZE;
-    slot->io.nr_sectors = config->block_size / SECTOR_SIZE;
+    slot->io.sector = (config->offset + slot->block * config->block_size) / PV_SECTOR_SIZE;
+    slot->io.nr_sectors = config->block_size / PV_SECTOR_SIZE;
     return true;
 }
 
@@ -120,8 +120,8 @@ static bool place_sized(struct pv_blk_workload *workload, struct job *job, struc
 {
     uint32_t bytes = choose_size(job, &workload->config.sizes[slot->direction]);
     uint64_t start = choose_start(workload, job, slot->direction, bytes);
-    slot->io.sector = (workload->config.offset + start) / SECTOR_SIZE;
-    slot->io.nr_sectors = bytes / SECTOR_SIZE;
+    slot->io.sector = (workload->config.offset + start) / PV_SECTOR_SIZE;
+    slot->io.nr_sectors = bytes / PV_SECTOR_SIZE;
     return true;
 }
 
@@ -146,7 +146,7 @@ bool pv_workload_choose(struct pv_blk_workload *workload, struct job *job, struc
     bool sized = workload->sized && measured;
     if (!(sized ? place_sized(workload, job, slot) : place_block(workload, job, slot)))
         return false;
-    uint64_t bytes = (uint64_t)slot->io.nr_sectors * SECTOR_SIZE;
+    uint64_t bytes = (uint64_t)slot->io.nr_sectors * PV_SECTOR_SIZE;
     job->left -= bytes < job->left ? bytes : job->left;
     job->writes_since_flush += slot->direction == PV_BLK_DIR_WRITE;
     slot->io.operation = operation_of[slot->direction];

@@ -14,12 +14,12 @@ static bool sizes_are_sound(const struct pv_blk_workload_config *config)
         if (sizes->max == 0)
             continue;
         if (config->verify || sizes->min == 0 || sizes->min > sizes->max ||
-            sizes->min % config->block_size || sizes->max % SECTOR_SIZE ||
+            sizes->min % config->block_size || sizes->max % PV_SECTOR_SIZE ||
             sizes->max > config->size || sizes->nr_shares > PV_BLK_SIZE_SHARES)
             return false;
         for (uint32_t j = 0; j < sizes->nr_shares; j++) {
             uint32_t size = sizes->shares[j].size;
-            if (size < sizes->min || size > sizes->max || size % SECTOR_SIZE)
+            if (size < sizes->min || size > sizes->max || size % PV_SECTOR_SIZE)
                 return false;
             percents += sizes->shares[j].percent;
         }
@@ -41,8 +41,9 @@ static bool config_is_sound(const struct pv_blk_workload_config *config)
     uint32_t size = config->block_size;
     return config->hypervisor && config->evtchn && config->nr_queues > 0 && config->jobs > 0 &&
            config->iodepth > 0 && config->iodepth <= UINT32_MAX / config->jobs && size > 0 &&
-           size % SECTOR_SIZE == 0 && config->offset % SECTOR_SIZE == 0 && config->size >= size &&
-           config->read_percent <= 100 && (!config->time_based || config->runtime_ns) &&
+           size % PV_SECTOR_SIZE == 0 && config->offset % PV_SECTOR_SIZE == 0 &&
+           config->size >= size && config->read_percent <= 100 &&
+           (!config->time_based || config->runtime_ns) &&
            (!config->thinktime_ns || config->thinktime_blocks) && distribution_is_sound(config) &&
            sizes_are_sound(config);
 }

@@ -57,7 +57,7 @@ static void end_windows_before(struct pv_blk_workload *workload, struct job *job
 
 void pv_workload_log(struct pv_blk_workload *workload, const struct slot *slot, uint64_t now)
 {
-    uint64_t bytes = (uint64_t)slot->io.nr_sectors * SECTOR_SIZE;
+    uint64_t bytes = (uint64_t)slot->io.nr_sectors * PV_SECTOR_SIZE;
     if (workload->config.log_window_ns) {
         end_windows_before(workload, slot->job, now);
         struct log_window *window = &slot->job->windows[slot->direction];
@@ -75,7 +75,7 @@ void pv_workload_log(struct pv_blk_workload *workload, const struct slot *slot, 
         .slat = slot->submitted_ns - slot->issued_ns,
         .clat = now - slot->submitted_ns,
         .lat = now - slot->issued_ns,
-        .offset = slot->io.sector * SECTOR_SIZE,
+        .offset = slot->io.sector * PV_SECTOR_SIZE,
         .direction = slot->direction,
     };
     append(workload, slot->job, &entry);

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <time.h>
 
-#define SECTOR_SIZE 512u
 #define NS_PER_S 1000000000ull
 
 /* One operation that is outstanding or waits to be chosen. */
