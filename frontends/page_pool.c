@@ -1,17 +1,20 @@
-/* The granted pages of a block frontend's queue. */
-#include "frontends/vbd/blkfront_private.h"
+#include "frontends/page_pool.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
-int pv_blkfront_pool_init(struct pv_blkfront_queue *queue, uint32_t count, uint32_t buffers)
+int page_pool_init(struct page_pool *pool, struct pv_hypervisor *hypervisor, domid_t backend,
+                   uint32_t count, uint32_t buffers)
 {
-    struct page_pool *pool = &queue->pool;
+    *pool = (struct page_pool){.hypervisor = hypervisor,
+                               .backend = backend,
+                               .page_shift = (uint32_t)__builtin_ctz(hypervisor->page_size)};
     pool->grefs = calloc(count, sizeof(*pool->grefs));
     pool->states = calloc(count, sizeof(*pool->states));
     pool->free = calloc(count, sizeof(*pool->free));
     if (!pool->grefs || !pool->states || !pool->free)
         return -ENOMEM;
-    pool->area = queue->hypervisor->ops->pages_alloc(queue->hypervisor, count);
+    pool->area = hypervisor->ops->pages_alloc(hypervisor, count);
     if (!pool->area)
         return -errno;
     pool->count = count;
@@ -21,69 +24,71 @@ int pv_blkfront_pool_init(struct pv_blkfront_queue *queue, uint32_t count, uint3
     return 0;
 }
 
-bool pv_blkfront_in_buffers(const struct pv_blkfront_queue *queue, const void *data, size_t bytes)
+bool page_pool_is_buffer(const struct page_pool *pool, const void *data, size_t bytes)
 {
-    size_t size = (size_t)queue->pool.buffers * queue->hypervisor->page_size;
-    uintptr_t offset = (uintptr_t)data - (uintptr_t)queue->pool.area;
+    size_t size = (size_t)pool->buffers << pool->page_shift;
+    uintptr_t offset = (uintptr_t)data - (uintptr_t)pool->area;
     return offset < size && bytes <= size - offset;
 }
 
-int pv_blkfront_grant_page(struct pv_blkfront_queue *queue, uint32_t page, bool readonly)
+int page_pool_grant(struct page_pool *pool, uint32_t page, bool readonly)
 {
-    struct page_pool *pool = &queue->pool;
     if (pool->states[page] == PAGE_GRANTED)
         return 0;
     /* The backend maps a persistent grant once, for requests of both directions. */
-    int error = queue->hypervisor->ops->grant_access(
-        queue->hypervisor, queue->config.backend, page_address(queue, page),
-        readonly && !queue->config.persistent, &pool->grefs[page]);
+    int error = pool->hypervisor->ops->grant_access(
+        pool->hypervisor, pool->backend, page_pool_address(pool, page),
+        readonly && !pool->persistent, &pool->grefs[page]);
     if (error)
         return error;
     pool->states[page] = PAGE_GRANTED;
-    queue->stats.grants_made++;
+    pool->grants_made++;
     return 0;
 }
 
-static void end_grant(struct pv_blkfront_queue *queue, uint32_t page)
+static void end_grant(struct page_pool *pool, uint32_t page)
 {
-    struct page_pool *pool = &queue->pool;
     if (pool->states[page] != PAGE_GRANTED)
         return;
-    if (queue->hypervisor->ops->grant_end(queue->hypervisor, pool->grefs[page])) {
+    if (pool->hypervisor->ops->grant_end(pool->hypervisor, pool->grefs[page])) {
         pool->states[page] = PAGE_LEAKED; /* the backend may still write to it (XSA-396) */
-        queue->stats.grants_leaked++;
+        pool->grants_leaked++;
         return;
     }
     pool->states[page] = PAGE_PRIVATE;
-    queue->stats.grants_ended++;
+    pool->grants_ended++;
 }
 
-void pv_blkfront_release_page(struct pv_blkfront_queue *queue, uint32_t page)
+void page_pool_release(struct page_pool *pool, uint32_t page)
 {
-    struct page_pool *pool = &queue->pool;
-    if (!queue->config.persistent)
-        end_grant(queue, page);
+    if (!pool->persistent)
+        end_grant(pool, page);
     if (page >= pool->buffers && pool->states[page] != PAGE_LEAKED)
         pool->free[pool->nr_free++] = page;
 }
 
-void pv_blkfront_pool_close(struct pv_blkfront_queue *queue)
+static void free_pages(struct page_pool *pool, uint32_t first, uint32_t end)
 {
-    struct page_pool *pool = &queue->pool;
-    const struct pv_hypervisor_ops *ops = queue->hypervisor->ops;
+    if (end > first)
+        pool->hypervisor->ops->pages_free(pool->hypervisor, page_pool_address(pool, first),
+                                          end - first);
+}
+
+void page_pool_close(struct page_pool *pool)
+{
     uint32_t first = 0; /* of a run of pages that may be freed */
     for (uint32_t page = 0; page < pool->count; page++) {
-        end_grant(queue, page);
+        end_grant(pool, page);
         if (pool->states[page] != PAGE_LEAKED)
             continue;
-        if (page > first)
-            ops->pages_free(queue->hypervisor, page_address(queue, first), page - first);
+        free_pages(pool, first, page);
         first = page + 1;
     }
-    if (pool->count > first)
-        ops->pages_free(queue->hypervisor, page_address(queue, first), pool->count - first);
+    free_pages(pool, first, pool->count);
     free(pool->grefs);
     free(pool->states);
     free(pool->free);
-    *pool = (struct page_pool){0};
+    *pool = (struct page_pool){.grants_made = pool->grants_made,
+                               .grants_ended = pool->grants_ended,
+                               .grants_leaked = pool->grants_leaked};
 }

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define SECTOR_SIZE 512u
 /* What a Linux backend keeps mapped of a ring's persistent grants. */
 #define DEFAULT_POOL_LIMIT 1056u
 
@@ -33,7 +32,7 @@ void pv_blkfront_finish(struct pv_blkfront_queue *queue, struct pv_blkfront_io *
 
 /* ---- Creation ------------------------------------------------------------------------------ */
 
-static bool config_is_sound(const struct pv_blkfront_config *config)
+static bool config_valid(const struct pv_blkfront_config *config)
 {
     uint32_t pages = config->ring_pages;
     return config->hypervisor && config->evtchn && pages > 0 && (pages & (pages - 1)) == 0;
@@ -107,8 +106,8 @@ static int create_parts(struct pv_blkfront_queue *queue)
     }
     if (pool < per_request)
         pool = per_request;
-    error =
-        pv_blkfront_pool_init(queue, (uint32_t)pool + config->buffer_pages, config->buffer_pages);
+    error = page_pool_init(&queue->pool, queue->hypervisor, config->backend,
+                           (uint32_t)pool + config->buffer_pages, config->buffer_pages);
     if (error)
         return error;
     int port = queue->hypervisor->ops->evtchn_bind_unbound_port(config->evtchn, config->backend);
@@ -121,7 +120,7 @@ static int create_parts(struct pv_blkfront_queue *queue)
 
 struct pv_blkfront_queue *pv_blkfront_create(const struct pv_blkfront_config *config)
 {
-    if (!config_is_sound(config)) {
+    if (!config_valid(config)) {
         errno = EINVAL;
         return NULL;
     }
@@ -154,11 +153,12 @@ int pv_blkfront_connect(struct pv_blkfront_queue *queue,
                         const struct pv_blkfront_features *features)
 {
     uint32_t size = features->sector_size;
-    if (queue->state != QUEUE_OPEN || size < SECTOR_SIZE || (size & (size - 1)) != 0)
+    if (queue->state != QUEUE_OPEN || size < PV_SECTOR_SIZE || (size & (size - 1)) != 0)
         return -EINVAL;
     queue->features = *features;
     if (features->transient_grants)
         queue->config.persistent = false; /* nothing has been granted yet but the ring */
+    queue->pool.persistent = queue->config.persistent;
     queue->state = QUEUE_CONNECTED;
     return 0;
 }
@@ -176,11 +176,12 @@ void *pv_blkfront_buffers(struct pv_blkfront_queue *queue)
 
 /* ---- Submission ---------------------------------------------------------------------------- */
 
-static bool io_is_sound(const struct pv_blkfront_queue *queue, const struct pv_blkfront_io *io)
+static bool io_valid(const struct pv_blkfront_queue *queue, const struct pv_blkfront_io *io)
 {
-    uint64_t misaligned = queue->features.sector_size / SECTOR_SIZE - 1; /* a power of two less 1 */
+    uint64_t misaligned =
+        queue->features.sector_size / PV_SECTOR_SIZE - 1; /* a power of two less 1 */
     uint64_t barrier_limit =
-        (uint64_t)BLKIF_MAX_SEGMENTS_PER_REQUEST * queue->page_size / SECTOR_SIZE;
+        (uint64_t)BLKIF_MAX_SEGMENTS_PER_REQUEST * queue->page_size / PV_SECTOR_SIZE;
     if (((io->sector | io->nr_sectors) & misaligned) || io->nr_sectors > UINT64_MAX - io->sector)
         return false;
     switch (io->operation) {
@@ -216,7 +217,7 @@ int pv_blkfront_submit(struct pv_blkfront_queue *queue, struct pv_blkfront_io **
     if (queue->state != QUEUE_CONNECTED)
         return -ENOTCONN;
     for (unsigned i = 0; i < count; i++)
-        if (!io_is_sound(queue, ios[i]))
+        if (!io_valid(queue, ios[i]))
             return -EINVAL;
     for (unsigned i = 0; i < count; i++)
         start(queue, ios[i]);
@@ -306,7 +307,7 @@ void pv_blkfront_disconnect(struct pv_blkfront_queue *queue)
         queue->hypervisor->ops->evtchn_unbind(queue->config.evtchn, queue->port);
     queue->has_port = false;
     close_ring(queue);
-    pv_blkfront_pool_close(queue);
+    page_pool_close(&queue->pool);
 }
 
 void pv_blkfront_destroy(struct pv_blkfront_queue *queue)
@@ -331,6 +332,9 @@ enum pv_blkfront_violation pv_blkfront_broken(const struct pv_blkfront_queue *qu
 void pv_blkfront_get_stats(const struct pv_blkfront_queue *queue, struct pv_blkfront_stats *stats)
 {
     *stats = queue->stats;
+    stats->grants_made = queue->pool.grants_made;
+    stats->grants_ended = queue->pool.grants_ended;
+    stats->grants_leaked += queue->pool.grants_leaked; /* to those of the ring */
 }
 
 int pv_blkfront_describe(const struct pv_blkfront_queue *queue, char *line, size_t size)

@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-#define SECTOR_SIZE 512u
-
 static uint32_t min_u32(uint32_t a, uint32_t b)
 {
     return a < b ? a : b;
@@ -25,60 +23,60 @@ static bool may_stay_in_place(const struct pv_blkfront_queue *queue,
                               const struct pv_blkfront_io *io)
 {
     return queue->config.persistent && queue->config.trusted &&
-           pv_blkfront_in_buffers(queue, io->data, io->nr_sectors * SECTOR_SIZE) &&
+           page_pool_is_buffer(&queue->pool, io->data, io->nr_sectors * PV_SECTOR_SIZE) &&
            ((uintptr_t)io->data & (queue->page_size - 1)) == 0;
 }
 
 /* How much of an operation the next request takes. */
-struct plan {
+struct request_shape {
     uint32_t bytes, nr_pages, nr_indirect;
     bool in_place;
 };
 
-static void plan_pages(const struct pv_blkfront_queue *queue, struct plan *plan, uint64_t left,
-                       uint32_t max_pages)
+static void shape_pages(const struct pv_blkfront_queue *queue, struct request_shape *shape,
+                        uint64_t left, uint32_t max_pages)
 {
     uint64_t most = (uint64_t)max_pages << queue->page_shift;
-    plan->bytes = (uint32_t)(left < most ? left : most);
-    plan->nr_pages = pages_of(queue, plan->bytes);
-    plan->nr_indirect = 0;
-    if (plan->nr_pages > BLKIF_MAX_SEGMENTS_PER_REQUEST)
-        plan->nr_indirect = pages_of(queue, plan->nr_pages * sizeof(struct pv_blkif_segment));
+    shape->bytes = (uint32_t)(left < most ? left : most);
+    shape->nr_pages = pages_of(queue, shape->bytes);
+    shape->nr_indirect = 0;
+    if (shape->nr_pages > BLKIF_MAX_SEGMENTS_PER_REQUEST)
+        shape->nr_indirect = pages_of(queue, shape->nr_pages * sizeof(struct pv_blkif_segment));
 }
 
 /* 0, or -ENOMEM when there are too few free pages. */
-static int make_plan(const struct pv_blkfront_queue *queue, const struct pv_blkfront_io *io,
-                     struct plan *plan)
+static int choose_shape(const struct pv_blkfront_queue *queue, const struct pv_blkfront_io *io,
+                        struct request_shape *shape)
 {
-    *plan = (struct plan){0};
+    *shape = (struct request_shape){0};
     if (!carries_data(io))
         return 0;
-    uint64_t left = (io->nr_sectors - io->issued_sectors) * SECTOR_SIZE;
+    uint64_t left = (io->nr_sectors - io->issued_sectors) * PV_SECTOR_SIZE;
     uint32_t free = queue->pool.nr_free;
-    plan->in_place = may_stay_in_place(queue, io);
-    plan_pages(queue, plan, left, queue->max_segments);
-    if (plan->nr_indirect + (plan->in_place ? 0 : plan->nr_pages) <= free)
+    shape->in_place = may_stay_in_place(queue, io);
+    shape_pages(queue, shape, left, queue->max_segments);
+    if (shape->nr_indirect + (shape->in_place ? 0 : shape->nr_pages) <= free)
         return 0;
     if (queue->ring.req_prod_pvt != queue->ring.rsp_cons)
         return -ENOMEM; /* for now */
     /* Nothing is in flight, so the missing pages are leaked: do with what is left. */
-    uint32_t few = min_u32(plan->in_place ? BLKIF_MAX_SEGMENTS_PER_REQUEST : free,
+    uint32_t few = min_u32(shape->in_place ? BLKIF_MAX_SEGMENTS_PER_REQUEST : free,
                            BLKIF_MAX_SEGMENTS_PER_REQUEST);
     bool whole = io->operation == BLKIF_OP_WRITE_BARRIER; /* a barrier is one request */
-    if (few == 0 || (whole && few < plan->nr_pages))
+    if (few == 0 || (whole && few < shape->nr_pages))
         return -ENOMEM;
-    plan_pages(queue, plan, left, few);
+    shape_pages(queue, shape, left, few);
     return 0;
 }
 
 /* Half as much, since there are not grants enough for all; false when it cannot be less. */
-static bool shrink_plan(const struct pv_blkfront_queue *queue, const struct pv_blkfront_io *io,
-                        struct plan *plan)
+static bool halve_shape(const struct pv_blkfront_queue *queue, const struct pv_blkfront_io *io,
+                        struct request_shape *shape)
 {
-    if (plan->nr_pages < 2 || io->operation == BLKIF_OP_WRITE_BARRIER)
+    if (shape->nr_pages < 2 || io->operation == BLKIF_OP_WRITE_BARRIER)
         return false;
-    uint64_t left = (io->nr_sectors - io->issued_sectors) * SECTOR_SIZE;
-    plan_pages(queue, plan, left, plan->nr_pages / 2);
+    uint64_t left = (io->nr_sectors - io->issued_sectors) * PV_SECTOR_SIZE;
+    shape_pages(queue, shape, left, shape->nr_pages / 2);
     return true;
 }
 
@@ -101,61 +99,61 @@ static int add_page(struct pv_blkfront_queue *queue, struct shadow *shadow, bool
                     const uint8_t *in_place)
 {
     struct page_pool *pool = &queue->pool;
-    uint32_t page = in_place ? (uint32_t)((size_t)(in_place - pool->area) >> queue->page_shift)
-                             : pool->free[--pool->nr_free];
+    uint32_t page = in_place ? page_pool_page(pool, in_place) : page_pool_take(pool);
     shadow->pages[shadow->nr_pages++] = page; /* from here on released with the request */
-    return pv_blkfront_grant_page(queue, page, readonly);
+    return page_pool_grant(pool, page, readonly);
 }
 
-static int add_data(struct pv_blkfront_queue *queue, struct shadow *shadow, const struct plan *plan,
-                    bool write, struct pv_blkif_segment *segments)
+static int add_data(struct pv_blkfront_queue *queue, struct shadow *shadow,
+                    const struct request_shape *shape, bool write,
+                    struct pv_blkif_segment *segments)
 {
-    for (uint32_t i = 0; i < plan->nr_pages; i++) {
+    for (uint32_t i = 0; i < shape->nr_pages; i++) {
         uint8_t *data = shadow->data + ((size_t)i << queue->page_shift);
-        uint32_t bytes = min_u32(plan->bytes - (i << queue->page_shift), queue->page_size);
-        int error = add_page(queue, shadow, write, plan->in_place ? data : NULL);
+        uint32_t bytes = min_u32(shape->bytes - (i << queue->page_shift), queue->page_size);
+        int error = add_page(queue, shadow, write, shape->in_place ? data : NULL);
         if (error)
             return error;
         uint32_t page = shadow->pages[i];
-        if (!plan->in_place)
-            fill_page(queue, page_address(queue, page), data, bytes, write);
+        if (!shape->in_place)
+            fill_page(queue, page_pool_address(&queue->pool, page), data, bytes, write);
         segments[i].gref = queue->pool.grefs[page];
         segments[i].first_sect = 0;
-        segments[i].last_sect = (uint8_t)(bytes / SECTOR_SIZE - 1);
+        segments[i].last_sect = (uint8_t)(bytes / PV_SECTOR_SIZE - 1);
     }
     return 0;
 }
 
 /* Pages of segment descriptors, whose layout is the same in every ABI. */
 static int add_descriptors(struct pv_blkfront_queue *queue, struct shadow *shadow,
-                           const struct plan *plan, struct pv_blkif_request *request)
+                           const struct request_shape *shape, struct pv_blkif_request *request)
 {
-    for (uint32_t i = 0; i < plan->nr_indirect; i++) {
+    for (uint32_t i = 0; i < shape->nr_indirect; i++) {
         int error = add_page(queue, shadow, true, NULL);
         if (error)
             return error;
         uint32_t first = i * queue->descriptors_per_page;
-        uint32_t count = min_u32(plan->nr_pages - first, queue->descriptors_per_page);
+        uint32_t count = min_u32(shape->nr_pages - first, queue->descriptors_per_page);
         uint32_t page = shadow->pages[shadow->nr_pages - 1];
         uint32_t bytes = count * (uint32_t)sizeof(*queue->segments);
-        memcpy(page_address(queue, page), queue->segments + first, bytes);
-        memset(page_address(queue, page) + bytes, 0, queue->page_size - bytes);
+        memcpy(page_pool_address(&queue->pool, page), queue->segments + first, bytes);
+        memset(page_pool_address(&queue->pool, page) + bytes, 0, queue->page_size - bytes);
         request->indirect_grefs[i] = queue->pool.grefs[page];
     }
     return 0;
 }
 
 static int attach_pages(struct pv_blkfront_queue *queue, struct shadow *shadow,
-                        const struct plan *plan, struct pv_blkif_request *request)
+                        const struct request_shape *shape, struct pv_blkif_request *request)
 {
     bool write = request->operation != BLKIF_OP_READ;
-    bool indirect = plan->nr_indirect > 0;
-    int error = add_data(queue, shadow, plan, write, indirect ? queue->segments : request->seg);
+    bool indirect = shape->nr_indirect > 0;
+    int error = add_data(queue, shadow, shape, write, indirect ? queue->segments : request->seg);
     if (error || !indirect)
         return error;
     request->indirect_op = request->operation;
     request->operation = BLKIF_OP_INDIRECT;
-    return add_descriptors(queue, shadow, plan, request);
+    return add_descriptors(queue, shadow, shape, request);
 }
 
 static void count_request(struct pv_blkfront_stats *stats, const struct pv_blkif_request *request,
@@ -196,20 +194,20 @@ static uint8_t operation_on_ring(const struct pv_blkfront_queue *queue,
 void pv_blkfront_release(struct pv_blkfront_queue *queue, struct shadow *shadow)
 {
     while (shadow->nr_pages > 0) /* backwards, so that the first page is the next one taken */
-        pv_blkfront_release_page(queue, shadow->pages[--shadow->nr_pages]);
+        page_pool_release(&queue->pool, shadow->pages[--shadow->nr_pages]);
     shadow->io = NULL;
     shadow->next_free = queue->free_id;
     queue->free_id = (uint32_t)(shadow - queue->shadows);
 }
 
 static int issue_request(struct pv_blkfront_queue *queue, struct pv_blkfront_io *io,
-                         const struct plan *plan)
+                         const struct request_shape *shape)
 {
     uint32_t id = queue->free_id;
     struct shadow *shadow = &queue->shadows[id];
     struct pv_blkif_request *request = &queue->request;
     request->operation = operation_on_ring(queue, io);
-    request->nr_segments = (uint16_t)plan->nr_pages;
+    request->nr_segments = (uint16_t)shape->nr_pages;
     request->id = id;
     request->sector_number = io->sector + io->issued_sectors;
     request->nr_sectors = io->operation == BLKIF_OP_DISCARD ? io->nr_sectors : 0;
@@ -218,21 +216,21 @@ static int issue_request(struct pv_blkfront_queue *queue, struct pv_blkfront_io 
     queue->free_id = shadow->next_free;
     shadow->io = io;
     shadow->echo = request->operation;
-    shadow->in_place = plan->in_place;
-    shadow->bytes = plan->bytes;
-    if (plan->bytes > 0)
-        shadow->data = (uint8_t *)io->data + io->issued_sectors * SECTOR_SIZE;
-    int error = attach_pages(queue, shadow, plan, request);
+    shadow->in_place = shape->in_place;
+    shadow->bytes = shape->bytes;
+    if (shape->bytes > 0)
+        shadow->data = (uint8_t *)io->data + io->issued_sectors * PV_SECTOR_SIZE;
+    int error = attach_pages(queue, shadow, shape, request);
     if (error) {
         pv_blkfront_release(queue, shadow);
         return error;
     }
-    count_request(&queue->stats, request, shadow->echo, plan->bytes / SECTOR_SIZE);
+    count_request(&queue->stats, request, shadow->echo, shape->bytes / PV_SECTOR_SIZE);
     pv_blkif_encode_request(queue->hypervisor->abi, request,
                             pv_front_request_slot(&queue->ring, queue->ring.req_prod_pvt));
     queue->ring.req_prod_pvt++;
     io->in_flight++;
-    io->issued_sectors += carries_data(io) ? plan->bytes / SECTOR_SIZE : io->nr_sectors;
+    io->issued_sectors += carries_data(io) ? shape->bytes / PV_SECTOR_SIZE : io->nr_sectors;
     return 0;
 }
 
@@ -258,17 +256,17 @@ static bool issue_io(struct pv_blkfront_queue *queue, struct pv_blkfront_io *io)
     if (io->operation == BLKIF_OP_FLUSH_DISKCACHE && !features->flush && !features->barrier)
         return true; /* a backend that cannot flush has no cache to lose */
     while (io->status == 0) {
-        struct plan plan;
+        struct request_shape shape;
         if (queue->free_id == queue->ring.nr_ents)
             return false;
-        int error = make_plan(queue, io, &plan);
+        int error = choose_shape(queue, io, &shape);
         if (!error)
-            error = issue_request(queue, io, &plan);
+            error = issue_request(queue, io, &shape);
         bool others = queue->ring.req_prod_pvt != queue->ring.rsp_cons;
         if (error && others)
             return false; /* what is in flight gives its pages and grants back */
-        while (error == -ENOSPC && shrink_plan(queue, io, &plan))
-            error = issue_request(queue, io, &plan);
+        while (error == -ENOSPC && halve_shape(queue, io, &shape))
+            error = issue_request(queue, io, &shape);
         io->status = error;
         if (io->issued_sectors == io->nr_sectors)
             return true;

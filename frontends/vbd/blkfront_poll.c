@@ -3,8 +3,7 @@
 
 #include <string.h>
 
-#define RESPONSE_SIZE 16u /* the longest of the ABIs; a slot has room for more */
-#define PREFETCHED 4u     /* slots on their way from the backend's cache while one is worked on */
+#define PREFETCHED 4u /* slots on their way from the backend's cache while one is worked on */
 
 static int break_queue(struct pv_blkfront_queue *queue, enum pv_blkfront_violation violation)
 {
@@ -52,7 +51,7 @@ static void copy_out(struct pv_blkfront_queue *queue, const struct shadow *shado
     for (uint32_t done = 0, i = 0; done < shadow->bytes; done += page_size, i++) {
         uint32_t left = shadow->bytes - done;
         uint32_t bytes = left < page_size ? left : page_size;
-        memcpy(shadow->data + done, page_address(queue, shadow->pages[i]), bytes);
+        memcpy(shadow->data + done, page_pool_address(&queue->pool, shadow->pages[i]), bytes);
     }
     queue->stats.bytes_copied += shadow->bytes;
 }
@@ -95,9 +94,9 @@ static void end(struct pv_blkfront_queue *queue, struct pv_blkfront_io *io, stru
 
 static int take_response(struct pv_blkfront_queue *queue, struct done_list *done)
 {
-    uint8_t slot[RESPONSE_SIZE];
+    uint8_t slot[BLKIF_MAX_RESPONSE_SIZE];
     struct pv_blkif_response response;
-    pv_front_copy_response(&queue->ring, queue->ring.rsp_cons, slot, RESPONSE_SIZE);
+    pv_front_copy_response(&queue->ring, queue->ring.rsp_cons, slot, BLKIF_MAX_RESPONSE_SIZE);
     pv_blkif_decode_response(queue->hypervisor->abi, slot, &response);
     enum pv_blkfront_violation violation = check(queue, &response);
     if (violation)
@@ -125,11 +124,12 @@ static int take_responses(struct pv_blkfront_queue *queue, unsigned most, struct
     if ((unsigned)ready < most)
         most = (unsigned)ready;
     for (unsigned i = 0; i < most && i < PREFETCHED; i++)
-        pv_front_prefetch(&queue->ring, queue->ring.rsp_cons + i, RESPONSE_SIZE);
+        pv_front_prefetch(&queue->ring, queue->ring.rsp_cons + i, BLKIF_MAX_RESPONSE_SIZE);
     int error = 0;
     for (unsigned taken = 0; taken < most && !error; taken++) {
         if (taken + PREFETCHED < most)
-            pv_front_prefetch(&queue->ring, queue->ring.rsp_cons + PREFETCHED, RESPONSE_SIZE);
+            pv_front_prefetch(&queue->ring, queue->ring.rsp_cons + PREFETCHED,
+                              BLKIF_MAX_RESPONSE_SIZE);
         error = take_response(queue, done);
     }
     return error;

@@ -2,20 +2,9 @@
 #ifndef FRONTENDS_VBD_BLKFRONT_PRIVATE_H
 #define FRONTENDS_VBD_BLKFRONT_PRIVATE_H
 
+#include "frontends/page_pool.h"
 #include "pvdrivers/frontends/vbd/blkfront.h"
 #include "pvdrivers/ring/ring.h"
-
-/* Pages of the guest's own for data and indirect descriptors. The first `buffers` are handed to
- * the caller; the others are taken and given back last in, first out, so that persistent grants
- * are reused while the backend still has them mapped. */
-struct page_pool {
-    uint8_t *area;
-    uint32_t count, buffers;
-    grant_ref_t *grefs;
-    enum page_state { PAGE_PRIVATE, PAGE_GRANTED, PAGE_LEAKED } * states;
-    uint32_t *free;
-    uint32_t nr_free;
-};
 
 /* One request on the ring; its index is the request's id. */
 struct shadow {
@@ -64,20 +53,6 @@ struct pv_blkfront_queue {
 
     struct pv_blkfront_stats stats;
 };
-
-/* blkfront_pool.c */
-int pv_blkfront_pool_init(struct pv_blkfront_queue *queue, uint32_t count, uint32_t buffers);
-void pv_blkfront_pool_close(struct pv_blkfront_queue *queue);
-bool pv_blkfront_in_buffers(const struct pv_blkfront_queue *queue, const void *data, size_t bytes);
-/* Grants a page unless it is granted already. */
-int pv_blkfront_grant_page(struct pv_blkfront_queue *queue, uint32_t page, bool readonly);
-/* Gives a page back after a request; ends its grant unless grants are persistent. */
-void pv_blkfront_release_page(struct pv_blkfront_queue *queue, uint32_t page);
-
-static inline uint8_t *page_address(const struct pv_blkfront_queue *queue, uint32_t page)
-{
-    return queue->pool.area + ((size_t)page << queue->page_shift);
-}
 
 /* blkfront_issue.c */
 /* Puts waiting operations on the ring while there is room, and publishes them. */
