@@ -151,16 +151,17 @@ static bool map(struct grant_cache *cache, struct cached_grant **grants, uint32_
     return all;
 }
 
-int grant_cache_acquire(struct grant_cache *cache, const struct pv_blkif_segment *segments,
+int grant_cache_acquire(struct grant_cache *cache, const grant_ref_t *refs, size_t stride,
                         uint32_t count, struct cached_grant **grants)
 {
     struct cached_grant *missing[BATCH];
     uint32_t missing_count = 0, held = 0;
     int status = 0;
     for (; held < count && status == 0; held++) {
-        struct cached_grant *grant = find(cache, segments[held].gref);
+        grant_ref_t ref = *(const grant_ref_t *)((const uint8_t *)refs + held * stride);
+        struct cached_grant *grant = find(cache, ref);
         if (!grant) {
-            grant = insert(cache, segments[held].gref);
+            grant = insert(cache, ref);
             if (!grant) {
                 status = -ENOSPC;
                 break;

@@ -1,10 +1,9 @@
-/* Grants that stay mapped between requests (feature-persistent), by reference, least recently
- * used first out. */
+/* Grants of one domain that stay mapped between requests, by reference. When the cache is full, the
+ * least recently used goes first. */
 #ifndef BACKENDS_GRANT_CACHE_H
 #define BACKENDS_GRANT_CACHE_H
 
 #include "pvdrivers/hypervisor.h"
-#include "pvdrivers/ring/blkif.h"
 
 #define GRANT_CACHE_UNUSED_LIMIT 60000000000u /* ns without use after which a grant is dropped */
 
@@ -34,9 +33,10 @@ int grant_cache_init(struct grant_cache *cache, struct pv_hypervisor *hypervisor
                      uint32_t limit);
 /* Unmaps everything; no grant may be in use. */
 void grant_cache_destroy(struct grant_cache *cache);
-/* Finds or maps the grants of `count` segments, read/write. -ENOSPC: more than the cache can
- * hold now; -EFAULT: a map failed. Nothing is held then. */
-int grant_cache_acquire(struct grant_cache *cache, const struct pv_blkif_segment *segments,
+/* Finds or maps `count` grants, read/write. The references may lie in descriptors: `stride` is the
+ * distance from one to the next, bytes. -ENOSPC: more than the cache can hold now; -EFAULT: a map
+ * failed. Nothing is held then. */
+int grant_cache_acquire(struct grant_cache *cache, const grant_ref_t *refs, size_t stride,
                         uint32_t count, struct cached_grant **grants);
 void grant_cache_release(struct grant_cache *cache, struct cached_grant **grants, uint32_t count,
                          uint64_t now);

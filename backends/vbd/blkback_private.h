@@ -1,19 +1,31 @@
 /*
- * The inside of a block backend queue. A request goes through a short plan of store operations,
- * and each of these through the stages its data needs:
+ * The inside of a block backend queue. A request asks for a few store operations in order, and each
+ * goes through what its data need:
  *
- *   take -> [fetch descriptors] -> check -> for each step of the plan:
+ *   take -> [fetch descriptors] -> check -> for each operation:
  *       store with memory:  copy between guest page and store
  *       WRITE:              copy into buffers -> store        (or straight from mapped pages)
  *       READ:               store -> copy out of buffers      (or straight into mapped pages)
  *       FLUSH, DISCARD:     store
  *   -> response
  *
- * Copies and submissions are staged and carried out for all requests of a batch together.
+ * Copies and submissions are staged and carried out for all requests of a batch together. Files
+ * call only those below them:
+ *
+ *   queue.c                        creates a queue and ends it
+ *     resume.c                     takes up an earlier queue's in-flight log
+ *   pump.c                         takes requests, carries out what is staged, publishes answers
+ *     request.c                    advances a request from one wait to the next
+ *       check.c                    what a request may be
+ *       indirect.c  data.c         move descriptors and data, and return what comes next
+ *         mapped.c                 the same through pages that stay mapped
+ *     completion.c                 gives operations to the store and gets them back
+ *   faults.c                       tells the queue's owner of what went wrong
  */
 #ifndef BACKENDS_VBD_BLKBACK_PRIVATE_H
 #define BACKENDS_VBD_BLKBACK_PRIVATE_H
 
+#include "backends/copy_batch.h"
 #include "backends/grant_cache.h"
 #include "pvdrivers/backends/inflight.h"
 #include "pvdrivers/backends/vbd/blkback.h"
@@ -21,25 +33,33 @@
 
 #include <pthread.h>
 
-#define BLKBACK_COPY_BATCH 128
 #define BLKBACK_BATCH 64             /* requests between two publications */
 #define BLKBACK_MOST_BYTES (4 << 20) /* of data a pump begins to move, and one request more */
-#define BLKBACK_MAX_STEPS 3
+#define BLKBACK_MAX_OPERATIONS 3     /* of the store, for one request */
 #define BLKBACK_EXPIRE_INTERVAL 1000000000u /* ns between looks for unused persistent grants */
 
-enum blkback_stage { BLKBACK_FETCH, BLKBACK_LOAD, BLKBACK_UNLOAD, BLKBACK_MOVE };
+/* What comes next of a request. */
+enum blkback_next {
+    BLKBACK_CHECK,          /* its segments are known: check it and begin its operations */
+    BLKBACK_SUBMIT,         /* give the operation to the store */
+    BLKBACK_OPERATION_DONE, /* begin the next operation, or answer */
+    BLKBACK_WAIT_COPIES,    /* once its copies are carried out: request->after_copies */
+    BLKBACK_WAIT_BUFFERS,   /* once there are more free buffers: start the data again */
+    BLKBACK_BAD_GRANT,      /* answer with an error */
+    BLKBACK_NOTHING         /* it is answered, or is a barrier and waits for all others */
+};
 
 struct blkback_request {
     struct pv_blk_io io; /* first: the store's pointer is ours */
     struct pv_blkback_queue *queue;
-    struct blkback_request *next;    /* on the free list or the queue's list of its stage */
+    struct blkback_request *next;    /* on the free list or one of the queue's lists */
     struct pv_inflight_entry *entry; /* its place in the log, and there the private copy */
     struct pv_blkif_request ring;    /* that copy, decoded */
-    enum blkback_stage stage;
+    enum blkback_next after_copies;
     uint8_t operation; /* the indirect one when there is one; what the response echoes */
-    enum pv_blk_op plan[BLKBACK_MAX_STEPS];
-    uint8_t steps, step;
     bool copy_failed;
+    enum pv_blk_op operations[BLKBACK_MAX_OPERATIONS];
+    uint8_t nr_operations, next_operation;
     uint32_t nr_segments, nr_buffers, nr_grants; /* buffers and grants held */
     uint64_t nr_sectors;
     const struct pv_blkif_segment *seg; /* in `ring` or `indirect` */
@@ -85,9 +105,7 @@ struct pv_blkback_queue {
     struct blkback_request *barrier_request; /* nothing more is taken until it is answered */
     bool barrier_started;
 
-    struct pv_grant_copy *copies; /* BLKBACK_COPY_BATCH of them */
-    struct blkback_request **copy_owner;
-    uint32_t copy_count;
+    struct copy_batch copies;
     struct pv_blk_io **submissions;
     uint32_t submission_count;
     bool submitted; /* by this pump */
@@ -107,8 +125,8 @@ struct pv_blkback_queue {
     bool slept;              /* the pump's own: it armed since it last looked at the eventfd */
     int eventfd;             /* the pollable's fd is readable when this or the store's is */
 
-    int trouble_fd;                           /* 0: nobody wants to know */
-    bool trouble_told;                        /* and not asked about yet; under the lock */
+    int fault_fd;                             /* 0: nobody wants to know */
+    bool fault_reported;                      /* and not asked about yet; under the lock */
     struct pv_blkback_store_error last_error; /* under the lock */
 
     struct pv_blkback_stats stats;
@@ -136,14 +154,7 @@ static inline struct blkback_request *request_list_take_all(struct request_list 
 
 static inline uint32_t blkback_segment_bytes(const struct pv_blkif_segment *segment)
 {
-    return (segment->last_sect - segment->first_sect + 1u) * 512u;
-}
-
-/* Descriptors per page of them; they are laid out as struct pv_blkif_segment on every ABI. */
-static inline uint32_t blkback_descriptors_per_page(const struct pv_blkback_queue *queue)
-{
-    _Static_assert(sizeof(struct pv_blkif_segment) == 8, "the ABI's descriptor");
-    return queue->page_size / sizeof(struct pv_blkif_segment);
+    return (segment->last_sect - segment->first_sect + 1u) * PV_SECTOR_SIZE;
 }
 
 /* check.c: what a request may be. Each returns BLKBACK_OK or an enum pv_blkback_error. */
@@ -157,17 +168,18 @@ int blkback_check_range(const struct pv_blkback_queue *queue,
                         const struct blkback_request *request);
 
 /* data.c: data between the guest's pages and the store. */
-void blkback_stage_copy(struct pv_blkback_queue *queue, struct blkback_request *request,
-                        const struct pv_grant_copy *copy);
-void blkback_fetch_descriptors(struct pv_blkback_queue *queue, struct blkback_request *request);
-void blkback_start_data(struct pv_blkback_queue *queue, struct blkback_request *request);
-void blkback_unload(struct pv_blkback_queue *queue, struct blkback_request *request);
-void blkback_run_copies(struct pv_blkback_queue *queue);
+enum blkback_next blkback_start_data(struct pv_blkback_queue *queue,
+                                     struct blkback_request *request);
+/* The store has carried out the operation. */
+enum blkback_next blkback_finish_data(struct pv_blkback_queue *queue,
+                                      struct blkback_request *request);
 void blkback_release_data(struct pv_blkback_queue *queue, struct blkback_request *request);
 
-/* mapped.c: the same through pages that stay mapped. */
-/* As grant_cache_acquire when they cannot be. */
-int blkback_read_descriptors(struct pv_blkback_queue *queue, struct blkback_request *request);
+/* indirect.c */
+enum blkback_next blkback_fetch_descriptors(struct pv_blkback_queue *queue,
+                                            struct blkback_request *request);
+
+/* mapped.c: data through pages that stay mapped. */
 /* Lets the store have the pages themselves. */
 void blkback_gather_mapped(struct blkback_request *request);
 /* Between the gathered pages and the store's memory. */
@@ -176,20 +188,22 @@ void blkback_copy_mapped(struct pv_blkback_queue *queue, const struct blkback_re
 /* Between the pages and the request's buffers: the guest's data into them, or out of them. */
 void blkback_bounce(struct pv_blkback_queue *queue, const struct blkback_request *request);
 
-/* plan.c: a request's way through its steps. */
-void blkback_begin(struct pv_blkback_queue *queue, struct blkback_request *request);
-/* Once its segments are known. */
-void blkback_check_and_start(struct pv_blkback_queue *queue, struct blkback_request *request);
-void blkback_advance(struct pv_blkback_queue *queue, struct blkback_request *request);
-void blkback_copies_done(struct pv_blkback_queue *queue, struct blkback_request *request);
-void blkback_store_done(struct pv_blkback_queue *queue, struct blkback_request *request);
-void blkback_step_done(struct pv_blkback_queue *queue, struct blkback_request *request);
-void blkback_submit(struct pv_blkback_queue *queue, struct blkback_request *request);
-void blkback_fail(struct pv_blkback_queue *queue, struct blkback_request *request,
-                  enum pv_blkback_error error);
-
-/* queue.c: one of those never used; there must be one. */
+/* request.c */
+/* One of those never used; there must be one. */
 struct blkback_request *blkback_make_request(struct pv_blkback_queue *queue);
+/* Each carries a request on until it is answered or has to wait. */
+void blkback_begin(struct pv_blkback_queue *queue, struct blkback_request *request);
+void blkback_copies_done(struct pv_blkback_queue *queue, struct blkback_request *request);
+void blkback_buffers_freed(struct pv_blkback_queue *queue, struct blkback_request *request);
+void blkback_store_done(struct pv_blkback_queue *queue, struct blkback_request *request);
+/* No other request is in flight. */
+void blkback_start_barrier(struct pv_blkback_queue *queue);
+
+/* resume.c: the in-flight log that an earlier queue of the connection may have left. */
+/* 0, or a negative errno as pv_inflight_check. */
+int blkback_check_log(const struct pv_blkback_queue *queue, const struct pv_blkback_config *config);
+int blkback_attach_log(struct pv_blkback_queue *queue, const struct pv_blkback_config *config);
+
 /* A free buffer; there must be one. */
 static inline void *blkback_take_buffer(struct pv_blkback_queue *queue)
 {
@@ -197,11 +211,10 @@ static inline void *blkback_take_buffer(struct pv_blkback_queue *queue)
     return buffer ? buffer : queue->buffers + (size_t)queue->buffers_made++ * queue->page_size;
 }
 
-/* trouble.c: what somebody should be told of. */
-/* Not part of the way that requests go. */
+/* faults.c: cold, so that they stay off the path of requests that succeed. */
 __attribute__((cold)) void blkback_note_store_error(struct pv_blkback_queue *queue,
                                                     const struct pv_blk_io *io);
-__attribute__((cold)) void blkback_tell_trouble(struct pv_blkback_queue *queue);
+__attribute__((cold)) void blkback_report_fault(struct pv_blkback_queue *queue);
 
 /* completion.c: store operations coming back. */
 extern const struct pv_pollable_ops blkback_pollable_ops;

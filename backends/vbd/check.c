@@ -53,7 +53,7 @@ int blkback_check_count(const struct pv_blkback_queue *queue,
 
 int blkback_check_segments(const struct pv_blkback_queue *queue, struct blkback_request *request)
 {
-    uint32_t page_sectors = queue->page_size / 512;
+    uint32_t page_sectors = queue->page_size / PV_SECTOR_SIZE;
     request->nr_sectors = 0;
     for (uint32_t i = 0; i < request->nr_segments; i++) {
         const struct pv_blkif_segment *segment = &request->seg[i];
@@ -72,7 +72,7 @@ static bool aligned(const struct pv_blkback_queue *queue, const struct blkback_r
         bits |= request->nr_sectors;
     for (uint32_t i = 0; i < request->nr_segments; i++)
         bits |= request->seg[i].last_sect - request->seg[i].first_sect + 1u;
-    return (bits & (queue->store->geometry.sector_size / 512 - 1)) == 0;
+    return (bits & (queue->store->geometry.sector_size / PV_SECTOR_SIZE - 1)) == 0;
 }
 
 int blkback_check_range(const struct pv_blkback_queue *queue, const struct blkback_request *request)

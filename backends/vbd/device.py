@@ -219,7 +219,7 @@ class VbdBackend(Backend[QueueKeys, VbdQueue]):
 
     def open_queue(self, ring: QueueKeys, context: QueueContext) -> VbdQueue:
         config = self._config(ring, context.inflight)
-        config |= {"evtchn": context.channels.cdata, "trouble_fd": context.fault_fd}
+        config |= {"evtchn": context.channels.cdata, "fault_fd": context.fault_fd}
         return VbdQueue(config, self.store, self._store_errors)
 
     def is_resumable(self, ring: QueueKeys, inflight: LogMemory) -> bool:

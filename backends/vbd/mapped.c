@@ -1,33 +1,10 @@
 /* Data between the guest's pages and the store through pages that stay mapped. */
 #include "backends/vbd/blkback_private.h"
 
-int blkback_read_descriptors(struct pv_blkback_queue *queue, struct blkback_request *request)
-{
-    struct pv_blkif_segment whole[BLKIF_MAX_INDIRECT_PAGES_PER_REQUEST] = {0};
-    struct cached_grant *grants[BLKIF_MAX_INDIRECT_PAGES_PER_REQUEST];
-    uint32_t per_page = blkback_descriptors_per_page(queue), left = request->nr_segments;
-    uint32_t pages = (left + per_page - 1) / per_page;
-    for (uint32_t page = 0; page < pages; page++)
-        whole[page].gref = request->ring.indirect_grefs[page];
-    int status = grant_cache_acquire(&queue->cache, whole, pages, grants);
-    if (status < 0)
-        return status;
-    for (uint32_t page = 0; page < pages; page++) {
-        uint32_t here = left < per_page ? left : per_page;
-        memcpy(request->indirect + page * per_page, grants[page]->address,
-               here * sizeof(struct pv_blkif_segment));
-        left -= here;
-    }
-    /* From here on only the copy exists for the compiler (XSA-155). */
-    pv_compiler_barrier();
-    queue->stats.bytes_copied += request->nr_segments * sizeof(struct pv_blkif_segment);
-    grant_cache_release(&queue->cache, grants, pages, queue->now);
-    return 0;
-}
-
 static uint8_t *mapped_data(const struct blkback_request *request, uint32_t segment)
 {
-    return (uint8_t *)request->grants[segment]->address + request->seg[segment].first_sect * 512;
+    return (uint8_t *)request->grants[segment]->address +
+           request->seg[segment].first_sect * PV_SECTOR_SIZE;
 }
 
 /* A guest's buffer is often one piece, and its pages mapped side by side: neighbours become one

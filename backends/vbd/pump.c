@@ -15,7 +15,7 @@ static void break_ring(struct pv_blkback_queue *queue)
 {
     queue->broken = true;
     queue->stats.ring_overruns++;
-    blkback_tell_trouble(queue);
+    blkback_report_fault(queue);
 }
 
 /* What comes next has to wait: for a barrier, or for buffers. */
@@ -98,6 +98,17 @@ static void take_finished(struct pv_blkback_queue *queue)
     }
 }
 
+static void run_copies(struct pv_blkback_queue *queue)
+{
+    copy_batch_flush(&queue->copies);
+    struct blkback_request *request = request_list_take_all(&queue->copying);
+    while (request) {
+        struct blkback_request *next = request->next;
+        blkback_copies_done(queue, request);
+        request = next;
+    }
+}
+
 static void start_waiting(struct pv_blkback_queue *queue)
 {
     struct blkback_request *head = queue->waiting.head;
@@ -105,22 +116,20 @@ static void start_waiting(struct pv_blkback_queue *queue)
         struct blkback_request *request = request_list_take_all(&queue->waiting);
         while (request) {
             struct blkback_request *next = request->next;
-            blkback_start_data(queue, request); /* those without room line up again */
+            blkback_buffers_freed(queue, request); /* those without room line up again */
             request = next;
         }
     }
     if (queue->barrier_request && !queue->barrier_started &&
-        in_flight(queue) - queue->resumed_count == 1) {
-        queue->barrier_started = true;
-        blkback_advance(queue, queue->barrier_request);
-    }
+        in_flight(queue) - queue->resumed_count == 1)
+        blkback_start_barrier(queue);
 }
 
-/* Carries on until everything left is in the store's hands or waits for it. */
-static void settle(struct pv_blkback_queue *queue)
+/* Ends when everything left is in the store's hands or waits for it. */
+static void drain_staged(struct pv_blkback_queue *queue)
 {
     do {
-        blkback_run_copies(queue);
+        run_copies(queue);
         blkback_submit_staged(queue);
         take_finished(queue);
         start_waiting(queue);
@@ -176,7 +185,7 @@ static void expire_grants(struct pv_blkback_queue *queue)
     grant_cache_expire(&queue->cache, queue->now);
 }
 
-/* A pump in vain is short: whoever spins finds the next request the sooner. */
+/* Return early when idle: a poller then sees new requests sooner. */
 static bool is_idle(const struct pv_blkback_queue *queue)
 {
     return in_flight(queue) == 0 && !queue->slept && !expiry_is_due(queue) && !queue->broken &&
@@ -201,7 +210,7 @@ int pv_blkback_pump(struct pv_blkback_queue *queue, uint32_t budget, uint64_t no
         resumed += begin_resumed(queue);
         batch = take_requests(queue, most < BLKBACK_BATCH ? most : BLKBACK_BATCH);
         taken += batch;
-        settle(queue);
+        drain_staged(queue);
         publish(queue);
     } while (batch || answered != queue->ring.rsp_prod_pvt);
     if (queue->submitted)

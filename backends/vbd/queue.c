@@ -10,43 +10,23 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-static_assert(PV_BLKBACK_MAX_RING_PAGES <= PV_INFLIGHT_MAX_RING_PAGES,
-              "an in-flight log names all");
-
-size_t pv_blkback_inflight_size(enum pv_abi abi, uint32_t ring_pages)
-{
-    size_t area = (size_t)ring_pages * pv_abi_page_size(abi);
-    uint32_t slot_size = pv_blkif_slot_size(abi);
-    return pv_inflight_size(pv_ring_entries(area, slot_size), slot_size);
-}
-
-static struct pv_inflight_identity identify(const struct pv_blkback_config *config)
-{
-    struct pv_inflight_identity identity = {.frontend = config->frontend,
-                                            .abi = (uint32_t)config->abi,
-                                            .remote_port = config->remote_port,
-                                            .ring_pages = config->ring_pages};
-    memcpy(identity.ring_refs, config->ring_refs, config->ring_pages * sizeof(grant_ref_t));
-    return identity;
-}
-
-static bool sane_log(const struct pv_blkback_config *config)
+static bool log_valid(const struct pv_blkback_config *config)
 {
     return (uintptr_t)config->inflight % PV_INFLIGHT_ALIGNMENT == 0 &&
            config->inflight_size >= pv_blkback_inflight_size(config->abi, config->ring_pages);
 }
 
-static bool sane(const struct pv_blkback_config *config)
+static bool config_valid(const struct pv_blkback_config *config)
 {
     uint32_t pages = config->ring_pages;
     return config->hypervisor && config->store && config->ring_refs &&
            (uint32_t)config->abi < PV_ABI_COUNT && pages >= 1 &&
            pages <= PV_BLKBACK_MAX_RING_PAGES && (pages & (pages - 1)) == 0 &&
            config->max_indirect_segments <= PV_BLKBACK_MAX_INDIRECT_SEGMENTS &&
-           (!config->inflight || sane_log(config));
+           (!config->inflight || log_valid(config));
 }
 
-static void take_over(struct pv_blkback_queue *queue, const struct pv_blkback_config *config)
+static void init_from_config(struct pv_blkback_queue *queue, const struct pv_blkback_config *config)
 {
     queue->pollable = (struct pv_pollable){.ops = &blkback_pollable_ops,
                                            .hypervisor = config->hypervisor,
@@ -70,12 +50,14 @@ static void take_over(struct pv_blkback_queue *queue, const struct pv_blkback_co
     queue->max_segments = config->max_indirect_segments > BLKIF_MAX_SEGMENTS_PER_REQUEST
                               ? config->max_indirect_segments
                               : BLKIF_MAX_SEGMENTS_PER_REQUEST;
-    queue->trouble_fd = config->trouble_fd;
+    queue->fault_fd = config->fault_fd;
     queue->deadline = UINT64_MAX;
     queue->eventfd = -1;
     request_list_init(&queue->answered);
     request_list_init(&queue->copying);
     request_list_init(&queue->waiting);
+    queue->copies.hypervisor = config->hypervisor;
+    queue->copies.domid = config->frontend;
     queue->finished_here_tail = &queue->finished_here;
     queue->finished_tail = &queue->finished;
     pthread_mutex_init(&queue->lock, NULL);
@@ -110,8 +92,7 @@ static void carve_tables(struct pv_blkback_queue *queue, uint8_t *area)
     queue->all_segments = carve(area, &at, segments, sizeof *queue->all_segments);
     queue->all_iov = carve(area, &at, segments, sizeof *queue->all_iov);
     queue->all_grants = carve(area, &at, segments, sizeof(void *));
-    queue->copies = carve(area, &at, BLKBACK_COPY_BATCH, sizeof *queue->copies);
-    queue->copy_owner = carve(area, &at, BLKBACK_COPY_BATCH, sizeof(void *));
+    queue->copies.staged = carve(area, &at, 1, sizeof *queue->copies.staged);
     queue->free_buffers = carve(area, &at, queue->free_buffer_count, sizeof(void *));
     queue->tables_size = at;
 }
@@ -129,19 +110,6 @@ static int make_tables(struct pv_blkback_queue *queue, const struct pv_blkback_c
     if (area)
         carve_tables(queue, area);
     return area && queue->buffers ? 0 : -ENOMEM;
-}
-
-struct blkback_request *blkback_make_request(struct pv_blkback_queue *queue)
-{
-    size_t i = queue->made++;
-    struct blkback_request *request = &queue->requests[i];
-    request->queue = queue;
-    request->entry = pv_inflight_entry(queue->log, &queue->ring, (uint32_t)i);
-    request->io.complete = blkback_complete;
-    request->indirect = queue->all_segments + i * queue->max_segments;
-    request->io.iov = request->iov = queue->all_iov + i * queue->max_segments;
-    request->grants = queue->all_grants + i * queue->max_segments;
-    return request;
 }
 
 /* The frontend names its ABI, and may lie: pages smaller than the ABI's would let its requests
@@ -195,33 +163,6 @@ static int make_fds(struct pv_blkback_queue *queue)
     return 0;
 }
 
-/* What an earlier queue has left unanswered is in flight again, in the ring's order. */
-static int attach_log(struct pv_blkback_queue *queue, const struct pv_blkback_config *config)
-{
-    struct pv_inflight_identity identity = identify(config);
-    struct blkback_request **tail = &queue->resumed;
-    int count = pv_inflight_attach(queue->log, &identity, &queue->ring);
-    if (count <= 0)
-        return count;
-    while (queue->made < queue->ring.nr_ents) {
-        struct blkback_request *request = blkback_make_request(queue);
-        if (request->entry->state == PV_INFLIGHT_TAKEN)
-            continue;
-        request->next = queue->free;
-        queue->free = request;
-    }
-    for (int i = -1; (i = pv_inflight_next(queue->log, &queue->ring, i)) >= 0;) {
-        struct blkback_request *request = &queue->requests[i];
-        pv_blkif_decode_request(queue->abi, request->entry->slot, &request->ring);
-        *tail = request;
-        tail = &request->next;
-    }
-    *tail = NULL;
-    queue->resumed_count = (uint32_t)count;
-    queue->stats.requests = queue->stats.resumed = queue->resumed_count;
-    return 0;
-}
-
 static int build(struct pv_blkback_queue *queue, const struct pv_blkback_config *config)
 {
     uint32_t grants =
@@ -245,19 +186,19 @@ static int build(struct pv_blkback_queue *queue, const struct pv_blkback_config 
         return port;
     queue->pollable.port = (evtchn_port_t)port;
     queue->bound = true;
-    return attach_log(queue, config); /* last: what is in flight has to be carried out */
+    return blkback_attach_log(queue, config); /* last: what is in flight has to be carried out */
 }
 
 struct pv_blkback_queue *pv_blkback_create(const struct pv_blkback_config *config)
 {
-    if (!sane(config) || !config->evtchn) {
+    if (!config_valid(config) || !config->evtchn) {
         errno = EINVAL;
         return NULL;
     }
     struct pv_blkback_queue *queue = calloc(1, sizeof *queue);
     if (!queue)
         return NULL;
-    take_over(queue, config);
+    init_from_config(queue, config);
     int status = build(queue, config);
     if (status < 0) {
         pv_blkback_destroy(queue);
@@ -269,21 +210,20 @@ struct pv_blkback_queue *pv_blkback_create(const struct pv_blkback_config *confi
 
 int pv_blkback_resumable(const struct pv_blkback_config *config)
 {
-    if (!sane(config))
+    if (!config_valid(config))
         return -EINVAL;
     struct pv_blkback_queue *queue = calloc(1, sizeof *queue);
     if (!queue)
         return -ENOMEM;
-    take_over(queue, config);
+    init_from_config(queue, config);
     const struct pv_inflight_log *log = config->inflight;
-    struct pv_inflight_identity identity = identify(config);
     int status = attach_ring(queue, config->ring_refs);
     if (status == 0 && log && pv_inflight_has_begun(log))
-        status = pv_inflight_check(log, &identity, &queue->ring);
+        status = blkback_check_log(queue, config);
     else if (status == 0 && pv_back_unconsumed_requests(&queue->ring) != 0)
         status = -EBUSY;
     pv_blkback_destroy(queue);
-    return status < 0 ? status : 0;
+    return status;
 }
 
 int pv_blkback_disconnect(struct pv_blkback_queue *queue)
@@ -348,9 +288,12 @@ void pv_blkback_get_stats(const struct pv_blkback_queue *queue, struct pv_blkbac
     const uint64_t *from = (const uint64_t *)&queue->stats;
     uint64_t *to = (uint64_t *)stats;
     for (size_t i = 0; i < sizeof *stats / sizeof *to; i++)
-        to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
-    stats->grant_maps = queue->cache.maps;
-    stats->grant_unmaps = queue->cache.unmaps;
+        to[i] = pv_read_counter(&from[i]);
+    stats->grant_maps = pv_read_counter(&queue->cache.maps);
+    stats->grant_unmaps = pv_read_counter(&queue->cache.unmaps);
+    stats->grant_copies = pv_read_counter(&queue->copies.copies);
+    stats->grant_copy_calls = pv_read_counter(&queue->copies.calls);
+    stats->bytes_copied += pv_read_counter(&queue->copies.bytes);
 }
 
 static const char *state(const struct pv_blkback_queue *queue)

@@ -66,7 +66,7 @@ class VbdQueue:
     def log_store_errors(self) -> None:
         """Those since the last call; and the queue tells of the next."""
         last = ffi.new("struct pv_blkback_store_error *")
-        lib.pv_blkback_take_trouble(self.pointer, last)
+        lib.pv_blkback_take_faults(self.pointer, last)
         new, self._errors_seen = int(last.count) - self._errors_seen, int(last.count)
         if new:
             error = StoreError(StoreOperation(last.op), last.sector, last.nr_sectors, last.error)

@@ -21,11 +21,11 @@ static void tear_down(struct loopback *loop, struct grant_cache *cache)
 /* Uses `count` grants from `first` on, until `now`; as grant_cache_acquire. */
 static int use(struct grant_cache *cache, grant_ref_t first, uint32_t count, uint64_t now)
 {
-    struct pv_blkif_segment segments[256];
+    grant_ref_t refs[256];
     struct cached_grant *grants[256];
     for (uint32_t i = 0; i < count; i++)
-        segments[i] = (struct pv_blkif_segment){.gref = first + i};
-    int status = grant_cache_acquire(cache, segments, count, grants);
+        refs[i] = first + i;
+    int status = grant_cache_acquire(cache, refs, sizeof refs[0], count, grants);
     if (status == 0)
         grant_cache_release(cache, grants, count, now);
     return status;
@@ -107,10 +107,13 @@ static void test_grants_in_use_stay(void)
 {
     struct loopback loop;
     struct grant_cache cache;
-    struct pv_blkif_segment segments[] = {{.gref = 10}, {.gref = 11}, {.gref = 10}};
+    static const struct {
+        uint64_t other;
+        grant_ref_t ref;
+    } descriptors[] = {{0, 10}, {0, 11}, {0, 10}}; /* of some protocol */
     struct cached_grant *grants[3];
     set_up(&loop, &cache, 3);
-    assert(grant_cache_acquire(&cache, segments, 3, grants) == 0);
+    assert(grant_cache_acquire(&cache, &descriptors[0].ref, sizeof descriptors[0], 3, grants) == 0);
     assert(grants[0] == grants[2] && grants[0]->address == loopback_page(&loop, 10));
     grant_cache_expire(&cache, UINT64_MAX);
     assert(loop.mapped == 2);

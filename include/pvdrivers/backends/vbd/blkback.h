@@ -46,8 +46,8 @@ struct pv_blkback_config {
     void *inflight;
     size_t inflight_size; /* bytes */
     /* An eventfd, written to when a store operation has failed or the ring has broken, once until
-     * pv_blkback_take_trouble; 0: nobody is told. */
-    int trouble_fd;
+     * pv_blkback_take_faults; 0: nobody is told. */
+    int fault_fd;
 };
 
 /* Why a request was not carried out; the first eight are the frontend's doing. */
@@ -77,7 +77,7 @@ struct pv_blkback_stats {
     uint64_t grant_copies, grant_copy_calls;
     uint64_t bytes_copied;
     uint64_t ring_overruns;
-    uint64_t errors[9]; /* by enum pv_blkback_error */
+    uint64_t errors[PV_BLKBACK_ERROR_COUNT]; /* by enum pv_blkback_error */
 };
 
 /* The last operation that the store has failed. */
@@ -131,11 +131,11 @@ PV_API uint32_t pv_blkback_in_flight(const struct pv_blkback_queue *queue);
 /* From any thread: each counter is whole, but they need not be of one moment. */
 PV_API void pv_blkback_get_stats(const struct pv_blkback_queue *queue,
                                  struct pv_blkback_stats *stats);
-/* What the store failed last, and asks to be told on trouble_fd of what comes next. From any
+/* What the store failed last, and asks to be told on fault_fd of what comes next. From any
  * thread.
  */
-PV_API void pv_blkback_take_trouble(struct pv_blkback_queue *queue,
-                                    struct pv_blkback_store_error *last);
+PV_API void pv_blkback_take_faults(struct pv_blkback_queue *queue,
+                                   struct pv_blkback_store_error *last);
 /* One line about the queue as it is now; returns what snprintf does. */
 PV_API int pv_blkback_describe(const struct pv_blkback_queue *queue, char *line, size_t size);
 /* cffi: end */

@@ -230,12 +230,12 @@ static void test_overrun_stops_the_ring(void)
     struct loopback loop;
     struct pv_blkback_config config =
         loopback_config(&loop, PV_ABI_X86_64, pv_ram_store_create(SECTORS, 512));
-    config.trouble_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    config.fault_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     loopback_connect(&loop, &config);
     struct pv_sring before = *loop.front.sring;
     eventfd_t told;
     assert(pv_blkback_pump(loop.back, 100, 1) == 0);
-    assert(eventfd_read(config.trouble_fd, &told) < 0 && errno == EAGAIN);
+    assert(eventfd_read(config.fault_fd, &told) < 0 && errno == EAGAIN);
     pv_write_once(&loop.front.sring->req_prod, 33);
     assert(pv_blkback_pump(loop.back, 100, 1) == -EPROTO);
     assert(pv_blkback_broken(loop.back));
@@ -245,9 +245,9 @@ static void test_overrun_stops_the_ring(void)
     struct pv_blkback_stats stats;
     pv_blkback_get_stats(loop.back, &stats);
     assert(stats.ring_overruns == 1 && stats.requests == 0);
-    assert(eventfd_read(config.trouble_fd, &told) == 0 && told == 1); /* once */
+    assert(eventfd_read(config.fault_fd, &told) == 0 && told == 1); /* once */
     loopback_close(&loop);
-    close(config.trouble_fd);
+    close(config.fault_fd);
 }
 
 static void test_reconnect(void)

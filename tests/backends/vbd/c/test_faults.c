@@ -16,14 +16,14 @@ static struct pv_blk_store *failing_store(uint32_t operations, int error)
 static void connect_told(struct loopback *loop, struct pv_blk_store *store, int fd)
 {
     struct pv_blkback_config config = loopback_config(loop, PV_ABI_X86_64, store);
-    config.trouble_fd = fd;
+    config.fault_fd = fd;
     loopback_connect(loop, &config);
 }
 
 static struct pv_blkback_store_error take(struct loopback *loop)
 {
     struct pv_blkback_store_error last;
-    pv_blkback_take_trouble(loop->back, &last);
+    pv_blkback_take_faults(loop->back, &last);
     return last;
 }
 
@@ -62,7 +62,7 @@ static void test_a_failed_operation_is_told_once(void)
 }
 
 /* What the store cannot do is the frontend's to know, and no fault of the disk. */
-static void test_unsupported_is_no_trouble(void)
+static void test_unsupported_is_no_fault(void)
 {
     struct loopback loop;
     int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -87,7 +87,7 @@ static void test_nobody_needs_to_be_told(void)
 int main(void)
 {
     test_a_failed_operation_is_told_once();
-    test_unsupported_is_no_trouble();
+    test_unsupported_is_no_fault();
     test_nobody_needs_to_be_told();
     return 0;
 }

@@ -1,21 +1,21 @@
-/* What a queue's owner should know, told once until asked about: a peer or a disk in trouble must
- * not cost it a wake-up for every request. */
+/* Faults that the queue's owner should know of. It is told once until it asks about them: a bad
+ * peer or disk must not cost it a wake-up for every request. */
 #include "backends/vbd/blkback_private.h"
 
 #include <sys/eventfd.h>
 
 /* Under the lock. */
-static void tell(struct pv_blkback_queue *queue)
+static void report(struct pv_blkback_queue *queue)
 {
-    if (queue->trouble_fd > 0 && !queue->trouble_told)
-        eventfd_write(queue->trouble_fd, 1);
-    queue->trouble_told = true;
+    if (queue->fault_fd > 0 && !queue->fault_reported)
+        eventfd_write(queue->fault_fd, 1);
+    queue->fault_reported = true;
 }
 
-void blkback_tell_trouble(struct pv_blkback_queue *queue)
+void blkback_report_fault(struct pv_blkback_queue *queue)
 {
     pthread_mutex_lock(&queue->lock);
-    tell(queue);
+    report(queue);
     pthread_mutex_unlock(&queue->lock);
 }
 
@@ -27,14 +27,14 @@ void blkback_note_store_error(struct pv_blkback_queue *queue, const struct pv_bl
                                                         .nr_sectors = io->nr_sectors,
                                                         .op = io->op,
                                                         .error = -io->status};
-    tell(queue);
+    report(queue);
     pthread_mutex_unlock(&queue->lock);
 }
 
-void pv_blkback_take_trouble(struct pv_blkback_queue *queue, struct pv_blkback_store_error *last)
+void pv_blkback_take_faults(struct pv_blkback_queue *queue, struct pv_blkback_store_error *last)
 {
     pthread_mutex_lock(&queue->lock);
-    queue->trouble_told = false;
+    queue->fault_reported = false;
     *last = queue->last_error;
     pthread_mutex_unlock(&queue->lock);
 }
