@@ -61,7 +61,8 @@ class Queue(Protocol):
 
     @property
     def broken(self) -> object:
-        """Whether the frontend has broken the ring's protocol; the queue does nothing then."""
+        """Whether the queue is broken and does nothing any more: true when the frontend has overrun
+        its ring, or an exception that says why."""
 
     def statistics(self) -> Mapping[str, int]:
         """Counters; from any thread."""
@@ -259,11 +260,16 @@ class Backend(BackendDevice, Generic[Ring, AnyQueue]):
 
     def look_at_faults(self) -> None:
         """A queue has told of a fault."""
-        broken = [str(index) for index, queue in enumerate(self._queues) if queue.broken]
-        if broken and self._faults:
-            self._faults.stop()  # several broken queues are one fault
-            self.peer_errors += 1
-            self.fatal(f"the frontend overran its ring (queue {', '.join(broken)})")
+        broken = {index: queue.broken for index, queue in enumerate(self._queues) if queue.broken}
+        if not broken or not self._faults:
+            return
+        self._faults.stop()  # several broken queues are one fault
+        for why in broken.values():
+            if isinstance(why, BaseException) and not isinstance(why, PeerError):
+                self.fatal(f"a queue failed: {why!r}")
+                return
+        self.peer_errors += 1
+        self.fatal(f"the frontend overran its ring (queue {', '.join(map(str, broken))})")
 
     def _now(self) -> int:
         return int(asyncio.get_running_loop().time() * 1e9)

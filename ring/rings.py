@@ -31,6 +31,11 @@ class _Half:
         self._copy = ffi.new("uint8_t[]", slot_size)
 
     @property
+    def cdata(self) -> Any:
+        """The C struct, for what C offers beside this."""
+        return self._ring
+
+    @property
     def nr_ents(self) -> int:
         """Slots, a power of two."""
         return int(self._ring.nr_ents)

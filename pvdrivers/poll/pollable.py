@@ -60,6 +60,10 @@ class PythonPollable(ABC):
         """When to pump though nothing happens, ns, or NEVER."""
         return NEVER
 
+    def failed(self, error: BaseException) -> None:
+        """It has raised `error`, and is pumped no more."""
+        log.error("%r has raised, and is pumped no more", self, exc_info=error)
+
     def wake(self) -> None:
         """From any thread: there is work that no event tells of."""
         os.eventfd_write(self._fd, 1)
@@ -86,7 +90,7 @@ class PythonPollable(ABC):
             return call(*arguments)
         except BaseException as error:  # there is nobody above but C code
             self.broken = error
-            log.exception("%r has raised, and is pumped no more", self)
+            self.failed(error)
             return broken
 
 
