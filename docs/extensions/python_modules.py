@@ -5,6 +5,7 @@ import importlib.util
 import pkgutil
 import re
 from pathlib import Path
+from textwrap import indent
 from typing import Any, ClassVar
 
 from docutils import nodes
@@ -13,6 +14,8 @@ from sphinx.util.docutils import SphinxDirective
 
 # A piece of code between backticks, or what reStructuredText takes for markup outside of them.
 MARKUP = re.compile(r"(``[^`]+``)|`([^`]+)`|([*|\\]|(?<=\w)_(?!\w))")
+INDENTED = re.compile(r"^ ", re.MULTILINE)
+COLUMNS = re.compile(r"\S {3,}\S")
 
 
 def public_modules(module: str) -> list[str]:
@@ -42,8 +45,16 @@ def has_public(source: Path) -> bool:
 
 
 def plain_text(app: Sphinx, what: str, name: str, item: object, options: Any, lines: list) -> None:
-    """Docstrings are plain text with code between single backticks."""
-    lines[:] = [MARKUP.sub(escape, line) for line in lines]
+    """Docstrings are plain text, with code between single backticks, indented or in columns."""
+    paragraphs = re.split(r"\n{2,}", "\n".join(line.rstrip() for line in lines).strip("\n"))
+    lines[:] = [*"\n\n".join(map(restructured, paragraphs)).split("\n"), ""]
+
+
+def restructured(paragraph: str) -> str:
+    in_columns = all(COLUMNS.search(line) for line in paragraph.split("\n"))
+    if in_columns or (INDENTED.search(paragraph) and not paragraph.startswith("- ")):
+        return f"::\n\n{indent(paragraph, '    ')}"
+    return MARKUP.sub(escape, paragraph)
 
 
 def escape(found: re.Match[str]) -> str:

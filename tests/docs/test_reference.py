@@ -49,12 +49,16 @@ def test_a_module_that_is_not_there_is_an_error() -> None:
         ("a `name_` and *args", r"a ``name_`` and \*args"),
         ("``twice`` and a|b", r"``twice`` and a\|b"),
         ("PV_ and snake_case", r"PV\_ and snake_case"),
+        ("Two\nlines:\n\n    x = *y\n\nMore", "Two\nlines:\n\n::\n\n        x = *y\n\nMore"),
+        ("so:\n  x = *y", "::\n\n    so:\n      x = *y"),
+        ("a   `x`\nbb    *y", "::\n\n    a   `x`\n    bb    *y"),
+        ("- item,\n  its `end`", "- item,\n  its ``end``"),
     ],
 )
 def test_docstrings_are_plain_text(docstring: str, restructured: str) -> None:
-    lines = [docstring]
+    lines = docstring.split("\n")
     extension("python_modules").plain_text(None, "class", "", None, None, lines)
-    assert lines == [restructured]
+    assert lines == [*restructured.split("\n"), ""]
 
 
 def test_every_folder_of_headers_once() -> None:
