@@ -12,15 +12,17 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Literal, get_args, get_origin, get_type_hints
 
+from cyclopts import Group
 from docstring_parser import parse
 
 from pvdrivers.tools.pvbench.compare.command import compare
 from pvdrivers.tools.pvbench.compare.report import goal
 from pvdrivers.tools.pvbench.compare.runner import catalogue, purpose
-from pvdrivers.tools.pvbench.job.run_options import RunOptions
+from pvdrivers.tools.pvbench.job.options import DEVICE, FIO
+from pvdrivers.tools.pvbench.job.run_options import RUN
 from pvdrivers.tools.pvbench.vbd.fio_absent import IGNORED, REFUSED
-from pvdrivers.tools.pvbench.vbd.fio_options import FioOptions
-from pvdrivers.tools.pvbench.vbd.options import Options
+from pvdrivers.tools.pvbench.vbd.options import VbdOptions
+from pvdrivers.tools.pvbench.vbd.run_options import VbdRunOptions
 from pvdrivers.vbd.features import PROTOCOL_FEATURES
 from pvdrivers.xenbus.states import (
     BACKEND,
@@ -117,14 +119,13 @@ def comparisons() -> str:
     return "\n".join(lines)
 
 
-def options(table: type, beside: type | None = None) -> str:
-    """Options of pvbench vbd as a Markdown table, but for those `beside` has."""
-    skipped = {each.name for each in fields(beside)} if beside else set()
+def options(table: type, group: Group) -> str:
+    """Options of pvbench vbd in one of its groups, as a Markdown table."""
     hints = get_type_hints(table, include_extras=True)
     lines = ["| option | default | what |", "|---|---|---|"]
     for each in fields(table):
         parameter = hints[each.name].__metadata__[0]
-        if each.name in skipped or parameter.help is None:
+        if group not in (parameter.group or ()):
             continue
         default = ",".join(each.default) if isinstance(each.default, tuple) else str(each.default)
         shown = "" if each.default is None else f"`{default.lower()}`"
@@ -183,9 +184,9 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
         "comparisons": comparisons,
     },
     "pvbench.md": {
-        "fio's options": lambda: options(FioOptions),
-        "device options": lambda: options(Options, beside=FioOptions),
-        "run options": lambda: options(RunOptions),
+        "fio's options": lambda: options(VbdOptions, FIO),
+        "device options": lambda: options(VbdOptions, DEVICE),
+        "run options": lambda: options(VbdRunOptions, RUN),
         "ignored": lambda: absent(IGNORED),
         "refused": lambda: absent(REFUSED),
     },

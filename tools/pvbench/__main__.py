@@ -16,23 +16,25 @@ from pvdrivers.tools.command_line import add_documentation
 from pvdrivers.tools.pvbench.compare.command import compare
 from pvdrivers.tools.pvbench.errors import BenchError, OptionError
 from pvdrivers.tools.pvbench.job import command
-from pvdrivers.tools.pvbench.job.command_line import Settings, as_given, tokens
-from pvdrivers.tools.pvbench.job.run_options import RunOptions
-from pvdrivers.tools.pvbench.vbd.options import Options
+from pvdrivers.tools.pvbench.job.command_line import Settings, as_given
+from pvdrivers.tools.pvbench.vbd.bench import VbdBench
+from pvdrivers.tools.pvbench.vbd.options import VbdOptions
+from pvdrivers.tools.pvbench.vbd.run_options import VbdRunOptions
 
 app = App(name="pvbench", help=__doc__, version=pvdrivers.__version__)
 
 app.command(compare)
 add_documentation(app)
 
-NO_OPTIONS = Options()
-NO_RUN_OPTIONS = RunOptions()
+VBD = VbdBench()
+NO_OPTIONS = VbdOptions()
+NO_RUN_OPTIONS = VbdRunOptions()
 
 
 @app.command
 def vbd(
-    *job_files: Path, options: Options = NO_OPTIONS, run: RunOptions = NO_RUN_OPTIONS
-) -> tuple[Options, RunOptions]:
+    *job_files: Path, options: VbdOptions = NO_OPTIONS, run: VbdRunOptions = NO_RUN_OPTIONS
+) -> tuple[VbdOptions, VbdRunOptions]:
     """Measures a block device: a guest's blkfront, a ring, a backend and its store.
 
     Names, units and defaults are fio's, and so are job files. Without rw and job files a set of
@@ -46,9 +48,9 @@ def vbd(
     return options, run
 
 
-def _parse(settings: Settings) -> tuple[Options, RunOptions]:
-    parsed: tuple[Options, RunOptions] = app(
-        ["vbd", *tokens(settings)],
+def _parse(settings: Settings) -> tuple[VbdOptions, VbdRunOptions]:
+    parsed: tuple[VbdOptions, VbdRunOptions] = app(
+        ["vbd", *VBD.options.tokens(settings)],
         exit_on_error=False,
         print_error=False,
         result_action="return_value",
@@ -56,7 +58,7 @@ def _parse(settings: Settings) -> tuple[Options, RunOptions]:
     return parsed
 
 
-def _options(settings: Settings) -> Options:
+def _options(settings: Settings) -> VbdOptions:
     try:
         options, _ = _parse(settings)
     except CycloptsError as error:
@@ -64,18 +66,18 @@ def _options(settings: Settings) -> Options:
     return replace(options, given=as_given(settings))
 
 
-def _run_options(settings: Settings) -> RunOptions:
+def _run_options(settings: Settings) -> VbdRunOptions:
     return _parse(settings)[1]
 
 
 def _dispatch(arguments: Sequence[str]) -> Any:
     if arguments[:1] == ["vbd"] and not {"-h", "--help"} & set(arguments):
-        return command.vbd(arguments[1:], _options, _run_options)
+        return command.measure(VBD, arguments[1:], _options, _run_options)
     return app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """The exit code: 0, 1 for a failed benchmark, 2 for an option or image that is no good."""
+    """The exit code: 0, 1 for a failed benchmark, 2 for an invalid option or image."""
     try:
         code = _dispatch(sys.argv[1:] if arguments is None else list(arguments))
     except CycloptsError as error:

@@ -5,6 +5,8 @@ import re
 
 from pvdrivers.tools.pvbench.errors import OptionError
 
+MOST_PERCENTILES = 20  # fio's
+
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 _NS = {
     "us": 1_000,
@@ -41,3 +43,16 @@ def parse_by_direction(text: str) -> list[str]:
     """fio's lists for reads, writes and trims: what is missing is as the one before it."""
     parts = text.split(",")
     return [parts[min(index, len(parts) - 1)] for index in range(3)]
+
+
+def parse_percentiles(text: str) -> tuple[float, ...]:
+    """`50:99:99.9`, in any order."""
+    try:
+        percentiles = sorted(float(part) for part in text.split(":"))
+    except ValueError:
+        percentiles = [-1.0]
+    if not 0 <= percentiles[0] <= percentiles[-1] <= 100:
+        raise OptionError(f"--percentile_list: {text!r} is not a list such as 50:99:99.9")
+    if len(percentiles) > MOST_PERCENTILES:
+        raise OptionError(f"--percentile_list has more than {MOST_PERCENTILES} entries")
+    return tuple(percentiles)

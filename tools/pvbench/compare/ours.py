@@ -7,10 +7,13 @@ from pvdrivers.tools.pvbench.compare.model import Contender, Measured, Setting
 from pvdrivers.tools.pvbench.compare.needs import DISK, TWO_PROCESSORS
 from pvdrivers.tools.pvbench.compare.processors import processors
 from pvdrivers.tools.pvbench.errors import BenchError
-from pvdrivers.tools.pvbench.job import run as bench
-from pvdrivers.tools.pvbench.job.job import PERCENTILES, Direction, Job, Result
+from pvdrivers.tools.pvbench.job.job import PERCENTILES
+from pvdrivers.tools.pvbench.job.measurement import Direction, Result
+from pvdrivers.tools.pvbench.job.run import run_together
 from pvdrivers.tools.pvbench.report.costs import per_request
-from pvdrivers.tools.pvbench.vbd.options import Options
+from pvdrivers.tools.pvbench.vbd.halves import open_halves
+from pvdrivers.tools.pvbench.vbd.job import VbdJob
+from pvdrivers.tools.pvbench.vbd.options import VbdOptions
 
 RAMP = "200ms"
 File = Literal["memory", "disk"]
@@ -42,19 +45,21 @@ def busiest(result: Result) -> Direction:
     return max(result.front.directions, key=lambda direction: direction.ios)
 
 
-def job(setting: Setting, *, file: File | None = None, pinned: bool = False, **options: Any) -> Job:
+def job(
+    setting: Setting, *, file: File | None = None, pinned: bool = False, **options: Any
+) -> VbdJob:
     """A job that runs for the setting's time. `pinned`: a processor for each half."""
     if file:
         options["filename"] = setting.memory_file if file == "memory" else setting.disk_file
     if pinned:
         options["cpus"] = processors()
     runtime = f"{setting.seconds * 1e6:.0f}us"
-    return Options(time_based=True, runtime=runtime, ramp_time=RAMP, **options).job()
+    return VbdOptions(time_based=True, runtime=runtime, ramp_time=RAMP, **options).job()
 
 
-def run(wanted: Job) -> Result:
+def run(wanted: VbdJob) -> Result:
     """Raises BenchError when an operation fails."""
-    result = bench.run(wanted, processes=True)
+    (result,) = run_together(open_halves, [wanted], processes=True)
     if result.front.failure:
         raise BenchError(result.front.failure)
     return result

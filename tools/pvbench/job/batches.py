@@ -7,16 +7,16 @@ from msgspec.structs import replace
 from pvdrivers.tools.pvbench.errors import OptionError
 from pvdrivers.tools.pvbench.job.command_line import Section, Settings, as_given
 from pvdrivers.tools.pvbench.job.job import Job
-from pvdrivers.tools.pvbench.vbd.options import Options
+from pvdrivers.tools.pvbench.job.options import JobOptions
 
-Batch = list[Job]  # jobs that run at once
-Convert = Callable[[Settings], Options]
+JobBatch = list[Job]  # jobs that run at once
+Convert = Callable[[Settings], JobOptions]
 
 
-def make_batches(sections: Sequence[Section], convert: Convert) -> list[Batch]:
+def make_batches(sections: Sequence[Section], convert: Convert) -> list[JobBatch]:
     """Jobs with what is common to them; a stonewall begins a batch. Raises OptionError."""
     common: Settings = {}
-    batches: list[Batch] = [[]]
+    batches: list[JobBatch] = [[]]
     groupid = 0
     first_clone = 1
     members = 0  # of the group
@@ -28,8 +28,7 @@ def make_batches(sections: Sequence[Section], convert: Convert) -> list[Batch]:
             options = convert(common | section.settings)
             if (options.stonewall or options.new_group) and members:
                 groupid, members = groupid + 1, 0
-            known = options.filename is not None and options.verify is not None
-            job = options.job(expect_content=known)
+            job = options.job()
         except OptionError as error:
             raise OptionError(f"{section.source}: {error}" if section.source else error) from None
         if options.stonewall and batches[-1]:
@@ -39,16 +38,12 @@ def make_batches(sections: Sequence[Section], convert: Convert) -> list[Batch]:
         members += 1
         first_clone += job.numjobs
     for batch in batches:
-        _check_content(batch)
+        _check_conflicts(batch)
     return batches
 
 
-def _check_content(batch: Batch) -> None:
+def _check_conflicts(batch: JobBatch) -> None:
     for job in batch:
         for other in batch:
-            shared = job.store.path is not None and job.store.path == other.store.path
-            if job is not other and shared and job.verify and (other.writes or other.trims):
-                raise OptionError(
-                    f"{job.name} cannot verify {job.store.path} while {other.name} writes to it; "
-                    "stonewall lets one run after the other"
-                )
+            if job is not other and (reason := job.conflict(other)):
+                raise OptionError(reason)

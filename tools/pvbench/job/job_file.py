@@ -10,20 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pvdrivers.tools.pvbench.errors import OptionError
-from pvdrivers.tools.pvbench.job.command_line import (
-    OF_A_JOB,
-    OF_A_RUN,
-    Section,
-    Settings,
-    canonical,
-    explain_unknown,
-    ignored,
-)
+from pvdrivers.tools.pvbench.job.command_line import OptionTable, Section, Settings
 
 DEEPEST = 16  # files that include each other, as in fio
 
 
-def read_job_file(path: Path, notes: list[str]) -> list[Section]:
+def read_job_file(path: Path, table: OptionTable, notes: list[str]) -> list[Section]:
     """Its sections, in order. What is to be said of options ignored is added to `notes`. Raises
     OptionError with file and line."""
     sections: list[Section] = []
@@ -38,22 +30,22 @@ def read_job_file(path: Path, notes: list[str]) -> list[Section]:
         elif not sections:
             raise OptionError(f"{where}: there is no section yet; begin with [global] or [job1]")
         else:
-            _setting(where, text, sections[-1], notes)
+            _setting(where, text, sections[-1], table, notes)
     if all(section.common for section in sections):
         raise OptionError(f"{path} has no job: a section such as [job1]")
     return sections
 
 
-def _setting(where: str, text: str, section: Section, notes: list[str]) -> None:
+def _setting(where: str, text: str, section: Section, table: OptionTable, notes: list[str]) -> None:
     written, equals, value = text.partition("=")
-    name = canonical(written.strip())
-    note = ignored(name)
+    name = table.canonical(written.strip())
+    note = table.ignores(name)
     if note:
         notes.append(note)
-    elif name in OF_A_RUN:
+    elif name in table.of_a_run:
         raise OptionError(f"{where}: {name} belongs on the command line")
-    elif name not in OF_A_JOB:
-        raise OptionError(f"{where}: {explain_unknown(name, written.strip())}")
+    elif name not in table.of_a_job:
+        raise OptionError(f"{where}: {table.explain_unknown(name, written.strip())}")
     else:
         section.settings[name] = value.strip() if equals else None
 

@@ -5,7 +5,8 @@ from typing import Self
 from rich.console import Console
 from rich.status import Status
 
-from pvdrivers.tools.pvbench.job.job import Job, Progress
+from pvdrivers.tools.pvbench.job.job import Job
+from pvdrivers.tools.pvbench.job.measurement import Progress
 
 
 class ProgressLine:

@@ -1,76 +1,87 @@
-"""Runs jobs: for each a machine, a guest, a backend, and what lies between them."""
+"""Runs jobs: both halves of each are connected, started together, watched and measured."""
 
 import math
-import os
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
-from pvdrivers.ring.abi import Abi
-from pvdrivers.sim.machine import Machine
-from pvdrivers.tools.pvbench.job.job import Job, Progress, Result, Sample
-from pvdrivers.tools.pvbench.vbd.back import Back
-from pvdrivers.tools.pvbench.vbd.front import Front
-from pvdrivers.tools.pvbench.vbd.qemu import QemuBack
-from pvdrivers.tools.pvbench.vbd.worker import RemoteBack, RemoteFront
-from pvdrivers.tools.pvbench.vbd.xenbus import Xenstore, device_config
+from pvdrivers.tools.pvbench.job.job import Job
+from pvdrivers.tools.pvbench.job.measurement import (
+    BackMeasurement,
+    Measurement,
+    Progress,
+    Result,
+    Sample,
+)
 
 INTERVAL = 0.25  # seconds between two looks at the progress
 SAMPLE_INTERVAL = 0.5  # seconds, fio's
-POOL_PAGES = 1056 + 4096 + 64  # of a queue at most: data, descriptors, ring
-
-AnyFront = Front | RemoteFront
-AnyBack = Back | RemoteBack | QemuBack
 Watch = Callable[[Job, Progress, float], None]  # the last: seconds since the start
 
 
-def guest_memory(job: Job) -> int:
-    """Bytes the guest needs for its queues, in whole MiB."""
-    abi = Abi(job.abi)
-    buffers = job.numjobs * job.iodepth * (job.max_bs + abi.page_size) if job.granted_memory else 0
-    needed = job.queues * POOL_PAGES * abi.page_size + buffers + (16 << 20)
-    return -(-needed // (1 << 20)) << 20
+class BackHalf(Protocol):
+    """The backend's half of a benchmark. Called in this order: open, measurement as often as
+    wanted, finish, close. BenchError: it cannot go on."""
+
+    def open(self) -> None:
+        """Begins to connect."""
+
+    def check(self) -> None:
+        """Raises BenchError when it has ended."""
+
+    def measurement(self) -> BackMeasurement:
+        """What it has counted until now."""
+
+    def finish(self) -> BackMeasurement:
+        """Ends it; returns what it counted."""
+
+    def close(self) -> None: ...
 
 
-@contextmanager
-def halves(job: Job, processes: bool) -> Iterator[tuple[AnyFront, AnyBack]]:
-    """Both halves on a machine of their own, in threads or in processes, with a disk between them.
+class FrontHalf(Protocol):
+    """The frontend's half: the guest that does I/O and measures it. Called in this order: open,
+    connect, start, go once its phase is "ready", progress and measurement as often as wanted,
+    finish, close."""
 
-    The backend goes first, so that the frontend gets all its grants back.
-    """
-    memory = guest_memory(job)
-    with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pvbench-"))
-        sockets = os.path.join(folder, "machine"), os.path.join(folder, "xenstore")
-        machine = stack.enter_context(Machine(memory + (64 << 20)))
-        xenstore = stack.enter_context(closing(Xenstore(sockets[1])))
-        back_domid = machine.create_domain(memory="16M", privileged=True).domid
-        front_domid = machine.create_domain(abi=Abi(job.abi), memory=memory).domid
-        xenstore.add(device_config(job, front_domid, back_domid))
-        front: AnyFront
-        back: AnyBack
-        qemu = job.backend == "qemu"
-        if processes or qemu:
-            machine.serve(sockets[0])
-        if processes:
-            front = RemoteFront(sockets, front_domid, back_domid, job)
-        else:
-            front = Front(machine, front_domid, back_domid, job, sockets[1])
-        stack.enter_context(closing(front))
-        if qemu:
-            back = QemuBack(sockets, front_domid)
-        elif processes:
-            back = RemoteBack(sockets, back_domid, front_domid, job)
-        else:
-            back = Back(machine, back_domid, front_domid, job, sockets[1])
-        stack.enter_context(closing(back))
-        yield front, back
+    def open(self) -> None:
+        """Begins to connect."""
+
+    def connect(self) -> None:
+        """Waits until both ends are connected."""
+
+    def start(self) -> None:
+        """Makes ready."""
+
+    def go(self) -> None:
+        """Begins the run."""
+
+    def progress(self) -> Progress:
+        """Where it is now."""
+
+    def stop(self) -> None:
+        """Ends the run early; what is outstanding is still answered."""
+
+    def measurement(self) -> Measurement:
+        """What has been measured until now."""
+
+    def finish(self) -> Measurement:
+        """Waits for the end of the run."""
+
+    def close(self) -> None: ...
 
 
-def connect(front: AnyFront, back: AnyBack) -> None:
+class OpenHalves(Protocol):
+    """Makes both halves of a job on a machine of their own, in threads or in processes."""
+
+    def __call__(
+        self, job: Any, processes: bool
+    ) -> AbstractContextManager[tuple[FrontHalf, BackHalf]]: ...
+
+
+def connect(front: FrontHalf, back: BackHalf) -> None:
     """Brings both halves to Connected, by way of xenstore."""
     back.open()
     front.open()
@@ -101,7 +112,7 @@ class Observer:
 class Running:
     """A job under way, its halves connected."""
 
-    def __init__(self, job: Job, front: AnyFront, back: AnyBack) -> None:
+    def __init__(self, job: Job, front: FrontHalf, back: BackHalf) -> None:
         self.job, self.front, self.back = job, front, back
         self.samples: list[Sample] = []
         self.started = time.time()
@@ -128,19 +139,17 @@ class Running:
         return Result(self.job, self.started, self.front.finish(), self.back.finish(), self.samples)
 
 
-def run(job: Job, processes: bool, observer: Observer | None = None) -> Result:
-    """Runs a job to its end."""
-    return run_together([job], processes, observer)[0]
-
-
 def run_together(
-    jobs: Sequence[Job], processes: bool, observer: Observer | None = None
+    open_halves: OpenHalves,
+    jobs: Sequence[Job],
+    processes: bool,
+    observer: Observer | None = None,
 ) -> list[Result]:
-    """Runs jobs at once, each a guest of its own with a disk of its own, to the end of all."""
+    """Runs jobs at once, each a guest of its own with a device of its own, to the end of all."""
     with ExitStack() as stack:
         running = []
         for job in jobs:
-            front, back = stack.enter_context(halves(job, processes))
+            front, back = stack.enter_context(open_halves(job, processes))
             connect(front, back)
             running.append(Running(job, front, back))
         return drive(running, observer or Observer())

@@ -1,6 +1,5 @@
-"""Options of a whole run of `pvbench vbd`, which no job file has."""
+"""Options of a whole run, which no job file has."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -9,13 +8,13 @@ from cyclopts import Group, Parameter
 
 from pvdrivers.tools.pvbench.errors import OptionError
 
-GROUP = Group("The run", sort_key=3)
+RUN = Group("The run", sort_key=3)
 Format = Literal["normal", "json", "json+", "terse"]
 FORMATS = get_args(Format)
 
 
-def option(text: str, converter: Callable[[Any, Any], Any] | None = None) -> Any:
-    return Parameter(help=text, group=GROUP, converter=converter, negative="")
+def run_option(text: str) -> Any:
+    return Parameter(help=text, group=RUN, negative="")
 
 
 def parse_formats(_: object, tokens: Any) -> tuple[Format, ...]:
@@ -29,32 +28,27 @@ def parse_formats(_: object, tokens: Any) -> tuple[Format, ...]:
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
+    """Those that every device class has."""
+
     processes: Annotated[
-        bool, option("Frontend and backend in a process each, instead of a thread each.")
+        bool, run_option("Frontend and backend in a process each, instead of a thread each.")
     ] = False
-    make_image: Annotated[
-        Path | None,
-        option(
-            "Make an image there first, overwriting what is there: an ext4 file system with "
-            "mke2fs, random bytes where that is missing."
-        ),
-    ] = None
-    readonly: Annotated[bool, option("Refuse jobs that write.")] = False
+    readonly: Annotated[bool, run_option("Refuse jobs that write.")] = False
     section: Annotated[
-        str | None, option("The jobs of job files that are run, by name, separated by commas.")
+        str | None, run_option("The jobs of job files that are run, by name, separated by commas.")
     ] = None
     status_interval: Annotated[
-        str | None, option("Report the results so far again and again, after so many seconds.")
+        str | None, run_option("Report the results so far again and again, after so many seconds.")
     ] = None
     output: Annotated[
-        Path | None, option("Write the report to this file instead of standard output.")
+        Path | None, run_option("Write the report to this file instead of standard output.")
     ] = None
     output_format: Annotated[
         tuple[Format, ...],
         Parameter(
             help="normal (a table), json, json+ (with histograms) or terse, and several separated "
             "by commas; all but the table are fio's.",
-            group=GROUP,
+            group=RUN,
             converter=parse_formats,
             n_tokens=1,
             negative="",

@@ -1,6 +1,6 @@
 """What one request cost in things that Xen charges for."""
 
-from pvdrivers.tools.pvbench.job.job import Result
+from pvdrivers.tools.pvbench.job.measurement import Result
 
 # Accounts that count hypercalls, as against what was done in them.
 HYPERCALLS = (

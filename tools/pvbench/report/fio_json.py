@@ -10,17 +10,26 @@ from typing import Any
 
 import msgspec
 
-from pvdrivers.tools.pvbench.job.job import (
+from pvdrivers.tools.pvbench.job.latency import Latency
+from pvdrivers.tools.pvbench.job.measurement import (
     DIRECTIONS,
-    LATENCY_BOUNDS,
     Direction,
     Measurement,
     Result,
 )
-from pvdrivers.tools.pvbench.job.latency import Latency
 from pvdrivers.tools.pvbench.report.costs import per_request
 
 FORMAT_VERSION = "fio-3.33"
+# The upper bounds of fio's latency distribution, ns.
+LATENCY_BOUNDS = tuple(
+    scale * bound
+    for scale, bounds in (
+        (1, (2, 4, 10, 20, 50, 100, 250, 500, 750, 1000)),
+        (1000, (2, 4, 10, 20, 50, 100, 250, 500, 750, 1000)),
+        (1000_000, (2, 4, 10, 20, 50, 100, 250, 500, 750, 1000, 2000)),
+    )
+    for bound in bounds
+)
 _BATCHES = ("0", "4", "8", "16", "32", "64", ">=64")
 _DEPTHS = ("1", "2", "4", "8", "16", "32", ">=64")
 
@@ -150,12 +159,7 @@ def _job(result: Result, bins: bool) -> dict[str, Any]:
 def _extras(result: Result) -> dict[str, Any]:
     job, front = result.job, result.front
     return {
-        "store": job.store.kind,
-        "mode": job.mode,
-        "queues": job.queues,
-        "ring_page_order": job.ring_page_order,
-        "persistent": job.persistent,
-        "indirect": job.indirect,
+        **job.describe_device(),
         "per_request": per_request(result),
         "verified_blocks": front.verified,
         "verify_errors": front.verify_errors,

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from pvdrivers.tools.pvbench.job.job import DIRECTIONS, Result
 from pvdrivers.tools.pvbench.job.latency import Latency
+from pvdrivers.tools.pvbench.job.measurement import DIRECTIONS, Result
 from pvdrivers.tools.pvbench.report.costs import per_request
 
 SHOWN = (50, 90, 99, 99.9)

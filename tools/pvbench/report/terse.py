@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from pvdrivers.tools.pvbench.job.job import Direction, Result
 from pvdrivers.tools.pvbench.job.latency import Latency
+from pvdrivers.tools.pvbench.job.measurement import Direction, Result
 from pvdrivers.tools.pvbench.report.fio_json import (
     FORMAT_VERSION,
     latency_shares,

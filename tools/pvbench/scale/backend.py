@@ -7,10 +7,10 @@ from pvdrivers.backends.vbd.device import VbdBackend
 from pvdrivers.backends.vbd.service import VbdService
 from pvdrivers.poll.threads import PollThreads
 from pvdrivers.sim.machine import Machine
+from pvdrivers.tools.pvbench.job.xenstore import Loop
 from pvdrivers.tools.pvbench.memory import resident
 from pvdrivers.tools.pvbench.scale.processors import pin_thread
 from pvdrivers.tools.pvbench.scale.spec import Memory, ScaleSpec
-from pvdrivers.tools.pvbench.vbd.xenbus import Loop
 from pvdrivers.xenstore.client import XenstoreClient
 
 SEGMENT = "memfd:pvdrivers-segment"  # the hypervisor's own tables, which are Xen's on Xen

@@ -7,10 +7,11 @@ from contextlib import AbstractContextManager, closing
 
 from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.sim.machine import Machine
+from pvdrivers.tools.pvbench.job.xenstore import Loop
 from pvdrivers.tools.pvbench.scale.processors import pin_thread
 from pvdrivers.tools.pvbench.scale.spec import NAMES, Activity, ScaleSpec
 from pvdrivers.tools.pvbench.vbd.workload import Workload
-from pvdrivers.tools.pvbench.vbd.xenbus import DrivenFrontend, Loop
+from pvdrivers.tools.pvbench.vbd.xenbus import DrivenFrontend
 from pvdrivers.vbd.config import disk_config
 from pvdrivers.vbd.features import FrontendFeatures
 from pvdrivers.xenstore.client import XenstoreClient

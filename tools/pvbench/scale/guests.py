@@ -8,10 +8,10 @@ from contextlib import ExitStack, closing
 from typing import Self
 
 from pvdrivers.sim.machine import Machine
+from pvdrivers.tools.pvbench.job.xenstore import Xenstore
 from pvdrivers.tools.pvbench.scale.files import raise_file_limit
 from pvdrivers.tools.pvbench.scale.processes import BackendProcess, FrontendProcess
 from pvdrivers.tools.pvbench.scale.spec import NAMES, Activity, Memory, ScaleSpec
-from pvdrivers.tools.pvbench.vbd.xenbus import Xenstore
 from pvdrivers.toolstack.devices import DeviceConfig
 from pvdrivers.vbd.config import disk_config
 from pvdrivers.xenstore.tree import tune_gc_for_large_tree

@@ -15,15 +15,17 @@ from pvdrivers.ring.abi import SECTOR
 from pvdrivers.sim.machine import Machine
 from pvdrivers.tools.pvbench.errors import BenchError, OptionError
 from pvdrivers.tools.pvbench.job.counters import counters
-from pvdrivers.tools.pvbench.job.job import BackMeasurement, Job, Store
+from pvdrivers.tools.pvbench.job.measurement import BackMeasurement
+from pvdrivers.tools.pvbench.job.xenstore import Loop
+from pvdrivers.tools.pvbench.vbd.job import StoreSpec, VbdJob
 from pvdrivers.tools.pvbench.vbd.python_null import PythonNull
-from pvdrivers.tools.pvbench.vbd.xenbus import DrivenBackend, Loop, device_config
+from pvdrivers.tools.pvbench.vbd.xenbus import DrivenBackend, device_config
 from pvdrivers.xenstore.client import XenstoreClient
 
 STORE_THREADS = 4  # at most, of a store that has any
 
 
-def open_store(store: Store) -> backend_store.BlockStore:
+def open_store(store: StoreSpec) -> backend_store.BlockStore:
     """A store as backends take it. Raises OptionError when its file cannot be used."""
     if store.kind == "python":
         return PythonNull(store.size)
@@ -55,7 +57,7 @@ class Back:
     """
 
     def __init__(
-        self, machine: Machine, domid: int, frontend: int, job: Job, xenstore: str
+        self, machine: Machine, domid: int, frontend: int, job: VbdJob, xenstore: str
     ) -> None:
         self._job = job
         self._path = device_config(job, frontend, domid).backend_path

@@ -9,11 +9,19 @@ from pvdrivers.ring.abi import SECTOR, Abi
 from pvdrivers.sim.machine import Machine
 from pvdrivers.tools.pvbench.errors import BenchError
 from pvdrivers.tools.pvbench.job.counters import counters, difference
-from pvdrivers.tools.pvbench.job.job import Clone, Counts, Direction, Job, Measurement, Progress
 from pvdrivers.tools.pvbench.job.latency import Latency
+from pvdrivers.tools.pvbench.job.measurement import (
+    Clone,
+    Counts,
+    Direction,
+    Measurement,
+    Progress,
+)
+from pvdrivers.tools.pvbench.job.xenstore import Loop
+from pvdrivers.tools.pvbench.vbd.job import VbdJob
 from pvdrivers.tools.pvbench.vbd.logs import write_logs
 from pvdrivers.tools.pvbench.vbd.workload import Workload
-from pvdrivers.tools.pvbench.vbd.xenbus import DrivenFrontend, Loop, device_config
+from pvdrivers.tools.pvbench.vbd.xenbus import DrivenFrontend, device_config
 from pvdrivers.vbd.features import DeviceInfo, FrontendFeatures
 from pvdrivers.xenstore.client import XenstoreClient
 
@@ -32,7 +40,9 @@ class Front:
     The workload runs in a thread of its own.
     """
 
-    def __init__(self, machine: Machine, domid: int, backend: int, job: Job, xenstore: str) -> None:
+    def __init__(
+        self, machine: Machine, domid: int, backend: int, job: VbdJob, xenstore: str
+    ) -> None:
         self._machine, self._domid, self._backend, self._job = machine, domid, backend, job
         self._hypervisor = machine.open_hypervisor(domid)
         self._xenstore = xenstore

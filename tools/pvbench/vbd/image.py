@@ -17,8 +17,8 @@ _CONTENT = Path(__file__).parents[3]  # the package: some hundred files to put o
 
 
 def make_image(path: Path, size: int = MADE_SIZE) -> str:
-    """Makes (or makes anew) an image at `path`: an ext4 file system holding this package, or
-    random bytes where mke2fs is missing. Returns which. Raises OptionError."""
+    """Makes an image at `path`, in place of what is there: an ext4 file system that holds this
+    package, or random bytes where mke2fs is missing. Returns which. Raises OptionError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "wb") as image:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from pvdrivers.testing.vbd.qemu import PROGRAM, Qemu
 from pvdrivers.tools.pvbench.errors import BenchError, OptionError
-from pvdrivers.tools.pvbench.job.job import BackMeasurement, Sockets
-from pvdrivers.tools.pvbench.vbd.xenbus import Loop
+from pvdrivers.tools.pvbench.job.job import Sockets
+from pvdrivers.tools.pvbench.job.measurement import BackMeasurement
+from pvdrivers.tools.pvbench.job.xenstore import Loop
 
 # What only a backend itself could count; the machine's accounts have the rest.
 UNCOUNTED = ("responses", "notifications_suppressed", "bytes_copied")

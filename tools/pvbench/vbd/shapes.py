@@ -4,11 +4,10 @@ import math
 
 from pvdrivers.ring.abi import SECTOR
 from pvdrivers.tools.pvbench.errors import OptionError
-from pvdrivers.tools.pvbench.job.job import Distribution, Sizes
 from pvdrivers.tools.pvbench.units import parse_by_direction, parse_size
+from pvdrivers.tools.pvbench.vbd.job import Distribution, Sizes
 
 MOST_SHARES = 64  # fio's, and the workload's
-MOST_PERCENTILES = 20  # fio's
 
 
 def parse_bs(text: str, kb_base: int) -> list[Sizes]:
@@ -86,19 +85,6 @@ def parse_distribution(text: str) -> tuple[Distribution, float]:
         f"--random_distribution: {text!r} is none of random, zipf:THETA (above 0, not 1) and "
         "pareto:H (between 0 and 1)"
     )
-
-
-def parse_percentiles(text: str) -> tuple[float, ...]:
-    """`50:99:99.9`, in any order."""
-    try:
-        percentiles = sorted(float(part) for part in text.split(":"))
-    except ValueError:
-        percentiles = [-1.0]
-    if not 0 <= percentiles[0] <= percentiles[-1] <= 100:
-        raise OptionError(f"--percentile_list: {text!r} is not a list such as 50:99:99.9")
-    if len(percentiles) > MOST_PERCENTILES:
-        raise OptionError(f"--percentile_list has more than {MOST_PERCENTILES} entries")
-    return tuple(percentiles)
 
 
 def parse_rates(option: str, text: str, kb_base: int) -> tuple[int, int, int]:

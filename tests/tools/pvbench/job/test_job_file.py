@@ -2,7 +2,7 @@
 
 import pytest
 
-from pvdrivers.tools.pvbench.__main__ import _options, run
+from pvdrivers.tools.pvbench.__main__ import VBD, _options, run
 from pvdrivers.tools.pvbench.errors import OptionError
 from pvdrivers.tools.pvbench.job.batches import make_batches
 from pvdrivers.tools.pvbench.job.command_line import Section, read_command_line
@@ -17,7 +17,7 @@ def read(tmp_path):
         path = tmp_path / "jobs.fio"
         path.write_text(text)
         notes = []
-        sections = read_job_file(path, notes)
+        sections = read_job_file(path, VBD.options, notes)
         return [(s.common, s.settings) for s in sections], notes
 
     return read
@@ -91,7 +91,7 @@ def test_a_wrong_value_names_its_job(tmp_path, capsys):
 
 
 def line_of(text):
-    line, _ = read_command_line(text.split())
+    line, _ = read_command_line(text.split(), VBD.options)
     return line
 
 

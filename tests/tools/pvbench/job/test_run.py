@@ -10,21 +10,22 @@ import pytest
 from pvdrivers.ring.abi import Abi
 from pvdrivers.tools.pvbench.errors import BenchError
 from pvdrivers.tools.pvbench.job import run as bench
-from pvdrivers.tools.pvbench.job.job import Job, Store
+from pvdrivers.tools.pvbench.vbd import halves
 from pvdrivers.tools.pvbench.vbd.image import copy_start, image_size, make_image
-from pvdrivers.tools.pvbench.vbd.options import Options
+from pvdrivers.tools.pvbench.vbd.job import StoreSpec, VbdJob
+from pvdrivers.tools.pvbench.vbd.options import VbdOptions
 from pvdrivers.tools.pvbench.vbd.suite import suite
 
 MIB = 1 << 20
 
 
-def ram_job(**options) -> Job:
+def ram_job(**options) -> VbdJob:
     values = {"name": "test", "rw": "randrw", "options": {}, "iodepth": 16, "verify": True}
-    return Job(store=Store("ram", 4 * MIB), **(values | options))
+    return VbdJob(store=StoreSpec("ram", 4 * MIB), **(values | options))
 
 
-def check(job: Job, processes: bool = False):
-    result = bench.run(job, processes)
+def check(job: VbdJob, processes: bool = False):
+    (result,) = bench.run_together(halves.open_halves, [job], processes)
     front = result.front
     assert front.failure is None
     assert front.verify_errors == 0
@@ -61,8 +62,9 @@ def test_front_and_back_in_processes():
 
 
 def test_null_and_trim():
-    null = Job("null", "read", Store("null", 1 << 40), {}, bs=512, iodepth=32, size=8 * MIB)
-    result = check(null)
+    store = StoreSpec("null", 1 << 40)
+    sizes = {"bs": 512, "iodepth": 32, "size": 8 * MIB}
+    result = check(VbdJob(name="null", rw="read", store=store, options={}, **sizes))
     assert result.front.directions[0].ios == 8 * MIB // 512
     result = check(ram_job(rw="trim", bs=64 * 1024, verify=False))
     assert result.front.directions[2].ios == 64
@@ -79,7 +81,7 @@ def test_samples(monkeypatch):
     monkeypatch.setattr(bench, "SAMPLE_INTERVAL", 0)
     job = ram_job(rw="randread", time_based=True, runtime_ns=60 * 10**9)
     reads = []
-    with bench.halves(job, processes=False) as (front, back):
+    with halves.open_halves(job, processes=False) as (front, back):
 
         def watch(job, progress, seconds):
             if progress.phase == "run":
@@ -97,7 +99,7 @@ def test_samples(monkeypatch):
 @pytest.mark.slow
 def test_a_killed_backend_is_an_error():
     job = ram_job(time_based=True, runtime_ns=60 * 10**9)
-    with bench.halves(job, processes=True) as (front, back):
+    with halves.open_halves(job, processes=True) as (front, back):
         bench.connect(front, back)
 
         def kill(*_):
@@ -125,21 +127,21 @@ def fsck(path):
 
 
 def test_reading_an_image(image):
-    options = Options(rw="randread", filename=image, verify="crc32c", iodepth=8)
-    result = check(options.job(expect_content=True))
+    options = VbdOptions(rw="randread", filename=image, verify="crc32c", iodepth=8)
+    result = check(options.job())
     assert result.front.verified == image_size(image, False) // 4096
     assert fsck(image) == 0
 
 
 def test_a_wrong_image_is_found(image, monkeypatch):
     """The file the content is compared with is not the one behind the ring."""
-    job = Options(rw="read", filename=image, verify="crc32c").job(expect_content=True)
+    job = VbdOptions(rw="read", filename=image, verify="crc32c").job()
     other = image.with_name("other")
     shutil.copy(image, other)
     with other.open("r+b") as file:
         file.seek(3 * MIB + 5)
         file.write(b"\xff\x00\xff")
-    opened = bench.Back
+    opened = halves.Back
 
     def open_other(machine, domid, peer, job, xenstore):
         from msgspec.structs import replace
@@ -147,8 +149,9 @@ def test_a_wrong_image_is_found(image, monkeypatch):
         changed = replace(job, store=replace(job.store, path=str(other)))
         return opened(machine, domid, peer, changed, xenstore)
 
-    monkeypatch.setattr(bench, "Back", open_other)
-    front = bench.run(job, processes=False).front
+    monkeypatch.setattr(halves, "Back", open_other)
+    (result,) = bench.run_together(halves.open_halves, [job], processes=False)
+    front = result.front
     assert front.verify_errors == 1
     assert f"offset {3 * MIB}" in front.mismatch
 
@@ -156,7 +159,7 @@ def test_a_wrong_image_is_found(image, monkeypatch):
 @pytest.mark.slow
 def test_the_suite_leaves_the_user_s_image_alone(image):
     before = image.read_bytes()
-    with suite(Options(filename=image, runtime="20ms"), image, made=False) as jobs:
+    with suite(VbdOptions(filename=image, runtime="20ms"), image, made=False) as jobs:
         assert len(jobs) > 5
         for (job,) in jobs:
             assert job.store.read_only == (not job.writes and not job.trims) or not job.store.path
@@ -178,7 +181,7 @@ def test_each_process_stays_on_its_processor():
     """With every thread it has, whoever started them."""
     cpus = sorted(os.sched_getaffinity(0))
     job = ram_job(cpus=(cpus[-1], cpus[0]), verify=False, time_based=True, runtime_ns=60 * 10**9)
-    with bench.halves(job, processes=True) as (front, back):
+    with halves.open_halves(job, processes=True) as (front, back):
         bench.connect(front, back)
         front.start()
         front.go()

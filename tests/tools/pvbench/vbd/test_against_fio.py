@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pvdrivers.tools.pvbench.__main__ import run
-from pvdrivers.tools.pvbench.job.command_line import ALIASES, OF_A_JOB, OF_A_RUN
+from pvdrivers.tools.pvbench.__main__ import VBD, run
 from pvdrivers.tools.pvbench.units import parse_size
 from pvdrivers.tools.pvbench.vbd.fio_absent import WHY_IGNORED, WHY_REFUSED
 
@@ -320,21 +319,21 @@ def test_every_option_of_fio_is_known():
     names = {line.partition(":")[0].strip() for line in listed.stdout.splitlines() if ":" in line}
     names = {name.replace("-", "_") for name in names}
     assert len(names) > 200
-    here = OF_A_JOB | set(ALIASES)
+    here = VBD.options.of_a_job | set(VBD.options.aliases)
     assert names - here - WHY_IGNORED.keys() - WHY_REFUSED.keys() == set()
     assert not WHY_IGNORED.keys() & WHY_REFUSED.keys()
-    assert not (here | OF_A_RUN) & (WHY_IGNORED.keys() | WHY_REFUSED.keys())
+    assert not (here | VBD.options.of_a_run) & (WHY_IGNORED.keys() | WHY_REFUSED.keys())
 
 
 def test_every_option_of_fio_s_command_line_is_known():
     listed = subprocess.run(["fio", "--help"], capture_output=True, check=True, text=True).stdout
     names = {name.replace("-", "_") for name in re.findall(r"^\s+--([a-z-]+)", listed, re.M)}
     assert len(names) > 30
-    known = OF_A_RUN | WHY_IGNORED.keys() | WHY_REFUSED.keys() | {"version", "help"}
+    known = VBD.options.of_a_run | WHY_IGNORED.keys() | WHY_REFUSED.keys() | {"version", "help"}
     assert names - known == set()
 
 
-@pytest.mark.parametrize("alias", ALIASES)
+@pytest.mark.parametrize("alias", VBD.options.aliases)
 def test_aliases_are_fio_s(alias):
     said = subprocess.run(["fio", f"--cmdhelp={alias}"], capture_output=True, check=True, text=True)
-    assert re.search(rf"^\s*{ALIASES[alias]}\s*:", said.stdout, re.M)
+    assert re.search(rf"^\s*{VBD.options.aliases[alias]}\s*:", said.stdout, re.M)

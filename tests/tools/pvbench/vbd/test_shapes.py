@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pvdrivers.tools.pvbench.errors import OptionError
-from pvdrivers.tools.pvbench.job.job import Sizes
+from pvdrivers.tools.pvbench.units import parse_percentiles
 from pvdrivers.tools.pvbench.vbd import shapes
+from pvdrivers.tools.pvbench.vbd.job import Sizes
 
 K = 1024
 
@@ -50,9 +51,9 @@ def test_distributions():
 
 
 def test_percentile_lists():
-    assert shapes.parse_percentiles("99.9:1:50") == (1.0, 50.0, 99.9)
+    assert parse_percentiles("99.9:1:50") == (1.0, 50.0, 99.9)
     with pytest.raises(OptionError, match="more than 20"):
-        shapes.parse_percentiles(":".join(map(str, range(21))))
+        parse_percentiles(":".join(map(str, range(21))))
 
 
 def test_rates():

@@ -1,4 +1,4 @@
-"""From what ran to what is reported: an entry for each clone, or one for a group of jobs."""
+"""The entries of a report: one for each clone, or one for a group of jobs."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,10 +6,10 @@ from itertools import groupby
 
 from msgspec.structs import replace
 
-from pvdrivers.tools.pvbench.job.job import BackMeasurement, Measurement, Result, Sample
+from pvdrivers.tools.pvbench.job.measurement import BackMeasurement, Measurement, Result, Sample
 
 
-def reported(results: Sequence[Result]) -> list[Result]:
+def entries_of(results: Sequence[Result]) -> list[Result]:
     """As fio has it: jobs with group_reporting that follow each other in a group are one entry,
     under the name of the first."""
     entries: list[Result] = []

@@ -1,0 +1,53 @@
+"""What pvbench has to know of a device class; a class's folder has one `DeviceBench`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from pvdrivers.tools.pvbench.errors import OptionError
+from pvdrivers.tools.pvbench.job.batches import Convert, JobBatch, make_batches
+from pvdrivers.tools.pvbench.job.command_line import CommandLine, OptionTable
+from pvdrivers.tools.pvbench.job.run import BackHalf, FrontHalf
+from pvdrivers.tools.pvbench.job.run_options import RunOptions
+
+
+class DeviceBench(ABC):
+    """A device class as pvbench measures it: the command NAME, its options, its two halves."""
+
+    name: str
+    options: OptionTable
+
+    @abstractmethod
+    def open_halves(
+        self, job: Any, processes: bool
+    ) -> AbstractContextManager[tuple[FrontHalf, BackHalf]]:
+        """Both halves of one of its jobs; see `OpenHalves`."""
+
+    def batches(
+        self, line: CommandLine, run: Any, convert: Convert
+    ) -> AbstractContextManager[Sequence[JobBatch]]:
+        """The jobs that a command line asks for. Raises OptionError."""
+        return nullcontext(chosen_batches(line, run, convert))
+
+
+def chosen_batches(line: CommandLine, run: RunOptions, convert: Convert) -> list[JobBatch]:
+    sections = line.sections
+    if run.section is not None:
+        wanted = run.section.split(",")
+        sections = [s for s in sections if s.common or s.settings.get("name") in wanted]
+        if all(section.common for section in sections):
+            raise OptionError(f"--section: there is no job named {run.section}")
+    batches = make_batches(sections, convert)
+    for job in (job for batch in batches for job in batch):
+        check_cpus(job.cpus, run)
+        if run.readonly and job.changes_content:
+            raise OptionError(f"--readonly: {job.name} writes")
+    return batches
+
+
+def check_cpus(cpus: tuple[int, int] | None, run: RunOptions) -> None:
+    if cpus is not None and not run.processes:
+        raise OptionError("--cpus needs --processes")
