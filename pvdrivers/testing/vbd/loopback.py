@@ -64,6 +64,26 @@ class ServeDisks:
         )
 
 
+def disk_under_test(
+    make_store: Callable[[], BlockStore] | None,
+    *,
+    frontend: FrontendFactory = VbdFrontend,
+    backend: BackendFactory = VbdBackend,
+    backend_options: VbdBackendOptions | None = None,
+    daemon: Sequence[str] = (),
+    **disk: Any,
+) -> DeviceUnderTest:
+    """A disk xvda as loopbacks and `pvdrivers.testing.checks` take it; `disk` goes to
+    `disk_config`."""
+    options = backend_options or VbdBackendOptions()
+    return DeviceUnderTest(
+        config=partial(disk_config, "xvda", **disk),
+        frontend=frontend,
+        serve=ServeDisks(make_store, backend, options) if make_store else None,
+        daemon=daemon,
+    )
+
+
 class VbdLoopback(Loopback):
     """A disk between a backend in dom0 and a frontend in a guest."""
 
@@ -88,12 +108,13 @@ class VbdLoopback(Loopback):
         picklable for mode processes. `daemon` is a command that serves them in its place, such as
         pvbackd; see `DeviceUnderTest`.
         """
-        options = backend_options or VbdBackendOptions()
-        device = DeviceUnderTest(
-            config=partial(disk_config, "xvda", **disk),
+        device = disk_under_test(
+            make_store,
             frontend=frontend,
-            serve=ServeDisks(make_store, backend, options) if make_store else None,
+            backend=backend,
+            backend_options=backend_options,
             daemon=daemon,
+            **disk,
         )
         super().__init__(
             device, mode=mode, seed=seed, abi=abi, guest_memory=guest_memory, trace=trace

@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from pvdrivers.testing.store_peer import StorePeer
+from pvdrivers.testing.sync_store_client import SyncStoreClient
 from pvdrivers.xenstore.errors import XenstoreError
 from pvdrivers.xenstore.store import XenStore
 
@@ -120,7 +120,7 @@ class Comparison(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.store = XenStore()
-        self.peers = {domid: StorePeer(self.store, domid) for domid in DOMAINS}
+        self.peers = {domid: SyncStoreClient(self.store, domid) for domid in DOMAINS}
         self.model = Model()
         self.watches = []
         self.expected = {domid: {} for domid in DOMAINS}

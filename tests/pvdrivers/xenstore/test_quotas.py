@@ -1,6 +1,6 @@
 import pytest
 
-from pvdrivers.testing.store_peer import StorePeer
+from pvdrivers.testing.sync_store_client import SyncStoreClient
 from pvdrivers.xenstore.errors import XenstoreError
 from pvdrivers.xenstore.quotas import QUOTAS, Quotas
 from pvdrivers.xenstore.store import XenStore
@@ -12,11 +12,11 @@ def refused(name):
 
 
 def make_guest(store, domid=5):
-    dom0 = StorePeer(store)
+    dom0 = SyncStoreClient(store)
     dom0.mkdir(f"/local/domain/{domid}")
     dom0.set_permissions(f"/local/domain/{domid}", f"n{domid}")
     dom0.introduce(domid)
-    return StorePeer(store, domid)
+    return SyncStoreClient(store, domid)
 
 
 def guest_with(**quotas):
@@ -51,7 +51,7 @@ def test_nodes():
 
 
 def test_nodes_of_domain_0_are_not_limited():
-    dom0 = StorePeer(XenStore(quotas=Quotas(nodes=1)))
+    dom0 = SyncStoreClient(XenStore(quotas=Quotas(nodes=1)))
     for i in range(5):
         dom0.write(f"/n{i}")
 
@@ -184,7 +184,7 @@ def test_zero_is_no_limit():
 
 def test_quotas_over_the_wire():
     store = XenStore()
-    guest, dom0 = make_guest(store), StorePeer(store)
+    guest, dom0 = make_guest(store), SyncStoreClient(store)
     assert dom0.request(MessageType.GET_QUOTA) == " ".join(QUOTAS).encode() + b"\0"
     dom0.request(MessageType.SET_QUOTA, "5", "watches", "1")
     assert dom0.request(MessageType.GET_QUOTA, "5", "watches") == b"1\0"

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pvdrivers.testing.store_peer import StorePeer
+from pvdrivers.testing.sync_store_client import SyncStoreClient
 from pvdrivers.xenstore import store as store_module
 from pvdrivers.xenstore.errors import XenstoreError
 from pvdrivers.xenstore.store import HANDLERS, XenStore
@@ -16,7 +16,7 @@ def store():
 
 @pytest.fixture
 def dom0(store):
-    return StorePeer(store)
+    return SyncStoreClient(store)
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def guest(store, dom0):
     dom0.mkdir("/local/domain/5")
     dom0.set_permissions("/local/domain/5", "n5")
     dom0.introduce(5)
-    return StorePeer(store, 5)
+    return SyncStoreClient(store, 5)
 
 
 def refused(name):
@@ -100,7 +100,7 @@ def test_malformed_requests(dom0):
 def test_any_request_is_answered(kind, payload, tx_id):
     store = XenStore()
     for domid in (0, 5):
-        peer = StorePeer(store, domid)
+        peer = SyncStoreClient(store, domid)
         peer.send(kind, tail=payload, tx_id=tx_id)
         store.run()
         assert len(peer.take_replies()) == 1
@@ -147,7 +147,7 @@ class TestDefects:
         def defect():
             raise OSError("its event channel is gone")
 
-        deaf, other = StorePeer(store), StorePeer(store)
+        deaf, other = SyncStoreClient(store), SyncStoreClient(store)
         for watcher in (deaf, other):
             watcher.watch("/a")
             watcher.take_events()
@@ -173,7 +173,7 @@ class TestPermissions:
         dom0.set_permissions("/shared", "n0", "b5")
         guest.write("/shared", "y")
         with refused("EACCES"):
-            StorePeer(store, 6).read("/shared")
+            SyncStoreClient(store, 6).read("/shared")
 
     def test_the_first_entry_for_a_domain_counts(self, dom0, guest):
         dom0.write("/shared", "x")
@@ -204,7 +204,7 @@ class TestPermissions:
             dom0.set_permissions("/", entry)
 
     def test_a_stub_domain_acts_for_its_target(self, store, dom0, guest):
-        stub = StorePeer(store, 9)
+        stub = SyncStoreClient(store, 9)
         with refused("EACCES"):
             stub.write("/local/domain/5/x")
         dom0.request(MessageType.SET_TARGET, "9", "5")
@@ -286,7 +286,7 @@ class TestTransactions:
         with refused("ENOENT"):
             dom0.read("/", tx + 1)
         with refused("ENOENT"):
-            StorePeer(store).read("/", tx)  # another connection's
+            SyncStoreClient(store).read("/", tx)  # another connection's
         with refused("EINVAL"):
             dom0.request(MessageType.TRANSACTION_END, "X", tx_id=tx)
         dom0.abort(tx)
@@ -359,7 +359,7 @@ class TestWatches:
     def test_equal_events_wait_once(self, dom0):
         dom0.watch("/a")
         dom0.take_events()
-        writer = StorePeer(dom0.store)
+        writer = SyncStoreClient(dom0.store)
         for _ in range(100):
             writer.write("/a", "x")
         assert dom0.take_events() == [("/a", "token")]

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from pvdrivers.testing.store_peer import StorePeer
+from pvdrivers.testing.sync_store_client import SyncStoreClient
 from pvdrivers.xenstore.errors import XenstoreError
 from pvdrivers.xenstore.quotas import Quotas
 from pvdrivers.xenstore.store import XenStore
@@ -26,14 +26,14 @@ def store():
 
 @pytest.fixture
 def dom0(store):
-    return StorePeer(store)
+    return SyncStoreClient(store)
 
 
 def make_guest(dom0, domid=5):
     dom0.mkdir(f"/local/domain/{domid}")
     dom0.set_permissions(f"/local/domain/{domid}", f"n{domid}")
     dom0.introduce(domid)
-    return StorePeer(dom0.store, domid)
+    return SyncStoreClient(dom0.store, domid)
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_xsa_322_and_417_rights_end_with_the_domain(dom0, guest):
 
 def test_xsa_417_naming_a_dead_domain():
     alive = {5}
-    dom0 = StorePeer(XenStore(exists=alive.__contains__))
+    dom0 = SyncStoreClient(XenStore(exists=alive.__contains__))
     dom0.write("/shared", "x")
     dom0.set_permissions("/shared", "n0", "r6")
     with refused("ENOENT"):
@@ -228,7 +228,7 @@ def test_xsa_419_nodes_of_dead_domains_go(dom0, guest):
 
 
 def test_xsa_421_transactions_stay_within_the_quota():
-    dom0 = StorePeer(XenStore(quotas=Quotas(nodes=5)))
+    dom0 = SyncStoreClient(XenStore(quotas=Quotas(nodes=5)))
     guest = make_guest(dom0)
     tx = guest.begin()
     for i in range(4):
@@ -248,7 +248,7 @@ def test_xsa_421_transactions_stay_within_the_quota():
 
 def test_xsa_421_two_transactions_share_the_quota():
     """Neither conflicts with the other, but together they exceed the limit."""
-    dom0 = StorePeer(XenStore(quotas=Quotas(nodes=7)))
+    dom0 = SyncStoreClient(XenStore(quotas=Quotas(nodes=7)))
     guest = make_guest(dom0)
     for name in ("a", "b"):
         guest.mkdir(name)

@@ -6,7 +6,7 @@ from pvdrivers.xenstore.store import XenStore
 from pvdrivers.xenstore.wire import Decoder, Message, MessageType, encode, joined, strings
 
 
-class StorePeer:
+class SyncStoreClient:
     """One connection to a store; each request runs the store until it is idle.
 
     `events` collects the watch events as (path, token).
