@@ -15,7 +15,7 @@ from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Machine
 from pvdrivers.tools import command_line
 from pvdrivers.tools.command_line import add_documentation, suggestion
-from pvdrivers.toolstack.boot import GuestRings
+from pvdrivers.toolstack.xenstore_rings import GuestRings
 from pvdrivers.xenstore import QUOTAS, Quotas, XenStore
 from pvdrivers.xenstore.server import SocketServer
 from pvdrivers.xenstore.tree import tune_gc_for_large_tree

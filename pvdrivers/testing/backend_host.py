@@ -14,7 +14,7 @@ from pvdrivers.backends.service import Service
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Machine
 from pvdrivers.testing.device_under_test import DeviceUnderTest
-from pvdrivers.toolstack.boot import GuestRings
+from pvdrivers.toolstack.xenstore_rings import GuestRings
 from pvdrivers.xenbus.device import BackendDevice
 from pvdrivers.xenstore.client import XenstoreClient
 from pvdrivers.xenstore.server import SocketServer

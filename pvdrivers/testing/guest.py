@@ -9,7 +9,8 @@ from typing import Any
 from pvdrivers.sim import Domain
 from pvdrivers.testing.attached_device import AttachedDevice
 from pvdrivers.testing.device_under_test import DeviceUnderTest
-from pvdrivers.toolstack.boot import GuestXenstore, build
+from pvdrivers.toolstack.domain_builder import build
+from pvdrivers.toolstack.xenstore_rings import GuestXenstore
 from pvdrivers.xenbus.bus import DeviceBus, frontend_bus
 from pvdrivers.xenstore.client import XenstoreClient
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pvdrivers.sim import Domain, Machine
-from pvdrivers.toolstack.boot import build, introduce
+from pvdrivers.toolstack.domain_builder import build, introduce
 from pvdrivers.xenstore import XenstoreClient
 
 PVSTORED = [sys.executable, "-m", "pvdrivers.tools.pvstored"]
@@ -18,7 +18,7 @@ PVSTORED = [sys.executable, "-m", "pvdrivers.tools.pvstored"]
 GUEST = """
 import asyncio, sys
 from pvdrivers.sim import Machine
-from pvdrivers.toolstack.boot import GuestXenstore
+from pvdrivers.toolstack.xenstore_rings import GuestXenstore
 
 async def main():
     domid = int(sys.argv[2])

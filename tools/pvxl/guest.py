@@ -12,8 +12,9 @@ from pathlib import Path
 from pvdrivers.frontends.vbd.device import VbdFrontend
 from pvdrivers.ring.errors import PeerError, UsageError
 from pvdrivers.sim import Machine
-from pvdrivers.toolstack.boot import GuestXenstore, build, introduce
 from pvdrivers.toolstack.devices import add_device, create_domain_directory
+from pvdrivers.toolstack.domain_builder import build, introduce
+from pvdrivers.toolstack.xenstore_rings import GuestXenstore
 from pvdrivers.vbd.config import disk_config
 from pvdrivers.xenbus.bus import frontend_bus
 from pvdrivers.xenbus.device import FrontendDevice

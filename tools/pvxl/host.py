@@ -16,7 +16,7 @@ from pvdrivers.process_lock import process_lock
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Machine
 from pvdrivers.tools.pvxl.guest import MEMORY, Guest, GuestSpec
-from pvdrivers.toolstack.boot import GuestRings
+from pvdrivers.toolstack.xenstore_rings import GuestRings
 from pvdrivers.xenstore import XenStore
 from pvdrivers.xenstore.client import XenstoreClient
 from pvdrivers.xenstore.server import SocketServer

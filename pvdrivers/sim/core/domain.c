@@ -1,7 +1,5 @@
+/* A domain's creation and life; its end is in teardown.c. */
 #include "pvdrivers/sim/core/machine.h"
-
-#include "pvdrivers/sim/events/port.h"
-#include "pvdrivers/sim/memory/memory.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -13,6 +11,14 @@ struct domain *find_domain(struct pv_machine *machine, domid_t domid)
         return NULL;
     struct domain *d = domain_window(machine, domid);
     return domain_is_found(d) ? d : NULL;
+}
+
+struct domain *find_live_domain(struct pv_machine *machine, const struct domain *caller,
+                                domid_t domid)
+{
+    struct domain *d =
+        find_domain(machine, domid == DOMID_SELF && caller ? caller->domain_id : domid);
+    return d && !domain_is_dying(d) ? d : NULL;
 }
 
 void domain_set_state(struct pv_machine *machine, struct domain *d, enum pv_domain_state state)
@@ -27,7 +33,7 @@ static int check_config(const struct pv_machine *machine, const struct pv_domain
 {
     uint64_t limit = machine->shared->layout.max_domain_pages << FRAME_SHIFT;
     if ((unsigned)config->abi >= PV_ABI_COUNT || config->vcpus == 0 || config->vcpus > MAX_VCPUS ||
-        config->memory == 0 || config->max_grant_version > 2)
+        config->memory == 0)
         return -EINVAL;
     return config->memory > limit ? -E2BIG : 0;
 }
@@ -61,24 +67,7 @@ static int choose_domid(struct pv_machine *machine, domid_t wanted)
     return result;
 }
 
-static void init_locks(struct domain *d)
-{
-    sim_lock_init(&d->guest.lock);
-    sim_lock_init(&d->event_channels.lock);
-    sim_lock_init(&d->grant_table.lock);
-    sim_lock_init(&d->maptrack.lock);
-}
-
-static int populate(struct pv_machine *machine, struct domain *d)
-{
-    for (uint64_t gfn = 0; gfn < d->max_pages; gfn++)
-        if (!populate_page(machine, d, gfn))
-            return -ENOMEM;
-    return 0;
-}
-
-/* Under the event lock: events find out there what the domain is like. */
-static void set_shape(struct domain *d, const struct pv_domain_config *config)
+void domain_set_shape(struct domain *d, const struct pv_domain_config *config)
 {
     __atomic_store_n(&d->abi, (uint8_t)config->abi, __ATOMIC_RELAXED); /* senders read it without */
     d->page_shift = config->abi == PV_ABI_IA64 ? 14 : 12;
@@ -90,16 +79,16 @@ static void set_shape(struct domain *d, const struct pv_domain_config *config)
         d->vcpu[i] = (struct vcpu){.id = i, .online = true};
 }
 
-static int build(struct pv_machine *machine, struct domain *d,
-                 const struct pv_domain_config *config)
+static int create_subsystems(struct pv_machine *machine, struct domain *d,
+                             const struct pv_domain_config *config)
 {
-    event_lock(machine, d);
-    set_shape(d, config);
-    int error = event_channels_init(d, config);
-    event_unlock(machine, d);
-    if (!error)
-        error = grant_table_init(machine, d, config);
-    return error ? error : populate(machine, d);
+    FOR_EACH_SUBSYSTEM(id, domain_create)
+    {
+        int error = subsystems[id]->domain_create(machine, d, config);
+        if (error)
+            return error;
+    }
+    return 0;
 }
 
 /* Takes a domid, which no one else can then find or take. */
@@ -110,8 +99,9 @@ static int claim_domid(struct pv_machine *machine, domid_t wanted)
     if (domid >= 0) {
         struct domain *d = domain_window(machine, (domid_t)domid);
         if (d->generation == 0) {
-            init_locks(d);
             d->domain_id = (domid_t)domid;
+            FOR_EACH_SUBSYSTEM(id, domain_init)
+            subsystems[id]->domain_init(d);
         }
         __atomic_store_n(&d->generation, d->generation + 1, __ATOMIC_RELEASE);
         __atomic_store_n(&d->builder, machine->client + 1, __ATOMIC_RELEASE);
@@ -133,7 +123,7 @@ int pv_domain_create(struct pv_machine *machine, domid_t wanted,
     if (domid < 0)
         return domid;
     struct domain *d = domain_window(machine, (domid_t)domid);
-    error = build(machine, d, config);
+    error = create_subsystems(machine, d, config);
     if (error) {
         domain_abandon(machine, d);
         return error;
@@ -176,6 +166,12 @@ int pv_domain_unpause(struct pv_machine *machine, domid_t domid)
     return change_state(machine, domid, LIVE, PV_DOMAIN_RUNNING, 0);
 }
 
+void domain_ended(struct pv_machine *machine)
+{
+    FOR_EACH_SUBSYSTEM(id, domain_ended)
+    subsystems[id]->domain_ended(machine);
+}
+
 int pv_domain_shutdown(struct pv_machine *machine, domid_t domid, uint32_t reason)
 {
     if (reason > SHUTDOWN_crash)
@@ -183,7 +179,7 @@ int pv_domain_shutdown(struct pv_machine *machine, domid_t domid, uint32_t reaso
     enum pv_domain_state state = reason == SHUTDOWN_crash ? PV_DOMAIN_CRASHED : PV_DOMAIN_SHUTDOWN;
     int error = change_state(machine, domid, LIVE, state, reason);
     if (!error)
-        send_global_virq(machine, VIRQ_DOM_EXC); /* xenstored and toolstacks listen */
+        domain_ended(machine);
     return error;
 }
 
@@ -218,14 +214,4 @@ int pv_domain_accounts(struct pv_machine *machine, domid_t domid, uint64_t *acco
     for (unsigned i = 0; i < PV_ACCOUNT_COUNT; i++)
         accounts[i] = __atomic_load_n(&d->accounts[i], __ATOMIC_RELAXED);
     return 0;
-}
-
-int64_t pv_domain_gfn_to_mfn(struct pv_machine *machine, domid_t domid, uint64_t gfn)
-{
-    RCU_SECTION(machine);
-    struct domain *d = find_domain(machine, domid);
-    if (!d)
-        return -ESRCH;
-    uint64_t mfn = gfn_to_mfn(machine, d, gfn);
-    return mfn == NO_FRAME ? -EFAULT : (int64_t)mfn;
 }

@@ -1,8 +1,7 @@
 #include "pvdrivers/sim/core/machine.h"
 
 #include "pvdrivers/sim/core/broker.h"
-#include "pvdrivers/sim/memory/map.h"
-#include "pvdrivers/sim/memory/memory.h"
+#include "pvdrivers/sim/core/map.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -50,13 +49,14 @@ static struct machine_layout lay_out(const struct pv_machine_config *config)
     uint64_t frames = layout.memory_size >> FRAME_SHIFT;
     layout.domains = align_up(layout.frame_table + frames * sizeof(struct page_info), PAGE_ALIGN);
 
-    layout.window_grants = align_up(sizeof(struct domain), PAGE_ALIGN);
-    layout.window_events = align_up(layout.window_grants + sizeof(struct grant_area), PAGE_ALIGN);
-    layout.window_p2m = align_up(layout.window_events + sizeof(struct event_area), PAGE_ALIGN);
-    layout.window_guest_pages =
-        align_up(layout.window_p2m + layout.max_domain_pages * sizeof(uint64_t), PAGE_ALIGN);
-    layout.domain_stride = align_up(
-        layout.window_guest_pages + layout.max_domain_pages * sizeof(guest_page_owner), PAGE_ALIGN);
+    layout.window_areas = align_up(sizeof(struct domain), PAGE_ALIGN);
+    uint64_t end = layout.window_areas;
+    FOR_EACH_SUBSYSTEM(id, area_size)
+    {
+        layout.area[id] = end;
+        end = align_up(end + subsystems[id]->area_size(&layout), PAGE_ALIGN);
+    }
+    layout.domain_stride = end;
     layout.segment_size = layout.domains + config->max_domains * layout.domain_stride;
     return layout;
 }
@@ -67,14 +67,8 @@ static void init_shared(struct machine *shared, const struct pv_machine_config *
     shared->layout = *layout;
     shared->max_domains = config->max_domains;
     shared->virtual_time = config->virtual_time;
-    shared->extent_count = config->extent_count;
-    shared->free_frame = NO_FRAME;
-    shared->free_block = NO_FRAME;
-    for (uint32_t i = 0; i < config->extent_count; i++) {
-        shared->extents[i].start = config->extents[i].start >> FRAME_SHIFT;
-        shared->extents[i].count = config->extents[i].size >> FRAME_SHIFT;
-        shared->free_frames += shared->extents[i].count;
-    }
+    FOR_EACH_SUBSYSTEM(id, init)
+    subsystems[id]->init(shared, config);
     sim_lock_init(&shared->lock);
     shared->magic = MACHINE_MAGIC;
 }
@@ -125,6 +119,17 @@ static int map_machine(int segment_fd, int memory_fd, const struct machine_layou
     return 0;
 }
 
+static int attach_subsystems(struct pv_machine *machine)
+{
+    FOR_EACH_SUBSYSTEM(id, attach)
+    {
+        int error = subsystems[id]->attach(machine);
+        if (error)
+            return error;
+    }
+    return 0;
+}
+
 int pv_machine_create(const struct pv_machine_config *config, struct pv_machine **out)
 {
     int error = check_config(config);
@@ -145,7 +150,7 @@ int pv_machine_create(const struct pv_machine_config *config, struct pv_machine 
     init_shared((*out)->shared, config, &layout);
     (*out)->client = client_join(*out, (uint32_t)getpid());
     error = broker_create(*out);
-    return error ? error : event_fds_init(*out);
+    return error ? error : attach_subsystems(*out);
 }
 
 int pv_machine_attach(const char *socket_path, struct pv_machine **out)
@@ -170,7 +175,7 @@ int pv_machine_attach(const char *socket_path, struct pv_machine **out)
     }
     (*out)->broker_fd = broker_fd;
     (*out)->client = client;
-    return event_fds_init(*out);
+    return attach_subsystems(*out);
 }
 
 static void client_release(struct pv_machine *machine, uint32_t client);
@@ -183,9 +188,25 @@ void pv_machine_close(struct pv_machine *machine)
     client_release(machine, machine->client);
     broker_destroy(machine);
     if (machine->broker_fd >= 0)
-        close(machine->broker_fd); /* now the serving process gives the slot to somebody else */
-    event_fds_free(machine);
+        close(machine->broker_fd); /* the serving process may give the slot away from here on */
+    FOR_EACH_SUBSYSTEM_REVERSE(id, detach)
+    subsystems[id]->detach(machine);
     unmap_all(machine, &layout);
+}
+
+/* ---- Lock ------------------------------------------------------------------------------------ */
+
+void machine_lock(struct pv_machine *machine)
+{
+    if (!sim_lock(&machine->shared->lock))
+        return;
+    FOR_EACH_SUBSYSTEM(id, repair)
+    subsystems[id]->repair(machine);
+}
+
+void machine_unlock(struct pv_machine *machine)
+{
+    sim_unlock(&machine->shared->lock);
 }
 
 /* ---- Clients --------------------------------------------------------------------------------- */
@@ -212,9 +233,8 @@ uint32_t client_join(struct pv_machine *machine, uint32_t pid)
 static void client_release(struct pv_machine *machine, uint32_t client)
 {
     rcu_forget_client(machine, client);
-    grant_table_release_client(machine, client); /* first: unmap notices go through its ports */
-    event_channels_release_client(machine, client);
-    guest_memory_release_client(machine, client);
+    FOR_EACH_SUBSYSTEM_REVERSE(id, client_left)
+    subsystems[id]->client_left(machine, client);
     domain_release_client(machine, client);
     reap_domains(machine);
 }
@@ -243,31 +263,10 @@ void pv_machine_advance(struct pv_machine *machine, uint64_t ns)
     __atomic_fetch_add(&machine->shared->now, ns, __ATOMIC_RELAXED);
 }
 
-uint64_t pv_machine_free_memory(struct pv_machine *machine)
-{
-    machine_lock(machine);
-    uint64_t frames = machine->shared->free_frames;
-    machine_unlock(machine);
-    return frames << FRAME_SHIFT;
-}
-
-uint64_t pv_machine_total_memory(struct pv_machine *machine)
-{
-    uint64_t frames = 0;
-    for (uint32_t i = 0; i < machine->shared->extent_count; i++)
-        frames += machine->shared->extents[i].count;
-    return frames << FRAME_SHIFT;
-}
-
 uint64_t pv_machine_resident_memory(struct pv_machine *machine)
 {
     struct stat segment, memory;
     if (fstat(machine->segment_fd, &segment) || fstat(machine->memory_fd, &memory))
         return 0;
     return (uint64_t)(segment.st_blocks + memory.st_blocks) * 512;
-}
-
-int pv_machine_check_frame(struct pv_machine *machine, uint64_t mfn)
-{
-    return frame_exists(machine->shared, mfn) ? 0 : -EFAULT;
 }

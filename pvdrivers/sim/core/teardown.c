@@ -1,19 +1,13 @@
 /* How a domain ends: taken apart in steps, then taken from sight, then wiped. */
-#include "pvdrivers/sim/events/port.h"
-#include "pvdrivers/sim/grants/internal.h"
-#include "pvdrivers/sim/memory/memory.h"
-
-#include "pvdrivers/sim/machine_events.h"
+#include "pvdrivers/ring/barrier.h"
+#include "pvdrivers/sim/core/machine.h"
+#include "pvdrivers/sim/core/map.h"
 
 #include <errno.h>
 #include <string.h>
 
 /* ---- Taking apart: each step may be repeated. A process killed in the middle leaves the rest to
  * the next who destroys the domain. ------------------------------------------------------------ */
-
-static uint64_t (*const parts[])(struct pv_machine *machine, struct domain *d, uint64_t from) = {
-    event_channels_destroy, grant_table_destroy, release_domain_memory};
-#define PARTS (sizeof parts / sizeof parts[0])
 
 int domain_teardown_begin(struct pv_machine *machine, domid_t domid, struct teardown *teardown)
 {
@@ -29,14 +23,20 @@ int domain_teardown_begin(struct pv_machine *machine, domid_t domid, struct tear
     return 0;
 }
 
+static uint64_t destroy_step(struct pv_machine *machine, struct domain *d, unsigned id,
+                             uint64_t from)
+{
+    return subsystems[id]->domain_destroy ? subsystems[id]->domain_destroy(machine, d, from) : 0;
+}
+
 bool domain_teardown_step(struct pv_machine *machine, struct teardown *teardown)
 {
     RCU_SECTION(machine);
     struct domain *d = find_domain(machine, teardown->domid);
     if (!d || domain_generation(d) != teardown->generation)
         return false; /* somebody else has destroyed it too, and finished first */
-    teardown->next = parts[teardown->part](machine, d, teardown->next);
-    if (teardown->next || ++teardown->part < PARTS)
+    teardown->next = destroy_step(machine, d, teardown->subsystem, teardown->next);
+    if (teardown->next || ++teardown->subsystem < SUBSYSTEM_COUNT)
         return true;
     __atomic_store_n(&d->dead, true, __ATOMIC_RELEASE);
     return false;
@@ -51,7 +51,7 @@ int pv_domain_destroy(struct pv_machine *machine, domid_t domid)
     while (domain_teardown_step(machine, &teardown))
         ;
     reap_domains(machine);
-    send_global_virq(machine, VIRQ_DOM_EXC);
+    domain_ended(machine);
     return 0;
 }
 
@@ -63,25 +63,27 @@ static void wipe_window(struct pv_machine *machine, struct domain *d)
 {
     const struct machine_layout *layout = &machine->shared->layout;
     uint64_t window = layout->domains + d->domain_id * layout->domain_stride;
-    punch_segment(machine, window + layout->window_grants,
-                  layout->domain_stride - layout->window_grants);
+    punch_segment(machine, window + layout->window_areas,
+                  layout->domain_stride - layout->window_areas);
     punch_memory(machine, layout->xenheap + (uint64_t)d->domain_id * XENHEAP_WINDOW,
                  XENHEAP_WINDOW);
-    WIPE_AFTER(d->guest, lock);
-    WIPE_AFTER(d->grant_table, lock);
-    WIPE_AFTER(d->maptrack, lock);
+    FOR_EACH_SUBSYSTEM(id, domain_wipe)
+    subsystems[id]->domain_wipe(d);
     for (unsigned i = 0; i < PV_ACCOUNT_COUNT; i++)
         __atomic_store_n(&d->accounts[i], 0, __ATOMIC_RELAXED);
-    __atomic_store_n(&d->tot_pages, 0, __ATOMIC_RELAXED);
     d->shutdown_reason = 0;
     d->dead = false;
     d->ticket = 0;
 }
 
-static bool is_done(struct pv_machine *machine, struct domain *d)
+static bool is_done(struct domain *d)
 {
-    return domain_state(d) == PV_DOMAIN_DYING && __atomic_load_n(&d->dead, __ATOMIC_ACQUIRE) &&
-           !grant_table_in_use(machine, d);
+    if (domain_state(d) != PV_DOMAIN_DYING || !__atomic_load_n(&d->dead, __ATOMIC_ACQUIRE))
+        return false;
+    FOR_EACH_SUBSYSTEM(id, domain_in_use)
+    if (subsystems[id]->domain_in_use(d))
+        return false;
+    return true;
 }
 
 void reap_domains(struct pv_machine *machine)
@@ -93,7 +95,7 @@ void reap_domains(struct pv_machine *machine)
     pv_mb(); /* after the domain is dead: see maptrack_free */
     for (uint32_t domid = 0; domid < shared->max_domains; domid++) {
         struct domain *d = domain_window(machine, (domid_t)domid);
-        if (is_done(machine, d)) {
+        if (is_done(d)) {
             domain_set_state(machine, d, PV_DOMAIN_ABSENT);
             d->ticket = rcu_ticket(machine) + 1;
         }
@@ -110,8 +112,9 @@ void reap_domains(struct pv_machine *machine)
 
 void domain_abandon(struct pv_machine *machine, struct domain *d)
 {
-    for (uint64_t gfn = release_domain_memory(machine, d, 0); gfn;)
-        gfn = release_domain_memory(machine, d, gfn);
+    for (unsigned id = 0; id < SUBSYSTEM_COUNT; id++)
+        for (uint64_t next = destroy_step(machine, d, id, 0); next;)
+            next = destroy_step(machine, d, id, next);
     machine_lock(machine);
     wipe_window(machine, d);
     __atomic_store_n(&d->builder, 0, __ATOMIC_RELEASE);

@@ -1,51 +1,15 @@
 /* The event-channel hypercalls (EVENT_CHANNEL_OP). */
-#include "pvdrivers/sim/events/channel.h"
-
-#include "pvdrivers/sim/events/port.h"
+#include "pvdrivers/sim/events/internal.h"
 
 #include <errno.h>
 #include <string.h>
-
-#define RESET_BATCH 256 /* ports between two looks at the clock of whoever waits (XSA-344) */
-
-/* ---- Life of a domain ------------------------------------------------------------------------ */
-
-int event_channels_init(struct domain *d, const struct pv_domain_config *config)
-{
-    struct event_channels *ec = &d->event_channels;
-    uint32_t wanted = config->max_event_channels;
-    if (wanted == 1)
-        return -EINVAL; /* port 0 alone is none */
-    pv_write_once(&ec->max_ports,
-                  wanted && wanted < EVTCHN_FIFO_NR_CHANNELS ? wanted : EVTCHN_FIFO_NR_CHANNELS);
-    pv_write_once(&ec->end, 1);
-    WIPE_AFTER(*ec, end);
-    ec->first_free = 1;
-    return 0;
-}
 
 static void close_all_ports(struct pv_machine *machine, struct domain *d)
 {
     evtchn_port_t port = 1;
     do
-        port = close_ports(machine, d, port, RESET_BATCH);
+        port = close_ports(machine, d, port, CLOSE_BATCH);
     while (port);
-}
-
-uint64_t event_channels_destroy(struct pv_machine *machine, struct domain *d, uint64_t from)
-{
-    if (from == 0) {
-        /* A call that saw the domain alive is over once its lock has been ours. */
-        event_lock(machine, d);
-        event_unlock(machine, d);
-    }
-    evtchn_port_t next = close_ports(machine, d, from ? (evtchn_port_t)from : 1, RESET_BATCH);
-    if (next)
-        return next;
-    event_lock(machine, d);
-    fifo_destroy(machine, d);
-    event_unlock(machine, d);
-    return 0;
 }
 
 /* ---- Binding --------------------------------------------------------------------------------- */
@@ -53,8 +17,8 @@ uint64_t event_channels_destroy(struct pv_machine *machine, struct domain *d, ui
 int alloc_unbound(struct pv_machine *machine, struct domain *d, domid_t remote, uint16_t handle)
 {
     event_lock(machine, d);
-    evtchn_port_t port = is_dying(d) ? 0 : peek_free_port(machine, d);
-    int result = port ? (int)port : is_dying(d) ? -EINVAL : -ENOSPC;
+    evtchn_port_t port = domain_is_dying(d) ? 0 : peek_free_port(machine, d);
+    int result = port ? (int)port : domain_is_dying(d) ? -EINVAL : -ENOSPC;
     if (port)
         take_port(machine, d, port, handle, (struct binding){ECS_UNBOUND, remote, 0});
     event_unlock(machine, d);
@@ -64,7 +28,7 @@ int alloc_unbound(struct pv_machine *machine, struct domain *d, domid_t remote, 
 static int bind_interdomain_locked(struct pv_machine *machine, struct domain *ld, struct domain *rd,
                                    evtchn_port_t remote_port, uint16_t handle)
 {
-    if (is_dying(ld) || is_dying(rd))
+    if (domain_is_dying(ld) || domain_is_dying(rd))
         return -EINVAL;
     evtchn_port_t port = peek_free_port(machine, ld);
     if (!port)
@@ -78,7 +42,7 @@ static int bind_interdomain_locked(struct pv_machine *machine, struct domain *ld
     take_port(machine, ld, port, handle,
               (struct binding){ECS_INTERDOMAIN, rd->domain_id, remote_port});
     store_binding(remote, (struct binding){ECS_INTERDOMAIN, ld->domain_id, port});
-    /* The peer may have notified while there was nobody to hear it. */
+    /* The peer may have notified while the port was unbound. */
     raise_port(machine, ld, port);
     return (int)port;
 }
@@ -100,8 +64,8 @@ static int bind_ipi(struct pv_machine *machine, struct domain *d, uint32_t vcpu)
     if (vcpu >= d->max_vcpus)
         return -ENOENT;
     event_lock(machine, d);
-    evtchn_port_t port = is_dying(d) ? 0 : peek_free_port(machine, d);
-    int result = port ? (int)port : is_dying(d) ? -EINVAL : -ENOSPC;
+    evtchn_port_t port = domain_is_dying(d) ? 0 : peek_free_port(machine, d);
+    int result = port ? (int)port : domain_is_dying(d) ? -EINVAL : -ENOSPC;
     if (port)
         take_port(machine, d, port, 0, (struct binding){.state = ECS_IPI})->notify_vcpu =
             (uint8_t)vcpu;
@@ -111,9 +75,9 @@ static int bind_ipi(struct pv_machine *machine, struct domain *d, uint32_t vcpu)
 
 /* ---- Sending --------------------------------------------------------------------------------- */
 
-/* An event that is pending already needs no second raising: whoever takes it will find what was
- * written before. This costs no lock. FIFO words may move away with a reset; they get no such look.
- */
+/* An event that is pending already is not raised a second time: the consumer that takes it finds
+ * what was written before. This costs no lock. FIFO words may move away with a reset, so it is not
+ * done for them. */
 static bool is_pending_already(struct pv_machine *machine, struct domain *d, evtchn_port_t port)
 {
     if (pv_read_once(&d->event_channels.fifo))
@@ -169,7 +133,7 @@ int send_event(struct pv_machine *machine, struct domain *d, evtchn_port_t port)
         case ECS_INTERDOMAIN:
             if (send_to_peer(machine, d, port, b))
                 return 0;
-            /* It was closed or bound anew meanwhile, or a process died in the middle of that,
+            /* It was closed or bound again meanwhile, or a process died in the middle of that,
              * which taking the lock repairs. */
             event_lock(machine, d);
             event_unlock(machine, d);

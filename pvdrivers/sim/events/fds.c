@@ -1,6 +1,6 @@
 /* Eventfds by handle: those this process opened, and those it fetched of other processes. */
 #include "pvdrivers/sim/core/broker.h"
-#include "pvdrivers/sim/events/port.h"
+#include "pvdrivers/sim/events/internal.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
  * words are the guest's memory, changed by it at any time; nothing read there is believed
  * further than the guest's own events go.
  */
-#include "pvdrivers/sim/events/port.h"
+#include "pvdrivers/sim/events/internal.h"
 
 #include <errno.h>
 #include <string.h>
@@ -164,7 +164,7 @@ static int set_control_block(struct pv_machine *machine, struct domain *d, uint3
 {
     struct event_channels *ec = &d->event_channels;
     struct evtchn_fifo_vcpu *fifo = &ec->fifo_vcpu[vcpu];
-    if (is_dying(d) || fifo->control_mfn)
+    if (domain_is_dying(d) || fifo->control_mfn)
         return -EINVAL;
     if (hold_page(machine, d, mfn))
         return -EINVAL;
@@ -208,7 +208,7 @@ int pv_evtchn_op_init_control(struct pv_machine *machine, domid_t caller, uint64
 static int add_event_page(struct pv_machine *machine, struct domain *d, uint64_t mfn)
 {
     struct event_channels *ec = &d->event_channels;
-    if (is_dying(d))
+    if (domain_is_dying(d))
         return -EINVAL;
     if (!ec->fifo)
         return -EOPNOTSUPP;

@@ -1,6 +1,6 @@
 /* Handles as libxenevtchn opens them: the event-channel part of the seam. */
 #include "pvdrivers/sim/core/hypervisor.h"
-#include "pvdrivers/sim/events/port.h"
+#include "pvdrivers/sim/events/internal.h"
 
 #include <errno.h>
 #include <stdlib.h>

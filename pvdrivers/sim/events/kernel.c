@@ -5,7 +5,7 @@
  * list of the handle it is bound to. So a port is in a list once at most, and the lists, linked
  * through the port table, can be rebuilt from it.
  */
-#include "pvdrivers/sim/events/port.h"
+#include "pvdrivers/sim/events/internal.h"
 
 #include <sys/eventfd.h>
 

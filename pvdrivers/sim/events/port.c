@@ -1,4 +1,4 @@
-#include "pvdrivers/sim/events/port.h"
+#include "pvdrivers/sim/events/internal.h"
 
 #include <errno.h>
 

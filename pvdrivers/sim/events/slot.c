@@ -1,6 +1,6 @@
 /* Slots of machine.event_handles: who has one open, and what becomes of it when a process dies. */
 #include "pvdrivers/sim/core/broker.h"
-#include "pvdrivers/sim/events/port.h"
+#include "pvdrivers/sim/events/internal.h"
 
 #include <errno.h>
 #include <sys/eventfd.h>
@@ -59,7 +59,7 @@ static int enter_domain(const struct event_slot *slot, int upcall_vcpu)
         ec->upcall[upcall_vcpu] = (uint16_t)(slot->index + 1);
     else
         ec->open_handles++;
-    /* Somebody answers now for what waited till now. */
+    /* Events that waited now have a receiver. */
     if (upcall || ec->open_handles == 1)
         raise_waiting_ports(slot->machine, slot->domain);
     return 0;
@@ -161,9 +161,9 @@ void event_slot_close(struct event_slot *slot)
     return_slot(slot->machine, slot->index);
 }
 
-void event_channels_release_client(struct pv_machine *machine, uint32_t client)
+void event_slots_release_client(struct pv_machine *machine, uint32_t client)
 {
-    /* What it was in the middle of: taking a lock repairs it. */
+    /* Taking a lock repairs what the process was in the middle of. */
     for (uint32_t domid = 0; domid < machine->shared->max_domains; domid++) {
         RCU_SECTION(machine);
         struct domain *d = find_domain(machine, (domid_t)domid);

@@ -1,5 +1,5 @@
 /* The 2-level ABI: bitmaps in shared_info, and in each vcpu a selector bit per word of them. */
-#include "pvdrivers/sim/events/port.h"
+#include "pvdrivers/sim/events/internal.h"
 
 static bool select_word(struct pv_event_view *view, evtchn_port_t port)
 {

@@ -1,5 +1,5 @@
 /* Upcalls of guests that read shared_info themselves, and what such a guest sees. */
-#include "pvdrivers/sim/events/port.h"
+#include "pvdrivers/sim/events/internal.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* VIRQs: ports that the hypervisor itself raises. */
-#include "pvdrivers/sim/events/port.h"
+#include "pvdrivers/sim/events/internal.h"
 
 #include <errno.h>
 
@@ -39,7 +39,7 @@ static int bind_virq_locked(struct pv_machine *machine, struct domain *d, uint32
                             uint32_t vcpu, uint16_t handle)
 {
     uint32_t *bound = &d->event_channels.virq_port[vcpu][virq];
-    if (is_dying(d))
+    if (domain_is_dying(d))
         return -EINVAL;
     if (virq_is_global(virq) &&
         __atomic_load_n(virq_handler(machine, virq), __ATOMIC_RELAXED) != d->domain_id)

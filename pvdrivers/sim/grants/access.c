@@ -41,11 +41,9 @@ static void retry_deferred(struct pv_machine *machine, struct domain *d)
 
 /* ---- Taking and ending ----------------------------------------------------------------------- */
 
-/* Puts the list of free refs together again after a process died with it in its hands. */
-static void lock_refs(struct pv_machine *machine, struct domain *d)
+/* Makes the lists of free and deferred refs again after a process died with the lock. */
+static void repair_refs(struct pv_machine *machine, struct domain *d)
 {
-    if (!sim_lock(&d->guest.lock))
-        return;
     struct grant_table *gt = &d->grant_table;
     struct grant_area *area = domain_grant_area(machine, d);
     gt->free_refs.first = gt->deferred_first = gt->deferred_last = 0;
@@ -56,10 +54,16 @@ static void lock_refs(struct pv_machine *machine, struct domain *d)
             pv_gref_list_give(&gt->free_refs, area->guest_next, ref);
 }
 
+static inline void lock_refs(struct pv_machine *machine, struct domain *d)
+{
+    if (sim_lock(&d->grant_table.refs_lock))
+        repair_refs(machine, d);
+}
+
 /* Takes the lock of the view's domain, and says whether that still lives: then it does to the end
  * of the lock, and a section (rcu.h) is not needed. One for each page would cost more than the
  * grant. */
-static bool lock_guest(const struct sim_hypervisor *hv)
+static bool lock_view_refs(const struct sim_hypervisor *hv)
 {
     lock_refs(hv->machine, hv->domain);
     return live_view_domain(hv);
@@ -88,9 +92,9 @@ int sim_grant_access(struct pv_hypervisor *hypervisor, domid_t domid, const void
     struct sim_hypervisor *hv = to_sim(hypervisor);
     int64_t gfn = pv_domain_page_to_gfn(hypervisor, page);
     struct domain *d = hv->domain;
-    bool alive = lock_guest(hv);
+    bool alive = lock_view_refs(hv);
     if (!alive || gfn < 0) {
-        sim_unlock(&d->guest.lock);
+        sim_unlock(&d->grant_table.refs_lock);
         return alive ? -EINVAL : -ESRCH;
     }
     struct grant_area *area = domain_grant_area(hv->machine, d);
@@ -105,11 +109,11 @@ int sim_grant_access(struct pv_hypervisor *hypervisor, domid_t domid, const void
         pv_grant_publish(&entries, (grant_ref_t)ref, domid, (uint64_t)gfn, readonly);
         *out = (grant_ref_t)ref;
     }
-    sim_unlock(&d->guest.lock);
+    sim_unlock(&d->grant_table.refs_lock);
     return ref < 0 ? (int)ref : 0;
 }
 
-/* Under the guest's lock. */
+/* Under refs_lock. */
 static int end_ref(struct pv_machine *machine, struct domain *d, grant_ref_t ref)
 {
     struct grant_area *area = domain_grant_area(machine, d);
@@ -126,14 +130,20 @@ int sim_grant_end(struct pv_hypervisor *hypervisor, grant_ref_t ref)
     struct sim_hypervisor *hv = to_sim(hypervisor);
     struct domain *d = hv->domain;
     int error = -ESRCH;
-    if (lock_guest(hv)) {
+    if (lock_view_refs(hv)) {
         uint32_t owner = ref < d->grant_table.free_refs.fresh
                              ? domain_grant_area(hv->machine, d)->guest_owner[ref]
                              : 0;
         error = owner == 0 || owner == DEFERRED ? -EINVAL : end_ref(hv->machine, d, ref);
     }
-    sim_unlock(&d->guest.lock);
+    sim_unlock(&d->grant_table.refs_lock);
     return error;
+}
+
+void grant_refs_settle(struct pv_machine *machine, struct domain *d)
+{
+    lock_refs(machine, d);
+    sim_unlock(&d->grant_table.refs_lock);
 }
 
 void grant_access_release(struct pv_machine *machine, struct domain *d, uint32_t owner,
@@ -145,5 +155,5 @@ void grant_access_release(struct pv_machine *machine, struct domain *d, uint32_t
         if (owners[ref] && owners[ref] != DEFERRED && (owners[ref] & mask) == owner &&
             end_ref(machine, d, ref))
             defer(&d->grant_table, domain_grant_area(machine, d), ref);
-    sim_unlock(&d->guest.lock);
+    sim_unlock(&d->grant_table.refs_lock);
 }

@@ -67,21 +67,21 @@ static void record_pin(struct copy_run *run, uint64_t pin)
 static int16_t hold_page(struct pv_machine *machine, struct domain *ld, struct copy_run *run,
                          uint64_t mfn)
 {
-    grant_take_in_hand(ld, mfn);
+    grant_page_pending_repair(ld, mfn);
     int16_t status = get_page(machine, mfn, ld) ? GNTST_bad_page : GNTST_okay;
     if (status == GNTST_okay)
         record_pin(run, mfn | COPY_RUN_page);
-    grant_take_in_hand(ld, NO_FRAME);
+    grant_page_pending_repair(ld, NO_FRAME);
     return status;
 }
 
 static void let_page_go(struct pv_machine *machine, struct domain *ld, struct copy_run *run,
                         uint64_t mfn)
 {
-    grant_take_in_hand(ld, mfn);
+    grant_page_pending_repair(ld, mfn);
     set_count(run, run->count - 1);
     put_page(machine, mfn);
-    grant_take_in_hand(ld, NO_FRAME);
+    grant_page_pending_repair(ld, NO_FRAME);
 }
 
 static uint64_t grant_pin_of(grant_ref_t ref, bool write)
@@ -201,8 +201,9 @@ static int16_t follow_once(struct copy_context *context, struct copy_side *side,
     struct domain *d = side->d;
     struct active_grant_entry *act = &domain_grant_area(machine, d)->active[ref];
     struct active_grant_entry before = *act, behind;
-    side->trans =
-        before.trans_domid == d->domain_id ? NULL : find_granter(machine, NULL, before.trans_domid);
+    side->trans = before.trans_domid == d->domain_id
+                      ? NULL
+                      : find_live_domain(machine, NULL, before.trans_domid);
     int16_t status = GNTST_general_error;
     if (side->trans) {
         side->run->waiting = ref + 1;
@@ -399,11 +400,12 @@ static int16_t find_ends(struct copy_context *context, const struct pv_grant_cop
     bool dest_gref = copy->flags & GNTCOPY_dest_gref;
     if (!source_gref && context->local_pages && copy->source.domid != DOMID_SELF)
         return GNTST_permission_denied;
-    if (source_gref && !(*from = find_granter(context->machine, context->ld, copy->source.domid)))
+    if (source_gref &&
+        !(*from = find_live_domain(context->machine, context->ld, copy->source.domid)))
         return GNTST_bad_domain;
     if (!dest_gref && context->local_pages && copy->dest.domid != DOMID_SELF)
         return GNTST_permission_denied;
-    if (dest_gref && !(*to = find_granter(context->machine, context->ld, copy->dest.domid)))
+    if (dest_gref && !(*to = find_live_domain(context->machine, context->ld, copy->dest.domid)))
         return GNTST_bad_domain;
     return GNTST_okay;
 }

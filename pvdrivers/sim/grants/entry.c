@@ -139,9 +139,9 @@ static int16_t capture(struct pv_machine *machine, struct domain *d, domid_t dom
     uint64_t mfn = gfn_to_mfn(machine, d, seen->gfn);
     if (mfn == NO_FRAME)
         return GNTST_bad_page;
-    grant_take_in_hand(d, mfn);
+    grant_page_pending_repair(d, mfn);
     if (get_page(machine, mfn, d)) {
-        grant_take_in_hand(d, NO_FRAME);
+        grant_page_pending_repair(d, NO_FRAME);
         return GNTST_bad_page;
     }
     *act = (struct active_grant_entry){.domid = domid,
@@ -151,7 +151,7 @@ static int16_t capture(struct pv_machine *machine, struct domain *d, domid_t dom
                                        .mfn = mfn,
                                        .gfn = seen->gfn};
     __atomic_store_n(&act->holds_page, true, __ATOMIC_RELEASE); /* after it is said which */
-    grant_take_in_hand(d, NO_FRAME);
+    grant_page_pending_repair(d, NO_FRAME);
     return GNTST_okay;
 }
 
@@ -216,10 +216,10 @@ void grant_drop_page(struct pv_machine *machine, struct domain *d, struct active
 {
     if (!act->holds_page)
         return;
-    grant_take_in_hand(d, act->mfn);
+    grant_page_pending_repair(d, act->mfn);
     __atomic_store_n(&act->holds_page, false, __ATOMIC_RELEASE); /* after the page is in hand */
     put_page(machine, act->mfn);
-    grant_take_in_hand(d, NO_FRAME);
+    grant_page_pending_repair(d, NO_FRAME);
 }
 
 void grant_unpin(struct pv_machine *machine, struct domain *d, grant_ref_t ref, uint32_t pins)

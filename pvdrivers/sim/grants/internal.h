@@ -1,8 +1,16 @@
-/* What the files of the grant table share among themselves. */
+/* What the files of the grants room share. */
 #ifndef PVDRIVERS_SIM_GRANTS_INTERNAL_H
 #define PVDRIVERS_SIM_GRANTS_INTERNAL_H
 
 #include "pvdrivers/sim/core/hypervisor.h"
+#include "pvdrivers/sim/grants/grants.h"
+#include "pvdrivers/sim/memory/memory.h"
+
+static inline struct grant_area *domain_grant_area(struct pv_machine *machine,
+                                                   const struct domain *d)
+{
+    return domain_area(machine, d, SUBSYSTEM_GRANTS);
+}
 
 /* Names an open view of a domain: the client in the low bits, so that a dead process's views are
  * found together. Never 0. */
@@ -26,10 +34,7 @@ static inline uint32_t view_owner(const struct sim_hypervisor *hv)
 /* Takes a domain's grant lock, repairing what a dead holder left. */
 void grant_lock(struct pv_machine *machine, struct domain *d);
 void grant_unlock(struct domain *d);
-/* The domain named by a caller, or NULL when there is none or it is dying. */
-struct domain *find_granter(struct pv_machine *machine, const struct domain *caller, domid_t domid);
-bool domain_is_dying(const struct domain *d);
-/* The table as the guest sees it. Under the grant lock, or the guest's. */
+/* The table as the guest sees it. Under the grant lock or refs_lock. */
 struct pv_grant_entries grant_entries(struct pv_machine *machine, const struct domain *d);
 int16_t grant_grow(struct domain *d, uint32_t frames);
 
@@ -41,7 +46,7 @@ static inline void grant_count(uint32_t *counter, int32_t change)
 
 /* Says which page's references and users may disagree from here on; NO_FRAME: none. Release: what
  * was done to either before is done by then. */
-static inline void grant_take_in_hand(struct domain *d, uint64_t mfn)
+static inline void grant_page_pending_repair(struct domain *d, uint64_t mfn)
 {
     __atomic_store_n(&d->grant_table.page_pending_repair, mfn + 1, __ATOMIC_RELEASE);
 }
@@ -95,9 +100,9 @@ void grant_map_batch(struct pv_machine *machine, struct domain *ld, uint32_t own
 /* The flags say which mappings of a handle go; `none_is_all`: when they say none, all of them. */
 void grant_unmap_batch(struct pv_machine *machine, struct domain *ld, struct pv_grant_map *maps,
                        unsigned count, bool none_is_all);
-/* Unmaps a handle whoever holds it; nothing when somebody else has. */
+/* Unmaps a handle, whichever process holds it; nothing when it is unmapped already. */
 void grant_force_unmap(struct pv_machine *machine, struct domain *ld, grant_handle_t handle);
-/* Frees a handle that `owner`, who is gone, had reserved; nothing when somebody else does. */
+/* Frees a handle that `owner`, which is gone, had reserved; nothing when it is free already. */
 void grant_free_reserved(struct pv_machine *machine, struct domain *ld, grant_handle_t handle,
                          uint32_t owner);
 
@@ -117,6 +122,9 @@ void grant_settle_transfers(struct pv_machine *machine, struct domain *d);
 void grant_windows_forget(const struct sim_hypervisor *hv);
 
 /* ---- access.c ---- */
+/* A call that saw the domain alive is over once it has had this lock. */
+void grant_refs_settle(struct pv_machine *machine, struct domain *d);
+/* Ends the grants whose owner matches under `mask`. */
 void grant_access_release(struct pv_machine *machine, struct domain *d, uint32_t owner,
                           uint32_t mask);
 

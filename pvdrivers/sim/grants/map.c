@@ -1,5 +1,6 @@
 /* Mapping and unmapping others' grants. */
-#include "pvdrivers/sim/events/port.h"
+#include "pvdrivers/ring/barrier.h"
+#include "pvdrivers/sim/events/events.h"
 #include "pvdrivers/sim/grants/internal.h"
 #include "pvdrivers/sim/machine_grants.h"
 
@@ -229,7 +230,7 @@ void grant_map_batch(struct pv_machine *machine, struct domain *ld, uint32_t own
 {
     for (unsigned i = 0, n; i < count; i += n) {
         n = same_domid(maps + i, count - i);
-        struct domain *rd = find_granter(machine, ld, maps[i].domid);
+        struct domain *rd = find_live_domain(machine, ld, maps[i].domid);
         if (rd)
             map_run(machine, ld, owner, rd, maps + i, n);
         else

@@ -40,7 +40,7 @@ int pv_gnttab_op_map(struct pv_machine *machine, domid_t domid, struct gnttab_ma
                      unsigned count)
 {
     RCU_SECTION(machine);
-    struct domain *ld = find_granter(machine, NULL, domid);
+    struct domain *ld = find_live_domain(machine, NULL, domid);
     REFUSE(ops, count, GNTST_general_error);
     if (!ld)
         return -ESRCH;
@@ -134,7 +134,7 @@ int pv_gnttab_op_copy(struct pv_machine *machine, domid_t domid, struct gnttab_c
                       unsigned count)
 {
     RCU_SECTION(machine);
-    struct domain *ld = find_granter(machine, NULL, domid);
+    struct domain *ld = find_live_domain(machine, NULL, domid);
     REFUSE(ops, count, GNTST_general_error);
     if (!ld)
         return -ESRCH;

@@ -1,23 +1,9 @@
 /* A grant table's life: set up, grown, repaired after a killed process, torn down. */
 #include "pvdrivers/sim/grants/internal.h"
-#include "pvdrivers/sim/memory/memory.h"
 
 #include <errno.h>
 
 #define RELEASE_BATCH 1024 /* handles let go in one step */
-
-bool domain_is_dying(const struct domain *d)
-{
-    enum pv_domain_state state = domain_state(d);
-    return state == PV_DOMAIN_DYING || state == PV_DOMAIN_ABSENT;
-}
-
-struct domain *find_granter(struct pv_machine *machine, const struct domain *caller, domid_t domid)
-{
-    struct domain *d =
-        find_domain(machine, domid == DOMID_SELF && caller ? caller->domain_id : domid);
-    return d && !domain_is_dying(d) ? d : NULL;
-}
 
 struct pv_grant_entries grant_entries(struct pv_machine *machine, const struct domain *d)
 {
@@ -35,12 +21,12 @@ struct pv_grant_entries grant_entries(struct pv_machine *machine, const struct d
 
 /* ---- Setting up ------------------------------------------------------------------------------ */
 
-int grant_table_init(struct pv_machine *machine, struct domain *d,
-                     const struct pv_domain_config *config)
+static int create(struct pv_machine *machine, struct domain *d,
+                  const struct pv_domain_config *config)
 {
     struct grant_table *gt = &d->grant_table;
     if (config->max_grant_frames > MAX_GRANT_FRAMES ||
-        config->max_maptrack_frames > MAX_MAPTRACK_FRAMES)
+        config->max_maptrack_frames > MAX_MAPTRACK_FRAMES || config->max_grant_version > 2)
         return -EINVAL;
     gt->gt_version = 1;
     gt->max_version = config->max_grant_version ? config->max_grant_version : 2;
@@ -56,7 +42,7 @@ int16_t grant_grow(struct domain *d, uint32_t frames)
 {
     if (frames > d->grant_table.max_grant_frames)
         return GNTST_general_error;
-    /* Frames nobody has written are zeros: all entries invalid (XSA-101). */
+    /* New frames are zeros: all entries invalid (XSA-101). */
     if (frames > d->grant_table.nr_grant_frames)
         __atomic_store_n(&d->grant_table.nr_grant_frames, frames, __ATOMIC_RELEASE);
     return GNTST_okay;
@@ -100,7 +86,7 @@ static uint32_t count_holders(struct pv_machine *machine, struct domain *d, uint
     return count;
 }
 
-/* A holder died between changing a page's count and saying so: count its users anew. */
+/* A holder died between changing a page's count and saying so: count its users again. */
 static void recount_page(struct pv_machine *machine, struct domain *d)
 {
     uint64_t mfn = d->grant_table.page_pending_repair - 1;
@@ -108,7 +94,7 @@ static void recount_page(struct pv_machine *machine, struct domain *d)
         return;
     machine_lock(machine);
     page_recount(machine, mfn, d, count_holders(machine, d, mfn));
-    grant_take_in_hand(d, NO_FRAME);
+    grant_page_pending_repair(d, NO_FRAME);
     machine_unlock(machine);
 }
 
@@ -193,7 +179,8 @@ static void release_all_handles(struct pv_machine *machine, struct domain *d, ui
         next = release_handles(machine, d, next, owner, mask);
 }
 
-void grant_table_release_client(struct pv_machine *machine, uint32_t client)
+/* A process ended: releases the handles and copies it held in any domain, and ends its grants. */
+static void release_client(struct pv_machine *machine, uint32_t client)
 {
     uint32_t owner = grant_owner(client, 0), mask = (1u << GRANT_OWNER_CLIENT_BITS) - 1;
     for (domid_t domid = 0; domid < machine->shared->max_domains; domid++) {
@@ -205,11 +192,10 @@ void grant_table_release_client(struct pv_machine *machine, uint32_t client)
         release_copies(machine, d, owner, mask);
         grant_access_release(machine, d, owner, mask);
     }
-    reap_domains(machine);
 }
 
 /* What a view holds is on record in its own domain; it has no copy under way when it is closed. */
-void grant_table_release_view(struct sim_hypervisor *hv)
+static void close_view(struct sim_hypervisor *hv)
 {
     RCU_SECTION(hv->machine);
     struct domain *d = view_domain(hv);
@@ -220,7 +206,8 @@ void grant_table_release_view(struct sim_hypervisor *hv)
     grant_access_release(hv->machine, d, view_owner(hv), UINT32_MAX);
 }
 
-uint64_t grant_table_destroy(struct pv_machine *machine, struct domain *d, uint64_t from)
+/* Releases every handle the domain holds. */
+static uint64_t destroy(struct pv_machine *machine, struct domain *d, uint64_t from)
 {
     grant_handle_t next = release_handles(machine, d, (grant_handle_t)from, 0, 0);
     if (next)
@@ -228,15 +215,46 @@ uint64_t grant_table_destroy(struct pv_machine *machine, struct domain *d, uint6
     /* A call that saw the domain alive is over once its locks have been ours. */
     grant_lock(machine, d);
     grant_unlock(d);
-    sim_lock(&d->guest.lock);
-    sim_unlock(&d->guest.lock);
+    grant_refs_settle(machine, d);
     return 0;
 }
 
-bool grant_table_in_use(struct pv_machine *machine, struct domain *d)
+/* Its grants are still in use, or handles of its own are still being let go. */
+static bool in_use(struct domain *d)
 {
-    (void)machine;
     return __atomic_load_n(&d->grant_table.active_entries, __ATOMIC_ACQUIRE) ||
            __atomic_load_n(&d->grant_table.copies, __ATOMIC_ACQUIRE) ||
            __atomic_load_n(&d->maptrack.in_use, __ATOMIC_ACQUIRE);
 }
+
+/* ---- The subsystem --------------------------------------------------------------------------- */
+
+static uint64_t area_size(const struct machine_layout *layout)
+{
+    (void)layout;
+    return sizeof(struct grant_area);
+}
+
+static void init_domain(struct domain *d)
+{
+    sim_lock_init(&d->grant_table.lock);
+    sim_lock_init(&d->grant_table.refs_lock);
+    sim_lock_init(&d->maptrack.lock);
+}
+
+static void wipe(struct domain *d)
+{
+    WIPE_AFTER(d->grant_table, refs_lock);
+    WIPE_AFTER(d->maptrack, lock);
+}
+
+const struct subsystem grants_subsystem = {
+    .client_left = release_client,
+    .area_size = area_size,
+    .domain_init = init_domain,
+    .domain_create = create,
+    .domain_destroy = destroy,
+    .domain_in_use = in_use,
+    .domain_wipe = wipe,
+    .view_close = close_view,
+};

@@ -3,7 +3,6 @@
 
 #include "pvdrivers/ring/barrier.h"
 #include "pvdrivers/sim/machine_grants.h"
-#include "pvdrivers/sim/memory/memory.h"
 
 #include <errno.h>
 
@@ -111,7 +110,7 @@ static int16_t hand_over(struct pv_machine *machine, struct domain *d, struct do
 static int16_t transfer_one(struct pv_machine *machine, struct domain *d,
                             const struct gnttab_transfer_x86_64 *op)
 {
-    struct domain *e = find_granter(machine, NULL, op->domid);
+    struct domain *e = find_live_domain(machine, NULL, op->domid);
     if (e)
         grant_lock(machine, e);
     machine_lock(machine);
@@ -126,7 +125,7 @@ int pv_gnttab_op_transfer(struct pv_machine *machine, domid_t domid,
                           struct gnttab_transfer_x86_64 *ops, unsigned count)
 {
     RCU_SECTION(machine);
-    struct domain *d = find_granter(machine, NULL, domid);
+    struct domain *d = find_live_domain(machine, NULL, domid);
     for (unsigned i = 0; i < count; i++)
         ops[i].status = GNTST_general_error;
     if (!d)

@@ -12,8 +12,8 @@
 static int16_t find_target(struct pv_machine *machine, domid_t caller, domid_t domid,
                            struct domain **target)
 {
-    struct domain *ld = find_granter(machine, NULL, caller);
-    *target = ld ? find_granter(machine, ld, domid) : NULL;
+    struct domain *ld = find_live_domain(machine, NULL, caller);
+    *target = ld ? find_live_domain(machine, ld, domid) : NULL;
     if (!*target)
         return GNTST_bad_domain;
     account(ld, PV_ACCOUNT_GNTTAB_OTHER, 1);
@@ -22,7 +22,7 @@ static int16_t find_target(struct pv_machine *machine, domid_t caller, domid_t d
 
 static int caller_exists(struct pv_machine *machine, domid_t domid)
 {
-    return find_granter(machine, NULL, domid) ? 0 : -ESRCH;
+    return find_live_domain(machine, NULL, domid) ? 0 : -ESRCH;
 }
 
 /* ---- Size ------------------------------------------------------------------------------------ */

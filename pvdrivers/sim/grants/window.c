@@ -1,6 +1,6 @@
 /* Several granted pages side by side (multi-page rings): the only maps that need page tables. */
+#include "pvdrivers/sim/core/map.h"
 #include "pvdrivers/sim/grants/internal.h"
-#include "pvdrivers/sim/memory/map.h"
 
 #include <errno.h>
 #include <stdlib.h>

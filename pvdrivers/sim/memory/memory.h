@@ -4,25 +4,42 @@
 
 #include "pvdrivers/sim/core/machine.h"
 
-/* Whether `mfn` is memory (in an extent or in the xenheap), not a hole. */
-bool frame_exists(const struct machine *shared, uint64_t mfn);
-/* Gives a domain a new page of zeros at `gfn`; false when there is no memory. */
-bool populate_page(struct pv_machine *machine, struct domain *d, uint64_t gfn);
-/* Frees a dying domain's pages; those a peer still uses follow with the last put_page. A step of
- * it: where the next begins, or 0 at the end. */
-uint64_t release_domain_memory(struct pv_machine *machine, struct domain *d, uint64_t from);
-/* Makes the references to a page of `owner`'s those of its flags and `others`, which nobody changes
- * meanwhile. Under machine.lock. */
+extern const struct subsystem memory_subsystem;
+
+static inline struct page_info *frame_info(struct pv_machine *machine, uint64_t mfn)
+{
+    return (struct page_info *)((uint8_t *)machine->shared + machine->shared->layout.frame_table) +
+           mfn;
+}
+
+/* What is in the frame's word now. */
+static inline struct page_info page_state(struct pv_machine *machine, uint64_t mfn)
+{
+    return (struct page_info){
+        .word = __atomic_load_n(&frame_info(machine, mfn)->word, __ATOMIC_ACQUIRE)};
+}
+
+/* First machine frame of a guest page, or NO_FRAME (hole, beyond the end, not populated). */
+uint64_t gfn_to_mfn(struct pv_machine *machine, const struct domain *d, uint64_t gfn);
+
+/* ---- References, page.c ---- */
+/* A second user of a page: the page stays allocated until put_page, whatever its owner does. Under
+ * the owner's grant lock, with the page in grant_table.page_pending_repair until the user is on
+ * record. */
+int get_page(struct pv_machine *machine, uint64_t mfn, const struct domain *owner);
+void put_page(struct pv_machine *machine, uint64_t mfn);
+/* The same for the owner's event channels, under their lock; nothing when it is so already. */
+int get_event_page(struct pv_machine *machine, uint64_t mfn, const struct domain *owner);
+void put_event_page(struct pv_machine *machine, uint64_t mfn, const struct domain *owner);
+/* Sets the number of references to a page of `owner`: those that its flags tell of, and `others`,
+ * which do not change meanwhile. Under machine.lock. */
 void page_recount(struct pv_machine *machine, uint64_t mfn, const struct domain *owner,
                   uint32_t others);
+
 /* ---- A page's way from one domain to another, all under machine.lock ---- */
-/* Takes a page that nobody else uses out of its owner's physmap: 0, or -EBUSY. */
+/* Takes a page that has no other user out of its owner's physmap: 0, or -EBUSY. */
 int page_take(struct pv_machine *machine, struct domain *owner, uint64_t gfn, uint64_t mfn);
 void page_give(struct pv_machine *machine, struct domain *d, uint64_t gfn, uint64_t mfn);
 void page_free(struct pv_machine *machine, uint64_t mfn);
-
-/* Gives a freed part of the memory file or the segment back to the host. */
-void punch_memory(struct pv_machine *machine, uint64_t address, uint64_t size);
-void punch_segment(struct pv_machine *machine, uint64_t offset, uint64_t size);
 
 #endif

@@ -22,7 +22,7 @@ FRONTEND = """
 import asyncio, sys
 from pvdrivers.frontends.vbd.device import VbdFrontend
 from pvdrivers.sim import Machine
-from pvdrivers.toolstack.boot import GuestXenstore
+from pvdrivers.toolstack.xenstore_rings import GuestXenstore
 
 async def main():
     hypervisor = Machine.attach(sys.argv[1]).open_hypervisor(int(sys.argv[2]))

@@ -2,7 +2,8 @@
 #ifndef TESTS_LIVES_H
 #define TESTS_LIVES_H
 
-#include "pvdrivers/sim/core/machine.h"
+#include "pvdrivers/sim/events/events.h"
+#include "pvdrivers/sim/grants/internal.h"
 #include "pvdrivers/sim/machine_events.h"
 #include "pvdrivers/sim/machine_grants.h"
 

@@ -2,7 +2,7 @@
 #include "stepping.h"
 #include "tests/pvdrivers/sim/grants/c/grant_test.h"
 
-#include "pvdrivers/sim/events/port.h"
+#include "pvdrivers/sim/events/internal.h"
 
 #define GREFS 4200u /* of FRONT, each mapped until its pin counter is full */
 #define PINS_OF_A_COUNTER 255u

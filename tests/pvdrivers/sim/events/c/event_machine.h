@@ -2,7 +2,7 @@
 #ifndef TESTS_EVENT_MACHINE_H
 #define TESTS_EVENT_MACHINE_H
 
-#include "pvdrivers/sim/events/port.h"
+#include "pvdrivers/sim/events/internal.h"
 #include "pvdrivers/sim/machine_events.h"
 
 #include <assert.h>

@@ -140,7 +140,7 @@ static void test_dead_client(void)
     connect_sides(&a, &b);
     uint32_t used = machine->client;
     handle_slot(machine, 0)->client = 500 + 1; /* as if another process had opened it */
-    event_channels_release_client(machine, 500);
+    events_subsystem.client_left(machine, 500);
     assert(handle_slot(machine, 0)->client == 0 && used == machine->client);
     assert(status_of(machine, domid, a.port).status == EVTCHNSTAT_closed);
     assert(find_domain(machine, domid)->event_channels.open_handles == 0);

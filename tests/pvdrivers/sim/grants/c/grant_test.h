@@ -2,7 +2,7 @@
 #ifndef TESTS_GRANT_TEST_H
 #define TESTS_GRANT_TEST_H
 
-#include "pvdrivers/sim/core/machine.h"
+#include "pvdrivers/sim/grants/internal.h"
 #include "pvdrivers/sim/machine_grants.h"
 
 #include <assert.h>

@@ -82,7 +82,7 @@ static void begin(void)
 
 static void end(void)
 {
-    grant_table_release_client(f.machine, KILLED);
+    grants_subsystem.client_left(f.machine, KILLED);
     assert(PINS(&f, FRONT, REF) == 0 && PINS(&f, BACK, BEHIND) == 0);
     assert(f.table[FRONT].status[REF] == 0);
     for (uint64_t gfn = 0; gfn < PAGES; gfn++)
@@ -201,7 +201,7 @@ static void unmapped_by_one_and_cleaned_up_by_another(void)
         (struct gnttab_map_grant_ref){.handle = 0, .host_addr = (uintptr_t)page_of(&f, FRONT, 5)};
     pid_t process = start_stopped(unmap_front, &okay);
     step_until(process, is_on_its_way_back, entry);
-    grant_table_release_client(f.machine, KILLED);
+    grants_subsystem.client_left(f.machine, KILLED);
     assert(pv_gnttab_handles(f.machine, BACK) == 1);
     assert(run_to_end(process) == true);
     assert(pv_gnttab_handles(f.machine, BACK) == 0);

@@ -356,7 +356,7 @@ static void the_granter_is_told_of_an_unmap(void)
         assert(unmap(&f, BACK, &op, GNTMAP_host_map) == GNTST_okay);
         assert(*byte == 1 && !told(&f, front_port)); /* it is mapped still */
         if (killed)
-            grant_table_release_client(f.machine, f.machine->client);
+            grants_subsystem.client_left(f.machine, f.machine->client);
         else
             assert(unmap(&f, BACK, &op, GNTMAP_device_map) == GNTST_okay);
         assert(*byte == 0 && told(&f, front_port));

@@ -168,7 +168,7 @@ static void killed_in_the_middle(void)
         usleep((useconds_t)(500 + i * 37));
         kill(child, SIGKILL);
         waitpid(child, NULL, 0);
-        grant_table_release_client(f.machine, 9);
+        grants_subsystem.client_left(f.machine, 9);
         assert(pv_gnttab_handles(f.machine, BACK) == 0);
         for (grant_ref_t ref = 8; ref < 40; ref++) {
             assert(PINS(&f, FRONT, ref) == 0 && references(&f, FRONT, ref) == 1);
@@ -201,7 +201,7 @@ static void killed_while_freeing_a_handle(void)
             raise(SIGKILL);
         }
         waitpid(child, NULL, 0);
-        grant_table_release_client(f.machine, 9);
+        grants_subsystem.client_left(f.machine, 9);
         assert(pv_gnttab_handles(f.machine, BACK) == 0);
     }
     tear_down(&f);

@@ -6,7 +6,7 @@
 #include "tests/pvdrivers/sim/grants/c/grant_test.h"
 
 #include "pvdrivers/ring/abi_shared_info.h"
-#include "pvdrivers/sim/events/port.h"
+#include "pvdrivers/sim/events/internal.h"
 
 #include <signal.h>
 #include <sys/ptrace.h>
@@ -52,8 +52,8 @@ static uint64_t users_of(struct pv_machine *machine, struct domain *d)
 static uint64_t state_of(struct fixture *f)
 {
     struct pv_machine *machine = f->machine;
-    uint64_t sum = machine->shared->free_frame * 31 + machine->shared->free_block * 37 +
-                   machine->shared->free_frames;
+    uint64_t sum = machine->shared->frames.free_frame * 31 +
+                   machine->shared->frames.free_block * 37 + machine->shared->frames.free_frames;
     for (uint64_t mfn = 0; mfn < FRAMES; mfn++)
         sum =
             sum * 1099511628211u + frame_info(machine, mfn)->word + frame_info(machine, mfn)->next;

@@ -7,7 +7,8 @@ import pytest
 from pvdrivers.ring.abi import Abi
 from pvdrivers.sim import Machine
 from pvdrivers.sim.loop import DeterministicLoop
-from pvdrivers.toolstack.boot import GuestRings, GuestXenstore, build, introduce
+from pvdrivers.toolstack.domain_builder import build, introduce
+from pvdrivers.toolstack.xenstore_rings import GuestRings, GuestXenstore
 from pvdrivers.xenstore.client import XenstoreClient
 from pvdrivers.xenstore.errors import XenstoreError
 from pvdrivers.xenstore.store import XenStore

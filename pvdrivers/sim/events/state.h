@@ -1,15 +1,12 @@
-/* Event channels: a domain's ports, and the handles through which processes receive events. */
-#ifndef PVDRIVERS_SIM_EVENTS_CHANNEL_H
-#define PVDRIVERS_SIM_EVENTS_CHANNEL_H
+/* What the events room keeps in the machine and in each domain: ports, and the handles through
+ * which processes receive events. */
+#ifndef PVDRIVERS_SIM_EVENTS_STATE_H
+#define PVDRIVERS_SIM_EVENTS_STATE_H
 
-#include "pvdrivers/hypervisor.h"
-#include "pvdrivers/sim/machine_events.h"
+#include "pvdrivers/ring/event_channel.h"
 
 #include <pthread.h>
-
-struct domain;
-struct pv_machine;
-struct pv_domain_config;
+#include <stdbool.h>
 
 #define EVENT_VCPUS 32
 #define MAX_EVENT_HANDLES 16384
@@ -32,7 +29,7 @@ struct event_channels {
     uint32_t first_free;   /* every port below is in use */
     uint32_t active;       /* ports in use */
     uint32_t open_handles; /* with one, the domain has a kernel that answers upcalls */
-    uint32_t unsignalled;  /* handles with ports waiting whose eventfd nobody wrote yet */
+    uint32_t unsignalled;  /* handles with ports waiting whose eventfd is still to be written */
     uint32_t event_frame_count;
     uint64_t
         page_pending_repair; /* set while PGC_events and the FIFO state may disagree; mfn + 1 */
@@ -83,32 +80,5 @@ struct event_handles {
     uint32_t first_free;            /* where the search for one starts: a guess */
     struct event_handle slot[MAX_EVENT_HANDLES];
 };
-
-/* Under the lock. */
-int event_channels_init(struct domain *d, const struct pv_domain_config *config);
-/* A dying domain: closes its ports; peers see theirs become unbound. A step of it: where the next
- * begins, or 0 at the end. */
-uint64_t event_channels_destroy(struct pv_machine *machine, struct domain *d, uint64_t from);
-/* A process died: closes its handles and their ports. */
-void event_channels_release_client(struct pv_machine *machine, uint32_t client);
-
-/* This process's table of eventfds, machine->event_fds. */
-int event_fds_init(struct pv_machine *machine);
-void event_fds_free(struct pv_machine *machine);
-
-/* The seam's eight calls. */
-struct pv_evtchn *sim_evtchn_open(struct pv_hypervisor *hypervisor);
-void sim_evtchn_close(struct pv_evtchn *handle);
-int sim_evtchn_fd(struct pv_evtchn *handle);
-int sim_evtchn_bind_unbound_port(struct pv_evtchn *handle, domid_t remote);
-int sim_evtchn_bind_interdomain(struct pv_evtchn *handle, domid_t remote, evtchn_port_t port);
-int sim_evtchn_bind_virq(struct pv_evtchn *handle, uint32_t virq);
-int sim_evtchn_unbind(struct pv_evtchn *handle, evtchn_port_t port);
-int sim_evtchn_notify(struct pv_evtchn *handle, evtchn_port_t port);
-int sim_evtchn_pending(struct pv_evtchn *handle);
-int sim_evtchn_unmask(struct pv_evtchn *handle, evtchn_port_t port);
-
-/* Raises a global VIRQ at the domain that has it. Takes that domain's event lock. */
-void send_global_virq(struct pv_machine *machine, uint32_t virq);
 
 #endif

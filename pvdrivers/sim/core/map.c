@@ -1,6 +1,7 @@
-#include "pvdrivers/sim/memory/map.h"
+#include "pvdrivers/sim/core/map.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/mman.h>
 
 /* A host may give files in memory large pages by itself (shmem_enabled). Domains' windows are
@@ -32,4 +33,16 @@ int map_memory(const struct pv_machine *machine, void *place, uint64_t address, 
         return -ENOMEM;
     use_small_pages(place, size);
     return 0;
+}
+
+void punch_memory(struct pv_machine *machine, uint64_t address, uint64_t size)
+{
+    fallocate(machine->memory_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)address,
+              (off_t)size);
+}
+
+void punch_segment(struct pv_machine *machine, uint64_t offset, uint64_t size)
+{
+    fallocate(machine->segment_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
+              (off_t)size);
 }

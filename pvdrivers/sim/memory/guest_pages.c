@@ -1,8 +1,8 @@
 /* A guest kernel's page allocator over its own memory, and each process's view of that memory. */
-#include "pvdrivers/sim/memory/guest_memory.h"
+#include "pvdrivers/sim/memory/guest_pages.h"
 
-#include "pvdrivers/sim/grants/internal.h"
-#include "pvdrivers/sim/memory/map.h"
+#include "pvdrivers/sim/core/map.h"
+#include "pvdrivers/sim/memory/memory.h"
 
 #include <errno.h>
 #include <string.h>
@@ -10,30 +10,15 @@
 
 #define LARGE (128u << 10) /* bytes */
 
-static guest_page_owner *page_owners(struct pv_machine *machine, struct domain *d)
+static guest_page_owner *page_owners(struct pv_machine *machine, const struct domain *d)
 {
-    return (guest_page_owner *)((uint8_t *)d + machine->shared->layout.window_guest_pages);
+    return domain_area(machine, d, SUBSYSTEM_GUEST_PAGES);
 }
 
 /* ---- The process's view ---------------------------------------------------------------------- */
 
-int physmap_open(struct sim_hypervisor *hv, const struct domain *d)
-{
-    hv->physmap_size = d->max_pages << d->page_shift;
-    void *window =
-        mmap(NULL, hv->physmap_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (window == MAP_FAILED)
-        return -ENOMEM;
-    hv->physmap = window;
-    return physmap_refresh(hv, d);
-}
-
-void physmap_close(struct sim_hypervisor *hv)
-{
-    munmap(hv->physmap, hv->physmap_size);
-}
-
-int physmap_refresh(struct sim_hypervisor *hv, const struct domain *d)
+/* Catches up with pages that came into the domain or left it (transfer). Under the guest's lock. */
+static int physmap_refresh(struct sim_hypervisor *hv, const struct domain *d)
 {
     uint64_t changes = __atomic_load_n(&d->physmap_changes, __ATOMIC_ACQUIRE);
     if (hv->physmap_seen == changes)
@@ -56,6 +41,22 @@ int physmap_refresh(struct sim_hypervisor *hv, const struct domain *d)
     return 0;
 }
 
+static int physmap_open(struct sim_hypervisor *hv, const struct domain *d)
+{
+    hv->physmap_size = d->max_pages << d->page_shift;
+    void *window =
+        mmap(NULL, hv->physmap_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (window == MAP_FAILED)
+        return -ENOMEM;
+    hv->physmap = window;
+    return physmap_refresh(hv, d);
+}
+
+static void physmap_close(struct sim_hypervisor *hv)
+{
+    munmap(hv->physmap, hv->physmap_size);
+}
+
 int64_t pv_domain_page_to_gfn(struct pv_hypervisor *hypervisor, const void *page)
 {
     struct sim_hypervisor *hv = to_sim(hypervisor);
@@ -66,6 +67,16 @@ int64_t pv_domain_page_to_gfn(struct pv_hypervisor *hypervisor, const void *page
 }
 
 /* ---- The allocator --------------------------------------------------------------------------- */
+
+/* A process that died with the lock may have changed the owners of pages and not yet the count. */
+static void lock_guest(struct pv_machine *machine, struct domain *d)
+{
+    if (!sim_lock(&d->guest.lock))
+        return;
+    d->guest.used_pages = 0;
+    for (uint64_t gfn = 0; gfn < d->max_pages; gfn++)
+        d->guest.used_pages += page_owners(machine, d)[gfn] != 0;
+}
 
 static bool is_free_run(struct pv_machine *machine, struct domain *d, uint64_t gfn, unsigned count)
 {
@@ -121,9 +132,9 @@ void *sim_pages_alloc(struct pv_hypervisor *hypervisor, unsigned count)
         errno = ESRCH;
         return NULL;
     }
-    sim_lock(&d->guest.lock);
-    /* A dying domain's pages may be others' by now; what is alive here keeps its own until the lock
-     * is given back. */
+    lock_guest(hv->machine, d);
+    /* A dying domain's pages may be others' by now. A domain that is alive here keeps its pages
+     * until the lock is given back (destroy_guest). */
     errno = domain_is_dying(d) ? ESRCH : ENOMEM;
     void *pages = errno == ESRCH || physmap_refresh(hv, d) ? NULL : take_pages(hv, d, count);
     sim_unlock(&d->guest.lock);
@@ -146,7 +157,7 @@ int sim_pages_free(struct pv_hypervisor *hypervisor, void *address, unsigned cou
     if (!d || gfn < GUEST_RESERVED_PAGES || (uint64_t)gfn + count > d->max_pages)
         return -EINVAL;
     int result = 0;
-    sim_lock(&d->guest.lock);
+    lock_guest(hv->machine, d);
     for (unsigned i = 0; i < count && !result; i++) {
         if (!page_owners(hv->machine, d)[gfn + i])
             result = -EINVAL;
@@ -163,7 +174,7 @@ int sim_pages_free(struct pv_hypervisor *hypervisor, void *address, unsigned cou
 
 static void release_domain_pages(struct pv_machine *machine, struct domain *d, uint32_t client)
 {
-    sim_lock(&d->guest.lock);
+    lock_guest(machine, d);
     for (uint64_t gfn = 0; d->guest.used_pages && gfn < d->max_pages; gfn++) {
         guest_page_owner *owner = &page_owners(machine, d)[gfn];
         if (*owner == client + 1 && !in_use_by_peer(machine, d, gfn)) {
@@ -174,7 +185,7 @@ static void release_domain_pages(struct pv_machine *machine, struct domain *d, u
     sim_unlock(&d->guest.lock);
 }
 
-void guest_memory_release_client(struct pv_machine *machine, uint32_t client)
+static void release_client(struct pv_machine *machine, uint32_t client)
 {
     for (uint32_t domid = 0; domid < machine->shared->max_domains; domid++) {
         RCU_SECTION(machine);
@@ -183,3 +194,39 @@ void guest_memory_release_client(struct pv_machine *machine, uint32_t client)
             release_domain_pages(machine, d, client);
     }
 }
+
+/* ---- The subsystem --------------------------------------------------------------------------- */
+
+static uint64_t owners_size(const struct machine_layout *layout)
+{
+    return layout->max_domain_pages * sizeof(guest_page_owner);
+}
+
+static void init_guest(struct domain *d)
+{
+    sim_lock_init(&d->guest.lock);
+}
+
+/* A call that saw the domain alive is over once its lock has been ours. */
+static uint64_t destroy_guest(struct pv_machine *machine, struct domain *d, uint64_t from)
+{
+    (void)from;
+    lock_guest(machine, d);
+    sim_unlock(&d->guest.lock);
+    return 0;
+}
+
+static void wipe_guest(struct domain *d)
+{
+    WIPE_AFTER(d->guest, lock);
+}
+
+const struct subsystem guest_pages_subsystem = {
+    .client_left = release_client,
+    .area_size = owners_size,
+    .domain_init = init_guest,
+    .domain_destroy = destroy_guest,
+    .domain_wipe = wipe_guest,
+    .view_open = physmap_open,
+    .view_close = physmap_close,
+};

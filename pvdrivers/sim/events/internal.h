@@ -1,17 +1,19 @@
 /*
- * What the parts of the event-channel code share:
+ * What the files of the events room share:
  *   channel.c     hypercalls          port.c    port table, locks, repair
  *   two_level.c   2-level ABI         fifo.c    FIFO ABI
  *   kernel.c      delivery: a vcpu's upcall, answered for guests whose processes use handles
  *   handle.c      handles             upcall.c  upcalls of guests that read shared_info
  *   slot.c        what both stand on  fds.c     eventfds of this process and of others
- *   virq.c        VIRQs
+ *   virq.c        VIRQs             events.c   the subsystem: a domain's life
  */
-#ifndef PVDRIVERS_SIM_EVENTS_PORT_H
-#define PVDRIVERS_SIM_EVENTS_PORT_H
+#ifndef PVDRIVERS_SIM_EVENTS_INTERNAL_H
+#define PVDRIVERS_SIM_EVENTS_INTERNAL_H
 
 #include "pvdrivers/ring/barrier.h"
-#include "pvdrivers/sim/core/machine.h"
+#include "pvdrivers/sim/events/events.h"
+#include "pvdrivers/sim/machine_events.h"
+#include "pvdrivers/sim/memory/memory.h"
 
 /* States of a port, Xen's ECS_*. */
 enum { ECS_FREE, ECS_UNBOUND, ECS_INTERDOMAIN, ECS_VIRQ, ECS_IPI };
@@ -34,13 +36,19 @@ static inline struct binding load_binding(const struct evtchn *chn)
 static inline void store_binding(struct evtchn *chn, struct binding b)
 {
     uint64_t word = (uint64_t)b.state << 48 | (uint64_t)b.remote_domid << 32 | b.remote_port;
-    /* Release: whoever sees the port bound sees its other fields set. */
+    /* Release: a process that sees the port bound sees its other fields set. */
     __atomic_store_n(&chn->binding, word, __ATOMIC_RELEASE);
 }
 
 static inline bool points_to(struct binding b, domid_t domid, evtchn_port_t port)
 {
     return b.state == ECS_INTERDOMAIN && b.remote_domid == domid && b.remote_port == port;
+}
+
+static inline struct event_area *domain_event_area(struct pv_machine *machine,
+                                                   const struct domain *d)
+{
+    return domain_area(machine, d, SUBSYSTEM_EVENTS);
 }
 
 static inline struct evtchn *port_entry(struct pv_machine *machine, struct domain *d,
@@ -52,12 +60,6 @@ static inline struct evtchn *port_entry(struct pv_machine *machine, struct domai
 static inline struct event_handle *handle_slot(struct pv_machine *machine, uint32_t handle)
 {
     return &machine->shared->event_handles.slot[handle];
-}
-
-static inline bool is_dying(const struct domain *d)
-{
-    enum pv_domain_state state = domain_state(d);
-    return state == PV_DOMAIN_DYING || state == PV_DOMAIN_ABSENT;
 }
 
 /* ---- port.c ---------------------------------------------------------------------------- */
@@ -82,8 +84,9 @@ struct evtchn *take_port(struct pv_machine *machine, struct domain *d, evtchn_po
                          uint16_t handle, struct binding b);
 void free_port(struct pv_machine *machine, struct domain *d, evtchn_port_t port);
 /* Closes one port, whatever it is bound to; takes the locks itself. -EINVAL when it is free;
- * -ENOTCONN when it is not `handle`'s (slot + 1; 0: whosever it is). */
+ * -ENOTCONN when it is not `handle`'s (slot + 1; 0: any port). */
 int close_port(struct pv_machine *machine, struct domain *d, evtchn_port_t port, uint16_t handle);
+#define CLOSE_BATCH 256 /* ports closed in one step of a reset or a teardown (XSA-344) */
 /* Closes up to `budget` ports from `from` on; returns where to go on, or 0 at the end. */
 evtchn_port_t close_ports(struct pv_machine *machine, struct domain *d, evtchn_port_t from,
                           uint32_t budget);
@@ -96,9 +99,10 @@ int bind_interdomain(struct pv_machine *machine, struct domain *d, domid_t remot
                      evtchn_port_t remote_port, uint16_t handle);
 int bind_virq(struct pv_machine *machine, struct domain *d, uint32_t virq, uint32_t vcpu,
               uint16_t handle);
-int send_event(struct pv_machine *machine, struct domain *d, evtchn_port_t port);
 bool virq_is_per_vcpu(uint32_t virq);
 bool virq_is_global(uint32_t virq);
+/* Raises a global VIRQ at the domain that has it. Takes that domain's event lock. */
+void send_global_virq(struct pv_machine *machine, uint32_t virq);
 
 /* ---- ABI: two_level.c and fifo.c; all under the lock ------------------------------------ */
 
@@ -120,7 +124,7 @@ void fifo_destroy(struct pv_machine *machine, struct domain *d);
 /* Makes a port pending and sees to the upcall. */
 void raise_port(struct pv_machine *machine, struct domain *d, evtchn_port_t port);
 void unmask_port(struct pv_machine *machine, struct domain *d, evtchn_port_t port);
-/* Raises again what is pending and not masked, for whoever now answers for it. */
+/* Raises again what is pending and not masked, when a handle or an upcall has been opened. */
 void raise_waiting_ports(struct pv_machine *machine, struct domain *d);
 /* A handle's list of delivered ports. */
 void queue_port(struct pv_machine *machine, struct domain *d, evtchn_port_t port);
@@ -158,7 +162,14 @@ static inline struct domain *event_slot_domain(const struct event_slot *slot)
 }
 void event_slot_unlock(struct event_slot *slot);
 
+/* A process has ended: closes its handles and their ports. */
+void event_slots_release_client(struct pv_machine *machine, uint32_t client);
+
 /* ---- fds.c ----------------------------------------------------------------------------- */
+
+/* This process's table of eventfds, machine->event_fds. */
+int event_fds_init(struct pv_machine *machine);
+void event_fds_free(struct pv_machine *machine);
 
 /* An eventfd this process knows for the handle, or -1. */
 int event_fd(struct pv_machine *machine, uint32_t handle, uint32_t generation);

@@ -1,80 +1,18 @@
-"""How a domain finds its xenstore: what the domain builder prepares, and both ends of the ring.
-
-The builder writes start_info into the guest's first page, with the frame of the xenstore ring and
-its event channel port, as Xen's builder does for a PV guest. The guest reads it there; the server
-learns the same two numbers when the domain is introduced.
-"""
+"""Both ends of the ring by which a guest reaches xenstore: the guest's and the server's."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
 
-from pvdrivers._core import ffi, lib
+from pvdrivers._core import lib
 from pvdrivers.hypervisor import EventChannel, Hypervisor, MappedPages, check
-from pvdrivers.ring.abi import Abi, layout
-from pvdrivers.sim.machine import Domain, DomainState, Machine, MachineError
+from pvdrivers.sim.machine import DomainState, Machine, MachineError
+from pvdrivers.toolstack.domain_builder import START_INFO_GFN, StartInfo
 from pvdrivers.xenstore.client import XenstoreClient
 from pvdrivers.xenstore.errors import XenstoreError
 from pvdrivers.xenstore.server import RingConnection
 from pvdrivers.xenstore.store import XenStore
-
-START_INFO_GFN = 0
-XENSTORE_GFN = 1
-MAGIC = b"xen-3.0-%s"
-
-
-@dataclass(frozen=True, slots=True)
-class StartInfo:
-    """The part of start_info (xen.h) that this machine fills."""
-
-    nr_pages: int
-    store_gfn: int
-    store_port: int
-
-    def write(self, page: memoryview, abi: Abi) -> None:
-        fields = layout("start_info", abi).fields
-        values = {
-            "nr_pages": self.nr_pages,
-            "store_mfn": self.store_gfn,
-            "store_evtchn": self.store_port,
-        }
-        for name, value in values.items():
-            offset, size = fields[name]
-            page[offset : offset + size] = value.to_bytes(size, "little")
-        magic = MAGIC % abi.protocol.removesuffix("-abi").encode()
-        page[: len(magic) + 1] = magic + b"\0"
-
-    @classmethod
-    def read(cls, page: memoryview, abi: Abi) -> StartInfo:
-        fields = layout("start_info", abi).fields
-
-        def number(name: str) -> int:
-            offset, size = fields[name]
-            return int.from_bytes(page[offset : offset + size], "little")
-
-        return cls(number("nr_pages"), number("store_mfn"), number("store_evtchn"))
-
-
-def build(domain: Domain, store_domid: int = 0) -> StartInfo:
-    """Prepares a new domain's start_info and its xenstore ring; `introduce` it afterwards."""
-    port = ffi.new("evtchn_port_t *")
-    machine = domain.machine.cdata
-    check(
-        lib.pv_evtchn_op_alloc_unbound(machine, domain.domid, domain.domid, store_domid, port),
-        f"the xenstore port of domain {domain.domid}",
-    )
-    info = StartInfo(domain.info.pages, XENSTORE_GFN, port[0])
-    hypervisor = domain.hypervisor
-    page = hypervisor.map_foreign(domain.domid, [START_INFO_GFN])
-    info.write(page.view, hypervisor.abi)
-    hypervisor.unmap_foreign(domain.domid, page)
-    return info
-
-
-async def introduce(client: XenstoreClient, domain: Domain, info: StartInfo) -> None:
-    """Lets xenstore know the domain, as xl does once it has built one."""
-    await client.introduce(domain.domid, info.store_gfn, info.store_port)
 
 
 class GuestXenstore:
@@ -100,7 +38,7 @@ class GuestXenstore:
 
 @dataclass(frozen=True, slots=True)
 class _GuestRing:
-    """An introduced domain: which of the domid's lives it is, and what it shares with us."""
+    """An introduced domain: its generation, and what it shares with the server."""
 
     generation: int
     connection: RingConnection
@@ -111,8 +49,9 @@ class _GuestRing:
 class GuestRings:
     """The server's side of every introduced domain's ring, in the store's domain.
 
-    VIRQ_DOM_EXC tells when a domain shut down or died; the store then fires @releaseDomain, and a
-    dead domain's nodes, page and port are let go. Must be made in a running event loop.
+    VIRQ_DOM_EXC tells when a domain shut down or died; the store then fires @releaseDomain, and the
+    nodes, the page and the port of a dead domain are released. Must be made in a running event
+    loop.
     """
 
     def __init__(self, store: XenStore, machine: Machine, domid: int = 0) -> None:
@@ -150,7 +89,7 @@ class GuestRings:
             self._look_at(domid)
 
     def _look_at(self, domid: int) -> None:
-        """Tells the store what has become of a domain it knows."""
+        """Tells the store when a domain has shut down or is gone."""
         ring = self._rings.get(domid)
         if ring is None:
             return
@@ -165,7 +104,7 @@ class GuestRings:
             self._store.domain_shutdown(domid)
 
     def release(self, domid: int) -> None:
-        """The domain is gone: lets go of its page and port."""
+        """The domain is gone: releases its page and port."""
         ring = self._rings.pop(domid, None)
         if ring is None:
             return

@@ -1,5 +1,6 @@
 /*
- * Grant tables: the hypervisor's side of a domain's entries, and the handles of whoever maps.
+ * What the grants room keeps of each domain: the hypervisor's side of its entries, and the handles
+ * it holds on others' grants.
  *
  * Entries and status words are the guest's memory and change under the hypervisor's hands; what
  * counts is the active entry, the private record of a grant in use. It is made from one reading
@@ -8,18 +9,12 @@
  * they are counted by the maptracks and by the copies under way, and can be recounted from them
  * after a process was killed inside a hypercall.
  */
-#ifndef PVDRIVERS_SIM_GRANTS_TABLE_H
-#define PVDRIVERS_SIM_GRANTS_TABLE_H
+#ifndef PVDRIVERS_SIM_GRANTS_STATE_H
+#define PVDRIVERS_SIM_GRANTS_STATE_H
 
-#include "pvdrivers/hypervisor.h"
 #include "pvdrivers/ring/grant_table.h"
 
 #include <pthread.h>
-
-struct domain;
-struct pv_machine;
-struct pv_domain_config;
-struct sim_hypervisor;
 
 #define MAX_GRANT_FRAMES 64
 #define MAX_GRANT_ENTRIES (MAX_GRANT_FRAMES * 2048) /* version 1 on 16 KiB pages */
@@ -75,13 +70,14 @@ struct copy_run {
 /* Locks are initialised once per domid and never wiped. */
 struct grant_table {
     pthread_mutex_t lock;
+    pthread_mutex_t refs_lock; /* the guest's own account of its refs */
     uint32_t gt_version, max_version;
     uint32_t nr_grant_frames, max_grant_frames;
     uint32_t active_entries; /* pinned */
     uint32_t copies;         /* copy_runs in use */
     /* Set while a page's reference count and those who hold it may disagree; mfn + 1. */
     uint64_t page_pending_repair;
-    /* The guest's own account of its refs, under domain.guest.lock. */
+    /* Under refs_lock. */
     struct pv_gref_list free_refs;
     uint32_t deferred_first, deferred_last; /* ended by the guest, still in use by the peer */
 };
@@ -102,31 +98,5 @@ struct grant_area {
     uint32_t guest_next[MAX_GRANT_ENTRIES];  /* of free_refs and of the deferred */
     uint32_t guest_owner[MAX_GRANT_ENTRIES]; /* 0: not granted through grant_access */
 };
-
-/* ---- A domain's life (table.c) ---- */
-int grant_table_init(struct pv_machine *machine, struct domain *d,
-                     const struct pv_domain_config *config);
-/* A dying domain: releases every handle it holds. A step of it: where the next begins, or 0 at the
- * end, when no call that saw the domain alive takes any of its pages into use any more. */
-uint64_t grant_table_destroy(struct pv_machine *machine, struct domain *d, uint64_t from);
-/* Whether a dying domain's grants are still in use, or handles of its own still being let go.
- * Called under machine.lock, so it takes no lock. */
-bool grant_table_in_use(struct pv_machine *machine, struct domain *d);
-/* A process died: releases the handles and copies it held in any domain, ends its grants. */
-void grant_table_release_client(struct pv_machine *machine, uint32_t client);
-/* The same for one open view of a living process. */
-void grant_table_release_view(struct sim_hypervisor *hv);
-
-/* ---- The seam ---- */
-int sim_gnttab_map(struct pv_hypervisor *hypervisor, struct pv_grant_map *maps, unsigned count);
-int sim_gnttab_unmap(struct pv_hypervisor *hypervisor, struct pv_grant_map *maps, unsigned count);
-int sim_gnttab_copy(struct pv_hypervisor *hypervisor, struct pv_grant_copy *copies, unsigned count);
-void *sim_gnttab_map_contiguous(struct pv_hypervisor *hypervisor, domid_t domid,
-                                const grant_ref_t *refs, unsigned count, bool readonly);
-int sim_gnttab_unmap_contiguous(struct pv_hypervisor *hypervisor, void *address, unsigned count);
-uint32_t sim_gnttab_page_size(struct pv_hypervisor *hypervisor, domid_t domid);
-int sim_grant_access(struct pv_hypervisor *hypervisor, domid_t domid, const void *page,
-                     bool readonly, grant_ref_t *ref);
-int sim_grant_end(struct pv_hypervisor *hypervisor, grant_ref_t ref);
 
 #endif

@@ -1,0 +1,94 @@
+/*
+ * What the machine is made of beside its core. A subsystem lies in a room (a folder) of its own and
+ * says here what it does when a machine is made or entered, when a process ends, and in a domain's
+ * life; the core calls it by this table and knows no subsystem by name. A new one adds a row, and
+ * its state to struct domain or struct machine.
+ *
+ * Rooms include each other downwards only: core, then memory, events, grants, and what joins them
+ * (pvdrivers/sim/subsystems.c, hypervisor.c) on top. Of a room, the others see its header
+ * (memory.h, events.h, grants.h). Only a room's state.h, which declares its structs and needs none
+ * of the core, is included from below, to be a member of struct domain and struct machine.
+ */
+#ifndef PVDRIVERS_SIM_CORE_SUBSYSTEM_H
+#define PVDRIVERS_SIM_CORE_SUBSYSTEM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct domain;
+struct machine;
+struct machine_layout;
+struct pv_domain_config;
+struct pv_machine;
+struct pv_machine_config;
+struct sim_hypervisor;
+
+/*
+ * In the order in which a domain is made and taken apart:
+ *   guest pages  The allocator of the guest's kernel. First to hand out nothing more.
+ *   events       Making it gives the domain its shape (ABI, vcpus, pages), under the event lock.
+ *                Taken apart before grants: the kernel of a dying domain tells nobody that it
+ * unmaps. grants       The table's size follows from the page size. Taken apart before memory: then
+ * no call takes a page into use any more. memory       Gives the domain its pages, and frees those
+ * that no peer uses. What a process held goes in the reverse order, since its domain's kernel lives
+ * on: maps and grants while its ports are there to tell the granters, and guest pages when no grant
+ * of them is left. A view of a domain is opened in this order and closed in the reverse one.
+ */
+enum subsystem_id {
+    SUBSYSTEM_GUEST_PAGES,
+    SUBSYSTEM_EVENTS,
+    SUBSYSTEM_GRANTS,
+    SUBSYSTEM_MEMORY,
+    SUBSYSTEM_COUNT
+};
+
+/* A hook that is NULL has nothing to do. */
+struct subsystem {
+    /* ---- The machine ---- */
+    /* Its state in the head of a new segment, which is zeros. */
+    void (*init)(struct machine *shared, const struct pv_machine_config *config);
+    /* What each attached process keeps for itself: 0 or a negative errno. */
+    int (*attach)(struct pv_machine *machine);
+    void (*detach)(struct pv_machine *machine);
+    /* Under machine.lock, whose last holder died: its state may be half changed. */
+    void (*repair)(struct pv_machine *machine);
+    /* A process has ended: does what a kernel does when it closes the device files. Every domain's
+     * lock is taken, since the process may have died with it. */
+    void (*client_left)(struct pv_machine *machine, uint32_t client);
+
+    /* ---- A domain ---- */
+    /* Bytes of its area in each domain's window (domain_area). */
+    uint64_t (*area_size)(const struct machine_layout *layout);
+    /* Once per domid, before its first domain: locks, which are never wiped. */
+    void (*domain_init)(struct domain *d);
+    /* 0 or a negative errno; the domain is then taken apart. */
+    int (*domain_create)(struct pv_machine *machine, struct domain *d,
+                         const struct pv_domain_config *config);
+    /* The domain has shut down or was destroyed. Under no lock. */
+    void (*domain_ended)(struct pv_machine *machine);
+    /* A bounded step of taking a dying domain apart, which may be repeated: where the next begins
+     * (the first from 0), or 0 at the end. Under no lock. A call that saw the domain alive is over
+     * when it ends. */
+    uint64_t (*domain_destroy)(struct pv_machine *machine, struct domain *d, uint64_t from);
+    /* Whether something of a domain that was taken apart is still in use. Under machine.lock. */
+    bool (*domain_in_use)(struct domain *d);
+    /* Nobody uses the domain any more: zeros, for the domid's next one. Its area and the pages that
+     * Xen shares with it are zeros already. Under machine.lock. */
+    void (*domain_wipe)(struct domain *d);
+
+    /* ---- A process's view of a domain ---- */
+    int (*view_open)(struct sim_hypervisor *hv, const struct domain *d);
+    void (*view_close)(struct sim_hypervisor *hv);
+};
+
+extern const struct subsystem *const subsystems[SUBSYSTEM_COUNT];
+
+/* For each subsystem that has the hook. */
+#define FOR_EACH_SUBSYSTEM(id, hook)                                                               \
+    for (unsigned id = 0; id < SUBSYSTEM_COUNT; id++)                                              \
+        if (subsystems[id]->hook)
+#define FOR_EACH_SUBSYSTEM_REVERSE(id, hook)                                                       \
+    for (unsigned id = SUBSYSTEM_COUNT; id-- > 0;)                                                 \
+        if (subsystems[id]->hook)
+
+#endif

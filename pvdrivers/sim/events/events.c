@@ -1,0 +1,77 @@
+/* The events subsystem: what becomes of a domain's ports and of a process's handles. */
+#include "pvdrivers/sim/events/internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* ---- A domain -------------------------------------------------------------------------------- */
+
+static int init_channels(struct domain *d, const struct pv_domain_config *config)
+{
+    struct event_channels *ec = &d->event_channels;
+    uint32_t wanted = config->max_event_channels;
+    if (wanted == 1)
+        return -EINVAL; /* port 0 alone: no port to use */
+    pv_write_once(&ec->max_ports,
+                  wanted && wanted < EVTCHN_FIFO_NR_CHANNELS ? wanted : EVTCHN_FIFO_NR_CHANNELS);
+    pv_write_once(&ec->end, 1);
+    WIPE_AFTER(*ec, end);
+    ec->first_free = 1;
+    return 0;
+}
+
+static uint64_t area_size(const struct machine_layout *layout)
+{
+    (void)layout;
+    return sizeof(struct event_area);
+}
+
+static void init_domain(struct domain *d)
+{
+    sim_lock_init(&d->event_channels.lock);
+}
+
+/* The shape too: calls that found the domid's last domain may still look at it under the lock. */
+static int create(struct pv_machine *machine, struct domain *d,
+                  const struct pv_domain_config *config)
+{
+    event_lock(machine, d);
+    domain_set_shape(d, config);
+    int error = init_channels(d, config);
+    event_unlock(machine, d);
+    return error;
+}
+
+/* Xenstored and toolstacks listen. */
+static void tell_of_end(struct pv_machine *machine)
+{
+    send_global_virq(machine, VIRQ_DOM_EXC);
+}
+
+/* Closes the ports; peers see theirs become unbound. */
+static uint64_t destroy(struct pv_machine *machine, struct domain *d, uint64_t from)
+{
+    if (from == 0) {
+        /* A call that saw the domain alive is over once its lock has been ours. */
+        event_lock(machine, d);
+        event_unlock(machine, d);
+    }
+    evtchn_port_t next = close_ports(machine, d, from ? (evtchn_port_t)from : 1, CLOSE_BATCH);
+    if (next)
+        return next;
+    event_lock(machine, d);
+    fifo_destroy(machine, d);
+    event_unlock(machine, d);
+    return 0;
+}
+
+const struct subsystem events_subsystem = {
+    .attach = event_fds_init,
+    .detach = event_fds_free,
+    .client_left = event_slots_release_client,
+    .area_size = area_size,
+    .domain_init = init_domain,
+    .domain_create = create,
+    .domain_ended = tell_of_end,
+    .domain_destroy = destroy,
+};

@@ -1,0 +1,25 @@
+/* Event channels, as the other rooms see them. */
+#ifndef PVDRIVERS_SIM_EVENTS_EVENTS_H
+#define PVDRIVERS_SIM_EVENTS_EVENTS_H
+
+#include "pvdrivers/sim/core/machine.h"
+
+extern const struct subsystem events_subsystem;
+
+/* Sends through a port of the domain: 0, or -EINVAL when it is none to send through. In a read-side
+ * section, or for a domain that cannot go away. Takes event locks. */
+int send_event(struct pv_machine *machine, struct domain *d, evtchn_port_t port);
+
+/* The seam's eight calls. */
+struct pv_evtchn *sim_evtchn_open(struct pv_hypervisor *hypervisor);
+void sim_evtchn_close(struct pv_evtchn *handle);
+int sim_evtchn_fd(struct pv_evtchn *handle);
+int sim_evtchn_bind_unbound_port(struct pv_evtchn *handle, domid_t remote);
+int sim_evtchn_bind_interdomain(struct pv_evtchn *handle, domid_t remote, evtchn_port_t port);
+int sim_evtchn_bind_virq(struct pv_evtchn *handle, uint32_t virq);
+int sim_evtchn_unbind(struct pv_evtchn *handle, evtchn_port_t port);
+int sim_evtchn_notify(struct pv_evtchn *handle, evtchn_port_t port);
+int sim_evtchn_pending(struct pv_evtchn *handle);
+int sim_evtchn_unmask(struct pv_evtchn *handle, evtchn_port_t port);
+
+#endif

@@ -1,0 +1,14 @@
+/* The table of subsystems; what the order means is in core/subsystem.h. */
+#include "pvdrivers/sim/core/subsystem.h"
+
+#include "pvdrivers/sim/events/events.h"
+#include "pvdrivers/sim/grants/grants.h"
+#include "pvdrivers/sim/memory/guest_pages.h"
+#include "pvdrivers/sim/memory/memory.h"
+
+const struct subsystem *const subsystems[SUBSYSTEM_COUNT] = {
+    [SUBSYSTEM_GUEST_PAGES] = &guest_pages_subsystem,
+    [SUBSYSTEM_EVENTS] = &events_subsystem,
+    [SUBSYSTEM_GRANTS] = &grants_subsystem,
+    [SUBSYSTEM_MEMORY] = &memory_subsystem,
+};

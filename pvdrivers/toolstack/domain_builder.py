@@ -1,0 +1,74 @@
+"""What the domain builder prepares in a new domain.
+
+It writes start_info into the guest's first page, with the frame of the xenstore ring and its event
+channel port, as Xen's builder does for a PV guest. The guest reads it there; the xenstore server
+gets the same two numbers when the domain is introduced. Both ends of that ring are in
+xenstore_rings.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pvdrivers._core import ffi, lib
+from pvdrivers.hypervisor import check
+from pvdrivers.ring.abi import Abi, layout
+from pvdrivers.sim.machine import Domain
+from pvdrivers.xenstore.client import XenstoreClient
+
+START_INFO_GFN = 0
+XENSTORE_GFN = 1
+MAGIC = b"xen-3.0-%s"
+
+
+@dataclass(frozen=True, slots=True)
+class StartInfo:
+    """The part of start_info (xen.h) that the builder fills."""
+
+    nr_pages: int
+    store_gfn: int
+    store_port: int
+
+    def write(self, page: memoryview, abi: Abi) -> None:
+        fields = layout("start_info", abi).fields
+        values = {
+            "nr_pages": self.nr_pages,
+            "store_mfn": self.store_gfn,
+            "store_evtchn": self.store_port,
+        }
+        for name, value in values.items():
+            offset, size = fields[name]
+            page[offset : offset + size] = value.to_bytes(size, "little")
+        magic = MAGIC % abi.protocol.removesuffix("-abi").encode()
+        page[: len(magic) + 1] = magic + b"\0"
+
+    @classmethod
+    def read(cls, page: memoryview, abi: Abi) -> StartInfo:
+        fields = layout("start_info", abi).fields
+
+        def number(name: str) -> int:
+            offset, size = fields[name]
+            return int.from_bytes(page[offset : offset + size], "little")
+
+        return cls(number("nr_pages"), number("store_mfn"), number("store_evtchn"))
+
+
+def build(domain: Domain, store_domid: int = 0) -> StartInfo:
+    """Prepares a new domain's start_info and its xenstore ring; `introduce` it afterwards."""
+    port = ffi.new("evtchn_port_t *")
+    machine = domain.machine.cdata
+    check(
+        lib.pv_evtchn_op_alloc_unbound(machine, domain.domid, domain.domid, store_domid, port),
+        f"the xenstore port of domain {domain.domid}",
+    )
+    info = StartInfo(domain.info.pages, XENSTORE_GFN, port[0])
+    hypervisor = domain.hypervisor
+    page = hypervisor.map_foreign(domain.domid, [START_INFO_GFN])
+    info.write(page.view, hypervisor.abi)
+    hypervisor.unmap_foreign(domain.domid, page)
+    return info
+
+
+async def introduce(client: XenstoreClient, domain: Domain, info: StartInfo) -> None:
+    """Introduces the domain to xenstore, as xl does once it has built one."""
+    await client.introduce(domain.domid, info.store_gfn, info.store_port)
