@@ -105,7 +105,7 @@ int pv_native_open_hypervisor(const char *folder, domid_t domid, struct pv_hyper
         .domid = domid,
         .abi = sizeof(void *) == 4 ? PV_ABI_X86_32 : PV_ABI_X86_64,
         .page_size = XEN_PAGE_SIZE,
-        /* gntdev unmaps when the process ends, whoever has pinned the pages. */
+        /* gntdev unmaps when the process ends, even pages that are pinned. */
         .maps_outlive_process = false,
     };
     int error = native_load(&hv->libraries, folder, problem, problem_size);

@@ -1,8 +1,7 @@
 """ARCHITECTURE.md's rules about who may know whom, held against every import and every include.
 
 Each part lists what it may use beside itself; what is not listed is not allowed. A part is a
-folder, or a file that lies between folders. EXCEPTIONS are today's breaches: one that is mended has
-to leave the list, and none may be added.
+folder, or a file that lies between folders.
 """
 
 import ast
@@ -153,11 +152,6 @@ C_SOURCES = sorted(
     for path in (ROOT / folder).rglob("*.[ch]")
 )
 
-# Shared parts that still know the VBD.
-EXCEPTIONS = {
-    ("frontends/page_pool.c", "frontends/vbd/blkfront_private.h"),
-}
-
 
 def test_there_are_sources() -> None:
     assert len(SOURCES) > 50
@@ -165,15 +159,8 @@ def test_there_are_sources() -> None:
 
 
 def test_parts_use_only_what_is_below_them() -> None:
-    new = set(breaches()) - EXCEPTIONS
-    assert not new, "\n".join(f"{path} may not use {used}" for path, used in sorted(new))
-
-
-def test_every_exception_is_still_needed() -> None:
-    mended = EXCEPTIONS - set(breaches())
-    assert not mended, "\n".join(
-        f"{path} no longer uses {used}: remove it from EXCEPTIONS" for path, used in sorted(mended)
-    )
+    found = sorted(breaches())
+    assert not found, "\n".join(f"{path} may not use {used}" for path, used in found)
 
 
 def test_a_rooms_state_needs_nothing_of_the_core() -> None:

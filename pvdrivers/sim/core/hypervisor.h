@@ -8,8 +8,8 @@ struct sim_hypervisor {
     struct pv_hypervisor base; /* first, so that the two convert */
     struct pv_machine *machine;
     struct domain *domain; /* its domid's window */
-    uint64_t generation;   /* of the domain: the view ends with it, whoever has its domid then */
-    uint32_t view;         /* tells this process's open views apart */
+    uint64_t generation; /* of the domain: the view ends with it, even if its domid is used again */
+    uint32_t view;       /* tells this process's open views apart */
     /* The domain's guest-physical memory, mapped side by side: gfn n is at n * page_size. */
     uint8_t *physmap;
     uint64_t physmap_size;

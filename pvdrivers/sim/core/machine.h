@@ -76,7 +76,7 @@ struct machine {
     struct rcu rcu;
     uint32_t client_end; /* no client from here on was ever in use */
     struct client clients[MAX_CLIENTS];
-    struct event_handles event_handles; /* open handles of all processes, events/channel.h */
+    struct event_handles event_handles; /* open handles of all processes */
 };
 
 /* One process's attachment. */
@@ -87,7 +87,7 @@ struct pv_machine {
     uint32_t client; /* index in machine.clients */
     int broker_fd;   /* connection to the process that serves the machine, or -1 in that process */
     struct broker *broker;       /* in the serving process */
-    struct event_fds *event_fds; /* eventfds this process knows, events/channel.h */
+    struct event_fds *event_fds; /* eventfds this process knows */
     pthread_mutex_t broker_lock; /* one question to the broker at a time */
 };
 

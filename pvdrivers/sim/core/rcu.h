@@ -1,13 +1,13 @@
 /*
  * How long a `struct domain *` may be used. A hypercall is a read-side section: a domain that it
  * found in there is not wiped, and its domid not used again, before the section is left. The domain
- * may begin to die at any moment; whoever depends on the opposite looks at its state under the lock
- * that its destruction takes after it has said so.
+ * may begin to die at any moment; a call that must not meet that reads its state under the lock
+ * that its teardown takes after it has set the state.
  *
  * Readers are counted per client, so that those of a killed process can be forgotten, and in two
  * slots, by the epoch in which they entered. The epoch advances when the other slot is empty; two
- * epochs after a domain could last be found nobody uses it. Nobody waits for that in a hypercall:
- * who leaves a section last does what was to be done.
+ * epochs after a domain could last be found it is no longer used. No hypercall waits for that: the
+ * process that leaves a section last calls reap_domains().
  *
  * Events through a handle are too frequent for two locked instructions. They look at the state
  * under the domain's event lock, or read nothing but single words (sim_evtchn_notify).
@@ -25,8 +25,8 @@ struct rcu {
     uint64_t epoch;
     uint32_t callbacks; /* RCU_ flags: what reap_domains() is to be called for */
 };
-#define RCU_WANTED 1u  /* by whoever leaves a section next: a domain may be done with dying */
-#define RCU_WAITING 2u /* by whoever empties a slot: a domain's last users were still there */
+#define RCU_WANTED 1u  /* when a section is left next: a domain may be done with dying */
+#define RCU_WAITING 2u /* when a slot becomes empty: a domain's last users were still there */
 
 /* A section that is entered, and the process it was entered in. */
 struct rcu_section {

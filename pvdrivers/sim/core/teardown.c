@@ -6,8 +6,9 @@
 #include <errno.h>
 #include <string.h>
 
-/* ---- Taking apart: each step may be repeated. A process killed in the middle leaves the rest to
- * the next who destroys the domain. ------------------------------------------------------------ */
+/* ---- Taking apart: each step may be repeated. When a process is killed in the middle, the next
+ * one that destroys the domain does the rest.
+ * ------------------------------------------------------ */
 
 int domain_teardown_begin(struct pv_machine *machine, domid_t domid, struct teardown *teardown)
 {
@@ -34,7 +35,7 @@ bool domain_teardown_step(struct pv_machine *machine, struct teardown *teardown)
     RCU_SECTION(machine);
     struct domain *d = find_domain(machine, teardown->domid);
     if (!d || domain_generation(d) != teardown->generation)
-        return false; /* somebody else has destroyed it too, and finished first */
+        return false; /* another process has destroyed it too, and finished first */
     teardown->next = destroy_step(machine, d, teardown->subsystem, teardown->next);
     if (teardown->next || ++teardown->subsystem < SUBSYSTEM_COUNT)
         return true;

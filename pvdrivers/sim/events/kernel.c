@@ -165,7 +165,7 @@ void repair_handles(struct pv_machine *machine, struct domain *d)
 
 /* ---- Upcalls --------------------------------------------------------------------------------- */
 
-/* A port that nobody receives on is masked, as a kernel does, and stays pending. */
+/* A port without a handle is masked, as a kernel does, and stays pending. */
 static void accept_event(struct pv_machine *machine, struct domain *d, struct pv_event_view *view,
                          evtchn_port_t port)
 {

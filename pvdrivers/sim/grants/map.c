@@ -90,8 +90,8 @@ static void clear_notify_byte(struct pv_machine *machine, struct domain *rd,
         __atomic_store_n(&page[notify & MAPTRACK_NOTIFY_OFFSET], 0, __ATOMIC_RELAXED);
 }
 
-/* Tells the granters, and frees the handles. Killed in between, whoever cleans up tells them: the
- * handle keeps its notice until it is free. */
+/* Notifies the granters, and frees the handles. When it is killed in between, the process that
+ * cleans up notifies them: the handle keeps its notice until it is free. */
 static void give_back(struct pv_machine *machine, struct domain *ld, const grant_handle_t *handles,
                       unsigned count)
 {

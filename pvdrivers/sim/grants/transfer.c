@@ -94,8 +94,8 @@ void grant_settle_transfers(struct pv_machine *machine, struct domain *d)
     machine_unlock(machine);
 }
 
-/* `e` is the receiver, or NULL when there is none; under its grant lock, and machine.lock. What
- * nobody takes goes back to the allocator. */
+/* `e` is the receiver, or NULL when there is none; under its grant lock, and machine.lock. A
+ * page that is not accepted goes back to the allocator. */
 static int16_t hand_over(struct pv_machine *machine, struct domain *d, struct domain *e,
                          const struct gnttab_transfer_x86_64 *op)
 {
