@@ -41,6 +41,14 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert broken(page) == []
 
 
+def test_the_site_has_every_page_once() -> None:
+    index = ROOT / "docs" / "index.md"
+    trees = re.findall(r"^```\{toctree\}\n(.*?)^```$", index.read_text(), re.DOTALL | re.MULTILINE)
+    lines = [line for tree in trees for line in tree.splitlines()]
+    listed = [f"{line}.md" for line in lines if line and not line.startswith(":")]
+    assert sorted((index.parent / page).resolve() for page in listed) == sorted({*PAGES} - {index})
+
+
 @pytest.mark.parametrize("link", ["nowhere.md", "ring.md#nothing", "#nothing", "/ring.md"])
 def test_a_broken_link_is_found(link: str, tmp_path: Path) -> None:
     (tmp_path / "ring.md").write_text("# A heading: of `words`")
