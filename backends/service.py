@@ -4,8 +4,8 @@ driver for each device.
     async with Service(VBD, client, hypervisor, lambda disk: ServeOptions()) as service:
         await service.ended()
 
-What differs between classes is a `DeviceClass`. One device's trouble, whatever it is, ends that
-device's driver and nothing else; that includes a device that never answers.
+What differs between classes is a `DeviceClass`. Whatever fails for one device ends that device's
+driver and nothing else; that includes a device that never answers.
 """
 
 from __future__ import annotations

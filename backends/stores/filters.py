@@ -1,6 +1,6 @@
 """Stores that stand on a store and change what happens to its operations, after nbdkit's filters.
 
-Everything random comes from a seed: the same operations in the same order meet the same fate, so
+Everything random comes from a seed: the same operations in the same order have the same outcome, so
 that a failed run can be played again.
 """
 

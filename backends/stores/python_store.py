@@ -21,7 +21,7 @@ _offset = {name: field.offset for name, field in ffi.typeof("struct pv_external_
 
 
 class Request:
-    """One operation of a batch, to be carried out and settled while `handle` runs."""
+    """One operation of a batch, to be carried out and completed while `handle` runs."""
 
     __slots__ = ("_batch", "_end", "_start", "count", "index", "operation", "sector", "secure")
 
@@ -110,7 +110,7 @@ class Batch:
         return self._arrays[start : start + length * calcsize(code)].cast(code)
 
     def done(self) -> None:
-        """All that is not settled yet is done."""
+        """Completes, without an error, all requests that are not completed yet."""
         lib.pv_external_batch_done(self._cdata)
 
     def __len__(self) -> int:
@@ -172,7 +172,7 @@ class PythonStore(BlockStore):
 
     @abstractmethod
     def handle(self, batch: Batch) -> None:
-        """Carries out a batch: fills in the data of its READs and settles each of its requests.
+        """Carries out a batch: fills in the data of its READs and completes each of its requests.
 
         Requests of one batch were in flight together: the guest cannot expect an order among them,
         but a FLUSH covers what was finished in earlier batches.
@@ -185,7 +185,7 @@ class PythonStore(BlockStore):
         """Carries out what waits, one batch at most; returns how many requests that was.
 
         What `handle` raises is raised here after the whole batch has failed with EIO, and so is
-        UsageError when it has left a request unsettled.
+        UsageError when it has left a request incomplete.
         """
         external, cdata = self._open(), _new_batch("struct pv_external_batch *")
         count = int(lib.pv_external_batch_take(external, cdata))
@@ -218,7 +218,7 @@ class PythonStore(BlockStore):
         return memory if len(memory) >= size else bytearray(size)
 
     def _keep(self, memory: bytearray) -> None:
-        """Uses the memory again, unless somebody holds a view of it."""
+        """Uses the memory again, unless there is still a view of it."""
         try:
             memory.append(0)
         except BufferError:

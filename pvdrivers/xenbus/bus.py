@@ -20,7 +20,7 @@ class DeviceBus:
     """Calls `probe(client, path)` for every new device below `root` and starts what it returns.
 
     `probe` may be a coroutine function. Devices are probed independently of each other, each in a
-    task of its own, which is cancelled when the device goes. None: the device is somebody else's.
+    task of its own, which is cancelled when the device goes. None: another program drives it.
     `levels` is how deep devices lie: 1 for device/TYPE/ID, 2 for backend/TYPE/DOMID/ID. A device
     whose driver has ended, or whose probe has raised, is not probed again until its directory is
     gone or a new device is there.
@@ -42,7 +42,7 @@ class DeviceBus:
 
     def start(self) -> None:
         self.task = asyncio.get_running_loop().create_task(self._run(), name=f"bus {self.root}")
-        self.task.add_done_callback(self._done)  # nobody has to ask `ended`
+        self.task.add_done_callback(self._done)  # `ended` need not be called
 
     async def ended(self) -> None:
         """Returns when the bus has ended by itself, raising why: xenstore is gone."""
@@ -79,11 +79,11 @@ class DeviceBus:
         xenstore is gone.
         """
 
-        def settled() -> bool:
+        def is_decided() -> bool:
             return path in self.devices or path in self._failed or self._over
 
         async with self._changed:
-            await self._changed.wait_for(settled)
+            await self._changed.wait_for(is_decided)
         if path in self.devices:
             return self.devices[path]
         raise self._failed.get(path) or ConnectionResetError(f"{self.root} is not watched any more")

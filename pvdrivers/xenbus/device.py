@@ -2,7 +2,7 @@
 
 A device looks at both states whenever anything it watches has changed. However often that was, it
 is one look (XSA-349): a peer that rewrites its keys in a loop costs no memory. Hooks run one at a
-time, in the device's own task, so none of them ever meets another.
+time, in the device's own task, so two never run at once.
 
 What a peer does wrong (`PeerError` from a hook) is written to the error node, counted, and closes
 this device; so does any other failure of a hook. When xenstore itself is lost, a connected device
@@ -146,13 +146,13 @@ class XenbusDevice:
         if XenbusState.CLOSED in states:
             ends.remove(XenbusState.CLOSING)
 
-        def settled() -> bool:
+        def is_decided() -> bool:
             if self._reached in states or self.is_gone:
                 return True
             return bool(self._failure) and self._reached in ends and not self._requests
 
         async with self._changed:
-            await self._changed.wait_for(settled)
+            await self._changed.wait_for(is_decided)
         if self._reached not in states:
             raise PeerError(self._failure or self.last_error or f"{self.path} was removed")
 
@@ -161,7 +161,7 @@ class XenbusDevice:
         return self._removed or self.finished
 
     def request(self, event: Event, reason: str = "") -> None:
-        """Puts one of this end's own events before the driver; twice is once."""
+        """Queues one of this end's own events for the driver. One that is queued already stays."""
         self._requests.setdefault(event, reason)
         self._wake.set()
 
@@ -226,7 +226,7 @@ class XenbusDevice:
         while not self._removed:
             await self._wake.wait()
             try:
-                await self._settle()
+                await self._take_steps()
             except ConnectionResetError as error:
                 ending = self._closing or Event.FATAL in self._requests
                 if ending or not self.fsm.connected:
@@ -267,10 +267,10 @@ class XenbusDevice:
             await watch.close()
         self._watches.clear()
 
-    async def _settle(self) -> None:
+    async def _take_steps(self) -> None:
         """Takes steps until the states as they are now ask for no more."""
         while not self._removed:
-            self._wake.clear()  # what has fired so far, this look sees
+            self._wake.clear()  # this look sees everything that has fired so far
             event, reason = await self._look()
             before = self.state
             due = self.table[self.state, event, self.peer_state].actions
