@@ -2,6 +2,7 @@
  */
 #include "backends/stores/ram_memory.h"
 #include "backends/reserve.h"
+#include "pvdrivers/ring/barrier.h"
 #include "pvdrivers/types.h"
 
 #include <errno.h>
@@ -17,10 +18,9 @@ static uint64_t promised; /* bytes of this process's stores with large pages */
 static bool promise(size_t size)
 {
     uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-    /* Relaxed: a sum that says nothing about other memory. */
-    if (__atomic_add_fetch(&promised, size, __ATOMIC_RELAXED) <= memory / 2)
+    if (pv_fetch_add_64(&promised, size) + size <= memory / 2)
         return true;
-    __atomic_sub_fetch(&promised, size, __ATOMIC_RELAXED);
+    pv_fetch_sub_64(&promised, size);
     return false;
 }
 
@@ -50,5 +50,5 @@ void ram_memory_unmap(struct ram_memory *memory)
 {
     munmap(memory->area, memory->area_size);
     if (memory->large_pages)
-        __atomic_sub_fetch(&promised, memory->size, __ATOMIC_RELAXED);
+        pv_fetch_sub_64(&promised, memory->size);
 }

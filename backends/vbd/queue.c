@@ -33,7 +33,7 @@ static void init_from_config(struct pv_blkback_queue *queue, const struct pv_blk
                                            .evtchn = config->evtchn,
                                            .fd = -1};
     queue->store = config->store;
-    __atomic_add_fetch(&queue->store->users, 1, __ATOMIC_RELAXED);
+    pv_fetch_add(&queue->store->users, 1);
     queue->frontend = config->frontend;
     queue->abi = config->abi;
     queue->page_size = pv_abi_page_size(config->abi);
@@ -261,8 +261,8 @@ int pv_blkback_destroy(struct pv_blkback_queue *queue)
     if (queue->requests)
         munmap(queue->requests, queue->tables_size);
     pthread_mutex_destroy(&queue->lock);
-    /* Released: whoever reads 0 may free the store. */
-    __atomic_sub_fetch(&queue->store->users, 1, __ATOMIC_RELEASE);
+    /* Behind every use of the store: whoever reads 0 may free it. */
+    pv_fetch_sub(&queue->store->users, 1);
     free(queue);
     return 0;
 }

@@ -1,5 +1,6 @@
 #include "pvdrivers/dropin/grant_area.h"
 
+#include "pvdrivers/ring/barrier.h"
 #include "pvdrivers/sim/machine_events.h"
 
 #include <fcntl.h>
@@ -95,7 +96,8 @@ struct grant_area *grant_area_take(xengnttab_handle *handle, const void *address
 void grant_area_notify(const xengnttab_handle *handle, struct grant_area *area)
 {
     if (area->notify_offset != NO_NOTICE)
-        __atomic_store_n(area->address + area->notify_offset, 0, __ATOMIC_RELEASE);
+        /* Release: what the program wrote to the page is there before the word says it has gone. */
+        pv_store_release_byte(area->address + area->notify_offset, 0);
     if (area->notify_port != NO_NOTICE)
         pv_evtchn_op_send(handle->base.machine, handle->base.hypervisor->domid, area->notify_port);
     area->notify_offset = area->notify_port = NO_NOTICE;

@@ -29,16 +29,16 @@ uint64_t pv_poll_group_spurious_events(const struct pv_poll_group *group)
 int poll_group_lock(struct pv_poll_group *group)
 {
     /* The order does not matter: whoever drives the group looks again and again. */
-    __atomic_add_fetch(&group->lock_waiters, 1, __ATOMIC_RELAXED);
+    pv_fetch_add(&group->lock_waiters, 1);
     int error = pthread_mutex_lock(&group->lock);
     if (error) /* the lock is the caller's, so nobody waits on no_waiters */
-        __atomic_sub_fetch(&group->lock_waiters, 1, __ATOMIC_RELAXED);
+        pv_fetch_sub(&group->lock_waiters, 1);
     return -error;
 }
 
 void poll_group_unlock(struct pv_poll_group *group)
 {
-    if (__atomic_sub_fetch(&group->lock_waiters, 1, __ATOMIC_RELAXED) == 0)
+    if (pv_fetch_sub(&group->lock_waiters, 1) == 1)
         pthread_cond_signal(&group->no_waiters);
     pthread_mutex_unlock(&group->lock);
 }

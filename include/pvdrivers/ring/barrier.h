@@ -1,8 +1,9 @@
 /*
- * Every memory-ordering primitive of the project. Shared pages are written by a peer that may run
- * on a weakly ordered processor (IA-64: ld.acq, st.rel, mf), so code never leans on x86's order:
- * an index is published with a release store, read with an acquire load, and the one place where
- * a store must be visible before a later load (the notification handshake) uses a full barrier.
+ * Every memory-ordering primitive of rings, drivers and stores. Shared pages are written by a peer
+ * that may run on a weakly ordered processor (IA-64: ld.acq, st.rel, mf), so code never leans on
+ * x86's order: an index is published with a release store, read with an acquire load, and the one
+ * place where a store must be visible before a later load (the notification handshake) uses a full
+ * barrier.
  */
 #ifndef PVDRIVERS_RING_BARRIER_H
 #define PVDRIVERS_RING_BARRIER_H
@@ -83,6 +84,11 @@ static inline uint16_t pv_load_acquire_16(const uint16_t *p)
     return __atomic_load_n(p, __ATOMIC_ACQUIRE);
 }
 
+static inline void pv_store_release_byte(uint8_t *p, uint8_t value)
+{
+    __atomic_store_n(p, value, __ATOMIC_RELEASE);
+}
+
 static inline void pv_store_release_16(uint16_t *p, uint16_t value)
 {
     __atomic_store_n(p, value, __ATOMIC_RELEASE);
@@ -137,9 +143,9 @@ static inline void pv_mb_after_atomic(void)
 #endif
 }
 
-/* Read-modify-write of a word two parties change (event bits and words, grant flags): each is a
- * full barrier, as Xen's bit operations are, so that what was written before a bit was set is seen
- * by whoever finds it set. All return the old value. */
+/* Read-modify-write of a word two parties change (event bits and words, grant flags, counts): each
+ * is a full barrier, as Xen's bit operations are, so that what was written before a bit was set is
+ * seen by whoever finds it set. All return the old value. */
 static inline uint32_t pv_fetch_or(uint32_t *p, uint32_t bits)
 {
     uint32_t old = __atomic_fetch_or(p, bits, __ATOMIC_SEQ_CST);
@@ -150,6 +156,34 @@ static inline uint32_t pv_fetch_or(uint32_t *p, uint32_t bits)
 static inline uint32_t pv_fetch_and(uint32_t *p, uint32_t bits)
 {
     uint32_t old = __atomic_fetch_and(p, bits, __ATOMIC_SEQ_CST);
+    pv_mb_after_atomic();
+    return old;
+}
+
+static inline uint32_t pv_fetch_add(uint32_t *p, uint32_t value)
+{
+    uint32_t old = __atomic_fetch_add(p, value, __ATOMIC_SEQ_CST);
+    pv_mb_after_atomic();
+    return old;
+}
+
+static inline uint32_t pv_fetch_sub(uint32_t *p, uint32_t value)
+{
+    uint32_t old = __atomic_fetch_sub(p, value, __ATOMIC_SEQ_CST);
+    pv_mb_after_atomic();
+    return old;
+}
+
+static inline uint64_t pv_fetch_add_64(uint64_t *p, uint64_t value)
+{
+    uint64_t old = __atomic_fetch_add(p, value, __ATOMIC_SEQ_CST);
+    pv_mb_after_atomic();
+    return old;
+}
+
+static inline uint64_t pv_fetch_sub_64(uint64_t *p, uint64_t value)
+{
+    uint64_t old = __atomic_fetch_sub(p, value, __ATOMIC_SEQ_CST);
     pv_mb_after_atomic();
     return old;
 }

@@ -71,7 +71,7 @@ FUNCTION = re.compile(r"^\w[^;{}()#]*?(\w+)\([^;{}]*?\)\n\{\n(.*?)^\}", re.MULTI
 COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 PRIMITIVE = re.compile(
     r"\b(pv_mb|pv_compiler_barrier|pv_(?:load_acquire|store_release|read_once|write_once|fetch_or"
-    r"|fetch_and|exchange|compare_exchange)(?:_\w+)?|__atomic_\w+|__sync_\w+)"
+    r"|fetch_(?:and|add|sub)|exchange|compare_exchange)(?:_\w+)?|__atomic_\w+|__sync_\w+)"
     r"\(((?:[^(),]|\([^()]*\))*)"
 )
 
