@@ -83,7 +83,6 @@ static int create_parts(struct pv_blkfront_queue *queue)
     const struct pv_blkfront_config *config = &queue->config;
     uint32_t indirect = config->max_indirect_segments;
     queue->page_size = queue->hypervisor->page_size;
-    queue->page_shift = (uint32_t)__builtin_ctz(queue->page_size);
     queue->descriptors_per_page = queue->page_size / (uint32_t)sizeof(struct pv_blkif_segment);
     uint32_t most = queue->descriptors_per_page * BLKIF_MAX_INDIRECT_PAGES_PER_REQUEST;
     if (indirect > most)

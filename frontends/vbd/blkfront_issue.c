@@ -10,7 +10,7 @@ static uint32_t min_u32(uint32_t a, uint32_t b)
 
 static uint32_t pages_of(const struct pv_blkfront_queue *queue, uint64_t bytes)
 {
-    return (uint32_t)((bytes + queue->page_size - 1) >> queue->page_shift);
+    return (uint32_t)((bytes + queue->page_size - 1) >> queue->pool.page_shift);
 }
 
 static bool carries_data(const struct pv_blkfront_io *io)
@@ -36,7 +36,7 @@ struct request_shape {
 static void shape_pages(const struct pv_blkfront_queue *queue, struct request_shape *shape,
                         uint64_t left, uint32_t max_pages)
 {
-    uint64_t most = (uint64_t)max_pages << queue->page_shift;
+    uint64_t most = (uint64_t)max_pages << queue->pool.page_shift;
     shape->bytes = (uint32_t)(left < most ? left : most);
     shape->nr_pages = pages_of(queue, shape->bytes);
     shape->nr_indirect = 0;
@@ -108,9 +108,11 @@ static int add_data(struct pv_blkfront_queue *queue, struct shadow *shadow,
                     const struct request_shape *shape, bool write,
                     struct pv_blkif_segment *segments)
 {
-    for (uint32_t i = 0; i < shape->nr_pages; i++) {
-        uint8_t *data = shadow->data + ((size_t)i << queue->page_shift);
-        uint32_t bytes = min_u32(shape->bytes - (i << queue->page_shift), queue->page_size);
+    uint8_t *data = shadow->data;
+    uint32_t left = shape->bytes;
+    for (uint32_t i = 0; i < shape->nr_pages; i++, data += queue->page_size) {
+        uint32_t bytes = min_u32(left, queue->page_size);
+        left -= bytes;
         int error = add_page(queue, shadow, write, shape->in_place ? data : NULL);
         if (error)
             return error;

@@ -41,7 +41,7 @@ struct pv_blkfront_queue {
     struct shadow *shadows;
     uint32_t *shadow_pages; /* the memory behind every shadow's list of pages */
     uint32_t free_id;       /* head of the list of free ids; nr_ents: none */
-    uint32_t page_size, page_shift;
+    uint32_t page_size;
     uint32_t max_segments, descriptors_per_page;
     struct pv_blkif_request request;   /* the one being built */
     struct pv_blkif_segment *segments; /* of an indirect one; padding stays 0 */
