@@ -1,4 +1,4 @@
-"""Counts the instructions each pump executes for a request, and compares with the baseline.
+"""Counts the instructions each data plane executes for a request, and compares with the baseline.
 
 Callgrind's counts repeat exactly where seconds do not. Counted is libpvdrivers.so alone: what libc
 executes depends on the processor it runs on. The counts belong to a compiler's version and an
@@ -190,12 +190,12 @@ def judge(measured: Baseline, baseline: Baseline, strict: bool) -> None:
             sys.exit(words)
         print(words)
     elif not compare(measured.instructions_per_request, baseline.instructions_per_request):
-        sys.exit(f"If the change is meant, write the baseline anew: {UPDATE}")
+        sys.exit(f"If the change is meant, write a new baseline: {UPDATE}")
 
 
 def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--update", action="store_true", help="write the baseline anew")
+    parser.add_argument("--update", action="store_true", help="write a new baseline")
     parser.add_argument("--strict", action="store_true", help="fail when nothing can be compared")
     parser.add_argument("--functions", type=int, default=0, metavar="N", help="show the costliest")
     parser.add_argument("--case", default="", help="only cases whose name holds this")
@@ -204,7 +204,7 @@ def main(words: Sequence[str] | None = None) -> None:
     if not cases:
         parser.error(f"--case: no case's name holds {arguments.case!r}")
     if arguments.update and arguments.case:
-        parser.error("--update writes all cases anew and goes without --case")
+        parser.error("--update writes all cases and goes without --case")
     if not shutil.which("valgrind"):
         sys.exit("needs valgrind (Debian package valgrind)")
     if not arguments.update and not BASELINE.exists():

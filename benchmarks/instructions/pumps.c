@@ -2,7 +2,7 @@
  * Both halves of a block device on one simulated machine and in one thread, so that every run
  * executes the same instructions. `measured_back` and `measured_front` are what callgrind counts;
  * all else is preparation. Usage: pumps STORE READ|WRITE BLOCK-SIZE GRANTS DEPTH ROUNDS
- * [IDLE]; with IDLE, a poll group drives the backend's queue and so many idle ones.
+ * [IDLE]; with IDLE, a poll group drives the backend's queue and IDLE idle ones.
  */
 #include "pvdrivers/backends/stores/stores.h"
 #include "pvdrivers/backends/vbd/blkback.h"

@@ -100,8 +100,8 @@ class Loopback(AttachedDevice):
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        # What fails because all is taken down is nobody's trouble any more: the garbage collector
-        # would report it at a bad time. Python 3.11 does not survive it while it parses.
+        # Tasks that fail because everything is taken down: without this the garbage collector
+        # reports them later, which makes Python 3.11 fail if it is parsing then.
         left = asyncio.all_tasks(self._runner.get_loop())
         self._stack.close()
         for task in left:

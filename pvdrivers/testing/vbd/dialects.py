@@ -30,7 +30,7 @@ class BackendDialect:
 
     name: str
     table: Table
-    limits: tuple[str, ...]  # before InitWait, each by itself
+    limits: tuple[str, ...]  # before InitWait, each in a write of its own
     disk: tuple[str, ...]  # in one transaction before Connected
     persistent: bool = True
     max_indirect_segments: int = 256

@@ -38,7 +38,7 @@ class Setting:
     seconds: float
     memory_file: Path  # FILE_SIZE random bytes on a tmpfs
     disk_file: Path | None  # as many on a disk; None where no disk is
-    say: Callable[[str], None] = lambda _: None  # is told what takes long
+    say: Callable[[str], None] = lambda _: None  # shows what takes long
 
 
 @dataclass(frozen=True)

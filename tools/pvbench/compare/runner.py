@@ -16,7 +16,7 @@ from pvdrivers.tools.pvbench.compare.pairs import middle, ratios, too_wide, verd
 from pvdrivers.tools.pvbench.errors import BenchError, OptionError
 
 EXPECTED = (BenchError, OptionError, PeerError, OSError)
-Tick = Callable[[str], None]  # is told which contender is measured next
+Tick = Callable[[str], None]  # called with the contender that is measured next
 
 
 def modules() -> dict[str, ModuleType]:

@@ -25,7 +25,7 @@ def split_cpus() -> ScaleSpec:
 
 
 def needs_open_files(files: int) -> Need:
-    """One process of several has so many files open."""
+    """One of the processes has this many files open."""
 
     def missing(_: Setting) -> str | None:
         most = most_files()

@@ -36,7 +36,7 @@ def _fill(path: Path) -> Path:
     with path.open("wb") as file:
         for _ in range(FILE_SIZE >> 20):
             file.write(content)
-        os.fsync(file.fileno())  # or the first flush of whoever comes first would do it
+        os.fsync(file.fileno())  # or the first contender's first flush would do it
         # fio begins without the page cache too. Filled in large pieces, it would be slow to write
         # to in small ones: ext4 looks at a whole large folio for each.
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

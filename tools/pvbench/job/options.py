@@ -107,8 +107,8 @@ class JobOptions(ABC):
     mode: Annotated[
         Mode,
         option(
-            "How both sides wait: spinning (poll), spinning as long as waits have been of late, "
-            "0.2 ms at most, and then sleeping (hybrid), or sleeping at once (event).",
+            "How both ends wait: spinning (poll), spinning for a poll window that follows the last "
+            "waits, 0.2 ms at most, and then sleeping (hybrid), or sleeping at once (event).",
             DEVICE,
         ),
     ] = "hybrid"

@@ -38,7 +38,8 @@ class RunOptions:
         str | None, run_option("The jobs of job files that are run, by name, separated by commas.")
     ] = None
     status_interval: Annotated[
-        str | None, run_option("Report the results so far again and again, after so many seconds.")
+        str | None,
+        run_option("Report the results so far, each time this many seconds have passed."),
     ] = None
     output: Annotated[
         Path | None, run_option("Write the report to this file instead of standard output.")

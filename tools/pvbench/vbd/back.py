@@ -51,9 +51,8 @@ def open_store(store: StoreSpec) -> backend_store.BlockStore:
 class Back:
     """Queues of one device and the store they serve.
 
-    The calls come in this order: open, measurement as often as wanted, finish, close. The pump runs
-    in a thread of its own from the moment the device is connected, and wholly in C unless the store
-    is not.
+    The calls come in this order: open, measurement as often as wanted, finish, close. The poll loop
+    runs in a thread of its own once the device is connected; it is all C unless the store is not.
     """
 
     def __init__(
@@ -68,7 +67,7 @@ class Back:
         self._device: DrivenBackend | None = None
         self._queues: list[Any] = []
         self._stop = ffi.new("uint32_t *")
-        self._thread = threading.Thread(target=self._pump, name="pvbench back", daemon=True)
+        self._thread = threading.Thread(target=self._poll, name="pvbench back", daemon=True)
 
     def open(self) -> None:
         """Begins to connect."""
@@ -83,33 +82,33 @@ class Back:
         client = await XenstoreClient.connect(self._xenstore)
         context = DeviceContext(client, self._path, self._hypervisor)
         self._device = DrivenBackend(context, self._store, options)
-        self._device.pump, self._device.leave = self._start, self._leave
+        self._device.serve_queues, self._device.leave = self._start, self._leave
         self._device.start()
 
     def _start(self, queues: list[Any]) -> None:
         self._queues = queues
         self._thread.start()
 
-    def _pump(self) -> None:
+    def _poll(self) -> None:
         pollables = [lib.pv_blkback_pollable(queue) for queue in self._queues]
         if isinstance(self._store, PythonNull):
-            self._store.pump(pollables, self._job.mode, self._stop)
+            self._store.serve_queues(pollables, self._job.mode, self._stop)
         else:
             array = ffi.new("struct pv_pollable *[]", pollables)
             lib.pv_poll_run(array, len(pollables), MODES[self._job.mode], self._stop)
 
     def check(self) -> None:
-        """Raises BenchError when the pump has ended."""
+        """Raises BenchError when the poll loop has ended."""
         if not self._thread.is_alive():
             raise BenchError("the backend has stopped")
 
     def finish(self) -> BackMeasurement:
-        """Ends the pump; returns what it counted."""
+        """Ends the poll loop; returns what the queues counted."""
         self._leave()
         return self.measurement()
 
     def measurement(self) -> BackMeasurement:
-        """What the pump has counted until now."""
+        """What the queues have counted until now."""
         stats = ffi.new("struct pv_blkback_stats *")
         total: Counter[str] = Counter()
         errors: Counter[str] = Counter()

@@ -53,7 +53,7 @@ class VbdOptions(JobOptions):
     ] = None
     size: Annotated[
         str | None,
-        option("Bytes of the device that are used; each job ends after so many, or is time_based."),
+        option("Bytes of the device that are used; each job ends after as many, or is time_based."),
         Rule(suite_sets=True),
     ] = None
     io_size: Annotated[
@@ -75,7 +75,7 @@ class VbdOptions(JobOptions):
         Rule(limits=(0, 100), suite_sets=True),
     ] = 50
     fsync: Annotated[
-        int, option("A flush after so many writes."), Rule(limits=(0, 1 << 31), suite_sets=True)
+        int, option("A flush after this many writes."), Rule(limits=(0, 1 << 31), suite_sets=True)
     ] = 0
     norandommap: Annotated[
         bool, option("Random blocks may come again before all have had their turn.")
@@ -123,7 +123,7 @@ class VbdOptions(JobOptions):
     ] = None
     log_avg_msec: Annotated[
         int,
-        option("A line for so many ms and each direction; 0: a line for each operation."),
+        option("A line per this many ms and direction; 0: a line per operation."),
         Rule(limits=(0, 1 << 31)),
     ] = 0
     log_offset: Annotated[bool, option("Enter offsets into the logs.")] = False

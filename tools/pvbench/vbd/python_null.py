@@ -8,7 +8,7 @@ from typing import Any
 from pvdrivers.backends.stores.python_store import Batch, PythonStore
 from pvdrivers.poll.group import Mode, PollGroup
 
-LONGEST_WAIT = 50  # ms until the pump looks whether it shall end
+LONGEST_WAIT = 50  # ms between two looks at *stop
 
 
 class PythonNull(PythonStore):
@@ -17,7 +17,7 @@ class PythonNull(PythonStore):
     def handle(self, batch: Batch) -> None:
         batch.done()  # a READ's data are zeros already
 
-    def pump(self, pollables: Sequence[Any], mode: Mode, stop: Any) -> None:
+    def serve_queues(self, pollables: Sequence[Any], mode: Mode, stop: Any) -> None:
         """Drives queues that are served from here, in one thread, until *stop is not 0."""
         group = PollGroup(mode)
         for pollable in pollables:

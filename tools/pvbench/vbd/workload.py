@@ -12,7 +12,7 @@ from pvdrivers.tools.pvbench.errors import BenchError
 
 
 class Workload:
-    """`struct pv_blk_workload` on all queues of the disks, driven by whoever calls its steps.
+    """`struct pv_blk_workload` on all queues of the disks; it runs on the thread of its caller.
 
     A step that fails raises BenchError. The first disk's event channels are those that wake its
     thread: with others beside it the mode must be "poll".

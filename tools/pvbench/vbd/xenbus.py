@@ -37,13 +37,13 @@ class DrivenFrontend(VbdFrontend):
 
 
 class DrivenBackend(VbdBackend):
-    """`pump` is called with the queues, `leave` before they go away."""
+    """`serve_queues` is called with the queues, `leave` before they go away."""
 
-    pump: Callable[[list[Any]], None]
+    serve_queues: Callable[[list[Any]], None]
     leave: Callable[[], None]
 
     def serve(self) -> None:
-        self.pump([queue.pointer for queue in self.queues])
+        self.serve_queues([queue.pointer for queue in self.queues])
 
     async def disconnect(self) -> None:
         await asyncio.to_thread(self.leave)

@@ -1,4 +1,4 @@
-"""fio on a file on the disk, with a flush behind every so many writes.
+"""fio on a file on the disk, with a flush behind every N writes.
 
 With `fsync=64` fio before 3.38 issues one fsync after the other until the first of them has ended:
 at depth 32 almost thirty of them, not one. So it replays a log here, which says what is flushed
@@ -19,7 +19,7 @@ MOST_WRITES = 200_000  # a second; a disk that does more is at the log's end bef
 
 
 def operations(writes: int, block: int, writes_per_flush: int) -> str:
-    """A log of writes to random places, whole blocks of so many bytes, with the flush that our
+    """A log of writes to random places, whole blocks of `block` bytes, with the flush that our
     file store has, fdatasync, behind every `writes_per_flush`."""
     places = random.Random(1).choices(range(0, FILE_SIZE, block), k=writes)
     lines = ["fio version 2 iolog", "file add", "file open"]
