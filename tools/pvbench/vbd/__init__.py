@@ -1,0 +1,1 @@
+"""The block device as pvbench measures it; another device class has a folder beside this one."""
