@@ -37,6 +37,7 @@ def test_it_takes_at_most_250_lines() -> None:
     assert sum(len(text.splitlines()) for text in FILES.values()) <= 250
 
 
+@pytest.mark.slow
 def test_the_page_runs(pytester: pytest.Pytester) -> None:
     for name, text in FILES.items():
         (pytester.path / name).write_text(text)

@@ -49,6 +49,7 @@ def test_ten_lines_serve_a_disk(tmp_path: Path) -> None:
         loopback.run(scenario)
 
 
+@pytest.mark.slow
 def test_threads_pump(tmp_path: Path) -> None:
     """The function in place of a daemon's main one."""
     program = tmp_path / "pumped_by_threads.py"

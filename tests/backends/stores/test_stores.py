@@ -91,6 +91,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BlockStore
         yield made
 
 
+@pytest.mark.slow
 def test_content_is_the_models(store: BlockStore) -> None:
     model = bytearray(SIZE)
 

@@ -92,6 +92,7 @@ def most_attempts(scenario: Scenario, site: str) -> int:
     )
 
 
+@pytest.mark.slow
 def test_a_changing_grant_entry_is_given_up_after_five_attempts() -> None:
     entry = grants.Entry(1, None)
     scenario = Scenario(
@@ -108,6 +109,7 @@ def test_a_changing_grant_entry_is_given_up_after_five_attempts() -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_changing_event_word_is_given_up_after_five_attempts() -> None:
     """And it is not left busy, which would hold the guest's unmasking up for ever."""
     fifo = events_fifo.Fifo(None)

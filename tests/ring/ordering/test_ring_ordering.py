@@ -27,6 +27,7 @@ def test_the_documentation_shows_the_table() -> None:
     assert documented((RING,)) in (ROOT / "docs/ring.md").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
 @pytest.mark.parametrize("model", MODELS)
 def test_nothing_goes_wrong_with_all_barriers(model: Model, scenario: Scenario) -> None:

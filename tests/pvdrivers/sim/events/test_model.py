@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -435,5 +436,5 @@ class EventChannels(RuleBasedStateMachine):
             assert status.u.virq == entry.virq
 
 
-TestEventChannels = EventChannels.TestCase
+TestEventChannels = pytest.mark.slow(EventChannels.TestCase)
 TestEventChannels.settings = settings(max_examples=80, stateful_step_count=60, deadline=None)

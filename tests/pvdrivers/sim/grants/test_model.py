@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -399,5 +400,5 @@ class GrantTables(RuleBasedStateMachine):
         assert self.machine.free_memory == self.free - used
 
 
-TestGrantTables = GrantTables.TestCase
+TestGrantTables = pytest.mark.slow(GrantTables.TestCase)
 TestGrantTables.settings = settings(max_examples=80, stateful_step_count=60, deadline=None)
