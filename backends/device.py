@@ -19,7 +19,7 @@ from pvdrivers.poll.driver import PollDriver
 from pvdrivers.poll.loop import LoopDriver
 from pvdrivers.ring.errors import PeerError, UsageError
 from pvdrivers.xenbus.device import BackendDevice
-from pvdrivers.xenbus.states import XenbusState
+from pvdrivers.xenbus.states import Event, XenbusState
 from pvdrivers.xenstore.client import XenstoreClient
 
 log = logging.getLogger("pvdrivers.backends")
@@ -215,6 +215,11 @@ class Backend(BackendDevice, Generic[Ring, AnyQueue]):
             return await self.client.read_optional(f"{self.path}/state") is None
         except OSError:
             return False
+
+    async def _step(self, event: Event, reason: str = "") -> None:
+        # The frontend may leave a predecessor's connection before it is taken up.
+        self._inherits = self._inherits and event is Event.ADOPT
+        await super()._step(event, reason)
 
     # ---- connection ------------------------------------------------------------------------
 
