@@ -133,10 +133,9 @@ class Service(Generic[Config, Options]):
         again.
         """
         self.options_for = options_for
-        devices = self.devices
-        served = [device for device in devices.values() if isinstance(device, Backend)]
+        served = [device for device in self.devices.values() if isinstance(device, Backend)]
         changed = sum(await asyncio.gather(*map(self._reload, served)))
-        again = [path for path, device in devices.items() if isinstance(device, RefusedDevice)]
+        again = [path for path, each in self.devices.items() if isinstance(each, RefusedDevice)]
         again += self._bus.probing
         for path in again:
             await self._bus.forget(path)

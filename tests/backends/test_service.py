@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pvdrivers.backends.device import DeviceContext
+from pvdrivers.backends.device import Backend, DeviceContext, RefusedDevice
 from pvdrivers.backends.service import DeviceClass, Service
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Machine
@@ -118,4 +118,42 @@ def test_a_device_that_cannot_be_made_says_why_and_is_tried_again(house: House) 
             await until(lambda: type(service.devices.get(refused)) is BackendDevice)
             assert service.devices[sound] is kept
 
+    asyncio.run(main())
+
+
+def test_a_reload_leaves_a_device_that_comes_meanwhile(house: House) -> None:
+    """One that was refused is unplugged while another takes its time to reload; the next in its
+    place is served already, and not made a second time."""
+    made = 0
+
+    class Slow(Backend[str, Any]):
+        async def reload(self, options: object) -> bool:
+            await house.client.remove("/local/domain/0/backend/a/1/0")
+            await until(lambda: refused not in service.devices)
+            await house.client.remove("/local/domain/1/device/a/0")
+            await house.add("a", 0)
+            await until(lambda: type(service.devices.get(refused)) is BackendDevice)
+            return True
+
+    async def make(context: DeviceContext, config: str, options: bool) -> BackendDevice:
+        nonlocal made
+        if context.path.endswith("/1"):
+            return Slow(context)
+        made += 1
+        if made == 1:
+            raise OSError(5, "the cable is out")
+        return BackendDevice(context.client, context.path)
+
+    async def main() -> None:
+        nonlocal refused, service
+        refused, slow = await house.add("a", 0), await house.add("a", 1)
+        async with house.service("a", make) as service:
+            await until(lambda: {refused, slow} <= service.devices.keys())
+            assert isinstance(service.devices[refused], RefusedDevice)
+            await service.reload(service.options_for)
+            assert made == 2
+            assert not service.devices[refused].is_gone
+
+    refused: str
+    service: Service[str, bool]
     asyncio.run(main())
