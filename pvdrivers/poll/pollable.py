@@ -75,12 +75,12 @@ class PythonPollable(ABC):
             os.close(self._fd)
             self._fd = -1
 
-    def _pump(self, budget: int, now: int) -> int:
+    def _drain(self) -> None:
+        """Takes the wake-ups, which would wake a broken one forever."""
         if self._woken:
             self._woken = False
             with suppress(BlockingIOError):
                 os.eventfd_read(self._fd)
-        return self.pump(budget, now)
 
     def _guard(self, call: Callable[..., T], broken: T, *arguments: int) -> T:
         """The call's result; `broken` when it raises or another has."""
@@ -100,7 +100,8 @@ _alive: WeakValueDictionary[Any, PythonPollable] = WeakValueDictionary()  # by p
 @ffi.def_extern(name="pv_python_pump", error=-errno.EPROTO)  # type: ignore[untyped-decorator]
 def _pump(pollable: Any, budget: int, now: int) -> int:
     queue = _alive[pollable]
-    return queue._guard(queue._pump, -errno.EPROTO, budget, now)
+    queue._drain()
+    return queue._guard(queue.pump, -errno.EPROTO, budget, now)
 
 
 @ffi.def_extern(name="pv_python_arm", error=False)  # type: ignore[untyped-decorator]

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import select
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -9,6 +10,7 @@ from contextlib import ExitStack
 import pytest
 
 from pvdrivers.poll.driver import PollDriver
+from pvdrivers.poll.group import PollGroup
 from pvdrivers.poll.loop import LoopDriver
 from pvdrivers.poll.threads import PollThreads
 
@@ -157,3 +159,23 @@ def test_threads_call_it_one_at_a_time() -> None:
         queues[0].close()
 
     run(main)
+
+
+def test_one_that_is_broken_costs_nothing_however_often_it_is_woken() -> None:
+    """Otherwise its fd stays readable, and its driver never sleeps again."""
+
+    def fail() -> int:
+        raise ZeroDivisionError("a bug")
+
+    with open_ports() as ports:
+        queue = Counting(ports.channels, ports.bind(), fail)
+        group = PollGroup("event")
+        group.add(queue.pollable)
+        group.iterate(0)
+        assert isinstance(queue.broken, ZeroDivisionError)
+        queue.wake()
+        group.iterate(0)
+        assert group.awake == 0
+        assert select.select([group], [], [], 0)[0] == []
+        group.close()
+        queue.close()
