@@ -209,7 +209,8 @@ class PythonQueue(PythonPollable):
         return lib.pv_inflight_entry(self._log, self._ring.cdata, number)
 
     def _take(self, budget: int) -> int:
-        count = min(budget, self._ring.unconsumed_requests())
+        # An entry is free once its answer is published; a hostile frontend asks for more before.
+        count = min(budget, self._ring.unconsumed_requests(), len(self._free))
         for _ in range(count):
             number = self._free.pop()
             entry = self._entry(number)

@@ -214,14 +214,24 @@ class Hypervisor:
     ) -> MappedPages:
         """Maps grants of `domid` side by side; all of them or none.
 
-        `page_size` is that domain's, in bytes, when it is not this one's.
+        `page_size` is that domain's, in bytes, when it is not this one's. HypervisorError(EPROTO):
+        its pages are smaller, so that less than `page_size` of each is mapped.
         """
-        size = page_size or self.page_size
+        size, what = page_size or self.page_size, f"mapping grefs {refs} of domain {domid}"
         address = _address(
-            self.ops.gnttab_map_contiguous(self.cdata, domid, refs, len(refs), readonly),
-            f"mapping grefs {refs} of domain {domid}",
+            self.ops.gnttab_map_contiguous(self.cdata, domid, refs, len(refs), readonly), what
         )
-        return MappedPages(address, len(refs), len(refs) * size)
+        pages = MappedPages(address, len(refs), len(refs) * size)
+        if size > self._granted_size(domid):
+            self.unmap_grants(pages)
+            raise HypervisorError(errno.EPROTO, f"{what}: its pages are smaller than {size} bytes")
+        return pages
+
+    def _granted_size(self, domid: int) -> int:
+        """Bytes of the pages that a domain grants, once one is mapped."""
+        if self.ops.gnttab_page_size == ffi.NULL:
+            return self.page_size
+        return int(self.ops.gnttab_page_size(self.cdata, domid))
 
     def unmap_grants(self, pages: MappedPages) -> None:
         check(

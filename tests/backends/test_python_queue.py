@@ -189,3 +189,31 @@ def test_a_ring_that_was_not_granted(bench: Bench) -> None:
     assert not bench.ring.is_resumable(bench.log)
     with pytest.raises(PeerError, match="cannot map ring"):
         bench.queue()
+
+
+def test_a_frontend_that_counts_on_answers_it_cannot_have_seen(bench: Bench) -> None:
+    """More requests than the in-flight log has room for, while answers are not published."""
+    queue, size = bench.queue(), bench.front.nr_ents
+    bench.ask(*map(str, range(size)))
+    assert queue.pump(2 * size, 0) == size
+    bench.front.cdata.rsp_cons = 1  # not published yet
+    bench.ask("early")
+    queue.release(0)
+    queue.pump(256, 0)
+    assert queue.arm()
+    assert queue.pump(256, 0) == 1
+    assert len(queue.held) == size
+
+
+def test_a_frontend_that_claims_larger_pages_than_it_has_is_refused() -> None:
+    """Behind what it has granted lies somebody else's memory."""
+    with Machine() as machine:
+        dom0 = machine.create_domain(privileged=True)
+        guest = machine.create_domain(abi=Abi.X86_64)
+        pages = guest.hypervisor.allocate_pages(1)
+        keys = QueueKeys(tuple(guest.hypervisor.grant_pages(dom0.domid, pages)), 1)
+        ring = GrantedRing(dom0.hypervisor, guest.domid, Abi.IA64, keys, SLOT)
+        with pytest.raises(PeerError, match="smaller than 16384 bytes"):
+            ring.map()
+        assert not ring.is_resumable(LogMemory.none(0))
+        guest.hypervisor.end_access(keys.ring_refs[0])  # nothing stays mapped
