@@ -61,17 +61,27 @@ AnyQueue = TypeVar("AnyQueue", bound=Queue)
 
 
 class _Driven(PythonPollable):
-    """A queue as its driver has it."""
+    """A queue as its driver has it; `fatal` closes its device."""
 
-    def __init__(self, queue: Queue, channels: EventChannels, poll: Callable[[int], int]) -> None:
+    def __init__(
+        self,
+        queue: Queue,
+        channels: EventChannels,
+        poll: Callable[[int], int],
+        fatal: Callable[[str], None],
+    ) -> None:
         super().__init__(channels, queue.port)
-        self._queue, self._poll = queue, poll
+        self._queue, self._poll, self._fatal = queue, poll, fatal
 
     def pump(self, budget: int, now: int) -> int:
         return self._poll(budget)
 
     def arm(self) -> bool:
         return self._queue.arm()
+
+    def failed(self, error: BaseException) -> None:
+        super().failed(error)
+        self._fatal(f"a queue failed: {error!r}")
 
 
 class Frontend(FrontendDevice, Generic[AnyQueue]):
@@ -236,7 +246,7 @@ class Frontend(FrontendDevice, Generic[AnyQueue]):
     def serve(self) -> None:
         """Lets the queues run; a program that drives them by other means overrides it."""
         for queue in self._queues:
-            driven = _Driven(queue, self.channels, partial(self._poll, queue))
+            driven = _Driven(queue, self.channels, partial(self._poll, queue), self.fatal)
             self._driven[queue] = driven
             self.driver.add(driven.pollable)
 

@@ -10,6 +10,7 @@ import os
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 
 from pvdrivers.hypervisor import EventChannels, Hypervisor, HypervisorError
 from pvdrivers.ring.errors import PeerError
@@ -27,7 +28,8 @@ class Request(ABC):
 
     @abstractmethod
     def finish(self, response: bytes) -> None:
-        """Takes the answer, a private copy of its slot. PeerError: no sound backend sends it."""
+        """Takes the answer, a private copy of its slot. PeerError: no sound backend sends it;
+        `fail` is called then."""
 
     @abstractmethod
     def fail(self, error: OSError) -> None:
@@ -36,7 +38,41 @@ class Request(ABC):
     @abstractmethod
     def revoke(self) -> None:
         """Ends what `encode` has granted; called before `finish`, before `fail`, and before it is
-        issued again."""
+        issued again. The backend may still use it: see `DataPage`."""
+
+
+class DataPage:
+    """A page of this guest's memory for a request's data."""
+
+    def __init__(self, hypervisor: Hypervisor) -> None:
+        """OSError: no page is left."""
+        self._hypervisor = hypervisor
+        self._pages = hypervisor.allocate_pages(1)
+        self._ref: int | None = None
+
+    @property
+    def view(self) -> memoryview:
+        return self._pages.view
+
+    def grant(self, backend: int, readonly: bool = False) -> int:
+        """The gref for a backend, by its domid. OSError: no grant is left, or the page is lost."""
+        if self._ref is not None:
+            raise HypervisorError(errno.EBUSY, f"gref {self._ref} is still in use")
+        self._ref = self._hypervisor.grant_access(backend, self._pages.address, readonly)
+        return self._ref
+
+    def revoke(self) -> None:
+        """Ends the grant. The page of a backend that still uses it is lost (XSA-396)."""
+        if self._ref is None:
+            return
+        with suppress(HypervisorError):
+            self._hypervisor.end_access(self._ref)
+            self._ref = None
+
+    def free(self) -> None:
+        """Gives the page back, unless it is lost."""
+        if self._ref is None:
+            self._hypervisor.free_pages(self._pages)
 
 
 class PythonQueue:
@@ -56,10 +92,14 @@ class PythonQueue:
         self._channels = channels
         self._backend = backend
         self._number_of = number_of
-        self._pages = hypervisor.allocate_pages(1)
-        self._ring = FrontRing.create(self._pages.view, slot_size)
-        self._refs = hypervisor.grant_pages(backend, self._pages)
-        self.port = channels.bind_unbound_port(backend)
+        self._page = DataPage(hypervisor)
+        with ExitStack() as undo:
+            undo.callback(self._page.free)
+            self._ring = FrontRing.create(self._page.view, slot_size)
+            self._ref = self._page.grant(backend)
+            undo.callback(self._page.revoke)
+            self.port = channels.bind_unbound_port(backend)
+            undo.pop_all()
         self._issued: dict[int, Request] = {}
         self._waiting: deque[Request] = deque()  # for room on the ring
         self._free = list(range(self._ring.nr_ents))  # ids
@@ -68,7 +108,7 @@ class PythonQueue:
     @property
     def keys(self) -> QueueKeys:
         """What the backend has to know of it."""
-        return QueueKeys(tuple(self._refs), self.port)
+        return QueueKeys((self._ref,), self.port)
 
     @property
     def outstanding(self) -> int:
@@ -102,9 +142,13 @@ class PythonQueue:
             if request is None:
                 raise PeerError(f"the backend answered request {number}, which does not exist")
             self._counters["responses"] += 1
-            request.revoke()
-            request.finish(response)
             self._free.append(number)
+            request.revoke()
+            try:
+                request.finish(response)
+            except Exception:
+                _fail(request)
+                raise
         if self._waiting:
             self.issue()
         return len(responses)
@@ -114,12 +158,8 @@ class PythonQueue:
 
     def disconnect(self) -> None:
         self._channels.unbind(self.port)
-        try:
-            for ref in self._refs:
-                self._hypervisor.end_access(ref)
-        except HypervisorError:
-            return  # the backend may still write to the page: it is lost (XSA-396)
-        self._hypervisor.free_pages(self._pages)
+        self._page.revoke()
+        self._page.free()
 
     def requeue(self, successor: "PythonQueue") -> int:
         requests = self._take_all()
@@ -128,7 +168,7 @@ class PythonQueue:
 
     def give_up(self) -> None:
         for request in self._take_all():
-            request.fail(OSError(errno.EIO, os.strerror(errno.EIO)))
+            _fail(request)
 
     def close(self) -> None:
         """Nothing is left to free."""
@@ -140,3 +180,7 @@ class PythonQueue:
         self._issued.clear()
         self._waiting.clear()
         return requests
+
+
+def _fail(request: Request) -> None:
+    request.fail(OSError(errno.EIO, os.strerror(errno.EIO)))

@@ -152,7 +152,7 @@ def test_a_frontend_that_overruns_its_ring_is_closed(entropy: ModuleType) -> Non
             await other.wait_for(XenbusState.CONNECTED)
             await frontend.wait_for(XenbusState.CONNECTED)
             queue: Any = frontend.queues[0]
-            queue._pages.view[:4] = RING_INDEX.pack(100_000)
+            queue._page.view[:4] = RING_INDEX.pack(100_000)
             frontend.channels.notify(queue.port)
             await machine.backend.wait_for(XenbusState.CLOSING, XenbusState.CLOSED)
             return len(await other.read(32))
@@ -209,3 +209,23 @@ def test_a_mistake_in_the_class_closes_its_device_alone(
         assert "ZeroDivisionError('a mistake')" in machine.backend.last_error
         assert machine.backend.peer_errors == 0
     assert "is pumped no more" in caplog.text
+
+
+def test_a_mistake_in_the_frontend_s_class_closes_its_device(
+    entropy: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits forever, neither for what its answer broke nor for what is behind it."""
+
+    def broken(self: Any, response: bytes) -> None:
+        raise ZeroDivisionError("a mistake")
+
+    monkeypatch.setattr(entropy.Read, "finish", broken)
+
+    async def scenario(frontend: Any) -> None:
+        reads = (frontend.read(length) for length in range(700))
+        results = await asyncio.gather(*reads, return_exceptions=True)
+        assert {type(result) for result in results} == {OSError}
+        assert "ZeroDivisionError('a mistake')" in frontend.last_error
+
+    with loopback(entropy) as machine:
+        machine.run(scenario)
