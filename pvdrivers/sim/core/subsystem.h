@@ -25,14 +25,20 @@ struct sim_hypervisor;
 
 /*
  * In the order in which a domain is made and taken apart:
- *   guest pages  The allocator of the guest's kernel. First to hand out nothing more.
- *   events       Making it gives the domain its shape (ABI, vcpus, pages), under the event lock.
- *                Taken apart before grants: the kernel of a dying domain tells nobody that it
- * unmaps. grants       The table's size follows from the page size. Taken apart before memory: then
- * no call takes a page into use any more. memory       Gives the domain its pages, and frees those
- * that no peer uses. What a process held goes in the reverse order, since its domain's kernel lives
- * on: maps and grants while its ports are there to tell the granters, and guest pages when no grant
- * of them is left. A view of a domain is opened in this order and closed in the reverse one.
+ *
+ * - guest pages: the allocator of the guest's kernel. First to hand out nothing more.
+ *
+ * - events: making it gives the domain its shape (ABI, vcpus, pages), under the event lock. Taken
+ *   apart before grants: the kernel of a dying domain tells nobody that it unmaps.
+ *
+ * - grants: the table's size follows from the page size. Taken apart before memory: then no call
+ *   takes a page into use any more.
+ *
+ * - memory: gives the domain its pages, and frees those that no peer uses.
+ *
+ * What a process held goes in the reverse order, since its domain's kernel lives on: maps and
+ * grants while its ports are there to tell the granters, and guest pages when no grant of them is
+ * left. A view of a domain is opened in this order and closed in the reverse one.
  */
 enum subsystem_id {
     SUBSYSTEM_GUEST_PAGES,
