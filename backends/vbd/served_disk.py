@@ -44,6 +44,10 @@ class ServedDisk(VbdBackend):
         await self.write_keys(await self._hotplug_keys())
         await super().offer()
 
+    async def connect(self) -> None:
+        await self._use_next_store()  # which may have been opened since the offer
+        await super().connect()
+
     async def exchange(self) -> None:
         await self._use_next_store()
         await self.update_size()

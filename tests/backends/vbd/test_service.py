@@ -12,9 +12,11 @@ from pvdrivers.backends.vbd.device import VbdBackendOptions
 from pvdrivers.backends.vbd.disk import DiskConfig, ServeOptions
 from pvdrivers.backends.vbd.served_disk import ServedDisk
 from pvdrivers.backends.vbd.service import VbdService
+from pvdrivers.sim import Machine
 from pvdrivers.testing.vbd.pair import VbdPair
 from pvdrivers.toolstack.devices import add_device
 from pvdrivers.vbd.config import disk_config
+from pvdrivers.xenbus.states import XenbusState
 
 from .guests import MIB, PATIENCE, Guests, use
 
@@ -254,6 +256,30 @@ def test_a_reload_waits_for_no_disk_that_is_being_opened() -> None:
         for end in guests.ends.values():
             await end.frontend.abort()
         guests.machine.close()
+
+    asyncio.run(main())
+
+
+def test_a_reload_counts_for_a_disk_that_waits_for_its_guest() -> None:
+    """Its frontend comes when the new store is open already."""
+
+    async def main() -> None:
+        with Machine() as machine:
+            dom0, guest = machine.create_domain(privileged=True), machine.create_domain()
+            pair = VbdPair(dom0.hypervisor, guest.hypervisor, RamStore(MIB), connect=False)
+            async with pair:
+                small, larger = ServeOptions(open_small), ServeOptions(open_larger)
+                service = VbdService(pair.toolstack, dom0.hypervisor, lambda _: small)
+                async with service:
+                    await pair.wait(lambda: service.devices)
+                    (device,) = service.devices.values()
+                    assert isinstance(device, ServedDisk)
+                    await device.wait_for(XenbusState.INIT_WAIT)
+                    await service.reload(lambda _: larger)
+                    await pair.wait(lambda: device._next_store and not device._requests)
+                    pair.frontend.start()
+                    assert (await pair.frontend.connected()).sectors == 4096
+                    await pair.frontend.abort()
 
     asyncio.run(main())
 
