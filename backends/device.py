@@ -1,8 +1,8 @@
 """What the backends of all device classes share: the life of a connection.
 
 A class derives from `Backend` and says how the queues of its frontends are read, mapped and
-published. This maps and serves them, stops them, lets the device go on with something else behind
-it, and takes a predecessor's connection up where that stopped.
+published. This maps, serves and stops them, exchanges what is behind the device, and takes up a
+predecessor's connection where the predecessor stopped.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ QUIESCE_STEP = 0.001  # seconds between looks at operations that a queue still h
 
 @dataclass(frozen=True, slots=True)
 class DeviceContext:
-    """What a backend's device stands on, whatever its class."""
+    """What every backend's device is given, of any class."""
 
     client: XenstoreClient
     path: str  # the backend's directory
@@ -41,7 +41,7 @@ class DeviceContext:
 
 @dataclass(frozen=True, slots=True)
 class QueueContext:
-    """What a queue stands on, beside what its frontend has published."""
+    """What a queue is given, beside what its frontend has published."""
 
     channels: EventChannels  # of this queue alone, since its driver owns the handle exclusively
     fault_fd: int  # an eventfd, to be written to when the queue is broken or has errors to log
@@ -123,7 +123,7 @@ class Backend(BackendDevice, Generic[Ring, AnyQueue]):
         return False
 
     async def reload(self, options: Any) -> bool:
-        """Goes on by other options of its service; false: nothing changes."""
+        """Applies other options of its service; false: nothing changes."""
         return False
 
     # ---- what its user calls ---------------------------------------------------------------
@@ -168,8 +168,8 @@ class Backend(BackendDevice, Generic[Ring, AnyQueue]):
             self._inherits = False
 
     async def inherit(self) -> bool:
-        """A predecessor's connection can be taken up when its log says what is to be done again, or
-        else when the frontend waits for no answer, so that nothing can have been lost with it."""
+        """True when the predecessor's log says which requests to do again, or when the frontend
+        waits for no answer, since then no request can be lost."""
         if not self._is_successor:
             return False
         try:
@@ -191,10 +191,10 @@ class Backend(BackendDevice, Generic[Ring, AnyQueue]):
             self.driver.remove(queue.pollable)
             queue.stop()
         while self._queues:
-            # A queue that is not driven has no event for the last thing it waits for.
+            # No driver pumps this queue any more, so no event wakes it: poll.
             while not self._queues[-1].quiesce(self._now()):  # noqa: ASYNC110
                 await asyncio.sleep(QUIESCE_STEP)
-            queue = self._queues.pop()  # before it is freed: statistics are asked for meanwhile
+            queue = self._queues.pop()  # before it is freed: `statistics` may be called meanwhile
             _add(self._past_statistics, queue.statistics())
             queue.close()
         for channels in self._channels:
@@ -235,7 +235,7 @@ class Backend(BackendDevice, Generic[Ring, AnyQueue]):
             self.serve()
 
     def serve(self) -> None:
-        """Lets the queues run; a program that drives them by other means overrides it."""
+        """Starts driving the queues; override it to drive them by other means."""
         if self._inherits:
             resumed = self.statistics().get("resumed", 0)
             log.info("%s: taken up, %d requests in flight", self.path, resumed)
@@ -264,7 +264,7 @@ class Backend(BackendDevice, Generic[Ring, AnyQueue]):
         return all(map(self.is_resumable, rings, self._logs(rings)))
 
     def look_at_faults(self) -> None:
-        """A queue has told of a fault."""
+        """A queue has reported a fault."""
         broken = {index: queue.broken for index, queue in enumerate(self._queues) if queue.broken}
         if not broken or not self._faults:
             return
@@ -286,7 +286,7 @@ def _add(totals: dict[str, int], counters: Mapping[str, int]) -> None:
 
 
 class RefusedDevice(BackendDevice):
-    """Stands for a device that cannot be served, and says why when a frontend comes for it."""
+    """Stands for a device that cannot be served, and tells a frontend that wants it why."""
 
     def __init__(self, client: XenstoreClient, path: str, reason: str) -> None:
         super().__init__(client, path)

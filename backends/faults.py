@@ -1,4 +1,4 @@
-"""How the queues of a device tell its backend of faults, from whichever thread drives them."""
+"""How the queues of a device report faults to its backend, from the thread that drives them."""
 
 import asyncio
 import os

@@ -29,9 +29,9 @@ class LogMemory(NamedTuple):
 
 class InflightFile:
     """A file that only this user can open, mapped shared. What was stored in it is there after the
-    process was killed, on any file system. The end of the machine is the end of its guests, so the
-    file need not survive it. When somebody truncates the file, this process goes on (`is_lost`),
-    and its successor works as if there were no log.
+    process was killed, on any file system. Guests end with the machine, so the file need not
+    survive that. When the file is truncated, this process goes on (`is_lost`), and its successor
+    works as if there were no log.
     """
 
     def __init__(self, folder: StateDirectory, name: str) -> None:
@@ -77,7 +77,7 @@ class InflightFile:
                 self.path.name, OPEN | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=self._folder.fd
             )
         try:
-            os.posix_fallocate(fd, 0, size)  # a store into a full file system would be a crash
+            os.posix_fallocate(fd, 0, size)  # a store into a full file system would raise SIGBUS
             file_map = lib.pv_file_map_create(fd, size)
             if file_map == ffi.NULL:
                 raise OSError(ffi.errno, os.strerror(ffi.errno))
@@ -121,7 +121,7 @@ class InflightFile:
 def _problem_of(info: os.stat_result, size: int) -> str:
     """What keeps a file from being a log of `size` bytes; "" if nothing does."""
     if not stat.S_ISREG(info.st_mode) or info.st_nlink != 1:
-        return "it is no file by itself"
+        return "it is not a regular file with one name"
     if info.st_uid != os.geteuid() or info.st_mode & 0o077:
-        return "it is not this user's alone"
+        return "other users own it or can open it"
     return "" if info.st_size == size else f"it has {info.st_size} bytes instead of {size}"

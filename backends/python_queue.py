@@ -3,7 +3,7 @@
 For device classes without a data plane in C, and for the first version of any. A class derives from
 `PythonQueue` and says what a request does; the rest is the same for all of them: requests are
 copied once, a successor takes up what a killed process had in flight, the frontend is notified once
-a batch, and an overrun ring is left alone for good.
+a batch, and an overrun ring is never touched again.
 """
 
 import os
@@ -79,7 +79,7 @@ class GrantedRing:
 
 
 class Request(NamedTuple):
-    """A request on its way."""
+    """A request taken and not answered."""
 
     entry: int  # its number in the in-flight log
     slot: bytes  # the private copy of its slot

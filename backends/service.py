@@ -4,8 +4,8 @@ driver for each device.
     async with Service(VBD, client, hypervisor, lambda disk: ServeOptions()) as service:
         await service.ended()
 
-What differs between classes is a `DeviceClass`. Whatever fails for one device ends that device's
-driver and nothing else; that includes a device that never answers.
+What differs between classes is a `DeviceClass`. A failure of one device ends that device's
+driver and nothing else, and so does a device that never answers.
 """
 
 from __future__ import annotations
@@ -64,12 +64,12 @@ class Service(Generic[Config, Options]):
         state_directory: Path | None = None,
     ) -> None:
         """`options_for` says how each device is served; None: another backend serves it.
-        `driver` drives the queues, threads that outlive the service for instance; None: the loop.
+        `driver` drives the queues, for instance threads that outlive the service; None: the loop.
 
-        `state_directory` belongs to this service and its successors: what they need to know of
-        requests in flight. Services of other classes may share it. It is made if need be when the
-        service is entered (OSError: it cannot be; UsageError: another user can open it, or another
-        process has it). Without one a successor takes up only connections on which the frontend
+        `state_directory` keeps what this service's successors need to know of requests in flight.
+        Services of other classes may share it. It is made, if necessary, when the service is
+        entered (OSError: it cannot be made; UsageError: another user can open it, or another
+        process uses it). Without one a successor takes up only connections on which the frontend
         waits for nothing.
         """
         self.device_class = device_class
@@ -118,7 +118,7 @@ class Service(Generic[Config, Options]):
         await self._bus.ended()
 
     async def drain(self) -> None:
-        """Takes no more requests, finishes those taken, and lets go of everything.
+        """Takes no more requests, finishes those taken, and releases everything.
 
         Both ends stay Connected in xenstore: the next service of these devices takes them up as
         they are, and their frontends notice nothing but a pause.
@@ -129,7 +129,7 @@ class Service(Generic[Config, Options]):
         """Serves devices by other options from now on, without their frontends noticing.
 
         Logs what changes, a line for each device. Returns when every device knows its new options;
-        what has to be opened for them is not waited for. Devices that could not be served are tried
+        it does not wait for stores to be opened. Devices that could not be served are tried
         again.
         """
         self.options_for = options_for
@@ -194,6 +194,6 @@ class Service(Generic[Config, Options]):
 
 
 def traceback_of(error: Exception) -> Exception | None:
-    """For a log line's exc_info: nothing for an error whose message is complete."""
+    """For a log line's exc_info: None for an error whose message is complete."""
     expected = isinstance(error, OSError | UsageError) and not isinstance(error, XenstoreError)
     return None if expected else error

@@ -1,4 +1,4 @@
-"""The folder in which a service leaves what its successor needs to know."""
+"""The folder with what a service's successor needs to know."""
 
 import os
 import weakref
@@ -14,8 +14,8 @@ LOCK = "lock"  # what the names of lock files begin with; each device class has 
 
 
 class StateDirectory:
-    """It is reached through `fd`, so that it stays the folder that was checked, whatever its name
-    refers to later. `fd` is open as long as anything refers to the object."""
+    """It is used through `fd`, so that it stays the folder that was checked even when its name
+    refers to another later. `fd` is open as long as anything refers to the object."""
 
     def __init__(self, path: Path) -> None:
         """UsageError: it belongs to another user, others can open it, or it is no folder. OSError:
@@ -38,7 +38,7 @@ class StateDirectory:
 
 
 def _open_private(path: Path) -> int:
-    """Whoever can write to it can deceive the next service."""
+    """Opens it if it is private: a user who can write to it can deceive the next service."""
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except FileExistsError:

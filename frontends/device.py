@@ -85,7 +85,7 @@ class _Driven(PythonPollable):
 
 
 class Frontend(FrontendDevice, Generic[AnyQueue]):
-    """One device of this guest. What is asked for while it is not connected waits until it is.
+    """One device of this guest. Operations submitted while it is not connected wait until it is.
 
     Requests that a lost backend has not answered are issued again to the next one. They fail when
     the device is closed or removed, or when its backend broke the protocol.
@@ -244,7 +244,7 @@ class Frontend(FrontendDevice, Generic[AnyQueue]):
     # ---- connection ------------------------------------------------------------------------
 
     def serve(self) -> None:
-        """Lets the queues run; a program that drives them by other means overrides it."""
+        """Starts driving the queues; override it to drive them by other means."""
         for queue in self._queues:
             driven = _Driven(queue, self.channels, partial(self._poll, queue), self.fatal)
             self._driven[queue] = driven
@@ -267,7 +267,7 @@ class Frontend(FrontendDevice, Generic[AnyQueue]):
         return count
 
     def _end_connection(self, error: PeerError) -> None:
-        """The backend's answers cannot be trusted any more."""
+        """Called when the backend's answers cannot be trusted any more."""
         if not self._broken:
             self._broken = True
             self.broken_rings += 1

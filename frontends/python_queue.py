@@ -28,7 +28,7 @@ class Request(ABC):
 
     @abstractmethod
     def finish(self, response: bytes) -> None:
-        """Takes the answer, a private copy of its slot. PeerError: no sound backend sends it;
+        """Takes the answer, a private copy of its slot. PeerError: no correct backend sends it;
         `fail` is called then."""
 
     @abstractmethod

@@ -61,7 +61,7 @@ async def open_in_daemon_thread(open_: Callable[[], C]) -> C:
 
 
 class _Opening(Generic[C]):
-    """Either the thread or who has given up waiting for it closes what nobody takes."""
+    """What no caller takes is closed: by the thread, or by the caller that gave up."""
 
     def __init__(self, open_: Callable[[], C]) -> None:
         self._open = open_

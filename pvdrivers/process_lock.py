@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pvdrivers.ring.errors import UsageError
 
-PATIENCE = 1.0  # seconds: a process killed a moment ago may still be letting go of what it had
+PATIENCE = 1.0  # seconds: a process killed a moment ago may not have released the lock yet
 INTERVAL = 0.01  # seconds
 
 

@@ -89,7 +89,7 @@ struct pv_event_bit pv_event_selector_bit(const struct pv_event_view *view, evtc
 bool pv_event_is_pending(const struct pv_event_view *view, evtchn_port_t port)
 {
     struct pv_event_bit bit = pv_event_pending_bit(view, port);
-    /* Acquire: whoever polls finds what the sender wrote before it raised the event. */
+    /* Acquire: a poller that finds the event sees what the sender wrote before. */
     return bit.word && (pv_load_acquire(bit.word) & bit.mask);
 }
 

@@ -70,7 +70,8 @@ uint16_t pv_grant_query(const struct pv_grant_entries *entries, grant_ref_t ref)
 }
 
 /* Changes the flags of an entry unless one of `busy` is set, in one step against the hypervisor's
- * own compare-and-swap. A full barrier then: what the peer wrote before it let go is visible. */
+ * own compare-and-swap. A full barrier then: what the peer wrote before it ended its use is
+ * visible. */
 static int change_flags(uint16_t *word, uint16_t busy, uint16_t keep, uint16_t set)
 {
     uint16_t seen = pv_read_once_16(word), flags;

@@ -85,7 +85,7 @@ void pv_xenstore_accept(struct xenstore_domain_interface *page, uint32_t feature
     pv_write_once(&page->rsp_prod, pv_read_once(&page->rsp_cons));
     pv_write_once(&page->error, XENSTORE_ERROR_NONE);
     pv_write_once(&page->server_features, features);
-    /* Release: the rings are empty for whoever sees the connection up. */
+    /* Release: a peer that sees the connection up sees empty rings. */
     pv_store_release(&page->connection, XENSTORE_CONNECTED);
 }
 

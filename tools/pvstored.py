@@ -85,8 +85,8 @@ def pvstored(
     Parameters
     ----------
     socket
-        Path of the socket. Whoever may connect to it acts as domain 0; clients of libxenstore find
-        it by XENSTORED_PATH.
+        Path of the socket. A process that may connect to it acts as domain 0; clients of
+        libxenstore find it by XENSTORED_PATH.
     quota
         name=value, for example nodes=2000; may be given several times; 0 means no limit.
     machine

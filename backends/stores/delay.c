@@ -1,4 +1,4 @@
-/* Holds operations back for a time, by whatever clock poll tells. */
+/* Holds operations back for a time, by the clock that poll is given. */
 #include "backends/stores/filter.h"
 
 struct delay_filter {

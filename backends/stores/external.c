@@ -43,7 +43,7 @@ static uint64_t data_bytes(const struct pv_blk_io *io)
     return io->op == PV_BLK_READ || io->op == PV_BLK_WRITE ? io->nr_sectors * PV_SECTOR_SIZE : 0;
 }
 
-/* At most so many, and after the first at most so many bytes of data. */
+/* Takes at most `max` operations and, after the first, at most `bytes` of data. */
 static unsigned take(struct external_store *external, struct pv_blk_io **ios, unsigned max,
                      uint64_t bytes)
 {
@@ -125,15 +125,15 @@ void pv_external_batch_done(struct pv_external_batch *batch)
             batch->statuses[i] = 0;
 }
 
-static bool is_settled(int status)
+static bool is_final(int status)
 {
     return status <= 0 && status >= -MAX_ERRNO && status != -EINPROGRESS;
 }
 
-int pv_external_batch_unsettled(const struct pv_external_batch *batch)
+int pv_external_batch_incomplete(const struct pv_external_batch *batch)
 {
     for (uint32_t i = 0; i < batch->count; i++)
-        if (!is_settled(batch->statuses[i]))
+        if (!is_final(batch->statuses[i]))
             return (int)i;
     return -1;
 }
@@ -151,15 +151,15 @@ void pv_external_batch_finish(struct pv_blk_store *store, struct pv_external_bat
 {
     for (uint32_t i = 0; i < batch->count; i++) {
         struct pv_blk_io *io = batch->ios[i];
-        io->status = is_settled(batch->statuses[i]) ? batch->statuses[i] : -EIO;
+        io->status = is_final(batch->statuses[i]) ? batch->statuses[i] : -EIO;
         if (io->op == PV_BLK_READ && io->status == 0)
             give(io, data + batch->offsets[i]);
     }
     pv_external_store_finish(store, batch->ios, batch->count);
-    batch->count = 0; /* none of them is finished twice */
+    batch->count = 0; /* so that none is finished twice */
 }
 
-/* What nobody took fails; what was taken is waited for. */
+/* Fails what was not taken yet, and waits for what was. */
 static void close_store(struct pv_blk_store *store)
 {
     struct external_store *external = (struct external_store *)store;

@@ -76,10 +76,10 @@ static bool can_be_a_store(const struct stat *status)
     return S_ISREG(status->st_mode) || S_ISBLK(status->st_mode);
 }
 
-/* The path is looked at before it is opened: a FIFO would have the opener wait for its other end,
- * and a character device do who knows what. Whatever has taken its name in between, or has a lease
- * on the file, must not hold the opener up either, hence O_NONBLOCK; of a block device that would
- * open a drive without a medium. */
+/* The path is checked before it is opened: opening a FIFO would wait for its other end, and opening
+ * a character device may have any effect. Another file may have taken the name in between, or a
+ * process may have a lease on the file; O_NONBLOCK keeps the open from waiting for either. A block
+ * device is opened without it, since with it a drive opens without a medium. */
 int file_open(const char *path, int flags)
 {
     struct stat status;
@@ -106,7 +106,7 @@ static int open_file(struct file_store *file, const struct pv_file_store_config 
         return -errno;
     if (!can_be_a_store(&status))
         return -ENOTSUP;
-    /* Operations do wait from here on, in whoever carries them out. */
+    /* From here on operations wait, in the thread that carries them out. */
     if (fcntl(file->fd, F_SETFL, direct) < 0)
         return -errno;
     /* Keeping the access time costs a tenth of a read. Only the file's owner may leave it. */
@@ -137,7 +137,7 @@ static int try_direct(struct file_store *file)
 }
 
 /* A file in memory: no operation on it waits for a device, and io_uring would hand each to a
- * thread. A block device is not: its node alone lies in such a file system. */
+ * thread. A block device is not one: only its node lies in such a file system. */
 static bool is_in_memory(const struct file_store *file)
 {
     struct statfs status;
@@ -145,8 +145,8 @@ static bool is_in_memory(const struct file_store *file)
            (status.f_type == TMPFS_MAGIC || status.f_type == RAMFS_MAGIC);
 }
 
-/* Where the kernel keeps its word that an operation which would have to wait comes back instead.
- * FUSE does not, and of file systems over a network nobody knows. */
+/* File systems on which an operation that would have to wait does return instead, as the kernel
+ * promises. On FUSE it does not, and on network file systems that is not known. */
 static bool never_waits(const struct file_store *file)
 {
     static const long local[] = {BTRFS_SUPER_MAGIC,     EXT4_SUPER_MAGIC, F2FS_SUPER_MAGIC,
@@ -163,9 +163,9 @@ static bool never_waits(const struct file_store *file)
     return false;
 }
 
-/* What a system call does with the caller's memory is over when it returns, and so before the
- * process is gone: but for file systems whose direct I/O does not wait for the end once the caller
- * has been killed, as NFS's. */
+/* A system call uses the caller's memory only until it returns, and so not after the process has
+ * ended. The exception: file systems, such as NFS, whose direct I/O does not wait for its end once
+ * the caller was killed. */
 static bool io_outlives_process(const struct file_store *file, enum pv_file_engine engine)
 {
     return engine == PV_FILE_IO_URING || (file->direct && file->is_regular);

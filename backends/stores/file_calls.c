@@ -45,8 +45,8 @@ static ssize_t transfer_elements(int fd, enum pv_blk_op op, const struct iovec *
                              : pwritev(fd, elements, count, offset);
 }
 
-/* Goes on after short transfers and signals until all is done; the end of the file, which should
- * lie behind, is an error. */
+/* Goes on after short transfers and signals until all is done. To meet the end of the file is an
+ * error: it should lie behind the transfer. */
 static int transfer_vector(int fd, enum pv_blk_op op, struct position at, off_t offset)
 {
     struct iovec elements[IOV_BATCH];

@@ -4,16 +4,16 @@
  * the disk) may land when the process is gone, behind what its successor has written, or in memory
  * that the guest has put to another use.
  *
- * Each such operation keeps the open file it is for, and so the locks that belong to it. So a
- * store that has an io_uring holds two locks on its file, each of one byte far behind any data:
+ * Such an operation keeps its open file, and so the locks that belong to that. So a store that has
+ * an io_uring holds two locks on its file, each of one byte far behind any data:
  *
  *   BUSY + number   of the open file that the operations are for: there until the last has ended
  *   ALIVE + number  of another open file, which ends with the process
  *
- * Who opens the file waits while there is a lock of the first kind without one of the second.
- * Stores that live, in this process or another, do not keep each other out: all locks are shared.
- * The number is the process's, random. POSIX locks in the flavour that belongs to open files, so
- * nobody else's closing of the same file drops them.
+ * Opening the file waits while there is a lock of the first kind without one of the second. Stores
+ * of living processes do not keep each other out: all locks are shared.
+ * The number is the process's, random. Open file description locks (F_OFD_SETLK),
+ * which do not go when another descriptor of the same file is closed.
  */
 #include "backends/stores/file.h"
 
@@ -67,7 +67,7 @@ int file_lock_wait_dead_owners(int fd)
     return 0;
 }
 
-/* The same for all stores of a process, so that many of them on one file are one to find. */
+/* The same for all stores of a process, so that a search finds them as one. */
 static int process_number(uint32_t *number)
 {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;

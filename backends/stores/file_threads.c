@@ -39,7 +39,7 @@ int file_threads_start(struct file_store *file)
     return status;
 }
 
-/* A pool that was not started is now; without a thread there is only the caller's. */
+/* Starts the pool if necessary; when no thread can be made, the caller does the work. */
 static bool enqueue(struct file_store *file, struct pv_blk_io **ios, unsigned count)
 {
     pthread_mutex_lock(&file->lock);

@@ -1,6 +1,6 @@
-/* A file store's operations through io_uring: a batch is one system call, and who polls the store
- * completes them. What the ring cannot take, and what comes back in any way but done or failed,
- * goes to the pool of threads from its start: an operation not acknowledged may be done twice. */
+/* A file store's operations through io_uring: a batch is one system call, and the thread that polls
+ * the store completes them. What the ring cannot take, and what ends neither done nor failed, goes
+ * to the pool of threads and begins there again: until it is acknowledged it may be done twice. */
 #include "backends/stores/file.h"
 
 #include <fcntl.h>
@@ -62,7 +62,7 @@ static struct io_uring_sqe *prepare(struct file_store *file, struct io_list *lef
     return sqe;
 }
 
-/* One flush at a time: those that come meanwhile share the next, which covers what each must. */
+/* One flush at a time: those that come meanwhile share the next, which covers all of them. */
 static void prepare_flush(struct file_store *file, struct io_list *left)
 {
     if (file->flushing.head || !file->flush_next.head)
@@ -99,9 +99,9 @@ static void prepare_discard(struct io_uring_sqe *sqe, const struct pv_blk_io *io
     sqe->len = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
 }
 
-/* Reading ahead waits for a place in the device's queue, whatever is asked of it, and this thread
- * serves other disks too. So it reads what the page cache has while the disk owes nothing; for all
- * else the kernel has threads. */
+/* The kernel's readahead waits for a place in the device's queue even when asked not to wait, and
+ * this thread serves other disks too. So this thread itself reads only what the page cache has, and
+ * only while nothing is in flight; kernel threads do the rest. */
 static bool may_wait(const struct file_store *file, const struct pv_blk_io *io, bool disk_is_busy)
 {
     return io->op == PV_BLK_READ && !file->direct && (disk_is_busy || !file_is_cached(file, io));
@@ -131,8 +131,8 @@ static void prepare_one(struct file_store *file, struct pv_blk_io *io, bool disk
 
 /* ---- On the way back ------------------------------------------------------------------------- */
 
-/* Says nothing about the operation: a signal, want of memory, the end of the thread that had
- * submitted it, or something this kernel does for a system call only. */
+/* A result that says nothing about the operation: a signal, lack of memory, the end of the thread
+ * that submitted it, or an operation that this kernel knows as a system call only. */
 static bool is_inconclusive(int32_t result)
 {
     return result == -EINTR || result == -EAGAIN || result == -ECANCELED || result == -EINVAL ||
@@ -167,7 +167,7 @@ static void note(struct file_store *file, const struct io_uring_cqe *completion,
     io_list_add(again ? left : done, io);
 }
 
-/* Called without the lock: who is told may call the store. */
+/* Called without the lock: a completion may call the store. */
 static void pass_on(struct file_store *file, struct io_list *done, struct io_list *left)
 {
     struct pv_blk_io *io;

@@ -17,7 +17,7 @@ DATA_OPERATIONS = (StoreOperation.READ, StoreOperation.WRITE)
 
 
 class Filter(BlockStore):
-    """A store that stands on another, which it takes over: closing the filter closes both."""
+    """A store that stands on another and owns it: closing the filter closes both."""
 
     def __init__(self, below: BlockStore, create: Any, *arguments: Any) -> None:
         below.check_unused()

@@ -60,8 +60,8 @@ static const struct pv_blk_store_ops log_ops = {.name = "log",
                                                 .refresh = filter_refresh,
                                                 .close = close_store};
 
-/* Nothing whose other end could keep a writer waiting: lines are written by whoever completes
- * operations, a thread that serves other devices too. */
+/* Regular files only: a FIFO's reader could block the thread that completes operations and writes
+ * the lines, and that thread serves other devices too. */
 static FILE *open_log(const char *path)
 {
     struct stat status;

@@ -1,4 +1,4 @@
-/* No disk at all: what the rest costs. */
+/* No disk: it measures what everything else costs. */
 #include "pvdrivers/backends/stores/stores.h"
 
 #include <stdlib.h>

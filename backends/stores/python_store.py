@@ -27,7 +27,7 @@ class Request:
 
     def __init__(
         self,
-        batch: "Batch",
+        batch: "StoreBatch",
         index: int,
         operation: int,
         sector: int,
@@ -61,7 +61,7 @@ class Request:
         return f"<Request {self.operation.name} of {self.count} sectors at {self.sector}>"
 
 
-class Batch:
+class StoreBatch:
     """Operations that are in flight together: request by request, and the same as arrays.
 
     In each array, place i is request i's. They are memoryviews, for loops, `array` and numpy alike,
@@ -171,7 +171,7 @@ class PythonStore(BlockStore):
         return self._external
 
     @abstractmethod
-    def handle(self, batch: Batch) -> None:
+    def handle(self, batch: StoreBatch) -> None:
         """Carries out a batch: fills in the data of its READs and completes each of its requests.
 
         Requests of one batch were in flight together: the guest cannot expect an order among them,
@@ -194,7 +194,7 @@ class PythonStore(BlockStore):
         memory = self._memory_for(cdata.offsets[count])
         try:
             lib.pv_external_batch_load(cdata, _address(memory))
-            self._carry_out(Batch(cdata, memory))
+            self._carry_out(StoreBatch(cdata, memory))
         except BaseException:
             for i in range(count):
                 cdata.statuses[i] = -errno.EIO
@@ -204,9 +204,9 @@ class PythonStore(BlockStore):
         self._keep(memory)
         return count
 
-    def _carry_out(self, batch: Batch) -> None:
+    def _carry_out(self, batch: StoreBatch) -> None:
         self.handle(batch)
-        wrong = lib.pv_external_batch_unsettled(batch._cdata)
+        wrong = lib.pv_external_batch_incomplete(batch._cdata)
         if wrong >= 0:
             raise UsageError(f"{batch[wrong]!r} was left with status {batch.statuses[wrong]}")
 

@@ -1,4 +1,4 @@
-/* Sectors in this process's memory, which data is copied to and from without a stop. */
+/* Sectors in this process's memory; data is copied to and from it at once. */
 #include "backends/stores/ram_memory.h"
 #include "pvdrivers/backends/stores/stores.h"
 
@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define HOST_PAGE 4096u /* or a multiple: then a discard only zeroes more by hand */
+#define HOST_PAGE 4096u /* the host's may be a multiple: a discard then zeroes more itself */
 
 struct ram_store {
     struct pv_blk_store store;

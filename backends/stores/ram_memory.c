@@ -1,5 +1,4 @@
-/* Large pages spare misses of the TLB. One is there as a whole with the first byte written to it.
- */
+/* Large pages cause fewer TLB misses. The first byte written to one allocates it as a whole. */
 #include "backends/stores/ram_memory.h"
 #include "backends/reserve.h"
 #include "pvdrivers/ring/barrier.h"
@@ -13,8 +12,8 @@
 static uint64_t promised; /* bytes of this process's stores with large pages */
 
 /* Whether all stores with large pages fit into half of the host's memory, this one included.
- * However few blocks guests write, and wherever, large pages cost no more than that; and a disk of
- * many times the memory stays as cheap as what is written to it. */
+ * So large pages never cost more than that, however few blocks guests write; and a disk larger than
+ * memory costs only what is written to it. */
 static bool promise(size_t size)
 {
     uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);

@@ -1,11 +1,11 @@
-/* Lets a number of bytes through per second: a bucket that fills with time, kept as the time up to
- * which its income is spent. */
+/* Limits the bytes per second by a token bucket, kept as the time up to which its tokens are
+ * spent. */
 #include "backends/stores/filter.h"
 
 struct rate_filter {
     struct filter filter;
     uint64_t bytes_per_second;
-    uint64_t burst_time; /* ns it takes to earn a burst */
+    uint64_t burst_time; /* ns in which the bucket fills */
     uint64_t now, paid;  /* ns; the next operation may pass at `paid` */
     struct pv_blk_io *head, **tail;
 };

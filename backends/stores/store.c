@@ -6,7 +6,7 @@
 #include <pthread.h>
 #include <time.h>
 
-#define POLL_INTERVAL_NS 1000000 /* how late a store that waits for time is told of it */
+#define POLL_INTERVAL_NS 1000000 /* how late a store may learn the time */
 
 struct waiter {
     pthread_mutex_t lock;

@@ -45,7 +45,7 @@ class BlockStore:
 
     The read, write, flush and discard here carry out one operation and wait for it. They are for
     tests and tools; a backend gives `pointer` to its queues. A failed operation raises OSError, one
-    outside the store UsageError.
+    beyond the store's end UsageError.
     """
 
     def __init__(self, pointer: Any) -> None:

@@ -12,13 +12,13 @@
  * belong to this process and end with it (Linux 5.12). */
 #define NEEDED_FEATURES (IORING_FEAT_SINGLE_MMAP | IORING_FEAT_NODROP | IORING_FEAT_NATIVE_WORKERS)
 
-/* Operations on files wait in so many kernel threads at most, over all rings that a thread submits
- * to: enough that several stuck disks, of 512 each, leave some to the others. Made when needed,
- * gone when idle. */
+/* The most kernel threads in which operations on files wait, over all rings that a thread submits
+ * to. A stuck disk takes 512, so several leave some to the others. The kernel makes them when
+ * needed and ends idle ones. */
 #define MOST_WORKERS 4096
 
-/* What has ended in the background is posted by the thread that had submitted it, the next time it
- * is in the kernel, and a flag asks it to be; else each would interrupt it (Linux 5.19). */
+/* Completions from the background are posted when the submitting thread next enters the kernel, and
+ * a flag asks it to; otherwise each would interrupt that thread (Linux 5.19). */
 #define UNDISTURBED (IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG)
 
 static uint32_t *field(const struct uring *uring, uint32_t offset)
@@ -53,7 +53,7 @@ static void find_fields(struct uring *uring, const struct io_uring_params *param
     uring->sq_flags = field(uring, params->sq_off.flags);
     uring->sq_array = field(uring, params->sq_off.array);
     for (uint32_t i = 0; i < params->sq_entries; i++)
-        uring->sq_array[i] = i; /* entries are used in turn */
+        uring->sq_array[i] = i; /* entry i is always submitted from place i */
     uring->cq_entries = params->cq_entries;
     uring->cq_head = field(uring, params->cq_off.head);
     uring->cq_tail = field(uring, params->cq_off.tail);
@@ -85,7 +85,7 @@ int uring_open(struct uring *uring, uint32_t sq_entries, uint32_t cq_entries)
     }
     find_fields(uring, &params);
     uint32_t workers[2] = {MOST_WORKERS, 0}; /* for files; for all else, as it is */
-    /* Not there before Linux 5.15: then the kernel's own number has to do. */
+    /* Unknown before Linux 5.15: the kernel's default then applies. */
     syscall(SYS_io_uring_register, uring->fd, IORING_REGISTER_IOWQ_MAX_WORKERS, workers, 2);
     return 0;
 }

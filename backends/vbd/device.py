@@ -41,8 +41,7 @@ RingPageKeys = Literal["order", "pages", "both"]
 
 
 class VbdBackendOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a backend offers at most; what the store cannot do is left out without being asked for.
-    pvbackd's `[limits]` are one."""
+    """The most that a backend offers, without what the store cannot do; pvbackd's `[limits]`."""
 
     persistent: bool = True
     max_indirect_segments: int = 256
@@ -106,7 +105,7 @@ class VbdBackend(Backend[QueueKeys, VbdQueue]):
 
     @property
     def last_store_error(self) -> StoreError | None:
-        """The operation that the store has failed last, and that its guest was told of."""
+        """The last operation that the store has failed and whose guest got an error."""
         return self._store_errors.last
 
     @property

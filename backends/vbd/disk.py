@@ -71,7 +71,7 @@ async def read_disk(client: XenstoreClient, path: str) -> DiskConfig:
 
 def make_store(disk: DiskConfig) -> BlockStore:
     """A file or block device at `params`; types ram and null have their size there instead.
-    May take as long as the file's server does."""
+    May block as long as the file's server does."""
     if memory := MEMORY_STORES.get(disk.kind):
         if not disk.params.isdecimal():
             raise UsageError(f"params {disk.params!r} of type {disk.kind} is not a size in bytes")
@@ -80,7 +80,7 @@ def make_store(disk: DiskConfig) -> BlockStore:
 
 
 async def open_disk(disk: DiskConfig) -> BlockStore:
-    if disk.kind in MEMORY_STORES:  # nothing can hold it up: it needs no thread
+    if disk.kind in MEMORY_STORES:  # opening it cannot block: no thread is needed
         return make_store(disk)
     return await open_in_daemon_thread(partial(make_store, disk))
 
@@ -123,7 +123,7 @@ def _name(open_store: object) -> str:
 
 
 async def close_store(store: BlockStore) -> None:
-    """Closes it without holding up the loop, which a disk that does not answer would."""
+    """Closes it in a thread, since a disk that does not answer would block the loop."""
     what = repr(store)
     try:
         async with asyncio.timeout(CLOSE_TIMEOUT):

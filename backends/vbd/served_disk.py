@@ -64,7 +64,7 @@ class ServedDisk(VbdBackend):
     # ---- another store ---------------------------------------------------------------------
 
     async def reload(self, options: ServeOptions) -> bool:
-        """Goes on by `options`, with their store as soon as that is open; false: it does already.
+        """Applies `options`, with their store as soon as it is open; false: nothing changes.
 
         Nothing waits for the store, neither the caller nor the device, which can be unplugged.
         """
@@ -114,7 +114,7 @@ class ServedDisk(VbdBackend):
     # ---- what a hotplug script would do ----------------------------------------------------
 
     async def _hotplug_keys(self) -> dict[str, str]:
-        """What a hotplug script would leave behind, so that none is needed.
+        """The keys that a hotplug script would write, so that none is needed.
 
         Nothing when one is: Xen's does nothing for a disk that has a `physical-device`.
         """

@@ -1,4 +1,4 @@
-"""The operations that a disk's store has failed, and that its guest was told of."""
+"""The operations that a disk's store has failed and that were answered with an error."""
 
 import errno
 import logging

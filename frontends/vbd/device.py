@@ -8,7 +8,15 @@ from typing import Any
 
 from pvdrivers._core import ffi
 from pvdrivers.frontends.device import DRAIN_TIMEOUT, Frontend
-from pvdrivers.frontends.vbd.operations import Batch, Operation, check, discard, flush, read, write
+from pvdrivers.frontends.vbd.operations import (
+    Operation,
+    OperationBatch,
+    check,
+    discard,
+    flush,
+    read,
+    write,
+)
 from pvdrivers.frontends.vbd.queue import VbdQueue, new_done
 from pvdrivers.hypervisor import EventChannels, Hypervisor
 from pvdrivers.ring.errors import PeerError, UsageError
@@ -16,7 +24,7 @@ from pvdrivers.vbd.features import (
     Agreement,
     DeviceInfo,
     FrontendFeatures,
-    Layout,
+    RingLayout,
     choose_layout,
     negotiate,
 )
@@ -59,12 +67,12 @@ class VbdFrontend(Frontend[VbdQueue]):
         self.info: DeviceInfo | None = None
         self.agreement: Agreement | None = None
         self.on_resize: Callable[[DeviceInfo], None] | None = None
-        self._batches: dict[int, tuple[Batch, int]] = {}
-        self._waiting: list[Batch] = []
+        self._batches: dict[int, tuple[OperationBatch, int]] = {}
+        self._waiting: list[OperationBatch] = []
         self._next_key = 1
         self._next_queue = 0
         self._done = new_done()
-        self._layout: Layout | None = None  # of the rings that are allocated next
+        self._layout: RingLayout | None = None  # of the rings that are allocated next
         self._trusted = True  # the backend, which may then map any page
 
     # ---- what its user calls ---------------------------------------------------------------
@@ -89,7 +97,7 @@ class VbdFrontend(Frontend[VbdQueue]):
         await self._one(flush())
 
     async def discard(self, sector: int, count: int, secure: bool = False) -> None:
-        """Tells the store that the sectors' content is of no use any more."""
+        """Tells the store that the sectors' content is no longer needed."""
         await self._one(discard(sector, count, secure))
 
     async def submit(self, operations: Iterable[Operation]) -> list[Operation]:
@@ -101,7 +109,7 @@ class VbdFrontend(Frontend[VbdQueue]):
         if not listed:
             return listed
         self.check_open()
-        batch = Batch(listed, self._next_key)
+        batch = OperationBatch(listed, self._next_key)
         for index in range(len(listed)):
             self._batches[self._next_key + index] = (batch, index)
         self._next_key += len(listed)
@@ -159,7 +167,7 @@ class VbdFrontend(Frontend[VbdQueue]):
         assert self._layout
         await self.publish_rings(self._layout, [queue.keys for queue in self._queues])
 
-    async def publish_rings(self, layout: Layout, queues: list[QueueKeys]) -> None:
+    async def publish_rings(self, layout: RingLayout, queues: list[QueueKeys]) -> None:
         """What a backend reads before it maps."""
         keys = frontend_keys(layout, self.features.persistent, queues)
         await self.write_keys(keys, without=_HEAD)
@@ -201,7 +209,7 @@ class VbdFrontend(Frontend[VbdQueue]):
             raise OSError(-operation.status, os.strerror(-operation.status))
         return operation
 
-    def _issue(self, batch: Batch) -> None:
+    def _issue(self, batch: OperationBatch) -> None:
         queue = self._queues[self._next_queue % len(self._queues)]
         self._next_queue += 1
         try:
@@ -221,6 +229,6 @@ class VbdFrontend(Frontend[VbdQueue]):
 
     def _finish(self, io: Any) -> None:
         issued = self._batches.pop(int(ffi.cast("uintptr_t", io.user)), None)
-        if issued is not None:  # else by whoever drives the queues in this object's place
+        if issued is not None:  # else other code drives the queues and issues
             batch, index = issued
             batch.finish(index, io.status)

@@ -1,4 +1,4 @@
-"""The operations a block frontend is asked for, one by one or many at once."""
+"""The operations of a block frontend, one by one or in batches."""
 
 import asyncio
 from collections.abc import Iterable
@@ -62,7 +62,7 @@ def check(operations: Iterable[Operation], info: DeviceInfo) -> None:
             raise UsageError("the disk is read-only")
 
 
-class Batch:
+class OperationBatch:
     """Operations submitted together and awaited together."""
 
     def __init__(self, operations: list[Operation], first_key: int) -> None:

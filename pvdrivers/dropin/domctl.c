@@ -1,4 +1,4 @@
-/* The toolstack's hypercalls, so far as programs ask: who is there, and in which state. */
+/* The toolstack's hypercalls that programs use: which domains there are, and their states. */
 #include "pvdrivers/dropin/hypercall.h"
 
 #include <string.h>

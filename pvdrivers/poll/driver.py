@@ -1,4 +1,4 @@
-"""What a device knows of whoever pumps its queues."""
+"""What a device knows of the thread or loop that drives its queues."""
 
 from typing import Any, Protocol
 
@@ -6,14 +6,15 @@ from typing import Any, Protocol
 class PollDriver(Protocol):
     """Drives pollables (`struct pv_pollable *`): an asyncio loop, or threads.
 
-    A pollable's event channel handle is the driver's alone as long as it has the pollable.
+    As long as a driver has a pollable, only the driver may use the pollable's event channel handle.
     """
 
     def add(self, pollable: Any) -> None:
-        """The pollable is pumped from now on. OSError: there is no room for it."""
+        """Pumps the pollable from now on. OSError: there is no room for it."""
 
     def remove(self, pollable: Any) -> None:
-        """When this returns the pollable is the caller's again; one that is not driven is already.
+        """Stops driving it: after this the pollable is the caller's again. Nothing happens to one
+        that is not driven.
 
-        Neither is for a pump to call: OSError.
+        A pump must call neither `add` nor `remove`: OSError.
         """

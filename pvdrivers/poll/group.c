@@ -28,7 +28,7 @@ uint64_t pv_poll_group_spurious_events(const struct pv_poll_group *group)
 
 int poll_group_lock(struct pv_poll_group *group)
 {
-    /* The order does not matter: whoever drives the group looks again and again. */
+    /* The order does not matter: the driver looks again and again. */
     pv_fetch_add(&group->lock_waiters, 1);
     int error = pthread_mutex_lock(&group->lock);
     if (error) /* the lock is the caller's, so nobody waits on no_waiters */

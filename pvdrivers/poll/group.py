@@ -66,7 +66,7 @@ class PollGroup:
 
     @property
     def awake(self) -> int:
-        """How many are to be pumped at once."""
+        """How many have to be pumped without waiting."""
         return int(lib.pv_poll_group_awake(self._cdata))
 
     def fileno(self) -> int:
@@ -94,11 +94,11 @@ class PollGroup:
         lib.pv_poll_group_stop(self._cdata)
 
     def sync(self) -> None:
-        """Returns when the group's thread is between two pumps, or sleeps: it is not stuck."""
+        """Returns once the group's thread is between two pumps or asleep; never if it is stuck."""
         lib.pv_poll_group_sync(self._cdata)
 
     def close(self) -> None:
-        """Once nobody drives it; those in it stay, and are in no group."""
+        """Call when no thread drives it. Its pollables are in no group afterwards."""
         lib.pv_poll_group_destroy(self._cdata)
         self._cdata = ffi.NULL
         self._pollables.clear()

@@ -1,8 +1,8 @@
 /* The inside of a poll group.
  *
- * Whoever drives the group holds its lock, except while it sleeps or yields. Others that want the
- * lock, to add a pollable or to remove one, count themselves in `lock_waiters` and get it between
- * any two pumps. */
+ * The driver, a thread or an event loop, holds the group's lock except while it sleeps or yields.
+ * Threads that want the lock, to add or remove a pollable, count themselves in `lock_waiters` and
+ * get it between two pumps. */
 #ifndef PVDRIVERS_POLL_GROUP_PRIVATE_H
 #define PVDRIVERS_POLL_GROUP_PRIVATE_H
 
@@ -55,10 +55,10 @@ struct pv_poll_group {
     int kick_fd; /* an eventfd: wakes the driver from its sleep */
     pthread_mutex_t lock;
     pthread_cond_t no_waiters;
-    uint32_t lock_waiters;    /* also read without the lock: is there one? */
+    uint32_t lock_waiters;    /* the driver reads it without the lock */
     uint32_t removals;        /* counted */
-    bool asleep;              /* the driver, perhaps: it has left the lock */
-    bool kicked;              /* and somebody has woken it */
+    bool asleep;              /* the driver may be: it has released the lock */
+    bool kicked;              /* and was woken by another thread */
     uint32_t stop;            /* asks the driver to end */
     uint32_t count, capacity; /* members; room in each list */
     struct pv_poll_member *all;

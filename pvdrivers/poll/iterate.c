@@ -9,7 +9,7 @@
 #define EVENTS 64               /* taken at once */
 #define DRAIN_INTERVAL 20000u   /* ns a woken one may wait behind busy ones */
 #define POLL_WINDOW 10000000u   /* ns: in mode POLL */
-#define SPURIOUS_DELAY 1000000u /* ns, twice as long with each more */
+#define SPURIOUS_DELAY 1000000u /* ns, doubled with each further one */
 #define MAX_DOUBLINGS 10        /* a second */
 
 /* ---- Waking -------------------------------------------------------------------------------- */
@@ -52,8 +52,8 @@ static void handle_event(struct pv_poll_group *group, void *data)
         drain_kick(group);
 }
 
-/* Waits for events, so long at most, and handles them. The lock is free meanwhile: when a member
- * has been removed, the events may name what is gone. They are dropped; epoll reports those of the
+/* Waits for events, at most that long, and handles them. The lock is free meanwhile. When a member
+ * was removed, the events may name a freed one, so all are dropped; epoll reports those of the
  * other members again. */
 static int wait_events(struct pv_poll_group *group, int timeout_ms, uint64_t now)
 {
@@ -112,7 +112,7 @@ static void found_work(struct pv_poll_member *member, uint64_t now)
 }
 
 /* A second event in a row without work, and all after it, delay the unmasking (XSA-332, XSA-391;
- * Linux's lateeoi does the same): a peer that only makes noise is heard once a second. */
+ * Linux's lateeoi does the same): a peer that only sends such events is handled once a second. */
 static void finish_event(struct pv_poll_group *group, struct pv_poll_member *member, uint64_t now)
 {
     if (member->spurious > 0)
@@ -126,7 +126,7 @@ static void finish_event(struct pv_poll_group *group, struct pv_poll_member *mem
         now + (SPURIOUS_DELAY << (doublings < MAX_DOUBLINGS ? doublings : MAX_DOUBLINGS));
 }
 
-/* False when there was something to do after all. */
+/* False when there is work after all. */
 static bool fall_asleep(struct pv_poll_group *group, struct pv_poll_member *member, uint64_t now)
 {
     struct pv_pollable *pollable = member->pollable;

@@ -1,5 +1,5 @@
-/* The lists of those awake and of those asleep with a time set. A member knows its place in each,
- * so it is put in and taken out without search. */
+/* The lists of members that are awake, and of those that sleep with a time set. A member knows its
+ * place in each, so adding and removing needs no search. */
 #include "pvdrivers/poll/group_private.h"
 
 #include <stdlib.h>

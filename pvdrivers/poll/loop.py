@@ -32,7 +32,7 @@ class LoopDriver:
             self._keep(handle, driven)
 
     def _keep(self, handle: Any, driven: "_LoopGroup") -> None:
-        """As long as there is anything in it."""
+        """Keeps the group, or closes it when it is empty."""
         if len(driven.group):
             self._groups[handle] = driven
         else:

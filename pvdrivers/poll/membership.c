@@ -112,7 +112,7 @@ static int add(struct pv_poll_group *group, struct pv_pollable *pollable)
     struct pv_poll_member *member = calloc(1, sizeof *member);
     if (!member)
         return -ENOMEM;
-    /* Masked, as far as we know: whoever drove it before may have taken an event of its port. */
+    /* Taken as masked: an earlier driver may have taken an event of its port. */
     *member = (struct pv_poll_member){
         .pollable = pollable, .masked = true, .unmask_at = NEVER, .wake_at = NEVER};
     errno = 0;

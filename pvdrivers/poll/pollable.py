@@ -61,13 +61,13 @@ class PythonPollable(ABC):
         return NEVER
 
     def failed(self, error: BaseException) -> None:
-        """It has raised `error`, and is pumped no more."""
+        """Called when it has raised `error`; it is pumped no more."""
         log.error("%r has raised, and is pumped no more", self, exc_info=error)
 
     def wake(self) -> None:
-        """From any thread: there is work that no event tells of."""
+        """Says that there is work without an event. From any thread."""
         os.eventfd_write(self._fd, 1)
-        self._woken = True  # after the write, so that whoever finds it set has that to read
+        self._woken = True  # after the write: a pump that sees it set reads the eventfd
 
     def close(self) -> None:
         """Once it is in no driver; a second call does nothing."""
@@ -88,7 +88,7 @@ class PythonPollable(ABC):
             return broken
         try:
             return call(*arguments)
-        except BaseException as error:  # there is nobody above but C code
+        except BaseException as error:  # above this call there is only C code
             self.broken = error
             self.failed(error)
             return broken

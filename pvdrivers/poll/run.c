@@ -8,7 +8,7 @@
 
 #define STOP_CHECK_MS 50 /* how late a caller's stop may be noticed */
 #define FOREVER_MS INT32_MAX
-#define SPINS_BEFORE_CLOCK 8 /* to read it costs as much as an iteration without work */
+#define SPINS_BEFORE_CLOCK 8 /* reading the clock costs as much as an iteration without work */
 
 static uint64_t clock_now(void)
 {

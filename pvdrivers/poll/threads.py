@@ -44,7 +44,7 @@ class PollThreads:
         self._mode = mode
         self._processors: Sequence[int | None] = processors or [None] * threads
         self._threads: list[_PollThread] = []
-        self._checking = threading.Lock()  # they must not end meanwhile
+        self._checking = threading.Lock()  # threads must not end during a check
 
     def __enter__(self) -> Self:
         """OSError: a thread cannot be made, or may not run on its processor."""
@@ -86,7 +86,7 @@ class PollThreads:
                 thread.group.remove(pollable)
 
     def check(self) -> None:
-        """Returns when every thread was between two pumps, or asleep; it does not if one is stuck.
+        """Returns once every thread was between two pumps or asleep; never if one is stuck.
         From any thread.
 
         RuntimeError: one has ended.
@@ -134,7 +134,7 @@ class _PollThread:
         self.group.sync()
 
     def stop(self) -> None:
-        """What it drove is driven by nobody then."""
+        """Its pollables are not driven any more."""
         self.group.stop()
         self._thread.join()
         self.group.close()

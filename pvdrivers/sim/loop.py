@@ -26,7 +26,7 @@ MAX_LATENCY = 50_000  # ns between an event's sending and its arrival, at most
 
 
 class NothingCanRun(RuntimeError):
-    """Every task waits and no event is under way: a wake-up was lost, or nobody will answer.
+    """Every task waits and no event is under way: a wake-up was lost, or no answer will come.
 
     The message has a line for each task: the calls it is in, the innermost of them last.
     """

@@ -1,4 +1,4 @@
-"""What a toolstack does for a device: creates it, unplugs it in order, or tears it out.
+"""What a toolstack does for a device: creates it, unplugs it in order, or removes it by force.
 
 Keys and order as libxl has them. What the toolstack must be able to trust later is kept where no
 guest writes, below /libxl (XSA-175, XSA-178).
@@ -23,7 +23,7 @@ UNPLUG_TIMEOUT = 10.0  # seconds; LIBXL_DESTROY_TIMEOUT
 
 @dataclass(frozen=True, slots=True)
 class DeviceConfig:
-    """A device to be: its place, and the keys its type wants on each side."""
+    """A device to create: its place, and the keys its type needs at each end."""
 
     kind: str  # vbd, vif, vscsi
     devid: int
@@ -105,14 +105,14 @@ async def unplug_device(
     patience: float = UNPLUG_TIMEOUT,
     ends: Collection[XenbusState] = (XenbusState.UNKNOWN, XenbusState.CLOSED),
 ) -> bool:
-    """Asks both ends to let go, waits until the backend has, removes the device.
+    """Asks both ends to close, waits until the backend has, removes the device.
 
-    `ends` are the backend's states that end the waiting; in one of them it is not asked at all,
-    since Linux' xen-blkback would not answer once it is Closed. QEMU's goes on writing after Closed
-    and then removes its directory itself, which makes its state UNKNOWN.
+    `ends` are the states of the backend that end the waiting. A backend already in one of them is
+    not asked, since Linux' xen-blkback does not answer once it is Closed. QEMU's goes on writing
+    after Closed and then removes its directory itself, which makes its state UNKNOWN.
 
     False when the backend had not closed after `patience` seconds of the loop's time: the device
-    is still there then, and `destroy_device` is the way left.
+    is still there then, and only `destroy_device` removes it.
     """
     state = f"{config.backend_path}/state"
 

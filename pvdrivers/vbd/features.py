@@ -120,7 +120,7 @@ class DeviceInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class RingLayout:
     """What a frontend chooses before it allocates."""
 
     protocol: str
@@ -134,7 +134,7 @@ class Layout:
 class Agreement:
     """What both ends will use on this connection."""
 
-    layout: Layout
+    layout: RingLayout
     flush: bool
     barrier: bool
     discard: bool
@@ -155,11 +155,11 @@ class Agreement:
         return " ".join(words)
 
 
-def choose_layout(front: FrontendFeatures, back: BackendFeatures) -> Layout:
+def choose_layout(front: FrontendFeatures, back: BackendFeatures) -> RingLayout:
     """What the frontend allocates, from what the backend published before InitWait."""
     order = min(front.max_ring_page_order, back.max_ring_page_order)
     form = "single" if order == 0 else "pages" if back.ring_page_keys == "pages" else "order"
-    return Layout(
+    return RingLayout(
         protocol=front.protocol,
         queues=min(front.max_queues, back.max_queues),
         ring_page_order=order,

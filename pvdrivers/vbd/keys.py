@@ -1,7 +1,7 @@
 """The xenstore keys of a block device: records to key tables, and back.
 
 Nothing here does I/O. Writers return the keys to write, relative to the device's directory;
-readers take such a table, as read in one transaction, and raise PeerError for what no sound peer
+readers take such a table, as read in one transaction, and raise PeerError for what no correct peer
 writes. Key names and defaults: Xen's io/blkif.h.
 """
 
@@ -15,7 +15,7 @@ from pvdrivers.vbd.features import (
     MAX_RING_PAGE_ORDER,
     BackendFeatures,
     DeviceInfo,
-    Layout,
+    RingLayout,
     check_device_info,
 )
 from pvdrivers.vbd.numbering import name_of
@@ -164,16 +164,16 @@ def read_number(keys: Keys) -> tuple[int, str]:
 class FrontendHead:
     """The keys that say where the others are (FRONTEND_HEAD_KEYS)."""
 
-    layout: Layout
+    layout: RingLayout
     persistent: bool
 
 
-def _ring_ref_names(layout: Layout) -> list[str]:
+def _ring_ref_names(layout: RingLayout) -> list[str]:
     one = layout.ring_page_keys == "single"
     return ring_ref_names(None if one else 1 << layout.ring_page_order)
 
 
-def queue_key_names(layout: Layout) -> list[str]:
+def queue_key_names(layout: RingLayout) -> list[str]:
     """Where a frontend of this layout keeps its rings and event channels."""
     refs = _ring_ref_names(layout)
     return [
@@ -181,7 +181,7 @@ def queue_key_names(layout: Layout) -> list[str]:
     ]
 
 
-def frontend_keys(layout: Layout, persistent: bool, queues: list[QueueKeys]) -> dict[str, str]:
+def frontend_keys(layout: RingLayout, persistent: bool, queues: list[QueueKeys]) -> dict[str, str]:
     """What a frontend publishes before Initialised."""
     keys = {"protocol": layout.protocol, "feature-persistent": str(int(persistent))}
     if layout.queues > 1:
@@ -219,11 +219,11 @@ def read_frontend_head(
             f"ring page order {order} is beyond the {offer.max_ring_page_order} offered"
         )
     persistent = number(keys, "feature-persistent", 0) != 0
-    layout = Layout(protocol, queues, order, form, offer.max_indirect_segments)
+    layout = RingLayout(protocol, queues, order, form, offer.max_indirect_segments)
     return FrontendHead(layout, persistent)
 
 
-def read_queues(keys: Keys, layout: Layout) -> list[QueueKeys]:
+def read_queues(keys: Keys, layout: RingLayout) -> list[QueueKeys]:
     """Rings and event channels of every queue (the keys of `queue_key_names`)."""
     refs = _ring_ref_names(layout)
     return [QueueKeys.read(keys, prefix, refs) for prefix in queue_prefixes(layout.queues)]

@@ -13,8 +13,8 @@ _LETTERS = re.compile(r"(xvd|sd|hd)([a-z]{1,5})([1-9]\d{0,2})?", re.ASCII)
 _NUMBERED = re.compile(r"d(\d{1,7})(?:p(\d{1,3}))?", re.ASCII)
 
 
-class Disk(NamedTuple):
-    """Where a number points: the naming scheme, the disk (from 0), the partition (0: whole)."""
+class DiskName(NamedTuple):
+    """What a number stands for: naming scheme, disk (from 0) and partition (0: the whole disk)."""
 
     scheme: str
     disk: int
@@ -43,12 +43,12 @@ def _from_letters(letters: str) -> int:
     return disk - 1
 
 
-def parse_name(name: str) -> Disk:
+def parse_name(name: str) -> DiskName:
     """What a name like `xvda1` or `d0p1` stands for; ValueError when it is none."""
     if match := _LETTERS.fullmatch(name):
-        return Disk(match[1], _from_letters(match[2]), int(match[3] or 0))
+        return DiskName(match[1], _from_letters(match[2]), int(match[3] or 0))
     if match := _NUMBERED.fullmatch(name):
-        return Disk("xvd", int(match[1]), int(match[2] or 0))
+        return DiskName("xvd", int(match[1]), int(match[2] or 0))
     raise ValueError(f"{name!r} is not the name of a virtual disk (xvda, sda1, hdc, d0p1)")
 
 
@@ -66,17 +66,17 @@ def number_of(name: str) -> int:
     raise ValueError(f"{name!r} is beyond the disks or partitions that have a number")
 
 
-def disk_of(number: int) -> Disk:
+def disk_of(number: int) -> DiskName:
     """What a virtual device number stands for; ValueError for one a guest must ignore."""
     if EXTENDED <= number < 2 * EXTENDED:
-        return Disk("xvd", number >> 8 & 0xFFFFF, number & 0xFF)
+        return DiskName("xvd", number >> 8 & 0xFFFFF, number & 0xFF)
     major, minor = number & ~0xFF, number & 0xFF
     if major == _XVD:
-        return Disk("xvd", minor >> 4, minor & 15)
+        return DiskName("xvd", minor >> 4, minor & 15)
     if major == _SD:
-        return Disk("sd", minor >> 4, minor & 15)
+        return DiskName("sd", minor >> 4, minor & 15)
     if major in (_IDE0, _IDE1) and minor < 128:
-        return Disk("hd", (minor >> 6) + (2 if major == _IDE1 else 0), minor & 63)
+        return DiskName("hd", (minor >> 6) + (2 if major == _IDE1 else 0), minor & 63)
     raise ValueError(f"{number} is not the number of a virtual disk")
 
 

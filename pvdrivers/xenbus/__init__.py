@@ -1,1 +1,1 @@
-"""Xenbus: how the two ends of a device find each other, agree, connect and let go."""
+"""Xenbus: how the two ends of a device find each other, agree, connect and disconnect."""

@@ -50,7 +50,7 @@ class DeviceBus:
             await asyncio.shield(self.task)
 
     async def look(self) -> None:
-        """Begins to probe what has not been wanted so far; nothing once the bus has ended."""
+        """Probes the devices that `probe` refused so far; does nothing once the bus has ended."""
         if self._over:
             return
         await self._look_at(await self._devices_of([self.root]))
@@ -61,7 +61,7 @@ class DeviceBus:
         return list(self._probes)
 
     async def forget(self, path: str) -> None:
-        """Lets go of the device at `path`, or of its probe, and looks at it as if it were new."""
+        """Aborts the device at `path`, or its probe, and looks at it as if it were new."""
         device = self.devices.get(path)
         if device:
             await device.abort()
@@ -94,7 +94,7 @@ class DeviceBus:
         await asyncio.gather(*(device.close() for device in self.devices.values()))
 
     async def abort(self) -> None:
-        """Stops at once: every device lets go of what it holds without a word to its peer."""
+        """Stops at once: every device releases what it holds and tells its peer nothing."""
         await self._stop()
         await asyncio.gather(*(device.abort() for device in self.devices.values()))
 
@@ -110,7 +110,7 @@ class DeviceBus:
         try:
             async with await self.client.watch(self.root) as watch:
                 async for changed in watch:
-                    # A toolstack writes a dozen keys at once: all that wait are one look.
+                    # A toolstack writes a dozen keys at once: one look serves all that have come.
                     await self._look_at(await self._devices_of([changed, *watch.take()]))
         finally:
             self._over = True
@@ -121,7 +121,8 @@ class DeviceBus:
             self._changed.notify_all()
 
     async def _devices_of(self, changed: Iterable[str]) -> dict[str, None]:
-        """The devices that changed paths belong to, each once: for a path one, or all below it."""
+        """The devices that the changed paths belong to, each once: a path is in one device, or
+        above several."""
         devices: dict[str, None] = {}
         for path in changed:
             below = path.removeprefix(self.root).strip("/")

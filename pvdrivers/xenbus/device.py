@@ -1,7 +1,7 @@
 """The asyncio driver of one device: it feeds the tables of `states` and carries out their steps.
 
-A device looks at both states whenever anything it watches has changed. However often that was, it
-is one look (XSA-349): a peer that rewrites its keys in a loop costs no memory. Hooks run one at a
+A device reads both states whenever anything it watches has changed. Any number of changes cause one
+read (XSA-349), so a peer that rewrites its keys in a loop costs no memory. Hooks run one at a
 time, in the device's own task, so two never run at once.
 
 What a peer does wrong (`PeerError` from a hook) is written to the error node, counted, and closes
@@ -118,10 +118,10 @@ class XenbusDevice:
         await self._end()
 
     async def abort(self, patience: float = ABORT_PATIENCE) -> None:
-        """Lets go of everything at once, without a word to the other end.
+        """Releases everything at once and tells the other end nothing.
 
-        What cannot be let go of within `patience` seconds, such as a disk that does not answer, is
-        left to the device's task: it waits on, and `finished` says when it is done.
+        What cannot be released within `patience` seconds, such as a disk that does not answer, is
+        left to the device's task, which goes on waiting; `finished` tells when it is done.
         """
         if self.task and not self._removed:  # a second time would leave things half undone
             self.task.cancel()
@@ -131,7 +131,7 @@ class XenbusDevice:
         if self.task:
             await asyncio.wait([self.task], timeout=patience)
             if not self.task.done():
-                log.error("%s: has not let go within %.0f s", self.path, patience)
+                log.error("%s: not released within %.0f s", self.path, patience)
             elif not self.task.cancelled() and (error := self.task.exception()):
                 log.debug("%r ended with %r", self, error)
 
@@ -161,7 +161,7 @@ class XenbusDevice:
         return self._removed or self.finished
 
     def request(self, event: Event, reason: str = "") -> None:
-        """Queues one of this end's own events for the driver. One that is queued already stays."""
+        """Queues one of this end's own events for the driver, unless it is queued already."""
         self._requests.setdefault(event, reason)
         self._wake.set()
 
@@ -259,7 +259,7 @@ class XenbusDevice:
             await self._watch(f"{peer_path}/state")
 
     async def _watch(self, path: str) -> None:
-        # When xenstore is gone, the next thing the device asks of it will say so.
+        # When xenstore is gone, the device's next request fails and says so.
         self._watches.append(await self.client.watch(path, on_event=self._wake.set))
 
     async def _unwatch(self) -> None:
@@ -314,12 +314,12 @@ class XenbusDevice:
                 await self.failed()
             elif action is Action.REMOVE:
                 self._removed = True
-            elif (trouble := await self._hook(action)) is not None:
+            elif (failure := await self._hook(action)) is not None:
                 if action is Action.CONNECT:
                     self.fsm.connect_failed()
-                await self._step(Event.FATAL, trouble)
+                await self._step(Event.FATAL, failure)
                 return
-        # To unplug, a toolstack writes Closing over whatever this end had published.
+        # To unplug, a toolstack writes Closing over the state that this end had published.
         if event is not Event.GONE and (step.state is not before or event is Event.UNPLUG):
             await self._publish(step.state)
 
@@ -379,7 +379,7 @@ class FrontendDevice(XenbusDevice):
 
     table = FRONTEND
     peer_key = "backend"
-    _resetting = False  # until no backend holds the rings of a former life
+    _resetting = False  # true while a backend may hold rings of an earlier connection
 
     async def attach(self) -> None:
         """ATTACH: the backend is Connected."""
@@ -394,7 +394,7 @@ class FrontendDevice(XenbusDevice):
     def resume(self) -> None:
         """The domain was restored, maybe on another host: look for the backend and start over.
 
-        A backend that is still connected is closed first, which takes as long as it takes.
+        A backend that is still connected is closed first; that may take any time.
         """
         self.request(Event.RESUME)
 

@@ -1,7 +1,7 @@
 """Xenstore keys that device classes have in common: numbers, rings, queues, the guest's ABI.
 
 Nothing here does I/O. Readers take a table of keys, as read in one transaction, and raise PeerError
-for what no sound peer writes.
+for what no correct peer writes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ NUM_QUEUES_KEY = "multi-queue-num-queues"  # the frontend's choice; 1 when absen
 
 
 class ProtocolFeature(NamedTuple):
-    """One thing of a protocol: its name, its keys, which of our halves do it, and a remark."""
+    """One feature of a protocol: its name, its keys, which of our ends have it, and a remark."""
 
     name: str
     keys: str
@@ -61,12 +61,12 @@ def read_num_queues(keys: Keys, offered: int) -> int:
 
 
 def queue_prefixes(queues: int) -> list[str]:
-    """What stands before the keys of each queue: nothing when there is one alone."""
+    """The prefix of each queue's keys: empty when there is only one queue."""
     return [""] if queues == 1 else [f"queue-{index}/" for index in range(queues)]
 
 
 def ring_ref_names(pages: int | None = None) -> list[str]:
-    """Where the grants of a ring's pages are. None: the frontend says nothing of pages."""
+    """The keys with the grants of a ring's pages. None: the frontend names no number of pages."""
     return ["ring-ref"] if pages is None else [f"ring-ref{index}" for index in range(pages)]
 
 

@@ -3,24 +3,24 @@
 Both ends of a device publish one of nine states. What an end does next depends on three things
 only: its own state, the other end's state as last read, and what has happened (`Event`). The
 tables answer every such triple with a `Step`: actions to carry out, and the state to publish once
-they are done. They are level-triggered: an end that slept through any number of changes looks at
+they are done. They are level-triggered: an end that missed any number of changes reads
 the two present states and goes on from there, so collapsed watches need no case of their own.
 
-How the ends let go of a connection, in this order, so that no grant is revoked while mapped:
-a frontend that is done with I/O goes to Closed (6) still holding its rings; the backend unmaps
-them and goes to Closed; only then does the frontend free them.
+The ends close a connection in this order, so that no grant is revoked while it is mapped: a
+frontend whose I/O is finished goes to Closed (6) and keeps its rings; the backend unmaps them and
+goes to Closed; only then does the frontend free them.
 
-A frontend that starts, or wakes in a restored domain, beside a backend that is connected to its
-former self first closes that connection, as Linux' xenbus_reset_frontend does, and goes back to
-Initialising when the backend is Closed. There is no shorter way: Linux' and QEMU's backends, once
-Connected, look neither at Initialising nor at new rings. Requests under way are waited for: QEMU
-does not survive Closed while it has any.
+A frontend may start, or go on in a restored domain, while a backend is still connected to the
+frontend before it. It first closes that connection, as Linux' xenbus_reset_frontend does, and goes
+back to Initialising when the backend is Closed. There is no shorter way: Linux' and QEMU's
+backends, once Connected, ignore both Initialising and new rings. The frontend waits for requests in
+flight: QEMU does not survive Closed while it has any.
 
 A backend that starts beside a frontend which is still connected to its predecessor waits in
-Initialising (1). The frontend takes a backend that fell back to 1 or 2 for a restarted one, lets
-go of its rings and starts over; requests without an answer are issued again. When the predecessor
-has left with every request answered, its successor adopts the rings instead, and the frontend,
-which may be one that cannot start over, sees nothing of it.
+Initialising (1). When a backend goes back to 1 or 2, the frontend takes it for a restarted one,
+frees its rings and starts over; requests without an answer are issued again. When the predecessor
+had answered every request, its successor takes up the rings instead, and the frontend, which
+perhaps cannot start over, notices nothing.
 
 Sources: Xen's io/xenbus.h and xenbus(7); what Linux' blkfront, blkback and xenbus core do.
 """
@@ -56,9 +56,9 @@ class Event(Enum):
     RESIZE = auto()  # backend: the device has another size
     EXCHANGE = auto()  # backend: something else serves the device from now on
     RECONFIGURE = auto()  # this end has something new for the other to read
-    RESUME = auto()  # frontend: PEER, until a connection its former self had is done with
+    RESUME = auto()  # frontend: PEER, until an earlier frontend's connection is closed
     FATAL = auto()  # this end cannot go on with what the other end did
-    GONE = auto()  # this end's directory is no longer there
+    GONE = auto()  # this end's directory has been removed
 
 
 class Action(Enum):
@@ -68,7 +68,7 @@ class Action(Enum):
     CONNECT = auto()  # frontend: allocate rings, publish them; backend: map them, publish the rest
     ATTACH = auto()  # frontend: read what the backend published, let I/O in
     UPDATE_SIZE = auto()  # frontend: read the size again; backend: publish it
-    EXCHANGE = auto()  # backend: go on with what serves the device now, unnoticed by the frontend
+    EXCHANGE = auto()  # backend: serve the device from something else; the frontend sees nothing
     RECONFIGURE = auto()  # read what the other end has changed
     DRAIN = auto()  # frontend: no new requests; DRAINED is due when the old ones are answered
     DISCONNECT = auto()  # undo CONNECT
@@ -147,7 +147,7 @@ def _frontend_table() -> Table:
     # Both at once: the frontend yields.
     add(event.PEER, [RECONFIGURING], [RECONFIGURING], action.RECONFIGURE, to=RECONFIGURED)
     add(event.PEER, [RECONFIGURED], [RECONFIGURED], to=CONNECTED)
-    # Only a backend that has closed too ends it: one that still offers would be tried forever.
+    # Only a closed backend ends this: with one that still offers the frontend would retry forever.
     add(event.PEER, [CLOSING], [UNKNOWN, CLOSED], action.DISCONNECT, to=CLOSED)
     add(event.PEER, [CLOSING], [CLOSING], to=CLOSED)
     add(event.PEER, [CLOSED], _NOT_CONNECTED, action.DISCONNECT)

@@ -108,15 +108,15 @@ def test_a_device_that_cannot_be_made_says_why_and_is_tried_again(house: House) 
 
     async def main() -> None:
         nonlocal broken
-        refused, sound = await house.add("a", 0), await house.add("a", 1)
+        refused, healthy = await house.add("a", 0), await house.add("a", 1)
         async with house.service("a", make) as service:
-            await until(lambda: {refused, sound} <= service.devices.keys())
+            await until(lambda: {refused, healthy} <= service.devices.keys())
             assert "the cable is out" in service.devices[refused].status()["last_error"]
-            kept = service.devices[sound]
+            kept = service.devices[healthy]
             broken = False
             await service.reload(service.options_for)
             await until(lambda: type(service.devices.get(refused)) is BackendDevice)
-            assert service.devices[sound] is kept
+            assert service.devices[healthy] is kept
 
     asyncio.run(main())
 

@@ -62,7 +62,7 @@ def run(
         How the poll threads wait for work: spinning, spinning as long as that has paid off lately,
         or asleep; it goes before the configuration's, which is hybrid unless given.
     run
-        A shell command to run meanwhile; its end is the daemon's, and so is its exit status.
+        A shell command to run meanwhile; the daemon ends with it, and with its exit status.
     log_json
         Log lines of JSON.
     loop

@@ -112,7 +112,7 @@ class Config(Section, frozen=True):
 
 
 def read_config(path: Path | None) -> Config:
-    """ConfigError: there is no such file, or what it says is no configuration."""
+    """ConfigError: there is no such file, or its content is not valid."""
     if path is None:
         return Config()
     try:

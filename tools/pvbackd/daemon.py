@@ -246,7 +246,7 @@ class Daemon:
         log.info("configuration read again")
 
     async def _run_command(self) -> None:
-        """Captive: the daemon lives as long as the command."""
+        """Runs the command; the daemon stops when it ends."""
         process = await asyncio.create_subprocess_shell(self.command)
         try:
             status = await process.wait()
@@ -269,7 +269,7 @@ async def _background(work: Any) -> AsyncIterator[None]:
 
 
 def _log_stray(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """What no task or callback has dealt with ends that task or callback alone."""
+    """Logs an exception that no task or callback has handled; the daemon goes on."""
     error = context.get("exception")
     log.error("%s", context.get("message", "error"), exc_info=error)
 

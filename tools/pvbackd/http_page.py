@@ -1,8 +1,8 @@
-"""One page over HTTP, to clients that may be anybody.
+"""One page over HTTP, for clients that are not trusted.
 
 h11 reads and writes the protocol; the limits are here. prometheus-client's own server answers any
-path and has a thread for each connection, as many as there are and as long as they last; uvicorn
-lets one that asks nothing stay. Here each is for one request, and ends by itself.
+path and has a thread for each connection, without a limit on their number or duration; uvicorn
+keeps connections that ask nothing. Here each connection serves one request, with a time limit.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ import h11
 TIMEOUT = 10.0  # seconds from the connection to the last byte of the answer
 CONNECTIONS_MAX = 32  # at once
 HEADERS_MAX = 8192  # bytes
-REQUEST_MAX = 16384  # bytes, with a body that nobody wants
+REQUEST_MAX = 16384  # bytes, with a body, which is ignored
 METHODS = ("GET", "HEAD")
 
 Headers = Sequence[tuple[str, str]]
@@ -32,7 +32,7 @@ class HttpPage:
         self.connections = 0
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Deals with a connection. Who does not take its answer in time does not get it."""
+        """Serves one connection. A client that does not read its answer in time loses it."""
         self.connections += 1
         try:
             with suppress(OSError, TimeoutError):
@@ -73,7 +73,7 @@ def _path_of(target: str) -> str:
 
 
 async def _read_request(http: h11.Connection, reader: asyncio.StreamReader) -> h11.Request:
-    """A whole one: what is asked may depend on nothing that is yet to come."""
+    """Reads a whole request, so that nothing of it is still to come when it is answered."""
     request, received = None, 0
     while True:
         event = http.next_event()

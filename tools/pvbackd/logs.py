@@ -17,9 +17,9 @@ SUBJECTS_MAX = 4096  # kinds of lines that are told apart at once
 class RateLimit(logging.Filter):
     """Lets `burst` lines about one thing pass in `interval` seconds, and counts the others.
 
-    One thing is a message before its arguments are put in, and its first argument, which is the
-    device's path: whatever text a guest chooses, its device has so many lines and no more. The
-    next line that passes says how many were `suppressed`.
+    One thing is a message without its arguments, and the first argument, which is the device's
+    path: a guest that chooses other texts gets no more lines for its device. The next line that
+    passes says how many were `suppressed`.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class RateLimit(logging.Filter):
 
 
 class Formatter(structlog.stdlib.ProcessorFormatter):
-    """Gives the device a line is about a key of its own."""
+    """Makes a key of the device that a line is about."""
 
     def format(self, record: logging.LogRecord) -> str:
         args = record.args

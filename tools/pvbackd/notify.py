@@ -1,4 +1,4 @@
-"""sd_notify(3): tells the service manager how the daemon is doing; without one, tells nobody."""
+"""sd_notify(3): tells the service manager the daemon's state; does nothing without one."""
 
 import os
 import socket

@@ -43,7 +43,7 @@ async def serve_unix(path: str, what: str, answer: Answer, limit: int) -> AsyncI
 
 
 async def _remove_stale(path: str, what: str) -> None:
-    """A killed daemon leaves its socket behind."""
+    """Removes the socket that a killed daemon left behind."""
     try:
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
             raise UsageError(f"{what} {path}: a file is there that is no socket")

@@ -77,5 +77,5 @@ def _errors(device: Device) -> str:
 
 
 def _cell(text: str) -> Text:
-    """Guests and toolstacks write some of it, and a terminal obeys much."""
+    """Guests and toolstacks write some of it, so control characters become `?`."""
     return Text("".join(letter if letter.isprintable() else "?" for letter in text))

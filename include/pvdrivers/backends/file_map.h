@@ -1,11 +1,11 @@
 /*
- * A file in memory that outlives the process, and that others may truncate meanwhile. To touch what
- * lies behind the end of a mapped file is SIGBUS, which would end the process and the service of
- * every guest. Pages of these maps that are gone are replaced by empty ones of the process instead:
- * the program goes on, and what it stores there from then on ends with it.
+ * A mapped file that outlives the process, and that others may truncate meanwhile. An access behind
+ * the end of a mapped file raises SIGBUS, which would end the process and the service of every
+ * guest. Instead, missing pages of these maps are replaced by empty private ones: the program goes
+ * on, and what it stores there from then on is lost when it ends.
  *
- * The first map takes over the process's SIGBUS handler; what is no map's goes on to the one
- * before.
+ * The first map installs a SIGBUS handler; signals for other addresses go on to the earlier
+ * handler.
  */
 #ifndef PVDRIVERS_BACKENDS_FILE_MAP_H
 #define PVDRIVERS_BACKENDS_FILE_MAP_H

@@ -21,7 +21,7 @@
  *   state = TAKEN      the request is copied; nobody has begun it
  *   req_cons = n + 1   it is taken: from here on its slot on the ring means nothing
  *   state = ANSWERED   its response is written at index `response`, and counts
- *                      once the ring's rsp_prod, the frontend's own truth, is beyond that
+ *                      once the ring's rsp_prod, which the frontend reads, is beyond that
  *   state = FREE       after that, before the indices come round again
  */
 #ifndef PVDRIVERS_BACKENDS_INFLIGHT_H

@@ -12,7 +12,7 @@
 #include "pvdrivers/poll/pollable.h"
 
 /* cffi: begin */
-/* How long one without work is polled before it is left to its event channel. */
+/* How long a pollable without work is polled before it waits for its event channel. */
 enum pv_poll_mode {
     PV_POLL_MODE_POLL,   /* long, and the thread never sleeps */
     PV_POLL_MODE_HYBRID, /* as long as that has paid off lately */

@@ -1,7 +1,7 @@
 /*
- * The poll window: how long a poller goes on looking when it finds no work, before it sleeps. To
- * sleep and be woken costs both ends more than a short wait, and a long wait spins for nothing, so
- * the last waits decide how long the window is. Linux's KVM decides the same way how long to poll
+ * The poll window: how long a poller without work goes on polling before it sleeps. To sleep and be
+ * woken costs both ends more than a short wait, and a long wait wastes processor time, so the
+ * window follows the length of the last waits. Linux's KVM decides the same way how long to poll
  * before it halts a processor.
  */
 #ifndef PVDRIVERS_POLL_WINDOW_H
@@ -23,9 +23,9 @@ static inline uint64_t pv_poll_window_next(uint64_t window, uint64_t waited)
 
 /*
  * A poller yields its processor: the other end, or a kernel thread that writes to a file, may need
- * this very one. A yield to nobody costs less than a microsecond. A program that computes keeps the
- * processor for its whole time slice, so a poller that yielded to it at every look would get
- * nothing done.
+ * this very one. A yield costs less than a microsecond when nothing else wants the processor. But a
+ * program that computes keeps it for its whole time slice, and a poller that yielded at every look
+ * would make no progress.
  */
 #define PV_YIELD_AFTER_NS 2000u   /* the other end answers sooner when it runs and lacks nothing */
 #define PV_YIELD_LONG_NS 1000000u /* the other end and the kernel seldom work so long at once */

@@ -1,6 +1,6 @@
 /*
  * Every memory-ordering primitive of rings, drivers and stores. Shared pages are written by a peer
- * that may run on a weakly ordered processor (IA-64: ld.acq, st.rel, mf), so code never leans on
+ * that may run on a weakly ordered processor (IA-64: ld.acq, st.rel, mf), so code never relies on
  * x86's order: an index is published with a release store, read with an acquire load, and the one
  * place where a store must be visible before a later load (the notification handshake) uses a full
  * barrier.
@@ -59,7 +59,7 @@ static inline uint32_t pv_load_acquire(const uint32_t *p)
     return __atomic_load_n(p, __ATOMIC_ACQUIRE);
 }
 
-/* Everything written before is visible to whoever reads this value with an acquire load. */
+/* Everything written before is visible to a reader that sees this value by an acquire load. */
 static inline void pv_store_release(uint32_t *p, uint32_t value)
 {
     __atomic_store_n(p, value, __ATOMIC_RELEASE);
@@ -144,8 +144,8 @@ static inline void pv_mb_after_atomic(void)
 }
 
 /* Read-modify-write of a word two parties change (event bits and words, grant flags, counts): each
- * is a full barrier, as Xen's bit operations are, so that what was written before a bit was set is
- * seen by whoever finds it set. All return the old value. */
+ * is a full barrier, as Xen's bit operations are, so that a reader that finds a bit set sees what
+ * was written before. All return the old value. */
 static inline uint32_t pv_fetch_or(uint32_t *p, uint32_t bits)
 {
     uint32_t old = __atomic_fetch_or(p, bits, __ATOMIC_SEQ_CST);

@@ -1,7 +1,7 @@
 /*
  * A guest's own side of its grant table: it writes entries, the hypervisor marks them in use, the
  * guest takes them back (grant_table.h of Xen's public headers tells the order of the steps).
- * Nothing here asks the hypervisor; the table is memory both sides write.
+ * Nothing here asks the hypervisor; the table is memory that both the guest and Xen write.
  */
 #ifndef PVDRIVERS_RING_GRANT_TABLE_H
 #define PVDRIVERS_RING_GRANT_TABLE_H

@@ -137,7 +137,7 @@ PV_INLINE void pv_ring_copy(void *copy, const uint8_t *slot, size_t size)
     pv_compiler_barrier();
 }
 
-/* A published slot will soon be read, and written when it is its turn again. */
+/* The slot will soon be read and, when its index comes round again, written. */
 PV_INLINE void pv_ring_prefetch(const uint8_t *slot, size_t size)
 {
     pv_prefetch_to_write(slot);

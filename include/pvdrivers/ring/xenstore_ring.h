@@ -2,7 +2,7 @@
  * A guest's xenstore page (io/xs_wire.h, docs/misc/xenstore-ring.txt): two rings of 1024 bytes, one
  * each way, with indices that run freely through 2^32 and need not start at 0.
  *
- * Whoever moved bytes or changed `connection` notifies the peer afterwards, consumer as well as
+ * An end that moved bytes or changed `connection` notifies the peer afterwards, consumer as well as
  * producer. Every call reads the peer's index once and gives -EPROTO when the two indices are more
  * than a ring apart: the peer is broken, nothing was moved.
  */

@@ -122,7 +122,7 @@ void domain_abandon(struct pv_machine *machine, struct domain *d);
 /* The same with what a dead process was making. */
 void domain_release_client(struct pv_machine *machine, uint32_t client);
 
-/* Lets go of dying domains whose last page has come back, once nobody uses them. Under no lock. */
+/* Wipes dying domains whose last page has come back, once no call uses them. Under no lock. */
 void reap_domains(struct pv_machine *machine);
 
 #endif

@@ -140,7 +140,7 @@ void machine_unlock(struct pv_machine *machine);
 
 /* A process joins; MAX_CLIENTS when there is no room. */
 uint32_t client_join(struct pv_machine *machine, uint32_t pid);
-/* It has ended, in order or not: what it held is let go. */
+/* It has ended, in order or not: releases what it held. */
 void client_leave(struct pv_machine *machine, uint32_t client);
 
 #endif

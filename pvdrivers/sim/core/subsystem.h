@@ -29,16 +29,17 @@ struct sim_hypervisor;
  * - guest pages: the allocator of the guest's kernel. First to hand out nothing more.
  *
  * - events: making it gives the domain its shape (ABI, vcpus, pages), under the event lock. Taken
- *   apart before grants: the kernel of a dying domain tells nobody that it unmaps.
+ *   apart before grants: the kernel of a dying domain does not notify granters of
+ *   unmaps.
  *
- * - grants: the table's size follows from the page size. Taken apart before memory: then no call
- *   takes a page into use any more.
+ * - grants: the table's size follows from the page size. Taken apart before memory: from then on no
+ *   call takes a page into use.
  *
  * - memory: gives the domain its pages, and frees those that no peer uses.
  *
  * What a process held goes in the reverse order, since its domain's kernel lives on: maps and
- * grants while its ports are there to tell the granters, and guest pages when no grant of them is
- * left. A view of a domain is opened in this order and closed in the reverse one.
+ * grants while its ports can still notify the granters, guest pages when no grant of them is left.
+ * A view of a domain is opened in this order and closed in the reverse one.
  */
 enum subsystem_id {
     SUBSYSTEM_GUEST_PAGES,
@@ -78,8 +79,8 @@ struct subsystem {
     uint64_t (*domain_destroy)(struct pv_machine *machine, struct domain *d, uint64_t from);
     /* Whether something of a domain that was taken apart is still in use. Under machine.lock. */
     bool (*domain_in_use)(struct domain *d);
-    /* Nobody uses the domain any more: zeros, for the domid's next one. Its area and the pages that
-     * Xen shares with it are zeros already. Under machine.lock. */
+    /* The domain is no longer used: leaves zeros, for the domid's next one. Its area and the pages
+     * that Xen shares with it are zeros already. Under machine.lock. */
     void (*domain_wipe)(struct domain *d);
 
     /* ---- A process's view of a domain ---- */

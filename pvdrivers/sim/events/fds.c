@@ -51,8 +51,8 @@ void event_fds_add(struct pv_machine *machine, uint32_t handle, uint32_t generat
         }
     } while (!__atomic_compare_exchange_n(entry, &old, added, false, __ATOMIC_ACQ_REL,
                                           __ATOMIC_ACQUIRE));
-    /* Nobody writes to it any more: senders look it up under the lock of the domain whose handle
-     * it was, and that handle has been closed under it. */
+    /* No sender writes to it any more: senders look it up under the lock of the domain whose handle
+     * it was, and the handle was closed under that lock. */
     forget(old);
 }
 

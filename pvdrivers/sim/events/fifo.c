@@ -107,19 +107,19 @@ bool unmask_fifo(struct pv_machine *machine, struct domain *d, evtchn_port_t por
 
 /* ---- The guest's pages ----------------------------------------------------------------------- */
 
-/* Release: what was done to the last page in hand is done by then. */
-static void take_in_hand(struct event_channels *ec, uint64_t mfn)
+/* Release: the changes to the page that was pending are complete by then. */
+static void set_pending_repair(struct event_channels *ec, uint64_t mfn)
 {
     __atomic_store_n(&ec->page_pending_repair, mfn + 1, __ATOMIC_RELEASE);
 }
 
-/* A page of the domain's, in hand until it is on record. */
+/* A page of the domain's, pending repair until the FIFO state names it. */
 static int hold_page(struct pv_machine *machine, struct domain *d, uint64_t mfn)
 {
-    take_in_hand(&d->event_channels, mfn);
+    set_pending_repair(&d->event_channels, mfn);
     int error = get_event_page(machine, mfn, d);
     if (error)
-        take_in_hand(&d->event_channels, NO_FRAME);
+        set_pending_repair(&d->event_channels, NO_FRAME);
     return error;
 }
 
@@ -134,14 +134,14 @@ static bool uses_page(const struct event_channels *ec, uint64_t mfn)
     return false;
 }
 
-/* The page in hand is on record now, or on record no more. */
-static void settle_page_in_hand(struct pv_machine *machine, struct domain *d)
+/* Gives the pending page back unless the FIFO state uses it; nothing is pending then. */
+static void repair_pending_page(struct pv_machine *machine, struct domain *d)
 {
     struct event_channels *ec = &d->event_channels;
     uint64_t mfn = ec->page_pending_repair - 1;
     if (mfn != NO_FRAME && !uses_page(ec, mfn))
         put_event_page(machine, mfn, d);
-    take_in_hand(ec, NO_FRAME);
+    set_pending_repair(ec, NO_FRAME);
 }
 
 /* Ports that were raised under the 2-level ABI are raised again when their words appear. */
@@ -175,7 +175,7 @@ static int set_control_block(struct pv_machine *machine, struct domain *d, uint3
     fifo->control_offset = offset;
     /* Release: the queues are empty before anybody finds the block (XSA-358). */
     pv_store_release_64(&fifo->control_mfn, mfn + 1);
-    take_in_hand(ec, NO_FRAME);
+    set_pending_repair(ec, NO_FRAME);
     if (!ec->fifo)
         switch_to_fifo(machine, d);
     return 0;
@@ -220,7 +220,7 @@ static int add_event_page(struct pv_machine *machine, struct domain *d, uint64_t
     ec->event_frames[page] = mfn;
     /* Release: the page is in the array before the count covers it (XSA-359). */
     pv_store_release(&ec->event_frame_count, page + 1);
-    take_in_hand(ec, NO_FRAME);
+    set_pending_repair(ec, NO_FRAME);
 
     evtchn_port_t first = page * EVTCHN_FIFO_WORDS_PER_PAGE;
     evtchn_port_t end = first + EVTCHN_FIFO_WORDS_PER_PAGE;
@@ -305,7 +305,7 @@ static void return_waiting_events(struct pv_machine *machine, struct domain *d)
 
 void fifo_repair(struct pv_machine *machine, struct domain *d)
 {
-    settle_page_in_hand(machine, d);
+    repair_pending_page(machine, d);
     if (d->event_channels.fifo)
         forget_queues(machine, d);
     else
@@ -318,13 +318,13 @@ void fifo_destroy(struct pv_machine *machine, struct domain *d)
     struct event_channels *ec = &d->event_channels;
     __atomic_store_n(&ec->fifo, 0, __ATOMIC_RELEASE);
     while (ec->event_frame_count) {
-        take_in_hand(ec, ec->event_frames[ec->event_frame_count - 1]);
+        set_pending_repair(ec, ec->event_frames[ec->event_frame_count - 1]);
         pv_store_release(&ec->event_frame_count, ec->event_frame_count - 1);
-        settle_page_in_hand(machine, d);
+        repair_pending_page(machine, d);
     }
     for (uint32_t vcpu = 0; vcpu < EVENT_VCPUS; vcpu++) {
-        take_in_hand(ec, ec->fifo_vcpu[vcpu].control_mfn - 1);
+        set_pending_repair(ec, ec->fifo_vcpu[vcpu].control_mfn - 1);
         __atomic_store_n(&ec->fifo_vcpu[vcpu].control_mfn, 0, __ATOMIC_RELEASE);
-        settle_page_in_hand(machine, d);
+        repair_pending_page(machine, d);
     }
 }

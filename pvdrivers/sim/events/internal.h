@@ -116,7 +116,7 @@ bool unmask_fifo(struct pv_machine *machine, struct domain *d, evtchn_port_t por
 /* After a process died inside: takes every port out of its queue, or a set-up or a reset that was
  * not finished back to 2-level. */
 void fifo_repair(struct pv_machine *machine, struct domain *d);
-/* Lets go of the control blocks and the event array: back to 2-level. */
+/* Frees the control blocks and the event array: back to 2-level. */
 void fifo_destroy(struct pv_machine *machine, struct domain *d);
 
 /* ---- kernel.c; all under the lock ------------------------------------------------------ */

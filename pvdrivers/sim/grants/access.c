@@ -6,7 +6,7 @@
 #define DEFERRED UINT32_MAX /* in guest_owner: ended, but the peer still uses it */
 #define DEFERRED_TRIES 4    /* of those, how many are looked at again per new grant */
 
-/* ---- Grants the peer has not let go of (XSA-396: their pages must not be reused) ----------------
+/* ---- Grants that the peer still uses (XSA-396: their pages must not be reused) ------------------
  */
 
 static void defer(struct grant_table *gt, struct grant_area *area, grant_ref_t ref)
@@ -140,7 +140,7 @@ int sim_grant_end(struct pv_hypervisor *hypervisor, grant_ref_t ref)
     return error;
 }
 
-void grant_refs_settle(struct pv_machine *machine, struct domain *d)
+void grant_refs_wait(struct pv_machine *machine, struct domain *d)
 {
     lock_refs(machine, d);
     sim_unlock(&d->grant_table.refs_lock);

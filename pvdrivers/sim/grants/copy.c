@@ -103,7 +103,7 @@ void copy_run_release(struct pv_machine *machine, struct domain *d, struct copy_
                     pin & COPY_RUN_write ? GNTPIN_hstw_inc : GNTPIN_hstr_inc);
     }
     if (run->waiting)
-        grant_settle_marks(machine, d, run->waiting - 1);
+        grant_clear_marks(machine, d, run->waiting - 1);
     run->waiting = 0;
     run->owner = 0;
     grant_count(&d->grant_table.copies, -1);
@@ -170,7 +170,7 @@ static int16_t pin_behind(struct copy_context *context, struct copy_side *side,
             side->trans_run = run;
         } else {
             if (status == GRANT_IS_TRANSITIVE) {
-                grant_settle_marks(machine, side->trans, trans_gref);
+                grant_clear_marks(machine, side->trans, trans_gref);
                 status = GNTST_general_error;
             }
             copy_run_release(machine, side->trans, run);
@@ -215,7 +215,7 @@ static int16_t follow_once(struct copy_context *context, struct copy_side *side,
     if (status == GNTST_okay && !unchanged(d, act, &before, &behind))
         status = GNTST_eagain;
     if (status != GNTST_okay) {
-        grant_settle_marks(machine, d, ref);
+        grant_clear_marks(machine, d, ref);
         return status;
     }
     uint32_t pins = side->write ? GNTPIN_hstw_inc : GNTPIN_hstr_inc;
@@ -318,7 +318,7 @@ static unsigned pin_side(struct copy_context *context, struct copy_side *side,
         *status = grant_pin(machine, side->d, ref, &use);
         if (*status == GRANT_IS_TRANSITIVE) {
             if (i > 0) {
-                grant_settle_marks(machine, side->d, ref);
+                grant_clear_marks(machine, side->d, ref);
                 break;
             }
             count = 1;

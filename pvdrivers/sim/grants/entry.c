@@ -28,7 +28,7 @@ static uint16_t *marks(const struct pv_grant_entries *entries, grant_ref_t ref)
     return entries->version == 1 ? &pv_grant_entry_v1(entries, ref)->flags : &entries->status[ref];
 }
 
-void grant_settle_marks(struct pv_machine *machine, struct domain *d, grant_ref_t ref)
+void grant_clear_marks(struct pv_machine *machine, struct domain *d, grant_ref_t ref)
 {
     struct pv_grant_entries entries = grant_entries(machine, d);
     uint32_t pin = domain_grant_area(machine, d)->active[ref].pin;
@@ -184,7 +184,7 @@ static int16_t look_at_entry(struct pv_machine *machine, struct domain *d, grant
             status = GNTST_general_error;
     }
     if (status != GNTST_okay)
-        grant_settle_marks(machine, d, ref);
+        grant_clear_marks(machine, d, ref);
     return status;
 }
 
@@ -226,7 +226,7 @@ void grant_unpin(struct pv_machine *machine, struct domain *d, grant_ref_t ref, 
 {
     struct active_grant_entry *act = &domain_grant_area(machine, d)->active[ref];
     act->pin -= pins;
-    grant_settle_marks(machine, d, ref);
+    grant_clear_marks(machine, d, ref);
     if (act->pin)
         return;
     act->is_transitive = false;

@@ -61,10 +61,10 @@ struct grant_use {
 #define GRANT_IS_TRANSITIVE 1 /* not a status: the caller follows the entry */
 int16_t grant_pin(struct pv_machine *machine, struct domain *d, grant_ref_t ref,
                   const struct grant_use *use);
-/* Gives pins back; with the last one the entry's marks and the page are let go. */
+/* Gives pins back; the last one clears the entry's marks and releases the page. */
 void grant_unpin(struct pv_machine *machine, struct domain *d, grant_ref_t ref, uint32_t pins);
-/* Takes the marks from the entry that its pins do not account for. */
-void grant_settle_marks(struct pv_machine *machine, struct domain *d, grant_ref_t ref);
+/* Clears those of the entry's marks that no pin needs. */
+void grant_clear_marks(struct pv_machine *machine, struct domain *d, grant_ref_t ref);
 bool grant_pins_saturated(uint32_t pin, uint32_t add);
 void grant_drop_page(struct pv_machine *machine, struct domain *d, struct active_grant_entry *act);
 
@@ -74,7 +74,7 @@ void maptrack_init(struct domain *d, uint32_t frames);
 unsigned maptrack_reserve(struct pv_machine *machine, struct domain *d, uint32_t owner,
                           grant_handle_t *handles, unsigned count);
 /* Repairs what a process that died in here has left, if one did. */
-void maptrack_settle(struct pv_machine *machine, struct domain *d);
+void maptrack_repair(struct pv_machine *machine, struct domain *d);
 void maptrack_free(struct pv_machine *machine, struct domain *d, const grant_handle_t *handles,
                    unsigned count);
 struct maptrack_entry *maptrack_entry(struct pv_machine *machine, struct domain *d,
@@ -109,21 +109,21 @@ void grant_free_reserved(struct pv_machine *machine, struct domain *ld, grant_ha
 /* ---- copy.c ---- */
 void grant_copy_batch(struct pv_machine *machine, struct domain *ld, uint32_t owner,
                       struct pv_grant_copy *copies, unsigned count, bool local_pages);
-/* Lets the pins and pages of a copy go. Under the grant lock. */
+/* Releases the pins and pages of a copy. Under the grant lock. */
 void copy_run_release(struct pv_machine *machine, struct domain *d, struct copy_run *run);
 
 /* ---- transfer.c ---- */
 /* Finishes, or takes back, what a process that was killed had committed to. Under the grant lock.
  */
-void grant_settle_transfers(struct pv_machine *machine, struct domain *d);
+void grant_repair_transfers(struct pv_machine *machine, struct domain *d);
 
 /* ---- window.c ---- */
 /* Forgets the windows of a view that is closed; their handles are released with its others. */
 void grant_windows_forget(const struct sim_hypervisor *hv);
 
 /* ---- access.c ---- */
-/* A call that saw the domain alive is over once it has had this lock. */
-void grant_refs_settle(struct pv_machine *machine, struct domain *d);
+/* Waits for calls that saw the domain alive: they are over once this has had refs_lock. */
+void grant_refs_wait(struct pv_machine *machine, struct domain *d);
 /* Ends the grants whose owner matches under `mask`. */
 void grant_access_release(struct pv_machine *machine, struct domain *d, uint32_t owner,
                           uint32_t mask);

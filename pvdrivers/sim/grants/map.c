@@ -80,7 +80,7 @@ static void account_map(struct domain *ld, const struct pv_grant_map *maps, unsi
 
 /* ---- Unmap ----------------------------------------------------------------------------------- */
 
-/* The byte by which the granter learns that its page is let go, while the page is still pinned. */
+/* Clears the byte that tells the granter of the unmap, while the page is still pinned. */
 static void clear_notify_byte(struct pv_machine *machine, struct domain *rd,
                               const struct maptrack_entry *entry)
 {
@@ -114,8 +114,8 @@ static void unmap_parts(struct pv_machine *machine, struct domain *rd, struct ma
     uint16_t left = flags & MAPPED & ~gone ? flags & ~gone : MAPTRACK_reserved;
     if (left == MAPTRACK_reserved) {
         clear_notify_byte(machine, rd, entry);
-        /* Who takes the last part has the handle to free, and nobody cleaning up after the one who
-         * had mapped it. */
+        /* The call that takes the last part frees the handle, and no clean-up after the process
+         * that mapped it does. */
         __atomic_store_n(&entry->owner, grant_owner(machine->client, 0), __ATOMIC_RELAXED);
     }
     /* The handle first: killed in between, the recount finds the pin unaccounted for. */

@@ -39,7 +39,7 @@ static void lock_maptrack(struct pv_machine *machine, struct domain *d)
         repair(machine, d);
 }
 
-void maptrack_settle(struct pv_machine *machine, struct domain *d)
+void maptrack_repair(struct pv_machine *machine, struct domain *d)
 {
     lock_maptrack(machine, d);
     sim_unlock(&d->maptrack.lock);

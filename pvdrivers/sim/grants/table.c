@@ -3,7 +3,7 @@
 
 #include <errno.h>
 
-#define RELEASE_BATCH 1024 /* handles let go in one step */
+#define RELEASE_BATCH 1024 /* handles released in one step */
 
 struct pv_grant_entries grant_entries(struct pv_machine *machine, const struct domain *d)
 {
@@ -107,12 +107,12 @@ static void repair(struct pv_machine *machine, struct domain *d)
         area->active[ref].pin = 0;
     recount_pins(machine, d);
     recount_page(machine, d);
-    grant_settle_transfers(machine, d);
+    grant_repair_transfers(machine, d);
     uint32_t active = 0;
     for (uint32_t ref = 0; ref < count; ref++) {
         struct active_grant_entry *act = &area->active[ref];
         active += act->pin != 0;
-        grant_settle_marks(machine, d, ref);
+        grant_clear_marks(machine, d, ref);
         if (act->pin == 0) {
             act->is_transitive = false;
             grant_drop_page(machine, d, act);
@@ -135,7 +135,7 @@ void grant_unlock(struct domain *d)
     sim_unlock(&d->grant_table.lock);
 }
 
-/* ---- Letting go ------------------------------------------------------------------------------ */
+/* ---- Releasing ------------------------------------------------------------------------------- */
 
 /* Unmaps those of RELEASE_BATCH handles of `d` whose owner matches under `mask`; mask 0: all of
  * them. Where the next step begins, or 0 at the end. */
@@ -143,7 +143,7 @@ static grant_handle_t release_handles(struct pv_machine *machine, struct domain 
                                       grant_handle_t from, uint32_t owner, uint32_t mask)
 {
     if (from == 0)
-        maptrack_settle(machine, d);
+        maptrack_repair(machine, d);
     uint32_t handles = __atomic_load_n(&d->maptrack.fresh, __ATOMIC_ACQUIRE);
     uint32_t end = handles - from > RELEASE_BATCH ? from + RELEASE_BATCH : handles;
     for (grant_handle_t handle = from; handle < end; handle++) {
@@ -160,7 +160,7 @@ static grant_handle_t release_handles(struct pv_machine *machine, struct domain 
     return end < handles ? end : 0;
 }
 
-/* Lets go what dead processes were copying from or to the grants of `d`. */
+/* Releases what dead processes were copying from or to the grants of `d`. */
 static void release_copies(struct pv_machine *machine, struct domain *d, uint32_t owner,
                            uint32_t mask)
 {
@@ -215,11 +215,11 @@ static uint64_t destroy(struct pv_machine *machine, struct domain *d, uint64_t f
     /* A call that saw the domain alive is over once its locks have been ours. */
     grant_lock(machine, d);
     grant_unlock(d);
-    grant_refs_settle(machine, d);
+    grant_refs_wait(machine, d);
     return 0;
 }
 
-/* Its grants are still in use, or handles of its own are still being let go. */
+/* Its grants are still in use, or handles of its own are still being released. */
 static bool in_use(struct domain *d)
 {
     return __atomic_load_n(&d->grant_table.active_entries, __ATOMIC_ACQUIRE) ||

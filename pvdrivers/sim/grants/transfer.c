@@ -82,10 +82,10 @@ static bool receive(struct pv_machine *machine, struct domain *e, grant_ref_t re
     return room;
 }
 
-void grant_settle_transfers(struct pv_machine *machine, struct domain *d)
+void grant_repair_transfers(struct pv_machine *machine, struct domain *d)
 {
     const struct pv_grant_entries entries = grant_entries(machine, d);
-    machine_lock(machine); /* settles the page itself */
+    machine_lock(machine); /* repairs the page itself */
     for (grant_ref_t ref = 0; ref < entries.count; ref++) {
         struct grant_entry_header *header = pv_grant_entry_header(&entries, ref);
         if (pv_load_acquire_16(&header->flags) == (GTF_accept_transfer | GTF_transfer_committed))

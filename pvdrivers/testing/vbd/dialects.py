@@ -1,16 +1,25 @@
 """How real drivers behave on xenbus, as data: what they write, in which order, what they react to.
 
 A dialect is one driver's behaviour: a table of the same form as our own (`pvdrivers.xenbus.states`)
-and lists of keys.
-`pvdrivers.testing.vbd.emulated` makes a backend or a frontend out of one. Sources: Linux 6.1's
-xen-blkback and xen-blkfront, QEMU 7.2's xen-block, and what they were seen to do; docs/interop.md.
+and lists of keys. `pvdrivers.testing.vbd.emulated` makes a backend or a frontend out of one.
+Sources: Linux 6.1's xen-blkback and xen-blkfront, QEMU 7.2's xen-block, and observation of both;
+see docs/interop.md.
 """
 
 from dataclasses import dataclass
 
 from pvdrivers.xenbus.states import (
     BACKEND_EVENTS,
+    CLOSED,
+    CLOSING,
+    CONNECTED,
     FRONTEND_EVENTS,
+    INIT_WAIT,
+    INITIALISED,
+    INITIALISING,
+    RECONFIGURED,
+    RECONFIGURING,
+    UNKNOWN,
     Action,
     Event,
     Rules,
@@ -18,10 +27,11 @@ from pvdrivers.xenbus.states import (
     XenbusState,
 )
 
-_0, _1, _2, _3, _4, _5, _6, _7, _8 = XenbusState
 _ANY = tuple(XenbusState)
+_READY = (INITIALISED, CONNECTED)  # of the frontend: its rings are published
+_NOT_CONNECTED = tuple(state for state in XenbusState if state not in (UNKNOWN, CONNECTED))
 
-FRONTEND_SIDE = "frontend: "  # before a key of the frontend's that a backend writes again
+FRONTEND_SIDE = "frontend: "  # before a key of the frontend's directory that a backend writes
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +47,9 @@ class BackendDialect:
     max_queues: int = 4
     barrier: bool = True
     waits_for: str = ""  # the key that a hotplug script writes
-    watches_own_keys: tuple[str, ...] = (
-        "state",
-        "online",
-    )  # its own keys, when another writes them
-    rewrites_state: bool = False  # a state it only takes notice of
-    removes_itself: bool = False  # its directory, when it has been unplugged
+    watches_own_keys: tuple[str, ...] = ("state", "online")  # those that a toolstack writes
+    rewrites_state: bool = False  # publishes a state again though it did not change
+    removes_itself: bool = False  # removes its directory when it has been unplugged
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +72,18 @@ class FrontendDialect:
 def _linux_backend() -> Table:
     rules = Rules(BACKEND_EVENTS)
     add, event, action = rules.add, Event, Action
-    add(event.START, _ANY, _ANY, action.OFFER, to=_2)
+    add(event.START, _ANY, _ANY, action.OFFER, to=INIT_WAIT)
     for look in (event.PEER, event.UNPLUG, event.CLOSE):
         gone = [action.REMOVE] * (look is event.UNPLUG)
-        add(look, [_6], [_1], to=_2)
-        add(look, [_1, _2, _3, _5, _6, _7, _8], [_3, _4], action.DISCONNECT, action.CONNECT, to=_4)
-        add(look, _ANY, [_5], to=_5)
-        add(look, _ANY, [_6], action.DISCONNECT, *gone, to=_6)
-        add(look, _ANY, [_0], action.DISCONNECT, action.REMOVE, to=_6)
-        add(look, _ANY, [_2, _7, _8], action.REPORT, to=_5)
-    add(event.RESIZE, [_4], _ANY, action.UPDATE_SIZE)
-    add(event.FATAL, _ANY, _ANY, action.DISCONNECT, action.REPORT, to=_5)
-    add(event.GONE, _ANY, _ANY, action.DISCONNECT, action.REMOVE, to=_0)
+        add(look, [CLOSED], [INITIALISING], to=INIT_WAIT)
+        add(look, _NOT_CONNECTED, _READY, action.DISCONNECT, action.CONNECT, to=CONNECTED)
+        add(look, _ANY, [CLOSING], to=CLOSING)
+        add(look, _ANY, [CLOSED], action.DISCONNECT, *gone, to=CLOSED)
+        add(look, _ANY, [UNKNOWN], action.DISCONNECT, action.REMOVE, to=CLOSED)
+        add(look, _ANY, [INIT_WAIT, RECONFIGURING, RECONFIGURED], action.REPORT, to=CLOSING)
+    add(event.RESIZE, [CONNECTED], _ANY, action.UPDATE_SIZE)
+    add(event.FATAL, _ANY, _ANY, action.DISCONNECT, action.REPORT, to=CLOSING)
+    add(event.GONE, _ANY, _ANY, action.DISCONNECT, action.REMOVE, to=UNKNOWN)
     return rules.table
 
 
@@ -108,21 +115,28 @@ LINUX_BACKEND = BackendDialect(
 def _qemu() -> Table:
     rules = Rules(BACKEND_EVENTS)
     add, event, action = rules.add, Event, Action
-    add(event.START, _ANY, _ANY, action.OFFER, to=_2)
+    add(event.START, _ANY, _ANY, action.OFFER, to=INIT_WAIT)
     for look in (event.PEER, event.UNPLUG, event.CLOSE):
         gone = [action.REMOVE] * (look is event.UNPLUG)
-        add(look, [_6], [_1], *gone, to=_6 if gone else _2)
-        add(look, [_1, _2, _3, _5, _6, _7, _8], [_3, _4], action.DISCONNECT, action.CONNECT, to=_4)
-        add(look, _ANY, [_5], to=_5)
-        add(look, _ANY, [_0, _6], action.DISCONNECT, *gone, to=_6)
+        add(look, [CLOSED], [INITIALISING], *gone, to=CLOSED if gone else INIT_WAIT)
+        add(look, _NOT_CONNECTED, _READY, action.DISCONNECT, action.CONNECT, to=CONNECTED)
+        add(look, _ANY, [CLOSING], to=CLOSING)
+        add(look, _ANY, [UNKNOWN, CLOSED], action.DISCONNECT, *gone, to=CLOSED)
     for leave in (event.UNPLUG, event.CLOSE):
         gone = [action.REMOVE] * (leave is event.UNPLUG)
-        add(leave, [_1, _2, _3, _5], [_1], action.DISCONNECT, *gone, to=_6)
-        add(leave, [_4], [_3, _4], to=_5)
-        add(leave, [_5], [_3, _4])
-    add(event.RESIZE, [_4], _ANY, action.UPDATE_SIZE)
-    add(event.FATAL, _ANY, _ANY, action.DISCONNECT, to=_2)
-    add(event.GONE, _ANY, _ANY, action.DISCONNECT, action.REMOVE, to=_0)
+        add(
+            leave,
+            [INITIALISING, INIT_WAIT, INITIALISED, CLOSING],
+            [INITIALISING],
+            action.DISCONNECT,
+            *gone,
+            to=CLOSED,
+        )
+        add(leave, [CONNECTED], _READY, to=CLOSING)
+        add(leave, [CLOSING], _READY)
+    add(event.RESIZE, [CONNECTED], _ANY, action.UPDATE_SIZE)
+    add(event.FATAL, _ANY, _ANY, action.DISCONNECT, to=INIT_WAIT)
+    add(event.GONE, _ANY, _ANY, action.DISCONNECT, action.REMOVE, to=UNKNOWN)
     return rules.table
 
 
@@ -161,16 +175,24 @@ QEMU = BackendDialect(
 def _linux_frontend() -> Table:
     rules = Rules(FRONTEND_EVENTS)
     add, event, action = rules.add, Event, Action
-    add(event.START, _ANY, _ANY, to=_1)
-    add(event.PEER, [_1], [_2], action.CONNECT, to=_3)
-    add(event.PEER, [_1, _5, _6], [_4], action.DISCONNECT, action.CONNECT, to=_3)
-    add(event.PEER, [_3], [_4], action.ATTACH, to=_4)
-    add(event.PEER, [_4], [_4], action.UPDATE_SIZE)
-    # Closed at once; the rings are freed with the device.
-    add(event.PEER, [_0, _1, _2, _3, _4, _6, _7, _8], [_5, _6], to=_6)
-    add(event.RESUME, _ANY, _ANY, action.DISCONNECT, action.CONNECT, to=_3)
-    add(event.FATAL, _ANY, _ANY, action.REPORT, to=_5)
-    add(event.GONE, _ANY, _ANY, action.DISCONNECT, action.REMOVE, to=_0)
+    add(event.START, _ANY, _ANY, to=INITIALISING)
+    add(event.PEER, [INITIALISING], [INIT_WAIT], action.CONNECT, to=INITIALISED)
+    add(
+        event.PEER,
+        [INITIALISING, CLOSING, CLOSED],
+        [CONNECTED],
+        action.DISCONNECT,
+        action.CONNECT,
+        to=INITIALISED,
+    )
+    add(event.PEER, [INITIALISED], [CONNECTED], action.ATTACH, to=CONNECTED)
+    add(event.PEER, [CONNECTED], [CONNECTED], action.UPDATE_SIZE)
+    # It goes to Closed at once; the rings are freed with the device.
+    others = [state for state in XenbusState if state is not CLOSING]
+    add(event.PEER, others, [CLOSING, CLOSED], to=CLOSED)
+    add(event.RESUME, _ANY, _ANY, action.DISCONNECT, action.CONNECT, to=INITIALISED)
+    add(event.FATAL, _ANY, _ANY, action.REPORT, to=CLOSING)
+    add(event.GONE, _ANY, _ANY, action.DISCONNECT, action.REMOVE, to=UNKNOWN)
     return rules.table
 
 

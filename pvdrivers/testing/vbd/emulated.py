@@ -15,7 +15,7 @@ from pvdrivers.backends.vbd.device import VbdBackend, VbdBackendOptions
 from pvdrivers.frontends.vbd.device import VbdFrontend
 from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.testing.vbd.dialects import FRONTEND_SIDE, BackendDialect, FrontendDialect
-from pvdrivers.vbd.features import DeviceInfo, FrontendFeatures, Layout
+from pvdrivers.vbd.features import DeviceInfo, FrontendFeatures, RingLayout
 from pvdrivers.vbd.keys import early_keys, frontend_keys, late_keys, queue_key_names
 from pvdrivers.xenbus.keys import QueueKeys
 from pvdrivers.xenbus.states import Event, XenbusState
@@ -109,7 +109,7 @@ class DialectFrontend(VbdFrontend):
     def _routine_event(self, online: str | None) -> Event:
         return Event.PEER  # no dialect here starts over step by step
 
-    async def publish_rings(self, layout: Layout, queues: list[QueueKeys]) -> None:
+    async def publish_rings(self, layout: RingLayout, queues: list[QueueKeys]) -> None:
         values = frontend_keys(layout, self.features.persistent, queues)
         names: list[str] = []
         for key in self.dialect.keys:

@@ -68,7 +68,7 @@ static void publish(struct fixture *f)
 }
 
 /* The next backend knows of the earlier one what lies in shared memory, and nothing more. */
-static int take_over(struct fixture *f)
+static int attach_successor(struct fixture *f)
 {
     struct pv_sring *sring = f->back.sring;
     f->back.rsp_prod_pvt = f->back.req_cons = sring->rsp_prod;
@@ -112,7 +112,7 @@ static void test_order(uint32_t slot_size, uint32_t first)
     answer(&f, 3);
     publish(&f);
     pv_inflight_forget(entry(&f, 0)); /* and 3 not any more: the backend was killed */
-    assert(take_over(&f) == 4);
+    assert(attach_successor(&f) == 4);
     expect_walk(&f, (int[]){5, 7, 2, 6}, 4);
     uint8_t expected[4] = {(uint8_t)first, (uint8_t)(first + 2), (uint8_t)(first + 3),
                            (uint8_t)(first + 5)};
@@ -135,7 +135,7 @@ static void test_unpublished(void)
     answer(&f, 0);
     publish(&f);
     answer(&f, 1);
-    assert(take_over(&f) == 2);
+    assert(attach_successor(&f) == 2);
     expect_walk(&f, (int[]){1, 2}, 2);
     free(f.log);
 }
@@ -149,7 +149,7 @@ static void test_half_taken(void)
     take(&f, 0);
     entry(&f, 1)->request = f.back.req_cons;
     entry(&f, 1)->state = PV_INFLIGHT_TAKEN;
-    assert(take_over(&f) == 1);
+    assert(attach_successor(&f) == 1);
     expect_walk(&f, (int[]){0}, 1);
     assert(pv_back_unconsumed_requests(&f.back) == 1);
     free(f.log);
@@ -165,7 +165,7 @@ static void test_nothing_left(void)
     answer(&f, 4);
     publish(&f);
     pv_inflight_forget(entry(&f, 4));
-    assert(take_over(&f) == 0);
+    assert(attach_successor(&f) == 0);
     expect_walk(&f, NULL, 0);
     free(f.log);
 }
@@ -211,7 +211,7 @@ static void test_refused(void)
     f.back.sring->req_prod = 1; /* less than was taken */
     assert(pv_inflight_attach(f.log, &f.identity, &f.back) == -EIO);
     f.back.sring->req_prod = 2;
-    assert(take_over(&f) == 2);
+    assert(attach_successor(&f) == 2);
     free(f.log);
 }
 
@@ -224,7 +224,7 @@ static void test_damaged(void)
     for (uint32_t i = 0; i < 3; i++)
         take(&f, i);
     entry(&f, 2)->request = 0;
-    assert(take_over(&f) == 3);
+    assert(attach_successor(&f) == 3);
     expect_walk(&f, (int[]){0, 2, 1}, 3);
     free(f.log);
 }

@@ -27,7 +27,7 @@ from pvdrivers.backends.stores.filters import (
     ShortFilter,
     TornFilter,
 )
-from pvdrivers.backends.stores.python_store import Batch, PythonStore
+from pvdrivers.backends.stores.python_store import PythonStore, StoreBatch
 from pvdrivers.backends.stores.store import BlockStore, Engine, FileStore, RamStore
 from pvdrivers.ring.errors import UsageError
 
@@ -193,7 +193,7 @@ class TestOutlivingTheProcess:
 
 
 class Nothing(PythonStore):
-    def handle(self, batch: Batch) -> None:
+    def handle(self, batch: StoreBatch) -> None:
         batch.done()
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from pvdrivers._core import ffi
 from pvdrivers.backends.stores.filters import TornFilter
-from pvdrivers.backends.stores.python_store import Batch, PythonStore, Request
+from pvdrivers.backends.stores.python_store import PythonStore, Request, StoreBatch
 from pvdrivers.backends.stores.store import StoreOperation
 from pvdrivers.ring.errors import UsageError
 
@@ -32,7 +32,7 @@ class MemoryStore(PythonStore):
         super().__init__(size, sector_size)
         self.memory = bytearray(size)
 
-    def handle(self, batch: Batch) -> None:
+    def handle(self, batch: StoreBatch) -> None:
         for request in batch:
             self.one(request)
 
@@ -95,7 +95,7 @@ def submit(store: PythonStore, asked: list[Asked]) -> None:
     store.pointer.ops.submit(store.pointer, ios, len(asked))
 
 
-def settled(asked: list[Asked]) -> list[int]:
+def statuses_of(asked: list[Asked]) -> list[int]:
     """Each has ended once; the statuses."""
     assert [one.ends for one in asked] == [1] * len(asked)
     return [one.io.status for one in asked]
@@ -119,7 +119,7 @@ FATES = st.sampled_from([0, 0, 0, errno.ENOSPC, errno.EIO, 4095])
 @given(st.lists(st.lists(st.tuples(ASKED, FATES), min_size=1, max_size=6), max_size=6))
 def test_content_and_statuses_are_the_models(batches: list[list[tuple[Asked, int]]]) -> None:
     class Fated(MemoryStore):
-        def handle(self, batch: Batch) -> None:
+        def handle(self, batch: StoreBatch) -> None:
             assert len(batch) == len(fates)
             for request, fate in zip(batch, fates, strict=True):
                 if fate:
@@ -134,7 +134,7 @@ def test_content_and_statuses_are_the_models(batches: list[list[tuple[Asked, int
             before = [one.content for one in asked]
             submit(store, asked)
             assert store.serve() == len(asked)
-            assert settled(asked) == [-fate for fate in fates]
+            assert statuses_of(asked) == [-fate for fate in fates]
             for one, fate, old in zip(asked, fates, before, strict=True):
                 start, end = one.sector * 512, (one.sector + one.count) * 512
                 if one.operation == StoreOperation.READ:
@@ -151,7 +151,7 @@ def test_content_and_statuses_are_the_models(batches: list[list[tuple[Asked, int
 @given(st.lists(ASKED, min_size=1, max_size=8))
 def test_arrays_and_requests_are_the_same(asked: list[Asked]) -> None:
     class Looked(PythonStore):
-        def handle(self, batch: Batch) -> None:
+        def handle(self, batch: StoreBatch) -> None:
             seen = [(r.operation, r.sector, r.count, r.secure, bytes(r.data)) for r in batch]
             assert seen == [
                 (
@@ -177,12 +177,12 @@ def test_arrays_and_requests_are_the_same(asked: list[Asked]) -> None:
     with Looked(SIZE) as store:
         submit(store, asked)
         store.serve()
-        assert settled(asked) == [-errno.EROFS] * (len(asked) - 1) + [0]
+        assert statuses_of(asked) == [-errno.EROFS] * (len(asked) - 1) + [0]
 
 
 def test_done_leaves_failures_alone() -> None:
     class Null(PythonStore):
-        def handle(self, batch: Batch) -> None:
+        def handle(self, batch: StoreBatch) -> None:
             batch[1].fail(errno.ENOSPC)
             batch.done()
 
@@ -194,26 +194,26 @@ def test_done_leaves_failures_alone() -> None:
     with Null(SIZE) as store:
         submit(store, asked)
         store.serve()
-    assert settled(asked) == [0, -errno.ENOSPC, 0]
+    assert statuses_of(asked) == [0, -errno.ENOSPC, 0]
     assert asked[0].content == bytes(512)
 
 
-def leave(batch: Batch) -> None:
+def leave(batch: StoreBatch) -> None:
     batch[0].done()
 
 
-def raise_late(batch: Batch) -> None:
+def raise_late(batch: StoreBatch) -> None:
     batch.done()
     raise ZeroDivisionError
 
 
-def answer_short(batch: Batch) -> None:
+def answer_short(batch: StoreBatch) -> None:
     batch.done()
     batch[0].data[:] = b"short"
 
 
-def set_status(value: int) -> Callable[[Batch], None]:
-    def handle(batch: Batch) -> None:
+def set_status(value: int) -> Callable[[StoreBatch], None]:
+    def handle(batch: StoreBatch) -> None:
         batch.done()
         batch.statuses[1] = value
 
@@ -233,10 +233,10 @@ def set_status(value: int) -> Callable[[Batch], None]:
     ],
 )
 def test_a_mistake_fails_the_batch_and_comes_out_of_serve(
-    handle: Callable[[Batch], None], kind: type[Exception]
+    handle: Callable[[StoreBatch], None], kind: type[Exception]
 ) -> None:
     class Broken(PythonStore):
-        def handle(self, batch: Batch) -> None:
+        def handle(self, batch: StoreBatch) -> None:
             handle(batch)
 
     asked = [Asked(StoreOperation.READ), Asked(StoreOperation.WRITE)]
@@ -244,18 +244,18 @@ def test_a_mistake_fails_the_batch_and_comes_out_of_serve(
         submit(store, asked)
         with pytest.raises(kind):
             store.serve()
-        assert settled(asked) == [-errno.EIO] * 2
+        assert statuses_of(asked) == [-errno.EIO] * 2
         assert asked[0].content == b"\xee" * 512
         assert store.serve() == 0
 
 
 def test_what_is_kept_of_a_batch_touches_no_other() -> None:
     class Keeper(MemoryStore):
-        def handle(self, batch: Batch) -> None:
+        def handle(self, batch: StoreBatch) -> None:
             super().handle(batch)
             kept.append((batch, batch.data[:512], batch.statuses))
 
-    kept: list[tuple[Batch, memoryview, memoryview]] = []
+    kept: list[tuple[StoreBatch, memoryview, memoryview]] = []
     with Keeper() as store:
         for round_ in range(3):
             asked = [Asked(StoreOperation.WRITE, round_, data=b"w" * 512)]
@@ -266,14 +266,14 @@ def test_what_is_kept_of_a_batch_touches_no_other() -> None:
                 statuses[0] = -errno.EACCES
             submit(store, asked)
             store.serve()
-            assert settled(asked) == [0]
+            assert statuses_of(asked) == [0]
         assert store.memory == b"w" * 512 * 3 + bytes(SIZE - 512 * 3)
     assert kept[0][0][0].sector == 0
 
 
 def test_memory_is_used_again_and_holds_nothing_old() -> None:
     class Peek(PythonStore):
-        def handle(self, batch: Batch) -> None:
+        def handle(self, batch: StoreBatch) -> None:
             seen.append(bytes(batch.data))
             batch.done()
 
@@ -294,7 +294,7 @@ def test_a_batch_is_bounded() -> None:
     sizes: list[int] = []
 
     class Sizes(PythonStore):
-        def handle(self, batch: Batch) -> None:
+        def handle(self, batch: StoreBatch) -> None:
             sizes.append(len(batch))
             batch.done()
 
@@ -306,7 +306,7 @@ def test_a_batch_is_bounded() -> None:
         submit(store, large)
         while store.serve():
             pass
-        assert settled(small + large) == [0] * 304
+        assert statuses_of(small + large) == [0] * 304
     assert sizes == [256, 44, 1, 2, 1]
 
 
@@ -330,7 +330,7 @@ def test_threads_may_serve_side_by_side() -> None:
         stop.set()
         for thread in threads:
             thread.join()
-    assert settled(asked) == [0] * len(asked)
+    assert statuses_of(asked) == [0] * len(asked)
 
 
 class Server(threading.Thread):
@@ -369,7 +369,7 @@ def test_one_operation_at_a_time() -> None:
 
 def test_errors_reach_the_submitter() -> None:
     class Full(PythonStore):
-        def handle(self, batch: Batch) -> None:
+        def handle(self, batch: StoreBatch) -> None:
             for request in batch:
                 request.fail(errno.ENOSPC)
 
@@ -389,7 +389,7 @@ def test_works_under_filters() -> None:
 
 def test_a_secure_discard_says_so() -> None:
     class Secure(PythonStore):
-        def handle(self, batch: Batch) -> None:
+        def handle(self, batch: StoreBatch) -> None:
             assert [request.secure for request in batch] == [False, True]
             assert [repr(request) for request in batch] == [
                 "<Request DISCARD of 1 sectors at 0>",
@@ -402,7 +402,7 @@ def test_a_secure_discard_says_so() -> None:
         assert store.geometry.can_secure_discard
         submit(store, asked)
         store.serve()
-    assert settled(asked) == [0, 0]
+    assert statuses_of(asked) == [0, 0]
 
 
 @pytest.mark.parametrize("size", [0, -512, 1000])

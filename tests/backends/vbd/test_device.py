@@ -44,7 +44,7 @@ class Guest:
 
     @property
     def keys(self) -> dict[str, str]:
-        """What a sound frontend would write."""
+        """What a correct frontend would write."""
         return {
             "ring-ref": str(self.ref),
             "event-channel": str(self.port),
@@ -52,7 +52,7 @@ class Guest:
         }
 
     async def publish(self, keys: dict[str, str | None]) -> None:
-        """Writes the sound keys with changes (None: not written), and goes to Initialised."""
+        """Writes the valid keys with changes (None: not written), and goes to Initialised."""
         for key, value in {**self.keys, **keys}.items():
             if value is not None:
                 await self.client.write(f"{self.path}/{key}", value)
@@ -423,7 +423,7 @@ def test_frontend_survives_a_backend_that_overruns_the_ring() -> None:
                 channels.close()
                 await client.write(f"{path}/state", "6")
                 await disk.frontend.wait_for(XenbusState.CLOSED)
-                # A sound backend takes over.
+                # A correct backend takes over.
                 disk.backend.start()
                 await disk.wait(lambda: disk.frontend.state is not XenbusState.CLOSED)
                 await disk.frontend.connected()

@@ -3,7 +3,7 @@
 Hypothesis is the guest: slots of noise or of requests with a fault in them, indirect pages of both,
 indices that jump, grants revoked and given again between two pumps, and a store that answers late.
 Whatever it does: every request taken gets exactly one answer with its id; an overrun stops its own
-ring and nothing else; no pump takes more than its budget; a sound guest of the same daemon keeps
+ring and nothing else; no pump takes more than its budget; a correct guest of the same daemon keeps
 its data; and in the end nothing is mapped and all memory has come back.
 """
 
@@ -60,14 +60,14 @@ requests = st.builds(
     segments=st.lists(descriptors, max_size=11).map(tuple),
     indirect=st.lists(pages, max_size=8).map(tuple),
 )
-sound = requests.map(
+valid = requests.map(
     lambda r: replace(
         r, operation=r.id % 2, nr_segments=1, sector=r.id % 200, segments=((r.id % 4, 0, 7),)
     )
 )
 steps = st.lists(
     st.one_of(
-        st.tuples(st.just("put"), st.lists(st.one_of(sound, requests), min_size=1, max_size=12)),
+        st.tuples(st.just("put"), st.lists(st.one_of(valid, requests), min_size=1, max_size=12)),
         st.tuples(st.just("noise"), st.lists(st.binary(min_size=112, max_size=112), max_size=4)),
         st.tuples(st.just("descriptors"), st.lists(descriptors, min_size=1, max_size=70)),
         st.tuples(st.just("pump"), st.sampled_from(BUDGETS)),
@@ -154,7 +154,7 @@ class Disk:
     # ---- the ring
 
     def write_slot(self, content: bytes) -> None:
-        """Puts a request where a sound frontend would; nothing when the ring is full."""
+        """Puts a request where a correct frontend would; nothing when the ring is full."""
         if self.put - self.taken == self.entries or self.overrun:
             return
         slot = self.base + HEADER + self.put % self.entries * self.slot_size
@@ -273,7 +273,7 @@ def carry_out(disk: Disk, what: str, argument: Any) -> None:
 
 
 class Neighbour:
-    """A sound guest: each round it writes a pattern, reads it back and compares."""
+    """A correct guest: each round it writes a pattern, reads it back and compares."""
 
     def __init__(self, disk: Disk) -> None:
         self.disk = disk

@@ -61,15 +61,15 @@ def test_a_bug_ends_one_disk(bug: str) -> None:
         guests = Guests()
         await guests.plug("xvda")
         await guests.plug("xvdb")
-        broken, sound = guests.ends["xvda"], guests.ends["xvdb"]
+        broken, healthy = guests.ends["xvda"], guests.ends["xvdb"]
         backend = type("Broken", (Faulty,), {"bug": bug})
         async with VbdService(guests.client, guests.dom0.hypervisor, options_for, backend):
-            await use(sound)
+            await use(healthy)
             home = broken.config.backend_path.removeprefix("/local/domain/0/")
             node = f"/local/domain/0/error/{home}/error"
             await broken.wait(lambda: broken.frontend.state.name == "CLOSED", PATIENCE)
             assert await broken.toolstack.read_optional(node)
-            await use(sound)
+            await use(healthy)
         for end in guests.ends.values():
             await end.frontend.abort()
         guests.machine.close()

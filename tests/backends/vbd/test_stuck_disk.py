@@ -59,7 +59,7 @@ def stuck(program: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 @pytest.fixture
-def sound(tmp_path: Path) -> Iterator[FileStore]:
+def healthy(tmp_path: Path) -> Iterator[FileStore]:
     image = tmp_path / "image"
     image.write_bytes(bytes(IMAGE))
     with FileStore(image) as store:
@@ -141,7 +141,7 @@ async def ask(disk: VbdPair, operation: str) -> list[asyncio.Future[Any]]:
 )
 def test_others_are_served(
     stuck: subprocess.Popen[str],
-    sound: FileStore,
+    healthy: FileStore,
     tmp_path: Path,
     kind: str,
     engine: Engine,
@@ -152,7 +152,7 @@ def test_others_are_served(
         connect = partial(VbdPair, dom0.hypervisor, driver=threads)
         async with (
             connect(one.hypervisor, store, connect=False) as hung,
-            connect(other.hypervisor, sound, xenstore=hung.xenstore) as disk,
+            connect(other.hypervisor, healthy, xenstore=hung.xenstore) as disk,
         ):
             hung.backend.start()
             hung.frontend.start()

@@ -6,7 +6,7 @@ import pytest
 
 from pvdrivers.backends.device import DeviceContext
 from pvdrivers.backends.stores.filters import DelayFilter
-from pvdrivers.backends.stores.python_store import Batch, PythonStore
+from pvdrivers.backends.stores.python_store import PythonStore, StoreBatch
 from pvdrivers.backends.stores.store import BlockStore, RamStore
 from pvdrivers.backends.vbd.device import VbdBackendOptions
 from pvdrivers.backends.vbd.disk import DiskConfig, ServeOptions
@@ -26,7 +26,7 @@ QUEUES = 3
 class SlowStore(PythonStore):
     """Answers only when its test calls `serve`."""
 
-    def handle(self, batch: Batch) -> None:
+    def handle(self, batch: StoreBatch) -> None:
         batch.done()
 
 

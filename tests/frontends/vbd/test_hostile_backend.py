@@ -4,8 +4,8 @@ Hypothesis is the backend: it carries requests out in any order, and its answers
 them: ids of no request, answers given twice, other operations, any status, indices that jump,
 noise in the slots. A model reads the shared page as the frontend is about to and says what must
 come of it: which operations end and how, and which violation stops the ring. Whatever the backend
-does, each operation ends once; none ends well that has not been answered so, with the data that
-was given; a stopped ring is touched no more; a sound disk of the same guest goes on; and in the end
+does, each operation ends once; none succeeds unless the backend answered so, with the data that it
+gave; a stopped ring is touched no more; a correct disk of the same guest goes on; and in the end
 all grants and all memory have come back. What a backend says in xenstore is checked further down.
 """
 
@@ -37,12 +37,12 @@ operations = st.tuples(
     st.sampled_from([READ, READ, WRITE, WRITE, FLUSH, DISCARD]),
     st.sampled_from([1, 7, 8, 9, 88, 89, 300]),
 )
-sound = st.just(("", 0))
+valid = st.just(("", 0))
 
 
 def seldom(strategy: st.SearchStrategy[Any], one_in: int) -> st.SearchStrategy[Any]:
     """Mostly nothing, so that much happens before the ring is broken."""
-    return st.integers(1, one_in).flatmap(lambda n: strategy if n == one_in else sound)
+    return st.integers(1, one_in).flatmap(lambda n: strategy if n == one_in else valid)
 
 
 statuses = st.tuples(st.just("status"), st.sampled_from([-1, -1, -2, 1, -3, 32767, -32768]))
@@ -232,7 +232,7 @@ class Disk:
         return Taken(io, operation, int(request.sector_number), segments, sectors)
 
     def carry_out(self, request: Taken) -> None:
-        """What a sound backend does before it answers."""
+        """What a correct backend does before it answers."""
         if request.operation not in (READ, WRITE):
             return
         sector = request.sector
@@ -354,7 +354,7 @@ class Disk:
     # ---- the end
 
     def drain(self) -> None:
-        """A sound backend answers the rest."""
+        """A correct backend answers the rest."""
         while self.open and not self.violation:
             while self.open and self.answers - self.consumed < self.entries:
                 self.answer(0, ("", 0))
@@ -398,7 +398,7 @@ def play(disk: Disk, kind: str, argument: Any) -> None:
 
 
 def neighbour_round(disk: Disk) -> None:
-    """A sound backend's disk: everything is answered and right."""
+    """A correct backend's disk: everything is answered and right."""
     disk.submit([(WRITE, 8), (READ, 8)])
     disk.drain()
     assert all(io.done and io.cdata.status == 0 for io in disk.ios)
@@ -437,7 +437,7 @@ def test_whatever_a_backend_answers(abi: Abi, persistent: bool, indirect: int) -
 @pytest.mark.parametrize("abi", list(Abi)[:2])
 def test_any_order_and_any_status_end_every_operation(abi: Abi) -> None:
     """A backend whose only fault is what it says of requests it has been given."""
-    only = st.one_of(sound, st.tuples(st.just("status"), st.integers(-32768, 32767)))
+    only = st.one_of(valid, st.tuples(st.just("status"), st.integers(-32768, 32767)))
     answers = st.lists(st.tuples(st.integers(0, 40), only), max_size=40)
     sound_rounds = st.lists(
         st.tuples(st.lists(operations, min_size=1, max_size=20), answers), max_size=6

@@ -34,7 +34,7 @@ FEATURES = FrontendFeatures(max_ring_page_order=0, max_indirect_segments=0)
 
 
 class Yard:
-    """A daemon in dom0 that serves a sound guest all the while."""
+    """A daemon in dom0 that serves a correct guest all the while."""
 
     def __init__(self, world: Any, stack: AsyncExitStack) -> None:
         self.world = world

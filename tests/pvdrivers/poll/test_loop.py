@@ -32,7 +32,7 @@ def release(driver: LoopDriver, *queues: Counting) -> None:
         queue.close()
 
 
-async def settled(*queues: Counting) -> None:
+async def until_idle(*queues: Counting) -> None:
     """They have been pumped, and are asleep."""
     while True:
         before = [queue.pumps for queue in queues]
@@ -67,7 +67,7 @@ def test_a_flood_is_heard_a_few_times_and_others_as_before() -> None:
             return done
 
         rogue, healthy = add(ports, driver, lambda: 0), add(ports, driver, answer)
-        await settled(rogue, healthy)
+        await until_idle(rogue, healthy)
         for step in range(20_000):
             ports.fire(rogue.port)
             if step % 20 == 0:
@@ -95,7 +95,7 @@ def test_work_found_without_an_event_keeps_the_port_open() -> None:
             return done
 
         queue = add(ports, driver, answer)
-        await settled(queue)
+        await until_idle(queue)
         for _ in range(50):
             requests = 1
             queue.wake()
@@ -106,7 +106,7 @@ def test_work_found_without_an_event_keeps_the_port_open() -> None:
             async with asyncio.timeout(30):
                 while queue.pumps == before:  # noqa: ASYNC110
                     await asyncio.sleep(0)
-            await settled(queue)
+            await until_idle(queue)
         assert driver.spurious_events >= 50
         requests = 1
         ports.fire(queue.port)  # which would be heard a second later, were it taken for noise
@@ -121,18 +121,18 @@ def test_work_found_without_an_event_keeps_the_port_open() -> None:
 def test_what_is_removed_is_pumped_no_more_and_may_come_back() -> None:
     async def body(ports: Ports, driver: LoopDriver) -> None:
         one, other = add(ports, driver, lambda: 0), add(ports, driver, lambda: 0)
-        await settled(one, other)
+        await until_idle(one, other)
         driver.remove(one.pollable)
         driver.remove(one.pollable)  # which is the caller's already
         before = one.pumps, other.pumps
         ports.fire(one.port)
         one.wake()
         ports.fire(other.port)
-        await settled(one, other)
+        await until_idle(one, other)
         assert one.pumps == before[0]
         assert other.pumps > before[1]
         driver.add(one.pollable)
-        await settled(one)
+        await until_idle(one)
         assert one.pumps > before[0]
         assert repr(driver) == "<LoopDriver, pollables [2]>"
         release(driver, one, other)

@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 
 from pvdrivers.backends.stores.filters import DelayFilter
-from pvdrivers.backends.stores.python_store import Batch, PythonStore
+from pvdrivers.backends.stores.python_store import PythonStore, StoreBatch
 from pvdrivers.backends.stores.store import BlockStore, RamStore, StoreOperation
 from pvdrivers.backends.vbd.device import VbdBackendOptions
 from pvdrivers.poll.group import Mode
@@ -134,7 +134,7 @@ class Bytes(PythonStore):
         super().__init__(SIZE)
         self.content = bytearray(SIZE)
 
-    def handle(self, batch: Batch) -> None:
+    def handle(self, batch: StoreBatch) -> None:
         for request in batch:
             place = slice(request.sector * 512, request.sector * 512 + len(request.data))
             if request.operation is StoreOperation.READ:

@@ -1,4 +1,4 @@
-"""Negotiation over all feature combinations, and what is made of keys no sound peer writes."""
+"""Negotiation over all feature combinations, and what is made of keys no correct peer writes."""
 
 import itertools
 

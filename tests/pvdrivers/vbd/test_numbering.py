@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pvdrivers.vbd.numbering import Disk, disk_of, name_of, number_of, parse_name
+from pvdrivers.vbd.numbering import DiskName, disk_of, name_of, number_of, parse_name
 
 KNOWN = {
     "xvda": 51712,
@@ -62,8 +62,8 @@ def test_numbers_to_be_ignored(number: int) -> None:
 
 @given(st.integers(0, (1 << 20) - 1), st.integers(0, 255))
 def test_every_xvd_disk_comes_back(disk: int, partition: int) -> None:
-    name = Disk("xvd", disk, partition).name
-    assert disk_of(number_of(name)) == parse_name(name) == Disk("xvd", disk, partition)
+    name = DiskName("xvd", disk, partition).name
+    assert disk_of(number_of(name)) == parse_name(name) == DiskName("xvd", disk, partition)
     assert number_of(f"d{disk}p{partition}") == number_of(name)
 
 

@@ -288,12 +288,12 @@ def test_a_fault_costs_the_device_and_nothing_else(fault: Exception) -> None:
     other = DeviceConfig("vtest", 8, frontend_domid=1)
 
     async def body(house: House) -> None:
-        sound = House.__new__(House)
-        sound.__dict__.update(house.__dict__)
-        sound.config = other
-        sound.back = Back(house.back_client, other.backend_path)
-        sound.front = Front(house.front_client, other.frontend_path)
-        await sound.connect()
+        healthy = House.__new__(House)
+        healthy.__dict__.update(house.__dict__)
+        healthy.config = other
+        healthy.back = Back(house.back_client, other.backend_path)
+        healthy.front = Front(house.front_client, other.frontend_path)
+        await healthy.connect()
         house.back.fault = fault
         await add_device(house.toolstack, CONFIG)
         house.back.start()
@@ -304,14 +304,14 @@ def test_a_fault_costs_the_device_and_nothing_else(fault: Exception) -> None:
         assert house.back.peer_errors == isinstance(fault, PeerError)
         assert house.back.calls == ["offer", "connect"]
         assert not house.back.finished
-        assert sound.back.state is XenbusState.CONNECTED
+        assert healthy.back.state is XenbusState.CONNECTED
         # Mended, the frontend may try again.
         house.back.fault = None
         await house.front.abort()
         house.front = Front(house.front_client, CONFIG.frontend_path)
         house.front.start()
         await house.front.wait_for(XenbusState.CONNECTED)
-        for device in (sound.front, sound.back):
+        for device in (healthy.front, healthy.back):
             await device.abort()
 
     run(body)

@@ -108,7 +108,7 @@ class Pair:
         self.draining = False
         return self.act("front", Event.DRAINED)
 
-    def settle(self) -> None:
+    def run_until_stable(self) -> None:
         """Both ends look until nothing moves; fails when that takes for ever."""
         for _ in range(200):
             moved = [self.look("front"), self.look("back")]
@@ -123,7 +123,7 @@ def connected() -> Pair:
     pair = Pair()
     pair.act("back", Event.START)
     pair.act("front", Event.START)
-    pair.settle()
+    pair.run_until_stable()
     return pair
 
 
@@ -142,9 +142,9 @@ def test_start_in_order() -> None:
 def test_either_end_may_start_first(first: str) -> None:
     pair = Pair()
     pair.act(first, Event.START)
-    pair.settle()
+    pair.run_until_stable()
     pair.act("back" if first == "front" else "front", Event.START)
-    pair.settle()
+    pair.run_until_stable()
     assert set(pair.published.values()) == {S.CONNECTED}
 
 
@@ -152,7 +152,7 @@ def test_orderly_unplug_releases_the_backend_first() -> None:
     pair = connected()
     pair.actions.clear()
     pair.online = False
-    pair.settle()
+    pair.run_until_stable()
     assert pair.published == {"front": S.CLOSED, "back": S.CLOSED}
     named = [entry for entry in pair.actions if entry[1] is not Action.UPDATE_SIZE]
     assert named[0] == ("front", Action.DRAIN)
@@ -163,21 +163,21 @@ def test_orderly_unplug_releases_the_backend_first() -> None:
 def test_frontend_closes_and_comes_back() -> None:
     pair = connected()
     pair.act("front", Event.CLOSE)
-    pair.settle()
+    pair.run_until_stable()
     assert pair.published == {"front": S.CLOSED, "back": S.CLOSED}
     pair.act("front", Event.START)
-    pair.settle()
+    pair.run_until_stable()
     assert set(pair.published.values()) == {S.CONNECTED}
 
 
 def test_backend_is_stopped_and_started_again() -> None:
     pair = connected()
     pair.act("back", Event.CLOSE)
-    pair.settle()
+    pair.run_until_stable()
     assert pair.published == {"front": S.CLOSED, "back": S.CLOSED}
     pair.back = XenbusMachine(BACKEND)
     pair.act("back", Event.START)
-    pair.settle()
+    pair.run_until_stable()
     assert set(pair.published.values()) == {S.CONNECTED}
 
 
@@ -190,7 +190,7 @@ def test_backend_dies_and_is_started_again(stale: XenbusState) -> None:
         pair.look("front")
     pair.back = XenbusMachine(BACKEND)
     pair.act("back", Event.START)
-    pair.settle()
+    pair.run_until_stable()
     assert set(pair.published.values()) == {S.CONNECTED}
     front = [action for side, action in pair.actions if side == "front"]
     assert front.count(Action.CONNECT) == 2
@@ -216,7 +216,7 @@ def test_guest_reboots_without_closing() -> None:
     pair = connected()
     pair.front = XenbusMachine(FRONTEND)
     pair.act("front", Event.START)
-    pair.settle()
+    pair.run_until_stable()
     assert set(pair.published.values()) == {S.CONNECTED}
 
 
@@ -226,7 +226,7 @@ def test_a_former_life_is_closed_before_the_frontend_starts() -> None:
     pair.act("front", Event.START)
     assert pair.published["front"] is S.CLOSED
     pair.actions.clear()
-    pair.settle()
+    pair.run_until_stable()
     assert pair.actions[0] == ("back", Action.DISCONNECT)
     assert set(pair.published.values()) == {S.CONNECTED}
 
@@ -243,7 +243,7 @@ def test_resume_drains_and_closes_before_it_starts_over() -> None:
         assert pair.back.connected
     pair.drained()
     assert pair.front.state is S.CLOSED
-    pair.settle()
+    pair.run_until_stable()
     order = [entry for entry in pair.actions if entry[1] is Action.DISCONNECT]
     assert order == [("back", Action.DISCONNECT), ("front", Action.DISCONNECT)]
     assert set(pair.published.values()) == {S.CONNECTED}
@@ -253,7 +253,7 @@ def test_resume_from_every_pair_of_states_connects() -> None:
     for pair in pairs():
         start = both(pair)
         pair.act("front", Event.RESUME)
-        pair.settle()
+        pair.run_until_stable()
         assert both(pair) == (S.CONNECTED, S.CONNECTED), start
         assert pair.front.connected, start
         assert pair.back.connected, start
@@ -264,7 +264,7 @@ def test_resume_elsewhere() -> None:
     pair.back, pair.published["back"] = XenbusMachine(BACKEND), S.INITIALISING
     pair.act("front", Event.RESUME)
     pair.act("back", Event.START)
-    pair.settle()
+    pair.run_until_stable()
     assert set(pair.published.values()) == {S.CONNECTED}
 
 
@@ -279,7 +279,7 @@ def test_fatal_at_any_moment_closes_both_and_stays_closed(side: str, steps: int)
         pair.look("back")
     pair.act(side, Event.FATAL)
     assert pair.published[side] is S.CLOSING
-    pair.settle()
+    pair.run_until_stable()
     assert pair.published == {"front": S.CLOSED, "back": S.CLOSED}
     assert not pair.front.connected
     assert not pair.back.connected
@@ -291,7 +291,7 @@ def test_reconfiguration_both_ways(side: str) -> None:
     pair.actions.clear()
     pair.act(side, Event.RECONFIGURE)
     assert pair.published[side] is S.RECONFIGURING
-    pair.settle()
+    pair.run_until_stable()
     assert set(pair.published.values()) == {S.CONNECTED}
     assert {s for s, action in pair.actions if action is Action.RECONFIGURE} == {"front", "back"}
 
@@ -369,7 +369,7 @@ def test_no_pair_of_states_is_a_deadlock() -> None:
     """Left alone, two ends connect or close, from wherever they are; nobody waits for ever."""
     for pair in pairs():
         start = both(pair)
-        pair.settle()
+        pair.run_until_stable()
         assert both(pair) in ((S.CONNECTED, S.CONNECTED), (S.CLOSED, S.CLOSED)), start
         connected = both(pair)[0] is S.CONNECTED
         assert pair.front.connected == pair.back.connected == connected, start
@@ -383,7 +383,7 @@ def test_closing_from_every_pair_of_states(side: str, event: Event) -> None:
         pair.act(side, event)
         assert (pair.front if side == "front" else pair.back).state in (S.CLOSING, S.CLOSED)
         assert not [a for _, a in pair.actions if a in (Action.CONNECT, Action.OFFER)]
-        pair.settle()
+        pair.run_until_stable()
         # An end at Initialising had asked for a connection, and gets it as soon as it can.
         assert both(pair) in ((S.CLOSED, S.CLOSED), (S.CONNECTED, S.CONNECTED)), start
 
@@ -392,7 +392,7 @@ def test_unplugging_from_every_pair_of_states() -> None:
     for pair in pairs():
         start = both(pair)
         pair.online = False
-        pair.settle()
+        pair.run_until_stable()
         assert pair.removed["back"], start
         assert pair.back.state is S.CLOSED, start
         assert not pair.back.connected, start
@@ -500,7 +500,7 @@ class TwoEnds(RuleBasedStateMachine):
                 pair.act(side, Event.START)
             pair.published[side] = machine.state
         pair.online = False
-        pair.settle()
+        pair.run_until_stable()
         assert pair.removed["back"]
         assert pair.back.state is S.CLOSED
         assert not pair.back.connected

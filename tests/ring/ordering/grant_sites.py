@@ -75,12 +75,12 @@ HYPERVISOR = Table(
     "pvdrivers/sim/grants/entry.c",
     (
         Site(
-            "grant_settle_marks",
+            "grant_clear_marks",
             "pv_read_once_16",
             "&pv_grant_entry_header(&entries, ref)->flags",
         ),
         Site(
-            "grant_settle_marks",
+            "grant_clear_marks",
             "pv_fetch_and_16",
             "marks(&entries, ref)",
             "What was done to the page is done before the guest may take it back.",
@@ -114,7 +114,7 @@ HYPERVISOR = Table(
         Site("read_entry", "pv_read_once_16", "&entry->sub_page.page_off"),
         Site("read_entry", "pv_read_once_16", "&entry->sub_page.length"),
     ),
-    frozenset(["grant_settle_marks", "mark_v1", "mark_v2", "read_entry"]),
+    frozenset(["grant_clear_marks", "mark_v1", "mark_v2", "read_entry"]),
 )
 TRANSFERS = Table(
     "pvdrivers/sim/grants/transfer.c",

@@ -122,10 +122,10 @@ class Entry:
                 return True
         return False
 
-    def settle(self) -> Steps:
+    def clear_marks(self) -> Steps:
         return (
             yield from self.code.change(
-                "grant_settle_marks",
+                "grant_clear_marks",
                 "marks(&entries, ref)",
                 "flags" if self.version == 1 else "status",
                 FLAGS if self.version == 1 else STATUS,
@@ -150,7 +150,7 @@ def use(entry: Entry, write: bool = False) -> Program:
             result = f"wrote page {frame}"
         else:
             result = f"read {(yield from read_page(frame))} from page {frame}"
-    yield from entry.settle()
+    yield from entry.clear_marks()
     return result
 
 

@@ -93,7 +93,7 @@ def test_killed_while_idle_it_is_followed_without_a_word(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("log", ["sound", "damaged", "none"])
+@pytest.mark.parametrize("log", ["intact", "damaged", "none"])
 def test_killed_with_a_request_in_flight(pvbackd_disk: Disk, tmp_path: Path, log: str) -> None:
     """With a log that can be believed the requests are done again; without one the frontend asks
     anew, and from then on there is a log to believe."""
@@ -130,8 +130,8 @@ def test_killed_with_a_request_in_flight(pvbackd_disk: Disk, tmp_path: Path, log
             config.write_text(HELD.format(held_next))
             loopback.restart_backend()
             assert await answers == [None if again else bytes(512)] * 4
-            assert (frontend.queues == queues) is (log == "sound" or again)
-        assert frontend.reissued == (0 if log == "sound" else 4)
+            assert (frontend.queues == queues) is (log == "intact" or again)
+        assert frontend.reissued == (0 if log == "intact" else 4)
         assert await frontend.read(0, 4) == b"w" * 2048
 
     loopback.run(scenario)

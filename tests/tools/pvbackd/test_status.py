@@ -51,11 +51,11 @@ def test_counters_store_engine_and_errors(
         refused = disk_config("xvdb", loopback.guest.domid, params=str(missing), kind="phy")
         await add_device(loopback.toolstack, refused)
 
-        async def settled() -> bool:
+        async def both_are_listed() -> bool:
             told = await devices()
             return len(told) == 2 and told[0]["peer_state"] == "connected"
 
-        await until(settled)
+        await until(both_are_listed)
         served, not_served = json.loads(await run_status("--control", control, "--json"))
         assert served["path"] == loopback.config.backend_path
         assert (served["domid"], served["devid"]) == (str(loopback.guest.domid), "51712")

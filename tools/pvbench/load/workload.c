@@ -104,10 +104,10 @@ static void measure(struct pv_blk_workload *workload, const struct slot *slot, u
         pv_workload_log(workload, slot, now);
 }
 
-static void settle(struct pv_blk_workload *workload, struct slot *slot, uint64_t now)
+static void complete(struct pv_blk_workload *workload, struct slot *slot, uint64_t now)
 {
     if (workload->blocks && slot->io.operation != BLKIF_OP_FLUSH_DISKCACHE)
-        pv_workload_settle(workload, slot);
+        pv_workload_verify(workload, slot);
     if (slot->io.status == 0) {
         measure(workload, slot, now);
     } else {
@@ -134,7 +134,7 @@ static int reap_all(struct pv_blk_workload *workload)
         uint64_t now = pv_workload_now_ns();
         workload->window = pv_poll_window_next(workload->window, now - workload->last_progress_ns);
         for (int j = 0; j < count; j++)
-            settle(workload, (struct slot *)workload->done[j], now);
+            complete(workload, (struct slot *)workload->done[j], now);
         workload->result.depth_complete[batch_level((uint32_t)count)]++;
         workload->last_progress_ns = now;
         finished += count;

@@ -145,7 +145,7 @@ void pv_workload_log_finish(struct pv_blk_workload *workload, uint64_t now);
 /* Fills a slot's data for a write of its block, and notes the crc. */
 void pv_workload_fill(struct pv_blk_workload *workload, struct slot *slot);
 /* After an operation: notes what a write left, checks what a read found. */
-void pv_workload_settle(struct pv_blk_workload *workload, struct slot *slot);
+void pv_workload_verify(struct pv_blk_workload *workload, struct slot *slot);
 
 static inline uint64_t pv_workload_random(uint64_t *state)
 {

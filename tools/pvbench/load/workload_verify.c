@@ -66,7 +66,7 @@ static void note_mismatch(struct pv_blk_workload *workload, const struct slot *s
     };
 }
 
-void pv_workload_settle(struct pv_blk_workload *workload, struct slot *slot)
+void pv_workload_verify(struct pv_blk_workload *workload, struct slot *slot)
 {
     uint64_t block = slot->block;
     bool known = workload->blocks[block] & BLOCK_KNOWN;

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from pvdrivers.backends.stores.python_store import Batch, PythonStore
+from pvdrivers.backends.stores.python_store import PythonStore, StoreBatch
 from pvdrivers.poll.group import Mode, PollGroup
 
 LONGEST_WAIT = 50  # ms between two looks at *stop
@@ -14,7 +14,7 @@ LONGEST_WAIT = 50  # ms between two looks at *stop
 class PythonNull(PythonStore):
     """Writes go nowhere and reads give zeros."""
 
-    def handle(self, batch: Batch) -> None:
+    def handle(self, batch: StoreBatch) -> None:
         batch.done()  # a READ's data are zeros already
 
     def serve_queues(self, pollables: Sequence[Any], mode: Mode, stop: Any) -> None:

@@ -27,8 +27,8 @@ struct pv_blk_io {
     /* Called exactly once when the operation is complete, from any thread, possibly before
      * submit returns. */
     void (*complete)(struct pv_blk_io *io);
-    void *submitter;        /* free for whoever submitted */
-    struct pv_blk_io *next; /* free for whoever holds the operation */
+    void *submitter;        /* for the submitter's use */
+    struct pv_blk_io *next; /* for the use of the code that has the operation now */
 };
 
 struct pv_blk_geometry {
@@ -36,7 +36,7 @@ struct pv_blk_geometry {
     uint32_t sector_size, physical_sector_size;
     uint32_t discard_granularity, discard_alignment; /* bytes */
     bool read_only, can_flush, can_discard, can_secure_discard;
-    bool no_data; /* keeps and gives no data: nobody need move any (iov may be NULL) */
+    bool no_data; /* keeps and gives no data, so none is moved (iov may be NULL) */
 };
 
 struct pv_blk_store_ops {
@@ -65,8 +65,8 @@ struct pv_blk_store {
     const struct pv_blk_store_ops *ops;
     struct pv_blk_geometry geometry;
     uint32_t users; /* queues that serve from it: it must outlive them */
-    /* The kernel may carry on with an operation, in the memory it was given, when this process is
-     * gone. A filter is as the store below. See maps_outlive_process in hypervisor.h. */
+    /* The kernel may go on with an operation, in the memory it was given, after this process has
+     * ended. A filter is as the store below. See maps_outlive_process in hypervisor.h. */
     bool io_outlives_process;
 };
 /* cffi: end */

@@ -1,7 +1,7 @@
 /*
  * The stores and filters that come with the project. Each constructor returns NULL with errno set
  * on failure. A filter stands on another store, which closing the filter closes too. Everything
- * random comes from a seed: the same operations in the same order meet the same fate.
+ * random comes from a seed: the same operations in the same order have the same outcome.
  */
 #ifndef PVDRIVERS_BACKENDS_STORES_STORES_H
 #define PVDRIVERS_BACKENDS_STORES_STORES_H
@@ -40,9 +40,9 @@ PV_API struct pv_blk_store *pv_file_store_create(const struct pv_file_store_conf
 /* The one in use. */
 PV_API enum pv_file_engine pv_file_store_engine(const struct pv_blk_store *store);
 
-/* A store whose operations the creator carries out: submitted ones queue up until taken. What the
- * creator gives their memory to is not known, so io_outlives_process is true; a creator whose own
- * code alone touches it may say so before a queue or a filter stands on the store. */
+/* A store whose operations the creator carries out: submitted ones queue up until taken. The
+ * creator may give their memory to the kernel, so io_outlives_process is true; a creator whose own
+ * code alone touches it may clear that before a queue or a filter uses the store. */
 PV_API struct pv_blk_store *pv_external_store_create(const struct pv_blk_geometry *geometry);
 /* Readable while operations wait to be taken. */
 PV_API int pv_external_store_fd(struct pv_blk_store *store);
@@ -53,8 +53,8 @@ PV_API unsigned pv_external_store_take(struct pv_blk_store *store, struct pv_blk
 PV_API void pv_external_store_finish(struct pv_blk_store *store, struct pv_blk_io **ios,
                                      unsigned count);
 
-/* Operations taken together as arrays, for who would rather not follow pointers: place i of each
- * is the same operation's. */
+/* Operations taken together, as arrays instead of linked structs: place i of each array belongs to
+ * the same operation. */
 #define PV_EXTERNAL_BATCH 256
 #define PV_EXTERNAL_BATCH_BYTES 4194304
 struct pv_external_batch {
@@ -71,11 +71,11 @@ PV_API unsigned pv_external_batch_take(struct pv_blk_store *store, struct pv_ext
 /* Puts the WRITEs' data where the offsets say, and zeros where the READs' will be expected. The
  * caller's memory, here and below, has room for offsets[count] bytes. */
 PV_API void pv_external_batch_load(const struct pv_external_batch *batch, uint8_t *data);
-/* Those still at -EINPROGRESS are done. */
+/* Sets 0 for those still at -EINPROGRESS. */
 PV_API void pv_external_batch_done(struct pv_external_batch *batch);
-/* The place of the first whose status is none, as above; -1: there is no such. */
-PV_API int pv_external_batch_unsettled(const struct pv_external_batch *batch);
-/* Gives the READs that are done their data and finishes all; who has no status gets EIO. */
+/* The place of the first whose status is neither 0 nor a negative errno; -1: all have one. */
+PV_API int pv_external_batch_incomplete(const struct pv_external_batch *batch);
+/* Gives the successful READs their data and finishes all; those without a status get EIO. */
 PV_API void pv_external_batch_finish(struct pv_blk_store *store, struct pv_external_batch *batch,
                                      const uint8_t *data);
 
@@ -84,7 +84,7 @@ struct pv_blk_fault {
     uint64_t seed;
     double probability;  /* 0 to 1 */
     uint32_t operations; /* a bit for each enum pv_blk_op: 1 << PV_BLK_READ ... */
-    uint64_t after;      /* so many of those operations pass first */
+    uint64_t after;      /* this number of those operations pass first */
     int error;           /* the errno the submitter sees, positive */
 };
 /* Fails operations without carrying them out. */

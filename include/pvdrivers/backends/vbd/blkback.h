@@ -5,7 +5,7 @@
  *
  * Return values below 0 are negative errnos. What a frontend does wrong is answered on its ring
  * and counted; only an overrun of the ring is final: the queue is broken, touches the ring no
- * more, every later pump returns -EPROTO, and an eventfd tells who has to close the device.
+ * more, every later pump returns -EPROTO, and an eventfd tells the owner to close the device.
  */
 #ifndef PVDRIVERS_BACKENDS_VBD_BLKBACK_H
 #define PVDRIVERS_BACKENDS_VBD_BLKBACK_H
@@ -35,7 +35,7 @@ struct pv_blkback_config {
     bool read_only;                 /* `mode` r; the store may be read-only by itself */
     bool flush, barrier;            /* feature-flush-cache, feature-barrier */
     bool discard, secure_discard;   /* feature-discard, discard-secure */
-    bool persistent;                /* both sides' feature-persistent */
+    bool persistent;                /* both ends' feature-persistent */
     uint32_t max_indirect_segments; /* as advertised, 0 (none) to 4096 */
     uint32_t persistent_grants;     /* 0: PV_BLKBACK_PERSISTENT_GRANTS */
     uint32_t buffer_pages;          /* for data on its way to the store; 0: the default above */
@@ -46,11 +46,11 @@ struct pv_blkback_config {
     void *inflight;
     size_t inflight_size; /* bytes */
     /* An eventfd, written to when a store operation has failed or the ring has broken, once until
-     * pv_blkback_take_faults; 0: nobody is told. */
+     * pv_blkback_take_faults; 0: faults are not reported. */
     int fault_fd;
 };
 
-/* Why a request was not carried out; the first eight are the frontend's doing. */
+/* Why a request was not carried out; the first eight are the frontend's faults. */
 enum pv_blkback_error {
     PV_BLKBACK_BAD_OPERATION, /* unknown or not advertised: EOPNOTSUPP; all others: ERROR */
     PV_BLKBACK_BAD_INDIRECT_OPERATION,

@@ -38,7 +38,7 @@ struct pv_blkfront_config {
     uint16_t handle;                /* virtual device number's low bits; backends ignore it */
     uint32_t ring_pages;            /* a power of two, in the guest's own page size */
     uint32_t max_indirect_segments; /* the backend's feature-max-indirect-segments; 0: none */
-    bool persistent;                /* both sides' feature-persistent */
+    bool persistent;                /* both ends' feature-persistent */
     bool trusted;                   /* `trusted` key; false: zeroed bounce pages only (XSA-403) */
     uint32_t buffer_pages;          /* pages for pv_blkfront_buffers() */
     uint32_t pool_pages; /* granted pages data is copied through; 0: as many as a full ring needs,

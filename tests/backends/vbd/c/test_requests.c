@@ -131,7 +131,7 @@ static void test_malformed(bool persistent)
     loopback_connect(&loop, &config);
     memset(loopback_page(&loop, 60), 0xff, 4096);
     uint64_t counted[PV_BLKBACK_ERROR_COUNT] = {0};
-    const struct pv_blkif_request sound = {.operation = BLKIF_OP_READ, ONE_PAGE};
+    const struct pv_blkif_request valid = {.operation = BLKIF_OP_READ, ONE_PAGE};
     for (size_t i = 0; i < sizeof malformed / sizeof malformed[0]; i++) {
         const struct malformed *entry = &malformed[i];
         if (loopback_one(&loop, entry->request) != entry->status ||
@@ -139,7 +139,7 @@ static void test_malformed(bool persistent)
             fprintf(stderr, "%s\n", entry->what);
             abort();
         }
-        assert(loopback_one(&loop, sound) == BLKIF_RSP_OKAY);
+        assert(loopback_one(&loop, valid) == BLKIF_RSP_OKAY);
     }
     loopback_close(&loop);
 }
@@ -243,7 +243,7 @@ static void test_page_of_the_frontend(void)
 
 static void test_edges_that_are_sound(void)
 {
-    static const struct pv_blkif_request sound[] = {
+    static const struct pv_blkif_request valid[] = {
         {.operation = BLKIF_OP_FLUSH_DISKCACHE, .sector_number = UINT64_MAX},
         {.operation = BLKIF_OP_WRITE_BARRIER, .sector_number = UINT64_MAX},
         {.operation = BLKIF_OP_FLUSH_DISKCACHE, ONE_PAGE},
@@ -251,11 +251,11 @@ static void test_edges_that_are_sound(void)
         {.operation = BLKIF_OP_DISCARD, .sector_number = SECTORS},
         {.operation = BLKIF_OP_DISCARD, .nr_sectors = SECTORS, .discard_flags = 1},
     };
-    for (size_t i = 0; i < sizeof sound / sizeof sound[0]; i++) {
+    for (size_t i = 0; i < sizeof valid / sizeof valid[0]; i++) {
         struct loopback loop;
         struct pv_blkback_config config =
             loopback_config(&loop, PV_ABI_X86_32, pv_ram_store_create(SECTORS, 512));
-        assert(answer(&config, &loop, sound[i], 0) == BLKIF_RSP_OKAY);
+        assert(answer(&config, &loop, valid[i], 0) == BLKIF_RSP_OKAY);
     }
 }
 

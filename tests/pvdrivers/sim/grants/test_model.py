@@ -88,7 +88,7 @@ class Table:
         else:
             entry.status = marks
 
-    def settle(self, ref: int) -> None:
+    def clear_unpinned_marks(self, ref: int) -> None:
         """Marks without a pin that needs them go."""
         active = self.active.get(ref)
         keep = 0 if active is None else MARKS if active.written else lib.GTF_reading
@@ -119,7 +119,7 @@ class Table:
                 return lib.GNTST_general_error
             result = self._look(ref, asker, active)
             if result != lib.GNTST_okay:
-                self.settle(ref)
+                self.clear_unpinned_marks(ref)
                 return result
             self.set_marks(ref, self.marks(ref) | (MARKS if write else lib.GTF_reading))
         for kind in kinds:
@@ -147,7 +147,7 @@ class Table:
             active.pins[kind] -= 1
         if not any(active.pins):
             del self.active[ref]
-        self.settle(ref)
+        self.clear_unpinned_marks(ref)
 
 
 def pin_kinds(flags: int) -> list[int]:

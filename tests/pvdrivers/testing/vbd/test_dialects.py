@@ -413,7 +413,9 @@ def test_backend_is_connected_when_our_frontend_starts_over(
 
 @backends
 @pytest.mark.parametrize("state", [1, 3])
-def test_backend_heeds_no_shorter_way(dialect: BackendDialect, state: int) -> None:
+def test_a_backend_ignores_a_frontend_that_does_not_close_first(
+    dialect: BackendDialect, state: int
+) -> None:
     """The double's own: why our frontend has to close first."""
 
     async def body(disk: VbdPair, writes: Writes) -> None:
