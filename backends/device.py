@@ -207,10 +207,13 @@ class Backend(BackendDevice, Generic[Ring, AnyQueue]):
 
     async def removed(self) -> None:
         await self.disconnect()  # again, when an abort has interrupted it
-        if self.inflight and (self.state is XenbusState.CLOSED or await self._directory_is_gone()):
+        if self.task and self.inflight and await self._is_over():
             self.inflight.clear()
 
-    async def _directory_is_gone(self) -> bool:
+    async def _is_over(self) -> bool:
+        """Whether no successor will take the connection up."""
+        if self.state is XenbusState.CLOSED:
+            return True
         try:
             return await self.client.read_optional(f"{self.path}/state") is None
         except OSError:

@@ -8,6 +8,7 @@ from pvdrivers._core import ffi
 from pvdrivers.backends.device import Backend, DeviceContext, QueueContext
 from pvdrivers.backends.inflight import InflightFile, LogMemory
 from pvdrivers.backends.state_directory import StateDirectory
+from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.ring.errors import PeerError
 from pvdrivers.sim import Machine
 from pvdrivers.toolstack.devices import DeviceConfig, add_device
@@ -17,6 +18,7 @@ from pvdrivers.xenstore.store import XenStore
 
 CONFIG = DeviceConfig("a", 0, 1)
 LOG = 4096  # bytes
+PATIENCE = 20.0
 
 
 class Recorder(Backend[str, Any]):
@@ -84,3 +86,24 @@ def test_only_the_connection_that_was_found_good_gets_its_log(tmp_path: Path) ->
         assert asyncio.run(main(machine, leaves=False))[0] == 1
     with Machine() as machine:
         assert asyncio.run(main(machine, leaves=True)) == bytes(LOG)
+
+
+def test_one_that_was_never_started_asks_nothing_and_leaves_the_log(tmp_path: Path) -> None:
+    """A service that ends while it makes a device waits for no xenstore; and the device made in
+    its place may use the log already."""
+
+    class Hung(XenstoreClient):
+        async def read_optional(self, path: str) -> str | None:
+            return await asyncio.Event().wait()
+
+    async def main(hypervisor: Hypervisor) -> None:
+        client = Hung.in_process(XenStore())
+        log = InflightFile(StateDirectory(tmp_path / "state"), "a-1-0")
+        log.map([LOG])
+        context = DeviceContext(client, CONFIG.backend_path, hypervisor, inflight=log)
+        async with asyncio.timeout(PATIENCE):
+            await Recorder(context).removed()
+        assert log.path.exists()
+
+    with Machine() as machine:
+        asyncio.run(main(machine.create_domain(privileged=True).hypervisor))
