@@ -89,7 +89,8 @@ class PythonQueue(PythonPollable):
     """Serves the requests of one ring; a `Queue` of `pvdrivers.backends.device`."""
 
     def __init__(self, ring: GrantedRing, context: QueueContext) -> None:
-        """PeerError: the ring, its port or its in-flight log cannot be used."""
+        """PeerError: the ring, its port or its in-flight log cannot be used. OSError: there is no
+        room for a queue."""
         self.granted = ring
         self.now = 0  # ns, of the present pump
         self._counters = dict.fromkeys(
@@ -102,12 +103,11 @@ class PythonQueue(PythonPollable):
         try:
             self._ring = BackRing(self._pages.view, ring.slot_size)
             self._log = self._attach(context.inflight)
-            port = self._bind(ring)
+            self.port = self._bind(ring)
+            super().__init__(context.channels, self.port)
         except BaseException:
             ring.hypervisor.unmap_grants(self._pages)
             raise
-        self.port = port
-        super().__init__(context.channels, port)
 
     # ---- what a class fills in -------------------------------------------------------------
 

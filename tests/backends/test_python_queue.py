@@ -1,5 +1,6 @@
 """A backend's queue written in Python: what it takes is answered once, whoever answers it."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -217,3 +218,16 @@ def test_a_frontend_that_claims_larger_pages_than_it_has_is_refused() -> None:
             ring.map()
         assert not ring.is_resumable(LogMemory.none(0))
         guest.hypervisor.end_access(keys.ring_refs[0])  # nothing stays mapped
+
+
+def test_one_that_finds_no_room_leaves_nothing_mapped(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*arguments: int) -> int:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    monkeypatch.setattr(os, "eventfd", no_room)
+    with pytest.raises(OSError, match="too many open files"):
+        bench.queue()
+    accounts = bench.dom0.accounts
+    assert accounts["grants_mapped"] == accounts["grants_unmapped"] > 0
