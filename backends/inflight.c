@@ -5,7 +5,8 @@
 
 size_t pv_inflight_size(uint32_t nr_ents, uint32_t slot_size)
 {
-    return sizeof(struct pv_inflight_log) + nr_ents * pv_inflight_entry_size(slot_size);
+    size_t size = sizeof(struct pv_inflight_log) + nr_ents * pv_inflight_entry_size(slot_size);
+    return (size + PV_INFLIGHT_ALIGNMENT - 1) & ~(size_t)(PV_INFLIGHT_ALIGNMENT - 1);
 }
 
 static const struct pv_inflight_entry *entry_at(const struct pv_inflight_log *log,

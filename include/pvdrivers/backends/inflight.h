@@ -52,7 +52,8 @@ struct pv_inflight_identity {
     grant_ref_t ring_refs[PV_INFLIGHT_MAX_RING_PAGES];
 };
 
-/* Bytes of a log for a ring of `nr_ents` slots. */
+/* Bytes of a log for a ring of `nr_ents` slots, a multiple of PV_INFLIGHT_ALIGNMENT: logs may lie
+ * side by side. */
 PV_API size_t pv_inflight_size(uint32_t nr_ents, uint32_t slot_size);
 /* Whether a log that has begun fits the ring, whose two positions are both its rsp_prod as the
  * earlier backend left it: how many requests are to be done again, -ESTALE (the log is another
