@@ -1,5 +1,5 @@
-/* Grant copies of one other domain that are carried out together. Each belongs to somebody, who
- * learns by a flag of its own when it has failed. */
+/* Grant copies from and to one other domain that are carried out together. Each has a flag of its
+ * own that is set when it fails. */
 #ifndef BACKENDS_COPY_BATCH_H
 #define BACKENDS_COPY_BATCH_H
 

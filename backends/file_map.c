@@ -15,12 +15,12 @@ struct pv_file_map {
 };
 
 /* For the list and for `kept`. The handler may take it: SIGBUS comes from an access to a map, and
- * nobody makes one with the lock held. */
+ * no thread makes one with the lock held. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct pv_file_map *maps;
 static struct sigaction before;
 
-/* A file is cut off somewhere, so behind the page that was touched all others are gone as well. */
+/* A truncated file ends somewhere, so all pages behind the one that was accessed are gone too. */
 static bool replace(struct pv_file_map *map, size_t offset)
 {
     size_t page = offset & ~((size_t)getpagesize() - 1);

@@ -1,4 +1,4 @@
-/* Memory that may never be needed. */
+/* Memory of which perhaps little is ever used. */
 #ifndef BACKENDS_RESERVE_H
 #define BACKENDS_RESERVE_H
 

@@ -1,6 +1,6 @@
 /*
- * The inside of a block backend queue. A request asks for a few store operations in order, and each
- * goes through what its data need:
+ * The inside of a block backend queue. A request needs a few store operations in order, and the
+ * path of each depends on its data:
  *
  *   take -> [fetch descriptors] -> check -> for each operation:
  *       store with memory:  copy between guest page and store
@@ -125,8 +125,8 @@ struct pv_blkback_queue {
     bool slept;              /* the pump's own: it armed since it last looked at the eventfd */
     int eventfd;             /* the pollable's fd is readable when this or the store's is */
 
-    int fault_fd;                             /* 0: nobody wants to know */
-    bool fault_reported;                      /* and not asked about yet; under the lock */
+    int fault_fd;                             /* 0: faults are not reported */
+    bool fault_reported;                      /* until the owner asks; under the lock */
     struct pv_blkback_store_error last_error; /* under the lock */
 
     struct pv_blkback_stats stats;
@@ -191,7 +191,7 @@ void blkback_bounce(struct pv_blkback_queue *queue, const struct blkback_request
 /* request.c */
 /* One of those never used; there must be one. */
 struct blkback_request *blkback_make_request(struct pv_blkback_queue *queue);
-/* Each carries a request on until it is answered or has to wait. */
+/* Each advances a request until it is answered or has to wait. */
 void blkback_begin(struct pv_blkback_queue *queue, struct blkback_request *request);
 void blkback_copies_done(struct pv_blkback_queue *queue, struct blkback_request *request);
 void blkback_buffers_freed(struct pv_blkback_queue *queue, struct blkback_request *request);

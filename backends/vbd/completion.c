@@ -4,8 +4,9 @@
 
 #include <sys/eventfd.h>
 
-/* The queue whose pump this thread is in. Found without a call, though this is a shared object: a
- * program that loads it later has room for a pointer among its initial thread-local variables. */
+/* The queue whose pump this thread is in. Found without a call, though this is a shared object
+ * (initial-exec TLS): a program that loads it later has room for one pointer among its static
+ * thread-local variables. */
 static _Thread_local struct pv_blkback_queue *pumping __attribute__((tls_model("initial-exec")));
 
 static void append(struct pv_blk_io ***tail, struct pv_blk_io *io)
@@ -29,7 +30,7 @@ void blkback_complete(struct pv_blk_io *io)
         queue->armed = false;
         eventfd_write(queue->eventfd, 1);
     }
-    pthread_mutex_unlock(&queue->lock); /* the last touch: the queue may be gone behind it */
+    pthread_mutex_unlock(&queue->lock); /* the last access: the queue may be freed after it */
 }
 
 void blkback_submit_staged(struct pv_blkback_queue *queue)

@@ -85,7 +85,8 @@ enum blkback_next blkback_start_data(struct pv_blkback_queue *queue,
         memory = store->ops->memory(store, request->ring.sector_number, request->nr_sectors);
     if (queue->persistent) {
         if (queue->bounces && !memory && lacks_buffers(queue, request))
-            return BLKBACK_WAIT_BUFFERS; /* before it holds grants, which others may wait for */
+            return BLKBACK_WAIT_BUFFERS; /* before it holds grants that other requests may wait for
+                                          */
         int status =
             grant_cache_acquire(&queue->cache, &request->seg[0].gref, sizeof request->seg[0],
                                 request->nr_segments, request->grants);
@@ -93,7 +94,7 @@ enum blkback_next blkback_start_data(struct pv_blkback_queue *queue,
             return start_mapped(queue, request, memory);
         if (status == -EFAULT)
             return BLKBACK_BAD_GRANT;
-        /* The cache is full of grants in use: this request goes by copies. */
+        /* The cache is full of grants in use: this request's data are copied. */
     }
     if (memory)
         return stage_copies(queue, request, memory, BLKBACK_OPERATION_DONE);

@@ -1,5 +1,5 @@
-/* Faults that the queue's owner should know of. It is told once until it asks about them: a bad
- * peer or disk must not cost it a wake-up for every request. */
+/* Faults that the queue reports to its owner: once, until the owner asks about them. A bad peer or
+ * disk must not wake the owner for every request. */
 #include "backends/vbd/blkback_private.h"
 
 #include <sys/eventfd.h>

@@ -18,7 +18,7 @@ enum blkback_next blkback_fetch_descriptors(struct pv_blkback_queue *queue,
         status = grant_cache_acquire(&queue->cache, refs, sizeof *refs, pages, grants);
     if (status == -EFAULT)
         return BLKBACK_BAD_GRANT;
-    bool mapped = status == 0; /* else the cache is full of grants in use */
+    bool mapped = status == 0; /* false: the cache is full of grants in use */
     for (uint32_t page = 0; page < pages; page++) {
         uint32_t here = left < per_page ? left : per_page;
         struct pv_blkif_segment *descriptors = request->indirect + page * per_page;

@@ -3,14 +3,14 @@
 
 #include <sys/eventfd.h>
 
-#define PREFETCHED 4u /* slots on their way from the frontend's cache while one is worked on */
+#define PREFETCHED 4u /* slots prefetched from the frontend's cache while one is worked on */
 
 static uint32_t in_flight(const struct pv_blkback_queue *queue)
 {
     return queue->ring.req_cons - queue->ring.rsp_prod_pvt;
 }
 
-/* Requests with an index in doubt must not be touched: this ring stops, for good. */
+/* With indices that cannot be trusted no request may be read: the ring stops for good. */
 static void break_ring(struct pv_blkback_queue *queue)
 {
     queue->broken = true;
@@ -18,7 +18,7 @@ static void break_ring(struct pv_blkback_queue *queue)
     blkback_report_fault(queue);
 }
 
-/* What comes next has to wait: for a barrier, or for buffers. */
+/* New requests have to wait: for a barrier, or for buffers. */
 static bool is_held_up(const struct pv_blkback_queue *queue)
 {
     return queue->barrier_request || queue->waiting.head;
@@ -116,7 +116,7 @@ static void start_waiting(struct pv_blkback_queue *queue)
         struct blkback_request *request = request_list_take_all(&queue->waiting);
         while (request) {
             struct blkback_request *next = request->next;
-            blkback_buffers_freed(queue, request); /* those without room line up again */
+            blkback_buffers_freed(queue, request); /* those without room wait again */
             request = next;
         }
     }
@@ -125,7 +125,7 @@ static void start_waiting(struct pv_blkback_queue *queue)
         blkback_start_barrier(queue);
 }
 
-/* Ends when everything left is in the store's hands or waits for it. */
+/* Ends when every request left is with the store or waits for it. */
 static void drain_staged(struct pv_blkback_queue *queue)
 {
     do {
@@ -160,7 +160,7 @@ static void publish(struct pv_blkback_queue *queue)
     free_answered(queue);
 }
 
-/* An arm before this pump no longer counts, and its wake-up has been heard. */
+/* Undoes the arm before this pump, and takes its wake-up from the eventfd. */
 static void wake_up(struct pv_blkback_queue *queue)
 {
     if (!queue->slept)

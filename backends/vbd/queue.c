@@ -1,5 +1,5 @@
-/* A queue's life: everything it will ever need is reserved here. Little of that is used at a time,
- * and hardly any while a queue is idle. */
+/* Creates and ends a queue. All memory that it will ever need is reserved here; little of that is
+ * used at a time, and hardly any while the queue is idle. */
 #include "backends/reserve.h"
 #include "backends/vbd/blkback_private.h"
 #include "pvdrivers/ring/abi_layout.h"
@@ -76,7 +76,7 @@ static int make_log(struct pv_blkback_queue *queue, const struct pv_blkback_conf
     return 0;
 }
 
-/* The next part of an area; with no area, only how far it reaches. */
+/* The next part of an area; without an area it only adds up the size. */
 static void *carve(uint8_t *area, size_t *at, size_t count, size_t size)
 {
     void *part = area ? area + *at : NULL;
@@ -112,8 +112,9 @@ static int make_tables(struct pv_blkback_queue *queue, const struct pv_blkback_c
     return area && queue->buffers ? 0 : -ENOMEM;
 }
 
-/* The frontend names its ABI, and may lie: pages smaller than the ABI's would let its requests
- * reach what lies behind them here. Known once the ring is mapped: the domain stays what it is. */
+/* The frontend names its ABI, and may lie: if its pages were smaller than the ABI's, its requests
+ * could reach memory behind them here. The page size is known once the ring is mapped, and does not
+ * change. */
 static bool abi_is_true(const struct pv_blkback_queue *queue)
 {
     struct pv_hypervisor *hypervisor = queue->pollable.hypervisor;
@@ -135,7 +136,7 @@ static int attach_ring(struct pv_blkback_queue *queue, const grant_ref_t *refs)
         return -EPROTO;
     }
     struct pv_sring *sring = area;
-    /* Where an earlier backend stopped; read once, then never believed again. */
+    /* Where an earlier backend stopped; read once, since the frontend can change it later. */
     uint32_t rsp_prod = pv_read_once(&sring->rsp_prod);
     pv_back_ring_attach(&queue->ring, sring, (size_t)queue->ring_pages * queue->page_size,
                         pv_blkif_slot_size(queue->abi), rsp_prod);
@@ -261,7 +262,7 @@ int pv_blkback_destroy(struct pv_blkback_queue *queue)
     if (queue->requests)
         munmap(queue->requests, queue->tables_size);
     pthread_mutex_destroy(&queue->lock);
-    /* Behind every use of the store: whoever reads 0 may free it. */
+    /* After every use of the store: a reader of 0 may free it. */
     pv_fetch_sub(&queue->store->users, 1);
     free(queue);
     return 0;
@@ -284,7 +285,7 @@ bool pv_blkback_broken(const struct pv_blkback_queue *queue)
 
 void pv_blkback_get_stats(const struct pv_blkback_queue *queue, struct pv_blkback_stats *stats)
 {
-    /* Whoever pumps the queue may be counting at this moment. */
+    /* Another thread may be pumping the queue, and counting, at this moment. */
     const uint64_t *from = (const uint64_t *)&queue->stats;
     uint64_t *to = (uint64_t *)stats;
     for (size_t i = 0; i < sizeof *stats / sizeof *to; i++)

@@ -1,4 +1,4 @@
-/* A request's way from its private copy through its store operations to its answer. */
+/* Advances a request from its private copy through its store operations to its answer. */
 #include "backends/vbd/blkback_private.h"
 
 struct blkback_request *blkback_make_request(struct pv_blkback_queue *queue)
@@ -118,7 +118,7 @@ static bool has_more_operations(const struct blkback_request *request)
     return request->next_operation < request->nr_operations;
 }
 
-/* Does what comes next, until the request is answered or has to wait. */
+/* Takes the next steps until the request is answered or has to wait. */
 static void advance(struct pv_blkback_queue *queue, struct blkback_request *request,
                     enum blkback_next next)
 {
@@ -183,7 +183,8 @@ void blkback_store_done(struct pv_blkback_queue *queue, struct blkback_request *
     if (request->io.status == 0) {
         enum blkback_next next = blkback_finish_data(queue, request);
         if (next == BLKBACK_OPERATION_DONE && !has_more_operations(request))
-            respond(queue, request, BLKIF_RSP_OKAY); /* as most are here: spares them a call */
+            respond(queue, request,
+                    BLKIF_RSP_OKAY); /* most requests end here: it saves them a call */
         else
             advance(queue, request, next);
         return;
@@ -191,7 +192,7 @@ void blkback_store_done(struct pv_blkback_queue *queue, struct blkback_request *
     queue->stats.errors[PV_BLKBACK_STORE_ERROR]++;
     bool unsupported = request->io.status == -EOPNOTSUPP && request->operation != BLKIF_OP_READ &&
                        request->operation != BLKIF_OP_WRITE;
-    if (!unsupported) /* which the frontend is told, and stops to ask for */
+    if (!unsupported) /* the frontend learns that, and stops using it */
         blkback_note_store_error(queue, &request->io);
     respond(queue, request, unsupported ? BLKIF_RSP_EOPNOTSUPP : BLKIF_RSP_ERROR);
 }

@@ -29,7 +29,7 @@ int blkback_check_log(const struct pv_blkback_queue *queue, const struct pv_blkb
     return count < 0 ? count : 0;
 }
 
-/* What an earlier queue has left unanswered is in flight again, in the ring's order. */
+/* Requests that an earlier queue left unanswered are in flight again, in the ring's order. */
 int blkback_attach_log(struct pv_blkback_queue *queue, const struct pv_blkback_config *config)
 {
     struct pv_inflight_identity identity = identify(config);

@@ -59,7 +59,7 @@ static int choose_shape(const struct pv_blkfront_queue *queue, const struct pv_b
         return 0;
     if (queue->ring.req_prod_pvt != queue->ring.rsp_cons)
         return -ENOMEM; /* for now */
-    /* Nothing is in flight, so the missing pages are leaked: do with what is left. */
+    /* Nothing is in flight, so the missing pages are leaked: use those that are left. */
     uint32_t few = min_u32(shape->in_place ? BLKIF_MAX_SEGMENTS_PER_REQUEST : free,
                            BLKIF_MAX_SEGMENTS_PER_REQUEST);
     bool whole = io->operation == BLKIF_OP_WRITE_BARRIER; /* a barrier is one request */
@@ -69,7 +69,7 @@ static int choose_shape(const struct pv_blkfront_queue *queue, const struct pv_b
     return 0;
 }
 
-/* Half as much, since there are not grants enough for all; false when it cannot be less. */
+/* Halves the request, since there are too few grants; false when it cannot be smaller. */
 static bool halve_shape(const struct pv_blkfront_queue *queue, const struct pv_blkfront_io *io,
                         struct request_shape *shape)
 {
@@ -236,7 +236,7 @@ static int issue_request(struct pv_blkfront_queue *queue, struct pv_blkfront_io 
     return 0;
 }
 
-/* What no ring request can bring about any more: the feature went away while it waited. */
+/* Ends an operation that no request can carry out: its feature was withdrawn while it waited. */
 static int unsupported(const struct pv_blkfront_queue *queue, const struct pv_blkfront_io *io)
 {
     const struct pv_blkfront_features *features = &queue->features;

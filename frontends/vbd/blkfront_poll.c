@@ -1,9 +1,9 @@
-/* Taking responses. Nothing in one is believed before it has been checked. */
+/* Takes responses. Nothing in one is used before it has been checked. */
 #include "frontends/vbd/blkfront_private.h"
 
 #include <string.h>
 
-#define PREFETCHED 4u /* slots on their way from the backend's cache while one is worked on */
+#define PREFETCHED 4u /* slots prefetched from the backend's cache while one is worked on */
 
 static int break_queue(struct pv_blkfront_queue *queue, enum pv_blkfront_violation violation)
 {
@@ -142,13 +142,13 @@ int pv_blkfront_poll(struct pv_blkfront_queue *queue, struct pv_blkfront_io **do
     if (queue->state != QUEUE_CONNECTED)
         return -ENOTCONN;
     struct done_list list = {.ios = done, .room = budget};
-    add_finished(queue, &list); /* those of an earlier call came first */
+    add_finished(queue, &list); /* after those of an earlier call */
     int error = take_responses(queue, budget, &list);
     if (!error)
         pv_blkfront_issue(queue);
     add_finished(queue, &list);
     queue->outstanding -= list.count;
-    /* What was answered before the violation is done all the same. */
+    /* Operations that were answered before the violation still end. */
     return error && list.count == 0 ? error : (int)list.count;
 }
 

@@ -31,7 +31,7 @@ int poll_group_lock(struct pv_poll_group *group)
     /* The order does not matter: the driver looks again and again. */
     pv_fetch_add(&group->lock_waiters, 1);
     int error = pthread_mutex_lock(&group->lock);
-    if (error) /* the lock is the caller's, so nobody waits on no_waiters */
+    if (error) /* the caller holds the lock: no thread waits on no_waiters */
         pv_fetch_sub(&group->lock_waiters, 1);
     return -error;
 }

@@ -1,4 +1,4 @@
-"""A device as a toolstack has it: plugged in and taken out, whoever drives its two ends."""
+"""A device as the toolstack sees it: plugged in and unplugged; other code drives its two ends."""
 
 from pvdrivers.toolstack.devices import (
     DeviceConfig,
@@ -22,7 +22,7 @@ class AttachedDevice:
         await add_device(self.toolstack, self.config)
 
     async def unplug(self) -> bool:
-        """Unplugs it, as `xl block-detach` does; False when the ends did not let go in time."""
+        """Unplugs it, as `xl block-detach` does; False when the ends did not close in time."""
         return await unplug_device(self.toolstack, self.config)
 
     async def unplug_forced(self) -> None:

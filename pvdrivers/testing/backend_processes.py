@@ -65,7 +65,7 @@ class ProcessHost(BackendHost):
         if self._daemon:
             self._daemon.kill()
             self._daemon.wait()
-        for child in reversed(self._children):  # xenstore last: the others would miss it
+        for child in reversed(self._children):  # xenstore last: the others need it
             child.kill()
             child.join()
 

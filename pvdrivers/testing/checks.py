@@ -51,7 +51,7 @@ def is_plugged_in_again(
     async def scenario(frontend: Any) -> None:
         for _ in range(LIVES):
             await _use(workload, frontend)
-            assert await loopback.unplug(), "the device was not let go in time"
+            assert await loopback.unplug(), "the device was not closed in time"
             await loopback.plug()
             frontend = await loopback.next_frontend(frontend)
         await _use(workload, frontend)

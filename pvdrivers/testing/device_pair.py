@@ -1,7 +1,7 @@
 """Both ends of one device in one process and one event loop, driven by hand.
 
-For tests that reach into both ends, or leave one out. No service and no bus looks for the device:
-the test makes and starts the drivers. `pvdrivers.testing.loopback` runs whole ones. Runs on any
+For tests that use the inside of both ends, or only one end. There is no service and no bus: the
+test makes and starts the drivers. `pvdrivers.testing.loopback` runs whole devices. Runs on any
 loop.
 """
 

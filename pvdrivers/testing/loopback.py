@@ -5,7 +5,7 @@
 
 `device` describes the class (`DeviceUnderTest`); `pvdrivers.testing.vbd.loopback` has the disk's.
 `scenario(frontend)` is a coroutine function; it runs in the guest, on this thread's loop. The mode
-says what runs where; the drivers do not know:
+says what runs where; the drivers are the same in all modes:
 
 loop           everything on one asyncio loop
 deterministic  everything on one seeded loop in virtual time: same seed, same run
@@ -131,8 +131,8 @@ class Loopback(AttachedDevice):
         return guest
 
     async def _close_devices(self) -> None:
-        """As guests do that shut down: first the backend lets go, then the frontend. One that
-        ended at once would find its grants still mapped, and be told so by EBUSY."""
+        """Closes the devices as guests do that shut down: the backend unmaps first, then the
+        frontend ends its grants. A frontend that ended them at once would get EBUSY."""
         if self._host.is_serving:
             with suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_PATIENCE):
@@ -151,8 +151,8 @@ class Loopback(AttachedDevice):
     def run(self, scenario: Scenario[T]) -> T:
         """Runs `scenario(frontend)` once the frontend's driver is there; returns its result.
 
-        NothingCanRun, in mode deterministic: it waits for what will never happen. It is cancelled
-        then.
+        NothingCanRun, in mode deterministic: the scenario waits for something that cannot happen,
+        and was cancelled.
         """
         tasks: list[asyncio.Task[Any]] = []
 

@@ -1,4 +1,4 @@
-"""A backend's queue written in Python: what it takes is answered once, whoever answers it."""
+"""A backend's queue written in Python: each request is answered once, maybe by a successor."""
 
 import errno
 import os

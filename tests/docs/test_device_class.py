@@ -214,7 +214,7 @@ def test_a_mistake_in_the_class_closes_its_device_alone(
 def test_a_mistake_in_the_frontend_s_class_closes_its_device(
     entropy: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody waits forever, neither for what its answer broke nor for what is behind it."""
+    """No caller waits forever, neither for the broken request nor for those behind it."""
 
     def broken(self: Any, response: bytes) -> None:
         raise ZeroDivisionError("a mistake")

@@ -31,7 +31,7 @@ class Ask(Request):
 
     def finish(self, response: bytes) -> None:
         if response[1:].startswith(b"bad"):
-            raise PeerError("no sound backend sends it")
+            raise PeerError("no correct backend sends it")
         self.done = "answered"
         self.page.free()
 
@@ -69,12 +69,12 @@ def bench() -> Iterator[Bench]:
         yield Bench(guest=guest, dom0=dom0, channels=channels, queue=queue, back=back)
 
 
-def test_a_request_whose_answer_is_unsound_fails(bench: Bench) -> None:
+def test_a_request_whose_answer_is_wrong_fails(bench: Bench) -> None:
     """Somebody waits for it. So do those behind it, which fail with the device."""
     first, second = bench.ask(), bench.ask()
     bench.answer(b"bad")
     bench.answer()
-    with pytest.raises(PeerError, match="no sound backend"):
+    with pytest.raises(PeerError, match="no correct backend"):
         bench.queue.poll(256)
     assert (first.done, second.done) == ("EIO", "")
     bench.queue.give_up()

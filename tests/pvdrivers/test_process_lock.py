@@ -1,4 +1,4 @@
-"""Who may go on, who may not and what it is told, and that death lets go."""
+"""Which process gets the lock, what the others are told, and that a killed one releases it."""
 
 import asyncio
 import os
@@ -30,7 +30,7 @@ async def take(path: Path) -> None:
         return
 
 
-def test_the_second_is_told_who_has_it_and_death_lets_go(tmp_path: Path) -> None:
+def test_the_second_is_told_who_has_it_and_death_releases_it(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     command = [sys.executable, "-c", HOLDER, str(path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
@@ -42,7 +42,7 @@ def test_the_second_is_told_who_has_it_and_death_lets_go(tmp_path: Path) -> None
         asyncio.run(take(path))
 
 
-def test_it_is_let_go_of_and_taken_again(tmp_path: Path) -> None:
+def test_it_is_released_and_taken_again(tmp_path: Path) -> None:
     async def main() -> None:
         for _ in range(2):
             async with process_lock(tmp_path / "lock", "the thing"):

@@ -66,7 +66,7 @@ def test_a_peers_overrun_is_the_peers_fault_and_is_shown() -> None:
         back.take_requests()
     with pytest.raises(PeerError, match="rsp_prod=1"):
         front.take_responses()
-    assert back.final_check(), "nobody may sleep over it"
+    assert back.final_check(), "the backend must not sleep over it"
     assert front.final_check()
 
 

@@ -87,8 +87,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         print(f"pvbench: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        # Whoever read the report has read enough, and wants no error; nor may the interpreter
-        # try to write what is left when it ends.
+        # The reader of a pipe has closed it: that is no error, and the interpreter must not try
+        # to write the rest when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except (BenchError, PeerError, OSError) as error:

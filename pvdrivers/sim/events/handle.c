@@ -107,9 +107,9 @@ int sim_evtchn_unbind(struct pv_evtchn *handle, evtchn_port_t port)
     return close_port(handle->slot.machine, d, port, handle_id(handle));
 }
 
-/* In no section and under no lock. Where the domain ends and its domid is used again meanwhile, no
- * port is this handle's any more, or the event goes where the next domain's would: to a peer that
- * hears one too many. */
+/* In no section and under no lock. When the domain ends and its domid is used again meanwhile, no
+ * port is this handle's any more, or the event goes to the peer of the next domain's port, which
+ * gets one event too many. */
 int sim_evtchn_notify(struct pv_evtchn *handle, evtchn_port_t port)
 {
     struct domain *d = event_slot_domain(&handle->slot);

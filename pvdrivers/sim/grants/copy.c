@@ -50,8 +50,8 @@ static struct copy_run *begin_run(struct pv_machine *machine, struct domain *d, 
     return NULL;
 }
 
-/* Release: the pin is there before the count covers it, and the page in hand when it no longer
- * does. */
+/* Release: the pin is there before the count covers it, and the page is pending repair before the
+ * count no longer covers it. */
 static void set_count(struct copy_run *run, uint32_t count)
 {
     __atomic_store_n(&run->count, count, __ATOMIC_RELEASE);

@@ -217,7 +217,7 @@ void grant_drop_page(struct pv_machine *machine, struct domain *d, struct active
     if (!act->holds_page)
         return;
     grant_page_pending_repair(d, act->mfn);
-    __atomic_store_n(&act->holds_page, false, __ATOMIC_RELEASE); /* after the page is in hand */
+    __atomic_store_n(&act->holds_page, false, __ATOMIC_RELEASE); /* after the page is pending */
     put_page(machine, act->mfn);
     grant_page_pending_repair(d, NO_FRAME);
 }

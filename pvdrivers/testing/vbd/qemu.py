@@ -172,7 +172,7 @@ class QemuLoopback(AttachedDevice):
         await self.toolstack.write(state, str(int(XenbusState.INITIALISING)))
 
     async def unplug(self) -> bool:
-        """What `xl block-detach` does; False when the two did not let go in time."""
+        """What `xl block-detach` does; False when the two ends did not close in time."""
         ends = (XenbusState.UNKNOWN,)
         return await unplug_device(self.toolstack, self.config, PATIENCE, ends)
 

@@ -125,7 +125,7 @@ static void test_order(uint32_t slot_size, uint32_t first)
     free(f.log);
 }
 
-/* A response that was written and not published has reached nobody. */
+/* A response that was written and not published has not reached the frontend. */
 static void test_unpublished(void)
 {
     static struct fixture f;

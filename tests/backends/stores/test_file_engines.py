@@ -98,7 +98,7 @@ class TestChoice:
     def test_threads_where_io_uring_is_refused(self, image: Path, error: int) -> None:
         assert self.engine_with(image, SETUP, error, early=True) == "threads"
 
-    def test_threads_do_what_io_uring_does_no_longer(self, image: Path) -> None:
+    def test_threads_carry_out_what_io_uring_refuses_later(self, image: Path) -> None:
         assert self.engine_with(image, ENTER, errno.EPERM, early=False) == "io_uring"
 
     def engine_with(self, image: Path, call: int, error: int, *, early: bool) -> str:

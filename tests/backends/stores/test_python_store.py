@@ -311,7 +311,7 @@ def test_a_batch_is_bounded() -> None:
 
 
 def test_threads_may_serve_side_by_side() -> None:
-    """Nothing is carried out twice, nor by nobody."""
+    """Each operation is carried out once."""
     asked = [
         Asked(StoreOperation.WRITE, n % SECTORS, data=bytes([n % 256]) * 512) for n in range(2000)
     ]

@@ -196,7 +196,7 @@ class TestFile:
             assert "\n" not in str(failure.value)
 
     @pytest.mark.parametrize("read_only", [True, False])
-    def test_a_fifo_holds_nobody_up(self, tmp_path: Path, read_only: bool) -> None:
+    def test_a_fifo_does_not_block(self, tmp_path: Path, read_only: bool) -> None:
         path = tmp_path / "fifo"
         os.mkfifo(path)
         with pytest.raises(UsageError, match="fifo: neither a regular file nor a block device"):
@@ -209,8 +209,8 @@ class TestFile:
         ):
             LogFilter(RamStore(SIZE), path)
 
-    def test_a_lease_holds_nobody_up(self, tmp_path: Path) -> None:
-        """Whoever has one is given 45 seconds to let go of it; an opener need not wait so long."""
+    def test_a_lease_does_not_block(self, tmp_path: Path) -> None:
+        """The kernel gives a lease's holder 45 seconds; opening a store does not wait for that."""
         path = image(tmp_path / "leased", SIZE)
         before = signal.signal(signal.SIGIO, signal.SIG_IGN)
         try:

@@ -1,4 +1,4 @@
-"""Guests with a disk each, and what serves them: tests of one disk's trouble beside another."""
+"""Guests with a disk each, and what serves them: a faulty disk beside a healthy one."""
 
 import asyncio
 from typing import Any

@@ -183,11 +183,11 @@ def test_legacy_frontend_without_protocol() -> None:
 
 
 @pytest.mark.parametrize("threads", [0, 1])
-def test_a_ring_overrun_closes_the_device_by_the_book(
+def test_a_ring_overrun_closes_the_device_in_order(
     threads: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As often as the frontend comes back and does it again: each time costs the same, a line in
-    the log, and nobody else anything (`run` has the bystander)."""
+    """The frontend comes back and does it again: each time costs one line in the log and does not
+    affect another disk (`run` has one)."""
     rounds = 20
 
     async def body(disk: VbdPair, guest: Guest) -> None:
@@ -273,7 +273,7 @@ async def unplugged(disk: VbdPair, guest: Guest) -> bool:
     return await unplugging
 
 
-def test_a_storm_of_events_without_work_is_heard_less_and_less() -> None:
+def test_a_storm_of_events_without_work_is_handled_less_and_less() -> None:
     async def body(disk: VbdPair, guest: Guest) -> None:
         await guest.publish({})
         await disk.backend.wait_for(XenbusState.CONNECTED)

@@ -1,4 +1,4 @@
-"""A disk that does not answer is its own trouble, whatever it is asked."""
+"""A disk that does not answer, at any call, affects no other disk."""
 
 import asyncio
 import subprocess
@@ -93,7 +93,7 @@ def test_other_disks_are_served_and_the_service_ends(server: Server) -> None:
                 await service.reload(server.options_for)  # tries it again, and waits for nothing
                 await server.is_asked()
                 await use(guests.ends["xvdb"])
-            # What the server brings too late, nobody keeps.
+            # A store that is opened too late is closed.
             server.is_back.set()
             await until(lambda: len(server.opened) == 4)
             await until(lambda: all("closed" in repr(store) for store in server.opened))
@@ -138,7 +138,7 @@ def test_the_toolstack_can_take_it_away_and_put_another_in_its_place(
                 if how == "destroyed":
                     await destroy_device(hung.toolstack, hung.config)
                 else:
-                    # At once, not after the toolstack's patience: nobody holds the disk.
+                    # At once, not after the toolstack's timeout: nothing holds the disk.
                     assert await unplug_device(hung.toolstack, hung.config)
                 await hung.frontend.abort()
                 hung.config.backend_keys["dev"] = "xvdz"
@@ -200,7 +200,7 @@ def test_a_new_store_that_does_not_open_leaves_the_old_one_and_the_device_alone(
     asyncio.run(main())
 
 
-def test_a_store_that_does_not_close_keeps_nobody(
+def test_a_store_that_does_not_close_delays_no_other_disk(
     server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Stuck(RamStore):

@@ -1,4 +1,4 @@
-"""Many disks of one domain: one disk's trouble stays its own."""
+"""Many disks of one domain: a fault of one affects no other."""
 
 import asyncio
 import errno

@@ -75,7 +75,7 @@ def test_an_error_is_told(driver: PollDriver, caplog: pytest.LogCaptureFixture) 
 def test_many_errors_are_a_few_lines(
     driver: PollDriver, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first at once. The next look is put off for ever here, but for that at the end."""
+    """The first at once. Later reports are put off forever here, except the one at the end."""
     monkeypatch.setattr(faults, "INTERVAL", 1e9)
 
     async def body(disk: VbdPair) -> None:

@@ -1,4 +1,4 @@
-"""One disk that never answers: the thread that serves it serves the others, and lets go of it."""
+"""One disk never answers: the thread that serves it serves the others, and can release it."""
 
 import asyncio
 import os
@@ -66,7 +66,7 @@ def healthy(tmp_path: Path) -> Iterator[FileStore]:
         yield store
 
 
-def test_io_uring_is_for_those_who_keep_their_word(
+def test_io_uring_is_used_where_it_never_blocks(
     stuck: subprocess.Popen[str], tmp_path: Path
 ) -> None:
     """FUSE waits where it has been asked not to."""
@@ -163,7 +163,7 @@ def test_others_are_served(
                 await asyncio.to_thread(threads.check)  # as the watchdog does
             assert not any(request.done() for request in asked)
 
-            # It is let go of in bounded time, and what it has in flight is waited for behind that.
+            # It is released in bounded time; its operations are waited for in the background.
             await hung.backend.abort(patience=0.1)
             assert not hung.backend.finished
             await verify(disk, ROUNDS)

@@ -1,4 +1,4 @@
-"""Letting go of a disk while its store still has operations: nobody meets what is freed."""
+"""Releasing a disk while its store still has operations: freed memory is not used."""
 
 import asyncio
 
@@ -33,8 +33,8 @@ class SlowStore(PythonStore):
 @pytest.mark.parametrize("held", range(QUEUES))
 @pytest.mark.parametrize("aborts", [1, 2])
 def test_a_store_that_is_late(held: int, aborts: int) -> None:
-    """One queue's read is still with the store when the backend lets go; its statistics are asked
-    for all the while, and whoever waits for the end may lose patience and abort it again."""
+    """One queue's read is still with the store when the backend is released; its statistics are
+    read all the while, and the caller may lose patience and abort it again."""
     store = SlowStore(1 << 20)
     with Machine("256M") as machine:
         dom0 = machine.create_domain(privileged=True)
@@ -132,7 +132,7 @@ def test_a_store_in_use_is_neither_closed_nor_taken_over() -> None:
         asyncio.run(asyncio.wait_for(main(), 30))
 
 
-def test_a_served_disk_aborted_while_it_lets_go_closes_its_store_last() -> None:
+def test_a_served_disk_aborted_while_it_is_released_closes_its_store_last() -> None:
     store = SlowStore(1 << 20)
 
     async def scenario(frontend: VbdFrontend) -> None:

@@ -481,7 +481,7 @@ states = st.lists(st.integers(0, 9).map(str) | st.sampled_from(["", "x", "4 "]),
 
 
 async def hostile_store(disk: VbdPair, keys: dict[str, str], states: list[str]) -> None:
-    """A backend of garbage, which in the end lets go as it must for the device to be closed."""
+    """A backend that writes garbage, and in the end closes so that the device can be closed."""
     path, client, front = disk.config.backend_path, disk.toolstack, disk.frontend
 
     async def put(table: dict[str, str]) -> None:

@@ -48,7 +48,7 @@ class Daemon:
         await self.start()
 
     async def says(self, pattern: str, times: int = 1) -> list[str]:
-        """What the pattern matches in their log, once there are so many matches."""
+        """What the pattern matches in their log, once there are at least `times` matches."""
         async with asyncio.timeout(LOG_PATIENCE):
             while True:
                 found = re.findall(pattern, await asyncio.to_thread(Path(LOG).read_text))

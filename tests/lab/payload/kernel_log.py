@@ -25,7 +25,7 @@ class KernelLogs:
         self._dom0 = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
 
     async def skip(self) -> None:
-        """What stands there by now is nobody's."""
+        """Skips what is in both logs now."""
         os.lseek(self._dom0, 0, os.SEEK_END)
         await self._shell.run("dmesg -c >/dev/null")
 

@@ -58,7 +58,7 @@ async def frontend_keys(lab: Lab, path: str, prefix: str = "") -> dict[str, str]
 
 
 async def reload_frontend(lab: Lab, parameters: str = "") -> None:
-    """Loads the guest's driver anew, once it has let go of the last disk."""
+    """Loads the guest's driver again, once it has released the last disk."""
     await lab.shell.wait_for("rmmod xen_blkfront 2>/dev/null")
     await lab.shell.run(f"insmod {FRONTEND} {parameters}")
 

@@ -245,8 +245,8 @@ def test_a_full_event_channel_table(world) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("under_way", [0, 2000])
 def test_a_store_connection_that_drops(world, under_way: int) -> None:
-    """The daemon lets go, comes back, and takes the disk up: with its rings when nothing was under
-    way, else anew, and the frontend issues again."""
+    """The daemon releases the disk, connects again and takes it up: with its rings when nothing was
+    in flight, else with new ones, and the frontend issues its requests again."""
 
     async def body(yard: Yard) -> None:
         await yard.goes_on()

@@ -103,7 +103,7 @@ def test_the_store_knows_the_own_domid(fakes: Fakes) -> None:
 
 
 def test_the_end_of_a_process_unmaps_what_others_granted(hypervisor: Hypervisor) -> None:
-    """Whoever uses it still, so that the kernel must not."""
+    """Even while it is used, so the kernel must not use it after the process."""
     assert not hypervisor.maps_outlive_process
 
 

@@ -1,4 +1,4 @@
-"""Pollables in an asyncio loop: noise costs nobody else a pump, and nobody's own events."""
+"""Pollables in an asyncio loop: spurious events cost other pollables no pump, and lose no event."""
 
 import asyncio
 import math
@@ -57,7 +57,7 @@ def test_events_buy_no_extra_pumps() -> None:
     run(body)
 
 
-def test_a_flood_is_heard_a_few_times_and_others_as_before() -> None:
+def test_a_flood_is_handled_a_few_times_and_others_as_before() -> None:
     async def body(ports: Ports, driver: LoopDriver) -> None:
         requests = 0
 
@@ -109,7 +109,7 @@ def test_work_found_without_an_event_keeps_the_port_open() -> None:
             await until_idle(queue)
         assert driver.spurious_events >= 50
         requests = 1
-        ports.fire(queue.port)  # which would be heard a second later, were it taken for noise
+        ports.fire(queue.port)  # if it were taken for spurious, it would be handled a second later
         for _ in range(20):
             await asyncio.sleep(0)
         assert requests == 0

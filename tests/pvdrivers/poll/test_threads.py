@@ -114,8 +114,8 @@ def test_a_store_is_replaced_under_io() -> None:
     run(PollThreads(1), old, body)
 
 
-def test_what_a_slow_store_has_is_waited_for() -> None:
-    """It ends when the threads have given its queue back, and nobody but the loop pumps it."""
+def test_operations_of_a_slow_store_are_waited_for() -> None:
+    """It ends when the threads have given its queue back, and only the loop pumps it."""
     slow = DelayFilter(RamStore(SIZE), delay=SLOW)
 
     async def body(disk: VbdPair) -> None:

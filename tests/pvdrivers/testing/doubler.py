@@ -60,7 +60,7 @@ class DoublerFrontend(FrontendDevice):
         self.words[POSTED] = posted + 1
         while self.words[ANSWERED] != posted + 1:
             self._answered.clear()
-            with contextlib.suppress(OSError):  # EINVAL: nobody is bound to the port just now
+            with contextlib.suppress(OSError):  # EINVAL: the port is not bound just now
                 self.channel.notify()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._answered.wait(), 0.05)

@@ -167,7 +167,7 @@ def test_forced_removal() -> None:
         await destroy_device(house.toolstack, CONFIG)
         await house.until(lambda: house.front.finished and house.back.finished)
         assert house.front.calls[-1] == house.back.calls[-2] == "disconnect"
-        # Nobody has written to a directory that was taken away.
+        # Neither end has written to a directory that was removed.
         assert not await house.toolstack.exists(CONFIG.frontend_path)
         assert not await house.toolstack.exists(CONFIG.backend_path)
 
@@ -429,9 +429,9 @@ def test_a_bus_whose_xenstore_is_gone_says_so() -> None:
     run(body)
 
 
-def test_nobody_has_to_ask_a_bus_why_it_ended() -> None:
-    """asyncio complains of a task whose error nobody has looked at, whenever the garbage collector
-    finds it: in the middle of another test's."""
+def test_the_end_of_a_bus_need_not_be_asked_for() -> None:
+    """asyncio reports a task whose error was never read when the garbage collector finds the task,
+    perhaps in the middle of another test."""
 
     async def body(house: House) -> None:
         complaints: list[str] = []
@@ -476,7 +476,7 @@ def test_a_bus_that_was_ended_takes_up_nothing_more() -> None:
     run(body)
 
 
-def test_a_probe_that_raises_is_told_to_who_waits_and_harms_no_other_device(
+def test_a_waiter_gets_what_a_probe_raised_and_no_other_device_suffers(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     other = DeviceConfig("vtest", 8, frontend_domid=1)

@@ -109,7 +109,7 @@ class Pair:
         return self.act("front", Event.DRAINED)
 
     def run_until_stable(self) -> None:
-        """Both ends look until nothing moves; fails when that takes for ever."""
+        """Both ends read their states until nothing changes; fails when that never happens."""
         for _ in range(200):
             moved = [self.look("front"), self.look("back")]
             if self.draining:
@@ -183,7 +183,7 @@ def test_backend_is_stopped_and_started_again() -> None:
 
 @pytest.mark.parametrize("stale", list(S))
 def test_backend_dies_and_is_started_again(stale: XenbusState) -> None:
-    """Its last state stays in xenstore, whatever that was; nobody told the frontend."""
+    """Its last state stays in xenstore; the frontend was told nothing."""
     pair = connected()
     pair.published["back"] = stale
     if stale not in (S.CLOSING, S.INIT_WAIT):
@@ -366,7 +366,7 @@ def both(pair: Pair) -> tuple[XenbusState, XenbusState]:
 
 
 def test_no_pair_of_states_is_a_deadlock() -> None:
-    """Left alone, two ends connect or close, from wherever they are; nobody waits for ever."""
+    """From every pair of states the two ends connect or close; neither waits forever."""
     for pair in pairs():
         start = both(pair)
         pair.run_until_stable()

@@ -189,7 +189,7 @@ def test_watch(with_client):
 
 
 def test_waiting_events_are_bounded(with_client):
-    """XSA-349: a peer that writes flat out while nobody takes the events."""
+    """XSA-349: a peer that writes without pause while the events are not taken."""
 
     async def body(client):
         watch = await client.watch("/a")

@@ -102,7 +102,7 @@ def test_requests_and_watches() -> None:
         assert both == [b"a\0", b"b\0"]
         async with await client.watch("device") as watch:
             assert await anext(watch) == "device"
-        await client.read("c")  # nobody waits for UNWATCH, but requests stay in order
+        await client.read("c")  # UNWATCH is not waited for, but requests stay in order
         kinds = [MessageType(message.type).name for message in kernel.seen]
         assert kinds == ["READ", "READ", "READ", "WATCH", "UNWATCH", "READ"]
 

@@ -108,7 +108,7 @@ def test_any_request_is_answered(kind, payload, tx_id):
 
 
 class TestDefects:
-    """Whatever fails in the store itself is one client's trouble, and logged once."""
+    """A defect of the store itself affects one client, and is logged once."""
 
     def test_a_request_is_answered(self, dom0, guest, monkeypatch, caplog):
         def defect(request):
@@ -126,7 +126,7 @@ class TestDefects:
         assert "a defect" in caplog.text
 
     @pytest.mark.parametrize("step", ["reply", "advance", "next_request"])
-    def test_who_cannot_be_answered_loses_its_connection(
+    def test_a_client_that_cannot_be_answered_loses_its_connection(
         self, store, dom0, guest, step, monkeypatch, caplog
     ):
         def defect(*arguments):
@@ -192,7 +192,7 @@ class TestPermissions:
         guest.write("/shared/child", "y")
         assert [str(p) for p in dom0.get_permissions("/shared/child")] == ["w5", "r6"]
 
-    def test_absence_is_hidden_from_who_may_not_read(self, guest):
+    def test_absence_is_hidden_from_clients_that_may_not_read(self, guest):
         with refused("EACCES"):
             guest.read("/tool/nothing")
         with refused("ENOENT"):

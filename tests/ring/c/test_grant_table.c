@@ -46,7 +46,7 @@ static void a_grant_in_use_cannot_be_ended(void)
         pv_grant_publish(&t, 9, 1, 5, false);
         *marks(&t, 9) |= GTF_reading;
         assert(pv_grant_query(&t, 9) == GTF_reading && pv_grant_end(&t, 9) == -EBUSY);
-        /* Version 1 leaves the entry as it is; version 2 lets nobody new in. */
+        /* Version 1 leaves the entry as it is; version 2 lets no new user in. */
         uint16_t type = pv_grant_entry_header(&t, 9)->flags & GTF_type_mask;
         assert(type == (version == 1 ? GTF_permit_access : GTF_invalid));
         *marks(&t, 9) &= (uint16_t)~GTF_reading;
@@ -54,7 +54,7 @@ static void a_grant_in_use_cannot_be_ended(void)
     }
 }
 
-static void rights_change_while_nobody_writes(void)
+static void rights_change_without_other_writers(void)
 {
     for (uint32_t version = 1; version <= 2; version++) {
         struct pv_grant_entries t = table(version);
@@ -107,7 +107,7 @@ int main(void)
 {
     entries_have_the_official_layout();
     a_grant_in_use_cannot_be_ended();
-    rights_change_while_nobody_writes();
+    rights_change_without_other_writers();
     a_transfer_is_taken_back_only_before_it_starts();
     free_refs();
     return 0;

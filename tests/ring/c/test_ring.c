@@ -111,7 +111,7 @@ static void test_frontend_overruns(uint32_t index)
     assert(pv_back_unconsumed_requests(&loop.back) == SLOTS);
     loop.sring->req_prod = index + SLOTS + 1;
     assert(pv_back_unconsumed_requests(&loop.back) == -EPROTO);
-    assert(pv_back_final_check(&loop.back)); /* so that nobody sleeps over it */
+    assert(pv_back_final_check(&loop.back)); /* so that the backend does not sleep over it */
     loop.sring->req_prod = index - 1;
     assert(pv_back_unconsumed_requests(&loop.back) == -EPROTO);
 

@@ -13,7 +13,7 @@ TWO_LEVEL_GUEST = Table(
             "pv_event_is_pending",
             "pv_load_acquire",
             "bit.word",
-            "Who polls the bit finds what was written before it was set.",
+            "A poller that finds the bit set sees what was written before.",
         ),
         Site("pv_event_is_masked", "pv_read_once", "bit.word"),
         Site(

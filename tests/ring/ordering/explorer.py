@@ -95,7 +95,7 @@ def counterexample(
 
 @functools.cache
 def sites_used(scenario: Scenario) -> set[str]:
-    """Function and primitive of the sites that a scenario comes by."""
+    """Function and primitive of the sites that a scenario passes."""
     return {
         step.text.partition("(")[0]
         for end in ends(TotalStoreOrder, scenario)

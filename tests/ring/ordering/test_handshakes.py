@@ -111,7 +111,7 @@ def test_a_changing_grant_entry_is_given_up_after_five_attempts() -> None:
 
 @pytest.mark.slow
 def test_a_changing_event_word_is_given_up_after_five_attempts() -> None:
-    """And it is not left busy, which would hold the guest's unmasking up for ever."""
+    """And it is not left busy, which would block the guest's unmasking forever."""
     fifo = events_fifo.Fifo(None)
 
     def links() -> Program:

@@ -95,8 +95,8 @@ def test_killed_while_idle_it_is_followed_without_a_word(
 @pytest.mark.slow
 @pytest.mark.parametrize("log", ["intact", "damaged", "none"])
 def test_killed_with_a_request_in_flight(pvbackd_disk: Disk, tmp_path: Path, log: str) -> None:
-    """With a log that can be believed the requests are done again; without one the frontend asks
-    anew, and from then on there is a log to believe."""
+    """With a valid log the requests are done again; without one the frontend issues them again, and
+    from then on there is a valid log."""
     config, state = tmp_path / "pvbackd.toml", tmp_path / "state"
     config.write_text(HELD.format("read"))
     loopback = pvbackd_disk("--config", config, "--state-directory", state)
@@ -169,8 +169,8 @@ def test_every_mode_of_pumping_serves_and_drains(
     async def scenario(frontend: Any) -> None:
         await frontend.connected()
         queues = frontend.queues
-        for turn in range(3):
-            data = [bytes([turn + 1 + i]) * 4096 for i in range(64)]
+        for round_number in range(3):
+            data = [bytes([round_number + 1 + i]) * 4096 for i in range(64)]
             await asyncio.gather(*(frontend.write(i * 8, data[i]) for i in range(64)))
             assert await asyncio.gather(*(frontend.read(i * 8, 8) for i in range(64))) == data
             loopback.kill_backend(signal.SIGTERM)
@@ -264,7 +264,7 @@ def test_status_has_a_line_for_each_device(
     async def scenario(frontend: Any) -> None:
         await frontend.connected()
 
-        async def both_connected() -> bool:  # the daemon may hear of it after it has served I/O
+        async def both_connected() -> bool:  # the daemon may learn of it after it has served I/O
             (line,) = await status()
             return line.startswith(f"{loopback.config.backend_path} connected, peer connected")
 

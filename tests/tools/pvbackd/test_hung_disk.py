@@ -1,4 +1,4 @@
-"""An image whose open never returns, as on a file server that is down, is that disk's trouble."""
+"""An image whose open never returns, as on a file server that is down, affects only its disk."""
 
 import signal
 import subprocess
@@ -14,7 +14,7 @@ from pvdrivers.vbd.config import disk_config
 
 from .conftest import PVBACKD, SIZE, until
 
-# What is below a folder `hangs` cannot be opened for ever. A whole file system that does this
+# Opening a file below a folder `hangs` never returns. A whole file system that does this
 # (FUSE) needs privileges; to the daemon it is the same.
 HANGS = r"""
 #define _GNU_SOURCE
@@ -54,7 +54,7 @@ def hangs(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_it_holds_up_nobody(
+def test_it_delays_no_other_disk(
     image: Path, hangs: Path, tmp_path: Path, status: Callable[[], Awaitable[list[str]]]
 ) -> None:
     control = f"--control={tmp_path / 'control'}"

@@ -1,7 +1,7 @@
 """The daemon is killed in the middle of verified I/O, again and again.
 
-With a state directory the guest never notices. Without one the frontend has to ask anew, and no
-write that was acknowledged is lost.
+With a state directory the guest never notices. Without one the frontend has to issue its requests
+again, and no write that was acknowledged is lost.
 """
 
 import asyncio

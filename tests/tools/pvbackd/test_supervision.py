@@ -28,7 +28,7 @@ class Manager:
         self.socket.bind(str(path))
         self.socket.settimeout(PATIENCE)
 
-    async def hear(self, wanted: str) -> str:
+    async def receive(self, wanted: str) -> str:
         """The next message that begins so; WATCHDOG=1 may come at any time."""
         while True:
             message = (await asyncio.to_thread(self.socket.recv, 4096)).decode()
@@ -47,16 +47,16 @@ def test_service_manager_is_told(
     loopback = pvbackd_disk()
 
     async def scenario(frontend: Any) -> None:
-        await manager.hear("READY=1")
+        await manager.receive("READY=1")
         for _ in range(2):
-            await manager.hear("WATCHDOG=1")
+            await manager.receive("WATCHDOG=1")
         loopback.daemon.send_signal(signal.SIGHUP)
-        message = await manager.hear("RELOADING=1")
+        message = await manager.receive("RELOADING=1")
         assert int(message.partition("MONOTONIC_USEC=")[2]) > 0
-        await manager.hear("READY=1")
+        await manager.receive("READY=1")
         await frontend.connected()
         loopback.daemon.send_signal(signal.SIGTERM)
-        await manager.hear("STOPPING=1")
+        await manager.receive("STOPPING=1")
         assert await asyncio.to_thread(loopback.daemon.wait, PATIENCE) == 0
 
     loopback.run(scenario)
@@ -116,7 +116,7 @@ def test_metrics_count_what_the_guest_did(pvbackd_disk: Disk, tmp_path: Path) ->
 
 
 async def read_anything(path: str) -> None:
-    """Talks to a socket as nobody should."""
+    """Sends garbage to a socket."""
     for noise in (b"\n", b"GET", b"\xff" * 100_000, b""):
         _, writer = await asyncio.open_unix_connection(path)
         writer.write(noise)

@@ -1,10 +1,10 @@
-"""What other programs took of the processors while a row was measured."""
+"""The processor time that other programs took while a row was measured."""
 
 import os
 import time
 from pathlib import Path
 
-MOST = 0.1  # of a processor's time, on average; more is more than a quiet system's housekeeping
+MOST = 0.1  # of a processor's time, on average; a quiet system's housekeeping takes less
 SHORTEST = 0.5  # seconds: the kernel counts in hundredths, so less says nothing
 
 STAT = Path("/proc/stat")
@@ -14,8 +14,8 @@ COLUMNS = 8  # the guest columns behind them are part of the first ones
 
 
 class OtherLoad:
-    """From its creation on. Processor time that this process and its children did not use, and
-    that of which the host gave us nothing (steal), is others'."""
+    """Others' processor time since its creation: time in use that neither this process nor its
+    children used, and time that the host gave to others (steal)."""
 
     def __init__(self) -> None:
         self._start = time.monotonic()
@@ -23,7 +23,7 @@ class OtherLoad:
         self._own = own_seconds()
 
     def doubt(self) -> str | None:
-        """Words, when that was too much to trust the figures. Children must have ended."""
+        """Why the figures are uncertain; None: they are not. Children must have ended."""
         elapsed = time.monotonic() - self._start
         everyone, stolen = busy_seconds(STAT.read_text())
         own = own_seconds() - self._own

@@ -43,7 +43,7 @@ def _line(row: Row) -> str:
     else:
         cells += [_cell(text) for text in (ours(row), theirs(row), ratio(row), spread(row))]
     cells += [_cell(goal(row)), f'<td class="met-{met(row)}">{met(row)}</td>']
-    doubt = f' <b class="met-unknown">In doubt: {escape(row.doubt)}.</b>' if row.doubt else ""
+    doubt = f' <b class="met-unknown">Uncertain: {escape(row.doubt)}.</b>' if row.doubt else ""
     below = f'<td colspan="{COLUMNS}" class="purpose">{escape(row.purpose)}{doubt}</td>'
     return f"<tr>{''.join(cells)}</tr>\n<tr>{below}</tr>"
 
@@ -61,7 +61,7 @@ def _warning(rows: Sequence[Row]) -> str:
 
 
 def write_page(path: Path, report: Report, entries: Sequence[Entry]) -> None:
-    # An extra of the package, and a second to import: only who wants the page needs it.
+    # An extra of the package that takes a second to import: only the page needs it.
     from pvdrivers.tools.pvbench.compare.plots import sections
 
     plots = (

@@ -1,7 +1,7 @@
 """From pairs of runs to a ratio: A B A B, each A beside the B that follows it.
 
-Whatever slows the machine for a while slows both runs of a pair. So the pair in the middle, by its
-ratio, is what a row shows: its two values and their ratio belong together.
+Something that slows the machine for a while slows both runs of a pair. So a row shows the pair
+whose ratio is the median: its two values and their ratio belong together.
 """
 
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ def met(comparison: Comparison, judged: float, value: float) -> bool | None:
 
 
 def too_wide(spread: tuple[float, float]) -> str | None:
-    """Words, when runs are so far apart that the one in the middle says nothing."""
+    """Why the median says nothing: the runs are too far apart. None: they are not."""
     low, high = spread
     if high <= ABSURD * low:
         return None

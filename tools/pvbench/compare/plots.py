@@ -47,7 +47,7 @@ def sections(rows: Sequence[Row], entries: Sequence[Entry]) -> Iterator[tuple[st
             (
                 "Targets",
                 "How far each row is from its target, as far as the axis goes. Dot: the pair of "
-                "runs in the middle; line: from the lowest pair to the highest; yellow: in doubt.",
+                "runs in the middle; line: from the lowest pair to the highest; yellow: uncertain.",
                 targets(rows),
             ),
             ("Throughput", f"{PAIR} More is better.", throughput(rows, "operations/s")),

@@ -56,7 +56,7 @@ class CompareProgress:
         self._of_the_row = 0
         words = row.reason or judged(row)
         if row.doubt:
-            words += f", in doubt: {row.doubt}"
+            words += f", uncertain: {row.doubt}"
         self._console.print(f"{row.name}: {words}", markup=False, highlight=False, soft_wrap=True)
 
     def __enter__(self) -> Self:

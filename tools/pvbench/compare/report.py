@@ -100,7 +100,7 @@ def show(rows: Sequence[Row], system: System) -> None:
         if row.reason:
             console.print(f"{row.name} is not measured: {row.reason}", markup=False, soft_wrap=True)
         elif row.doubt:
-            console.print(f"{row.name} is in doubt: {row.doubt}", markup=False, soft_wrap=True)
+            console.print(f"{row.name} is uncertain: {row.doubt}", markup=False, soft_wrap=True)
 
 
 def _table(rows: Sequence[Row], wide: bool) -> Table:

@@ -101,7 +101,7 @@ def sample(before: Progress, after: Progress, seconds: float) -> Sample:
 
 @dataclass
 class Observer:
-    """Who looks on while jobs run."""
+    """What is called while jobs run."""
 
     watch: Watch | None = None  # called now and then
     interrupted: threading.Event = field(default_factory=threading.Event)  # the run ends early

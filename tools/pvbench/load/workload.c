@@ -223,7 +223,7 @@ static void copy_results(struct pv_blk_workload *workload)
     workload->copy->elapsed_ns = measured_ns(workload, pv_workload_now_ns());
     for (uint32_t i = 0; i < workload->config.jobs; i++)
         workload->copy_jobs[i] = workload->jobs[i].result;
-    /* A full barrier: the copies are there for whoever finds the bit clear. */
+    /* A full barrier: a thread that finds the bit clear sees the copies. */
     pv_fetch_and(&workload->requests, ~REQUEST_COPY);
 }
 

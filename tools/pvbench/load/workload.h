@@ -49,7 +49,7 @@ struct pv_blk_workload_config {
     bool time_based;                       /* run for runtime_ns; else io_size is a limit too */
     uint64_t runtime_ns;                   /* 0: no limit */
     uint64_t ramp_ns;                      /* not measured, before the runtime */
-    uint32_t fsync;                        /* a flush after so many writes of a job; 0: none */
+    uint32_t fsync;                        /* a flush after this many writes of a job; 0: none */
     uint64_t rate[3], rate_iops[3]; /* of a job and direction, a second at most; 0: no limit */
     uint64_t thinktime_ns;          /* without I/O whenever thinktime_blocks of a job have ended */
     uint32_t thinktime_blocks;

@@ -47,8 +47,8 @@ static uint64_t choose_block(const struct pv_blk_workload *workload, struct job 
     return block;
 }
 
-/* With verify no two operations on a block may overlap, or its content would be anyone's guess:
- * the next one that is not busy is taken. False when there is none. */
+/* With verify no two operations on a block may overlap, or its content would not be known: the
+ * next one that is not busy is taken. False when there is none. */
 static bool claim_block(struct pv_blk_workload *workload, uint64_t *block)
 {
     if (!workload->blocks)

@@ -78,7 +78,7 @@ class VbdOptions(JobOptions):
         int, option("A flush after this many writes."), Rule(limits=(0, 1 << 31), suite_sets=True)
     ] = 0
     norandommap: Annotated[
-        bool, option("Random blocks may come again before all have had their turn.")
+        bool, option("Random blocks may come again before all blocks have been used.")
     ] = False
     random_distribution: Annotated[
         str, option("Which blocks: random, zipf:THETA or pareto:H; the last two without a map.")

@@ -90,7 +90,7 @@ class Workload:
     def copy(self, running: Callable[[], bool]) -> tuple[Any, Any]:
         """Both, of all jobs, as they are while the workload is `running`; else as it left them."""
         if self._copies is None:
-            # For as long as the workload lives: it may answer when nobody waits any more.
+            # Kept as long as the workload: it may answer after the caller has stopped waiting.
             self._copies = (
                 ffi.new("struct pv_blk_workload_result *"),
                 ffi.new("struct pv_blk_job_result[]", self._jobs),

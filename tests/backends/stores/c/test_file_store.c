@@ -316,7 +316,7 @@ static void test_engine(enum pv_file_engine engine, uint32_t threads, bool direc
     unlink(path);
 }
 
-/* A queue that is asleep hears of an operation's end through its fd, without a thread. */
+/* The end of an operation wakes a sleeping queue through its fd, without a thread. */
 static void test_sleeping_queue(bool filtered)
 {
     struct loopback loop;

@@ -74,7 +74,7 @@ static void test_unsupported_is_no_fault(void)
     close(fd);
 }
 
-static void test_nobody_needs_to_be_told(void)
+static void test_faults_without_an_eventfd(void)
 {
     struct loopback loop;
     connect_told(&loop, failing_store(1u << PV_BLK_FLUSH, EIO), 0);
@@ -88,6 +88,6 @@ int main(void)
 {
     test_a_failed_operation_is_told_once();
     test_unsupported_is_no_fault();
-    test_nobody_needs_to_be_told();
+    test_faults_without_an_eventfd();
     return 0;
 }

@@ -141,7 +141,7 @@ static struct pv_blkback_config prepare(struct world *world, struct loopback *lo
     return config;
 }
 
-/* Whoever comes after the kill; frontend and disk are as they were. */
+/* The successor of the killed process; frontend and disk are as they were. */
 static void go_on(struct world *world, enum pv_abi abi)
 {
     struct loopback loop;

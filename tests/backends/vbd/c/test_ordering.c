@@ -152,8 +152,8 @@ static void test_requests_wait_for_buffers(void)
     loopback_close(&loop);
 }
 
-/* There are buffers enough for the largest request that is offered, however few are asked for: it
- * would wait for ever otherwise. */
+/* There are always enough buffers for the largest request that is offered, even when fewer are
+ * configured: it would wait forever otherwise. */
 static void test_buffers_for_the_largest_request(uint32_t indirect)
 {
     struct loopback loop;
@@ -286,7 +286,7 @@ static void test_wake_up(void)
     assert(is_readable(fd) && pv_blkback_arm(loop.back));
     loopback_pump(&loop);
     assert(!is_readable(fd));
-    finish(&loop, ios[1], 0); /* nobody sleeps: no wake-up */
+    finish(&loop, ios[1], 0); /* the queue does not sleep: no wake-up */
     assert(!is_readable(fd) && pv_blkback_arm(loop.back));
     loopback_pump(&loop);
     assert(!pv_blkback_arm(loop.back));

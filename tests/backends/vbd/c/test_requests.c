@@ -241,7 +241,7 @@ static void test_page_of_the_frontend(void)
     }
 }
 
-static void test_edges_that_are_sound(void)
+static void test_edges_that_are_valid(void)
 {
     static const struct pv_blkif_request valid[] = {
         {.operation = BLKIF_OP_FLUSH_DISKCACHE, .sector_number = UINT64_MAX},
@@ -314,7 +314,7 @@ int main(void)
     test_alignment();
     test_alignment_of_a_discard();
     test_page_of_the_frontend();
-    test_edges_that_are_sound();
+    test_edges_that_are_valid();
     for (int abi = 0; abi < PV_ABI_COUNT; abi++)
         for (int persistent = 0; persistent < 2; persistent++)
             test_noise((enum pv_abi)abi, persistent);

@@ -161,7 +161,7 @@ static void test_nothing_passes_what_waits_for_buffers(void)
     loopback_close(&loop);
 }
 
-/* Nothing is written to a ring whose indices are in doubt, even for requests taken before. */
+/* Nothing is written to a ring with impossible indices, even for requests taken before. */
 static void test_a_broken_ring_is_left_alone(void)
 {
     struct loopback loop;

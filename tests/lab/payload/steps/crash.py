@@ -13,7 +13,7 @@ from pvdrivers.backends.vbd.device import VbdBackendOptions
 
 @step
 async def guest_crash(lab: Lab) -> None:
-    """The guest dies in the middle of I/O; the backend lets go of everything."""
+    """The guest dies in the middle of I/O; the backend releases everything."""
     with RamStore(32 * MEBIBYTE) as store:
         disk = await lab.plug("xvda", store, VbdBackendOptions())
         writing = "while :; do dd if=/dev/zero of=/dev/xvda bs=1M oflag=direct; done"

@@ -191,7 +191,7 @@ static void submit_and_look(struct pv_blk_store *store, struct pv_blk_io **ios, 
     ram_ops->submit(store, ios, count);
 }
 
-/* One whose memory nobody reaches but by its operations. */
+/* One whose memory only its operations reach. */
 static struct pv_blk_store *make_store(bool io_outlives_process)
 {
     static struct pv_blk_store_ops ops;
@@ -262,7 +262,7 @@ static void test_a_disk(bool persistent, bool io_outlives_process)
     close_native(hypervisor);
 }
 
-/* A thread's poll group hears the libraries' fd, and sleeps while nothing is asked. */
+/* A thread's poll group is woken by the libraries' fd, and sleeps while there are no requests. */
 static void test_a_poll_group(void)
 {
     struct pv_hypervisor *hypervisor = open_native();

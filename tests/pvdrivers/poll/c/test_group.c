@@ -98,7 +98,7 @@ static struct pv_poll_group *gather(enum pv_poll_mode mode, unsigned count)
     return group;
 }
 
-static void test_only_who_is_woken_is_awake(void)
+static void test_only_a_woken_queue_is_awake(void)
 {
     for (unsigned i = 0; i < QUEUES; i++)
         set_up(&noisy[i], pv_ram_store_create(64, 512));
@@ -126,7 +126,7 @@ static void test_only_who_is_woken_is_awake(void)
         tear_down(&noisy[i]);
 }
 
-static void test_a_busy_queue_holds_nobody_back(void)
+static void test_a_busy_queue_delays_no_other(void)
 {
     set_up(&noisy[0], pv_ram_store_create(64, 512));
     set_up(&noisy[1], pv_ram_store_create(64, 512));
@@ -168,7 +168,7 @@ static void test_equal_guests_get_equal_shares(void)
     for (unsigned i = 0; i < GUESTS; i++)
         set_up(&noisy[i], pv_ram_store_create(64, 512));
     struct pv_poll_group *group = gather(PV_POLL_MODE_HYBRID, GUESTS);
-    for (unsigned turn = 0; turn < 100; turn++) {
+    for (unsigned iteration = 0; iteration < 100; iteration++) {
         for (unsigned i = 0; i < GUESTS; i++)
             fill_ring(&noisy[i]);
         pv_poll_group_iterate(group, now += 1000);
@@ -176,15 +176,15 @@ static void test_equal_guests_get_equal_shares(void)
             while (answered(&noisy[i]))
                 served[i]++;
         for (unsigned i = 0; i < GUESTS; i++)
-            assert(served[i] == (turn + 1) * 32);
+            assert(served[i] == (iteration + 1) * 32);
     }
     pv_poll_group_destroy(group);
     for (unsigned i = 0; i < GUESTS; i++)
         tear_down(&noisy[i]);
 }
 
-/* Events without work are heard ever more seldom, and one with work makes up for all. */
-static void test_noise_is_heard_less_and_less(void)
+/* Events without work are unmasked later and later; one with work resets that. */
+static void test_spurious_events_are_unmasked_later_and_later(void)
 {
     set_up(&noisy[0], pv_ram_store_create(64, 512));
     struct pv_poll_group *group = gather(PV_POLL_MODE_EVENT, 1);
@@ -259,8 +259,8 @@ static void test_a_store_wakes_its_queue(void)
     tear_down(&noisy[1]);
 }
 
-/* Each step of a barrier's plan is held back, and the queue sleeps until each is due. */
-static void test_late_steps_of_a_plan(enum pv_poll_mode mode)
+/* Each store operation of a barrier is delayed, and the queue sleeps until each is due. */
+static void test_delayed_steps_of_a_barrier(enum pv_poll_mode mode)
 {
     const struct pv_blkif_request barrier = {.operation = BLKIF_OP_WRITE_BARRIER,
                                              .nr_segments = 1,
@@ -282,7 +282,7 @@ static void test_late_steps_of_a_plan(enum pv_poll_mode mode)
     tear_down(&noisy[0]);
 }
 
-/* Its event was heard while it was nobody's, and nothing was done about it. */
+/* Its event was taken before it was in a group, and its port never unmasked. */
 static void test_a_masked_queue_joins(void)
 {
     set_up(&noisy[0], pv_ram_store_create(64, 512));
@@ -298,8 +298,8 @@ static void test_a_masked_queue_joins(void)
     tear_down(&noisy[0]);
 }
 
-/* A loop that sleeps on the group's fd hears of a queue that another thread adds. */
-static void test_a_loop_hears_of_whoever_joins(void)
+/* A queue that another thread adds wakes a loop that sleeps on the group's fd. */
+static void test_a_loop_is_woken_by_a_queue_that_is_added(void)
 {
     set_up(&noisy[0], pv_ram_store_create(64, 512));
     struct pv_poll_group *group = pv_poll_group_create(PV_POLL_MODE_EVENT);
@@ -307,7 +307,7 @@ static void test_a_loop_hears_of_whoever_joins(void)
         assert(pv_poll_group_iterate(group, ++now) == 0 && !is_readable(pv_poll_group_fd(group)));
         assert(pv_poll_group_add(group, pv_blkback_pollable(noisy[0].loop.back)) == 0);
         assert(is_readable(pv_poll_group_fd(group)));
-        for (unsigned turn = 0; turn < round; turn++) {
+        for (unsigned i = 0; i < round; i++) {
             pv_poll_group_iterate(group, ++now);
             assert(!is_readable(pv_poll_group_fd(group)));
         }
@@ -319,15 +319,15 @@ static void test_a_loop_hears_of_whoever_joins(void)
 
 int main(void)
 {
-    test_only_who_is_woken_is_awake();
-    test_a_busy_queue_holds_nobody_back();
+    test_only_a_woken_queue_is_awake();
+    test_a_busy_queue_delays_no_other();
     test_equal_guests_get_equal_shares();
-    test_noise_is_heard_less_and_less();
+    test_spurious_events_are_unmasked_later_and_later();
     test_the_poll_window_follows_the_waits();
     test_a_store_wakes_its_queue();
-    test_late_steps_of_a_plan(PV_POLL_MODE_EVENT);
-    test_late_steps_of_a_plan(PV_POLL_MODE_HYBRID);
+    test_delayed_steps_of_a_barrier(PV_POLL_MODE_EVENT);
+    test_delayed_steps_of_a_barrier(PV_POLL_MODE_HYBRID);
     test_a_masked_queue_joins();
-    test_a_loop_hears_of_whoever_joins();
+    test_a_loop_is_woken_by_a_queue_that_is_added();
     return 0;
 }

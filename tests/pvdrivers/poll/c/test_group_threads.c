@@ -14,7 +14,7 @@
 struct guest {
     struct loopback loop; /* first */
     int fd;
-    uint32_t removed; /* not 0: nobody may look at the event channel */
+    uint32_t removed; /* not 0: no thread may look at the event channel */
     uint64_t asked, answered;
 };
 

@@ -174,7 +174,7 @@ static void test_a_deadline_wakes(void)
 }
 
 /* It sleeps however often it is called, and the other is served. */
-static void test_a_broken_one_holds_up_nobody(void)
+static void test_a_broken_one_delays_no_other(void)
 {
     set_up(PV_POLL_MODE_EVENT);
     counters[0].work = -EPROTO;
@@ -222,7 +222,7 @@ int main(void)
     test_an_event_wakes_its_own();
     test_work_found_by_the_arm_is_done();
     test_a_deadline_wakes();
-    test_a_broken_one_holds_up_nobody();
+    test_a_broken_one_delays_no_other();
     test_a_pump_cannot_change_its_group();
     return 0;
 }

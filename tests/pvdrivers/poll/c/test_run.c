@@ -53,7 +53,7 @@ static int answered(struct pv_evtchn *handle, evtchn_port_t port)
 }
 
 /* Every look at the event channel finds another event, and the queues are pumped all the same. */
-static void test_a_storm_holds_up_nobody(void)
+static void test_a_storm_delays_no_queue(void)
 {
     struct pv_hypervisor_ops ops = fake_ops;
     ops.evtchn_pending = always_pending;
@@ -78,7 +78,8 @@ static int pending_once(struct pv_evtchn *handle)
     return eventfd_read(noise, &count) == 0 ? 5 : -EAGAIN;
 }
 
-/* At first, more noise. The third time is the first step of a turn: noise is unmasked late. */
+/* At first, more spurious events. The third call is the first step of an iteration, since the
+ * unmasking was delayed. */
 static int unmask_and_stop(struct pv_evtchn *handle, evtchn_port_t port)
 {
     assert((void *)handle == &loop && port == 5);
@@ -95,8 +96,8 @@ static int noise_fd(struct pv_evtchn *handle)
     return noise;
 }
 
-/* The turn's look at the event channels then takes the kick that should end the sleep. */
-static void test_a_stop_within_a_turn_is_heard(void)
+/* The same iteration then takes, with the events, the kick that should end the sleep. */
+static void test_a_stop_within_an_iteration_counts(void)
 {
     struct pv_hypervisor_ops ops = fake_ops;
     ops.evtchn_pending = pending_once;
@@ -117,7 +118,7 @@ static void test_a_stop_within_a_turn_is_heard(void)
 
 int main(void)
 {
-    test_a_storm_holds_up_nobody();
-    test_a_stop_within_a_turn_is_heard();
+    test_a_storm_delays_no_queue();
+    test_a_stop_within_an_iteration_counts();
     return 0;
 }

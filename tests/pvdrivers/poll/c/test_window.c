@@ -33,14 +33,14 @@ static void test_waits_too_long_for_any_spinning_end_it(void)
     assert(window == 0);
 }
 
-static void test_it_yields_again_at_once_to_who_gives_the_processor_back(void)
+static void test_it_yields_again_at_once_when_the_processor_comes_back_at_once(void)
 {
     assert(pv_yield_next(1000 * US, 1000 * US) == 1000 * US);
     assert(pv_yield_next(1000 * US, 1300 * US) == 1300 * US);
 }
 
 /* Else a program that computes would have the processor but for a look now and then. */
-static void test_it_keeps_the_processor_longer_than_it_was_kept_from_it(void)
+static void test_it_keeps_the_processor_longer_than_it_waited_for_it(void)
 {
     uint64_t from = 1000 * US, to = from + 3000 * US;
     assert(pv_yield_next(from, to) - to > to - from);
@@ -52,7 +52,7 @@ int main(void)
     test_it_grows_until_waits_are_spun_through();
     test_it_never_exceeds_the_most();
     test_waits_too_long_for_any_spinning_end_it();
-    test_it_yields_again_at_once_to_who_gives_the_processor_back();
-    test_it_keeps_the_processor_longer_than_it_was_kept_from_it();
+    test_it_yields_again_at_once_when_the_processor_comes_back_at_once();
+    test_it_keeps_the_processor_longer_than_it_waited_for_it();
     return 0;
 }

@@ -119,7 +119,7 @@ def test_pages_and_events_cross_processes(tmp_path: Path) -> None:
             channels.notify(local)
             wait_for(channels, local)
         process.kill()
-        # Its page is still mapped here, and whoever is left works on.
+        # Its page is still mapped here, and the processes that are left go on.
         assert bytes(mapped.view[:5]) == b"hello"
         dom0.hypervisor.unmap_grants(mapped)
         guest.destroy()

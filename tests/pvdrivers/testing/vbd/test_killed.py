@@ -98,7 +98,7 @@ def test_frontend(loopback: VbdLoopback) -> None:
 
 
 def test_xenstore(loopback: VbdLoopback) -> None:
-    """The disk goes on without its xenstore; nobody hangs when it is all taken down."""
+    """The disk goes on without its xenstore; nothing hangs when it is all taken down."""
 
     async def scenario(frontend: Any) -> None:
         await frontend.connected()

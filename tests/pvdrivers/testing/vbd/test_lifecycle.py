@@ -29,11 +29,11 @@ class Writers:
         self.tasks = [asyncio.create_task(self._write(first)) for first in range(4)]
 
     async def _write(self, first: int) -> None:
-        turn = 0
+        round_number = 0
         while not self.stop:
-            turn += 1
+            round_number += 1
             for block in range(first, BLOCKS, 4):
-                content = bytes([turn % 256, block]) * 2048
+                content = bytes([round_number % 256, block]) * 2048
                 await self.frontend.write(block * 8, content)
                 self.acknowledged[block] = content
 

@@ -174,14 +174,14 @@ def test_a_script_in_mode_processes_needs_the_guard_and_is_told(
 def test_a_driver_that_frees_its_grants_at_once_is_taken_down_in_order(
     mode: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """By the book the backend unmaps first; a frontend that ends before is told EBUSY."""
+    """The protocol has the backend unmap first; a frontend that ends before that gets EBUSY."""
     with VbdLoopback(make_store, mode=mode, frontend=Granting) as loopback:
         loopback.run(lambda frontend: frontend.wait_for(XenbusState.CONNECTED))
     assert not caplog.messages
 
 
 class Granting(FrontendDevice):
-    """Connects, and at the end frees without asking whether the backend has let go."""
+    """Connects, and at the end frees without asking whether the backend has unmapped."""
 
     def __init__(self, client: XenstoreClient, path: str, hypervisor: Hypervisor) -> None:
         super().__init__(client, path)

@@ -99,8 +99,8 @@ def test_a_busy_machine_leaves_the_outcome_unknown(script, capsys, monkeypatch):
     assert (rows["two"]["met"], rows["two"]["doubt"]) == (None, doubt)
     run(["compare", "--runs=1"])
     said = capsys.readouterr()
-    assert f"one is in doubt: {doubt}" in said.out
-    assert f"one: 2, in doubt: {doubt}" in said.err
+    assert f"one is uncertain: {doubt}" in said.out
+    assert f"one: 2, uncertain: {doubt}" in said.err
 
 
 def test_what_is_missing_is_named_and_not_dropped(script, capsys):

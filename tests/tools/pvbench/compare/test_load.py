@@ -11,7 +11,7 @@ SPIN = "import time\nend = time.process_time() + {}\nwhile time.process_time() <
 
 
 def spin(seconds):
-    """Uses so many seconds of a processor."""
+    """Uses `seconds` of a processor's time."""
     subprocess.run([sys.executable, "-c", SPIN.format(seconds)], check=True)
 
 

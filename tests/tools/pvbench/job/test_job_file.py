@@ -150,7 +150,7 @@ def test_a_job_has_what_is_common_and_its_own():
     assert {"rw": "read", "bs": "8k", "numjobs": "1", "iodepth": "7"}.items() <= job.options.items()
 
 
-def test_nobody_writes_what_another_verifies(tmp_path):
+def test_a_job_does_not_write_what_another_verifies(tmp_path):
     image = tmp_path / "image"
     image.write_bytes(bytes(1 << 20))
     jobs = (

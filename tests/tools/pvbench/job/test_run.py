@@ -178,7 +178,7 @@ def test_an_image_without_mke2fs(tmp_path, monkeypatch):
 
 
 def test_each_process_stays_on_its_processor():
-    """With every thread it has, whoever started them."""
+    """With every thread it has, those of libraries too."""
     cpus = sorted(os.sched_getaffinity(0))
     job = ram_job(cpus=(cpus[-1], cpus[0]), verify=False, time_based=True, runtime_ns=60 * 10**9)
     with halves.open_halves(job, processes=True) as (front, back):

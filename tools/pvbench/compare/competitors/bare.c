@@ -57,7 +57,7 @@ static uint64_t now_ns(void)
     return (uint64_t)time.tv_sec * NS_PER_S + (uint64_t)time.tv_nsec;
 }
 
-/* Keeps the compiler from leaving out a copy whose bytes nobody looks at. */
+/* Keeps the compiler from leaving out a copy whose bytes are never read. */
 static void use(const void *data)
 {
     __asm__ volatile("" : : "r"(data) : "memory");
@@ -181,7 +181,7 @@ static void reap(struct ring_front *front)
     }
 }
 
-/* At least one answer, even when the other side did not get its processor in time. */
+/* At least one answer, even when the other process did not get its processor in time. */
 static uint64_t ring_rate(struct ring_front *front, uint64_t end)
 {
     uint32_t before = front->rsp_cons;

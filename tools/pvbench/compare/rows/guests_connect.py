@@ -1,4 +1,4 @@
-"""Guests who come to a backend that has many already, beside those who come to one with few."""
+"""Guests that connect to a backend with many guests, beside guests that connect to one with few."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ ROOM = 4000  # guests of either machine at most: a batch for each run
 
 
 class Guests:
-    """Both contenders: two machines that grow by turns."""
+    """Both contenders: two machines, to which guests are added alternately."""
 
     few: ManyGuests
     many: ManyGuests

@@ -1,4 +1,4 @@
-"""Guests who all want as much: how far the one that gets most or least is from their mean."""
+"""Equal guests: how far the one that gets most or least is from their mean."""
 
 import statistics
 

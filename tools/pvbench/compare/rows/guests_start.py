@@ -1,4 +1,4 @@
-"""All guests of a large host come at once, as when it has been started."""
+"""All guests of a large host connect at once, as after the host's start."""
 
 from pvdrivers.tools.pvbench.compare.model import Comparison, Contender, Measured, Setting
 from pvdrivers.tools.pvbench.compare.needs import TWO_PROCESSORS

@@ -1,5 +1,5 @@
 /* A guest that changes a word just before each of the hypervisor's compare-and-swaps is given up
- * after five of them, and nobody but that guest loses anything (XSA-295). The code under test is
+ * after five of them, and only that guest loses anything (XSA-295). The code under test is
  * compiled in here, with a compare-and-swap that lets the guest go first. */
 #include "pvdrivers/ring/barrier.h"
 

@@ -1,8 +1,8 @@
 /*
  * Guests' processes are killed in the middle of any hypercall, while their domains or their peers'
- * are destroyed and made anew. The processes have attached to the machine as any other, so that the
- * serving process sees them go and cleans up after them, at the same time as all that. What must
- * hold is what holds without kills, see test_domain_lives.c.
+ * are destroyed and made again. The processes have attached to the machine as any other, so that
+ * the serving process sees them go and cleans up after them, at the same time as all that. What
+ * must hold is what holds without kills, see test_domain_lives.c.
  *
  * PVDRIVERS_STRESS_KILLS=N    how many kills (default 60); for long campaigns
  */
@@ -19,7 +19,7 @@
 static char socket_path[64];
 static uint64_t *calls; /* made by the guests' processes so far */
 
-/* The serving process: only it has a second thread, and it forks nobody. */
+/* The serving process: only it has a second thread, and it does not fork. */
 static pid_t serve(void)
 {
     int ready[2];

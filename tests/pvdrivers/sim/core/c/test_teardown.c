@@ -196,8 +196,7 @@ static bool is_in_a_call(void *unused)
            0;
 }
 
-/* Gone at once for whoever looks for it; wiped when the last call that may have found it is over,
- * by whoever made that. */
+/* No call finds it any more; the last call that may have found it before wipes it when it ends. */
 static void wiped_after_the_last_call(void)
 {
     stepped = set_up();
@@ -231,7 +230,7 @@ static bool has_a_page(void *unused)
            __atomic_load_n(&stepped.machine->shared->lock.__data.__lock, __ATOMIC_ACQUIRE) == 0;
 }
 
-/* A domain that is being made is nobody's yet, and its domid nobody else's. */
+/* A domain that is being made cannot be found yet, and no other gets its domid. */
 static void half_made(void)
 {
     stepped = set_up();

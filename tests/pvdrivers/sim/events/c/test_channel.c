@@ -97,7 +97,7 @@ static void test_limits(void)
     pv_machine_close(machine);
 }
 
-/* XSA-221: ports that do not exist, or are nobody's, in every call. */
+/* XSA-221: ports that do not exist, or are free, in every call. */
 static void test_bad_ports(void)
 {
     struct pv_machine *machine = new_machine();
@@ -134,7 +134,7 @@ static void test_privilege(void)
     struct evtchn_status status = {.dom = a, .port = port};
     assert(pv_evtchn_op_status(machine, b, &status) == -EPERM);
     assert(pv_evtchn_op_status(machine, dom0, &status) == 0);
-    /* Reserved for domain 0: nobody else may have it. */
+    /* Reserved for domain 0: no other domain may have it. */
     assert(pv_evtchn_op_bind_interdomain(machine, b, a, port, &local) == -EINVAL);
     assert(pv_evtchn_op_bind_interdomain(machine, dom0, a, port, &local) == 0);
     assert(pv_evtchn_op_bind_interdomain(machine, dom0, 15, port, &local) == -ESRCH);

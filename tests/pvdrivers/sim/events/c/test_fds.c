@@ -61,7 +61,7 @@ static void *fetch_each(void *copies)
     for (uint32_t generation = 1; generation <= ROUNDS; generation++) {
         pthread_barrier_wait(&barrier);
         event_fds_add(machine, HANDLE, generation, fd[generation]);
-        /* From here on somebody may write to it, whoever else comes. */
+        /* From here on a thread may write to it, so it must stay, whatever others add. */
         int known = event_fd(machine, HANDLE, generation);
         for (int look = 0; look < 20; look++)
             assert(event_fd(machine, HANDLE, generation) == known && is_open(known));

@@ -82,7 +82,7 @@ static void test_order_and_priority(void)
         assert(pv_evtchn_op_send(machine, d, sent[i]) == 0);
     for (size_t i = 0; i < 5; i++)
         assert(take(&view, ports, 1) == 1 && ports[0] == expected[i]);
-    /* While it is linked a port stays where it is; raised anew it goes to its new queue. */
+    /* While it is linked a port stays where it is; raised again it goes to its new queue. */
     assert(pv_evtchn_op_send(machine, d, 3) == 0);
     assert(pv_evtchn_op_send(machine, d, 4) == 0);
     assert(pv_evtchn_op_set_priority(machine, d, 4, 0) == 0);
@@ -185,7 +185,7 @@ static void test_hostile_words(void)
     pv_machine_close(machine);
 }
 
-/* XSA-342, 505: FIFO ports up to the last; reset goes back to 2-level and lets go of the pages. */
+/* XSA-342, 505: FIFO ports up to the last; reset goes back to 2-level and frees the pages. */
 static void test_reset(void)
 {
     struct pv_machine *machine = new_machine();

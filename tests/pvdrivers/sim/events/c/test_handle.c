@@ -70,7 +70,7 @@ static void test_delivery(enum pv_abi abi)
     assert(sim_evtchn_unbind(a.handle, 77) == -ENOTCONN);
     assert(sim_evtchn_unbind(a.handle, 1 << 20) == -EINVAL);
     close_side(&a);
-    assert(sim_evtchn_notify(b.handle, b.port) == 0); /* to nobody */
+    assert(sim_evtchn_notify(b.handle, b.port) == 0); /* to no receiver */
     close_side(&b);
     pv_machine_close(machine);
 }
@@ -121,7 +121,7 @@ static void test_repair(void)
     assert(is_readable(sim_evtchn_fd(a.handle)));
     take_one(&a, a.port);
     assert(!is_readable(sim_evtchn_fd(a.handle)));
-    /* Or pending and selected, and nobody told. */
+    /* Or pending and selected, without an upcall. */
     set_pending_2l(&view, a.port);
     event_repair(machine, d);
     take_one(&a, a.port);

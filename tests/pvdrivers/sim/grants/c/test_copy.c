@@ -151,7 +151,7 @@ static void transitive_grants_go_one_hop(void)
     assert(map(&f, BACK, FRONT, 8, GNTMAP_host_map | GNTMAP_readonly).status ==
            GNTST_general_error);
     assert(copy(&f, THIRD, from_grant(FRONT, 8, 16, 8, 1)) == GNTST_general_error);
-    /* To oneself, in a circle, over two hops, to nobody, to what was not granted. */
+    /* To oneself, in a circle, over two hops, to no domain, to what was not granted. */
     pv_grant_publish_transitive(front, 9, BACK, FRONT, 8, true);
     pv_grant_publish_transitive(third, 10, FRONT, FRONT, 10, true);
     pv_grant_publish_transitive(front, 10, BACK, THIRD, 10, true);

@@ -64,7 +64,7 @@ static bool waits_for_what_is_behind(void *unused)
            is_free(&front->grant_table.lock);
 }
 
-/* Leaves a copy under way for ever. */
+/* Leaves a copy under way forever. */
 static void copy_halfway(void)
 {
     pid_t process = start_stopped(copy_and_die, NULL);
@@ -93,8 +93,8 @@ static void end(void)
 /* ---- The second look at a version 2 entry ---------------------------------------------------- */
 
 /* The guest closes the entry, and finds it in use, or the mapper finds it closed. Here the mark
- * comes first, and the guest's change before the second look: nobody may be granted what is closed,
- * nor what has become another's. */
+ * comes first, and the guest's change before the second look: no domain may get a grant that is
+ * closed, nor one that is for another now. */
 static void changed_between_mark_and_second_look(uint16_t flags, domid_t domid)
 {
     int16_t refused = GNTST_general_error;
@@ -160,7 +160,8 @@ static bool has_reserved_a_handle(void *unused)
     return __atomic_load_n(&maptrack->in_use, __ATOMIC_ACQUIRE) == 1 && is_free(&maptrack->lock);
 }
 
-/* The mapper's domain is destroyed, and all its handles let go but that of the map under way. */
+/* The mapper's domain is destroyed, and all its handles are released but that of the map under way.
+ */
 static void destroyed_while_mapping(void)
 {
     begin();

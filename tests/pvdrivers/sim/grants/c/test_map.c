@@ -269,7 +269,7 @@ static void a_closed_view_leaves_busy_grants_to_the_peer(void)
     assert(f.hv[FRONT]->ops->grant_end(f.hv[FRONT], ref) == -EINVAL); /* ended already */
     assert(f.hv[BACK]->ops->gnttab_unmap(f.hv[BACK], &held, 1) == 0 && held.status == 0);
     assert(f.hv[FRONT]->ops->grant_access(f.hv[FRONT], BACK, page, false, &other) == 0);
-    assert(other == ref); /* free again now that the peer has let go, and once */
+    assert(other == ref); /* free again, once, now that the peer has unmapped it */
     assert(f.hv[FRONT]->ops->grant_access(f.hv[FRONT], BACK, page, false, &other) == 0);
     assert(other != ref);
     tear_down(&f);
@@ -338,7 +338,7 @@ static bool told(struct fixture *f, evtchn_port_t port)
     return pending;
 }
 
-/* SET_UNMAP_NOTIFY: the granter learns that its page is let go, also when a process died. */
+/* SET_UNMAP_NOTIFY: the granter is told of the unmap, also when a process died. */
 static void the_granter_is_told_of_an_unmap(void)
 {
     struct fixture f = set_up();
@@ -361,7 +361,7 @@ static void the_granter_is_told_of_an_unmap(void)
             assert(unmap(&f, BACK, &op, GNTMAP_device_map) == GNTST_okay);
         assert(*byte == 0 && told(&f, front_port));
     }
-    /* A handle used again owes nobody a notice. */
+    /* A handle used again has no notice left to send. */
     struct gnttab_map_grant_ref again = map(&f, BACK, FRONT, 9, GNTMAP_host_map | GNTMAP_readonly);
     *byte = 1;
     assert(pv_gnttab_set_unmap_notify(f.machine, BACK, again.handle, true, 0, port) == -EINVAL);

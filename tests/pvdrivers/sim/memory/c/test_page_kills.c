@@ -1,7 +1,7 @@
 /*
- * A process is killed at every change it makes to who has a page or who uses one: while it gives
- * one away, takes apart a domain, copies, or sets up event channels. Whoever comes next must find
- * every page either free or with one owner, and with no user that is gone.
+ * A process is killed at every change it makes to a page's owner or users: while it gives a page
+ * away, takes apart a domain, copies, or sets up event channels. The next call must find every page
+ * either free or with one owner, and with no user that is gone.
  */
 #include "tests/pvdrivers/sim/grants/c/grant_test.h"
 
@@ -112,7 +112,7 @@ static void prepare_transfer(struct fixture *f)
 {
     struct pv_grant_entries *table = &f->table[BACK];
     *page_of(f, FRONT, GFN) = 0x5a;
-    /* A hole for it: BACK has given a page away to nobody. */
+    /* A hole for it: BACK has given a page to a domain that does not exist. */
     struct gnttab_transfer_x86_64 away = {.mfn = HOLE, .domid = NOBODY};
     assert(pv_gnttab_op_transfer(f->machine, BACK, &away, 1) == 0);
     assert(away.status == GNTST_bad_domain);
@@ -127,13 +127,13 @@ static void run_transfer(struct fixture *f)
     assert(pv_gnttab_op_transfer(f->machine, FRONT, &op, 1) == 0 && op.status == GNTST_okay);
 }
 
-/* The page is here, or there, or with nobody; the entry never promises what will not come. */
+/* The page is here, or there, or free; the entry never promises what will not come. */
 static void check_transfer(struct fixture *f, uint64_t free_before)
 {
-    /* Another of the receiver's calls comes by, and settles the table. */
+    /* Another call to the receiver repairs the table. */
     struct gnttab_transfer_x86_64 op = {.mfn = HOLE + 1, .domid = BACK, .ref = 10};
     assert(pv_gnttab_op_transfer(f->machine, THIRD, &op, 1) == 0);
-    assert(op.status == GNTST_general_error); /* and this page is with nobody */
+    assert(op.status == GNTST_general_error); /* and this page is free */
     bool here = pv_domain_gfn_to_mfn(f->machine, FRONT, GFN) >= 0;
     bool there = pv_domain_gfn_to_mfn(f->machine, BACK, HOLE) >= 0;
     assert(!(here && there));
@@ -202,7 +202,7 @@ static void check_creation(struct fixture *f, uint64_t free_before)
     assert(pv_machine_free_memory(f->machine) == free_before);
 }
 
-/* ---- The last user of a dying domain's page lets go ------------------------------------------ */
+/* ---- The last user of a dying domain's page releases it -------------------------------------- */
 
 static struct gnttab_map_grant_ref mapped;
 
