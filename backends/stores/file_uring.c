@@ -7,12 +7,12 @@
 #include <limits.h>
 #include <linux/falloc.h>
 
-#define BATCH 64        /* handed over by one call */
-#define MOST_FLYING 512 /* a ring of 16 pages full of requests */
+#define BATCH 64          /* handed over by one call */
+#define MAX_IN_FLIGHT 512 /* a ring of 16 pages full of requests */
 
 int file_uring_open(struct file_store *file)
 {
-    return uring_open(&file->uring, BATCH, MOST_FLYING);
+    return uring_open(&file->uring, BATCH, MAX_IN_FLIGHT);
 }
 
 /* ---- On the way to the kernel ---------------------------------------------------------------- */

@@ -15,7 +15,7 @@
 /* The most kernel threads in which operations on files wait, over all rings that a thread submits
  * to. A stuck disk takes 512, so several leave some to the others. The kernel makes them when
  * needed and ends idle ones. */
-#define MOST_WORKERS 4096
+#define MAX_WORKERS 4096
 
 /* Completions from the background are posted when the submitting thread next enters the kernel, and
  * a flag asks it to; otherwise each would interrupt that thread (Linux 5.19). */
@@ -84,7 +84,7 @@ int uring_open(struct uring *uring, uint32_t sq_entries, uint32_t cq_entries)
         return status;
     }
     find_fields(uring, &params);
-    uint32_t workers[2] = {MOST_WORKERS, 0}; /* for files; for all else, as it is */
+    uint32_t workers[2] = {MAX_WORKERS, 0}; /* for files; for all else, as it is */
     /* Unknown before Linux 5.15: the kernel's default then applies. */
     syscall(SYS_io_uring_register, uring->fd, IORING_REGISTER_IOWQ_MAX_WORKERS, workers, 2);
     return 0;

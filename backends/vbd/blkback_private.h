@@ -33,9 +33,9 @@
 
 #include <pthread.h>
 
-#define BLKBACK_BATCH 64             /* requests between two publications */
-#define BLKBACK_MOST_BYTES (4 << 20) /* of data a pump begins to move, and one request more */
-#define BLKBACK_MAX_OPERATIONS 3     /* of the store, for one request */
+#define BLKBACK_BATCH 64            /* requests between two publications */
+#define BLKBACK_MAX_BYTES (4 << 20) /* of data a pump begins to move, and one request more */
+#define BLKBACK_MAX_OPERATIONS 3    /* of the store, for one request */
 #define BLKBACK_EXPIRE_INTERVAL 1000000000u /* ns between looks for unused persistent grants */
 
 /* What comes next of a request. */

@@ -200,7 +200,7 @@ int pv_blkback_pump(struct pv_blkback_queue *queue, uint32_t budget, uint64_t no
     uint32_t first_response = queue->ring.rsp_prod_pvt;
     uint32_t taken = 0, resumed = 0, batch, answered;
     queue->submitted = false;
-    queue->bytes_left = BLKBACK_MOST_BYTES;
+    queue->bytes_left = BLKBACK_MAX_BYTES;
     wake_up(queue);
     expire_grants(queue);
     blkback_poll_store(queue);

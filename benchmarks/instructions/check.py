@@ -26,7 +26,7 @@ ROUNDS = 20
 LIBRARY = "libpvdrivers.so"
 UPDATE = "make instructions INSTRUCTIONSFLAGS=--update"
 
-Counts = dict[str, dict[str, int]]  # by case and side
+Counts = dict[str, dict[str, int]]  # by case and half
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Case:
         return f"{self.store} {self.direction} {size} {self.grants} qd{self.depth}{beside}"
 
     @property
-    def sides(self) -> tuple[str, ...]:
+    def halves(self) -> tuple[str, ...]:
         return ("back", "front") if self.idle is None else ("back",)
 
     @property
@@ -117,12 +117,12 @@ def build() -> Path:
     return BUILD / "pumps"
 
 
-def functions(program: Path, case: Case, side: str) -> Counter[str]:
+def functions(program: Path, case: Case, half: str) -> Counter[str]:
     """Instructions of one half of the device over all rounds, by function."""
     with tempfile.NamedTemporaryFile("r", suffix=".callgrind") as output:
         command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={output.name}"]
         command += ["--compress-strings=no", "--compress-pos=no"]
-        command += [f"--toggle-collect=measured_{side}", str(program), *case.arguments]
+        command += [f"--toggle-collect=measured_{half}", str(program), *case.arguments]
         command += [str(ROUNDS)] if case.idle is None else [str(ROUNDS), str(case.idle)]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
@@ -136,15 +136,15 @@ def functions(program: Path, case: Case, side: str) -> Counter[str]:
 
 def measure(program: Path, cases: list[Case], most: int) -> Counts:
     rows: Counts = {}
-    jobs = [(case, side) for case in cases for side in case.sides]
+    jobs = [(case, half) for case in cases for half in case.halves]
     with ThreadPoolExecutor(2) as pool:
-        for (case, side), counts in zip(
+        for (case, half), counts in zip(
             jobs, pool.map(lambda job: functions(program, *job), jobs), strict=True
         ):
             requests = ROUNDS * case.depth
-            rows.setdefault(case.name, {})[side] = round(counts.total() / requests)
+            rows.setdefault(case.name, {})[half] = round(counts.total() / requests)
             for function, count in counts.most_common(most):
-                print(f"{case.name} {side} {count / requests:8.0f} {function}")
+                print(f"{case.name} {half} {count / requests:8.0f} {function}")
     return rows
 
 
@@ -160,22 +160,22 @@ def verdict(count: int, expected: int | None) -> str:
 
 def show(rows: Counts) -> None:
     """Prints every count."""
-    print(f"{'instructions per request':42} {'side':6} {'now':>8}")
-    for name, sides in rows.items():
-        for side, count in sides.items():
-            print(f"{name:42} {side:6} {count:8}")
+    print(f"{'instructions per request':42} {'half':6} {'now':>8}")
+    for name, halves in rows.items():
+        for half, count in halves.items():
+            print(f"{name:42} {half:6} {count:8}")
 
 
 def compare(rows: Counts, baseline: Counts) -> bool:
     """Prints every count beside its baseline; whether all are within the margin."""
     good = True
-    print(f"{'instructions per request':42} {'side':6} {'now':>8} {'baseline':>9}")
-    for name, sides in rows.items():
-        for side, count in sides.items():
-            expected = baseline.get(name, {}).get(side)
+    print(f"{'instructions per request':42} {'half':6} {'now':>8} {'baseline':>9}")
+    for name, halves in rows.items():
+        for half, count in halves.items():
+            expected = baseline.get(name, {}).get(half)
             remark = verdict(count, expected)
             good = good and not remark
-            print(f"{name:42} {side:6} {count:8} {expected or '-':>9} {remark}".rstrip())
+            print(f"{name:42} {half:6} {count:8} {expected or '-':>9} {remark}".rstrip())
     return good
 
 

@@ -18,7 +18,7 @@
 #define SECTOR 512u
 #define DEVICE_SECTORS (32u << 11)
 #define WARM_ROUNDS 8u /* every page touched, every grant mapped, all who idle asleep */
-#define MOST_DEPTH 32u
+#define MAX_DEPTH 32u
 #define INDIRECT_SEGMENTS 32u
 #define POOL_PAGES 1056u /* a full ring of 128 KiB and its descriptors */
 #define INDEPENDENT __attribute__((noinline, noclone))
@@ -35,7 +35,7 @@ struct device {
     struct pv_poll_group *group;
     struct pv_blkback_queue **idle_backs;
     struct pv_blkfront_queue **idle_fronts;
-    struct pv_blkfront_io ios[MOST_DEPTH], *batch[MOST_DEPTH];
+    struct pv_blkfront_io ios[MAX_DEPTH], *batch[MAX_DEPTH];
     uint8_t *data;
 };
 
@@ -198,10 +198,10 @@ static void back(struct device *device, uint64_t now)
     if (device->group)
         pv_poll_group_iterate(device->group, now);
     else
-        pv_blkback_pump(device->back, MOST_DEPTH, now);
+        pv_blkback_pump(device->back, MAX_DEPTH, now);
     if (device->external) {
         serve(device);
-        pv_blkback_pump(device->back, MOST_DEPTH, now);
+        pv_blkback_pump(device->back, MAX_DEPTH, now);
     }
 }
 
@@ -265,7 +265,7 @@ int main(int argc, char **argv)
                                       .rounds = (uint32_t)atoi(argv[6]),
                                       .grouped = argc == 8,
                                       .idle = argc == 8 ? (uint32_t)atoi(argv[7]) : 0};
-    require(workload.depth <= MOST_DEPTH, "depth");
+    require(workload.depth <= MAX_DEPTH, "depth");
     set_up(&device, &workload);
     for (uint32_t round = 0; round < WARM_ROUNDS + workload.rounds; round++)
         run_round(&device, &workload, round, round >= WARM_ROUNDS);

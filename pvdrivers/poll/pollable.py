@@ -1,4 +1,4 @@
-"""Pollables written in Python: for device classes, or their doubles, without a data plane in C."""
+"""Pollables written in Python: for device classes without a data plane in C."""
 
 import errno
 import logging

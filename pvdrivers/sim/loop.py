@@ -165,7 +165,7 @@ class DeterministicLoop(asyncio.SelectorEventLoop):
         super().__init__(self.selector)
         self.selector.loop = self
         # asyncio counts seconds in floats, which keep microseconds for centuries; a finer
-        # resolution would let a timer and the clock miss each other for ever.
+        # resolution would let a timer and the clock miss each other forever.
         self._clock_resolution = 1e-6
         # asyncio's own pipe for wake-ups from other threads: there are none.
         self.selector.ignored = set(self.selector._keys)

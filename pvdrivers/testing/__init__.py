@@ -1,1 +1,1 @@
-"""Test doubles and fixtures for people who write PV drivers; pvdrivers' own tests use them too."""
+"""Emulated peers and fixtures for people who write PV drivers; our own tests use them too."""

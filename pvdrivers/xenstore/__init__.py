@@ -1,4 +1,4 @@
-"""xenstore: wire codec, store, server skins and the asyncio client."""
+"""xenstore: wire codec, store, servers and the asyncio client."""
 
 from pvdrivers.xenstore.client import Transaction, Watch, XenstoreClient
 from pvdrivers.xenstore.errors import ProtocolError, XenstoreError

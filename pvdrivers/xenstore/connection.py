@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pvdrivers.xenstore.domains import StoreDomain
     from pvdrivers.xenstore.store import XenStore
 
-INPUT_MAX = 2 * (HEADER.size + PAYLOAD_MAX)  # bytes buffered before a skin should stop reading
+INPUT_MAX = 2 * (HEADER.size + PAYLOAD_MAX)  # bytes buffered before a server should stop reading
 # A privileged client is not under quota, but one that never reads its events is broken.
 BACKLOG_MAX = 16 * 1024 * 1024
 
@@ -32,7 +32,7 @@ class _Output(NamedTuple):
 
 
 class Connection:
-    """Skins call `receive` and `data_to_send` and set the two callbacks.
+    """Servers call `receive` and `data_to_send` and set the two callbacks.
 
     `on_output` is called when there is something to send where nothing was; `on_close` once, with
     the peer's fault or None, when the store ends the connection.
@@ -90,7 +90,7 @@ class Connection:
 
     @property
     def wants_input(self) -> bool:
-        """Whether a skin should read more for this client (it may always deliver what it has)."""
+        """Whether a server should read more for this client (it may always deliver what it has)."""
         return not self.closed and self._decoder.buffered < INPUT_MAX
 
     @property

@@ -62,7 +62,7 @@ class Request:
         """The node, if this client has the access `wanted` to it; None when there is none.
 
         That is only told to those who may use what is above the missing node in the same way;
-        others hear EACCES and learn nothing.
+        others get EACCES and learn nothing.
         """
         self.view.touch(path)
         node = self.view.peek(path)

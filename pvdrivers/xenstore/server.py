@@ -1,4 +1,4 @@
-"""The store's asyncio skins: a Unix socket for domain 0, and a guest's shared page."""
+"""The store's asyncio servers: a Unix socket for domain 0, and a guest's shared page."""
 
 import asyncio
 import os

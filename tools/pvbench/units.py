@@ -5,7 +5,7 @@ import re
 
 from pvdrivers.tools.pvbench.errors import OptionError
 
-MOST_PERCENTILES = 20  # fio's
+MAX_PERCENTILES = 20  # fio's
 
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 _NS = {
@@ -53,6 +53,6 @@ def parse_percentiles(text: str) -> tuple[float, ...]:
         percentiles = [-1.0]
     if not 0 <= percentiles[0] <= percentiles[-1] <= 100:
         raise OptionError(f"--percentile_list: {text!r} is not a list such as 50:99:99.9")
-    if len(percentiles) > MOST_PERCENTILES:
-        raise OptionError(f"--percentile_list has more than {MOST_PERCENTILES} entries")
+    if len(percentiles) > MAX_PERCENTILES:
+        raise OptionError(f"--percentile_list has more than {MAX_PERCENTILES} entries")
     return tuple(percentiles)

@@ -18,7 +18,7 @@
  * whatever the processor, and nothing behind. So it is enough that stores are in program order,
  * and each of the four below is the one that decides:
  *
- *   state = TAKEN      the request is copied; nobody has begun it
+ *   state = TAKEN      the request is copied and not begun
  *   req_cons = n + 1   it is taken: from here on its slot on the ring means nothing
  *   state = ANSWERED   its response is written at index `response`, and counts
  *                      once the ring's rsp_prod, which the frontend reads, is beyond that

@@ -514,11 +514,11 @@ def test_whatever_a_backend_writes() -> None:
         dom0 = machine.create_domain(privileged=True, memory="32M")
         guest = machine.create_domain(memory="64M")
 
-        sides = (dom0.hypervisor, guest.hypervisor, store)
-        neighbour = VbdPair(*sides, name="xvdb")
+        ends = (dom0.hypervisor, guest.hypervisor, store)
+        neighbour = VbdPair(*ends, name="xvdb")
 
         async def one(keys: dict[str, str], states: list[str]) -> None:
-            bad = VbdPair(*sides, xenstore=neighbour.xenstore, connect=False)
+            bad = VbdPair(*ends, xenstore=neighbour.xenstore, connect=False)
             async with asyncio.timeout(20), bad as disk:
                 await hostile_store(disk, keys, states)
             await neighbour.frontend.write(0, b"unharmed" * 64)

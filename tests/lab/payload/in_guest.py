@@ -24,8 +24,8 @@ from pvdrivers.vbd.features import DeviceInfo, FrontendFeatures
 
 PATIENCE = 240  # seconds
 ROUNDS = 3
-BATCH = 24  # operations, of up to MOST sectors
-MOST = 128
+BATCH = 24  # operations, of up to MAX_SECTORS sectors
+MAX_SECTORS = 128
 PAGE = 8  # sectors; kernels discard whole pages only
 READ = read(0, 1).code
 
@@ -44,7 +44,7 @@ class Model:
     def place(self, unit: int = 1) -> tuple[int, int]:
         """A sector and a count, in multiples of `unit`."""
         total = len(self.content) // SECTOR
-        count = self.random.randint(1, MOST // unit) * unit
+        count = self.random.randint(1, MAX_SECTORS // unit) * unit
         return self.random.randrange(0, (total - count) // unit + 1) * unit, count
 
     def batch(self, can_discard: bool) -> list[Operation]:

@@ -142,7 +142,7 @@ def test_xsa_425_reconnect_with_requests_in_flight(page, channels, server):
     ring.handle_event()
     store.run()
     put_request(page, READ_ROOT + READ_ROOT[:10])
-    ring.handle_event()  # one request waits for its turn, another has half arrived
+    ring.handle_event()  # one request waits to be served, another has half arrived
     put_request(page, b"left in the ring")
     lib.pv_xenstore_ask_reconnect(as_struct(page))
     before = channels[0].notified

@@ -50,7 +50,7 @@ def sleep(by_byte: bool) -> Steps:
 
 
 class TwoLevel:
-    """The words as both sides see them."""
+    """The words as both ends see them."""
 
     def __init__(self, without: Weakening | None) -> None:
         self.code = Code(TABLES, without)

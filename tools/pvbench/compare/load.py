@@ -4,7 +4,7 @@ import os
 import time
 from pathlib import Path
 
-MOST = 0.1  # of a processor's time, on average; a quiet system's housekeeping takes less
+QUIET_SHARE = 0.1  # of a processor's time, on average; a quiet system's housekeeping takes less
 SHORTEST = 0.5  # seconds: the kernel counts in hundredths, so less says nothing
 
 STAT = Path("/proc/stat")
@@ -49,6 +49,6 @@ def words(others: float, stolen: float, elapsed: float) -> str | None:
     if elapsed < SHORTEST:
         return None
     for seconds, who in ((stolen, "the host"), (others, "other programs")):
-        if seconds > MOST * elapsed:
+        if seconds > QUIET_SHARE * elapsed:
             return f"{who} took {seconds / elapsed:.2g} processors meanwhile"
     return None

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MOST_REAPED 32u
+#define MAX_REAPED 32u
 
 static bool sizes_are_sound(const struct pv_blk_workload_config *config)
 {
@@ -154,7 +154,7 @@ struct pv_blk_workload *pv_blk_workload_create(const struct pv_blk_workload_conf
         pv_workload_init_distribution(workload);
     /* Neither side should wait for the other to have finished all of them. */
     uint32_t quarter = workload->nr_slots / config->nr_queues / 4;
-    workload->reap_budget = quarter < 1 ? 1 : quarter > MOST_REAPED ? MOST_REAPED : quarter;
+    workload->reap_budget = quarter < 1 ? 1 : quarter > MAX_REAPED ? MAX_REAPED : quarter;
     int error = create_parts(workload);
     if (error) {
         pv_blk_workload_destroy(workload);

@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-#define MOST_TERMS 10000000u /* of a zeta, as fio has it: what comes behind them is small */
+#define MAX_TERMS 10000000u /* of a zeta, as fio has it: what comes behind them is small */
 
 /* Odd, so that multiplying by them modulo a power of two can be undone. */
 static const uint64_t multipliers[] = {0x9e3779b97f4a7c15ull, 0xbf58476d1ce4e5b9ull,
@@ -71,7 +71,7 @@ uint64_t pv_workload_distributed(const struct pv_blk_workload *workload, struct 
 void pv_workload_init_distribution(struct pv_blk_workload *workload)
 {
     uint64_t state = workload->config.seed;
-    uint64_t terms = workload->nr_blocks < MOST_TERMS ? workload->nr_blocks : MOST_TERMS;
+    uint64_t terms = workload->nr_blocks < MAX_TERMS ? workload->nr_blocks : MAX_TERMS;
     pv_permutation_init(&workload->scatter, workload->nr_blocks, &state);
     if (workload->config.distribution == PV_BLK_ZIPF)
         for (uint64_t i = 1; i <= terms; i++)

@@ -7,7 +7,7 @@ from pvdrivers.tools.pvbench.errors import OptionError
 from pvdrivers.tools.pvbench.units import parse_by_direction, parse_size
 from pvdrivers.tools.pvbench.vbd.job import Distribution, Sizes
 
-MOST_SHARES = 64  # fio's, and the workload's
+MAX_SHARES = 64  # fio's, and the workload's
 
 
 def parse_bs(text: str, kb_base: int) -> list[Sizes]:
@@ -36,8 +36,8 @@ def parse_bssplit(text: str, kb_base: int) -> list[Sizes]:
 
 def _split(text: str, kb_base: int) -> Sizes:
     entries = [entry.partition("/") for entry in text.split(":")]
-    if len(entries) > MOST_SHARES:
-        raise OptionError(f"--bssplit: {len(entries)} sizes are more than {MOST_SHARES}")
+    if len(entries) > MAX_SHARES:
+        raise OptionError(f"--bssplit: {len(entries)} sizes are more than {MAX_SHARES}")
     sizes = [_block("--bssplit", size, kb_base) for size, _, _ in entries]
     try:
         given = [int(percent) if percent else None for _, _, percent in entries]

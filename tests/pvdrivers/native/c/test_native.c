@@ -206,7 +206,7 @@ static struct pv_blk_store *make_store(bool io_outlives_process)
 }
 
 /* Both halves of a disk over the seam: what one grants the other maps. The end of a process takes
- * maps away from whoever uses them, so that I/O which may outlive it is never given any. */
+ * maps away even while they are used, so that I/O which may outlive it never gets any. */
 static void test_a_disk(bool persistent, bool io_outlives_process)
 {
     struct pv_hypervisor *hypervisor = open_native();

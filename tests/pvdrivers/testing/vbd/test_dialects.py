@@ -416,7 +416,7 @@ def test_backend_is_connected_when_our_frontend_starts_over(
 def test_a_backend_ignores_a_frontend_that_does_not_close_first(
     dialect: BackendDialect, state: int
 ) -> None:
-    """The double's own: why our frontend has to close first."""
+    """Of the emulated backends only; it is why our frontend has to close first."""
 
     async def body(disk: VbdPair, writes: Writes) -> None:
         await disk.frontend.abort()
@@ -478,12 +478,12 @@ async def life(disk: Any, writes: Writes, open_again: Callable[[], Awaitable[Non
 @pytest.mark.skipif(
     not PROGRAM.exists(), reason=f"needs {PROGRAM.name} (Debian package qemu-system-xen)"
 )
-def test_qemu_is_as_its_double(tmp_path: Path) -> None:
+def test_qemu_behaves_as_emulated(tmp_path: Path) -> None:
     image = tmp_path / "disk.img"
     image.write_bytes(bytes(SECTORS * 512))
     found: list[Any] = []
 
-    async def double(disk: VbdPair, writes: Writes) -> None:
+    async def emulated(disk: VbdPair, writes: Writes) -> None:
         async def open_again() -> None:
             disk.new_frontend().start()
             await disk.frontend.connected()
@@ -496,7 +496,7 @@ def test_qemu_is_as_its_double(tmp_path: Path) -> None:
         async with asyncio.timeout(30), disk:
             found.append(await life(disk, writes, disk.open))
 
-    run(double, backend=speaking(QEMU), kind="qdisk", params=f"aio:{image}")
+    run(emulated, backend=speaking(QEMU), kind="qdisk", params=f"aio:{image}")
     with Machine("256M") as machine:
         machine.create_domain(privileged=True)
         guest = machine.create_domain(memory="64M")

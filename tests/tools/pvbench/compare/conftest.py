@@ -35,7 +35,7 @@ class Script:
 def script(monkeypatch, tmp_path):
     scripted = Script()
     monkeypatch.setattr(runner, "catalogue", lambda: scripted.comparisons)
-    monkeypatch.setattr(load, "MOST", float("inf"))  # whatever else runs here
+    monkeypatch.setattr(load, "QUIET_SHARE", float("inf"))  # whatever else runs here
     monkeypatch.setattr(command.scratch, "FILE_SIZE", 1 << 20)
     monkeypatch.setattr(command.scratch, "MEMORY", tmp_path)
     return scripted

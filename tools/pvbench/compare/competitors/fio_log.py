@@ -15,7 +15,7 @@ from pvdrivers.tools.pvbench.compare.model import Contender, Measured, Setting
 from pvdrivers.tools.pvbench.compare.needs import DISK, FIO, fio_engine
 from pvdrivers.tools.pvbench.compare.scratch import FILE_SIZE
 
-MOST_WRITES = 200_000  # a second; a disk that does more is at the log's end before the time is up
+MAX_WRITES = 200_000  # a second; a disk that does more is at the log's end before the time is up
 
 
 def operations(writes: int, block: int, writes_per_flush: int) -> str:
@@ -36,7 +36,7 @@ def fio_writes(engine: str, *, block: int, writes_per_flush: int, **options: Any
     def measure(setting: Setting) -> Measured:
         # In memory, so that it is not the disk's business too.
         with tempfile.NamedTemporaryFile("w", dir=setting.memory_file.parent) as log:
-            writes = int(MOST_WRITES * (setting.seconds + 1))  # the ramp is less than a second
+            writes = int(MAX_WRITES * (setting.seconds + 1))  # the ramp is less than a second
             log.write(operations(writes, block, writes_per_flush))
             log.flush()
             return run_fio(

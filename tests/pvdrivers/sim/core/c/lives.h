@@ -466,7 +466,7 @@ static inline void begin_another_life(struct pv_machine *machine, domid_t domid,
     if (begin_life(machine, domid, life) >= 0)
         return;
     pv_domain_destroy(machine, peer);
-    while (begin_life(machine, domid, life) < 0) /* for ever, if something leaked */
+    while (begin_life(machine, domid, life) < 0) /* forever, if something leaked */
         ;
     while (begin_life(machine, peer, life) < 0)
         ;

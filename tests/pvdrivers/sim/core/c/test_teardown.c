@@ -37,7 +37,7 @@ static uint64_t fill_maptrack(struct fixture *f)
 }
 
 /* A call for each lock that the teardown of WIDE takes, its granter's first, and the whole life of
- * another domain: a lock held from one step to the next would stop the former for ever, a read-side
+ * another domain: a lock held from one step to the next would stop the former forever, a read-side
  * section the latter. */
 static void others_proceed(struct fixture *f)
 {
@@ -52,7 +52,7 @@ static void others_proceed(struct fixture *f)
     assert(pv_domain_destroy(f->machine, domid) == 0 && !find_domain(f->machine, domid));
 }
 
-/* XSA-380: with the largest maptrack, every step is small, and the others get their turn. */
+/* XSA-380: with the largest maptrack, every step is small, and other calls run in between. */
 static void the_largest_maptrack_goes_in_bounded_steps(void)
 {
     struct fixture f = set_up();
