@@ -25,7 +25,7 @@
 
 #include <pthread.h>
 
-#define MACHINE_MAGIC 0x50564d4143483031ull /* "PVMACH01" */
+#define MACHINE_MAGIC 0x50564d4143483032ull /* "PVMACH02": another layout, another number */
 #define FRAME_SHIFT 12                      /* machine frames are 4 KiB; a 16 KiB page is four */
 #define FRAME_SIZE (1ull << FRAME_SHIFT)
 #define MAX_EXTENTS 64
