@@ -1,9 +1,10 @@
 """An event loop that a seed owns: virtual time, no threads, one scheduler.
 
-Everything asyncio runs on it unchanged. What is free in real life is decided by the seed: which of
-several waiting events arrives first, how long each takes, which of them is still under way while
-another is handled. Same seed, same run. Time moves only when nothing can run, or by the latency
-of a delivery; a wait for something that can never happen is reported instead of hanging.
+Everything asyncio runs on it unchanged. The seed decides what is left open in reality: which of
+several waiting events arrives first, how long each takes, and which is still under way while
+another is handled. The same seed gives the same run. Time moves only when nothing can run, or by
+the latency of a delivery; a wait for something that can never happen is reported instead of
+hanging.
 """
 
 from __future__ import annotations

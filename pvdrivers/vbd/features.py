@@ -2,8 +2,8 @@
 
 `PROTOCOL_FEATURES` is the plain list of what blkif knows and whether we do it; `BackendFeatures`
 and `FrontendFeatures` are one end's offer, as found in or written to xenstore; `negotiate` is the
-only place where the two meet. An absent key means what it meant before the key was invented, so a
-legacy peer needs no case of its own.
+only place where the two meet. An absent key stands for what peers older
+than the key do, so a legacy peer needs no case of its own.
 """
 
 from dataclasses import dataclass

@@ -131,8 +131,8 @@ class RingTransport:
     """The guest's half of a shared page.
 
     What the ring has no room for waits here; the server frees room and notifies. `page` is any
-    writable buffer of at least 2080 bytes, which the caller keeps. A server that can is asked to
-    forget what an earlier client of the page was in the middle of.
+    writable buffer of at least 2080 bytes, which the caller keeps. A server that supports
+    it is asked to reset what an earlier client of the page left half done.
     """
 
     def __init__(self, page: Any, channel: EventChannel, receiver: Receiver) -> None:

@@ -23,7 +23,7 @@ struct domain {
     domid_t domain_id;
     uint8_t abi, page_shift;
     bool privileged;
-    uint32_t builder; /* client + 1 who is making it; ABSENT till then, but the domid is taken */
+    uint32_t builder; /* client + 1 that is making it: ABSENT until it is made, the domid taken */
     uint32_t state;   /* enum pv_domain_state */
     bool dead;        /* DYING and taken apart: only what others still hold of it keeps it */
     uint64_t ticket;  /* rcu_ticket() + 1 of one that is ABSENT but not wiped yet; 0: none */

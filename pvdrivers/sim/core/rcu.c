@@ -2,8 +2,8 @@
 
 #include "pvdrivers/sim/core/machine.h"
 
-/* All of it is sequentially consistent: a reader counts itself, then looks for domains; who ends a
- * domain makes it unfindable, then looks for readers. One of the two sees the other. */
+/* All of it is sequentially consistent: a reader counts itself, then looks for domains; the end of
+ * a domain makes it unfindable, then looks for readers. One of the two sees the other. */
 
 struct rcu_section rcu_enter(struct pv_machine *machine)
 {

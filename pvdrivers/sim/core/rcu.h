@@ -47,7 +47,7 @@ void rcu_want_callbacks(struct pv_machine *machine);
 /* ---- For reap_domains, under machine.lock ---- */
 /* A ticket for what can no longer be found. */
 uint64_t rcu_ticket(struct pv_machine *machine);
-/* Whether all who may have found it have left. */
+/* Whether all readers that may have found it have left. */
 bool rcu_has_passed(struct pv_machine *machine, uint64_t ticket);
 /* Forgets the readers of a process that is gone. */
 void rcu_forget_client(struct pv_machine *machine, uint32_t client);

@@ -58,7 +58,7 @@ int pv_domain_destroy(struct pv_machine *machine, domid_t domid)
 
 /* ---- Wiping: under machine.lock -------------------------------------------------------------- */
 
-/* A domid's next life starts from zeros, whatever its last domain left behind (XSA-322, 483). Its
+/* A domid's next domain starts from zeros, whatever the last one left behind (XSA-322, 483). Its
  * event channels end and begin under their own lock. */
 static void wipe_window(struct pv_machine *machine, struct domain *d)
 {

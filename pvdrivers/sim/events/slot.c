@@ -1,4 +1,4 @@
-/* Slots of machine.event_handles: who has one open, and what becomes of it when a process dies. */
+/* Slots of machine.event_handles: opening, closing, and the end of their process. */
 #include "pvdrivers/sim/core/broker.h"
 #include "pvdrivers/sim/events/internal.h"
 

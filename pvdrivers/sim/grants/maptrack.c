@@ -93,7 +93,8 @@ void maptrack_free(struct pv_machine *machine, struct domain *d, const grant_han
     bool last = maptrack->in_use == count;
     __atomic_store_n(&maptrack->in_use, maptrack->in_use - count, __ATOMIC_RELEASE);
     sim_unlock(&maptrack->lock);
-    pv_mb(); /* before the state is read: who marks the domain dead then looks at in_use */
+    pv_mb(); /* before the state is read: the call that marks the domain dead looks at in_use
+                afterwards */
     if (last && domain_is_dying(d))
         rcu_want_callbacks(machine);
 }

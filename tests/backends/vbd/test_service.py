@@ -45,10 +45,10 @@ class Faulty(ServedDisk):
         super().serve()
 
 
-@pytest.mark.parametrize("bug", ["offer", "connect", "serve", "plan", "open"])
+@pytest.mark.parametrize("bug", ["offer", "connect", "serve", "options", "open"])
 def test_a_bug_ends_one_disk(bug: str) -> None:
     def options_for(disk: DiskConfig) -> ServeOptions:
-        if (bug, disk.name) == ("plan", "xvda"):
+        if (bug, disk.name) == ("options", "xvda"):
             raise KeyError(bug)
         return ServeOptions(open_store)
 
@@ -182,7 +182,7 @@ def test_a_disk_that_comes_later() -> None:
 
 
 class Slow:
-    """A plan by which one disk opens only when it may, or fails then."""
+    """Options by which one disk opens only when the test lets it, or fails then."""
 
     def __init__(self, name: str, opens: bool = True) -> None:
         self.name, self.opens = name, opens
@@ -232,7 +232,7 @@ def test_a_reload_counts_for_a_disk_that_is_being_opened(opens: bool) -> None:
 
 
 def test_a_reload_waits_for_no_disk_that_is_being_opened() -> None:
-    """Neither by the plan before nor by the new one."""
+    """Neither by the options before nor by the new ones."""
     slow, slower = Slow("xvdb"), Slow("xvdb")
     before, between, after = (
         ServeOptions(slow.open),

@@ -1,4 +1,4 @@
-"""Writes that must reach a disk now and then, flushed as often by either contender."""
+"""Writes with a flush after every 64; both contenders flush equally often."""
 
 from pvdrivers.tools.pvbench.compare.competitors.fio_log import fio_writes
 from pvdrivers.tools.pvbench.compare.model import Comparison

@@ -1,4 +1,4 @@
-"""What a device without work takes of the backend's memory, its ring not counted."""
+"""The backend's memory for a device without work, its ring not counted."""
 
 from pvdrivers.tools.pvbench.compare.model import Comparison, Contender, Measured, Setting
 from pvdrivers.tools.pvbench.compare.scale import add_guests, needs_open_files, split_cpus

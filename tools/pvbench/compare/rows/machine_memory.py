@@ -1,4 +1,4 @@
-"""A machine with 32 times the memory, holes in it, takes as much of the host's."""
+"""A machine with 32 times the memory and with holes takes no more of the host's memory."""
 
 from pvdrivers.tools.pvbench.compare.model import Comparison
 from pvdrivers.tools.pvbench.compare.start import contender

@@ -1,4 +1,4 @@
-"""A machine with 32 times the memory, holes in it, starts as fast."""
+"""A machine with 32 times the memory and with holes starts as fast."""
 
 from pvdrivers.tools.pvbench.compare.model import Comparison
 from pvdrivers.tools.pvbench.compare.start import contender

@@ -1,5 +1,5 @@
-"""All that is not moving data, beside a bare ring in C: 112-byte slots, blkif's four indices, no
-checks."""
+"""Everything but the copies of data, beside a bare ring in C: 112-byte slots, blkif's four indices,
+no checks."""
 
 from pvdrivers.tools.pvbench.compare.competitors.bare import bare
 from pvdrivers.tools.pvbench.compare.model import Comparison

@@ -1,4 +1,4 @@
-"""A store whose author wrote it in Python, beside ours in C that does as much: nothing."""
+"""A store written in Python, beside ours in C; neither moves data."""
 
 from pvdrivers.tools.pvbench.compare.model import Comparison
 from pvdrivers.tools.pvbench.compare.ours import ours

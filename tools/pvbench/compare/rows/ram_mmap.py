@@ -1,4 +1,4 @@
-"""One copy for each read, as fio's mmap engine makes it out of a file's pages."""
+"""One copy for each read, as fio's mmap engine copies from a file's pages."""
 
 from pvdrivers.tools.pvbench.compare.competitors.fio import fio
 from pvdrivers.tools.pvbench.compare.model import Comparison

@@ -1,4 +1,4 @@
-"""Where the time of a 4 KiB read goes: each stage is what leaving it out saves."""
+"""Where the time of a 4 KiB read goes: a stage's cost is the time that leaving it out saves."""
 
 from itertools import pairwise
 from typing import Any
