@@ -7,6 +7,7 @@ predecessor's connection where the predecessor stopped.
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -81,7 +82,7 @@ Ring = TypeVar("Ring")  # what a frontend publishes of one queue, such as QueueK
 AnyQueue = TypeVar("AnyQueue", bound=Queue)
 
 
-class Backend(BackendDevice, Generic[Ring, AnyQueue]):
+class Backend(BackendDevice, Generic[Ring, AnyQueue], ABC):
     """Serves one device of one guest."""
 
     def __init__(self, context: DeviceContext) -> None:
@@ -99,13 +100,13 @@ class Backend(BackendDevice, Generic[Ring, AnyQueue]):
 
     # ---- what a class fills in, beside `offer` ---------------------------------------------
 
+    @abstractmethod
     async def read_rings(self) -> Sequence[Ring]:
         """What the frontend has published of each queue. PeerError: that cannot be used."""
-        raise NotImplementedError
 
+    @abstractmethod
     def open_queue(self, ring: Ring, context: QueueContext) -> AnyQueue:
         """Maps one. PeerError: it cannot be used. OSError: there is no room for it."""
-        raise NotImplementedError
 
     async def publish(self) -> None:
         """Writes what a frontend reads when this end is Connected. The queues are mapped."""

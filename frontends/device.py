@@ -7,6 +7,7 @@ unanswered to the queues of the next connection, and fails it when there will be
 
 import asyncio
 import errno
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
@@ -84,7 +85,7 @@ class _Driven(PythonPollable):
         self._fatal(f"a queue failed: {error!r}")
 
 
-class Frontend(FrontendDevice, Generic[AnyQueue]):
+class Frontend(FrontendDevice, Generic[AnyQueue], ABC):
     """One device of this guest. Operations submitted while it is not connected wait until it is.
 
     Requests that a lost backend has not answered are issued again to the next one. They fail when
@@ -118,13 +119,13 @@ class Frontend(FrontendDevice, Generic[AnyQueue]):
     async def read_limits(self) -> None:
         """Reads what the backend publishes before a frontend allocates. PeerError."""
 
+    @abstractmethod
     def open_queues(self, channels: EventChannels) -> Iterator[AnyQueue]:
         """Allocates and grants the rings of each queue. OSError: there is no room for one."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def publish(self) -> None:
         """Writes the rings and ports of `queues`, and what else a backend reads before it maps."""
-        raise NotImplementedError
 
     async def negotiate(self) -> None:
         """Reads what a Connected backend has published, and prepares the queues for it. PeerError:
