@@ -70,20 +70,26 @@ class InflightFile:
         ]
 
     def _open(self, size: int) -> Any:
-        fd = self._open_earlier(size)
-        if fd is None:
+        earlier = self._open_earlier(size)
+        if earlier is None:
             self._unlink()
-            fd = os.open(
-                self.path.name, OPEN | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=self._folder.fd
-            )
+        fd = earlier if earlier is not None else self._create()
         try:
             os.posix_fallocate(fd, 0, size)  # a store into a full file system would raise SIGBUS
             file_map = lib.pv_file_map_create(fd, size)
             if file_map == ffi.NULL:
                 raise OSError(ffi.errno, os.strerror(ffi.errno))
             return ffi.gc(file_map, lib.pv_file_map_destroy)
+        except OSError:
+            if earlier is None:
+                self._unlink()  # its blocks are needed elsewhere
+            raise
         finally:
             os.close(fd)
+
+    def _create(self) -> int:
+        flags = OPEN | os.O_CREAT | os.O_EXCL
+        return os.open(self.path.name, flags, 0o600, dir_fd=self._folder.fd)
 
     def _open_earlier(self, size: int) -> int | None:
         """The file that an earlier backend has left, if it can be trusted."""

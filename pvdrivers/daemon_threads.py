@@ -8,9 +8,11 @@ thread of its own, so that it costs one thread until it returns, and nothing els
 from __future__ import annotations
 
 import asyncio
+import errno
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from contextlib import suppress
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -29,7 +31,10 @@ class _DaemonThreads(Executor):
         future: Future[T] = Future()
         future.set_running_or_notify_cancel()
         call = partial(fn, *args, **kwargs)
-        threading.Thread(target=_carry_out, args=(call, future), daemon=True).start()
+        try:
+            threading.Thread(target=_carry_out, args=(call, future), daemon=True).start()
+        except RuntimeError as error:  # Python's word for EAGAIN
+            raise OSError(errno.EAGAIN, f"no thread: {error}") from error
         return future
 
 
@@ -46,7 +51,10 @@ _THREADS = _DaemonThreads()
 
 
 async def in_daemon_thread(call: Callable[[], T]) -> T:
-    """The result of `call()`, or what it raises. Cancelled, it leaves the call to its thread."""
+    """The result of `call()`, or what it raises. Cancelled, it leaves the call to its thread.
+
+    OSError with EAGAIN: the system makes no thread.
+    """
     return await asyncio.get_running_loop().run_in_executor(_THREADS, call)
 
 
@@ -83,4 +91,5 @@ class _Opening(Generic[C]):
             self._abandoned = True
             opened = self._opened
         if opened is not None:
-            _THREADS.submit(opened.close)
+            with suppress(OSError):  # without a thread it stays open: closing may block the loop
+                _THREADS.submit(opened.close)

@@ -4,7 +4,7 @@ import asyncio
 import fcntl
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from pvdrivers.ring.errors import UsageError
@@ -31,8 +31,9 @@ async def process_lock(path: Path, what: str, *, dir_fd: int | None = None) -> A
         raise OSError(error.errno, f"{what}: no lock file {path}: {error.strerror}") from error
     try:
         await _take(fd, what)
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        with suppress(OSError):  # the number is for people: a full disk must stop no daemon
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
         os.close(fd)

@@ -130,3 +130,5 @@ async def close_store(store: BlockStore) -> None:
             await in_daemon_thread(store.close)
     except TimeoutError:
         log.error("%s: not closed after %.0f seconds", what, CLOSE_TIMEOUT)
+    except OSError as error:
+        log.error("%s: not closed: %s", what, error)

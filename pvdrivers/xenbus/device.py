@@ -242,10 +242,12 @@ class XenbusDevice:
         if self.fsm.connected:
             self.fsm.connected = False
             await self._hook(Action.DISCONNECT)
-        await self.removed()
-        await self._unwatch()
-        async with self._changed:
-            self._changed.notify_all()
+        try:
+            await self.removed()
+        finally:
+            await self._unwatch()
+            async with self._changed:
+                self._changed.notify_all()
 
     async def _find_peer(self) -> None:
         """Learns where the other end is, and watches its state."""

@@ -1,6 +1,7 @@
 """Which process gets the lock, what the others are told, and that a killed one releases it."""
 
 import asyncio
+import errno
 import os
 import subprocess
 import sys
@@ -58,3 +59,18 @@ def test_no_link_is_followed(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="symbolic"):
         asyncio.run(take(tmp_path / "lock"))
     assert (tmp_path / "precious").read_text() == "content"
+
+
+def test_a_full_disk_keeps_no_process_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async def main() -> None:
+        async with process_lock(tmp_path / "lock", "the thing"):
+            with pytest.raises(UsageError, match="in use by process unknown"):
+                await take(tmp_path / "lock")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    asyncio.run(main())

@@ -19,13 +19,16 @@ async def serve_control(path: str, commands: Commands) -> AsyncIterator[None]:
     """Answers commands at `path`, to this user alone."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, TimeoutError, ValueError, asyncio.IncompleteReadError):
-            async with asyncio.timeout(TIMEOUT):
-                command = (await reader.readuntil(b"\n")).decode("ascii", "replace").strip()
-                told = commands.get(command, lambda: f"there is no command {command!r}")()
-                writer.write(f"{told}\n".encode("utf-8", "replace"))
-                await writer.drain()
-        writer.close()
+        bad_command = (asyncio.IncompleteReadError, asyncio.LimitOverrunError)
+        try:
+            with suppress(OSError, TimeoutError, ValueError, *bad_command):
+                async with asyncio.timeout(TIMEOUT):
+                    command = (await reader.readuntil(b"\n")).decode("ascii", "replace").strip()
+                    told = commands.get(command, lambda: f"there is no command {command!r}")()
+                    writer.write(f"{told}\n".encode("utf-8", "replace"))
+                    await writer.drain()
+        finally:
+            writer.close()
 
     async with serve_unix(path, "the control socket", answer, COMMAND_MAX):
         yield

@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 import h11
 
 TIMEOUT = 10.0  # seconds from the connection to the last byte of the answer
-CONNECTIONS_MAX = 32  # at once
+CONNECTIONS_MAX = 32  # at once; others are refused
+REFUSED_TIMEOUT = 0.1  # seconds; with more, refused clients would hold any number of descriptors
 HEADERS_MAX = 8192  # bytes
 REQUEST_MAX = 16384  # bytes, with a body, which is ignored
 METHODS = ("GET", "HEAD")
@@ -34,10 +35,11 @@ class HttpPage:
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serves one connection. A client that does not read its answer in time loses it."""
         self.connections += 1
+        refused = self.connections > CONNECTIONS_MAX
         try:
             with suppress(OSError, TimeoutError):
-                async with asyncio.timeout(TIMEOUT):
-                    writer.write(await self._converse(reader))
+                async with asyncio.timeout(REFUSED_TIMEOUT if refused else TIMEOUT):
+                    writer.write(REFUSAL if refused else await self._converse(reader))
                     await writer.drain()
                     writer.write_eof()
                     # To close before the client does would take the answer away from one that is
@@ -50,8 +52,6 @@ class HttpPage:
 
     async def _converse(self, reader: asyncio.StreamReader) -> bytes:
         http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEADERS_MAX)
-        if self.connections > CONNECTIONS_MAX:
-            return _refusal(http, HTTPStatus.SERVICE_UNAVAILABLE)
         try:
             request = await _read_request(http, reader)
         except h11.RemoteProtocolError as error:
@@ -105,3 +105,6 @@ def _response(
     fields = [*headers, ("Content-Length", str(len(body))), ("Connection", "close")]
     response = h11.Response(status_code=status, reason=status.phrase.encode(), headers=fields)
     return (http.send(response) or b"") + (b"" if head else http.send(h11.Data(body)) or b"")
+
+
+REFUSAL = _refusal(h11.Connection(h11.SERVER), HTTPStatus.SERVICE_UNAVAILABLE)

@@ -269,3 +269,20 @@ def test_any_number_of_calls_that_hang_hold_up_neither_others_nor_the_end() -> N
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=120
     )
     assert (run.stdout, run.stderr) == ("answered\n", "")
+
+
+def test_without_a_thread_to_close_its_store_a_device_still_ends(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_thread(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def main() -> None:
+        store = RamStore(MIB)
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", no_thread)
+            await disks.close_store(store)
+        assert "not closed: [Errno 11] no thread" in caplog.text
+        store.close()
+
+    asyncio.run(main())

@@ -128,6 +128,20 @@ def test_who_does_not_ask_is_let_go_of(monkeypatch: pytest.MonkeyPatch) -> None:
     serve(client)
 
 
+def test_a_refused_client_that_stays_holds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_page, "CONNECTIONS_MAX", 3)
+    monkeypatch.setattr(http_page, "TIMEOUT", 10 * PATIENCE)
+
+    async def client(host: str, port: int) -> None:
+        silent = [await asyncio.open_connection(host, port) for _ in range(20)]
+        for reader, _ in silent[3:]:
+            assert (await reader.read()).startswith(b"HTTP/1.1 503 ")  # to the end
+        for _, writer in silent:
+            writer.close()
+
+    serve(client)
+
+
 def test_connections_are_limited_and_leave_their_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_page, "CONNECTIONS_MAX", 3)
 

@@ -37,6 +37,7 @@ def test_the_service_ends_and_starts_as_guests_need_it(unit: Path) -> None:
     service = parser["Service"]
     assert (service["Type"], service["Restart"]) == ("notify", "always")
     assert int(service["WatchdogSec"]) > 0
+    assert service["TasksMax"] == "infinity"
     program = service["ExecStart"].split()[0]
     assert Path(program).exists()
 
