@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pvdrivers.backends.device import Backend, DeviceContext, RefusedDevice
+from pvdrivers.backends.device import Backend, DeviceContext, QueueContext, RefusedDevice
 from pvdrivers.backends.service import DeviceClass, Service
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Machine
@@ -56,6 +56,7 @@ def house() -> Any:
         yield House(machine)
 
 
+@pytest.mark.slow
 def test_services_of_two_classes_share_a_state_directory(house: House, tmp_path: Path) -> None:
     """Each looks at the files of its own class, and keeps its own class's other services out."""
     state = tmp_path / "state"
@@ -134,6 +135,12 @@ def test_a_reload_leaves_a_device_that_comes_meanwhile(house: House) -> None:
             await house.add("a", 0)
             await until(lambda: type(service.devices.get(refused)) is BackendDevice)
             return True
+
+        async def read_rings(self) -> list[str]:
+            return []
+
+        def open_queue(self, ring: str, context: QueueContext) -> Any:
+            raise AssertionError("it has no rings")
 
     async def make(context: DeviceContext, config: str, options: bool) -> BackendDevice:
         nonlocal made

@@ -26,11 +26,18 @@ asyncio.run(main())
 """
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the holder lives on, so that there is nothing to wait for."""
+    monkeypatch.setattr("pvdrivers.process_lock.PATIENCE", 0.0)
+
+
 async def take(path: Path) -> None:
     async with process_lock(path, "the thing"):
         return
 
 
+@pytest.mark.slow
 def test_the_second_is_told_who_has_it_and_death_releases_it(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     command = [sys.executable, "-c", HOLDER, str(path)]
@@ -43,7 +50,7 @@ def test_the_second_is_told_who_has_it_and_death_releases_it(tmp_path: Path) -> 
         asyncio.run(take(path))
 
 
-def test_it_is_released_and_taken_again(tmp_path: Path) -> None:
+def test_it_is_released_and_taken_again(tmp_path: Path, impatient: None) -> None:
     async def main() -> None:
         for _ in range(2):
             async with process_lock(tmp_path / "lock", "the thing"):
@@ -62,7 +69,7 @@ def test_no_link_is_followed(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_keeps_no_process_from_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, impatient: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*arguments: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -348,6 +348,7 @@ def test_a_socket_client_that_breaks_the_protocol_is_alone_in_it(tmp_path):
     asyncio.run(asyncio.wait_for(body(), 30))
 
 
+@pytest.mark.slow
 def test_a_socket_client_that_never_reads_is_bounded(tmp_path):
     path = str(tmp_path / "socket")
 

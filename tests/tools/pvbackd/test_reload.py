@@ -103,6 +103,7 @@ def test_while_a_service_enters(reloaded: Reloaded, monkeypatch: pytest.MonkeyPa
     reloaded.run(lambda: until(reloaded.serves))
 
 
+@pytest.mark.slow
 def test_while_xenstore_is_gone(reloaded: Reloaded, caplog: pytest.LogCaptureFixture) -> None:
     async def scenario() -> None:
         await until(reloaded.is_up)
