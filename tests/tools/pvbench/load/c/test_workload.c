@@ -1,48 +1,16 @@
 /* The workload generator on a backend that answers at once. */
-#include "frontends/vbd/c/fake_peer.h"
-#include "tools/pvbench/load/workload.h"
+#include "tests/tools/pvbench/load/c/bench.h"
 
 #define REGION (1u << 20)
 
-struct bench {
-    struct fake_peer *peer;
-    struct pv_blkfront_queue *queue;
-    struct pv_blk_workload *workload;
-    const struct pv_blk_workload_result *result;
-    const struct pv_blk_job_result *job; /* the first */
-};
-
 static struct bench make_bench(struct pv_blk_workload_config config)
 {
-    struct bench bench = {.peer = fake_peer_create(PV_ABI_X86_64)};
-    struct pv_blkfront_config front = {.hypervisor = &bench.peer->hypervisor,
-                                       .evtchn = (struct pv_evtchn *)bench.peer,
-                                       .ring_pages = 1,
-                                       .persistent = true,
-                                       .trusted = true,
-                                       .buffer_pages = 64};
-    struct pv_blkfront_features features = {.flush = true, .discard = true, .sector_size = 512};
-    bench.queue = pv_blkfront_create(&front);
-    assert(bench.queue && pv_blkfront_connect(bench.queue, &features) == 0);
-    fake_back_attach(bench.peer, bench.queue);
-    bench.peer->serves = true;
-    config.hypervisor = front.hypervisor;
-    config.evtchn = front.evtchn;
-    config.queues = &bench.queue;
-    config.nr_queues = 1;
     config.size = config.size ? config.size : REGION;
-    bench.workload = pv_blk_workload_create(&config);
+    struct bench bench = open_bench(
+        config, (struct pv_blkfront_config){.buffer_pages = 64},
+        (struct pv_blkfront_features){.flush = true, .discard = true, .sector_size = 512});
     assert(bench.workload);
-    bench.result = pv_blk_workload_get_result(bench.workload);
-    bench.job = pv_blk_workload_get_job_result(bench.workload, 0);
     return bench;
-}
-
-static void end_bench(struct bench *bench)
-{
-    pv_blk_workload_destroy(bench->workload);
-    pv_blkfront_destroy(bench->queue);
-    fake_peer_destroy(bench->peer, 0);
 }
 
 static struct pv_blk_workload_config make_config(uint32_t depth, uint32_t read_percent, bool random)

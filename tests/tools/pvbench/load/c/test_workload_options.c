@@ -1,6 +1,5 @@
 /* What shapes a workload: block sizes, distributions, rates, think times, logs. */
-#include "frontends/vbd/c/fake_peer.h"
-#include "tools/pvbench/load/workload.h"
+#include "tests/tools/pvbench/load/c/bench.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -8,13 +7,6 @@
 #define REGION (1u << 20)
 #define BLOCK 4096u
 #define NR_BLOCKS (REGION / BLOCK)
-
-struct bench {
-    struct fake_peer *peer;
-    struct pv_blkfront_queue *queue;
-    struct pv_blk_workload *workload;
-    const struct pv_blk_job_result *job; /* the first */
-};
 
 static struct pv_blk_workload_config make_config(void)
 {
@@ -29,36 +21,10 @@ static struct pv_blk_workload_config make_config(void)
                                            .mode = PV_POLL_MODE_EVENT};
 }
 
-/* `workload` is NULL when the configuration is refused. */
 static struct bench make_bench(struct pv_blk_workload_config config)
 {
-    struct bench bench = {.peer = fake_peer_create(PV_ABI_X86_64)};
-    struct pv_blkfront_config front = {.hypervisor = &bench.peer->hypervisor,
-                                       .evtchn = (struct pv_evtchn *)bench.peer,
-                                       .ring_pages = 1,
-                                       .persistent = true,
-                                       .trusted = true,
-                                       .max_indirect_segments = 32};
-    struct pv_blkfront_features features = {.discard = true, .sector_size = 512};
-    bench.queue = pv_blkfront_create(&front);
-    assert(bench.queue && pv_blkfront_connect(bench.queue, &features) == 0);
-    fake_back_attach(bench.peer, bench.queue);
-    bench.peer->serves = true;
-    config.hypervisor = front.hypervisor;
-    config.evtchn = front.evtchn;
-    config.queues = &bench.queue;
-    config.nr_queues = 1;
-    bench.workload = pv_blk_workload_create(&config);
-    if (bench.workload)
-        bench.job = pv_blk_workload_get_job_result(bench.workload, 0);
-    return bench;
-}
-
-static void end_bench(struct bench *bench)
-{
-    pv_blk_workload_destroy(bench->workload);
-    pv_blkfront_destroy(bench->queue);
-    fake_peer_destroy(bench->peer, 0);
+    return open_bench(config, (struct pv_blkfront_config){.max_indirect_segments = 32},
+                      (struct pv_blkfront_features){.discard = true, .sector_size = 512});
 }
 
 static struct bench run(struct pv_blk_workload_config config)
