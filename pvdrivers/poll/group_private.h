@@ -24,7 +24,7 @@ struct pv_poll_member {
 
     bool awake;         /* else armed */
     uint32_t place;     /* in the list of the awake */
-    bool masked;        /* its port has fired and is not unmasked yet */
+    bool masked;        /* a port of its has fired and is not unmasked yet */
     uint32_t spurious;  /* wake-ups in a row that brought no work */
     uint64_t last_work; /* ns */
     uint64_t window;    /* ns it stays awake without work, in mode HYBRID */
@@ -83,7 +83,9 @@ void poll_member_sleep(struct pv_poll_group *group, struct pv_poll_member *membe
 /* A sleeping member's times have been set. */
 void poll_member_set_timer(struct pv_poll_group *group, struct pv_poll_member *member);
 
-/* membership.c: what epoll's data says: the member whose fd is readable, or the handle whose is;
+/* membership.c */
+void poll_member_unmask_ports(const struct pv_poll_member *member);
+/* What epoll's data says: the member whose fd is readable, or the handle whose is;
  * neither when the driver was kicked. */
 struct pv_poll_member *poll_event_member(void *data);
 struct poll_handle *poll_event_handle(void *data);

@@ -16,11 +16,11 @@
 
 /* A delivered port is masked until its member has nothing left to do, so a storm of events costs
  * its sender more than us (XSA-332). A port may fire again at once all the same, so no more events
- * are taken than the handle has members. */
+ * are taken than the handle has ports. */
 static void drain_events(struct pv_poll_group *group, struct poll_handle *handle)
 {
     int port;
-    for (uint32_t left = handle->users;
+    for (uint32_t left = 2 * handle->users;
          left > 0 && (port = handle->ops->evtchn_pending(handle->evtchn)) >= 0; left--) {
         struct pv_poll_member *member =
             (uint32_t)port < handle->ports ? handle->by_port[port] : NULL;
@@ -75,7 +75,7 @@ static void unmask(struct pv_poll_member *member)
 {
     member->masked = false;
     member->unmask_at = NEVER;
-    member->handle->ops->evtchn_unmask(member->handle->evtchn, member->pollable->port);
+    poll_member_unmask_ports(member);
 }
 
 /* Does what is due for sleeping members, and finds the next time. */

@@ -66,9 +66,17 @@ static void release_handle(struct pv_poll_group *group, struct poll_handle *hand
     free(handle);
 }
 
-static int map_port(struct poll_handle *handle, struct pv_poll_member *member)
+void poll_member_unmask_ports(const struct pv_poll_member *member)
 {
-    evtchn_port_t port = member->pollable->port;
+    const struct pv_pollable *pollable = member->pollable;
+    const struct poll_handle *handle = member->handle;
+    handle->ops->evtchn_unmask(handle->evtchn, pollable->port);
+    if (pollable->second_port)
+        handle->ops->evtchn_unmask(handle->evtchn, pollable->second_port);
+}
+
+static int map_port(struct poll_handle *handle, struct pv_poll_member *member, evtchn_port_t port)
+{
     if (port >= handle->ports) {
         uint32_t ports = 2 * port + 16;
         struct pv_poll_member **by_port = realloc(handle->by_port, ports * sizeof(void *));
@@ -80,6 +88,25 @@ static int map_port(struct poll_handle *handle, struct pv_poll_member *member)
     }
     handle->by_port[port] = member;
     return 0;
+}
+
+static void unmap_ports(const struct pv_poll_member *member)
+{
+    const evtchn_port_t ports[] = {member->pollable->port, member->pollable->second_port};
+    for (unsigned i = 0; i < 2; i++)
+        if (ports[i] < member->handle->ports)
+            member->handle->by_port[ports[i]] = NULL;
+}
+
+static int map_ports(struct pv_poll_member *member)
+{
+    const struct pv_pollable *pollable = member->pollable;
+    int status = map_port(member->handle, member, pollable->port);
+    if (status == 0 && pollable->second_port)
+        status = map_port(member->handle, member, pollable->second_port);
+    if (status < 0)
+        unmap_ports(member);
+    return status;
 }
 
 /* ---- Members ------------------------------------------------------------------------------- */
@@ -99,7 +126,7 @@ static int watch_member(struct pv_poll_group *group, struct pv_poll_member *memb
 {
     int fd = member->pollable->fd;
     int status = fd < 0 ? 0 : poll_group_watch(group, fd, member);
-    if (status == 0 && (status = map_port(member->handle, member)) < 0 && fd >= 0)
+    if (status == 0 && (status = map_ports(member)) < 0 && fd >= 0)
         poll_group_unwatch(group, fd);
     return status;
 }
@@ -157,9 +184,9 @@ static int remove_member(struct pv_poll_group *group, struct pv_pollable *pollab
     poll_member_sleep(group, member);
     if (pollable->fd >= 0)
         poll_group_unwatch(group, pollable->fd);
-    member->handle->by_port[pollable->port] = NULL;
+    unmap_ports(member);
     if (member->masked)
-        member->handle->ops->evtchn_unmask(member->handle->evtchn, pollable->port);
+        poll_member_unmask_ports(member);
     release_handle(group, member->handle);
     *member->link = member->next;
     if (member->next)

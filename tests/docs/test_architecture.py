@@ -39,11 +39,14 @@ IMPORTS: dict[str, set[str]] = {
     "testing": SHARED
     | {"backends", "frontends", "sim", "native", "toolstack", "toolstack.devices", "pvdrivers"},
 }
+IMPORTS["backends.uplinks"] = SHARED | {"backends", "vnif"}
+IMPORTS["testing"].add("backends.uplinks")
 for device_class in DEVICE_CLASSES:
     IMPORTS[device_class] = DEVICE_CLASS
     for half in ("backends", "frontends"):
         IMPORTS[f"{half}.{device_class}"] = SHARED | {half, device_class}
     IMPORTS["testing"] |= {device_class, f"backends.{device_class}", f"frontends.{device_class}"}
+IMPORTS["backends.vnif"].add("backends.uplinks")
 IMPORTS["tools"] = {*IMPORTS, "pvdrivers"}
 
 EXTENSION = "pvdrivers._core"  # the C core, which every part has a share in
@@ -92,6 +95,7 @@ INCLUDES: dict[str, set[str]] = {
     "sim": C_SEAM | {f"sim.{room}" for room in ROOMS},
     "backends": C_SHARED,
     "backends.stores": C_SHARED | {"backends"},
+    "backends.uplinks": C_SHARED | {"backends", "vnif"},
     "frontends": C_SHARED,
     "tools": C_SHARED | {"frontends"},
     "benchmarks": C_SHARED | {"sim", "backends", "backends.stores", "frontends", "tools"},
@@ -99,10 +103,17 @@ INCLUDES: dict[str, set[str]] = {
 for number, room in enumerate(ROOMS):
     INCLUDES[f"sim.{room}"] = C_SEAM | {"sim"} | {f"sim.{lower}" for lower in ROOMS[:number]}
 for device_class in DEVICE_CLASSES:
-    INCLUDES[f"backends.{device_class}"] = C_SHARED | {"backends", "backends.stores"}
-    INCLUDES[f"frontends.{device_class}"] = C_SHARED | {"frontends"}
+    INCLUDES[device_class] = C_SEAM
+    INCLUDES[f"backends.{device_class}"] = C_SHARED | {"backends", "backends.stores", device_class}
+    INCLUDES[f"frontends.{device_class}"] = C_SHARED | {"frontends", device_class}
     for above in ("tools", "benchmarks"):
-        INCLUDES[above] |= {f"backends.{device_class}", f"frontends.{device_class}"}
+        INCLUDES[above] |= {
+            device_class,
+            f"backends.{device_class}",
+            f"frontends.{device_class}",
+            "backends.uplinks",
+        }
+INCLUDES["backends.vnif"].add("backends.uplinks")
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 

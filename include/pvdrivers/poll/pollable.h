@@ -30,6 +30,7 @@ struct pv_pollable {
     struct pv_hypervisor *hypervisor;
     struct pv_evtchn *evtchn; /* may have other queues' ports too, of the same group */
     evtchn_port_t port;
+    evtchn_port_t second_port; /* of a queue with an event channel for each direction; 0: none */
     int fd; /* readable when there is work that no event tells of; -1: there is never any */
     struct pv_poll_member *member; /* the group's; NULL: in none */
 };
