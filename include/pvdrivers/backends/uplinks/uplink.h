@@ -34,23 +34,25 @@ struct pv_uplink_ops {
     void (*send)(struct pv_uplink *uplink, uint32_t queue, struct pv_packet_cache *cache,
                  struct pv_packet **packets, uint32_t count, uint64_t now);
     /* Gives up to `count` packets for the guest, which become the caller's; returns how many. Never
-     * blocks. They may need the offloads that set_rx_offloads has named, and no others when it is
-     * absent. */
+     * blocks. They may need any offload, and have other users: a switch passes on what another
+     * guest has sent. Called in each pump, with a count of 0 when the guest has no room: what an
+     * uplink has to do at a time, it does here. */
     uint32_t (*receive)(struct pv_uplink *uplink, uint32_t queue, struct pv_packet_cache *cache,
                         struct pv_packet **packets, uint32_t count, uint64_t now);
-    /* Before sleeping: asks that `fd` becomes readable when there is something to receive; true
-     * when there is already. May be absent. */
+    /* Before sleeping, when the guest has room: asks that `fd` becomes readable when there is
+     * something to receive; true when there is already. May be absent. */
     bool (*arm)(struct pv_uplink *uplink, uint32_t queue);
     /* The queue's, or -1. The same for all of the uplink's life. */
     int (*fd)(struct pv_uplink *uplink, uint32_t queue);
-    /* When there will be something to receive though nothing happens, ns; UINT64_MAX: never. May be
-     * absent. */
+    /* When to call receive though nothing happens, ns, later than its last `now`; UINT64_MAX:
+     * never. May be absent. */
     uint64_t (*deadline)(struct pv_uplink *uplink, uint32_t queue);
-    /* What the guest takes; called before it is connected, and again for each connection. May be
-     * absent. 0 or a negative errno. */
+    /* What the guest takes: an uplink that can make packets so spares the receiver work. Called
+     * before it is connected, and again for each connection. May be absent. 0 or a negative errno.
+     */
     int (*set_rx_offloads)(struct pv_uplink *uplink, const struct pv_uplink_offloads *offloads);
-    /* Whether a guest is there, with that many queues (0: none). What comes for a guest that is not
-     * there is dropped. May be absent. 0 or a negative errno. */
+    /* Whether a guest is there, with that many queues (0: none, as at first). What comes for a
+     * guest that is not there is dropped. May be absent. 0 or a negative errno. */
     int (*set_carrier)(struct pv_uplink *uplink, uint32_t queues);
     /* Drops what waits on one queue for the guest. May be absent. */
     void (*purge)(struct pv_uplink *uplink, uint32_t queue, struct pv_packet_cache *cache);
