@@ -111,7 +111,7 @@ struct netif_extra_info {
             uint8_t value[4];
         } hash;
         struct {
-            uint16_t headroom; /* bytes in front of the packet */
+            uint16_t headroom; /* bytes in each of the packet's pages before the data begin */
             uint16_t pad[2];
         } xdp;
     } u;

@@ -25,7 +25,9 @@ struct pv_netfront_config {
     domid_t backend;
     bool split_event_channels;
     struct pv_packet_pool *pool; /* of received packets; outlives the queue */
-    uint32_t rx_buffers;         /* posted at most; 0: as many as the ring has slots */
+    /* Pages posted at most, rounded down to a power of two; 0: as many as the ring has slots. The
+     * longest packet needs 32. */
+    uint32_t rx_buffers;
 };
 
 /* What is agreed with the backend. */
@@ -33,13 +35,13 @@ struct pv_netfront_features {
     bool sg;                   /* it takes packets of several slots */
     bool gso_tcpv4, gso_tcpv6; /* it takes these on tx */
     bool csum_ipv4, csum_ipv6; /* it takes blank checksums on tx */
-    uint16_t xdp_headroom;     /* bytes it leaves in front of what is received */
+    bool hash;                 /* it takes a packet's hash on tx: it has a control ring */
 };
 
 enum pv_netfront_violation {
     PV_NETFRONT_OK,
     PV_NETFRONT_RESPONSE_OVERFLOW, /* more responses than there were requests */
-    PV_NETFRONT_BAD_ID,            /* a tx id beyond the ring, or of nothing in flight */
+    PV_NETFRONT_BAD_ID,            /* a tx response for nothing that is in flight */
     PV_NETFRONT_VIOLATION_COUNT
 };
 
@@ -75,17 +77,18 @@ PV_API grant_ref_t pv_netfront_tx_ring_ref(const struct pv_netfront_queue *queue
 PV_API grant_ref_t pv_netfront_rx_ring_ref(const struct pv_netfront_queue *queue);
 PV_API evtchn_port_t pv_netfront_tx_port(const struct pv_netfront_queue *queue);
 PV_API evtchn_port_t pv_netfront_rx_port(const struct pv_netfront_queue *queue); /* may be tx's */
-/* Takes over what is agreed; packets may be sent from now on. */
+/* Takes over what is agreed; packets may be sent and received from now on, before with -ENOTCONN.
+ */
 PV_API int pv_netfront_connect(struct pv_netfront_queue *queue,
                                const struct pv_netfront_features *features);
-PV_API void pv_netfront_set_xdp_headroom(struct pv_netfront_queue *queue, uint16_t bytes);
 
 /* Copies as many of the packets, in order, as the ring has room for, publishes them together and
  * notifies at most once. The packets stay the caller's. Returns how many; -EINVAL: one of them is
  * too long or needs an offload that is not agreed, and none was sent. */
 PV_API int pv_netfront_send(struct pv_netfront_queue *queue, struct pv_packet **packets,
                             uint32_t count);
-/* An extra info without a packet of one's own goes with the next that is sent (multicast). */
+/* Adds an address to the backend's multicast filter or takes it away: a request without a packet,
+ * which carries the extra info. 0, or -EAGAIN: there is no room. */
 PV_API int pv_netfront_multicast(struct pv_netfront_queue *queue, const uint8_t address[6],
                                  bool add);
 /* Takes tx responses, gives at most `count` received packets, which become the caller's, and posts
