@@ -34,6 +34,7 @@ struct pv_netback_vif_config {
     enum pv_abi abi;          /* the frontend's: gives the page size */
     struct pv_uplink *uplink; /* outlives the vif */
     uint8_t mac[6];           /* the guest's */
+    uint32_t queues;          /* that it has, 1 to PV_NETBACK_MAX_QUEUES */
     /* What the frontend takes on rx, as its keys say. */
     bool sg, gso_tcpv4, gso_tcpv6, csum_ipv4, csum_ipv6;
     bool rx_notify; /* false: it does not say when it has posted buffers, so they are looked for */
