@@ -8,8 +8,9 @@
 
 #include "pvdrivers/types.h"
 
+/* cffi: begin */
 #define PV_PACKET_MAX_LENGTH 65535
-#define PV_PACKET_SMALL_CAPACITY 1920  /* an Ethernet frame, with VLAN tags */
+#define PV_PACKET_SMALL_CAPACITY 1664  /* an Ethernet frame, with VLAN tags */
 #define PV_PACKET_LARGE_CAPACITY 65664 /* the longest packet, and what a segment's headers need */
 #define PV_PACKET_HEADROOM 64          /* bytes in front of `data`, for an uplink's own header */
 #define PV_PACKET_MIN_LENGTH 14        /* an Ethernet header */
@@ -37,12 +38,17 @@ struct pv_packet {
 /* NULL with errno set on failure. Pools outlive their caches and packets. */
 PV_API struct pv_packet_pool *pv_packet_pool_create(void);
 PV_API void pv_packet_pool_destroy(struct pv_packet_pool *pool); /* NULL is fine */
-/* Packets that are not in the pool, and bytes of memory it has; from any thread. */
+/* Packets that somebody holds: those in the pool and its caches are free. From any thread; exact
+ * when no other thread allocates or releases. */
 PV_API uint32_t pv_packet_pool_used(const struct pv_packet_pool *pool);
+/* Bytes of resident memory that the pool, its caches and all its packets take. From any thread; a
+ * system call for each 16 large or 32 small packets, so for figures only. */
 PV_API size_t pv_packet_pool_memory(const struct pv_packet_pool *pool);
 
 /* For one thread at a time. */
 PV_API struct pv_packet_cache *pv_packet_cache_create(struct pv_packet_pool *pool);
+/* What it has goes to the pool, where other queues find it: for a queue that is about to sleep. */
+PV_API void pv_packet_cache_flush(struct pv_packet_cache *cache);
 PV_API void pv_packet_cache_destroy(struct pv_packet_cache *cache); /* NULL is fine */
 /* A packet with room for `length` bytes, at most PV_PACKET_LARGE_CAPACITY: one user, no bytes, no
  * offloads. NULL: there is no memory. */
@@ -57,5 +63,6 @@ PV_API struct pv_packet *pv_packet_make_private(struct pv_packet_cache *cache,
                                                 struct pv_packet *packet);
 /* More users of it. */
 PV_API void pv_packet_hold(struct pv_packet *packet, uint32_t users);
+/* cffi: end */
 
 #endif
