@@ -4,6 +4,7 @@
 #include "pvdrivers/ring/abi_blkif.h"
 #include "pvdrivers/ring/abi_event_channel.h"
 #include "pvdrivers/ring/abi_grant_table.h"
+#include "pvdrivers/ring/abi_netif.h"
 #include "pvdrivers/ring/abi_shared_info.h"
 #include "pvdrivers/ring/abi_xenstore.h"
 #include "pvdrivers/ring/ring.h"
@@ -54,6 +55,22 @@ static const struct pv_abi_field fields[] = {
     FIELD(X86_32, blkif_request_indirect, struct blkif_request_indirect_x86_32, pad),
     PER_WORD(struct, blkif_response, id, operation, status),
     PER_WORD(union, blkif_sring_entry, req, rsp),
+
+    /* io/netif.h; the control ring is younger than ia64 */
+    LAYOUT(ALL, netif_tx_request, struct netif_tx_request, gref, offset, flags, id, size),
+    LAYOUT(ALL, netif_tx_response, struct netif_tx_response, id, status),
+    LAYOUT(ALL, netif_rx_request, struct netif_rx_request, id, pad, gref),
+    LAYOUT(ALL, netif_rx_response, struct netif_rx_response, id, offset, flags, status),
+    LAYOUT(ALL, netif_extra_info, struct netif_extra_info, type, flags, u.gso.size, u.gso.type,
+        u.gso.pad, u.gso.features, u.mcast.addr),
+    LAYOUT(ALL, netif_tx_sring_entry, union netif_tx_sring_entry, req, rsp),
+    LAYOUT(ALL, netif_rx_sring_entry, union netif_rx_sring_entry, req, rsp),
+    FIELDS(X86, netif_extra_info, struct netif_extra_info, u.hash.type, u.hash.algorithm,
+        u.hash.value),
+    LAYOUT(X86, xen_netif_ctrl_request, struct xen_netif_ctrl_request, id, type, data),
+    LAYOUT(X86, xen_netif_ctrl_response, struct xen_netif_ctrl_response, id, type, status, data),
+    LAYOUT(X86, xen_netif_ctrl_sring_entry, union xen_netif_ctrl_sring_entry, req, rsp),
+    LAYOUT(X86, xen_netif_gref, struct xen_netif_gref, ref, flags, status),
 
     /* grant_table.h */
     LAYOUT(ALL, grant_entry_v1, struct grant_entry_v1, flags, domid, frame),

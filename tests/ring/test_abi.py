@@ -18,6 +18,7 @@ PROGRAM = """
 #include <xen/grant_table.h>
 #include <xen/io/ring.h>
 #include <xen/io/blkif.h>
+#include <xen/io/netif.h>
 #include <xen/io/xs_wire.h>
 
 int main(void)
@@ -30,6 +31,9 @@ int main(void)
 OFFICIAL_TYPE = {
     "blkif_sring_entry": "union blkif_sring_entry",
     "grant_entry_v2": "union grant_entry_v2",
+    "netif_rx_sring_entry": "union netif_rx_sring_entry",
+    "netif_tx_sring_entry": "union netif_tx_sring_entry",
+    "xen_netif_ctrl_sring_entry": "union xen_netif_ctrl_sring_entry",
     "sring": "struct blkif_sring",
 }
 """Types that are not `struct NAME`."""
@@ -100,6 +104,10 @@ NOT_ON_IA64 = {
     "evtchn_expand_array",
     "evtchn_set_priority",
     "evtchn_fifo_control_block",
+    "xen_netif_ctrl_request",
+    "xen_netif_ctrl_response",
+    "xen_netif_ctrl_sring_entry",
+    "xen_netif_gref",
 }
 
 
@@ -182,6 +190,14 @@ def test_blkif_slots_have_the_tables_sizes() -> None:
     assert slots == [112, 108, 112]
     assert [layout("blkif_response", abi).size for abi in Abi] == [16, 12, 16]
     assert [layout("blkif_request_discard", abi).size for abi in Abi] == [32, 28, 32]
+
+
+def test_netif_slots_have_the_tables_sizes() -> None:
+    rings = ("netif_tx", "netif_rx")
+    for abi in Abi:
+        assert [layout(f"{ring}_sring_entry", abi).size for ring in rings] == [12, 8]
+        assert layout("netif_extra_info", abi).size == 8  # fits either ring's slot
+    assert layout("xen_netif_ctrl_sring_entry", Abi.X86_64).size == 16
 
 
 def test_pages_and_protocols() -> None:

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from pvdrivers.ring import BackRing, FrontRing, PeerError
 
-SLOT_SIZES = [8, 12, 16, 108, 112, 252]
+SLOT_SIZES = [8, 12, 16, 108, 112, 252]  # netif rx, tx, control; blkif on 32 and 64 bits; vscsiif
 PAGES = [*(pages * 4096 for pages in range(1, 17)), 16384]
 WRAP = 1 << 32
 
