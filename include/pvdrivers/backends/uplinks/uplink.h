@@ -11,6 +11,7 @@
 
 #include "pvdrivers/vnif/packet.h"
 
+/* cffi: begin */
 #define PV_UPLINK_MAX_QUEUES 64
 
 struct pv_uplink;
@@ -68,5 +69,6 @@ struct pv_uplink {
     struct pv_uplink_offloads tx_offloads; /* what it takes from the guest */
     bool no_data; /* it looks at no byte of what it is sent, so none need be copied */
 };
+/* cffi: end */
 
 #endif

@@ -1,0 +1,121 @@
+"""What a network backend's packets go to and come from, as objects (filters.py has the filters).
+
+The work is done in C (`uplinks.h`); this gives it names, ownership and readable errors. An uplink
+in pure Python is a subclass of `PythonUplink` (python_uplink.py).
+"""
+
+import os
+from dataclasses import dataclass
+from functools import cache
+from types import TracebackType
+from typing import Any, Self
+
+from pvdrivers._core import ffi, lib
+from pvdrivers.ring.errors import UsageError
+
+MAX_QUEUES = int(lib.PV_UPLINK_MAX_QUEUES)
+
+
+@cache
+def packet_pool() -> Any:
+    """The `struct pv_packet_pool *` of all uplinks of this process: packets go from one to the
+    other, and a pool outlives its packets."""
+    return created(lib.pv_packet_pool_create(), "packet pool")
+
+
+def created(pointer: Any, what: str) -> Any:
+    if pointer == ffi.NULL:
+        raise OSError(ffi.errno, f"{what}: {os.strerror(ffi.errno)}")
+    return pointer
+
+
+def check_queues(queues: int, what: str) -> None:
+    if not 1 <= queues <= MAX_QUEUES:
+        raise UsageError(f"{what}: {queues} queues are not 1 to {MAX_QUEUES}")
+
+
+@dataclass(frozen=True, slots=True)
+class UplinkStatistics:
+    """tx is what the guest has sent, rx what it receives."""
+
+    tx_packets: int
+    tx_bytes: int
+    tx_dropped: int  # packets that could not be passed on
+    rx_packets: int
+    rx_bytes: int
+    rx_dropped: int  # packets that there was no room for
+    errors: int  # of system calls, and of what is behind the uplink
+
+
+class Uplink:
+    """An uplink in use. `pointer` is what C takes; it is valid until `close`."""
+
+    def __init__(self, pointer: Any) -> None:
+        self._pointer = pointer
+        self.name = str(ffi.string(pointer.ops.name).decode())
+
+    @property
+    def pointer(self) -> Any:
+        """`struct pv_uplink *`."""
+        if self._pointer is None:
+            raise UsageError("the uplink is closed, or a filter has taken it over")
+        return self._pointer
+
+    @property
+    def queues(self) -> int:
+        return int(self.pointer.queues)
+
+    def statistics(self) -> UplinkStatistics:
+        stats = ffi.new("struct pv_uplink_stats *")
+        self.pointer.ops.get_stats(self.pointer, stats)
+        return UplinkStatistics(*(int(getattr(stats, name)) for name in _STATISTICS))
+
+    def close(self) -> None:
+        """Drops what waits. No queue uses it any more. A second call does nothing."""
+        if self._pointer is not None:
+            self._pointer.ops.close(self._pointer)
+            self._forget()
+
+    def _forget(self) -> None:
+        self._pointer = None
+
+    def where(self) -> str:
+        """In a few words, what is behind it."""
+        return self.name
+
+    def __repr__(self) -> str:
+        if self._pointer is None:
+            return f"<{type(self).__name__} closed>"
+        queues = f"{self.queues} queue" + ("s" if self.queues > 1 else "")
+        return f"<{type(self).__name__} {self.where()}, {queues}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+_STATISTICS = tuple(UplinkStatistics.__dataclass_fields__)
+
+
+class NullUplink(Uplink):
+    """What is sent goes nowhere, and nothing comes."""
+
+    def __init__(self, queues: int = MAX_QUEUES) -> None:
+        check_queues(queues, "null uplink")
+        super().__init__(created(lib.pv_null_uplink_create(packet_pool(), queues), "null uplink"))
+
+
+class HairpinUplink(Uplink):
+    """What is sent comes back on the same queue, unless too much waits there."""
+
+    def __init__(self, queues: int = 1) -> None:
+        check_queues(queues, "hairpin uplink")
+        pointer = lib.pv_hairpin_uplink_create(packet_pool(), queues)
+        super().__init__(created(pointer, "hairpin uplink"))
