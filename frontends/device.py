@@ -203,7 +203,7 @@ class Frontend(FrontendDevice, Generic[AnyQueue], ABC):
         self._stopped.clear()
         self.issue_waiting()
 
-    async def update_size(self) -> None:
+    async def reread(self) -> None:
         if self._drain_timer:  # the backend cancelled closing
             self._drain_timer.cancel()
             self._drain_timer = None

@@ -222,13 +222,13 @@ class Hypervisor:
             self.ops.gnttab_map_contiguous(self.cdata, domid, refs, len(refs), readonly), what
         )
         pages = MappedPages(address, len(refs), len(refs) * size)
-        if size > self._granted_size(domid):
+        if size > self.granted_page_size(domid):
             self.unmap_grants(pages)
             raise HypervisorError(errno.EPROTO, f"{what}: its pages are smaller than {size} bytes")
         return pages
 
-    def _granted_size(self, domid: int) -> int:
-        """Bytes of the pages that a domain grants, once one is mapped."""
+    def granted_page_size(self, domid: int) -> int:
+        """Bytes of the pages that a domain grants; 0: there is no such domain."""
         if self.ops.gnttab_page_size == ffi.NULL:
             return self.page_size
         return int(self.ops.gnttab_page_size(self.cdata, domid))

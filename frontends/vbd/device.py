@@ -179,8 +179,8 @@ class VbdFrontend(Frontend[VbdQueue]):
             queue.connect(agreement, info)
         self.agreement, self.info = agreement, info
 
-    async def update_size(self) -> None:
-        await super().update_size()
+    async def reread(self) -> None:
+        await super().reread()
         sectors = await self.client.read_optional(f"{self.peer_path}/sectors")
         if self.info is None or sectors == str(self.info.sectors):
             return

@@ -51,6 +51,7 @@ class XenbusDevice:
     table: Table
     peer_key: str  # where the other end's directory is named
     own_watches: tuple[str, ...] = ("state",)
+    peer_watches: tuple[str, ...] = ("state",)
 
     def __init__(self, client: XenstoreClient, path: str) -> None:
         self.client = client
@@ -80,8 +81,8 @@ class XenbusDevice:
     async def disconnect(self) -> None:
         """DISCONNECT: gives back everything CONNECT took."""
 
-    async def update_size(self) -> None:
-        """UPDATE_SIZE."""
+    async def reread(self) -> None:
+        """REREAD: something that is watched has changed, or may have."""
 
     async def reconfigure(self) -> None:
         """RECONFIGURE."""
@@ -250,7 +251,7 @@ class XenbusDevice:
                 self._changed.notify_all()
 
     async def _find_peer(self) -> None:
-        """Learns where the other end is, and watches its state."""
+        """Learns where the other end is, and watches it."""
         keys = await self.client.read_keys(self.path, (self.peer_key, f"{self.peer_key}-id"))
         peer_path, peer_domid = keys.get(self.peer_key), keys.get(f"{self.peer_key}-id", "")
         if not peer_path or not peer_domid.isdecimal():
@@ -258,7 +259,8 @@ class XenbusDevice:
         self.peer_domid = int(peer_domid)
         if peer_path != self.peer_path:
             self.peer_path = peer_path
-            await self._watch(f"{peer_path}/state")
+            for name in self.peer_watches:
+                await self._watch(f"{peer_path}/{name}")
 
     async def _watch(self, path: str) -> None:
         # When xenstore is gone, the device's next request fails and says so.
@@ -377,7 +379,7 @@ class XenbusDevice:
 
 
 class FrontendDevice(XenbusDevice):
-    """A frontend's driver: hooks connect, attach, update_size, drain, disconnect, reconfigure."""
+    """A frontend's driver: hooks connect, attach, reread, drain, disconnect, reconfigure."""
 
     table = FRONTEND
     peer_key = "backend"
@@ -419,7 +421,8 @@ class FrontendDevice(XenbusDevice):
 
 
 class BackendDevice(XenbusDevice):
-    """A backend's driver: hooks offer, connect, update_size, exchange, disconnect, reconfigure."""
+    """A backend's driver: hooks offer, connect, reread, update_size, exchange, disconnect,
+    reconfigure."""
 
     table = BACKEND
     peer_key = "frontend"
@@ -427,6 +430,9 @@ class BackendDevice(XenbusDevice):
 
     async def offer(self) -> None:
         """OFFER: publish what the frontend must know before it allocates."""
+
+    async def update_size(self) -> None:
+        """UPDATE_SIZE."""
 
     async def exchange(self) -> None:
         """EXCHANGE: stop the queues, answer what they have taken, and go on with whatever serves

@@ -67,7 +67,8 @@ class Action(Enum):
     OFFER = auto()  # backend: publish limits the frontend needs before it allocates
     CONNECT = auto()  # frontend: allocate rings, publish them; backend: map them, publish the rest
     ATTACH = auto()  # frontend: read what the backend published, let I/O in
-    UPDATE_SIZE = auto()  # frontend: read the size again; backend: publish it
+    REREAD = auto()  # read again what the other end or the toolstack may change while connected
+    UPDATE_SIZE = auto()  # backend: publish the size
     EXCHANGE = auto()  # backend: serve the device from something else; the frontend sees nothing
     RECONFIGURE = auto()  # read what the other end has changed
     DRAIN = auto()  # frontend: no new requests; DRAINED is due when the old ones are answered
@@ -140,7 +141,7 @@ def _frontend_table() -> Table:
     add(event.PEER, _LIVE, [INITIALISING, INIT_WAIT], action.DISCONNECT, to=INITIALISING)
     add(event.PEER, _LIVE, [CLOSING], action.DRAIN)
     add(event.PEER, [INITIALISED, *_LIVE], [UNKNOWN, CLOSED], action.DISCONNECT, to=CLOSED)
-    add(event.PEER, [CONNECTED], [CONNECTED], action.UPDATE_SIZE)
+    add(event.PEER, [CONNECTED], [CONNECTED], action.REREAD)
     add(event.PEER, [CONNECTED], [RECONFIGURING], action.RECONFIGURE, to=RECONFIGURED)
     add(event.PEER, [RECONFIGURING], [RECONFIGURED], action.RECONFIGURE, to=CONNECTED)
     add(event.PEER, [RECONFIGURED], [CONNECTED], action.RECONFIGURE, to=CONNECTED)
@@ -189,6 +190,7 @@ def _backend_table() -> Table:
     add(event.PEER, [CONNECTED], [RECONFIGURING], action.RECONFIGURE, to=RECONFIGURED)
     add(event.PEER, [RECONFIGURING], [RECONFIGURED], action.RECONFIGURE, to=CONNECTED)
     add(event.PEER, [RECONFIGURED], [CONNECTED], action.RECONFIGURE, to=CONNECTED)
+    add(event.PEER, [CONNECTED], [CONNECTED], action.REREAD)
     add(event.PEER, [CLOSING], _NOT_CONNECTED, action.DISCONNECT, to=CLOSED)
     add(event.PEER, [CLOSED], [INITIALISING, INITIALISED], action.OFFER, to=INIT_WAIT)
 

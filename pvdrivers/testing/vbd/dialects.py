@@ -186,7 +186,7 @@ def _linux_frontend() -> Table:
         to=INITIALISED,
     )
     add(event.PEER, [INITIALISED], [CONNECTED], action.ATTACH, to=CONNECTED)
-    add(event.PEER, [CONNECTED], [CONNECTED], action.UPDATE_SIZE)
+    add(event.PEER, [CONNECTED], [CONNECTED], action.REREAD)
     # It goes to Closed at once; the rings are freed with the device.
     others = [state for state in XenbusState if state is not CLOSING]
     add(event.PEER, others, [CLOSING, CLOSED], to=CLOSED)

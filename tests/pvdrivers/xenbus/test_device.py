@@ -135,6 +135,27 @@ def test_connects_and_the_front_sees_the_offer() -> None:
     run(body)
 
 
+def test_a_connected_end_looks_again_when_a_watched_key_changes() -> None:
+    class Watching(Back):
+        own_watches = ("state", "online", "rate")
+        peer_watches = ("state", "request")
+
+        async def reread(self) -> None:
+            keys = await self.read_peer_keys(["request"])
+            rate = await self.client.read_optional(f"{self.path}/rate")
+            self.calls.append(f"{rate} {keys.get('request')}")
+
+    async def body(house: House) -> None:
+        house.back = Watching(house.back_client, CONFIG.backend_path)
+        await house.connect()
+        await house.toolstack.write(f"{CONFIG.backend_path}/rate", "5")
+        await house.until(lambda: house.back.calls[-1] == "5 None")
+        await house.front_client.write(f"{CONFIG.frontend_path}/request", "1")
+        await house.until(lambda: house.back.calls[-1] == "5 1")
+
+    run(body)
+
+
 def test_orderly_unplug() -> None:
     async def body(house: House) -> None:
         await house.connect()

@@ -154,7 +154,7 @@ def test_orderly_unplug_releases_the_backend_first() -> None:
     pair.online = False
     pair.run_until_stable()
     assert pair.published == {"front": S.CLOSED, "back": S.CLOSED}
-    named = [entry for entry in pair.actions if entry[1] is not Action.UPDATE_SIZE]
+    named = [entry for entry in pair.actions if entry[1] is not Action.REREAD]
     assert named[0] == ("front", Action.DRAIN)
     assert named.index(("back", Action.DISCONNECT)) < named.index(("front", Action.DISCONNECT))
     assert pair.removed == {"front": False, "back": True}
@@ -296,12 +296,20 @@ def test_reconfiguration_both_ways(side: str) -> None:
     assert {s for s, action in pair.actions if action is Action.RECONFIGURE} == {"front", "back"}
 
 
-def test_rewritten_connected_means_look_at_the_size() -> None:
+def test_rewritten_connected_means_look_again() -> None:
     pair = connected()
     pair.actions.clear()
     pair.act("back", Event.RESIZE)
     pair.look("front")
-    assert pair.actions == [("back", Action.UPDATE_SIZE), ("front", Action.UPDATE_SIZE)]
+    assert pair.actions == [("back", Action.UPDATE_SIZE), ("front", Action.REREAD)]
+
+
+def test_either_connected_end_looks_again_when_something_it_watches_changes() -> None:
+    pair = connected()
+    pair.actions.clear()
+    pair.look("back")
+    pair.look("front")
+    assert pair.actions == [("back", Action.REREAD), ("front", Action.REREAD)]
 
 
 def test_frontend_seen_connected_without_initialised() -> None:
