@@ -6,21 +6,14 @@ in pure Python is a subclass of `PythonUplink` (python_uplink.py).
 
 import os
 from dataclasses import dataclass
-from functools import cache
 from types import TracebackType
 from typing import Any, Self
 
 from pvdrivers._core import ffi, lib
 from pvdrivers.ring.errors import UsageError
+from pvdrivers.vnif.packet import packet_pool as packet_pool
 
 MAX_QUEUES = int(lib.PV_UPLINK_MAX_QUEUES)
-
-
-@cache
-def packet_pool() -> Any:
-    """The `struct pv_packet_pool *` of all uplinks of this process: packets go from one to the
-    other, and a pool outlives its packets."""
-    return created(lib.pv_packet_pool_create(), "packet pool")
 
 
 def created(pointer: Any, what: str) -> Any:
