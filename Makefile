@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 FOLDERS := include ring pvdrivers backends frontends tools
 SOURCES := $(shell find $(FOLDERS) -name __pycache__ -prune -o -type f -print) CMakeLists.txt pyproject.toml README.md LICENSE
 
-.PHONY: bare bench compare instructions test install tools check c-test docs dist lab clean
+.PHONY: bare bench compare instructions test install tools check c-test fuzz docs dist lab clean
 
 install: $(VENV)/installed
 
@@ -71,6 +71,11 @@ check: install
 c-test: tools
 	PATH="$(CURDIR)/$(BIN):$$PATH" tests/run_c_tests address,undefined
 	PATH="$(CURDIR)/$(BIN):$$PATH" tests/run_c_tests thread
+
+# Every fuzz target for so many seconds; see docs/fuzzing.md.
+FUZZSECONDS ?= 20
+fuzz: tools
+	PATH="$(CURDIR)/$(BIN):$$PATH" tests/run_fuzzers $(FUZZSECONDS) $(FUZZFLAGS)
 
 # What pages show of the code, and the site. A warning fails it, and a broken link is one.
 docs: install $(VENV)/group-docs
