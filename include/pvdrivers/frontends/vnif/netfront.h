@@ -15,6 +15,7 @@
 #include "pvdrivers/ring/abi_netif.h"
 #include "pvdrivers/vnif/packet.h"
 
+/* cffi: begin */
 struct pv_netfront_queue;
 
 #define PV_NETFRONT_MAX_QUEUES 64
@@ -114,5 +115,6 @@ PV_API void pv_netfront_get_stats(const struct pv_netfront_queue *queue,
                                   struct pv_netfront_stats *stats);
 /* One line about the queue as it is now; returns what snprintf does. */
 PV_API int pv_netfront_describe(const struct pv_netfront_queue *queue, char *line, size_t size);
+/* cffi: end */
 
 #endif

@@ -14,7 +14,7 @@ static struct pv_blkfront_queue *connect_queue(struct fake_peer *peer, const str
                                                const struct pv_blkfront_features *features)
 {
     struct pv_blkfront_config config = {
-        .hypervisor = &peer->hypervisor,
+        .hypervisor = &peer->guest.hypervisor,
         .evtchn = (struct pv_evtchn *)peer,
         .ring_pages = setup->ring_pages ? setup->ring_pages : 1,
         .max_indirect_segments = setup->indirect,
@@ -75,7 +75,7 @@ static void check_sizes(const struct setup *setup)
         assert(run(peer, queue, &io, BLKIF_RSP_OKAY) == 0);
         assert(memcmp(read, written, sectors * 512) == 0);
         assert(setup->persistent ||
-               peer->granted == pv_blkfront_ring_refs(queue, &(const grant_ref_t *){NULL}));
+               peer->guest.granted == pv_blkfront_ring_refs(queue, &(const grant_ref_t *){NULL}));
     }
     struct pv_blkfront_stats stats;
     pv_blkfront_get_stats(queue, &stats);
@@ -160,7 +160,7 @@ static void test_untrusted_backend_sees_only_zeros(void)
         struct pv_blkif_request request;
         fake_take(peer, &request);
         for (unsigned segment = 0; segment < 2; segment++) {
-            const uint8_t *page = peer->grants[request.seg[segment].gref].page;
+            const uint8_t *page = peer->guest.grants[request.seg[segment].gref].page;
             size_t shown = write ? (segment ? 3 * 512 : 4096) : 0;
             for (size_t i = 0; i < 4096; i++)
                 assert(page[i] == (i < shown ? 0xaa : 0));
@@ -188,7 +188,7 @@ static void test_descriptors_end_in_zeros(bool trusted)
     struct pv_blkif_request request;
     fake_take(peer, &request);
     assert(request.operation == BLKIF_OP_INDIRECT && request.nr_segments == 20);
-    const uint8_t *page = peer->grants[request.indirect_grefs[0]].page;
+    const uint8_t *page = peer->guest.grants[request.indirect_grefs[0]].page;
     for (size_t i = 20 * sizeof(struct pv_blkif_segment); i < 4096; i++)
         assert(page[i] == 0);
     fake_answer(peer, request.id, request.indirect_op, BLKIF_RSP_ERROR);
@@ -209,7 +209,7 @@ static void test_no_more_than_is_needed(void)
         struct pv_blkif_request request;
         assert(pv_blkfront_submit(queue, &list, 1) == 0);
         fake_take(peer, &request);
-        assert(peer->grants[request.seg[0].gref].readonly == (operation != BLKIF_OP_READ));
+        assert(peer->guest.grants[request.seg[0].gref].readonly == (operation != BLKIF_OP_READ));
         fake_answer(peer, request.id, request.operation, BLKIF_RSP_OKAY);
         assert(pv_blkfront_poll(queue, &done, 1) == 1);
     }
@@ -335,7 +335,7 @@ static void test_the_caller_is_told_of_mistakes(void)
         assert(pv_blkfront_outstanding(queue) == 0);
     }
     struct pv_blkfront_config config = {
-        .hypervisor = &peer->hypervisor, .evtchn = (struct pv_evtchn *)peer, .ring_pages = 3};
+        .hypervisor = &peer->guest.hypervisor, .evtchn = (struct pv_evtchn *)peer, .ring_pages = 3};
     assert(!pv_blkfront_create(&config) && errno == EINVAL);
     pv_blkfront_destroy(queue);
     fake_peer_destroy(peer, 0);
@@ -353,7 +353,7 @@ static void test_a_batch_is_published_once(void)
         ios[i] = make_io(BLKIF_OP_WRITE, i, 1, data[i]);
         list[i] = &ios[i];
     }
-    assert(pv_blkfront_submit(queue, list, 100) == 0 && peer->notifications == 1);
+    assert(pv_blkfront_submit(queue, list, 100) == 0 && peer->guest.notifications == 1);
     unsigned finished = 0;
     while (finished < 100) {
         fake_serve(peer, BLKIF_RSP_OKAY);
@@ -367,7 +367,7 @@ static void test_a_batch_is_published_once(void)
         assert(peer->sectors[i] == i);
     struct pv_blkfront_stats stats;
     pv_blkfront_get_stats(queue, &stats);
-    assert(stats.oo_req == 1 && stats.notifications_sent == peer->notifications);
+    assert(stats.oo_req == 1 && stats.notifications_sent == peer->guest.notifications);
     assert(stats.notifications_suppressed > 0);
     assert(!pv_blkfront_arm(queue));
     assert(pv_blkfront_submit(queue, list, 1) == 0 && !pv_blkfront_arm(queue));
@@ -407,8 +407,8 @@ static void test_busy_pages_are_leaked(void)
         assert(pv_blkfront_submit(queue, &list, 1) == 0);
         struct pv_blkif_request request;
         fake_take(peer, &request);
-        assert(!peer->grants[request.seg[0].gref].busy);
-        peer->grants[request.seg[0].gref].busy = true;
+        assert(!peer->guest.grants[request.seg[0].gref].busy);
+        peer->guest.grants[request.seg[0].gref].busy = true;
         fake_answer(peer, request.id, request.operation, BLKIF_RSP_OKAY);
         assert(pv_blkfront_poll(queue, done, 4) == 1 && io.status == 0);
     }
@@ -430,10 +430,10 @@ static void test_few_grants(bool persistent)
         struct pv_blkfront_queue *queue = connect_queue(peer, &setup, &all_features);
         struct pv_blkfront_io io = make_io(BLKIF_OP_WRITE, 0, 64 * 8, data);
         memset(data, (int)few + 1, sizeof data);
-        peer->most_grants = peer->granted + few;
+        peer->guest.most_grants = peer->guest.granted + few;
         assert(run(peer, queue, &io, BLKIF_RSP_OKAY) == (few == 0 ? -ENOSPC : 0));
         assert((memcmp(peer->disk, data, sizeof data) == 0) == (few > 0));
-        peer->most_grants = UINT32_MAX;
+        peer->guest.most_grants = UINT32_MAX;
         assert(run(peer, queue, &io, BLKIF_RSP_OKAY) == 0);
         pv_blkfront_destroy(queue);
         fake_peer_destroy(peer, 0);
@@ -448,7 +448,7 @@ static void test_few_grants_for_a_barrier(void)
     struct fake_peer *peer = fake_peer_create(PV_ABI_X86_64);
     struct pv_blkfront_queue *queue = connect_queue(peer, &setup, &all_features);
     struct pv_blkfront_io io = make_io(BLKIF_OP_WRITE_BARRIER, 0, 11 * 8, data);
-    peer->most_grants = peer->granted + 10;
+    peer->guest.most_grants = peer->guest.granted + 10;
     assert(run(peer, queue, &io, BLKIF_RSP_OKAY) == -ENOSPC && peer->seen == 0);
     pv_blkfront_destroy(queue);
     fake_peer_destroy(peer, 0);
@@ -458,8 +458,8 @@ static void test_no_grants_for_the_ring(void)
 {
     struct fake_peer *peer = fake_peer_create(PV_ABI_X86_64);
     struct pv_blkfront_config config = {
-        .hypervisor = &peer->hypervisor, .evtchn = (struct pv_evtchn *)peer, .ring_pages = 4};
-    peer->most_grants = 2;
+        .hypervisor = &peer->guest.hypervisor, .evtchn = (struct pv_evtchn *)peer, .ring_pages = 4};
+    peer->guest.most_grants = 2;
     assert(!pv_blkfront_create(&config) && errno == ENOSPC);
     fake_peer_destroy(peer, 0);
 }

@@ -7,7 +7,7 @@ static struct pv_blkfront_io ios[8];
 /* A queue with eight reads in flight: ids 0 to 7. */
 static struct pv_blkfront_queue *start(struct fake_peer *peer)
 {
-    struct pv_blkfront_config config = {.hypervisor = &peer->hypervisor,
+    struct pv_blkfront_config config = {.hypervisor = &peer->guest.hypervisor,
                                         .evtchn = (struct pv_evtchn *)peer,
                                         .ring_pages = 1,
                                         .trusted = true};

@@ -19,7 +19,7 @@ static inline struct bench open_bench(struct pv_blk_workload_config config,
                                       struct pv_blkfront_features features)
 {
     struct bench bench = {.peer = fake_peer_create(PV_ABI_X86_64)};
-    front.hypervisor = &bench.peer->hypervisor;
+    front.hypervisor = &bench.peer->guest.hypervisor;
     front.evtchn = (struct pv_evtchn *)bench.peer;
     front.ring_pages = 1;
     front.persistent = front.trusted = true;

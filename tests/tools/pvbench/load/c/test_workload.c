@@ -145,7 +145,7 @@ static void test_mistakes(void)
     assert(!pv_blk_workload_create(&config) && errno == EINVAL);
     struct bench bench = make_bench(make_config(1, 100, false));
     config = make_config(1, 100, false);
-    config.hypervisor = &bench.peer->hypervisor;
+    config.hypervisor = &bench.peer->guest.hypervisor;
     config.evtchn = (struct pv_evtchn *)bench.peer;
     config.queues = &bench.queue;
     config.nr_queues = 1;
