@@ -19,6 +19,7 @@
 #include "pvdrivers/ring/abi_netif.h"
 #include "pvdrivers/vnif/hash.h"
 
+/* cffi: begin */
 struct pv_netback_vif;
 struct pv_netback_queue;
 struct pv_netback_control;
@@ -154,6 +155,8 @@ PV_API void pv_netback_queue_get_stats(const struct pv_netback_queue *queue,
                                        struct pv_netback_stats *stats);
 /* One line about the queue as it is now; returns what snprintf does. */
 PV_API int pv_netback_queue_describe(const struct pv_netback_queue *queue, char *line, size_t size);
+
+/* cffi: end */
 
 /* ---- the control ring ---- */
 PV_API size_t pv_netback_control_log_size(enum pv_abi abi);

@@ -1,0 +1,106 @@
+/* Packets that one queue has received and that belong to another, which may be on another thread.
+ */
+#include "backends/vnif/netback_private.h"
+
+#include <stdlib.h>
+#include <sys/eventfd.h>
+
+int netback_mailbox_open(struct netback_mailbox *mailbox, int eventfd)
+{
+    struct rx_entry *entries = calloc(NETBACK_MAILBOX, sizeof *entries);
+    int status = entries ? 0 : -ENOMEM;
+    pthread_mutex_lock(&mailbox->lock);
+    if (status == 0 && mailbox->entries)
+        status = -EBUSY;
+    if (status == 0) {
+        mailbox->entries = entries;
+        mailbox->first = 0;
+        pv_write_once(&mailbox->count, 0);
+        mailbox->eventfd = eventfd;
+        mailbox->armed = false;
+    }
+    pthread_mutex_unlock(&mailbox->lock);
+    if (status < 0)
+        free(entries);
+    return status;
+}
+
+void netback_mailbox_close(struct netback_mailbox *mailbox)
+{
+    pthread_mutex_lock(&mailbox->lock);
+    struct rx_entry *entries = mailbox->entries;
+    for (uint32_t i = 0; i < mailbox->count; i++)
+        pv_packet_release(NULL, &entries[(mailbox->first + i) % NETBACK_MAILBOX].packet, 1);
+    pv_write_once(&mailbox->count, 0);
+    mailbox->entries = NULL;
+    pthread_mutex_unlock(&mailbox->lock);
+    free(entries);
+}
+
+/* Under the lock. */
+static void wake(struct netback_mailbox *mailbox)
+{
+    if (mailbox->armed)
+        eventfd_write(mailbox->eventfd, 1);
+    mailbox->armed = false;
+}
+
+bool netback_mailbox_put(struct netback_mailbox *mailbox, const struct rx_entry *entry,
+                         struct pv_packet_cache *cache, bool *dropped)
+{
+    struct pv_packet *packet = entry->packet;
+    pthread_mutex_lock(&mailbox->lock);
+    bool open = mailbox->entries;
+    *dropped = open && mailbox->count == NETBACK_MAILBOX;
+    if (open && !*dropped) {
+        uint32_t place = (mailbox->first + mailbox->count) % NETBACK_MAILBOX;
+        mailbox->entries[place] = *entry;
+        pv_write_once(&mailbox->count, mailbox->count + 1);
+        wake(mailbox);
+    }
+    pthread_mutex_unlock(&mailbox->lock);
+    if (*dropped)
+        pv_packet_release(cache, &packet, 1);
+    return open;
+}
+
+uint32_t netback_mailbox_take(struct netback_mailbox *mailbox, struct rx_entry *entries,
+                              uint32_t most)
+{
+    if (pv_read_once(&mailbox->count) == 0)
+        return 0;
+    pthread_mutex_lock(&mailbox->lock);
+    uint32_t taken = mailbox->count < most ? mailbox->count : most;
+    for (uint32_t i = 0; i < taken; i++)
+        entries[i] = mailbox->entries[(mailbox->first + i) % NETBACK_MAILBOX];
+    mailbox->first = (mailbox->first + taken) % NETBACK_MAILBOX;
+    pv_write_once(&mailbox->count, mailbox->count - taken);
+    pthread_mutex_unlock(&mailbox->lock);
+    return taken;
+}
+
+bool netback_mailbox_arm(struct netback_mailbox *mailbox)
+{
+    pthread_mutex_lock(&mailbox->lock);
+    mailbox->armed = true;
+    bool work = mailbox->count > 0;
+    pthread_mutex_unlock(&mailbox->lock);
+    return work;
+}
+
+void netback_mailbox_disarm(struct netback_mailbox *mailbox)
+{
+    eventfd_t count;
+    pthread_mutex_lock(&mailbox->lock);
+    mailbox->armed = false;
+    eventfd_read(mailbox->eventfd, &count);
+    pthread_mutex_unlock(&mailbox->lock);
+}
+
+void netback_mailbox_wake(struct netback_mailbox *mailbox)
+{
+    pthread_mutex_lock(&mailbox->lock);
+    if (mailbox->entries)
+        wake(mailbox);
+    pthread_mutex_unlock(&mailbox->lock);
+}

@@ -1,0 +1,278 @@
+/*
+ * The inside of a network backend. Each pump moves batches in both directions:
+ *
+ *   tx:  ring -> parse and check -> stage copies -> [flush] -> finish -> send -> answer
+ *   rx:  uplink -> choose a queue -> admit -> place in slots -> [flush] -> answer -> ring
+ *
+ * A batch ends where a packet ends. Files call only those below them:
+ *
+ *   queue.c                 creates a queue and ends it
+ *     resume.c              takes up the logs that an earlier queue left
+ *   pump.c                  pumps both directions, notifies, arms, knows when to be pumped next
+ *     tx.c                  a batch of what the guest transmits
+ *       tx_parse.c          which slots are a packet, and whether they may be
+ *       tx_finish.c         gives a packet its offloads, or does here what the uplink does not
+ *       credit.c            how much the guest may transmit
+ *     rx.c                  a batch of what the guest receives
+ *       rx_admit.c          takes packets from the uplink, and makes of them what the guest takes
+ *       rx_place.c          puts packets into the guest's buffers
+ *     rx_starved.c          packets wait for buffers, and for how long
+ *     mailbox.c             packets that another queue has received for this one
+ *   vif.c                   what the queues share
+ *     hash.c  multicast.c   the guest's hash and its filter
+ *   control_queue.c         creates a control ring and ends it
+ *     control.c             takes requests and answers them
+ *       control_hash.c      those about the hash
+ */
+#ifndef BACKENDS_VNIF_NETBACK_PRIVATE_H
+#define BACKENDS_VNIF_NETBACK_PRIVATE_H
+
+#include "backends/copy_batch.h"
+#include "pvdrivers/backends/response_log.h"
+#include "pvdrivers/backends/vnif/netback.h"
+#include "pvdrivers/ring/ring.h"
+
+#include <pthread.h>
+
+#define NETBACK_OK (-1)             /* instead of an enum pv_netback_error */
+#define NETBACK_BATCH 64            /* packets between two publications */
+#define NETBACK_MAX_BYTES (4 << 20) /* of packets a pump moves each way, and one packet more */
+#define NETBACK_MAX_SEGMENTS 512    /* of one GSO packet cut up here */
+#define NETBACK_MAX_SLOTS 1024      /* of a ring: IA-64's pages */
+#define NETBACK_RX_SLOTS 128        /* of a batch; several packets of the longest */
+#define NETBACK_RX_BACKLOG (NETBACK_BATCH + NETBACK_MAX_SEGMENTS)
+#define NETBACK_MAILBOX 256       /* packets */
+#define NETBACK_RX_POLL 30000000u /* ns between looks for buffers of a guest that does not tell */
+
+/* ---- what the queues of a vif share ---------------------------------------------------------- */
+
+/* As the guest has set it on the control ring; lies in its log too. */
+struct netback_hash {
+    uint32_t algorithm, types; /* XEN_NETIF_CTRL_HASH_* */
+    uint32_t key_size, mapping_size;
+    uint8_t key[PV_HASH_MAX_KEY];
+    uint32_t mapping[PV_NETBACK_MAX_MAPPING]; /* queues */
+};
+
+struct netback_multicast {
+    uint32_t count;
+    uint8_t addresses[PV_NETBACK_MAX_MULTICAST][6];
+};
+
+/* What may change while queues are pumped. Each queue has a copy of its own. */
+struct netback_settings {
+    uint64_t rate_bytes, rate_usec;
+    uint16_t xdp_headroom;
+    bool multicast_control;
+    struct netback_hash hash;
+    struct netback_multicast multicast;
+};
+
+/* A packet for the guest. What is of this guest alone is not written into the packet, which may
+ * have other users. */
+struct rx_entry {
+    struct pv_packet *packet;
+    uint32_t hash;
+    uint8_t hash_type;
+    bool hashed;
+};
+
+struct netback_mailbox {
+    pthread_mutex_t lock;
+    struct rx_entry *entries; /* NETBACK_MAILBOX; NULL: the queue is not there */
+    uint32_t first;
+    uint32_t count; /* also read without the lock: something to take? */
+    int eventfd;    /* the owner's */
+    bool armed;     /* what arrives must write to it */
+};
+
+struct pv_netback_vif {
+    struct pv_netback_vif_config config;
+    uint32_t page_size; /* the frontend's, bytes */
+    bool gso_tcpv4, gso_tcpv6;
+    pthread_mutex_t lock;
+    struct netback_settings settings; /* under the lock */
+    uint32_t generation;              /* of the settings */
+    uint32_t stalled;                 /* queues */
+    struct netback_mailbox mailboxes[PV_NETBACK_MAX_QUEUES];
+};
+
+/* ---- a queue --------------------------------------------------------------------------------- */
+
+struct netback_credit {
+    uint64_t bytes, usec; /* `bytes` are added every `usec`; 0 bytes: unlimited */
+    uint64_t left;        /* bytes */
+    uint64_t window;      /* ns: when the current one began */
+    uint64_t deadline;    /* ns: when there is more; UINT64_MAX: nobody waits for it */
+};
+
+/* A packet in the slots from `first` on: its first request, its extra infos, its fragments. */
+struct tx_taken {
+    struct pv_packet *packet; /* the uplink's once it is sent; NULL: there is none to send */
+    uint32_t first, slots;
+    uint16_t extras;
+    uint16_t gso, hash, multicast; /* which slot after the first has it; 0: none */
+    uint16_t length, first_length; /* bytes, of the packet and of its first slot */
+    int error;                     /* or NETBACK_OK */
+    int16_t status;                /* NETIF_RSP_*, what it is answered with */
+    bool copy_failed;
+};
+
+struct netback_tx {
+    struct pv_back_ring ring;
+    struct pv_response_log *log;
+    union netif_tx_sring_entry *slots; /* private copies of a batch's, as many as the ring has */
+    uint32_t slot_count;
+    struct tx_taken taken[NETBACK_BATCH];
+    struct pv_packet *sent[NETBACK_BATCH];
+    struct pv_packet *segments[NETBACK_MAX_SEGMENTS];
+    uint32_t sent_count;
+    struct netback_credit credit;
+    int64_t bytes_left; /* that this pump may still move */
+};
+
+struct netback_rx {
+    struct pv_back_ring ring;
+    struct pv_response_log *log;
+    struct rx_entry backlog[NETBACK_RX_BACKLOG]; /* admitted and not yet placed */
+    uint32_t backlog_first, backlog_end;
+    struct pv_packet *received[NETBACK_BATCH], *segments[NETBACK_MAX_SEGMENTS];
+    struct pv_packet *placed[NETBACK_BATCH];
+    bool copy_failed[NETBACK_RX_SLOTS];
+    uint32_t last_slots; /* that a packet took */
+    bool starved, stalled;
+    uint64_t starved_since, drain_at, poll_at; /* ns */
+    int64_t bytes_left;                        /* that this pump may still move */
+};
+
+struct pv_netback_queue {
+    struct pv_pollable pollable; /* first: the poll group's pointer is ours */
+    struct pv_netback_vif *vif;
+    struct pv_uplink *uplink;
+    uint32_t index, uplink_queue;
+    struct pv_packet_cache *cache;
+    struct copy_batch copies;
+    struct netback_settings settings; /* the vif's */
+    uint32_t generation;
+    uint64_t now;
+    bool bound_tx, bound_rx, stopped, broken;
+    bool posted;               /* its mailbox is open */
+    bool notify_tx, notify_rx; /* before this pump's end */
+    bool slept;                /* armed since the last pump */
+    bool watching;             /* the uplink's fd */
+    struct netback_tx tx;
+    struct netback_rx rx;
+    void *own_log;
+    size_t log_size;
+    int eventfd, fault_fd;
+    struct pv_netback_stats stats;
+};
+
+/* The only writer of a counter; others may read it meanwhile. */
+#define netback_count(queue, counter, n) pv_add_counter(&(queue)->stats.counter, (n))
+
+static inline bool netback_is_fatal(int error)
+{
+    return error >= PV_NETBACK_RING_OVERRUN;
+}
+
+/* Touches the rings no more once this pump is over, and tells the owner. */
+void netback_break(struct pv_netback_queue *queue, int error);
+void netback_report(int fault_fd);
+
+/* tx_parse.c: takes the next packet's slots, of which at most `ready` are there. NETBACK_OK, or
+ * what is wrong: fatal, or to be answered with an error. */
+int netback_tx_parse(struct netback_tx *tx, uint32_t ready, uint32_t page_size,
+                     struct tx_taken *taken);
+
+/* tx_finish.c: gives a packet whose data are here its offloads, and collects it for the uplink,
+ * perhaps in segments. NETBACK_OK or an error. */
+int netback_tx_finish(struct pv_netback_queue *queue, struct tx_taken *taken);
+
+/* tx.c */
+uint32_t netback_tx_batch(struct pv_netback_queue *queue, uint32_t most); /* returns how many */
+/* Gives the uplink what is collected. */
+void netback_tx_send(struct pv_netback_queue *queue);
+
+/* credit.c */
+/* Begins or changes the limit; 0 of either: there is none. */
+void netback_credit_set(struct netback_credit *credit, uint64_t bytes, uint64_t usec, uint64_t now);
+/* Takes `size` bytes of credit; false: there is not enough before credit->deadline. */
+bool netback_credit_take(struct netback_credit *credit, uint32_t size, uint64_t now);
+
+/* rx.c */
+uint32_t netback_rx_batch(struct pv_netback_queue *queue, uint32_t most);
+static inline uint32_t netback_rx_backlog(const struct netback_rx *rx)
+{
+    return rx->backlog_end - rx->backlog_first;
+}
+
+/* rx_admit.c: fills an empty backlog with about as many packets as `slots` of the guest can take,
+ * `most` at most. */
+void netback_rx_admit(struct pv_netback_queue *queue, uint32_t slots, uint32_t most);
+void netback_rx_drop_backlog(struct pv_netback_queue *queue);
+
+/* rx_place.c */
+uint32_t netback_rx_slots_needed(const struct pv_netback_queue *queue,
+                                 const struct rx_entry *entry);
+/* Takes the guest's buffers and stages the copies; the first is the batch's slot number `slot`. */
+void netback_rx_place(struct pv_netback_queue *queue, const struct rx_entry *entry, uint32_t slot);
+
+/* rx_starved.c: the guest has `slots` buffers left, and packets may be waiting for more. `placed`:
+ * some have just been given to it. */
+void netback_rx_look(struct pv_netback_queue *queue, uint32_t slots, bool placed);
+uint64_t netback_rx_deadline(const struct pv_netback_queue *queue);
+/* A queue that ends waits for nothing any more. */
+void netback_rx_forget(struct pv_netback_queue *queue);
+
+/* mailbox.c */
+int netback_mailbox_open(struct netback_mailbox *mailbox, int eventfd); /* 0 or -errno */
+/* Releases what is there. */
+void netback_mailbox_close(struct netback_mailbox *mailbox);
+/* False: the queue is not there. What there is no room for is released. */
+bool netback_mailbox_put(struct netback_mailbox *mailbox, const struct rx_entry *entry,
+                         struct pv_packet_cache *cache, bool *dropped);
+uint32_t netback_mailbox_take(struct netback_mailbox *mailbox, struct rx_entry *entries,
+                              uint32_t most);
+bool netback_mailbox_arm(struct netback_mailbox *mailbox); /* true: there is something */
+void netback_mailbox_disarm(struct netback_mailbox *mailbox);
+
+/* hash.c */
+void netback_hash_packet(const struct netback_hash *hash, struct rx_entry *entry);
+/* The queue that the guest's mapping names. */
+uint32_t netback_hash_queue(const struct netback_hash *hash, const struct rx_entry *entry,
+                            uint32_t queues);
+
+/* multicast.c */
+bool netback_multicast_add(struct netback_multicast *multicast, const uint8_t *address);
+void netback_multicast_del(struct netback_multicast *multicast, const uint8_t *address);
+/* Whether a packet with this destination passes the filter. */
+bool netback_multicast_passes(const struct netback_multicast *multicast, const uint8_t *address);
+
+/* Wakes its owner for another reason. */
+void netback_mailbox_wake(struct netback_mailbox *mailbox);
+
+/* vif.c */
+/* Each change of the settings stands between these. */
+struct netback_settings *netback_settings_change(struct pv_netback_vif *vif);
+void netback_settings_changed(struct pv_netback_vif *vif);
+/* Whether they are newer than `generation`, which they then have. */
+bool netback_settings_read(struct pv_netback_vif *vif, struct netback_settings *settings,
+                           uint32_t *generation);
+/* Maps one ring and attaches it where an earlier backend stopped: 0, -EPROTO (the frontend lies
+ * about its ABI), -EIO or another negative errno. */
+int netback_map_ring(struct pv_netback_vif *vif, grant_ref_t ref, uint32_t slot_size,
+                     struct pv_back_ring *ring);
+void netback_unmap_ring(struct pv_netback_vif *vif, struct pv_back_ring *ring);
+
+/* resume.c: the logs of both rings that an earlier queue may have left. */
+void netback_place_logs(struct pv_netback_queue *queue, void *area);
+int netback_check_logs(const struct pv_netback_queue *queue,
+                       const struct pv_netback_queue_config *config);
+int netback_attach_logs(struct pv_netback_queue *queue,
+                        const struct pv_netback_queue_config *config);
+
+/* pump.c */
+extern const struct pv_pollable_ops netback_pollable_ops;
+
+#endif

@@ -1,0 +1,93 @@
+/* Packets wait, and the guest posts no buffers for them. After a while they are dropped, and with
+ * them all that the uplink has; after a longer one the queue counts as stalled, until there are
+ * buffers again. As Linux's netback does since XSA-392. */
+#include "backends/vnif/netback_private.h"
+
+static uint64_t after(uint64_t from, uint64_t time)
+{
+    return time == 0 || from + time < from ? UINT64_MAX : from + time;
+}
+
+/* A guest that does not say when it posts buffers is not held responsible. */
+static uint64_t stall_at(const struct pv_netback_queue *queue)
+{
+    const struct pv_netback_vif_config *config = &queue->vif->config;
+    if (!config->rx_notify || queue->rx.stalled)
+        return UINT64_MAX;
+    return after(queue->rx.starved_since, config->rx_stall_ns);
+}
+
+static void set_stalled(struct pv_netback_queue *queue, bool stalled)
+{
+    if (queue->rx.stalled == stalled)
+        return;
+    queue->rx.stalled = stalled;
+    if (stalled)
+        pv_fetch_add(&queue->vif->stalled, 1);
+    else
+        pv_fetch_sub(&queue->vif->stalled, 1);
+    netback_count(queue, rx_stalls, stalled);
+    netback_report(queue->fault_fd);
+}
+
+static void drain(struct pv_netback_queue *queue)
+{
+    struct netback_mailbox *mailbox = &queue->vif->mailboxes[queue->index];
+    struct rx_entry entry;
+    netback_rx_drop_backlog(queue);
+    while (netback_mailbox_take(mailbox, &entry, 1)) {
+        pv_packet_release(queue->cache, &entry.packet, 1);
+        netback_count(queue, rx_dropped, 1);
+    }
+    if (queue->uplink->ops->purge)
+        queue->uplink->ops->purge(queue->uplink, queue->uplink_queue, queue->cache);
+}
+
+/* Once packets have been dropped there may be none, and still no buffers. */
+static bool lacks_buffers(const struct pv_netback_queue *queue, uint32_t slots)
+{
+    const struct netback_rx *rx = &queue->rx;
+    if (netback_rx_backlog(rx) == 0)
+        return rx->starved && slots == 0;
+    return netback_rx_slots_needed(queue, &rx->backlog[rx->backlog_first]) > slots;
+}
+
+void netback_rx_look(struct pv_netback_queue *queue, uint32_t slots, bool placed)
+{
+    struct netback_rx *rx = &queue->rx;
+    uint64_t drain_ns = queue->vif->config.rx_drain_ns;
+    bool lacks = lacks_buffers(queue, slots);
+    if (placed || !lacks) {
+        rx->starved = false;
+        set_stalled(queue, false);
+    }
+    if (!lacks)
+        return;
+    if (!rx->starved) {
+        rx->starved = true;
+        rx->starved_since = queue->now;
+        rx->drain_at = after(queue->now, drain_ns);
+    }
+    rx->poll_at = queue->now + NETBACK_RX_POLL;
+    if (queue->now >= rx->drain_at) {
+        drain(queue);
+        rx->drain_at = after(queue->now, drain_ns);
+    }
+    if (queue->now >= stall_at(queue))
+        set_stalled(queue, true);
+}
+
+uint64_t netback_rx_deadline(const struct pv_netback_queue *queue)
+{
+    const struct netback_rx *rx = &queue->rx;
+    if (!rx->starved)
+        return UINT64_MAX;
+    uint64_t at = rx->drain_at < stall_at(queue) ? rx->drain_at : stall_at(queue);
+    return !queue->vif->config.rx_notify && rx->poll_at < at ? rx->poll_at : at;
+}
+
+void netback_rx_forget(struct pv_netback_queue *queue)
+{
+    netback_rx_drop_backlog(queue);
+    set_stalled(queue, false);
+}

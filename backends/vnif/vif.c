@@ -1,0 +1,162 @@
+/* What the queues of one vif share. Settings that change are behind a lock; a queue looks at their
+ * generation in each pump, and copies them when it has changed. */
+#include "backends/vnif/netback_private.h"
+#include "pvdrivers/ring/abi_layout.h"
+
+#include <stdlib.h>
+
+static bool config_valid(const struct pv_netback_vif_config *config)
+{
+    return config->hypervisor && config->uplink && (uint32_t)config->abi < PV_ABI_COUNT &&
+           config->queues >= 1 && config->queues <= PV_NETBACK_MAX_QUEUES;
+}
+
+/* A packet still needs some of a page. */
+static uint16_t limit_headroom(const struct pv_netback_vif *vif, uint16_t bytes)
+{
+    return bytes > vif->page_size / 2 ? (uint16_t)(vif->page_size / 2) : bytes;
+}
+
+struct pv_netback_vif *pv_netback_vif_create(const struct pv_netback_vif_config *config)
+{
+    struct pv_netback_vif *vif = NULL;
+    errno = EINVAL;
+    if (config_valid(config))
+        vif = calloc(1, sizeof *vif);
+    if (!vif)
+        return NULL;
+    vif->config = *config;
+    vif->page_size = pv_abi_page_size(config->abi);
+    /* A GSO packet is longer than a page, and its checksum is blank. */
+    vif->gso_tcpv4 = config->gso_tcpv4 && config->sg && config->csum_ipv4;
+    vif->gso_tcpv6 = config->gso_tcpv6 && config->sg && config->csum_ipv6;
+    vif->settings =
+        (struct netback_settings){.rate_bytes = config->rate_bytes,
+                                  .rate_usec = config->rate_usec,
+                                  .xdp_headroom = limit_headroom(vif, config->xdp_headroom),
+                                  .multicast_control = config->multicast_control};
+    vif->generation = 1; /* queues have seen 0 */
+    pthread_mutex_init(&vif->lock, NULL);
+    for (int i = 0; i < PV_NETBACK_MAX_QUEUES; i++)
+        pthread_mutex_init(&vif->mailboxes[i].lock, NULL);
+    return vif;
+}
+
+void pv_netback_vif_destroy(struct pv_netback_vif *vif)
+{
+    if (!vif)
+        return;
+    for (int i = 0; i < PV_NETBACK_MAX_QUEUES; i++)
+        pthread_mutex_destroy(&vif->mailboxes[i].lock);
+    pthread_mutex_destroy(&vif->lock);
+    free(vif);
+}
+
+/* ---- Settings -------------------------------------------------------------------------------- */
+
+struct netback_settings *netback_settings_change(struct pv_netback_vif *vif)
+{
+    pthread_mutex_lock(&vif->lock);
+    return &vif->settings;
+}
+
+void netback_settings_changed(struct pv_netback_vif *vif)
+{
+    pv_write_once(&vif->generation, vif->generation + 1);
+    pthread_mutex_unlock(&vif->lock);
+}
+
+bool netback_settings_read(struct pv_netback_vif *vif, struct netback_settings *settings,
+                           uint32_t *generation)
+{
+    /* No order: the lock gives it. */
+    if (pv_read_once(&vif->generation) == *generation)
+        return false;
+    pthread_mutex_lock(&vif->lock);
+    *settings = vif->settings;
+    *generation = vif->generation;
+    pthread_mutex_unlock(&vif->lock);
+    return true;
+}
+
+void pv_netback_vif_set_rate(struct pv_netback_vif *vif, uint64_t bytes, uint64_t usec)
+{
+    struct netback_settings *settings = netback_settings_change(vif);
+    settings->rate_bytes = bytes;
+    settings->rate_usec = usec;
+    netback_settings_changed(vif);
+    for (uint32_t i = 0; i < vif->config.queues; i++) /* one may wait for the old limit's time */
+        netback_mailbox_wake(&vif->mailboxes[i]);
+}
+
+void pv_netback_vif_set_multicast_control(struct pv_netback_vif *vif, bool enabled)
+{
+    netback_settings_change(vif)->multicast_control = enabled;
+    netback_settings_changed(vif);
+}
+
+void pv_netback_vif_set_xdp_headroom(struct pv_netback_vif *vif, uint16_t bytes)
+{
+    netback_settings_change(vif)->xdp_headroom = limit_headroom(vif, bytes);
+    netback_settings_changed(vif);
+}
+
+/* ---- What they are as one -------------------------------------------------------------------- */
+
+bool pv_netback_vif_stalled(const struct pv_netback_vif *vif)
+{
+    return pv_read_once(&vif->stalled) == vif->config.queues;
+}
+
+uint32_t pv_netback_vif_choose_queue(struct pv_netback_vif *vif, struct pv_packet *packet,
+                                     uint32_t queue)
+{
+    struct rx_entry entry = {.packet = packet};
+    pthread_mutex_lock(&vif->lock);
+    const struct netback_hash *hash = &vif->settings.hash;
+    if (hash->algorithm != XEN_NETIF_CTRL_HASH_ALGORITHM_NONE) {
+        netback_hash_packet(hash, &entry);
+        queue = netback_hash_queue(hash, &entry, vif->config.queues);
+    }
+    pthread_mutex_unlock(&vif->lock);
+    return queue;
+}
+
+/* ---- Rings ----------------------------------------------------------------------------------- */
+
+/* If the frontend's pages were smaller than the ABI's, its requests could reach memory behind them
+ * here. The page size is known once a ring is mapped, and does not change. */
+static bool abi_is_true(const struct pv_netback_vif *vif)
+{
+    struct pv_hypervisor *hypervisor = vif->config.hypervisor;
+    uint32_t granted = hypervisor->ops->gnttab_page_size
+                           ? hypervisor->ops->gnttab_page_size(hypervisor, vif->config.frontend)
+                           : hypervisor->page_size;
+    return granted == vif->page_size;
+}
+
+int netback_map_ring(struct pv_netback_vif *vif, grant_ref_t ref, uint32_t slot_size,
+                     struct pv_back_ring *ring)
+{
+    struct pv_hypervisor *hypervisor = vif->config.hypervisor;
+    struct pv_sring *sring =
+        hypervisor->ops->gnttab_map_contiguous(hypervisor, vif->config.frontend, &ref, 1, false);
+    if (!sring)
+        return -errno;
+    if (!abi_is_true(vif)) {
+        hypervisor->ops->gnttab_unmap_contiguous(hypervisor, sring, 1);
+        return -EPROTO;
+    }
+    /* Where an earlier backend stopped; read once, since the frontend can change it later. */
+    uint32_t rsp_prod = pv_read_once(&sring->rsp_prod);
+    pv_back_ring_attach(ring, sring, vif->page_size, slot_size, rsp_prod);
+    return pv_back_unconsumed_requests(ring) < 0 ? -EIO : 0;
+}
+
+void netback_unmap_ring(struct pv_netback_vif *vif, struct pv_back_ring *ring)
+{
+    struct pv_hypervisor *hypervisor = vif->config.hypervisor;
+    if (ring->sring)
+        hypervisor->ops->gnttab_unmap_contiguous(hypervisor, ring->sring, 1);
+    ring->sring = NULL;
+}
