@@ -9,6 +9,7 @@
 
 /* cffi: begin */
 #define PV_UPLINK_WAITING_PACKETS 1024 /* for a guest's queue that does not read */
+#define PV_UPLINK_MAX_WAITING_PACKETS 65536
 
 /* What is sent goes nowhere, and nothing comes. */
 PV_API struct pv_uplink *pv_null_uplink_create(struct pv_packet_pool *pool, uint32_t queues);
