@@ -115,8 +115,9 @@ def check(config: Path = CONFIG, /) -> int:
     config
         The file.
     """
-    rules = len(read_config(config).disk)
-    print(f"{config}: can be used, {rules} disk rule{'' if rules == 1 else 's'}")
+    rules = read_config(config).rules
+    counts = [f"{count} {kind} rule{'' if count == 1 else 's'}" for kind, count in rules.items()]
+    print(f"{config}: can be used, {', '.join(counts)}")
     return 0
 
 

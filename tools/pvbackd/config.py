@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,41 +13,15 @@ from pvdrivers.poll.group import Mode
 from pvdrivers.poll.threads import MAX_THREADS, PollThreads
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.tools.pvbackd.config_errors import explain
-from pvdrivers.tools.pvbackd.stores import DiskStore, FilterConfig, FromParams, StoreConfig
+from pvdrivers.tools.pvbackd.disk_rules import DiskRule
+from pvdrivers.tools.pvbackd.rules import Section, first_match
+from pvdrivers.tools.pvbackd.stores import DiskStore
 
 Natural = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class ConfigError(UsageError):
     """The configuration cannot be used; one sentence says why."""
-
-
-class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A table of the file: a key it does not know is a mistake."""
-
-
-class DiskRule(Section, frozen=True):
-    """How the disks that match all of its patterns are served; the first rule that matches counts.
-
-    `device` is DOMID/DEVID; patterns are those of the shell.
-    """
-
-    params: str = "*"
-    type: str = "*"
-    device: str = "*"
-    name: str = "*"
-    ignore: bool = False
-    store: StoreConfig = msgspec.field(default_factory=FromParams)
-    filters: tuple[FilterConfig, ...] = ()
-    limits: VbdBackendOptions | None = None
-
-    def matches(self, disk: DiskConfig) -> bool:
-        return (
-            fnmatchcase(disk.params, self.params)
-            and fnmatchcase(disk.kind, self.type)
-            and fnmatchcase(f"{disk.domid}/{disk.devid}", self.device)
-            and fnmatchcase(disk.name, self.name)
-        )
 
 
 class Threads(Section, frozen=True):
@@ -102,10 +75,14 @@ class Config(Section, frozen=True):
     state_directory: str = ""
     log: Log = Log()
 
-    def options_for(self, disk: DiskConfig) -> ServeOptions | None:
+    @property
+    def rules(self) -> dict[str, int]:
+        """How many rules there are, by kind of device."""
+        return {"disk": len(self.disk)}
+
+    def disk_options(self, disk: DiskConfig) -> ServeOptions | None:
         """How `disk` is served; None: not by us."""
-        unlisted = DiskRule(ignore=self.unlisted == "ignore")
-        rule = next((rule for rule in self.disk if rule.matches(disk)), unlisted)
+        rule = first_match(self.disk, disk, DiskRule(ignore=self.unlisted == "ignore"))
         if rule.ignore:
             return None
         return ServeOptions(DiskStore(rule.store, rule.filters), rule.limits or self.limits)

@@ -28,7 +28,7 @@ def make_service(
     return VbdService(
         client,
         hypervisor,
-        lambda disk: config().options_for(disk),
+        lambda disk: config().disk_options(disk),
         driver=driver,
         state_directory=state_directory,
     )

@@ -95,14 +95,14 @@ def test_the_first_rule_that_matches_counts(tmp_path: Path) -> None:
         """,
         tmp_path,
     )
-    options = config.options_for(DISK)
+    options = config.disk_options(DISK)
     assert options is not None
     assert not options.limits.persistent
     assert options.limits.max_queues == 4
     assert (
-        config.options_for(DiskConfig("/local/domain/0/backend/vbd/4/51712", "/images/a")) is None
+        config.disk_options(DiskConfig("/local/domain/0/backend/vbd/4/51712", "/images/a")) is None
     )
-    other = config.options_for(DiskConfig("/local/domain/0/backend/vbd/5/51712", "/dev/sda"))
+    other = config.disk_options(DiskConfig("/local/domain/0/backend/vbd/5/51712", "/dev/sda"))
     assert other is not None
     assert other.limits.max_queues == 2
 
@@ -117,10 +117,10 @@ def test_poll_threads_are_as_configured(tmp_path: Path) -> None:
 def test_equal_files_give_equal_plans(tmp_path: Path) -> None:
     """A reload leaves alone what has not changed."""
     text = '[[disk]]\nfilters = [{kind = "torn", seed = 1}]\nstore = {kind = "ram", size = 512}\n'
-    options = parse(text, tmp_path).options_for(DISK)
-    assert options == parse(f"# again\n{text}", tmp_path).options_for(DISK)
-    assert options != parse(text.replace("seed = 1", "seed = 2"), tmp_path).options_for(DISK)
-    assert options != parse(f"{text}[limits]\nmax_queues = 1", tmp_path).options_for(DISK)
+    options = parse(text, tmp_path).disk_options(DISK)
+    assert options == parse(f"# again\n{text}", tmp_path).disk_options(DISK)
+    assert options != parse(text.replace("seed = 1", "seed = 2"), tmp_path).disk_options(DISK)
+    assert options != parse(f"{text}[limits]\nmax_queues = 1", tmp_path).disk_options(DISK)
 
 
 def test_every_filter_and_store_can_be_had(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_every_filter_and_store_can_be_had(tmp_path: Path) -> None:
             tmp_path,
         )
         disk = DiskConfig(DISK.path, "", "", "i")
-        options = config.options_for(disk)
+        options = config.disk_options(disk)
         assert options is not None
         with asyncio.run(options.open_store(disk)) as opened:
             assert opened.sectors == 16
