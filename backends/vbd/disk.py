@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-import msgspec
-
+from pvdrivers.backends.exchange import changes, open_in_time
 from pvdrivers.backends.stores.store import BlockStore, FileStore, NullStore, RamStore
 from pvdrivers.backends.vbd.device import VbdBackendOptions
-from pvdrivers.daemon_threads import in_daemon_thread, open_in_daemon_thread
+from pvdrivers.daemon_threads import open_in_daemon_thread
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.xenstore.client import XenstoreClient
 
-log = logging.getLogger("pvdrivers.backends.vbd")
-
-# Seconds; longer than a file store waits for operations of a process that has ended.
-OPEN_TIMEOUT = 40.0
-CLOSE_TIMEOUT = 10.0  # seconds
 DISK_KEYS = ("params", "type", "mode", "dev")
 MEMORY_STORES: dict[str, Callable[[int], BlockStore]] = {
     "ram": RamStore,
@@ -94,41 +86,9 @@ class ServeOptions:
     limits: VbdBackendOptions = field(default_factory=VbdBackendOptions)
 
     async def open(self, disk: DiskConfig) -> BlockStore:
-        """The store. TimeoutError: it is not open after OPEN_TIMEOUT; one that still comes is
-        closed."""
-        timeout = asyncio.timeout(OPEN_TIMEOUT)
-        try:
-            async with timeout:
-                return await self.open_store(disk)
-        except TimeoutError:
-            if not timeout.expired():
-                raise
-            reason = f"{disk.params or disk.name}: not open after {OPEN_TIMEOUT:.0f} seconds"
-            raise TimeoutError(reason) from None
+        """The store. TimeoutError: it is not open in time; one that still comes is closed."""
+        return await open_in_time(self.open_store(disk), disk.params or disk.name)
 
     def changes(self, new: ServeOptions) -> str:
         """What differs in `new`, in words."""
-        found = []
-        if new.open_store != self.open_store:
-            found.append(f"store {_name(self.open_store)} -> {_name(new.open_store)}")
-        for option in msgspec.structs.fields(self.limits):
-            before, after = (getattr(each, option.name) for each in (self.limits, new.limits))
-            if before != after:
-                found.append(f"{option.name} {before} -> {after} from the next connection on")
-        return ", ".join(found)
-
-
-def _name(open_store: object) -> str:
-    return str(getattr(open_store, "__qualname__", open_store))
-
-
-async def close_store(store: BlockStore) -> None:
-    """Closes it in a thread, since a disk that does not answer would block the loop."""
-    what = repr(store)
-    try:
-        async with asyncio.timeout(CLOSE_TIMEOUT):
-            await in_daemon_thread(store.close)
-    except TimeoutError:
-        log.error("%s: not closed after %.0f seconds", what, CLOSE_TIMEOUT)
-    except OSError as error:
-        log.error("%s: not closed: %s", what, error)
+        return changes("store", self.open_store, new.open_store, self.limits, new.limits)

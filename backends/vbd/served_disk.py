@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from pvdrivers.backends.device import DeviceContext
-from pvdrivers.backends.service import traceback_of
+from pvdrivers.backends.exchange import Exchange, close_in_time
 from pvdrivers.backends.stores.store import BlockStore
 from pvdrivers.backends.vbd.device import VbdBackend
-from pvdrivers.backends.vbd.disk import DiskConfig, ServeOptions, close_store
+from pvdrivers.backends.vbd.disk import DiskConfig, ServeOptions
 from pvdrivers.daemon_threads import in_daemon_thread
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.xenbus.device import XenbusDevice
-from pvdrivers.xenbus.states import Event
 
 log = logging.getLogger("pvdrivers.backends.vbd")
 
@@ -35,9 +34,7 @@ class ServedDisk(VbdBackend):
         super().__init__(context, store, options.limits)
         self.disk = disk
         self.serve_options = options
-        self._next_options: ServeOptions | None = None  # their store is being opened, or is
-        self._next_store: BlockStore | None = None
-        self._opening: asyncio.Task[None] | None = None
+        self._next: Exchange[ServeOptions, BlockStore] = Exchange(self)
 
     async def offer(self) -> None:
         await self._use_next_store()
@@ -54,7 +51,7 @@ class ServedDisk(VbdBackend):
 
     async def removed(self) -> None:
         await super().removed()  # no queue may be left on the store
-        await asyncio.gather(self._drop_next(), close_store(self.store))
+        await asyncio.gather(self._next.drop(), close_in_time(self.store))
 
     def status(self) -> dict[str, Any]:
         disk = self.disk
@@ -64,52 +61,31 @@ class ServedDisk(VbdBackend):
     # ---- another store ---------------------------------------------------------------------
 
     async def reload(self, options: ServeOptions) -> bool:
-        """Applies `options`, with their store as soon as it is open; false: nothing changes.
-
-        Nothing waits for the store, neither the caller nor the device, which can be unplugged.
-        """
-        before = self._next_options or self.serve_options
+        """Applies `options`, with their store as soon as it is open; false: nothing changes."""
+        before = self._next.options or self.serve_options
         if options == before:
             return False
         log.info("%s: %s", self.path, before.changes(options))
-        await self._drop_next()
         if options.open_store == self.serve_options.open_store:
+            await self._next.drop()
             self._use(options)
         else:
-            self._next_options = options
-            name = f"open {self.path}"
-            self._opening = asyncio.get_running_loop().create_task(self._open(options), name=name)
+            await self._next.begin(options, options.open(self.disk))
         return True
 
     def _use(self, options: ServeOptions) -> None:
         self.serve_options, self.options = options, options.limits
 
-    async def _open(self, options: ServeOptions) -> None:
-        try:
-            self._next_store = await options.open(self.disk)
-        except Exception as error:
-            log.error("%s: stays as it is: %s", self.path, error, exc_info=traceback_of(error))
-            self._next_options = None
-        else:
-            self.request(Event.EXCHANGE)
-
-    async def _drop_next(self) -> None:
-        if self._opening:
-            self._opening.cancel()
-        store, self._next_store, self._next_options = self._next_store, None, None
-        if store:
-            await close_store(store)
-
     async def _use_next_store(self) -> None:
-        options, store, old = self._next_options, self._next_store, self.store
-        if options is None or store is None:
+        if (taken := self._next.take()) is None:
             return
-        self._next_options = self._next_store = None
+        options, store = taken
+        old = self.store
         self._use(options)
         try:
             await self.replace_store(store)
         finally:
-            await close_store(old if self.store is store else store)
+            await close_in_time(old if self.store is store else store)
 
     # ---- what a hotplug script would do ----------------------------------------------------
 

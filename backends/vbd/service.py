@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Protocol
 
 from pvdrivers.backends.device import DeviceContext
+from pvdrivers.backends.exchange import close_in_time
 from pvdrivers.backends.service import DeviceClass, Service
 from pvdrivers.backends.stores.store import BlockStore
 from pvdrivers.backends.vbd.device import VbdBackend
-from pvdrivers.backends.vbd.disk import DiskConfig, ServeOptions, close_store, read_disk
+from pvdrivers.backends.vbd.disk import DiskConfig, ServeOptions, read_disk
 from pvdrivers.backends.vbd.served_disk import ServedDisk
 from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.poll.driver import PollDriver
@@ -70,7 +71,7 @@ async def make_disk(
     try:
         device = backend(context, disk, options, store)
     except BaseException:
-        await close_store(store)
+        await close_in_time(store)
         raise
     log.info("%s: served from %r", context.path, store)
     return device

@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from pvdrivers.backends import exchange
 from pvdrivers.backends.stores.store import RamStore
-from pvdrivers.backends.vbd import disk as disks
 from pvdrivers.backends.vbd import served_disk
 from pvdrivers.backends.vbd.disk import DiskConfig, ServeOptions
 from pvdrivers.backends.vbd.served_disk import ServedDisk
@@ -104,7 +104,7 @@ def test_other_disks_are_served_and_the_service_ends(server: Server) -> None:
 def test_it_ends_in_the_error_node_and_is_tried_again(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(disks, "OPEN_TIMEOUT", 0.05)
+    monkeypatch.setattr(exchange, "OPEN_TIMEOUT", 0.05)
 
     async def main() -> None:
         async with two_disks() as guests:
@@ -117,7 +117,7 @@ def test_it_ends_in_the_error_node_and_is_tried_again(
                     assert "not open after" in await hung.toolstack.read_str(key)
                 await use(guests.ends["xvdb"])
                 server.is_back.set()
-                monkeypatch.setattr(disks, "OPEN_TIMEOUT", PATIENCE)
+                monkeypatch.setattr(exchange, "OPEN_TIMEOUT", PATIENCE)
                 await service.reload(server.options_for)
                 await hung.frontend.abort()
                 hung.new_frontend().start()
@@ -211,7 +211,7 @@ def test_a_store_that_does_not_close_delays_no_other_disk(
     async def open_stuck(disk: DiskConfig) -> RamStore:
         return Stuck(MIB) if disk.name == "xvda" else RamStore(MIB)
 
-    monkeypatch.setattr(disks, "CLOSE_TIMEOUT", 0.05)
+    monkeypatch.setattr(exchange, "CLOSE_TIMEOUT", 0.05)
 
     async def main() -> None:
         async with two_disks() as guests:
@@ -281,7 +281,7 @@ def test_without_a_thread_to_close_its_store_a_device_still_ends(
         store = RamStore(MIB)
         with monkeypatch.context() as patched:
             patched.setattr(threading.Thread, "start", no_thread)
-            await disks.close_store(store)
+            await exchange.close_in_time(store)
         assert "not closed: [Errno 11] no thread" in caplog.text
         store.close()
 

@@ -276,7 +276,7 @@ def test_a_reload_counts_for_a_disk_that_waits_for_its_guest() -> None:
                     assert isinstance(device, ServedDisk)
                     await device.wait_for(XenbusState.INIT_WAIT)
                     await service.reload(lambda _: larger)
-                    await pair.wait(lambda: device._next_store and not device._requests)
+                    await pair.wait(lambda: device._next.base and not device._requests)
                     pair.frontend.start()
                     assert (await pair.frontend.connected()).sectors == 4096
                     await pair.frontend.abort()

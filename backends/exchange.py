@@ -1,0 +1,118 @@
+"""What a served device stands on, such as a disk's store or a vif's uplink: opened and closed within
+a time, and exchanged for another while the device is in use."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Generic, Protocol, TypeVar
+
+import msgspec
+
+from pvdrivers.backends.service import traceback_of
+from pvdrivers.daemon_threads import in_daemon_thread
+from pvdrivers.xenbus.device import XenbusDevice
+from pvdrivers.xenbus.states import Event
+
+log = logging.getLogger("pvdrivers.backends")
+
+# Seconds; longer than a file store waits for operations of a process that has ended.
+OPEN_TIMEOUT = 40.0
+CLOSE_TIMEOUT = 10.0  # seconds
+
+
+class Closable(Protocol):
+    def close(self) -> None: ...
+
+
+Options = TypeVar("Options")
+Base = TypeVar("Base", bound=Closable)  # what a device stands on
+
+
+async def open_in_time(opening: Awaitable[Base], what: str) -> Base:
+    """What is opened. TimeoutError: it is not open after OPEN_TIMEOUT."""
+    timeout = asyncio.timeout(OPEN_TIMEOUT)
+    try:
+        async with timeout:
+            return await opening
+    except TimeoutError:
+        if not timeout.expired():
+            raise
+        reason = f"{what}: not open after {OPEN_TIMEOUT:.0f} seconds"
+        raise TimeoutError(reason) from None
+
+
+async def close_in_time(base: Closable) -> None:
+    """Closes it in a thread, since what does not answer would block the loop."""
+    what = repr(base)
+    try:
+        async with asyncio.timeout(CLOSE_TIMEOUT):
+            await in_daemon_thread(base.close)
+    except TimeoutError:
+        log.error("%s: not closed after %.0f seconds", what, CLOSE_TIMEOUT)
+    except OSError as error:
+        log.error("%s: not closed: %s", what, error)
+
+
+class Exchange(Generic[Options, Base]):
+    """The options that a device goes over to, and what they open; the last asked for counts.
+
+    Nothing waits for that, neither who asks nor the device, which can be unplugged meanwhile.
+    """
+
+    def __init__(self, device: XenbusDevice) -> None:
+        self.options: Options | None = None  # what they open is being opened, or is
+        self.base: Base | None = None
+        self._device = device
+        self._opening: asyncio.Task[None] | None = None
+
+    async def begin(self, options: Options, opening: Awaitable[Base]) -> None:
+        """The device gets the event EXCHANGE when it is open."""
+        await self.drop()
+        self.options = options
+        name = f"open {self._device.path}"
+        self._opening = asyncio.get_running_loop().create_task(self._open(opening), name=name)
+
+    async def _open(self, opening: Awaitable[Base]) -> None:
+        try:
+            self.base = await opening
+        except Exception as error:
+            traceback = traceback_of(error)
+            log.error("%s: stays as it is: %s", self._device.path, error, exc_info=traceback)
+            self.options = None
+        else:
+            self._device.request(Event.EXCHANGE)
+
+    async def drop(self) -> None:
+        if self._opening:
+            self._opening.cancel()
+        base, self.base, self.options = self.base, None, None
+        if base:
+            await close_in_time(base)
+
+    def take(self) -> tuple[Options, Base] | None:
+        """What is open, which becomes the caller's."""
+        if self.options is None or self.base is None:
+            return None
+        taken = self.options, self.base
+        self.options = self.base = None
+        return taken
+
+
+def changes(
+    what: str,
+    before: Callable[..., object],
+    after: Callable[..., object],
+    limits_before: msgspec.Struct,
+    limits_after: msgspec.Struct,
+) -> str:
+    """In words, what differs between two ways of serving a device: what opens its `what`, and the
+    limits."""
+    found = []
+    if before != after:
+        names = (getattr(opens, "__qualname__", opens) for opens in (before, after))
+        found.append(f"{what} {' -> '.join(map(str, names))}")
+    for option in msgspec.structs.fields(limits_before):
+        old, new = (getattr(limits, option.name) for limits in (limits_before, limits_after))
+        if old != new:
+            found.append(f"{option.name} {old} -> {new} from the next connection on")
+    return ", ".join(found)
