@@ -61,6 +61,10 @@ class Queue(Protocol):
         """Its event channel's port here."""
 
     @property
+    def second_port(self) -> int:
+        """That of a second event channel; 0: there is none."""
+
+    @property
     def broken(self) -> object:
         """Whether the queue is broken and does nothing any more: true when the frontend has overrun
         its ring, or an exception that says why."""
@@ -246,6 +250,8 @@ class Backend(BackendDevice, Generic[Ring, AnyQueue], ABC):
             # The predecessor may have answered without a notification.
             for queue, channels in zip(self._queues, self._channels, strict=True):
                 channels.notify(queue.port)
+                if queue.second_port:
+                    channels.notify(queue.second_port)
         for queue in self._queues:
             self.driver.add(queue.pollable)
 

@@ -1,5 +1,5 @@
-"""What a served device stands on, such as a disk's store or a vif's uplink: opened and closed within
-a time, and exchanged for another while the device is in use."""
+"""What a served device stands on, such as a disk's store or a vif's uplink: it is opened and closed
+within a time, and exchanged while the device is in use."""
 
 import asyncio
 import logging

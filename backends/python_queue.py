@@ -88,6 +88,8 @@ class Request(NamedTuple):
 class PythonQueue(PythonPollable):
     """Serves the requests of one ring; a `Queue` of `pvdrivers.backends.device`."""
 
+    second_port = 0
+
     def __init__(self, ring: GrantedRing, context: QueueContext) -> None:
         """PeerError: the ring, its port or its in-flight log cannot be used. OSError: there is no
         room for a queue."""

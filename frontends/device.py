@@ -31,6 +31,10 @@ class Queue(Protocol):
         """Its event channel's port here."""
 
     @property
+    def second_port(self) -> int:
+        """That of a second event channel; 0: there is none."""
+
+    @property
     def outstanding(self) -> int:
         """Requests issued and not answered."""
 
@@ -71,7 +75,7 @@ class _Driven(PythonPollable):
         poll: Callable[[int], int],
         fatal: Callable[[str], None],
     ) -> None:
-        super().__init__(channels, queue.port)
+        super().__init__(channels, queue.port, queue.second_port)
         self._queue, self._poll, self._fatal = queue, poll, fatal
 
     def pump(self, budget: int, now: int) -> int:
@@ -130,6 +134,11 @@ class Frontend(FrontendDevice, Generic[AnyQueue], ABC):
     async def negotiate(self) -> None:
         """Reads what a Connected backend has published, and prepares the queues for it. PeerError:
         it cannot be used."""
+
+    def successor(self, index: int, stopped: AnyQueue) -> AnyQueue | None:
+        """The queue that goes on with what the last connection's queue `index` has not finished;
+        None: it fails."""
+        return self._queues[index % len(self._queues)]
 
     def issue_waiting(self) -> None:
         """Issues what was asked for while the device did not accept it."""
@@ -198,7 +207,10 @@ class Frontend(FrontendDevice, Generic[AnyQueue], ABC):
         self._broken = self._failed = False
         self.serve()
         for index, stopped in enumerate(self._stopped):
-            self.reissued += stopped.requeue(self._queues[index % len(self._queues)])
+            if (successor := self.successor(index, stopped)) is None:
+                stopped.give_up()
+            else:
+                self.reissued += stopped.requeue(successor)
             stopped.close()
         self._stopped.clear()
         self.issue_waiting()

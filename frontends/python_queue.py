@@ -78,6 +78,8 @@ class DataPage:
 class PythonQueue:
     """Owns the ring's page, its grant and the port, until `disconnect`."""
 
+    second_port = 0
+
     def __init__(
         self,
         hypervisor: Hypervisor,

@@ -5,6 +5,7 @@ in pure Python is a subclass of `PythonUplink` (python_uplink.py).
 """
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -62,6 +63,22 @@ class Uplink:
         stats = ffi.new("struct pv_uplink_stats *")
         self.pointer.ops.get_stats(self.pointer, stats)
         return UplinkStatistics(*(int(getattr(stats, name)) for name in _STATISTICS))
+
+    def set_rx_offloads(self, offloads: Mapping[str, bool]) -> None:
+        """What the guest takes: fields of `struct pv_uplink_offloads`. OSError: the uplink cannot
+        be told."""
+        if self.pointer.ops.set_rx_offloads != ffi.NULL:
+            taken = ffi.new("struct pv_uplink_offloads *", offloads)
+            self._check(self.pointer.ops.set_rx_offloads(self.pointer, taken))
+
+    def set_carrier(self, queues: int) -> None:
+        """Whether a guest is there, with so many queues, or 0. OSError: as above."""
+        if self.pointer.ops.set_carrier != ffi.NULL:
+            self._check(self.pointer.ops.set_carrier(self.pointer, queues))
+
+    def _check(self, result: int) -> None:
+        if result < 0:
+            raise OSError(-result, f"{self!r}: {os.strerror(-result)}")
 
     def close(self) -> None:
         """Drops what waits. No queue uses it any more. A second call does nothing."""

@@ -21,6 +21,8 @@ ERRORS = tuple(  # why a request was not carried out, in the order of `pv_blkbac
 class VbdQueue:
     """Holds a `struct pv_blkback_queue *`."""
 
+    second_port = 0
+
     def __init__(self, config: Mapping[str, Any], store: BlockStore, errors: StoreErrors) -> None:
         """`config`: fields of `struct pv_blkback_config`. PeerError: the frontend's ring or port
         cannot be used. OSError: there is no room for a queue."""

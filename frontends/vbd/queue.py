@@ -20,6 +20,8 @@ class VbdQueue:
     """Holds a `struct pv_blkfront_queue *`. `finish` is called with each `struct pv_blkfront_io *`
     that is answered or given up."""
 
+    second_port = 0
+
     def __init__(self, config: Mapping[str, Any], done: Any, finish: Callable[[Any], None]) -> None:
         """`config`: fields of `struct pv_blkfront_config`. `done`: an array of pointers for what is
         finished, which queues of one driver can share. OSError: there is no room for a queue."""

@@ -28,8 +28,8 @@ class PythonPollable(ABC):
     What it raises is logged; it is then `broken` and never called again.
     """
 
-    def __init__(self, channels: EventChannels, port: int) -> None:
-        """`port` is bound to `channels`."""
+    def __init__(self, channels: EventChannels, port: int, second_port: int = 0) -> None:
+        """The ports are bound to `channels`; `second_port` 0: there is none."""
         self.broken: BaseException | None = None  # what it has raised
         self._fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._woken = False
@@ -40,6 +40,7 @@ class PythonPollable(ABC):
                 "hypervisor": channels.hypervisor.cdata,
                 "evtchn": channels.cdata,
                 "port": port,
+                "second_port": second_port,
                 "fd": self._fd,
             },
         )

@@ -1,0 +1,79 @@
+"""A vif that a service serves: it owns its uplink, and can go on with another."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from pvdrivers.backends.device import DeviceContext
+from pvdrivers.backends.exchange import Exchange, close_in_time
+from pvdrivers.backends.uplinks.uplink import Uplink
+from pvdrivers.backends.vnif.device import VnifBackend
+from pvdrivers.backends.vnif.vif import ServeOptions, VifConfig
+
+log = logging.getLogger("pvdrivers.backends.vnif")
+
+
+class ServedVif(VnifBackend):
+    """A backend that owns its uplink, tells the toolstack that it is in place, and can go on with
+    another."""
+
+    def __init__(
+        self, context: DeviceContext, vif: VifConfig, options: ServeOptions, uplink: Uplink
+    ) -> None:
+        super().__init__(context, uplink, options.limits)
+        self.vif = vif
+        self.serve_options = options
+        self._next: Exchange[ServeOptions, Uplink] = Exchange(self)
+
+    async def offer(self) -> None:
+        await self._use_next_uplink()
+        if not self.options.wait_for_hotplug:  # else a script says so
+            await self.write_keys({"hotplug-status": "connected"})
+        await super().offer()
+
+    async def connect(self) -> None:
+        await self._use_next_uplink()  # which may have been opened since the offer
+        await super().connect()
+
+    async def exchange(self) -> None:
+        await self._use_next_uplink()
+
+    async def removed(self) -> None:
+        await super().removed()  # no queue may be left on the uplink
+        await asyncio.gather(self._next.drop(), close_in_time(self.uplink))
+
+    def status(self) -> dict[str, Any]:
+        vif = self.vif
+        known = {"name": vif.interface, "bridge": vif.bridge, "type": vif.kind}
+        return super().status() | known
+
+    # ---- another uplink --------------------------------------------------------------------
+
+    async def reload(self, options: ServeOptions) -> bool:
+        """Applies `options`, with their uplink as soon as it is open; false: nothing changes."""
+        before = self._next.options or self.serve_options
+        if options == before:
+            return False
+        log.info("%s: %s", self.path, before.changes(options))
+        if options.open_uplink == self.serve_options.open_uplink:
+            await self._next.drop()
+            self._use(options)
+        else:
+            await self._next.begin(options, options.open(self.vif))
+        return True
+
+    def _use(self, options: ServeOptions) -> None:
+        self.serve_options, self.options = options, options.limits
+
+    async def _use_next_uplink(self) -> None:
+        if (taken := self._next.take()) is None:
+            return
+        options, uplink = taken
+        old = self.uplink
+        self._use(options)
+        try:
+            await self.replace_uplink(uplink)
+        finally:
+            await close_in_time(old if self.uplink is uplink else uplink)

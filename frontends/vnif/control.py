@@ -1,0 +1,131 @@
+"""The control ring of a network frontend: which hash the backend chooses a packet's queue by."""
+
+import asyncio
+import errno
+import struct
+from dataclasses import dataclass
+
+import pvdrivers.frontends.python_queue as python_queue
+from pvdrivers._core import lib
+from pvdrivers.hypervisor import EventChannels, Hypervisor
+from pvdrivers.ring.errors import PeerError, UsageError
+from pvdrivers.vnif.keys import ControlRing
+
+SLOT = 16
+MAX_KEY = 40  # bytes of a Toeplitz key
+MAX_MAPPING = 128  # what Linux' netback and ours take
+REQUEST = struct.Struct("<HHIII")  # id, type, data[3]
+RESPONSE = struct.Struct("<HHII")  # id, type, status, data
+ERRNO = {
+    int(lib.XEN_NETIF_CTRL_STATUS_NOT_SUPPORTED): errno.EOPNOTSUPP,
+    int(lib.XEN_NETIF_CTRL_STATUS_INVALID_PARAMETER): errno.EINVAL,
+    int(lib.XEN_NETIF_CTRL_STATUS_BUFFER_OVERFLOW): errno.EOVERFLOW,
+}
+IPV4 = int(lib.XEN_NETIF_CTRL_HASH_TYPE_IPV4)
+IPV4_TCP = int(lib.XEN_NETIF_CTRL_HASH_TYPE_IPV4_TCP)
+IPV6 = int(lib.XEN_NETIF_CTRL_HASH_TYPE_IPV6)
+IPV6_TCP = int(lib.XEN_NETIF_CTRL_HASH_TYPE_IPV6_TCP)
+
+
+@dataclass(frozen=True, slots=True)
+class HashSettings:
+    """Receive side scaling by a Toeplitz hash: a packet goes to queue `mapping[hash % its length]`,
+    or without a mapping to queue `hash % queues`."""
+
+    key: bytes
+    types: int = IPV4 | IPV4_TCP | IPV6 | IPV6_TCP
+    mapping: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.key) <= MAX_KEY:
+            raise UsageError(f"a hash key of {len(self.key)} bytes is not 1 to {MAX_KEY} long")
+        if not 0 < self.types <= IPV4 | IPV4_TCP | IPV6 | IPV6_TCP:
+            raise UsageError(f"hash types {self.types:#x} are none, or others than there are")
+        if len(self.mapping) > MAX_MAPPING:
+            raise UsageError(f"a mapping of {len(self.mapping)} is longer than {MAX_MAPPING}")
+
+
+class ControlRequest(python_queue.Request):
+    """One request, and the page that it refers to, if any."""
+
+    def __init__(
+        self, hypervisor: Hypervisor, kind: int, data: tuple[int, ...] = (), payload: bytes = b""
+    ) -> None:
+        """With a payload, the backend is granted its page to read, and `data` follows the gref."""
+        self.done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._kind = kind
+        self._data = data
+        self._page = python_queue.DataPage(hypervisor) if payload else None
+        if self._page:
+            self._page.view[: len(payload)] = payload
+
+    def encode(self, number: int, backend: int) -> bytes:
+        data = [self._page.grant(backend, readonly=True)] if self._page else []
+        data += self._data
+        return REQUEST.pack(number, self._kind, *data, *[0] * (3 - len(data)))
+
+    def revoke(self) -> None:
+        if self._page:
+            self._page.revoke()
+
+    def finish(self, response: bytes) -> None:
+        _, kind, status, data = RESPONSE.unpack(response[: RESPONSE.size])
+        if kind != self._kind:
+            raise PeerError(f"the backend answered control request {self._kind} as {kind}")
+        if status:
+            number = ERRNO.get(status, errno.EIO)
+            self.fail(OSError(number, f"control request {self._kind}: status {status}"))
+            return
+        self._free()
+        if not self.done.done():  # else the caller has stopped waiting
+            self.done.set_result(data)
+
+    def fail(self, error: OSError) -> None:
+        self._free()
+        if not self.done.done():
+            self.done.set_exception(error)
+
+    def _free(self) -> None:
+        if self._page:
+            self._page.free()
+
+
+class ControlQueue(python_queue.PythonQueue):
+    """The control ring; its requests are few, so that Python is fast enough."""
+
+    def __init__(self, hypervisor: Hypervisor, channels: EventChannels, backend: int) -> None:
+        super().__init__(hypervisor, channels, backend, SLOT, _number_of)
+
+    @property
+    def ring(self) -> ControlRing:
+        """What the backend has to know of it."""
+        return ControlRing(self.keys.ring_refs[0], self.port)
+
+    def statistics(self) -> dict[str, int]:
+        return {f"control_{name}": count for name, count in super().statistics().items()}
+
+    async def ask(self, kind: int, data: tuple[int, ...] = (), payload: bytes = b"") -> int:
+        """What the backend answers. OSError: it refuses."""
+        request = ControlRequest(self._hypervisor, kind, data, payload)
+        self.issue(request)
+        return await request.done
+
+    async def set_hash(self, settings: HashSettings | None) -> None:
+        """None: no hash. OSError: the backend refuses."""
+        algorithm = lib.XEN_NETIF_CTRL_HASH_ALGORITHM_TOEPLITZ
+        if settings is None:
+            algorithm = lib.XEN_NETIF_CTRL_HASH_ALGORITHM_NONE
+        await self.ask(lib.XEN_NETIF_CTRL_TYPE_SET_HASH_ALGORITHM, (algorithm,))
+        if settings is None:
+            return
+        key, mapping = settings.key, settings.mapping
+        await self.ask(lib.XEN_NETIF_CTRL_TYPE_SET_HASH_KEY, (len(key),), key)
+        await self.ask(lib.XEN_NETIF_CTRL_TYPE_SET_HASH_MAPPING_SIZE, (len(mapping),))
+        if mapping:
+            table = struct.pack(f"<{len(mapping)}I", *mapping)
+            await self.ask(lib.XEN_NETIF_CTRL_TYPE_SET_HASH_MAPPING, (len(mapping), 0), table)
+        await self.ask(lib.XEN_NETIF_CTRL_TYPE_SET_HASH_FLAGS, (settings.types,))
+
+
+def _number_of(response: bytes) -> int:
+    return int(RESPONSE.unpack(response[: RESPONSE.size])[0])
