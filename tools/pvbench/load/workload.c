@@ -1,16 +1,12 @@
 /* The workload's loop: choose operations, submit them, reap what is finished, wait. */
-#include "pvdrivers/poll/window.h"
 #include "tools/pvbench/load/workload_private.h"
 
-#include <poll.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
 #define ANSWER_TIMEOUT_NS (30 * NS_PER_S)
 #define STOP_TIMEOUT_NS (2 * NS_PER_S)
-#define LONGEST_SLEEP_NS (NS_PER_S / 20)
 #define LOOKS 16 /* at the queues between two looks at the clock */
 
 /* ---- Submitting and reaping ---------------------------------------------------------------- */
@@ -69,7 +65,7 @@ static int submit_all(struct pv_blk_workload *workload, uint64_t now)
         int error = pv_blkfront_submit(workload->queues[i], batch->ios, batch->count);
         if (error)
             return error;
-        uint64_t submitted = pv_workload_now_ns();
+        uint64_t submitted = pv_load_now_ns();
         for (uint32_t j = 0; j < batch->count; j++) {
             struct slot *slot = (struct slot *)batch->ios[j];
             slot->issued_ns = now;
@@ -131,12 +127,11 @@ static int reap_all(struct pv_blk_workload *workload)
             return count;
         if (count == 0)
             continue;
-        uint64_t now = pv_workload_now_ns();
-        workload->window = pv_poll_window_next(workload->window, now - workload->last_progress_ns);
+        uint64_t now = pv_load_now_ns();
         for (int j = 0; j < count; j++)
             complete(workload, (struct slot *)workload->done[j], now);
         workload->result.depth_complete[batch_level((uint32_t)count)]++;
-        workload->last_progress_ns = now;
+        pv_load_wait_progress(&workload->wait, now);
         finished += count;
     }
     return finished;
@@ -144,34 +139,24 @@ static int reap_all(struct pv_blk_workload *workload)
 
 /* ---- Waiting ------------------------------------------------------------------------------- */
 
-/* Until the next operation is due, but not for long: nothing tells of a stop. */
-static struct timespec longest_sleep(const struct pv_blk_workload *workload)
+/* ns until the next operation is due. */
+static uint64_t until_due(const struct pv_blk_workload *workload)
 {
-    uint64_t ns = LONGEST_SLEEP_NS;
-    if (workload->paced && !workload->ending) {
-        uint64_t now = pv_workload_now_ns();
-        uint64_t next =
-            workload->next_due_ns < workload->end_ns ? workload->next_due_ns : workload->end_ns;
-        uint64_t left = next > now ? next - now : 0;
-        ns = left < ns ? left : ns;
-    }
-    return (struct timespec){.tv_nsec = (long)ns};
+    if (!workload->paced || workload->ending)
+        return UINT64_MAX;
+    uint64_t now = pv_load_now_ns();
+    uint64_t next =
+        workload->next_due_ns < workload->end_ns ? workload->next_due_ns : workload->end_ns;
+    return next > now ? next - now : 0;
 }
 
 static void sleep_until_event(struct pv_blk_workload *workload)
 {
-    const struct pv_hypervisor_ops *ops = workload->config.hypervisor->ops;
-    struct pv_evtchn *evtchn = workload->config.evtchn;
     for (uint32_t i = 0; i < workload->config.nr_queues; i++)
         if (pv_blkfront_arm(workload->queues[i]))
             return;
-    struct pollfd event = {.fd = ops->evtchn_fd(evtchn), .events = POLLIN};
     workload->result.sleeps++;
-    struct timespec longest = longest_sleep(workload);
-    if (ppoll(&event, 1, &longest, NULL) <= 0)
-        return;
-    for (int port; (port = ops->evtchn_pending(evtchn)) >= 0;)
-        ops->evtchn_unmask(evtchn, (evtchn_port_t)port);
+    pv_load_wait_sleep(&workload->wait, until_due(workload));
 }
 
 /* Until there is an answer, but not for long. Without a pause between the looks: one takes as long
@@ -184,18 +169,6 @@ static void look_around(const struct pv_blk_workload *workload)
                 return;
     }
     pv_cpu_relax();
-}
-
-static void wait_for_work(struct pv_blk_workload *workload, uint64_t now)
-{
-    enum pv_poll_mode mode = workload->config.mode;
-    uint64_t waited = now - workload->last_progress_ns;
-    if (mode == PV_POLL_MODE_EVENT || (mode == PV_POLL_MODE_HYBRID && waited >= workload->window)) {
-        sleep_until_event(workload);
-    } else if (waited >= PV_YIELD_AFTER_NS && now >= workload->next_yield) {
-        sched_yield();
-        workload->next_yield = pv_yield_next(now, pv_workload_now_ns());
-    }
 }
 
 /* ---- Passes -------------------------------------------------------------------------------- */
@@ -220,7 +193,7 @@ static void copy_results(struct pv_blk_workload *workload)
      * had no order. */
     pv_load_acquire(&workload->requests);
     *workload->copy = workload->result;
-    workload->copy->elapsed_ns = measured_ns(workload, pv_workload_now_ns());
+    workload->copy->elapsed_ns = measured_ns(workload, pv_load_now_ns());
     for (uint32_t i = 0; i < workload->config.jobs; i++)
         workload->copy_jobs[i] = workload->jobs[i].result;
     /* A full barrier: a thread that finds the bit clear sees the copies. */
@@ -229,7 +202,7 @@ static void copy_results(struct pv_blk_workload *workload)
 
 static int loop(struct pv_blk_workload *workload)
 {
-    for (uint64_t now = pv_workload_now_ns();;) {
+    for (uint64_t now = pv_load_now_ns();;) {
         uint32_t requests = pv_read_once(&workload->requests);
         if (requests & REQUEST_COPY)
             copy_results(workload);
@@ -238,7 +211,7 @@ static int loop(struct pv_blk_workload *workload)
             workload->ending = true;
         if (!workload->ending)
             choose_all(workload);
-        now = pv_workload_now_ns();
+        now = pv_load_now_ns();
         int error = submit_all(workload, now);
         if (workload->config.mode != PV_POLL_MODE_EVENT)
             look_around(workload);
@@ -250,9 +223,10 @@ static int loop(struct pv_blk_workload *workload)
         if (finished > 0)
             continue;
         if (workload->outstanding > 0 &&
-            now > workload->last_progress_ns + (stop ? STOP_TIMEOUT_NS : ANSWER_TIMEOUT_NS))
+            now > workload->wait.last_progress_ns + (stop ? STOP_TIMEOUT_NS : ANSWER_TIMEOUT_NS))
             return -ETIMEDOUT;
-        wait_for_work(workload, now);
+        if (pv_load_wait_is_over(&workload->wait, now))
+            sleep_until_event(workload);
     }
 }
 
@@ -278,7 +252,7 @@ static int run_pass(struct pv_blk_workload *workload, enum pass pass)
 {
     workload->pass = pass;
     workload->ending = false;
-    workload->last_progress_ns = pv_workload_now_ns();
+    workload->wait.last_progress_ns = pv_load_now_ns();
     start_jobs(workload);
     return loop(workload);
 }
@@ -319,12 +293,12 @@ int pv_blk_workload_run(struct pv_blk_workload *workload)
     const struct pv_blk_workload_config *config = &workload->config;
     struct rusage before;
     getrusage(RUSAGE_THREAD, &before);
-    workload->measure_from_ns = pv_workload_now_ns() + config->ramp_ns;
+    workload->measure_from_ns = pv_load_now_ns() + config->ramp_ns;
     workload->end_ns = UINT64_MAX;
     if (config->runtime_ns)
         workload->end_ns = workload->measure_from_ns + config->runtime_ns;
     int error = run_pass(workload, PASS_MEASURE);
-    uint64_t end = pv_workload_now_ns();
+    uint64_t end = pv_load_now_ns();
     pv_workload_log_finish(workload, end);
     workload->result.elapsed_ns = measured_ns(workload, end);
     count_usage(&workload->result, &before);

@@ -144,6 +144,8 @@ struct pv_blk_workload *pv_blk_workload_create(const struct pv_blk_workload_conf
     if (!workload)
         return NULL;
     workload->config = *config;
+    workload->wait = (struct pv_load_wait){
+        .hypervisor = config->hypervisor, .evtchn = config->evtchn, .mode = config->mode};
     workload->nr_blocks = config->size / config->block_size;
     workload->nr_slots = config->jobs * config->iodepth;
     take_sizes(workload);

@@ -3,7 +3,7 @@
 
 void pv_workload_pace_start(struct pv_blk_workload *workload, struct job *job)
 {
-    workload->start_ns = pv_workload_now_ns();
+    workload->start_ns = pv_load_now_ns();
     for (int i = 0; i < PV_BLK_DIR_COUNT; i++) {
         job->issued_ios[i] = job->issued_bytes[i] = 0;
         job->due_ns[i] = 0;
@@ -42,7 +42,7 @@ static enum pv_blk_direction other(enum pv_blk_direction direction)
 bool pv_workload_is_due(struct pv_blk_workload *workload, struct job *job,
                         enum pv_blk_direction *direction)
 {
-    uint64_t now = pv_workload_now_ns();
+    uint64_t now = pv_load_now_ns();
     if (is_thinking(workload, job, now))
         return false;
     if (now < job->due_ns[*direction]) {
@@ -58,7 +58,7 @@ bool pv_workload_is_due(struct pv_blk_workload *workload, struct job *job,
         *direction = mixed_with;
     }
     if (workload->outstanding == 0)
-        workload->last_progress_ns = now; /* nothing was waited for until now */
+        workload->wait.last_progress_ns = now; /* nothing was waited for until now */
     return true;
 }
 

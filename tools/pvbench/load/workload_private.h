@@ -3,12 +3,10 @@
 #define TOOLS_PVBENCH_LOAD_WORKLOAD_PRIVATE_H
 
 #include "pvdrivers/ring/barrier.h"
+#include "tools/pvbench/load/wait.h"
 #include "tools/pvbench/load/workload.h"
 
 #include <errno.h>
-#include <time.h>
-
-#define NS_PER_S 1000000000ull
 
 /* One operation that is outstanding or waits to be chosen. */
 struct slot {
@@ -92,9 +90,8 @@ struct pv_blk_workload {
     struct pv_blk_job_result *copy_jobs;
     uint64_t start_ns, next_due_ns; /* when paced */
     bool log_is_full;
-    uint64_t measure_from_ns, end_ns, last_progress_ns;
-    uint64_t window;     /* ns to spin without an answer in mode HYBRID */
-    uint64_t next_yield; /* ns: not before */
+    uint64_t measure_from_ns, end_ns;
+    struct pv_load_wait wait;
 
     /* With verify: what each block holds. */
     uint32_t *crcs;
@@ -109,13 +106,6 @@ struct pv_blk_workload {
 
 #define BLOCK_KNOWN 1u /* its crc is what a read must find */
 #define BLOCK_BUSY 2u  /* an operation on it is outstanding */
-
-static inline uint64_t pv_workload_now_ns(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (uint64_t)time.tv_sec * NS_PER_S + (uint64_t)time.tv_nsec;
-}
 
 /* workload_choose.c */
 /* Fills a free slot with the job's next operation; false when there is none now. */
