@@ -1,0 +1,151 @@
+"""A bridge in dom0, and what is sent between it and the guest."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from guest import GuestShell
+from serve import Lab
+from step import GUEST, MEBIBYTE, XL, command
+
+BRIDGE = "lab0"
+JUMBO = 9000
+PATIENCE = 240  # seconds, for what the guest does
+CONTENT_PORT = 7007
+FRONTEND = "/modules/*-xen-netfront.ko"
+
+
+@dataclass(frozen=True)
+class Family:
+    """IPv4 or IPv6: dom0's and the guest's address."""
+
+    version: int
+    dom0: str
+    guest: str
+    prefix: int
+
+
+FAMILIES = (
+    Family(4, "192.168.9.1", "192.168.9.2", 24),
+    Family(6, "fd00:9::1", "fd00:9::2", 64),
+)
+
+
+async def send_back(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Takes all that comes, then sends it back."""
+    writer.write(await reader.read())
+    await writer.drain()
+    writer.close()
+
+
+@asynccontextmanager
+async def bridge(mtu: int = 1500) -> AsyncIterator[None]:
+    """A bridge with dom0's addresses, and the servers of all checks, for the time of a block."""
+    await command("modprobe", "bridge")
+    await command("ip", "link", "add", BRIDGE, "mtu", str(mtu), "type", "bridge")
+    for family in FAMILIES:
+        # Without a port there is nobody who could have the address too.
+        words = f"ip -{family.version} addr add {family.dom0}/{family.prefix} dev {BRIDGE}"
+        await command(*words.split(), *(["nodad"] if family.version == 6 else []))
+    await command("ip", "link", "set", BRIDGE, "up")
+    silent = asyncio.subprocess.DEVNULL
+    iperf = await asyncio.create_subprocess_exec("iperf3", "--server", stdout=silent, stderr=silent)
+    async with await asyncio.start_server(send_back, port=CONTENT_PORT):
+        yield
+    iperf.terminate()
+    await iperf.wait()
+    await command("ip", "link", "delete", BRIDGE)
+
+
+class Traffic:
+    """What an interface of the guest, with the guest's addresses, sends and receives."""
+
+    def __init__(self, shell: GuestShell, name: str = "eth0") -> None:
+        self.shell = shell
+        self.name = name
+
+    async def configure(self, mtu: int = 1500) -> None:
+        """Waits for the interface, gives it the guest's addresses and brings it up."""
+        shell, name = self.shell, self.name
+        await shell.wait_for(f"test -e /sys/class/net/{name}")
+        addresses = "; ".join(
+            f"ip -{family.version} addr add {family.guest}/{family.prefix} dev {name}"
+            for family in FAMILIES
+        )
+        await shell.run(
+            f"echo 0 >/proc/sys/net/ipv6/conf/{name}/accept_dad;"
+            f" ip link set {name} mtu {mtu} up; {addresses}"
+        )
+        await shell.wait_for(f"test $(cat /sys/class/net/{name}/carrier) = 1")
+
+    async def ping(self, family: Family, size: int = 56) -> None:
+        """Three answers each way; with IPv4 more than the MTU goes in fragments, as with IPv6."""
+        words = f"ping -{family.version} -A -q -c 3 -w 60 -s {size}"
+        await command(*words.split(), family.guest)
+        said = await self.shell.run(f"{words} {family.dom0}", PATIENCE)
+        assert "3 packets received" in said, said
+
+    async def content(self, family: Family, kibibytes: int = 512) -> None:
+        """Random bytes over TCP to dom0 and back."""
+        await self.shell.run(
+            f"dd if=/dev/urandom of=/tmp/sent bs=1k count={kibibytes} 2>/dev/null;"
+            f" nc {family.dom0} {CONTENT_PORT} </tmp/sent >/tmp/back;"
+            " cmp /tmp/sent /tmp/back && rm /tmp/sent /tmp/back",
+            PATIENCE,
+        )
+
+    async def iperf(self, family: Family, arguments: str) -> Any:
+        """The results of iperf3, whose client is in the guest."""
+        line = f"iperf3 --json --interval 0 --client {family.dom0} {arguments}"
+        return json.loads(await self.shell.run(line, PATIENCE))["end"]
+
+    async def verify(self) -> None:
+        """ICMP, whole and in fragments, and TCP, with both families."""
+        for family in FAMILIES:
+            await self.ping(family)
+            await self.ping(family, 4000)
+            await self.content(family)
+
+    async def bulk(self, mebibytes: int = 4) -> None:
+        """iperf3 with TCP both ways and UDP from the guest, with both families."""
+        for family in FAMILIES:
+            said = []
+            for arguments in ("", "--reverse"):
+                end = await self.iperf(family, f"--bytes {mebibytes}M {arguments}")
+                assert end["sum_sent"]["bytes"] >= mebibytes * MEBIBYTE, end
+                said.append(end["sum_received"]["bits_per_second"] / 1e6)
+            udp = (await self.iperf(family, "--udp --bitrate 1M --bytes 64K --length 1400"))["sum"]
+            assert udp["lost_packets"] < udp["packets"], udp
+            print(
+                f"    IPv{family.version}: {said[0]:.0f} Mbit/s from the guest, {said[1]:.0f}"
+                f" to it; UDP {udp['packets']} packets, {udp['lost_packets']} lost",
+                flush=True,
+            )
+
+    async def without(self, *features: str) -> None:
+        """Traffic while the guest's interface lacks some of what ethtool can turn off."""
+        for value in ("off", "on"):
+            settings = " ".join(f"{feature} {value}" for feature in features)
+            await self.shell.run(f"ethtool -K {self.name} {settings}")
+            if value == "off":
+                shown = await self.shell.run(f"ethtool -k {self.name}")
+                assert all(f"{feature}: off" in shown for feature in features), shown
+                for family in FAMILIES:
+                    await self.ping(family, 4000)
+                    await self.content(family)
+
+
+@asynccontextmanager
+async def attached(lab: Lab, *words: str, mtu: int = 1500) -> AsyncIterator[Traffic]:
+    """An interface that xl attaches to the bridge and detaches again."""
+    await command(XL, "network-attach", str(GUEST), f"bridge={BRIDGE}", *words)
+    traffic = Traffic(lab.shell)
+    await traffic.configure(mtu)
+    yield traffic
+    await command(XL, "network-detach", str(GUEST), "0")
+    await lab.shell.wait_for(f"! test -e /sys/class/net/{traffic.name}")
