@@ -156,8 +156,6 @@ PV_API void pv_netback_queue_get_stats(const struct pv_netback_queue *queue,
 /* One line about the queue as it is now; returns what snprintf does. */
 PV_API int pv_netback_queue_describe(const struct pv_netback_queue *queue, char *line, size_t size);
 
-/* cffi: end */
-
 /* ---- the control ring ---- */
 PV_API size_t pv_netback_control_log_size(enum pv_abi abi);
 PV_API struct pv_netback_control *
@@ -175,5 +173,6 @@ PV_API void pv_netback_control_destroy(struct pv_netback_control *control); /* N
 PV_API bool pv_netback_control_broken(const struct pv_netback_control *control);
 PV_API void pv_netback_control_get_stats(const struct pv_netback_control *control,
                                          struct pv_netback_control_stats *stats);
+/* cffi: end */
 
 #endif
