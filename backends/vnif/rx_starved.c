@@ -56,12 +56,11 @@ void netback_rx_look(struct pv_netback_queue *queue, uint32_t slots, bool placed
 {
     struct netback_rx *rx = &queue->rx;
     uint64_t drain_ns = queue->vif->config.rx_drain_ns;
-    bool lacks = lacks_buffers(queue, slots);
-    if (placed || !lacks) {
+    if (placed || !lacks_buffers(queue, slots)) {
         rx->starved = false;
         set_stalled(queue, false);
     }
-    if (!lacks)
+    if (!lacks_buffers(queue, slots))
         return;
     if (!rx->starved) {
         rx->starved = true;

@@ -62,11 +62,12 @@ static void begin(struct pv_netback_queue *queue, struct tx_taken *taken)
 static bool take_credit(struct pv_netback_queue *queue, const struct tx_taken *taken)
 {
     struct netback_tx *tx = &queue->tx;
+    bool waited = tx->credit.deadline != UINT64_MAX;
     if (tx->credit.bytes == 0 || netback_credit_take(&tx->credit, taken->length, queue->now))
         return true;
     tx->ring.req_cons -= taken->slots;
     tx->slot_count -= taken->slots;
-    netback_count(queue, throttled, 1);
+    netback_count(queue, throttled, !waited);
     return false;
 }
 

@@ -460,7 +460,8 @@ static inline struct pv_netback_stats loopback_stats(struct loopback *loop)
 
 /* ---- frames ---------------------------------------------------------------------------------- */
 
-/* Ethernet, IPv4 and TCP or UDP headers of 54 bytes (UDP: 42), with right lengths. */
+/* Ethernet, IPv4 and TCP or UDP headers of 54 bytes (UDP: 42), with right lengths. Of the checksums
+ * only IP's is right. */
 static inline void write_frame(uint8_t *data, uint32_t length, uint8_t protocol)
 {
     uint16_t ip = (uint16_t)(length - 14);
@@ -469,6 +470,11 @@ static inline void write_frame(uint8_t *data, uint32_t length, uint8_t protocol)
     data[16] = (uint8_t)(ip >> 8), data[17] = (uint8_t)ip;
     data[22] = 64, data[23] = protocol;
     memcpy(data + 26, "\x0a\0\0\x01\x0a\0\0\x02\x12\x34\0\x50", 12);
+    uint32_t sum = 0;
+    for (uint32_t i = 14; i < 34; i += 2)
+        sum += (uint32_t)(data[i] << 8 | data[i + 1]);
+    sum = ~(sum + (sum >> 16));
+    data[24] = (uint8_t)(sum >> 8), data[25] = (uint8_t)sum;
     if (protocol == 6)
         data[46] = 0x50, data[47] = 0x10;
     else
