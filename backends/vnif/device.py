@@ -49,7 +49,7 @@ class VnifBackendOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     split_event_channels: bool = True
     multicast_control: bool = True
     dynamic_multicast_control: bool = True
-    control_ring: bool = False
+    control_ring: bool = True
     xdp_headroom: bool = True
     rx_drain_ms: int = 10_000  # that packets wait for a guest that posts no buffers; 0: for ever
     rx_stall_ms: int = 60_000  # until such a guest counts as stalled; 0: never

@@ -153,7 +153,8 @@ class VnifFrontend(Frontend[VnifQueue | ControlQueue]):
         await self.write_keys({MULTICAST_KEY: str(int(enabled))})
 
     async def join(self, group: str) -> None:
-        """Adds a multicast address to the backend's filter, on each connection."""
+        """Adds a multicast address to the backend's filter, on each connection. `flush` returns
+        when the filter has it."""
         address = parse_group(group)
         self.groups.add(address)
         await self._change_group(address, add=True)
@@ -190,6 +191,7 @@ class VnifFrontend(Frontend[VnifQueue | ControlQueue]):
             await self._reconfigured
         finally:
             self._reconfigured = None
+        await self.wait_for(XenbusState.CONNECTED)
 
     async def publish_addresses(self, *addresses: str) -> None:
         """Tells the toolstack the guest's IP addresses, as Windows' drivers do. ValueError: one of
