@@ -99,6 +99,11 @@ class VnifBackend(Backend[QueueRings | ControlRing, VnifQueue | ControlQueue]):
         await self.write_keys({"carrier": str(int(up))})
 
     @property
+    def packet_queues(self) -> list[VnifQueue]:
+        """Those of the present connection, without its control ring."""
+        return [queue for queue in self._queues if isinstance(queue, VnifQueue)]
+
+    @property
     def stalled(self) -> bool:
         """Whether the guest has posted no rx buffers for too long."""
         return bool(self._netback and self._netback.stalled)

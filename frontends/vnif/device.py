@@ -103,6 +103,11 @@ class VnifFrontend(Frontend[VnifQueue | ControlQueue]):
         mtu = self.info.mtu if self.info else DEFAULT_MTU
         return mtu if self.agreement and self.agreement.offloads.sg else min(mtu, DEFAULT_MTU)
 
+    @property
+    def packet_queues(self) -> list[VnifQueue]:
+        """Those of the present connection, without its control ring."""
+        return [queue for queue in self._queues if isinstance(queue, VnifQueue)]
+
     async def send(self, packets: Iterable[Packet | bytes]) -> None:
         """Returns when all are on a ring. Those of a flow stay in order.
 
@@ -242,7 +247,7 @@ class VnifFrontend(Frontend[VnifQueue | ControlQueue]):
 
     async def publish(self) -> None:
         agreement = self._agreed
-        rings = self._packet_queues
+        rings = self.packet_queues
         head = FrontendHead(
             protocol=self.hypervisor.abi.protocol,
             queues=len(rings),
@@ -262,7 +267,7 @@ class VnifFrontend(Frontend[VnifQueue | ControlQueue]):
 
     async def negotiate(self) -> None:
         await self._read_link()
-        for queue in self._packet_queues:
+        for queue in self.packet_queues:
             queue.connect(self._agreed)
 
     async def attach(self) -> None:
@@ -309,7 +314,7 @@ class VnifFrontend(Frontend[VnifQueue | ControlQueue]):
 
     def issue_waiting(self) -> None:
         waiting, self._waiting = self._waiting, []
-        queues = self._packet_queues
+        queues = self.packet_queues
         for each in waiting:
             shares = each.split(len(queues)) if isinstance(each, Sending) else {0: each}
             for index, share in shares.items():
@@ -320,7 +325,7 @@ class VnifFrontend(Frontend[VnifQueue | ControlQueue]):
         self, index: int, stopped: VnifQueue | ControlQueue
     ) -> VnifQueue | ControlQueue | None:
         if isinstance(stopped, VnifQueue):
-            return self._packet_queues[index % len(self._packet_queues)]
+            return self.packet_queues[index % len(self.packet_queues)]
         return self._control if self._agreed.control_ring else None
 
     # ---- the inside ------------------------------------------------------------------------
@@ -330,10 +335,6 @@ class VnifFrontend(Frontend[VnifQueue | ControlQueue]):
         if self.agreement is None:
             raise UsageError(f"{self.path} is not connected")
         return self.agreement
-
-    @property
-    def _packet_queues(self) -> list[VnifQueue]:
-        return [queue for queue in self._queues if isinstance(queue, VnifQueue)]
 
     @property
     def _control(self) -> ControlQueue:
@@ -370,7 +371,7 @@ class VnifFrontend(Frontend[VnifQueue | ControlQueue]):
         return sum(queue.outstanding for queue in self._queues)
 
     def _ask_for_answers(self, flushing: bool) -> None:
-        for queue in self._packet_queues:
+        for queue in self.packet_queues:
             queue.flushing = flushing
             self.wake(queue)
 

@@ -77,7 +77,7 @@ def test_what_is_offered_is_what_netback_offers() -> None:
 def test_no_more_queues_than_the_uplink_has() -> None:
     async def body(pair: VnifPair) -> None:
         assert await key(pair, "multi-queue-max-queues") == "2"
-        assert len(pair.frontend._packet_queues) == 2
+        assert len(pair.frontend.packet_queues) == 2
 
     run(body, uplink=HairpinUplink(2), features=FrontendFeatures(max_queues=4))
 
@@ -90,10 +90,10 @@ def test_packets_of_all_lengths_come_back(abi: Abi, queues: int, split: bool) ->
         sent = [frame(n, length) for n, length in enumerate((18, 60, 1514, 4096, 9014, 60000))]
         sent += [tcp(bytes(100), flow=flow).data for flow in range(8)]
         assert sorted(await echo(pair, *sent)) == sorted(sent)
-        queues_used = [queue.statistics()["tx_packets"] > 0 for queue in pair.backend.queues]
+        queues_used = [queue.statistics()["tx_packets"] > 0 for queue in pair.backend.packet_queues]
         assert sum(queues_used) > 1 if queues > 1 else queues_used == [True]
         assert pair.frontend.agreement.queues == queues
-        assert (pair.frontend._packet_queues[0].second_port != 0) == split
+        assert (pair.frontend.packet_queues[0].second_port != 0) == split
 
     features = FrontendFeatures(max_queues=queues, split_event_channels=split)
     run(body, abi=abi, features=features)

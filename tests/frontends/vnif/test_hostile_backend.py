@@ -76,7 +76,7 @@ async def attack(pair: VnifPair, back: dict[str, str], front: dict[str, str]) ->
     await pair.wait(lambda: frontend.last_error or frontend.state is XenbusState.INITIALISED)
     if not frontend.last_error:
         await pair.toolstack.write(state, "4")
-        await pair.wait(lambda: frontend.last_error or frontend.state is XenbusState.CONNECTED)
+        await pair.wait(lambda: frontend.last_error or frontend.accepts)
     return frontend.last_error or ""
 
 
