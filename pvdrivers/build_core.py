@@ -18,7 +18,8 @@ CALLED_BACK = """
 extern "Python" int pv_python_pump(struct pv_pollable *, uint32_t, uint64_t);
 extern "Python" bool pv_python_arm(struct pv_pollable *);
 extern "Python" uint64_t pv_python_deadline(struct pv_pollable *);
-"""  # pvdrivers/poll/pollable.py
+extern "Python" int pv_python_sent(struct pv_uplink *, uint32_t, struct pv_packet **, uint32_t);
+"""  # pvdrivers/poll/pollable.py, backends/uplinks/python_uplink.py
 INCLUDED_FROM = (ROOT / "include", ROOT)
 MARKS = re.compile(r"\b(PV_API|PV_INLINE) ")
 MARKED = re.compile(r"/\* cffi: begin \*/(.*?)/\* cffi: end \*/", re.DOTALL)

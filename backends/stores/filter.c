@@ -1,5 +1,7 @@
 #include "backends/stores/filter.h"
 
+#include "backends/random.h"
+
 #include <string.h>
 
 void *filter_create(size_t size, struct pv_blk_store *below, const struct pv_blk_store_ops *ops)
@@ -53,16 +55,6 @@ int filter_refresh(struct pv_blk_store *store)
     return status;
 }
 
-/* splitmix64 (Steele, Lea, Flood 2014): good numbers from a counter, so that the state is the
- * count of operations. */
-uint64_t filter_random(uint64_t seed, uint64_t index)
-{
-    uint64_t z = seed + (index + 1) * 0x9e3779b97f4a7c15u;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
-
 bool filter_strikes(struct filter *filter, enum pv_blk_op op, uint64_t *random)
 {
     const struct pv_blk_fault *fault = &filter->fault;
@@ -71,9 +63,8 @@ bool filter_strikes(struct filter *filter, enum pv_blk_op op, uint64_t *random)
     pthread_mutex_lock(&filter->lock);
     uint64_t index = filter->seen++;
     pthread_mutex_unlock(&filter->lock);
-    *random = filter_random(~fault->seed, index);
-    double chance = (double)(filter_random(fault->seed, index) >> 11) * 0x1p-53;
-    return index >= fault->after && chance < fault->probability;
+    *random = seeded_random(~fault->seed, index);
+    return index >= fault->after && seeded_chance(fault->seed, index) < fault->probability;
 }
 
 static struct filter_io *unused_io(struct filter *filter)

@@ -39,8 +39,6 @@ uint64_t filter_poll(struct pv_blk_store *store, uint64_t now);
 int filter_fd(struct pv_blk_store *store);
 int filter_refresh(struct pv_blk_store *store);
 
-/* The `index`th number of the sequence that belongs to a seed. */
-uint64_t filter_random(uint64_t seed, uint64_t index);
 /* Whether the fault strikes this operation; *random is then this operation's own number. */
 bool filter_strikes(struct filter *filter, enum pv_blk_op op, uint64_t *random);
 

@@ -4,8 +4,9 @@ import logging
 import os
 
 from pvdrivers._core import lib
-from pvdrivers.backends.uplinks.uplink import Uplink, created, packet_pool
+from pvdrivers.backends.uplinks.uplink import Uplink, created
 from pvdrivers.ring.errors import UsageError
+from pvdrivers.vnif.packet import packet_pool
 
 log = logging.getLogger("pvdrivers.backends.uplinks")
 

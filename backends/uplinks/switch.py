@@ -5,8 +5,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from pvdrivers._core import ffi, lib
-from pvdrivers.backends.uplinks.uplink import Uplink, check_queues, created, packet_pool
+from pvdrivers.backends.uplinks.uplink import Uplink, check_queues, created
 from pvdrivers.ring.errors import UsageError
+from pvdrivers.vnif.packet import packet_pool
 
 AGEING_NS = int(lib.PV_SWITCH_AGEING_NS)
 PORT_MACS = int(lib.PV_SWITCH_PORT_MACS)

@@ -21,8 +21,9 @@ from pvdrivers.backends.uplinks.netlink import (
     open_in_namespace,
     rtnetlink,
 )
-from pvdrivers.backends.uplinks.uplink import Uplink, check_queues, created, packet_pool
+from pvdrivers.backends.uplinks.uplink import Uplink, check_queues, created
 from pvdrivers.ring.errors import UsageError
+from pvdrivers.vnif.packet import packet_pool
 
 if TYPE_CHECKING:
     from pyroute2 import IPRoute

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from pvdrivers._core import ffi, lib
 from pvdrivers.ring.errors import UsageError
-from pvdrivers.vnif.packet import packet_pool as packet_pool
+from pvdrivers.vnif.packet import packet_pool
 
 MAX_QUEUES = int(lib.PV_UPLINK_MAX_QUEUES)
 
@@ -82,11 +82,13 @@ class Uplink:
 
     def close(self) -> None:
         """Drops what waits. No queue uses it any more. A second call does nothing."""
-        if self._pointer is not None:
-            self._pointer.ops.close(self._pointer)
+        pointer = self._pointer
+        if pointer is not None:
             self._forget()
+            pointer.ops.close(pointer)
 
     def _forget(self) -> None:
+        """From now on nobody reaches it, who must not when it is closed."""
         self._pointer = None
 
     def where(self) -> str:

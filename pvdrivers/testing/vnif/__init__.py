@@ -1,1 +1,2 @@
-"""The VNIF's share of the test kit: its loopback, both ends by hand, and guest profiles."""
+"""The VNIF's share of the test kit: its loopback, both ends by hand, guest profiles, and a guest at
+an uplink."""

@@ -16,6 +16,57 @@ PV_API struct pv_uplink *pv_null_uplink_create(struct pv_packet_pool *pool, uint
 /* What is sent comes back on the same queue. What the guest does not read is dropped when there are
  * PV_UPLINK_WAITING_PACKETS or 8 MiB of it. */
 PV_API struct pv_uplink *pv_hairpin_uplink_create(struct pv_packet_pool *pool, uint32_t queues);
+
+/* Takes what a queue has sent, on its thread; the packets go back to the pool afterwards, but for
+ * those held. 0, or else all count as dropped, and as an error. */
+typedef int pv_external_uplink_sent(struct pv_uplink *uplink, uint32_t queue,
+                                    struct pv_packet **packets, uint32_t count);
+/* An uplink whose creator is what is behind it. */
+PV_API struct pv_uplink *pv_external_uplink_create(struct pv_packet_pool *pool, uint32_t queues,
+                                                   const struct pv_uplink_offloads *tx_offloads,
+                                                   pv_external_uplink_sent *sent);
+/* Packets for the guest, which are the uplink's from now on. From any thread; `cache` is that
+ * thread's. Returns how many there was room for. */
+PV_API uint32_t pv_external_uplink_deliver(struct pv_uplink *uplink, struct pv_packet_cache *cache,
+                                           struct pv_packet **packets, uint32_t count);
+
+/* ---- Filters: what closes one closes the uplink below too. ----
+ * They work in `send` and `receive`, at the time these are told. Everything random comes from a
+ * seed: the same packets in the same order on a queue have the same outcome. What a filter holds of
+ * a queue and direction is at most 1024 packets and 8 MiB; more is dropped. Its counters are those
+ * of the uplink below, and what it has dropped. */
+
+enum pv_uplink_direction { PV_UPLINK_TX = 1, PV_UPLINK_RX = 2, PV_UPLINK_BOTH = 3 };
+
+/* errno EINVAL: one of these is something else. */
+struct pv_uplink_filter_config {
+    uint64_t seed;
+    uint32_t directions; /* enum pv_uplink_direction */
+    double probability;  /* 0 to 1: of the packets that the filter does something to */
+};
+
+PV_API struct pv_uplink *pv_uplink_loss_create(struct pv_uplink *below,
+                                               const struct pv_uplink_filter_config *config);
+PV_API struct pv_uplink *pv_uplink_duplicate_create(struct pv_uplink *below,
+                                                    const struct pv_uplink_filter_config *config);
+/* Flips a bit behind the Ethernet header. A blank checksum is filled in before, and a GSO packet
+ * cut into its segments, of which one is struck; one that cannot be cut is dropped. */
+PV_API struct pv_uplink *pv_uplink_corrupt_create(struct pv_uplink *below,
+                                                  const struct pv_uplink_filter_config *config);
+/* Holds each that it strikes back for `delay` ns, so that those behind it overtake it. */
+PV_API struct pv_uplink *pv_uplink_reorder_create(struct pv_uplink *below,
+                                                  const struct pv_uplink_filter_config *config,
+                                                  uint64_t delay);
+/* Holds all back for `delay` ns and a random part of `jitter` ns more, which reorders them. The
+ * probability does not count. */
+PV_API struct pv_uplink *pv_uplink_delay_create(struct pv_uplink *below,
+                                                const struct pv_uplink_filter_config *config,
+                                                uint64_t delay, uint64_t jitter);
+/* Lets `bytes_per_second` (not 0) of each direction through, of all queues together, and at most
+ * `burst` bytes at once after a pause. The probability does not count. */
+PV_API struct pv_uplink *pv_uplink_rate_create(struct pv_uplink *below,
+                                               const struct pv_uplink_filter_config *config,
+                                               uint64_t bytes_per_second, uint64_t burst);
 /* cffi: end */
 
 #endif
