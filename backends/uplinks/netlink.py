@@ -16,6 +16,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pvdrivers.daemon_threads import Closable, in_daemon_thread, open_in_daemon_thread
@@ -226,6 +227,7 @@ async def create_vxlan(
     check_name(name)
     if not 1 <= number < 1 << 24:
         raise UsageError(f"VXLAN {name}: number {number} is not 1 to {(1 << 24) - 1}")
+    ends = _tunnel_ends(name, local, remote)
 
     def call() -> None:
         with rtnetlink(f"VXLAN {name}") as route:
@@ -233,8 +235,6 @@ async def create_vxlan(
             if below is None:
                 raise UsageError(f"VXLAN {name}: there is no interface {device}")
             on = {} if bridge is None else {"master": need_bridge(route, bridge).index}
-            version = "6" if ":" in remote else ""
-            addresses = {f"vxlan_local{version}": local, f"vxlan_group{version}": remote}
             route.link(
                 "add",
                 ifname=name,
@@ -243,11 +243,22 @@ async def create_vxlan(
                 vxlan_link=below.index,
                 vxlan_port=port,
                 state="up",
-                **addresses,
+                **ends,
                 **on,
             )
 
     await in_namespace(call, namespace)
+
+
+def _tunnel_ends(name: str, local: str, remote: str) -> dict[str, str]:
+    try:
+        versions = {ip_address(address).version for address in (local, remote)}
+    except ValueError as error:
+        raise UsageError(f"VXLAN {name}: {error}") from None
+    if len(versions) > 1:
+        raise UsageError(f"VXLAN {name}: {local} and {remote} are not of the same version of IP")
+    suffix = "6" if versions == {6} else ""
+    return {f"vxlan_local{suffix}": local, f"vxlan_group{suffix}": remote}
 
 
 async def create_vxlan_bridge(

@@ -88,9 +88,7 @@ class Queue:
     def send(self, *packets: Packet) -> None:
         for at, packet in enumerate(packets):
             self._packets[at] = packet.to_pointer(self._cache)
-        self.pointer.ops.send(
-            self.pointer, self.index, self._cache, self._packets, len(packets), time.monotonic_ns()
-        )
+        self._send(len(packets))
 
     def receive_now(self, most: int = 64) -> list[Packet]:
         number = self._receive(most)
@@ -108,13 +106,14 @@ class Queue:
             time.sleep(0.001)
         raise AssertionError("no such packet has come")
 
-    def forward(self, to: "Queue") -> int:
-        """Passes on what there is, as it is; returns how many packets."""
-        number = self._receive(64)
-        to.pointer.ops.send(
-            to.pointer, to.index, self._cache, self._packets, number, time.monotonic_ns()
-        )
-        return number
+    def take(self) -> list[Any]:
+        """What there is, as `struct pv_packet *`, to be given to another queue."""
+        return [self._packets[at] for at in range(self._receive(64))]
+
+    def give(self, packets: list[Any]) -> None:
+        for at, packet in enumerate(packets):
+            self._packets[at] = packet
+        self._send(len(packets))
 
     def arm(self) -> bool:
         return bool(self.pointer.ops.arm(self.pointer, self.index))
@@ -128,6 +127,11 @@ class Queue:
 
     def close(self) -> None:
         lib.pv_packet_cache_destroy(self._cache)
+
+    def _send(self, number: int) -> None:
+        now = time.monotonic_ns()
+        ops = self.pointer.ops
+        ops.send(self.pointer, self.index, self._cache, self._packets, number, now)
 
     def _receive(self, most: int) -> int:
         now = time.monotonic_ns()
