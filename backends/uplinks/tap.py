@@ -81,14 +81,14 @@ class TapUplink(Uplink):
             fds = _open_queues(interface, queues, undo)
             with rtnetlink(f"TAP {interface}") as route:
                 _configure(route, interface, queues, bridge, mtu)
+            if persistent:
+                fcntl.ioctl(fds[0], TUNSETPERSIST, 1)
             self._gone, theirs = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
             undo.callback(os.close, self._gone)
             undo.callback(os.close, theirs)
             pointer = created(
                 lib.pv_tap_uplink_create(packet_pool(), fds, queues, theirs), interface
             )
-            if persistent:
-                fcntl.ioctl(fds[0], TUNSETPERSIST, 1)
             undo.pop_all()
         super().__init__(pointer)
 
@@ -96,8 +96,10 @@ class TapUplink(Uplink):
         return f"{self.name} {self.interface}" + (f" on {self.bridge}" if self.bridge else "")
 
     def close(self) -> None:
+        """From any thread: a loop that still runs sees the pipe's end."""
         super().close()
-        self._unwatch()
+        if self._loop is None or self._loop.is_closed():
+            self._unwatch()
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.add_reader(self._gone, self._read_gone)

@@ -15,6 +15,7 @@ import pytest
 
 from pvdrivers.backends.uplinks import netlink
 from pvdrivers.backends.uplinks.tap import PORT_MAC, TapUplink
+from pvdrivers.daemon_threads import in_daemon_thread
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.vnif.packet import Packet
 
@@ -202,6 +203,19 @@ def test_deleted_under_us(
         asyncio.run(scenario())
     (record,) = caplog.records
     assert "interface tap0 has been deleted by another program" in record.message
+
+
+def test_closed_in_another_thread(namespace: Any) -> None:
+    async def scenario() -> None:
+        before = os.listdir("/proc/self/fd")
+        uplink = await TapUplink.open("tap0", namespace=namespace.name)
+        await in_daemon_thread(uplink.close)
+        until = time.monotonic() + 20
+        while os.listdir("/proc/self/fd") != before:
+            assert time.monotonic() < until, "descriptors are left"
+            await asyncio.sleep(0.01)
+
+    asyncio.run(scenario())
 
 
 def test_queues_of_a_guest(namespace: Any, open_tap: Any, connect_guest: Any) -> None:
