@@ -19,6 +19,7 @@ struct replay {
     /* The queue's thread's. */
     uint32_t connection; /* that `start` and `next` are of */
     uint64_t start;
+    uint64_t now; /* the last that it was told */
     uint32_t next;
     struct pv_uplink_stats stats;
 };
@@ -28,8 +29,11 @@ static bool is_connected(const struct replay *replay)
     return pv_load_acquire(&replay->connections) & 1;
 }
 
+/* When the next packet is, or UINT64_MAX. */
 static uint64_t due(const struct replay *replay)
 {
+    if (replay->next == replay->count)
+        return UINT64_MAX;
     return replay->times ? replay->start + replay->times[replay->next] : 0;
 }
 
@@ -52,7 +56,8 @@ static uint32_t receive(struct pv_uplink *uplink, uint32_t queue, struct pv_pack
     if (!is_connected(replay))
         return 0;
     begin_again_when_connected_again(replay, now);
-    while (given < count && replay->next < replay->count && due(replay) <= now) {
+    replay->now = now;
+    while (given < count && due(replay) <= now) {
         struct pv_packet *packet = replay->packets[replay->next++];
         pv_packet_hold(packet, 1);
         packets[given++] = packet;
@@ -88,8 +93,7 @@ static bool arm(struct pv_uplink *uplink, uint32_t queue)
 {
     (void)queue;
     struct replay *replay = (struct replay *)uplink;
-    return is_connected(replay) &&
-           (must_look(replay) || (!replay->times && replay->next < replay->count));
+    return is_connected(replay) && (must_look(replay) || due(replay) <= replay->now);
 }
 
 static int fd(struct pv_uplink *uplink, uint32_t queue)
@@ -98,15 +102,14 @@ static int fd(struct pv_uplink *uplink, uint32_t queue)
     return -1;
 }
 
+/* What is due already is for `arm` to tell of: a guest that takes nothing must not keep its queue
+ * awake. */
 static uint64_t deadline(struct pv_uplink *uplink, uint32_t queue)
 {
     (void)queue;
     struct replay *replay = (struct replay *)uplink;
-    if (!is_connected(replay))
-        return UINT64_MAX;
-    if (must_look(replay))
-        return 0;
-    return replay->next < replay->count ? due(replay) : UINT64_MAX;
+    bool waits = is_connected(replay) && !must_look(replay) && due(replay) > replay->now;
+    return waits ? due(replay) : UINT64_MAX;
 }
 
 static int set_carrier(struct pv_uplink *uplink, uint32_t queues)

@@ -109,6 +109,7 @@ static bool packets_have_come(struct pv_netback_queue *queue)
 bool pv_netback_queue_arm(struct pv_netback_queue *queue)
 {
     queue->slept = true;
+    pv_packet_cache_flush(queue->cache); /* so that a sleeping queue holds no memory */
     watch_uplink(queue, wants_packets(queue));
     bool posted = netback_mailbox_arm(&queue->vif->mailboxes[queue->index]);
     if (queue->broken || queue->stopped)

@@ -166,6 +166,7 @@ bool pv_netfront_has_news(const struct pv_netfront_queue *queue)
 
 bool pv_netfront_arm(struct pv_netfront_queue *queue, bool want_room)
 {
+    pv_packet_cache_flush(queue->cache); /* so that a sleeping queue holds no memory */
     return pv_netfront_usable(queue) != 0 || pv_front_final_check(&queue->rx.front) ||
            (want_room && pv_front_final_check(&queue->tx.front));
 }

@@ -252,7 +252,7 @@ int main(void)
 {
     test_sizes();
     test_refused();
-    for (uint64_t seed = 0; seed < SEEDS; seed++)
-        test_kills(seed);
+    for (int seed = 0; seed < SEEDS; seed++)
+        test_kills((uint64_t)seed);
     return 0;
 }

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pvdrivers._core import ffi, lib
@@ -273,6 +273,9 @@ def test_at_the_recorded_pace(tmp_path: Path) -> None:
     assert not guest.has_work
     assert guest.deadline == start + MILLISECOND
     assert guest.receive(now=start + MILLISECOND - 1) == []
+    assert guest.receive(0, now=start + MILLISECOND) == []  # it takes none
+    assert guest.has_work
+    assert guest.deadline == 2**64 - 1  # so that it does not keep its queue awake
     assert guest.receive(now=start + MILLISECOND) == [B]
     assert guest.receive(now=start + 9 * MILLISECOND) == [C]
     assert guest.deadline == 2**64 - 1
@@ -369,6 +372,7 @@ def test_a_last_block_cut_short_is_left_out(tmp_path: Path) -> None:
     assert list(read_pcapng(path)) == []
 
 
+@settings(deadline=None)
 @given(at=st.integers(0, 171), byte=st.integers(0, 255), end=st.integers(0, 400))
 def test_a_damaged_file_is_no_traceback(
     at: int, byte: int, end: int, tmp_path_factory: pytest.TempPathFactory
