@@ -18,7 +18,7 @@ from docstring_parser import parse
 from pvdrivers.tools.pvbench.compare.command import compare
 from pvdrivers.tools.pvbench.compare.report import goal
 from pvdrivers.tools.pvbench.compare.runner import catalogue, purpose
-from pvdrivers.tools.pvbench.job.options import DEVICE, FIO
+from pvdrivers.tools.pvbench.job.options import DEVICE, WORKLOAD
 from pvdrivers.tools.pvbench.job.run_options import RUN
 from pvdrivers.tools.pvbench.vbd.fio_absent import IGNORED, REFUSED
 from pvdrivers.tools.pvbench.vbd.options import VbdOptions
@@ -184,7 +184,7 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
         "comparisons": comparisons,
     },
     "pvbench.md": {
-        "fio's options": lambda: options(VbdOptions, FIO),
+        "fio's options": lambda: options(VbdOptions, WORKLOAD),
         "device options": lambda: options(VbdOptions, DEVICE),
         "run options": lambda: options(VbdRunOptions, RUN),
         "ignored": lambda: absent(IGNORED),

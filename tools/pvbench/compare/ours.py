@@ -7,41 +7,41 @@ from pvdrivers.tools.pvbench.compare.model import Contender, Measured, Setting
 from pvdrivers.tools.pvbench.compare.needs import DISK, TWO_PROCESSORS
 from pvdrivers.tools.pvbench.compare.processors import processors
 from pvdrivers.tools.pvbench.errors import BenchError
+from pvdrivers.tools.pvbench.fio.costs import per_request
+from pvdrivers.tools.pvbench.fio.measurement import Direction, FioResult
 from pvdrivers.tools.pvbench.job.job import PERCENTILES
-from pvdrivers.tools.pvbench.job.measurement import Direction, Result
 from pvdrivers.tools.pvbench.job.run import run_together
-from pvdrivers.tools.pvbench.report.costs import per_request
 from pvdrivers.tools.pvbench.vbd.halves import open_halves
 from pvdrivers.tools.pvbench.vbd.job import VbdJob
 from pvdrivers.tools.pvbench.vbd.options import VbdOptions
 
 RAMP = "200ms"
 File = Literal["memory", "disk"]
-Reading = Callable[[Result], float]
+Reading = Callable[[FioResult], float]
 
 
-def operations(result: Result) -> float:
+def operations(result: FioResult) -> float:
     """Operations a second; flushes do not count."""
     return sum(d.ios for d in result.front.directions) * 1e9 / result.front.elapsed_ns
 
 
-def bytes_moved(result: Result) -> float:
+def bytes_moved(result: FioResult) -> float:
     """Bytes a second."""
     return sum(d.bytes for d in result.front.directions) * 1e9 / result.front.elapsed_ns
 
 
-def median_latency(result: Result) -> float:
+def median_latency(result: FioResult) -> float:
     """ns of the operation in the middle."""
     return busiest(result).lat.percentile(50)
 
 
-def notifications(result: Result) -> float:
+def notifications(result: FioResult) -> float:
     """Event-channel sends of both halves, by request."""
     costs = per_request(result)
     return costs["front_notifications_sent"] + costs["back_notifications_sent"]
 
 
-def busiest(result: Result) -> Direction:
+def busiest(result: FioResult) -> Direction:
     return max(result.front.directions, key=lambda direction: direction.ios)
 
 
@@ -57,7 +57,7 @@ def job(
     return VbdOptions(time_based=True, runtime=runtime, ramp_time=RAMP, **options).job()
 
 
-def run(wanted: VbdJob) -> Result:
+def run(wanted: VbdJob) -> FioResult:
     """Raises BenchError when an operation fails."""
     (result,) = run_together(open_halves, [wanted], processes=True)
     if result.front.failure:
@@ -65,7 +65,7 @@ def run(wanted: VbdJob) -> Result:
     return result
 
 
-def measured(result: Result, reading: Reading = operations) -> Measured:
+def measured(result: FioResult, reading: Reading = operations) -> Measured:
     latency = busiest(result).lat
     points = [(float(latency.percentile(percent)), float(percent)) for percent in PERCENTILES]
     return Measured(reading(result), points)

@@ -8,7 +8,6 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 
-import pvdrivers
 from pvdrivers.tools.pvbench.errors import OptionError
 from pvdrivers.tools.pvbench.job import run as running
 from pvdrivers.tools.pvbench.job.batches import Convert, JobBatch
@@ -18,11 +17,9 @@ from pvdrivers.tools.pvbench.job.command_line import (
 )
 from pvdrivers.tools.pvbench.job.device_bench import DeviceBench
 from pvdrivers.tools.pvbench.job.job_file import read_job_file
-from pvdrivers.tools.pvbench.job.measurement import Result
+from pvdrivers.tools.pvbench.job.measurement import AnyResult
 from pvdrivers.tools.pvbench.job.progress import ProgressLine
 from pvdrivers.tools.pvbench.job.run_options import RunOptions
-from pvdrivers.tools.pvbench.report import fio_json, table, terse
-from pvdrivers.tools.pvbench.report.entries import entries_of
 from pvdrivers.tools.pvbench.units import parse_time
 
 INTERRUPTED = 130  # the exit code of what Ctrl-C ended
@@ -41,6 +38,10 @@ def measure(
         line.sections += read_job_file(path, bench.options, notes)
     for note in dict.fromkeys(notes):
         print(f"pvbench: {note}", file=sys.stderr)
+    for wanted in run.output_format:
+        if wanted not in bench.formats:
+            allowed = ", ".join(bench.formats)
+            raise OptionError(f"--output_format: {wanted!r} is none of {allowed}")
     with _report_to(run.output), bench.batches(line, run, convert) as batches:
         return _run(bench, batches, run)
 
@@ -77,13 +78,13 @@ def _interrupts() -> Iterator[threading.Event]:
 
 
 def _run(bench: DeviceBench, batches: Sequence[JobBatch], run: RunOptions) -> int:
-    done: list[Result] = []
+    done: list[AnyResult] = []
     observer = running.Observer()
     if run.status_interval is not None:
         observer.status_interval = parse_time("--status-interval", run.status_interval) / 1e9
         if not observer.status_interval:
             raise OptionError("--status-interval: 0 is no interval")
-        observer.status = lambda results: _report([*done, *results], run)
+        observer.status = lambda results: _report(bench, [*done, *results], run)
     with ProgressLine() as line, _interrupts() as interrupted:
         observer = replace(observer, watch=line, interrupted=interrupted)
         for batch in batches:
@@ -92,28 +93,19 @@ def _run(bench: DeviceBench, batches: Sequence[JobBatch], run: RunOptions) -> in
                 break
     if interrupted.is_set() and not any(result.front.elapsed_ns for result in done):
         return INTERRUPTED
-    _report(done, run)
-    verdict = max(map(_verdict, done))
+    _report(bench, done, run)
+    verdict = max(_verdict(bench, result) for result in done)
     return INTERRUPTED if interrupted.is_set() else verdict
 
 
-def _report(results: Sequence[Result], run: RunOptions) -> None:
-    entries = entries_of(results)
+def _report(bench: DeviceBench, results: Sequence[AnyResult], run: RunOptions) -> None:
     for wanted in run.output_format:
-        if wanted in ("json", "json+"):
-            print(fio_json.encode(entries, pvdrivers.__version__, bins=wanted == "json+"))
-        elif wanted == "terse":
-            print(terse.lines(entries), end="")
-        else:
-            table.show(entries)
+        print(bench.report(results, wanted), end="")
     sys.stdout.flush()
 
 
-def _verdict(result: Result) -> int:
-    front = result.front
-    if front.failure:
-        print(f"pvbench: {result.job.name}: {front.failure}", file=sys.stderr)
-    if front.verify_errors:
-        what = f"{front.verify_errors} blocks are wrong, the first: {front.mismatch}"
-        print(f"pvbench: {result.job.name}: {what}", file=sys.stderr)
-    return int(bool(front.failure or front.verify_errors))
+def _verdict(bench: DeviceBench, result: AnyResult) -> int:
+    complaints = bench.complaints(result)
+    for complaint in complaints:
+        print(f"pvbench: {result.job.name}: {complaint}", file=sys.stderr)
+    return int(bool(complaints))

@@ -19,12 +19,21 @@ class DeviceBench(ABC):
 
     name: str
     options: OptionTable
+    formats: tuple[str, ...]  # of its report
 
     @abstractmethod
     def open_halves(
         self, job: Any, processes: bool
     ) -> AbstractContextManager[tuple[FrontHalf, BackHalf]]:
         """Both halves of one of its jobs; see `OpenHalves`."""
+
+    @abstractmethod
+    def report(self, results: Sequence[Any], wanted: str) -> str:
+        """All of what is printed in one of its formats."""
+
+    def complaints(self, result: Any) -> list[str]:
+        """What went wrong in a job, a sentence each; any ends the command with exit code 1."""
+        return [result.front.failure] if result.front.failure else []
 
     def batches(
         self, line: CommandLine, run: Any, convert: Convert
@@ -43,8 +52,6 @@ def chosen_batches(line: CommandLine, run: RunOptions, convert: Convert) -> list
     batches = make_batches(sections, convert)
     for job in (job for batch in batches for job in batch):
         check_cpus(job.cpus, run)
-        if run.readonly and job.changes_content:
-            raise OptionError(f"--readonly: {job.name} writes")
     return batches
 
 

@@ -1,34 +1,27 @@
-"""What a benchmark measured: of each clone of a job, of both halves, and over time.
+"""What a benchmark measured, of both halves and over time; a device class adds what its frontend's
+half measured.
 
 Everything here is plain data: with `--processes` it travels as JSON.
 """
 
 from collections.abc import Sequence
+from typing import Any, Generic, Protocol, TypeVar
 
 from msgspec import Struct
 
 from pvdrivers.tools.pvbench.job.job import Job
-from pvdrivers.tools.pvbench.job.latency import Latency
 
-DIRECTIONS = ("read", "write", "trim")
-
-
-class Direction(Struct, frozen=True):
-    ios: int
-    bytes: int
-    slat: Latency
-    clat: Latency
-    lat: Latency
+AnyJob = TypeVar("AnyJob", bound=Job)
 
 
 class Counts(Struct, frozen=True):
-    """What one clone has done, by DIRECTIONS."""
+    """What one clone has done, by the directions of its device class."""
 
     ios: list[int]
     bytes: list[int]
 
 
-def _sums(lists: Sequence[Sequence[int]]) -> list[int]:
+def sums(lists: Sequence[Sequence[int]]) -> list[int]:
     return [sum(values) for values in zip(*lists, strict=True)]
 
 
@@ -41,74 +34,25 @@ class Progress(Struct, frozen=True):
 
     @property
     def ios(self) -> list[int]:
-        return _sums([clone.ios for clone in self.clones])
+        return sums([clone.ios for clone in self.clones])
 
     @property
     def bytes(self) -> list[int]:
-        return _sums([clone.bytes for clone in self.clones])
+        return sums([clone.bytes for clone in self.clones])
 
 
-class Clone(Struct, frozen=True):
-    """What one of a job's clones did."""
-
-    elapsed_ns: int
-    directions: list[Direction]  # by DIRECTIONS
-    syncs: int
-    sync_lat: Latency
-    depth_level: list[int]
-
-
-class Measurement(Struct, frozen=True):
-    """What the frontend's half measured: of each clone, and of all together."""
-
-    clones: list[Clone]
-    user_ns: int
-    system_ns: int
-    context_switches: int
-    major_faults: int
-    minor_faults: int
-    depth_submit: list[int]
-    depth_complete: list[int]
-    sleeps: int
-    verified: int
-    verify_errors: int
-    mismatch: str | None
-    error: int  # 0 or an errno
-    failure: str | None  # why the run ended early
-    front: dict[str, int]  # struct pv_blkfront_stats over the measured run
-    front_accounts: dict[str, int]  # what Xen would have charged, over the measured run
-    back_accounts: dict[str, int]
+class FrontMeasurement(Protocol):
+    """What the frontend's half measured, whatever the device class."""
 
     @property
-    def elapsed_ns(self) -> int:
-        return max(clone.elapsed_ns for clone in self.clones)
+    def elapsed_ns(self) -> int: ...
 
     @property
-    def directions(self) -> list[Direction]:
-        if len(self.clones) == 1:
-            return self.clones[0].directions
-        return [
-            Direction(
-                sum(part.ios for part in parts),
-                sum(part.bytes for part in parts),
-                Latency.merged(part.slat for part in parts),
-                Latency.merged(part.clat for part in parts),
-                Latency.merged(part.lat for part in parts),
-            )
-            for parts in zip(*(clone.directions for clone in self.clones), strict=True)
-        ]
+    def failure(self) -> str | None:
+        """Why the run ended early."""
 
-    @property
-    def syncs(self) -> int:
-        return sum(clone.syncs for clone in self.clones)
 
-    @property
-    def sync_lat(self) -> Latency:
-        return Latency.merged(clone.sync_lat for clone in self.clones)
-
-    @property
-    def depth_level(self) -> list[int]:
-        return _sums([clone.depth_level for clone in self.clones])
+AnyMeasurement = TypeVar("AnyMeasurement", bound=FrontMeasurement)
 
 
 class BackMeasurement(Struct, frozen=True):
@@ -119,17 +63,20 @@ class BackMeasurement(Struct, frozen=True):
 
 
 class Sample(Struct, frozen=True):
-    """IOPS and bytes per second of each clone in one interval, by DIRECTIONS."""
+    """IOPS and bytes per second of each clone in one interval, by direction."""
 
     iops: list[list[float]]
     bw: list[list[float]]
 
 
-class Result(Struct, frozen=True):
+class Result(Struct, Generic[AnyJob, AnyMeasurement], frozen=True):
     """A finished benchmark."""
 
-    job: Job
+    job: AnyJob
     started: float  # seconds since the epoch
-    front: Measurement
+    front: AnyMeasurement
     back: BackMeasurement
     samples: list[Sample]
+
+
+AnyResult = Result[Any, Any]

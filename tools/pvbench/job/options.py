@@ -14,12 +14,12 @@ from cyclopts import Group, Parameter
 from pvdrivers.poll.group import Mode
 from pvdrivers.ring.abi import Abi
 from pvdrivers.tools.pvbench.errors import OptionError
-from pvdrivers.tools.pvbench.job.job import PERCENTILES, Job, Reporting
+from pvdrivers.tools.pvbench.job.job import PERCENTILES, Job
 from pvdrivers.tools.pvbench.units import parse_percentiles, parse_time
 
 AbiName = Literal["x86_64", "x86_32", "ia64"]
 
-FIO = Group("fio's options", sort_key=1)
+WORKLOAD = Group("The workload", sort_key=1)
 DEVICE = Group("The device", sort_key=2)
 
 
@@ -33,9 +33,9 @@ class Rule:
     suite_sets: bool = False  # the workloads that run when none is asked for set it
 
 
-def option(text: str, group: Group = FIO) -> Any:
+def option(text: str, group: Group = WORKLOAD) -> Any:
     """One under its own name: fio's have underscores."""
-    negative = "" if group is FIO else None
+    negative = "" if group is WORKLOAD else None
     return Parameter(help=text, group=group, negative=negative, name_transform=str)
 
 
@@ -62,44 +62,20 @@ class JobOptions(ABC):
     name: Annotated[
         str | None, option("The job's name in the report; on a command line, begins another job.")
     ] = None
-    iodepth: Annotated[
-        int, option("Operations outstanding per job."), Rule(limits=(1, 65536), suite_sets=True)
-    ] = 1
-    numjobs: Annotated[
-        int,
-        option("Clones of the job on its disk, iodepth operations each; one thread."),
-        Rule(limits=(1, 1024), suite_sets=True),
-    ] = 1
     runtime: Annotated[
         str | None,
         option("The longest time, in seconds unless it ends in ms, s, m or h."),
         Rule(aliases=("timeout",)),
     ] = None
     ramp_time: Annotated[str, option("Time before the measured run.")] = "0"
-    time_based: Annotated[bool, option("Run for the whole runtime.")] = False
-    randseed: Annotated[int, option("The seed of everything random.")] = 1
-    kb_base: Annotated[
-        int, option("1024 or 1000: what k stands for in sizes; kib is of the other base.")
-    ] = 1024
     stonewall: Annotated[
         bool,
-        option("Start when the jobs before have ended, in a new group."),
+        option("Start when the jobs before have ended."),
         Rule(aliases=("wait_for_previous",)),
     ] = False
-    new_group: Annotated[bool, option("Begin a new group in the report.")] = False
-    group_reporting: Annotated[
-        bool, option("One entry in the report for all jobs of a group, not one for each clone.")
-    ] = False
-    clat_percentiles: Annotated[
-        bool, option("Report percentiles of the time from submission to completion.")
-    ] = True
-    lat_percentiles: Annotated[bool, option("Report percentiles of the whole latency.")] = False
-    slat_percentiles: Annotated[
-        bool, option("Report percentiles of the time until an operation is submitted.")
-    ] = False
-    percentile_list: Annotated[
-        str, option("The percentiles in JSON and terse reports, 20 at most.")
-    ] = ":".join(map(str, PERCENTILES))
+    percentile_list: Annotated[str, option("The percentiles in the report, 20 at most.")] = (
+        ":".join(map(str, PERCENTILES))
+    )
     abi: Annotated[
         AbiName, option("The guest's ABI: layout of the ring, pages of 4 KiB or ia64's 16.", DEVICE)
     ] = "x86_64"
@@ -135,30 +111,16 @@ class JobOptions(ABC):
             if rule.limits and not rule.limits[0] <= value <= rule.limits[1]:
                 low, high = rule.limits
                 raise OptionError(f"--{name}: {value} is not between {low} and {high}")
-        if self.kb_base not in (1000, 1024):
-            raise OptionError(f"--kb_base: {self.kb_base} is neither 1000 nor 1024")
         if self.cpus and not set(self.cpus) <= os.sched_getaffinity(0):
             raise OptionError(f"--cpus: {self.cpus} are not both processors this process may use")
-        if self.time_based and not self.runtime:
-            raise OptionError("--time_based needs --runtime")
 
     def shared(self) -> dict[str, Any]:
         """What jobs of every class have, but for the name."""
         return {
             "options": self.given | self._defaults(),
-            "iodepth": self.iodepth,
-            "numjobs": self.numjobs,
             "runtime_ns": parse_time("--runtime", self.runtime or "0"),
             "ramp_ns": parse_time("--ramp_time", self.ramp_time),
-            "time_based": self.time_based,
-            "randseed": self.randseed,
-            "reporting": Reporting(
-                group=self.group_reporting,
-                percentiles=parse_percentiles(self.percentile_list),
-                slat=self.slat_percentiles,
-                clat=self.clat_percentiles,
-                lat=self.lat_percentiles,
-            ),
+            "percentiles": parse_percentiles(self.percentile_list),
             "abi": Abi[self.abi.upper()],
             "queues": self.queues,
             "mode": self.mode,
@@ -166,13 +128,13 @@ class JobOptions(ABC):
         }
 
     def _defaults(self) -> dict[str, str]:
-        """fio's options that were not given and are not empty: programs that plot ask for some."""
+        """What was not given and is not empty: programs that plot fio's reports ask for some."""
         hints = get_type_hints(type(self), include_extras=True)
         return {
             each.name: str(getattr(self, each.name))
             for each in fields(self)
             if each.name != "given"
-            and FIO in hints[each.name].__metadata__[0].group
+            and WORKLOAD in hints[each.name].__metadata__[0].group
             and each.name not in self.given
             and getattr(self, each.name) not in (None, False)
         }

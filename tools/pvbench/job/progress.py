@@ -26,7 +26,7 @@ class ProgressLine:
         if progress.phase == "run" and since > 0 and now[1] >= self._last[1]:
             iops = (now[1] - self._last[1]) / since
             rate = (now[2] - self._last[2]) / since / 1e6
-            text += f", {iops:,.0f} IOPS, {rate:,.0f} MB/s"
+            text += f", {iops:,.0f} {job.unit}, {rate:,.0f} MB/s"
         limit = (job.ramp_ns + job.runtime_ns) / 1e9
         text += f", {seconds:.1f} of {limit:g} s" if limit else f", {seconds:.1f} s"
         self._last = now

@@ -6,13 +6,13 @@ DOMID PEER`, of which MACHINE and XENSTORE are sockets, DOMID and PEER domids; s
 
 import os
 import sys
-from typing import Literal, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 
 import msgspec
 
 from pvdrivers.sim.machine import Machine
 from pvdrivers.tools.pvbench.job.job import Job, Sockets
-from pvdrivers.tools.pvbench.job.measurement import BackMeasurement, Measurement, Progress
+from pvdrivers.tools.pvbench.job.measurement import AnyMeasurement, BackMeasurement, Progress
 from pvdrivers.tools.pvbench.job.remote import Remote, Served, serve
 
 Half = Literal["front", "back"]
@@ -50,11 +50,20 @@ class _RemoteHalf(Remote):
         self.call(type(None), "open")
 
 
-class RemoteFront(_RemoteHalf):
+class RemoteFront(_RemoteHalf, Generic[AnyMeasurement]):
     """A `FrontHalf` in a process of its own."""
 
-    def __init__(self, module: str, sockets: Sockets, domid: int, backend: int, job: Job) -> None:
+    def __init__(
+        self,
+        module: str,
+        measurement: type[AnyMeasurement],
+        sockets: Sockets,
+        domid: int,
+        backend: int,
+        job: Job,
+    ) -> None:
         super().__init__("front", module, sockets, domid, backend, job)
+        self._measurement = measurement
 
     def connect(self) -> None:
         self.call(type(None), "connect")
@@ -71,11 +80,11 @@ class RemoteFront(_RemoteHalf):
     def stop(self) -> None:
         self.call(type(None), "stop")
 
-    def measurement(self) -> Measurement:
-        return self.call(Measurement, "measurement")
+    def measurement(self) -> AnyMeasurement:
+        return self.call(self._measurement, "measurement")
 
-    def finish(self) -> Measurement:
-        return self.call(Measurement, "finish")
+    def finish(self) -> AnyMeasurement:
+        return self.call(self._measurement, "finish")
 
 
 class RemoteBack(_RemoteHalf):

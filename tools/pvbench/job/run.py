@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 from pvdrivers.tools.pvbench.job.job import Job
 from pvdrivers.tools.pvbench.job.measurement import (
+    AnyResult,
     BackMeasurement,
-    Measurement,
     Progress,
     Result,
     Sample,
@@ -44,7 +44,7 @@ class BackHalf(Protocol):
 class FrontHalf(Protocol):
     """The frontend's half: the guest that does I/O and measures it. Called in this order: open,
     connect, start, go once its phase is "ready", progress and measurement as often as wanted,
-    finish, close."""
+    finish, close. What it measured is its device class's `FrontMeasurement`."""
 
     def open(self) -> None:
         """Begins to connect."""
@@ -64,10 +64,10 @@ class FrontHalf(Protocol):
     def stop(self) -> None:
         """Ends the run early; what is outstanding is still answered."""
 
-    def measurement(self) -> Measurement:
+    def measurement(self) -> Any:
         """What has been measured until now."""
 
-    def finish(self) -> Measurement:
+    def finish(self) -> Any:
         """Waits for the end of the run."""
 
     def close(self) -> None: ...
@@ -106,7 +106,7 @@ class Observer:
     watch: Watch | None = None  # called now and then
     interrupted: threading.Event = field(default_factory=threading.Event)  # the run ends early
     status_interval: float = math.inf  # seconds between two calls of `status`
-    status: Callable[[list[Result]], None] | None = None  # called with the results so far
+    status: Callable[[list[AnyResult]], None] | None = None  # called with the results so far
 
 
 class Running:
@@ -130,12 +130,12 @@ class Running:
             self.last, self._last_time = progress, now
         return progress
 
-    def result(self) -> Result:
+    def result(self) -> AnyResult:
         """As it is now."""
         now = self.front.measurement(), self.back.measurement()
         return Result(self.job, self.started, *now, list(self.samples))
 
-    def finish(self) -> Result:
+    def finish(self) -> AnyResult:
         return Result(self.job, self.started, self.front.finish(), self.back.finish(), self.samples)
 
 
@@ -144,7 +144,7 @@ def run_together(
     jobs: Sequence[Job],
     processes: bool,
     observer: Observer | None = None,
-) -> list[Result]:
+) -> list[AnyResult]:
     """Runs jobs at once, each a guest of its own with a device of its own, to the end of all."""
     with ExitStack() as stack:
         running = []
@@ -155,7 +155,7 @@ def run_together(
         return drive(running, observer or Observer())
 
 
-def drive(running: Sequence[Running], observer: Observer) -> list[Result]:
+def drive(running: Sequence[Running], observer: Observer) -> list[AnyResult]:
     """Runs connected halves. The runs begin when all jobs have made ready, laid out their disks and
     the like. Raises BenchError when a half dies."""
     start = time.monotonic()

@@ -1,1 +1,1 @@
-"""Results of any device class as a table, as fio's JSON and as fio's terse lines."""
+"""What the reports of all device classes share."""

@@ -7,9 +7,10 @@ from contextlib import AbstractContextManager
 from typing import get_args
 
 from pvdrivers.tools.pvbench.errors import OptionError
+from pvdrivers.tools.pvbench.fio.bench import FioBench
 from pvdrivers.tools.pvbench.job.batches import Convert, JobBatch
 from pvdrivers.tools.pvbench.job.command_line import CommandLine, OptionTable, Section, Settings
-from pvdrivers.tools.pvbench.job.device_bench import DeviceBench, check_cpus
+from pvdrivers.tools.pvbench.job.device_bench import check_cpus
 from pvdrivers.tools.pvbench.job.options import rules
 from pvdrivers.tools.pvbench.job.run import BackHalf, FrontHalf
 from pvdrivers.tools.pvbench.vbd.fio_absent import FLAGS, WHY_IGNORED, WHY_REFUSED
@@ -21,7 +22,7 @@ from pvdrivers.tools.pvbench.vbd.run_options import VbdRunOptions
 from pvdrivers.tools.pvbench.vbd.suite import suite
 
 
-class VbdBench(DeviceBench):
+class VbdBench(FioBench):
     name = "vbd"
     options = OptionTable(
         "pvbench vbd",

@@ -8,15 +8,10 @@ from pvdrivers._core import ffi, lib
 from pvdrivers.ring.abi import SECTOR, Abi
 from pvdrivers.sim.machine import Machine
 from pvdrivers.tools.pvbench.errors import BenchError
+from pvdrivers.tools.pvbench.fio.measurement import Clone, Direction, Measurement
 from pvdrivers.tools.pvbench.job.counters import counters, difference
 from pvdrivers.tools.pvbench.job.latency import Latency
-from pvdrivers.tools.pvbench.job.measurement import (
-    Clone,
-    Counts,
-    Direction,
-    Measurement,
-    Progress,
-)
+from pvdrivers.tools.pvbench.job.measurement import Counts, Progress
 from pvdrivers.tools.pvbench.job.xenstore import Loop
 from pvdrivers.tools.pvbench.vbd.job import VbdJob
 from pvdrivers.tools.pvbench.vbd.logs import write_logs

@@ -7,6 +7,7 @@ from contextlib import ExitStack, closing, contextmanager
 
 from pvdrivers.ring.abi import Abi
 from pvdrivers.sim.machine import Machine
+from pvdrivers.tools.pvbench.fio.measurement import Measurement
 from pvdrivers.tools.pvbench.job.remote_half import RemoteBack, RemoteFront
 from pvdrivers.tools.pvbench.job.run import BackHalf, FrontHalf
 from pvdrivers.tools.pvbench.job.xenstore import Xenstore
@@ -49,7 +50,7 @@ def open_halves(job: VbdJob, processes: bool) -> Iterator[tuple[FrontHalf, BackH
         if processes or qemu:
             machine.serve(sockets[0])
         if processes:
-            front = RemoteFront(worker.__name__, sockets, front_domid, back_domid, job)
+            front = RemoteFront(worker.__name__, Measurement, sockets, front_domid, back_domid, job)
         else:
             front = Front(machine, front_domid, back_domid, job, sockets[1])
         stack.enter_context(closing(front))

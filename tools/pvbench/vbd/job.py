@@ -4,6 +4,7 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from pvdrivers.tools.pvbench.fio.job import FioJob
 from pvdrivers.tools.pvbench.job.job import Job
 
 RW = Literal[
@@ -56,7 +57,7 @@ class Logs(Struct, frozen=True):
         return not self.bw == self.iops == self.lat is None
 
 
-class VbdJob(Job, frozen=True, kw_only=True):
+class VbdJob(FioJob, frozen=True, kw_only=True):
     """One workload on one disk."""
 
     rw: RW

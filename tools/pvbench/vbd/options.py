@@ -8,7 +8,8 @@ from cyclopts import Parameter
 
 from pvdrivers.ring.abi import SECTOR
 from pvdrivers.tools.pvbench.errors import OptionError
-from pvdrivers.tools.pvbench.job.options import DEVICE, JobOptions, Rule, option
+from pvdrivers.tools.pvbench.fio.options import FioOptions
+from pvdrivers.tools.pvbench.job.options import DEVICE, Rule, option
 from pvdrivers.tools.pvbench.units import parse_size, parse_time
 from pvdrivers.tools.pvbench.vbd import shapes
 from pvdrivers.tools.pvbench.vbd.image import image_size
@@ -32,7 +33,7 @@ DEFAULT_NULL_SIZE = 1 << 40  # bytes of a null store
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class VbdOptions(JobOptions):
+class VbdOptions(FioOptions):
     """The options of one job of `pvbench vbd`."""
 
     rw: Annotated[RW, option("The kind of I/O."), Rule(aliases=("readwrite",))] = "read"

@@ -6,12 +6,13 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from pvdrivers.tools.pvbench.job.run_options import RunOptions, run_option
+from pvdrivers.tools.pvbench.fio.run_options import FioRunOptions
+from pvdrivers.tools.pvbench.job.run_options import run_option
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class VbdRunOptions(RunOptions):
+class VbdRunOptions(FioRunOptions):
     make_image: Annotated[
         Path | None,
         run_option(

@@ -4,6 +4,7 @@ import pytest
 
 from pvdrivers.tools.pvbench.__main__ import VBD, _options, run
 from pvdrivers.tools.pvbench.errors import OptionError
+from pvdrivers.tools.pvbench.fio import groups
 from pvdrivers.tools.pvbench.job.batches import make_batches
 from pvdrivers.tools.pvbench.job.command_line import Section, read_command_line
 from pvdrivers.tools.pvbench.job.job_file import read_job_file
@@ -125,11 +126,13 @@ def batches_of(*jobs, common=()):
 
 
 def test_stonewalls_groups_and_clones():
-    batches = batches_of(
-        {"name": "a", "numjobs": "3"},
-        {"name": "b", "new_group": None},
-        {"name": "c", "stonewall": None},
-        {"name": "d"},
+    batches = groups.number(
+        batches_of(
+            {"name": "a", "numjobs": "3"},
+            {"name": "b", "new_group": None},
+            {"name": "c", "stonewall": None},
+            {"name": "d"},
+        )
     )
     assert [[job.name for job in batch] for batch in batches] == [["a", "b"], ["c", "d"]]
     jobs = [job for batch in batches for job in batch]
@@ -145,7 +148,7 @@ def test_a_stonewall_for_all_jobs():
 def test_a_job_has_what_is_common_and_its_own():
     ((job,),) = batches_of({"bs": "8k"}, common={"bs": "4k", "iodepth": "7"}.items())
     assert (job.bs, job.iodepth) == (8192, 7)
-    assert job.reporting.common == {"bs": "4k", "iodepth": "7"}
+    assert job.common == {"bs": "4k", "iodepth": "7"}
     # What programs that plot ask for is there, given or not.
     assert {"rw": "read", "bs": "8k", "numjobs": "1", "iodepth": "7"}.items() <= job.options.items()
 

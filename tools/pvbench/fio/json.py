@@ -10,14 +10,9 @@ from typing import Any
 
 import msgspec
 
+from pvdrivers.tools.pvbench.fio.costs import per_request
+from pvdrivers.tools.pvbench.fio.measurement import DIRECTIONS, Direction, FioResult, Measurement
 from pvdrivers.tools.pvbench.job.latency import Latency
-from pvdrivers.tools.pvbench.job.measurement import (
-    DIRECTIONS,
-    Direction,
-    Measurement,
-    Result,
-)
-from pvdrivers.tools.pvbench.report.costs import per_request
 
 FORMAT_VERSION = "fio-3.33"
 # The upper bounds of fio's latency distribution, ns.
@@ -68,14 +63,14 @@ def spread(prefix: str, values: Sequence[float], unit: float) -> dict[str, Any]:
     }
 
 
-def _direction(direction: Direction, index: int, result: Result, bins: bool) -> dict[str, Any]:
+def _direction(direction: Direction, index: int, result: FioResult, bins: bool) -> dict[str, Any]:
     seconds = result.front.elapsed_ns / 1e9
     bw = direction.bytes / seconds if seconds and direction.ios else 0.0
     samples = result.samples if direction.ios else []
     reporting = result.job.reporting
 
     def latency(values: Latency, wanted: bool) -> dict[str, Any]:
-        return _latency(values, reporting.percentiles if wanted else (), bins)
+        return _latency(values, result.job.percentiles if wanted else (), bins)
 
     return {
         "io_bytes": direction.bytes,
@@ -124,9 +119,9 @@ def shares_of_depth(front: Measurement) -> dict[str, float]:
     return _shares(_DEPTHS, front.depth_level)
 
 
-def _job(result: Result, bins: bool) -> dict[str, Any]:
+def _job(result: FioResult, bins: bool) -> dict[str, Any]:
     front = result.front
-    sync_lat = _latency(front.sync_lat, result.job.reporting.percentiles, bins)
+    sync_lat = _latency(front.sync_lat, result.job.percentiles, bins)
     runtime = sum(clone.elapsed_ns for clone in front.clones)
     directions = zip(DIRECTIONS, front.directions, strict=True)
     return {
@@ -156,7 +151,7 @@ def _job(result: Result, bins: bool) -> dict[str, Any]:
     }
 
 
-def _extras(result: Result) -> dict[str, Any]:
+def _extras(result: FioResult) -> dict[str, Any]:
     job, front = result.job, result.front
     return {
         **job.describe_device(),
@@ -173,7 +168,7 @@ def _extras(result: Result) -> dict[str, Any]:
     }
 
 
-def report(entries: Sequence[Result], version: str, bins: bool = False) -> dict[str, Any]:
+def report(entries: Sequence[FioResult], version: str, bins: bool = False) -> dict[str, Any]:
     """fio's top-level object; `bins`: with whole histograms, as json+ has them."""
     now = time.time()
     return {
@@ -182,13 +177,13 @@ def report(entries: Sequence[Result], version: str, bins: bool = False) -> dict[
         "timestamp": int(now),
         "timestamp_ms": int(now * 1000),
         "time": time.strftime("%a %b %e %H:%M:%S %Y", time.localtime(now)),
-        "global options": entries[0].job.reporting.common if entries else {},
+        "global options": entries[0].job.common if entries else {},
         "jobs": [_job(entry, bins) for entry in entries],
         "disk_util": [],
     }
 
 
-def encode(entries: Sequence[Result], version: str, bins: bool = False) -> str:
+def encode(entries: Sequence[FioResult], version: str, bins: bool = False) -> str:
     return msgspec.json.format(
         msgspec.json.encode(report(entries, version, bins)), indent=2
     ).decode()

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 
-from pvdrivers.tools.pvbench.job.latency import Latency
-from pvdrivers.tools.pvbench.job.measurement import Direction, Result
-from pvdrivers.tools.pvbench.report.fio_json import (
+from pvdrivers.tools.pvbench.fio.json import (
     FORMAT_VERSION,
     latency_shares,
     shares_of_depth,
     spread,
 )
+from pvdrivers.tools.pvbench.fio.measurement import Direction, FioResult
+from pvdrivers.tools.pvbench.job.latency import Latency
 
 VERSION = "3"
 PERCENTILES = 20  # fields for them
@@ -27,7 +27,7 @@ def _percentiles(latency: Latency, wanted: Sequence[float]) -> Iterator[str]:
         yield "0%=0"
 
 
-def _direction(direction: Direction, index: int, result: Result) -> list[str]:
+def _direction(direction: Direction, index: int, result: FioResult) -> list[str]:
     seconds = result.front.elapsed_ns / 1e9 if direction.ios else 0.0
     rate = direction.bytes / seconds / 1024 if seconds else 0.0
     iops = direction.ios / seconds if seconds else 0.0
@@ -40,7 +40,7 @@ def _direction(direction: Direction, index: int, result: Result) -> list[str]:
         str(result.front.elapsed_ns // 1_000_000 if direction.ios else 0),
         *_us(direction.slat),
         *_us(direction.clat),
-        *_percentiles(direction.clat, reporting.percentiles if reporting.clat else ()),
+        *_percentiles(direction.clat, result.job.percentiles if reporting.clat else ()),
         *_us(direction.lat),
         str(bw["bw_min"]),
         str(bw["bw_max"]),
@@ -50,7 +50,7 @@ def _direction(direction: Direction, index: int, result: Result) -> list[str]:
     ]
 
 
-def _fields(result: Result) -> Iterator[str]:
+def _fields(result: FioResult) -> Iterator[str]:
     front, job = result.front, result.job
     yield from (VERSION, FORMAT_VERSION, job.name, str(job.reporting.groupid), str(front.error))
     directions = front.directions
@@ -66,5 +66,5 @@ def _fields(result: Result) -> Iterator[str]:
         yield from (f"{share:.2f}%" for share in shares[f"latency_{unit}"].values())
 
 
-def lines(entries: Sequence[Result]) -> str:
+def lines(entries: Sequence[FioResult]) -> str:
     return "".join(";".join(_fields(entry)) + "\n" for entry in entries)

@@ -2,47 +2,28 @@
 
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.table import Table
 
+from pvdrivers.tools.pvbench.fio.costs import per_request
+from pvdrivers.tools.pvbench.fio.measurement import DIRECTIONS, FioResult
 from pvdrivers.tools.pvbench.job.latency import Latency
-from pvdrivers.tools.pvbench.job.measurement import DIRECTIONS, Result
-from pvdrivers.tools.pvbench.report.costs import per_request
+from pvdrivers.tools.pvbench.report.figures import count, rendered, small, time
 
 SHOWN = (50, 90, 99, 99.9)
-WIDTH = 110  # characters, when the output is no terminal
-
-
-def _time(ns: int) -> str:
-    if ns < 10_000:
-        return f"{ns / 1000:.1f} µs"
-    if ns < 1_000_000:
-        return f"{ns / 1000:.0f} µs"
-    return f"{ns / 1_000_000:.1f} ms"
-
-
-def _count(value: float) -> str:
-    if value >= 1_000_000:
-        return f"{value / 1_000_000:.2f}M"
-    return f"{value / 1000:.1f}k" if value >= 10_000 else f"{value:.0f}"
-
-
-def _small(value: float) -> str:
-    return "0" if value == 0 else f"{value:.2g}" if value < 0.995 else f"{value:.2f}"
 
 
 def _latencies(latency: Latency) -> list[str]:
-    return [_time(latency.percentile(p)) for p in SHOWN]
+    return [time(latency.percentile(p)) for p in SHOWN]
 
 
-def _content(result: Result) -> str:
+def _content(result: FioResult) -> str:
     front = result.front
     if front.verify_errors:
         return f"[red]{front.verify_errors} wrong[/red]"
-    return f"{_count(front.verified)} blocks right" if front.verified else "not checked"
+    return f"{count(front.verified)} blocks right" if front.verified else "not checked"
 
 
-def _speed(results: Sequence[Result]) -> Table:
+def _speed(results: Sequence[FioResult]) -> Table:
     table = Table(title="Latency and throughput", title_justify="left")
     table.add_column("workload")
     for title in ("IOPS", "MB/s", *(f"p{p}" for p in SHOWN), "content"):
@@ -55,19 +36,19 @@ def _speed(results: Sequence[Result]) -> Table:
                 continue
             table.add_row(
                 f"{result.job.name}: {name}" if several else result.job.name,
-                _count(direction.ios / seconds),
+                count(direction.ios / seconds),
                 f"{direction.bytes / seconds / 1e6:.0f}",
                 *_latencies(direction.lat),
                 _content(result),
             )
         if result.front.syncs:
-            rate = _count(result.front.syncs / seconds)
+            rate = count(result.front.syncs / seconds)
             latencies = _latencies(result.front.sync_lat)
             table.add_row(f"{result.job.name}: flush", rate, "", *latencies, "")
     return table
 
 
-def _costs(results: Sequence[Result]) -> Table:
+def _costs(results: Sequence[FioResult]) -> Table:
     table = Table(title="Per request", title_justify="left")
     table.add_column("workload")
     titles = (
@@ -82,7 +63,7 @@ def _costs(results: Sequence[Result]) -> Table:
         table.add_column(title, justify="right")
     for result in results:
         exact = per_request(result)
-        cost = {name: _small(value) for name, value in exact.items()}
+        cost = {name: small(value) for name, value in exact.items()}
         table.add_row(
             result.job.name,
             f"{cost['front_notifications_sent']} / {cost['front_notifications_suppressed']}",
@@ -95,11 +76,5 @@ def _costs(results: Sequence[Result]) -> Table:
     return table
 
 
-def show(results: Sequence[Result]) -> None:
-    console = Console()
-    if not console.is_terminal:
-        console.width = WIDTH
-    with console.capture() as captured:  # rich would end the program where a pipe is closed
-        console.print(_speed(results))
-        console.print(_costs(results))
-    print(captured.get(), end="")
+def show(results: Sequence[FioResult]) -> str:
+    return rendered(_speed(results), _costs(results))

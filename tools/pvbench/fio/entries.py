@@ -6,15 +6,16 @@ from itertools import groupby
 
 from msgspec.structs import replace
 
-from pvdrivers.tools.pvbench.job.measurement import BackMeasurement, Measurement, Result, Sample
+from pvdrivers.tools.pvbench.fio.measurement import FioResult, Measurement
+from pvdrivers.tools.pvbench.job.measurement import BackMeasurement, Sample
 
 
-def entries_of(results: Sequence[Result]) -> list[Result]:
+def entries_of(results: Sequence[FioResult]) -> list[FioResult]:
     """As fio has it: jobs with group_reporting that follow each other in a group are one entry,
     under the name of the first."""
-    entries: list[Result] = []
+    entries: list[FioResult] = []
 
-    def key(result: Result) -> tuple[int, bool]:
+    def key(result: FioResult) -> tuple[int, bool]:
         return result.job.reporting.groupid, result.job.reporting.group
 
     for (_, group), members in groupby(results, key):
@@ -25,7 +26,7 @@ def entries_of(results: Sequence[Result]) -> list[Result]:
     return entries
 
 
-def _clones(result: Result) -> Iterable[Result]:
+def _clones(result: FioResult) -> Iterable[FioResult]:
     """What is counted for all clones together, because one thread drives them, is shared evenly."""
     count = len(result.front.clones)
     if count == 1:
@@ -60,12 +61,12 @@ def _columns(rows: Sequence[Sequence[int]]) -> list[int]:
     return [sum(column) for column in zip(*rows, strict=True)]
 
 
-def _merged(results: Sequence[Result]) -> Result:
+def _merged(results: Sequence[FioResult]) -> FioResult:
     if len(results) == 1:
         return results[0]
     fronts = [result.front for result in results]
     samples = zip(*(result.samples for result in results), strict=False)
-    return Result(
+    return FioResult(
         job=results[0].job,
         started=results[0].started,
         front=Measurement(

@@ -1,0 +1,1 @@
+"""Options, jobs and reports of disks, as fio has them."""
