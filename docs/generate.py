@@ -23,7 +23,9 @@ from pvdrivers.tools.pvbench.job.run_options import RUN
 from pvdrivers.tools.pvbench.vbd.fio_absent import IGNORED, REFUSED
 from pvdrivers.tools.pvbench.vbd.options import VbdOptions
 from pvdrivers.tools.pvbench.vbd.run_options import VbdRunOptions
-from pvdrivers.vbd.features import PROTOCOL_FEATURES
+from pvdrivers.vbd.features import PROTOCOL_FEATURES as VBD
+from pvdrivers.vnif.features import PROTOCOL_FEATURES as VNIF
+from pvdrivers.xenbus.keys import ProtocolFeature
 from pvdrivers.xenbus.states import (
     BACKEND,
     BACKEND_EVENTS,
@@ -99,10 +101,10 @@ def transitions(table: Table, events: tuple[Event, ...]) -> str:
     return "\n".join(lines)
 
 
-def features() -> str:
-    """What the block halves do of the protocol, as a Markdown table."""
+def features(protocol: Iterable[ProtocolFeature]) -> str:
+    """What the two halves do of a protocol, as a Markdown table."""
     lines = ["| feature | keys | backend | frontend | remark |", "|---|---|---|---|---|"]
-    for feature in PROTOCOL_FEATURES:
+    for feature in protocol:
         keys = ", ".join(f"`{key}`" for key in feature.keys.split(", ") if key)
         does = ["yes" if half else "no" for half in (feature.backend, feature.frontend)]
         lines.append(f"| {feature.name} | {keys} | {does[0]} | {does[1]} | {feature.remark} |")
@@ -178,7 +180,8 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
         "backend diagram": lambda: diagram(BACKEND, BACKEND_EVENTS),
         "backend table": lambda: transitions(BACKEND, BACKEND_EVENTS),
     },
-    "vbd.md": {"features": features},
+    "vbd.md": {"features": lambda: features(VBD)},
+    "vnif.md": {"features": lambda: features(VNIF)},
     "pvbench-compare.md": {
         "compare options": lambda: command_options(compare),
         "comparisons": comparisons,
