@@ -120,6 +120,13 @@ static struct pv_packet *take_packet(struct pv_netfront_queue *queue, uint32_t r
     return packet;
 }
 
+/* What the next packets begin with is still in the backend's cache, as their responses are. */
+static void prefetch(const struct pv_netfront_queue *queue, uint32_t request)
+{
+    pv_front_prefetch(&queue->rx.front, request, sizeof(struct netif_rx_response));
+    pv_prefetch_to_read(data_of(queue, request, 0));
+}
+
 int pv_netfront_receive(struct pv_netfront_queue *queue, struct pv_packet **packets, uint32_t count)
 {
     int error = pv_netfront_usable(queue);
@@ -133,11 +140,10 @@ int pv_netfront_receive(struct pv_netfront_queue *queue, struct pv_packet **pack
         return pv_netfront_break(queue, PV_NETFRONT_RESPONSE_OVERFLOW);
     uint32_t end = front->rsp_cons + (uint32_t)ready, given = 0;
     for (uint32_t i = 0; i < PREFETCHED && i < (uint32_t)ready; i++)
-        pv_front_prefetch(front, front->rsp_cons + i, sizeof(struct netif_rx_response));
+        prefetch(queue, front->rsp_cons + i);
     while (given < count && front->rsp_cons != end) {
         if (end - front->rsp_cons > PREFETCHED)
-            pv_front_prefetch(front, front->rsp_cons + PREFETCHED,
-                              sizeof(struct netif_rx_response));
+            prefetch(queue, front->rsp_cons + PREFETCHED);
         struct pv_packet *packet = take_packet(queue, end - front->rsp_cons);
         if (packet)
             packets[given++] = packet;

@@ -53,6 +53,12 @@ static inline void pv_prefetch_to_write(const void *p)
 #endif
 }
 
+/* The same for a line that will only be read. */
+static inline void pv_prefetch_to_read(const void *p)
+{
+    __builtin_prefetch(p);
+}
+
 /* Everything the peer wrote before its release store is visible after this load. */
 static inline uint32_t pv_load_acquire(const uint32_t *p)
 {
