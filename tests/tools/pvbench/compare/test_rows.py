@@ -10,6 +10,7 @@ import pytest
 from pvdrivers.testing.vbd.qemu import PROGRAM
 from pvdrivers.tools.pvbench.compare import needs, scratch
 from pvdrivers.tools.pvbench.compare.competitors import fio_log
+from pvdrivers.tools.pvbench.compare.competitors.bare import bare
 from pvdrivers.tools.pvbench.compare.runner import catalogue
 from pvdrivers.tools.pvbench.errors import BenchError
 
@@ -83,6 +84,13 @@ def test_bare_baselines(name, setting):
 
 def test_bare_eventfd(setting):
     assert measure(catalogue()["latency-event"].baseline, setting).latency
+
+
+@pytest.mark.parametrize("size", [0, 64, 1500])
+def test_bare_network(size, setting):
+    assert measure(bare("net", size), setting).value > 0
+    measured = measure(bare("net-latency", size), setting)
+    assert measured.value == {share: ns for ns, share in measured.latency}[50]
 
 
 @pytest.mark.slow

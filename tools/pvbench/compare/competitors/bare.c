@@ -3,37 +3,26 @@
  *
  *   bare KIND MILLISECONDS PERCENTILE...
  *   bare memcpy MILLISECONDS BYTES BLOCK DEPTH
+ *   bare net MILLISECONDS SIZE
+ *   bare net-latency MILLISECONDS SIZE PERCENTILE...
  *
  * ring         two processes on one ring of the block protocol's shape, 32 requests outstanding
  * ring-latency the same with one outstanding
  * eventfd      two processes wake each other in turn
  * memcpy       blocks copied from BYTES of memory, in sequence, to DEPTH blocks in turn
+ * net          two processes on two rings of the network protocol's shape: frames of SIZE bytes go
+ *              from one to the other and come back, as from guest to guest (0: without data)
+ * net-latency  the same with one frame under way
  *
  * Prints one object of JSON: `rate` (operations a second; memcpy: bytes), and for the latencies
  * `percentiles`, in ns. The two processes run on the first two processors that they may use.
  */
-#include "pvdrivers/ring/barrier.h"
-#include "tools/pvbench/load/histogram.h"
+#include "tools/pvbench/compare/competitors/bare.h"
 
-#include <err.h>
-#include <sched.h>
-#include <signal.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
-#define NS_PER_S 1000000000ull
-#define RAMP_NS 100000000ull
 #define SLOTS 32
 #define LARGE_PAGE ((size_t)2 << 20)
-#define ROUNDS_BETWEEN_CLOCKS 64
 
 /* blkif's ring: all four indices share a cache line. */
 struct ring {
@@ -50,46 +39,6 @@ struct channels {
     int to_back, to_front;
 };
 
-static uint64_t now_ns(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (uint64_t)time.tv_sec * NS_PER_S + (uint64_t)time.tv_nsec;
-}
-
-/* Keeps the compiler from leaving out a copy whose bytes are never read. */
-static void use(const void *data)
-{
-    __asm__ volatile("" : : "r"(data) : "memory");
-}
-
-/* The n-th processor this process may use; the last one when there are fewer. */
-static void pin(int n)
-{
-    cpu_set_t allowed, chosen;
-    if (sched_getaffinity(0, sizeof allowed, &allowed))
-        err(1, "sched_getaffinity");
-    CPU_ZERO(&chosen);
-    for (int cpu = 0; cpu < CPU_SETSIZE && n >= 0; cpu++) {
-        if (!CPU_ISSET(cpu, &allowed))
-            continue;
-        CPU_ZERO(&chosen);
-        CPU_SET(cpu, &chosen);
-        n--;
-    }
-    if (sched_setaffinity(0, sizeof chosen, &chosen))
-        err(1, "sched_setaffinity");
-}
-
-static void *allocate(size_t bytes)
-{
-    void *memory =
-        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-    if (memory == MAP_FAILED)
-        err(1, "mmap");
-    return memory;
-}
-
 /* With large pages where the kernel has them, as our ram store. */
 static char *allocate_large(size_t bytes)
 {
@@ -101,27 +50,6 @@ static char *allocate_large(size_t bytes)
     madvise(memory, bytes, MADV_HUGEPAGE);
     memset(memory, 1, bytes);
     return memory;
-}
-
-static pid_t start(void (*back)(void *), void *context)
-{
-    pid_t child = fork();
-    if (child < 0)
-        err(1, "fork");
-    if (child == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        pin(1);
-        back(context);
-        _exit(0);
-    }
-    pin(0);
-    return child;
-}
-
-static void stop(pid_t child)
-{
-    kill(child, SIGKILL);
-    waitpid(child, NULL, 0);
 }
 
 /* ---- The ring ------------------------------------------------------------------------------ */
@@ -242,16 +170,6 @@ static uint64_t eventfd_latency(struct channels *channels, uint64_t end,
 
 /* ---- Kinds --------------------------------------------------------------------------------- */
 
-static void print_result(double rate, const struct pv_histogram *latency, char **percentiles)
-{
-    printf("{\"rate\": %.1f, \"percentiles\": [", rate);
-    for (char **next = percentiles; *next; next++) {
-        uint64_t value = pv_histogram_percentile(latency, strtod(*next, NULL));
-        printf("%s%llu", next == percentiles ? "" : ", ", (unsigned long long)value);
-    }
-    printf("]}\n");
-}
-
 static void measure_pair(const char *kind, uint64_t duration, char **percentiles)
 {
     struct pv_histogram *latency = calloc(1, sizeof *latency);
@@ -297,11 +215,6 @@ static void measure_memcpy(uint64_t duration, size_t bytes, size_t block, size_t
     print_result((double)copied / seconds, NULL, (char *[]){NULL});
 }
 
-static size_t number(const char *text)
-{
-    return strtoull(text, NULL, 10);
-}
-
 int main(int argc, char **argv)
 {
     static const char *const pairs[] = {"ring", "ring-latency", "eventfd"};
@@ -310,6 +223,14 @@ int main(int argc, char **argv)
     uint64_t duration = number(argv[2]) * 1000000;
     if (argc == 6 && !strcmp(argv[1], "memcpy")) {
         measure_memcpy(duration, number(argv[3]), number(argv[4]), number(argv[5]));
+        return 0;
+    }
+    if (argc == 4 && !strcmp(argv[1], "net")) {
+        bare_net(duration, argv + 3);
+        return 0;
+    }
+    if (argc > 4 && !strcmp(argv[1], "net-latency")) {
+        bare_net_latency(duration, argv + 3);
         return 0;
     }
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {

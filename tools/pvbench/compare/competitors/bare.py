@@ -11,9 +11,9 @@ BARE = Path(__file__).with_name("bare")
 
 
 def bare(kind: str, *arguments: int) -> Contender:
-    """`bare.c`: a ring without validation, eventfds, memcpy. A latency is the one in the middle."""
-    latency = kind in ("ring-latency", "eventfd")
-    words = [str(n) for n in (PERCENTILES if latency else arguments)]
+    """`bare.c`: rings without validation, eventfds, memcpy. A latency is the one in the middle."""
+    latency = kind in ("ring-latency", "net-latency", "eventfd")
+    words = [str(n) for n in (*arguments, *(PERCENTILES if latency else ()))]
 
     def measure(setting: Setting) -> Measured:
         milliseconds = str(int(setting.seconds * 1000))
