@@ -217,12 +217,15 @@ class Backend(BackendDevice, Generic[Ring, AnyQueue], ABC):
 
     async def _is_over(self) -> bool:
         """Whether no successor will take the connection up."""
-        if self.state is XenbusState.CLOSED:
-            return True
+        return self.state is XenbusState.CLOSED or await self._is_unplugged()
+
+    async def _is_unplugged(self) -> bool:
+        """Whether the toolstack has removed the device, or waits for this end to be gone."""
         try:
-            return await self.client.read_optional(f"{self.path}/state") is None
+            keys = await self.client.read_keys(self.path, ("state", "online"))
         except OSError:
             return False
+        return "state" not in keys or keys.get("online") == "0"
 
     async def _step(self, event: Event, reason: str = "") -> None:
         # The frontend may leave a predecessor's connection before it is taken up.

@@ -43,10 +43,14 @@ async def open_in_time(opening: Awaitable[Base], what: str) -> Base:
 
 async def close_in_time(base: Closable) -> None:
     """Closes it in a thread, since what does not answer would block the loop."""
-    what = repr(base)
+    await end_in_time(base.close, repr(base))
+
+
+async def end_in_time(close: Callable[[], None], what: str) -> None:
+    """The same for another way of closing."""
     try:
         async with asyncio.timeout(CLOSE_TIMEOUT):
-            await in_daemon_thread(base.close)
+            await in_daemon_thread(close)
     except TimeoutError:
         log.error("%s: not closed after %.0f seconds", what, CLOSE_TIMEOUT)
     except OSError as error:

@@ -33,6 +33,9 @@ class UplinkFilter(Uplink):
     def where(self) -> str:
         return f"{self.name} on {self.below.where()}"
 
+    def _leave_nothing(self) -> None:
+        self.below._leave_nothing()
+
     def _forget(self) -> None:
         super()._forget()
         self.below._forget()

@@ -40,8 +40,9 @@ IFF_TAP, IFF_MULTI_QUEUE, IFF_NO_PI, IFF_VNET_HDR = 0x0002, 0x0100, 0x1000, 0x40
 class TapUplink(Uplink):
     """One interface of the host, with a queue for each of the guest's.
 
-    It ends with the uplink, or with `persistent` when it is deleted (`netlink.delete`): then it
-    stays on its bridge, with its addresses, while a process that was killed is started again.
+    It ends with the uplink, or with `persistent` when it is discarded or deleted
+    (`netlink.delete`): then it stays on its bridge, with its addresses, while a process that was
+    killed is started again.
     """
 
     @classmethod
@@ -90,6 +91,7 @@ class TapUplink(Uplink):
                 lib.pv_tap_uplink_create(packet_pool(), fds, queues, theirs), interface
             )
             undo.pop_all()
+        self._fd = fds[0]  # the uplink's
         super().__init__(pointer)
 
     def where(self) -> str:
@@ -100,6 +102,9 @@ class TapUplink(Uplink):
         super().close()
         if self._loop is None or self._loop.is_closed():
             self._unwatch()
+
+    def _leave_nothing(self) -> None:
+        fcntl.ioctl(self._fd, TUNSETPERSIST, 0)
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.add_reader(self._gone, self._read_gone)

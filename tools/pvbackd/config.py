@@ -7,8 +7,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from pvdrivers.backends.vbd import disk as vbd
 from pvdrivers.backends.vbd.device import VbdBackendOptions
-from pvdrivers.backends.vbd.disk import DiskConfig, ServeOptions
+from pvdrivers.backends.vnif import vif as vnif
+from pvdrivers.backends.vnif.device import VnifBackendOptions
 from pvdrivers.poll.group import Mode
 from pvdrivers.poll.threads import MAX_THREADS, PollThreads
 from pvdrivers.ring.errors import UsageError
@@ -16,6 +18,8 @@ from pvdrivers.tools.pvbackd.config_errors import explain
 from pvdrivers.tools.pvbackd.disk_rules import DiskRule
 from pvdrivers.tools.pvbackd.rules import Section, first_match
 from pvdrivers.tools.pvbackd.stores import DiskStore
+from pvdrivers.tools.pvbackd.uplinks import VifUplink
+from pvdrivers.tools.pvbackd.vif_rules import VifRule
 
 Natural = Annotated[int, msgspec.Meta(ge=1)]
 
@@ -68,7 +72,9 @@ class Log(Section, frozen=True):
 class Config(Section, frozen=True):
     limits: VbdBackendOptions = VbdBackendOptions()
     disk: tuple[DiskRule, ...] = ()
-    unlisted: Literal["serve", "ignore"] = "serve"
+    unlisted: Literal["serve", "ignore"] = "serve"  # disks; a vif without a rule is not ours
+    vif_limits: VnifBackendOptions = VnifBackendOptions()
+    vif: tuple[VifRule, ...] = ()
     threads: Threads = Threads()
     metrics: Metrics = Metrics()
     control: str = ""
@@ -78,14 +84,23 @@ class Config(Section, frozen=True):
     @property
     def rules(self) -> dict[str, int]:
         """How many rules there are, by kind of device."""
-        return {"disk": len(self.disk)}
+        return {"disk": len(self.disk), "vif": len(self.vif)}
 
-    def disk_options(self, disk: DiskConfig) -> ServeOptions | None:
+    def disk_options(self, disk: vbd.DiskConfig) -> vbd.ServeOptions | None:
         """How `disk` is served; None: not by us."""
         rule = first_match(self.disk, disk, DiskRule(ignore=self.unlisted == "ignore"))
         if rule.ignore:
             return None
-        return ServeOptions(DiskStore(rule.store, rule.filters), rule.limits or self.limits)
+        return vbd.ServeOptions(DiskStore(rule.store, rule.filters), rule.limits or self.limits)
+
+    def vif_options(self, vif: vnif.VifConfig) -> vnif.ServeOptions | None:
+        """How `vif` is served; None: not by us."""
+        rule = first_match(self.vif, vif, VifRule(ignore=True))
+        if rule.ignore:
+            return None
+        return vnif.ServeOptions(
+            VifUplink(rule.uplink, rule.filters), rule.limits or self.vif_limits
+        )
 
 
 def read_config(path: Path | None) -> Config:

@@ -34,6 +34,11 @@ class Column(NamedTuple):
     is_number: bool = False
 
 
+def counter(title: str, name: str) -> Column:
+    """A column of a device's counter."""
+    return Column(title, lambda device: str(device.get("counters", {}).get(name, "")), True)
+
+
 class ServiceFactory(Protocol):
     def __call__(
         self,

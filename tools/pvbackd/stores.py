@@ -26,6 +26,7 @@ from pvdrivers.backends.stores.store import (
 from pvdrivers.backends.vbd.disk import DiskConfig, make_store
 from pvdrivers.daemon_threads import open_in_daemon_thread
 from pvdrivers.tools.command_line import suggestion
+from pvdrivers.tools.pvbackd.rules import Kind, brief
 
 OperationName = Literal["read", "write", "flush", "discard"]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -51,10 +52,6 @@ def check_fields(path: str) -> None:
     for name in re.findall(r"\{(.*?)\}", path):
         if name not in FIELDS:
             raise ValueError(f"{{{name}}} in {path!r}: {suggestion(name, FIELDS)}")
-
-
-class Kind(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind"):
-    """A table that says by its `kind` what it is."""
 
 
 class FromParams(Kind, tag="params", frozen=True):
@@ -205,13 +202,4 @@ class DiskStore(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         """Its kinds, and of each what is not the default."""
-        return " + ".join(map(_brief, (self.store, *self.filters)))
-
-
-def _brief(part: StoreConfig | FilterConfig) -> str:
-    settings = [
-        f"{field.name}={getattr(part, field.name)}"
-        for field in msgspec.structs.fields(part)
-        if getattr(part, field.name) != field.default
-    ]
-    return " ".join([str(part.__struct_config__.tag), *settings])
+        return " + ".join(map(brief, (self.store, *self.filters)))

@@ -9,7 +9,7 @@ from pvdrivers.backends.vbd.service import VbdService
 from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.poll.driver import PollDriver
 from pvdrivers.tools.pvbackd.config import Config
-from pvdrivers.tools.pvbackd.served_class import Column, Family, ServedClass, Status
+from pvdrivers.tools.pvbackd.served_class import Column, Family, ServedClass, Status, counter
 from pvdrivers.xenstore.client import XenstoreClient
 
 UNITS = ("B", "K", "M", "G", "T", "P")
@@ -47,10 +47,6 @@ def _size(device: Status) -> str:
     return f"{size:.4g}{UNITS[unit]}"
 
 
-def _counter(title: str, name: str) -> Column:
-    return Column(title, lambda device: str(device.get("counters", {}).get(name, "")), True)
-
-
 VBD = ServedClass(
     "vbd",
     make_service,
@@ -63,10 +59,10 @@ VBD = ServedClass(
     (
         Column("STORE", _store),
         Column("SIZE", _size, True),
-        _counter("READS", "rd_req"),
-        _counter("WRITES", "wr_req"),
-        _counter("FLUSHES", "f_req"),
-        _counter("DISCARDS", "ds_req"),
-        _counter("ERRORS", "errors"),
+        counter("READS", "rd_req"),
+        counter("WRITES", "wr_req"),
+        counter("FLUSHES", "f_req"),
+        counter("DISCARDS", "ds_req"),
+        counter("ERRORS", "errors"),
     ),
 )

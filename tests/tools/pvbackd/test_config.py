@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pvdrivers.backends.vbd.disk import DiskConfig, open_disk
+from pvdrivers.backends.vnif.vif import VifConfig
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.tools.pvbackd.config import Config, ConfigError, read_config
 from pvdrivers.tools.pvbackd.stores import fill_in
@@ -41,8 +42,11 @@ def parse(text: str, folder: Path) -> Config:
         ("nonsense = ", "pvbackd.toml"),
         # What may stand there instead.
         ("[limits]\nmax_queue = 1", r"limits: .*'max_queue': did you mean max_queues\?"),
-        ("zzz = 1", "'zzz': there are limits, disk, unlisted, threads, metrics, control"),
-        ("[pumps]\nthreads = 2", "'pumps': there are limits, disk, unlisted, threads, metrics"),
+        ("zzz = 1", "'zzz': there are limits, disk, unlisted, vif_limits, vif, threads, metrics"),
+        (
+            "[pumps]\nthreads = 2",
+            "'pumps': there are limits, disk, unlisted, vif_limits, vif, threads",
+        ),
         ("[[disk]]\nparms = '*'", r"disk\[0\]: .*'parms': did you mean params\?"),
         ("[threads]\nmode = 'idle'", "threads.mode: 'idle' is none of event, hybrid, poll"),
         (
@@ -64,6 +68,12 @@ def parse(text: str, folder: Path) -> Config:
         ("[[disk]]\nstore = {kind = 'file', path = '/a/{pramas}'}", r"{pramas}.*mean params\?"),
         ("[[disk]]\nfilters = [{kind = 'log', path = '/a/{dom}'}]", r"{dom}.*mean domid\?"),
         ("[[disk]]\nstore = {kind = 'file', path = '/a/{}'}", "params, name, domid, devid"),
+        ("[vif_limits]\nmax_queues = 0", "max_queues is 1 to 64"),
+        ("[[vif]]\nuplink = {kind = 'tun'}", "uplink.kind: 'tun' is none of tap, switch, passt"),
+        ("[[vif]]\nuplink = {kind = 'passt'}", "uplink: the key 'socket' is missing"),
+        ("[[vif]]\nuplink = {kind = 'tap', bridge = '{brigde}'}", r"{brigde}.*mean bridge\?"),
+        ("[[vif]]\nuplink = {kind = 'tap', mtu = 67}", r"vif\[0\].uplink.mtu"),
+        ("[[vif]]\nbrigde = 'a'", r"vif\[0\]: .*'brigde': did you mean bridge\?"),
         ("unlisted = " + "[" * 5000 + "]" * 5000, "nested too deeply"),
         ("a" + ".a" * 5000 + " = 1", "pvbackd.toml"),
         ("control = '\udcff'", "pvbackd.toml"),
@@ -157,13 +167,70 @@ def test_every_filter_and_store_can_be_had(tmp_path: Path) -> None:
 
 def test_the_pages_example(tmp_path: Path) -> None:
     page = (Path(__file__).parents[3] / "docs" / "pvbackd.md").read_text()
-    (example,) = re.findall(r"^```toml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
-    config = parse(example, tmp_path)
+    examples = re.findall(r"^```toml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    config = parse(max(examples, key=len), tmp_path)
+    assert all(parse(example, tmp_path).vif for example in examples)
     assert config.disk[0].matches(DiskConfig(DISK.path, "/images/test-1", "", "xvda"))
     defaults = Config()
     assert config.limits == defaults.limits
+    assert config.vif_limits == defaults.vif_limits
     assert config.log == defaults.log
     assert (config.unlisted, config.control) == (defaults.unlisted, defaults.control)
+
+
+def test_a_vif_is_served_only_by_a_rule(tmp_path: Path) -> None:
+    vif = VifConfig("/local/domain/0/backend/vif/3/0", mac="00:16:3e:aa:00:01", bridge="xenbr0")
+    assert Config().vif_options(vif) is None
+    config = parse(
+        """
+        [vif_limits]
+        max_queues = 2
+        [[vif]]
+        mac = "00:16:3E:bb:*"
+        uplink = {kind = "null"}
+        [[vif]]
+        bridge = "xenbr?"
+        uplink = {kind = "switch", name = "{bridge}-{domid}"}
+        """,
+        tmp_path,
+    )
+    options = config.vif_options(vif)
+    assert options is not None
+    assert str(options.open_uplink) == "switch name={bridge}-{domid}"
+    assert options.limits.max_queues == 2
+    with asyncio.run(options.open(vif)) as uplink:
+        assert repr(uplink) == "<SwitchUplink port of xenbr0-3, 1 queue>"
+
+
+def test_every_uplink_and_filter_can_be_had(tmp_path: Path) -> None:
+    vif = VifConfig("/local/domain/0/backend/vif/3/0", mac="00:16:3e:aa:00:01", bridge="xenbr0")
+    for uplink in (
+        'kind = "switch", isolated = true, queues = 2',
+        'kind = "hairpin", queues = 2',
+        'kind = "null"',
+        f'kind = "passt", socket = "{tmp_path}/{{interface}}"',
+    ):
+        config = parse(
+            f"""
+            [[vif]]
+            uplink = {{{uplink}}}
+            filters = [
+                {{kind = "loss", seed = 1, probability = 0.5, direction = "tx"}},
+                {{kind = "duplicate", seed = 1, probability = 0.5, direction = "rx"}},
+                {{kind = "corrupt", seed = 1, probability = 0.5}},
+                {{kind = "reorder", seed = 1, probability = 0.5, delay_us = 10}},
+                {{kind = "delay", delay_us = 10, jitter_us = 1}},
+                {{kind = "rate", bytes_per_second = 1000000, burst = 1500}},
+            ]
+            """,
+            tmp_path,
+        )
+        options = config.vif_options(vif)
+        assert options is not None
+        with asyncio.run(options.open(vif)) as opened:
+            told = repr(opened)
+        for part in ("loss", "duplicate", "corrupt", "reorder", "delay", "rate"):
+            assert f"{part} on" in told
 
 
 @pytest.mark.parametrize("params", ["", "web.img", "qcow2:/images/web.img", "nbd:host:1"])
