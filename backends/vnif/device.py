@@ -89,6 +89,7 @@ class VnifBackend(Backend[QueueRings | ControlRing, VnifQueue | ControlQueue]):
         self.rate = Rate()
         self._rate_key: str | None = None
         self._carrier = True
+        self._knows_groups = True  # all that the guest has joined since it connected
         self._netback: Netback | None = None
 
     # ---- what its user calls ---------------------------------------------------------------
@@ -158,9 +159,10 @@ class VnifBackend(Backend[QueueRings | ControlRing, VnifQueue | ControlQueue]):
         except ValueError as error:
             raise UsageError(f"{self.path}/mac: {error}") from error
         self._take_rate(own.get("rate"))
-        head = read_frontend_head(await self.read_peer_keys(FRONTEND_HEAD_KEYS), self.features)
+        head = await self._read_head()
         keys = await self.read_peer_keys(queue_key_names(head.queues))
         rings = read_queues(keys, head.queues)
+        self._knows_groups = not self._inherits  # the predecessor's are not written down
         self._open_netback(head)
         return [*rings, *([head.control] if head.control else [])]
 
@@ -177,7 +179,7 @@ class VnifBackend(Backend[QueueRings | ControlRing, VnifQueue | ControlQueue]):
         self._take_rate(await self.client.read_optional(f"{self.path}/rate"))
         if self.features.dynamic_multicast_control:
             keys = await self.read_peer_keys([MULTICAST_KEY])
-            self._netback.set_multicast_control(flag(keys, MULTICAST_KEY))
+            self._netback.set_multicast_control(self._filters(flag(keys, MULTICAST_KEY)))
 
     async def reconfigure(self) -> None:
         if self._netback and self.features.xdp_headroom:
@@ -187,10 +189,12 @@ class VnifBackend(Backend[QueueRings | ControlRing, VnifQueue | ControlQueue]):
     async def replace_uplink(self, uplink: Uplink) -> Uplink:
         """Goes on with another uplink and returns the old one, which no queue uses any more. The
         frontend does not notice. For hooks only."""
-        old, head = self.uplink, self.head
+        old = self.uplink
+        head = await self._read_head() if self.head else None
         async with self.queues_closed():
             self.uplink = uplink
             if head:
+                self._knows_groups = False
                 self._open_netback(head)
         return old
 
@@ -237,6 +241,14 @@ class VnifBackend(Backend[QueueRings | ControlRing, VnifQueue | ControlQueue]):
         assert self.head
         return self.head.offloads & self.options.offloads
 
+    async def _read_head(self) -> FrontendHead:
+        return read_frontend_head(await self.read_peer_keys(FRONTEND_HEAD_KEYS), self.features)
+
+    def _filters(self, requested: bool) -> bool:
+        """Whether multicast is filtered. Not by a list that is not complete: too much is harmless,
+        too little is not."""
+        return requested and self.features.multicast_control and self._knows_groups
+
     def _open_netback(self, head: FrontendHead) -> None:
         self._close_netback()
         self.head = head
@@ -248,7 +260,7 @@ class VnifBackend(Backend[QueueRings | ControlRing, VnifQueue | ControlQueue]):
             "mac": self.mac,
             "queues": head.queues,
             "rx_notify": head.rx_notify,
-            "multicast_control": head.multicast_control and self.features.multicast_control,
+            "multicast_control": self._filters(head.multicast_control),
             "xdp_headroom": head.xdp_headroom if self.features.xdp_headroom else 0,
             "rate_bytes": self.rate.bytes,
             "rate_usec": self.rate.usec,

@@ -271,6 +271,25 @@ def test_another_uplink_while_packets_flow() -> None:
     run(body)
 
 
+def test_another_uplink_forgets_the_filter_and_keeps_the_headroom() -> None:
+    async def body(pair: VnifPair) -> None:
+        other = ethernet(b"x" * 50, destination=bytes.fromhex("01005e000099"))
+        await pair.frontend.set_xdp_headroom(256)
+        await pair.frontend.send([other])
+        await pair.wait(lambda: pair.backend.statistics()["rx_filtered"] == 1)
+        with HairpinUplink(4) as uplink:
+            old = await pair.backend.replace_uplink(uplink)
+            assert pair.backend.head
+            assert pair.backend.head.xdp_headroom == 256
+            assert await echo(pair, other) == [other]
+            await pair.frontend.filter_multicast(True)  # which does not tell the groups again
+            await asyncio.sleep(0.05)
+            assert await echo(pair, other) == [other]
+            await pair.backend.replace_uplink(old)
+
+    run(body, features=FrontendFeatures(multicast_control=True))
+
+
 async def _states(pair: VnifPair) -> list[str | None]:
     paths = (pair.config.frontend_path, pair.config.backend_path)
     return await pair.toolstack.read_present([f"{path}/state" for path in paths])
