@@ -5,20 +5,33 @@
 
 #include <netinet/in.h>
 
-/* For each bit of input that is 1, the 32 bits of the key that begin with the bit of that number.
- */
+#define WORD 4u /* bytes */
+
+/* For each of 32 bits of input that is 1, the 32 bits of the key that begin with the bit of that
+ * number, all at the top of a result. `key` is what begins with the first. */
+static uint64_t toeplitz_word(uint64_t key, uint32_t input)
+{
+    uint64_t even = 0, odd = 0; /* neither waits for the other */
+    uint64_t bits = (uint64_t)input << 32;
+#pragma GCC unroll 16
+    for (int bit = 0; bit < 32; bit += 2) {
+        even ^= key << bit & -(bits << bit >> 63);
+        odd ^= key << (bit + 1) & -(bits << (bit + 1) >> 63);
+    }
+    return even ^ odd;
+}
+
 uint32_t pv_toeplitz(const uint8_t *key, uint32_t key_length, const uint8_t *input, uint32_t length)
 {
-    uint64_t window = 0; /* the key from the present bit on, at the top */
-    uint32_t hash = 0, next = 0;
-    for (int bits = 56; bits >= 24; bits -= 8, next++)
-        window |= (uint64_t)(next < key_length ? key[next] : 0) << bits;
-    for (uint32_t i = 0; i < length; i++, next++) {
-        for (uint32_t bit = 0; bit < 8; bit++)
-            hash ^= (uint32_t)(window << bit >> 32) & -(uint32_t)(input[i] >> (7 - bit) & 1);
-        window = window << 8 | (uint64_t)(next < key_length ? key[next] : 0) << 24;
+    uint8_t padded[PV_HASH_MAX_KEY + sizeof(uint64_t)] = {0};
+    uint64_t hash = 0;
+    memcpy(padded, key, key_length);
+    for (uint32_t at = 0; at < length && at < PV_HASH_MAX_KEY; at += WORD) {
+        uint32_t word = 0; /* bits that are 0 add nothing */
+        memcpy(&word, input + at, length - at < WORD ? length - at : WORD);
+        hash ^= toeplitz_word(load_be64(padded + at), be32toh(word));
     }
-    return hash;
+    return (uint32_t)(hash >> 32);
 }
 
 static bool has_ports(const struct pv_packet_headers *headers)

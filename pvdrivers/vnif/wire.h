@@ -65,6 +65,13 @@ static inline uint32_t load_be32(const uint8_t *field)
     return be32toh(value);
 }
 
+static inline uint64_t load_be64(const uint8_t *field)
+{
+    uint64_t value;
+    memcpy(&value, field, sizeof(value));
+    return be64toh(value);
+}
+
 static inline void store_be16(uint8_t *field, uint16_t value)
 {
     value = htobe16(value);

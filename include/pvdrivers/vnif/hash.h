@@ -8,7 +8,8 @@
 /* cffi: begin */
 #define PV_HASH_MAX_KEY 40 /* bytes */
 
-/* Of `length` bytes of input under a key; what is beyond the key counts as 0. */
+/* Of `length` bytes of input under a key of at most PV_HASH_MAX_KEY; behind its end the key counts
+ * as 0. */
 PV_API uint32_t pv_toeplitz(const uint8_t *key, uint32_t key_length, const uint8_t *input,
                             uint32_t length);
 /* The hash of the most specific of `types` (XEN_NETIF_CTRL_HASH_TYPE_*) that applies. True and the
