@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from pvdrivers._core import ffi, lib
 from pvdrivers.backends.uplinks.tap import TapUplink
 from pvdrivers.backends.uplinks.uplink import Uplink
+from pvdrivers.testing.vnif.uplink_guest import UplinkGuest
 from pvdrivers.vnif.packet import Packet
 
 NUMBERS = count()
@@ -76,100 +76,38 @@ def namespace(make_namespace: Callable[[], Namespace]) -> Namespace:
     return make_namespace()
 
 
-class Queue:
-    """One queue of an uplink as a backend uses it."""
+class Guest(UplinkGuest):
+    """One in real time, since what a kernel or passt answers takes some."""
 
-    def __init__(self, uplink: Uplink, index: int = 0) -> None:
-        self.uplink, self.index = uplink, index
-        self.pointer = uplink.pointer
-        self._cache = lib.pv_packet_cache_create(self.pointer.pool)
-        self._packets = ffi.new("struct pv_packet *[64]")
+    def receive_now(self, maximum: int = 64) -> list[Packet]:
+        return self.receive(maximum, now=time.monotonic_ns())
 
-    def send(self, *packets: Packet) -> None:
-        for at, packet in enumerate(packets):
-            self._packets[at] = packet.to_pointer(self._cache)
-        self._send(len(packets))
-
-    def receive_now(self, most: int = 64) -> list[Packet]:
-        number = self._receive(most)
-        packets = [Packet.from_pointer(self._packets[at]) for at in range(number)]
-        lib.pv_packet_release(self._cache, self._packets, number)
-        return packets
-
-    def receive(self, wanted: Callable[[Packet], bool] = lambda packet: True) -> Packet:
+    def wait_for(self, wanted: Callable[[Packet], bool], queue: int = 0) -> Packet:
         """The next packet that is wanted; the others are forgotten."""
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until:
-            for packet in self.receive_now(1):
+            for packet in self.receive(1, queue=queue, now=time.monotonic_ns()):
                 if wanted(packet):
                     return packet
             time.sleep(0.001)
         raise AssertionError("no such packet has come")
 
-    def take(self) -> list[Any]:
-        """What there is, as `struct pv_packet *`, to be given to another queue."""
-        return [self._packets[at] for at in range(self._receive(64))]
-
-    def give(self, packets: list[Any]) -> None:
-        for at, packet in enumerate(packets):
-            self._packets[at] = packet
-        self._send(len(packets))
-
-    def arm(self) -> bool:
-        return bool(self.pointer.ops.arm(self.pointer, self.index))
-
-    def purge(self) -> None:
-        self.pointer.ops.purge(self.pointer, self.index, self._cache)
-
-    @property
-    def fd(self) -> int:
-        return int(self.pointer.ops.fd(self.pointer, self.index))
-
-    def close(self) -> None:
-        lib.pv_packet_cache_destroy(self._cache)
-
-    def _send(self, number: int) -> None:
-        now = time.monotonic_ns()
-        ops = self.pointer.ops
-        ops.send(self.pointer, self.index, self._cache, self._packets, number, now)
-
-    def _receive(self, most: int) -> int:
-        now = time.monotonic_ns()
-        ops = self.pointer.ops
-        return int(ops.receive(self.pointer, self.index, self._cache, self._packets, most, now))
-
 
 @pytest.fixture
-def queue_of() -> Iterator[Callable[..., Queue]]:
-    """The queue of an uplink with an index (the first, when there is none given)."""
-    with ExitStack() as stack:
+def connect_guest() -> Callable[..., Guest]:
+    """Connects a guest to an uplink: what it takes is named by the version of IP."""
 
-        def make(uplink: Uplink, index: int = 0) -> Queue:
-            queue = Queue(uplink, index)
-            stack.callback(queue.close)
-            return queue
+    def connect(uplink: Uplink, queues: int = 1, csum: str = "46", gso: str = "46") -> Guest:
+        uplink.set_rx_offloads(
+            {
+                "csum_ipv4": "4" in csum,
+                "csum_ipv6": "6" in csum,
+                "gso_tcpv4": "4" in gso,
+                "gso_tcpv6": "6" in gso,
+            }
+        )
+        return Guest(uplink, queues)
 
-        yield make
-
-
-def connect(uplink: Uplink, queues: int = 1, csum: str = "46", gso: str = "46") -> None:
-    """As a guest's connection does: what it takes, for IPv4 and IPv6, and its number of queues."""
-    offloads = ffi.new(
-        "struct pv_uplink_offloads *",
-        {
-            "csum_ipv4": "4" in csum,
-            "csum_ipv6": "6" in csum,
-            "gso_tcpv4": "4" in gso,
-            "gso_tcpv6": "6" in gso,
-        },
-    )
-    pointer = uplink.pointer
-    assert pointer.ops.set_rx_offloads(pointer, offloads) == 0
-    assert pointer.ops.set_carrier(pointer, queues) == 0
-
-
-@pytest.fixture
-def connect_guest() -> Callable[..., None]:
     return connect
 
 

@@ -14,7 +14,6 @@ import pytest
 
 from pvdrivers.backends.uplinks.passt import PasstUplink
 from pvdrivers.ring.errors import UsageError
-from pvdrivers.vnif.packet import Packet
 
 GUEST = "02:00:00:00:00:02"
 
@@ -62,7 +61,7 @@ def network(namespace: Any) -> Any:
     return namespace
 
 
-def discover(queue: Any) -> Any:
+def discover(guest: Any) -> Any:
     scapy = pytest.importorskip("scapy.all")
     request = (
         scapy.Ether(src=GUEST, dst="ff:ff:ff:ff:ff:ff")
@@ -71,32 +70,36 @@ def discover(queue: Any) -> Any:
         / scapy.BOOTP(chaddr=bytes.fromhex(GUEST.replace(":", "")), xid=7)
         / scapy.DHCP(options=[("message-type", "discover"), "end"])
     )
-    queue.send(Packet(bytes(request)))
-    return scapy.Ether(queue.receive(lambda packet: scapy.DHCP in scapy.Ether(packet.data)).data)
+    guest.send([bytes(request)])
+    return scapy.Ether(guest.wait_for(lambda packet: scapy.DHCP in scapy.Ether(packet.data)).data)
 
 
-def test_dhcp(network: Any, socket_path: Path, queue_of: Any) -> None:
-    with passt(network, socket_path), PasstUplink(socket_path) as uplink:
+def test_dhcp(network: Any, socket_path: Path, connect_guest: Any) -> None:
+    with (
+        passt(network, socket_path),
+        PasstUplink(socket_path) as uplink,
+        connect_guest(uplink) as guest,
+    ):
         assert uplink.connected
         assert repr(uplink) == f"<PasstUplink passt {socket_path}, 1 queue>"
-        offer = discover(queue_of(uplink))
+        offer = discover(guest)
         assert offer["BOOTP"].yiaddr == "192.0.2.2"
         assert ("message-type", 2) in offer["DHCP"].options
 
 
-def test_passt_is_started_again(network: Any, socket_path: Path, queue_of: Any) -> None:
+def test_passt_is_started_again(network: Any, socket_path: Path, connect_guest: Any) -> None:
     with passt(network, socket_path):
         uplink = PasstUplink(socket_path)
-        queue = queue_of(uplink)
-        discover(queue)
-    with uplink, passt(network, socket_path):
+        guest = connect_guest(uplink)
+        discover(guest)
+    with uplink, guest, passt(network, socket_path):
         until = time.monotonic() + 20
-        queue.receive_now()
+        guest.receive_now()
         while not uplink.connected:
-            queue.receive_now()
+            guest.receive_now()
             assert time.monotonic() < until
             time.sleep(0.01)
-        assert discover(queue)["BOOTP"].yiaddr == "192.0.2.2"
+        assert discover(guest)["BOOTP"].yiaddr == "192.0.2.2"
 
 
 def test_nobody_listens(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

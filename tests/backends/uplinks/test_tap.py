@@ -17,7 +17,7 @@ from pvdrivers.backends.uplinks import netlink
 from pvdrivers.backends.uplinks.tap import PORT_MAC, TapUplink
 from pvdrivers.daemon_threads import in_daemon_thread
 from pvdrivers.ring.errors import UsageError
-from pvdrivers.vnif.packet import Packet
+from pvdrivers.testing.vnif.uplink_guest import UplinkGuest
 
 
 def find(namespace: Any, name: str) -> netlink.Link | None:
@@ -171,33 +171,30 @@ def test_persistent_one_is_taken_up_after_a_kill(namespace: Any, open_tap: Any) 
     assert find(namespace, "vif1.0") is None
 
 
-def test_deleted_under_us(
-    namespace: Any, queue_of: Any, connect_guest: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_deleted_under_us(namespace: Any, caplog: pytest.LogCaptureFixture) -> None:
     async def scenario() -> None:
         with (
             await TapUplink.open("tap0", namespace=namespace.name, queues=2) as uplink,
             await TapUplink.open("tap1", namespace=namespace.name) as other,
         ):
-            connect_guest(uplink, 2)
-            connect_guest(other)
+            guest, unharmed = UplinkGuest(uplink, 2), UplinkGuest(other)
             namespace.run("ip link set tap1 up")
-            first, second = queue_of(uplink, 0), queue_of(uplink, 1)
-            first.arm()
+            guest.arm()
             await netlink.delete("tap0", namespace=namespace.name)
-            first.send(Packet(bytes(60)), Packet(bytes(60)))
-            for queue in (first, second):
-                assert queue.receive_now() == []
-                assert not queue.arm()
-                assert queue.receive_now() == []
+            guest.send([bytes(60), bytes(60)])
+            for queue in (0, 1):
+                assert guest.receive(queue=queue) == []
+                assert not guest.arm(queue)
+                assert guest.receive(queue=queue) == []
             assert uplink.statistics().tx_dropped == 2
             assert uplink.statistics().errors == 2  # one for each queue
             until = time.monotonic() + 20
             while not caplog.records:
                 assert time.monotonic() < until
                 await asyncio.sleep(0.01)
-            queue_of(other).send(Packet(bytes(60)))
+            unharmed.send([bytes(60)])
             assert other.statistics().tx_packets == 1
+            unharmed.close()
 
     with caplog.at_level(logging.WARNING):
         asyncio.run(scenario())
@@ -218,12 +215,12 @@ def test_closed_in_another_thread(namespace: Any) -> None:
     asyncio.run(scenario())
 
 
-def test_queues_of_a_guest(namespace: Any, open_tap: Any, connect_guest: Any) -> None:
+def test_queues_of_a_guest(namespace: Any, open_tap: Any) -> None:
     uplink = open_tap(namespace, queues=4)
 
     namespace.run("ip link set tap0 up")
     for guest_queues in (4, 2, 1, 0, 3, 4):
-        connect_guest(uplink, guest_queues)
+        uplink.set_carrier(guest_queues)
         link = find(namespace, "tap0")
         assert link is not None
         assert link.tun_queues == 4

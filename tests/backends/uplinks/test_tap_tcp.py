@@ -6,11 +6,16 @@ import select
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+
+from pvdrivers._core import ffi, lib
+from pvdrivers.backends.uplinks.uplink import Uplink
 
 HOST = {"4": "192.0.2.", "6": "2001:db8::"}
 ENDS = ("1", "2")
@@ -26,10 +31,39 @@ class Seen:
     longest: int = 0
 
 
+class Port:
+    """One queue of an uplink, whose packets pass as they are in the data plane."""
+
+    def __init__(self, uplink: Uplink, index: int) -> None:
+        self._uplink, self._index = uplink.pointer, index
+        self._cache = lib.pv_packet_cache_create(self._uplink.pool)
+        self._packets = ffi.new("struct pv_packet *[]", 64)
+        self.fd = self._uplink.ops.fd(self._uplink, index)
+
+    def take(self) -> list[Any]:
+        number = self._call(self._uplink.ops.receive, len(self._packets))
+        return [self._packets[at] for at in range(number)]
+
+    def give(self, packets: list[Any]) -> None:
+        for at, packet in enumerate(packets):
+            self._packets[at] = packet
+        self._call(self._uplink.ops.send, len(packets))
+
+    def arm(self) -> bool:
+        return bool(self._uplink.ops.arm(self._uplink, self._index))
+
+    def close(self) -> None:
+        lib.pv_packet_cache_destroy(self._cache)
+
+    def _call(self, operation: Any, number: int) -> Any:
+        now = time.monotonic_ns()
+        return operation(self._uplink, self._index, self._cache, self._packets, number, now)
+
+
 class Wire(threading.Thread):
     """Passes packets on between queues, one thread for all."""
 
-    def __init__(self, pairs: list[tuple[Any, Any]]) -> None:
+    def __init__(self, pairs: list[tuple[Port, Port]]) -> None:
         super().__init__()
         self._routes = [(a, b) for pair in pairs for a, b in (pair, pair[::-1])]
         self.seen = [Seen() for _ in self._routes]
@@ -45,7 +79,11 @@ class Wire(threading.Thread):
             if not any(waiting):
                 select.select([queue.fd for queue, _ in self._routes], [], [], 0.1)
 
-    def _move(self, queue: Any, to: Any, seen: Seen) -> int:
+    def close(self) -> None:
+        for port, _ in self._routes:
+            port.close()
+
+    def _move(self, queue: Port, to: Port, seen: Seen) -> int:
         packets = queue.take()
         for packet in packets:
             seen.packets += 1
@@ -82,21 +120,22 @@ class Pair:
 
 
 @pytest.fixture
-def connect(make_namespace: Any, open_tap: Any, connect_guest: Any, queue_of: Any) -> Iterator[Any]:
+def connect(make_namespace: Any, open_tap: Any, connect_guest: Any) -> Iterator[Any]:
     """Makes a pair, whose wire is cut when the test ends."""
     if shutil.which("iperf3") is None:
         pytest.skip("there is no `iperf3`: Debian's package has the same name")
     wires = []
+    guests = ExitStack()
 
     def make(csum: str = "46", gso: str = "46", mtu: int = 1500, queues: int = 1) -> Pair:
         namespaces = [make_namespace() for _ in ENDS]
         taps = [open_tap(each, queues=queues, mtu=mtu) for each in namespaces]
         for namespace, tap, end in zip(namespaces, taps, ENDS, strict=True):
-            connect_guest(tap, queues, csum, gso)
+            guests.enter_context(connect_guest(tap, queues, csum, gso))
             namespace.run("ip link set tap0 up")
             namespace.run(f"ip addr add {HOST['4']}{end}/24 dev tap0")
             namespace.run(f"ip addr add {HOST['6']}{end}/64 dev tap0 nodad")
-        pairs = [(queue_of(taps[0], index), queue_of(taps[1], index)) for index in range(queues)]
+        pairs = [(Port(taps[0], index), Port(taps[1], index)) for index in range(queues)]
         wires.append(Wire(pairs))
         wires[-1].start()
         return Pair(namespaces, taps, wires[-1])
@@ -105,6 +144,8 @@ def connect(make_namespace: Any, open_tap: Any, connect_guest: Any, queue_of: An
     for wire in wires:
         wire.ending = True
         wire.join()
+        wire.close()
+    guests.close()
 
 
 def check_clean(pair: Pair) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from pvdrivers.backends.uplinks.tap import TapUplink
 from pvdrivers.vnif.packet import GsoType, Packet
 
 scapy = pytest.importorskip("scapy.all")
@@ -21,21 +20,16 @@ PEER = {4: "192.0.2.2", 6: "2001:db8::2"}
 
 
 @pytest.fixture
-def tap(namespace: Any, open_tap: Any, connect_guest: Any) -> TapUplink:
-    """One with addresses and a guest that takes all offloads."""
-    uplink = open_tap(namespace)
-    connect_guest(uplink)  # before it is up: the kernel learns of a carrier a while after
-    namespace.run(f"ip link set tap0 address {OURS} up")
-    for version, length in ((4, 24), (6, 64)):
-        nodad = "nodad" if version == 6 else ""
-        namespace.run(f"ip addr add {HOST[version]}/{length} dev tap0 {nodad}")
-        namespace.run(f"ip neigh add {PEER[version]} lladdr {GUEST} dev tap0")
-    return uplink
-
-
-@pytest.fixture
-def guest(tap: TapUplink, queue_of: Any) -> Any:
-    return queue_of(tap)
+def guest(namespace: Any, open_tap: Any, connect_guest: Any) -> Iterator[Any]:
+    """One that takes all offloads, on a TAP with addresses."""
+    with connect_guest(open_tap(namespace)) as guest:
+        # It is up after that: the kernel learns of a carrier a while after.
+        namespace.run(f"ip link set tap0 address {OURS} up")
+        for version, length in ((4, 24), (6, 64)):
+            nodad = "nodad" if version == 6 else ""
+            namespace.run(f"ip addr add {HOST[version]}/{length} dev tap0 {nodad}")
+            namespace.run(f"ip neigh add {PEER[version]} lladdr {GUEST} dev tap0")
+        yield guest
 
 
 def to_host(version: int, payload: Any) -> Any:
@@ -79,8 +73,8 @@ def test_arp(guest: Any) -> None:
     request = scapy.Ether(src=GUEST, dst="ff:ff:ff:ff:ff:ff") / scapy.ARP(
         hwsrc=GUEST, psrc=PEER[4], pdst=HOST[4]
     )
-    guest.send(Packet(bytes(request)))
-    answer = scapy.Ether(guest.receive(has(scapy.ARP, op=2)).data)
+    guest.send([Packet(bytes(request))])
+    answer = scapy.Ether(guest.wait_for(has(scapy.ARP, op=2)).data)
     assert (answer[scapy.ARP].hwsrc, answer[scapy.ARP].psrc) == (OURS, HOST[4])
 
 
@@ -94,8 +88,8 @@ def test_ping(guest: Any, version: int, length: int) -> None:
         else (scapy.ICMPv6EchoRequest(id=1, seq=2, data=data[:length]), scapy.ICMPv6EchoReply)
     )
     payload = echo / data[:length] if version == 4 else echo
-    guest.send(Packet(bytes(to_host(version, payload))))
-    answer = scapy.Ether(guest.receive(has(reply, id=1, seq=2)).data)
+    guest.send([Packet(bytes(to_host(version, payload)))])
+    answer = scapy.Ether(guest.wait_for(has(reply, id=1, seq=2)).data)
     assert bytes(answer[reply]).endswith(data[:length])
 
 
@@ -130,14 +124,14 @@ def listener(namespace: Any) -> Iterator[Callable[[int, int], subprocess.Popen[b
 @pytest.mark.parametrize("version", [4, 6])
 def test_kernel_completes_blank_checksum(guest: Any, listener: Any, version: int) -> None:
     program = listener(version, int(socket.SOCK_DGRAM))
-    guest.send(blanked(to_host(version, scapy.UDP(sport=1, dport=7000) / b"checked"), scapy.UDP))
+    guest.send([blanked(to_host(version, scapy.UDP(sport=1, dport=7000) / b"checked"), scapy.UDP)])
     assert program.stdout.read(7) == b"checked"
 
 
 def test_kernel_refuses_wrong_checksum(guest: Any, namespace: Any) -> None:
     frame = to_host(4, scapy.UDP(sport=1, dport=7000, chksum=0x1234) / b"wrong")
     before = namespace.counter("Udp", "InCsumErrors")
-    guest.send(Packet(bytes(frame)))
+    guest.send([Packet(bytes(frame))])
     wait_until(lambda: namespace.counter("Udp", "InCsumErrors") == before + 1)
 
 
@@ -155,7 +149,7 @@ class Connection:
         self.guest, self.version = guest, version
         self.sequence, self.acknowledged = 1000, 0
         self.send("S", b"", options=[("MSS", 1440), ("WScale", 7)])
-        answer = scapy.Ether(guest.receive(has(scapy.TCP, flags="SA")).data)[scapy.TCP]
+        answer = scapy.Ether(guest.wait_for(has(scapy.TCP, flags="SA")).data)[scapy.TCP]
         self.sequence += 1
         self.acknowledged = answer.seq + 1
         self.send("A", b"")
@@ -174,14 +168,12 @@ class Connection:
         if mss:
             kind = GsoType.TCPV4 if self.version == 4 else GsoType.TCPV6
             packet = Packet(packet.data, True, True, kind, mss)
-        self.guest.send(packet)
+        self.guest.send([packet])
         self.sequence += len(data)
 
 
 @pytest.mark.parametrize("version", [4, 6])
-def test_long_segment_of_guest(
-    guest: Any, listener: Any, namespace: Any, tap: TapUplink, version: int
-) -> None:
+def test_long_segment_of_guest(guest: Any, listener: Any, namespace: Any, version: int) -> None:
     program = listener(version, int(socket.SOCK_STREAM))
     connection = Connection(guest, version)
     data = bytes(at * 7 % 251 for at in range(40000))  # the kernel's first window has 64 KB
@@ -189,55 +181,54 @@ def test_long_segment_of_guest(
     assert program.stdout.read(len(data)) == data
     assert namespace.counter("Tcp", "InCsumErrors") == 0
     assert namespace.device_counter("tap0", "rx_errors") == 0
-    assert tap.statistics().tx_dropped == 0
+    assert guest.uplink.statistics().tx_dropped == 0
 
 
-def test_bad_packet_harms_no_other(guest: Any, tap: TapUplink, listener: Any) -> None:
+def test_bad_packet_harms_no_other(guest: Any, listener: Any) -> None:
     program = listener(4, int(socket.SOCK_DGRAM))
     good = blanked(to_host(4, scapy.UDP(sport=1, dport=7000) / b"good"), scapy.UDP)
     no_tcp = Packet(good.data, True, True, GsoType.TCPV4, 1000)
     no_checksum = Packet(bytes(to_host(4, scapy.ICMP())), csum_blank=True)
-    guest.send(good, no_tcp, good, no_checksum, good)
+    guest.send([good, no_tcp, good, no_checksum, good])
     assert program.stdout.read(12) == b"good" * 3
-    statistics = tap.statistics()
+    statistics = guest.uplink.statistics()
     assert (statistics.tx_packets, statistics.tx_dropped) == (3, 2)
     assert statistics.tx_bytes == 3 * len(good.data)
 
 
-def test_interface_down(guest: Any, tap: TapUplink, namespace: Any, listener: Any) -> None:
+def test_interface_down(guest: Any, namespace: Any, listener: Any) -> None:
     program = listener(4, int(socket.SOCK_DGRAM))
     packet = Packet(bytes(to_host(4, scapy.UDP(sport=1, dport=7000) / b"once")))
     namespace.run("ip link set tap0 down")
-    guest.send(packet)
-    assert tap.statistics().tx_dropped == 1
+    guest.send([packet])
+    assert guest.uplink.statistics().tx_dropped == 1
     guest.receive_now()
     assert guest.receive_now() == []
-    assert tap.statistics().errors == 0
+    assert guest.uplink.statistics().errors == 0
     namespace.run("ip link set tap0 up")
-    guest.send(packet)
+    guest.send([packet])
     assert program.stdout.read(4) == b"once"
 
 
 def test_fd_is_readable_while_armed(guest: Any, namespace: Any) -> None:
     namespace.run("sysctl -qw net.ipv6.conf.tap0.disable_ipv6=1")
-    guest.purge()
+    guest.receive_now()
     assert not guest.arm()
-    assert not is_readable(guest.fd, 0)
+    assert not is_readable(guest.fileno(), 0)
     start_ping(namespace)
-    assert is_readable(guest.fd, 20)
+    assert is_readable(guest.fileno(), 20)
     guest.receive_now(0)  # a guest without room is not woken by what waits
-    assert not is_readable(guest.fd, 0)
+    assert not is_readable(guest.fileno(), 0)
     assert guest.arm()
-    guest.receive(has(scapy.ICMP, type=8))
+    guest.wait_for(has(scapy.ICMP, type=8))
 
 
-def test_purge(guest: Any, namespace: Any, tap: TapUplink) -> None:
+def test_purge(guest: Any, namespace: Any) -> None:
     namespace.run("sysctl -qw net.ipv6.conf.tap0.disable_ipv6=1")
     start_ping(namespace)
     wait_until(guest.arm)
-    guest.purge()
-    assert guest.receive_now() == []
-    assert tap.statistics().rx_dropped > 0
+    guest.close()
+    assert guest.uplink.statistics().rx_dropped > 0
 
 
 def start_ping(namespace: Any) -> None:
@@ -253,12 +244,12 @@ def is_readable(fd: int, seconds: float) -> bool:
     return bool(select.select([fd], [], [], seconds)[0])
 
 
-def test_carrier(tap: TapUplink, namespace: Any, connect_guest: Any) -> None:
+def test_carrier(guest: Any, namespace: Any) -> None:
     def carrier() -> str:
         return str(namespace.run("cat /sys/class/net/tap0/carrier")).strip()
 
     assert carrier() == "1"
-    connect_guest(tap, 0)
+    guest.set_carrier(0)
     assert carrier() == "0"
-    connect_guest(tap, 1)
+    guest.set_carrier(1)
     assert carrier() == "1"

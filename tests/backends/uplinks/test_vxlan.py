@@ -8,7 +8,6 @@ import pytest
 
 from pvdrivers.backends.uplinks import netlink
 from pvdrivers.ring.errors import UsageError
-from pvdrivers.vnif.packet import Packet
 
 scapy = pytest.importorskip("scapy.all")
 
@@ -42,24 +41,22 @@ def join(host: Any, local: str, remote: str, **options: Any) -> str:
 
 
 def test_guests_of_two_hosts(
-    hosts: list[Any], version: int, open_tap: Any, connect_guest: Any, queue_of: Any
+    hosts: list[Any], version: int, open_tap: Any, connect_guest: Any
 ) -> None:
     local, remote = ADDRESSES[version]
     assert join(hosts[0], local, remote) == "vxlan5"
     assert join(hosts[1], remote, local) == "vxlan5"
-    queues = []
-    for host in hosts:
-        tap = open_tap(host, "vif1.0")
-        connect_guest(tap)
-        queues.append(queue_of(tap))
-        host.run("ip link set vif1.0 master xenbr0 up")  # with a carrier already
-    mtu = 1500 - HEADERS[version]
-    for number, (sender, receiver) in enumerate([queues, queues[::-1]]):
-        source, target = GUESTS[number], GUESTS[1 - number]
-        frame = bytes(scapy.Ether(src=source, dst=target, type=0x88B5) / bytes([number] * mtu))
-        sender.send(Packet(frame))
-        got = receiver.receive(lambda packet: packet.data[12:14] == b"\x88\xb5")
-        assert got.data == frame
+    taps = [open_tap(host, "vif1.0") for host in hosts]
+    with connect_guest(taps[0]) as first, connect_guest(taps[1]) as second:
+        for host in hosts:
+            host.run("ip link set vif1.0 master xenbr0 up")  # with a carrier already
+        for number, (sender, receiver) in enumerate([(first, second), (second, first)]):
+            source, target = GUESTS[number], GUESTS[1 - number]
+            data = bytes([number] * (1500 - HEADERS[version]))
+            frame = bytes(scapy.Ether(src=source, dst=target, type=0x88B5) / data)
+            sender.send([frame])
+            got = receiver.wait_for(lambda packet: packet.data[12:14] == b"\x88\xb5")
+            assert got.data == frame
 
 
 def test_room_for_the_tunnels_headers(hosts: list[Any], version: int) -> None:
