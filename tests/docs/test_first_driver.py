@@ -1,4 +1,4 @@
-"""The programs of docs/first-driver.md do what the page says."""
+"""The programs of docs/first-driver.md and its sister do what the pages say."""
 
 import re
 import subprocess
@@ -11,12 +11,15 @@ pytestmark = pytest.mark.slow
 
 pytest_plugins = ["pytester"]
 
-PAGE = Path(__file__).parents[2] / "docs" / "first-driver.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = (DOCS / "first-driver.md", DOCS / "first-network-driver.md")
 BLOCK = re.compile(r"^```\w+ (\S+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-PROGRAMS = dict(BLOCK.findall(PAGE.read_text()))
+PROGRAMS = dict(program for page in PAGES for program in BLOCK.findall(page.read_text()))
 
 
-@pytest.mark.parametrize(("half", "tests"), [("frontend", 15), ("backend", 5)])
+@pytest.mark.parametrize(
+    ("half", "tests"), [("frontend", 15), ("backend", 5), ("network_frontend", 15)]
+)
 def test_python_half(half: str, tests: int, pytester: pytest.Pytester) -> None:
     for name in (f"first_{half}.py", f"test_first_{half}.py"):
         (pytester.path / name).write_text(PROGRAMS[name])
