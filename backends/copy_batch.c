@@ -1,4 +1,5 @@
 #include "backends/copy_batch.h"
+#include "pvdrivers/ring/barrier.h"
 
 void copy_batch_flush(struct copy_batch *batch)
 {
@@ -8,13 +9,15 @@ void copy_batch_flush(struct copy_batch *batch)
     struct copy_batch_staged *staged = batch->staged;
     const struct pv_hypervisor_ops *ops = batch->hypervisor->ops;
     bool failed = ops->gnttab_copy(batch->hypervisor, staged->copies, count) < 0;
+    uint64_t bytes = 0;
     batch->count = 0;
-    batch->calls++;
-    batch->copies += count;
     for (uint32_t i = 0; i < count; i++) {
         if (failed || staged->copies[i].status != GNTST_okay)
             *staged->failed[i] = true;
         else
-            batch->bytes += staged->copies[i].len;
+            bytes += staged->copies[i].len;
     }
+    pv_add_counter(&batch->calls, 1);
+    pv_add_counter(&batch->copies, count);
+    pv_add_counter(&batch->bytes, bytes);
 }

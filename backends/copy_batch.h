@@ -17,7 +17,7 @@ struct copy_batch {
     domid_t domid;
     struct copy_batch_staged *staged; /* the owner's memory */
     uint32_t count;                   /* of the staged ones */
-    uint64_t calls, copies, bytes;    /* carried out; bytes without what failed */
+    uint64_t calls, copies, bytes;    /* carried out; bytes without what failed; for any thread */
 };
 
 /* Carries out what is staged. */
