@@ -64,7 +64,26 @@ class Case:
         return [self.store, self.direction, str(self.block_size), self.grants, str(self.depth)]
 
 
-CASES = [
+@dataclass(frozen=True)
+class PacketCase:
+    direction: str  # tx, rx, or null: tx to an uplink that looks at no byte
+    size: int  # bytes
+    depth: int
+    idle: None = None
+    halves: tuple[str, ...] = ("back", "front")
+
+    @property
+    def name(self) -> str:
+        return f"packets {self.direction} {self.size}"
+
+    @property
+    def arguments(self) -> list[str]:
+        return ["packets", self.direction, str(self.size), str(self.depth)]
+
+
+AnyCase = Case | PacketCase
+
+CASES: list[AnyCase] = [
     Case("null", "read", 4096, "persistent", 32),
     Case("null", "read", 4096, "persistent", 1),
     *(
@@ -84,6 +103,12 @@ CASES = [
     Case("ram", "read", 4096, "persistent", 8, idle=0),
     Case("ram", "read", 4096, "persistent", 8, idle=1000),
     Case("ram", "read", 4096, "persistent", 8, idle=2000),
+    PacketCase("null", 64, 64),
+    PacketCase("tx", 64, 64),
+    PacketCase("tx", 1500, 64),
+    PacketCase("tx", 65000, 8),
+    PacketCase("rx", 64, 64),
+    PacketCase("rx", 1500, 64),
 ]
 
 
@@ -117,7 +142,7 @@ def build() -> Path:
     return BUILD / "pumps"
 
 
-def functions(program: Path, case: Case, half: str) -> Counter[str]:
+def functions(program: Path, case: AnyCase, half: str) -> Counter[str]:
     """Instructions of one half of the device over all rounds, by function."""
     with tempfile.NamedTemporaryFile("r", suffix=".callgrind") as output:
         command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={output.name}"]
@@ -134,7 +159,7 @@ def functions(program: Path, case: Case, half: str) -> Counter[str]:
     return counts
 
 
-def measure(program: Path, cases: list[Case], most: int) -> Counts:
+def measure(program: Path, cases: list[AnyCase], most: int) -> Counts:
     rows: Counts = {}
     jobs = [(case, half) for case in cases for half in case.halves]
     with ThreadPoolExecutor(2) as pool:

@@ -2,8 +2,10 @@
  * Both halves of a block device on one simulated machine and in one thread, so that every run
  * executes the same instructions. `measured_back` and `measured_front` are what callgrind counts;
  * all else is preparation. Usage: pumps STORE READ|WRITE BLOCK-SIZE GRANTS DEPTH ROUNDS
- * [IDLE]; with IDLE, a poll group drives the backend's queue and IDLE idle ones.
+ * [IDLE]; with IDLE, a poll group drives the backend's queue and IDLE idle ones. For a network
+ * device see packets.h.
  */
+#include "benchmarks/instructions/packets.h"
 #include "pvdrivers/backends/stores/stores.h"
 #include "pvdrivers/backends/vbd/blkback.h"
 #include "pvdrivers/frontends/vbd/blkfront.h"
@@ -254,6 +256,8 @@ static void run_round(struct device *device, const struct workload *workload, ui
 int main(int argc, char **argv)
 {
     static struct device device;
+    if (argc == 6 && strcmp(argv[1], "packets") == 0)
+        return count_packets(argv);
     require(argc == 7 || argc == 8, "arguments");
     const struct workload workload = {.store = argv[1],
                                       .operation = strcmp(argv[2], "write") == 0 ? BLKIF_OP_WRITE

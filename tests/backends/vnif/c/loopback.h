@@ -17,7 +17,9 @@
 #include <unistd.h>
 
 #define GUEST 7
+#ifndef GUEST_PAGES
 #define GUEST_PAGES 1024
+#endif
 #define QUEUES 2
 #define TX_RING(queue) (2 * (queue))
 #define RX_RING(queue) (2 * (queue) + 1)
@@ -242,7 +244,8 @@ static inline void uplink_forget(struct loopback *loop)
 
 /* ---- connecting ------------------------------------------------------------------------------ */
 
-/* Everything offered; tests change what they are about. */
+/* Everything offered; tests change what they are about. All loopbacks of a program share a pool,
+ * which costs more than all else here. */
 static inline void loopback_init(struct loopback *loop, enum pv_abi abi)
 {
     memset(loop, 0, sizeof *loop);
@@ -256,7 +259,9 @@ static inline void loopback_init(struct loopback *loop, enum pv_abi abi)
     loop->fault_fd = eventfd(0, EFD_NONBLOCK);
     for (int i = 0; i <= CONTROL_RING; i++)
         pv_sring_init((struct pv_sring *)(loop->memory + (size_t)i * loop->page_size));
-    struct pv_packet_pool *pool = pv_packet_pool_create();
+    static struct pv_packet_pool *pool;
+    if (!pool)
+        pool = pv_packet_pool_create();
     loop->cache = pv_packet_cache_create(pool);
     loop->uplink.uplink = (struct pv_uplink){
         .ops = &fake_uplink_ops,
@@ -337,7 +342,6 @@ static inline void loopback_close(struct loopback *loop)
     assert(loop->mapped == 0 && loop->bound == 0);
     assert(pv_packet_pool_used(loop->uplink.uplink.pool) == 0);
     pv_packet_cache_destroy(loop->cache);
-    pv_packet_pool_destroy(loop->uplink.uplink.pool);
     close(loop->fault_fd);
     close(loop->uplink.eventfd);
     free(loop->memory);

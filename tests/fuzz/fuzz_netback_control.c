@@ -1,0 +1,65 @@
+/* Any requests on a network backend's control ring: each gets an answer, and the hash that they set
+ * names queues that there are. Input: what lies in the guest's page (256 bytes), then requests of
+ * 16 bytes, or what is left. */
+#define GUEST_PAGES 32 /* little to clear for each input */
+#include "tests/backends/vnif/c/loopback.h"
+
+static void take(const uint8_t **data, size_t *left, uint8_t *to, size_t size)
+{
+    size_t given = size < *left ? size : *left;
+    memset(to, 0, size);
+    memcpy(to, *data, given);
+    *data += given;
+    *left -= given;
+}
+
+static struct pv_netback_control *connect(struct loopback *loop, struct pv_front_ring *front)
+{
+    const struct pv_netback_control_config config = {
+        .evtchn = (struct pv_evtchn *)loop, .ring_ref = CONTROL_RING, .port = CONTROL_PORT};
+    loopback_open(loop);
+    pv_front_ring_attach(front, (struct pv_sring *)loopback_page(loop, CONTROL_RING), 4096,
+                         sizeof(union xen_netif_ctrl_sring_entry), 0);
+    struct pv_netback_control *control = pv_netback_control_create(loop->vif, &config);
+    assert(control);
+    return control;
+}
+
+static void ask(struct loopback *loop, struct pv_netback_control *control,
+                struct pv_front_ring *front, const struct xen_netif_ctrl_request *request)
+{
+    struct xen_netif_ctrl_response response;
+    memcpy(pv_front_request_slot(front, front->req_prod_pvt++), request, sizeof *request);
+    pv_front_push_requests(front);
+    assert(pv_netback_control_pump(control, 1, loop->now) == 1);
+    assert(pv_front_unconsumed_responses(front) == 1);
+    pv_front_copy_response(front, front->rsp_cons++, &response, sizeof response);
+    assert(response.id == request->id && response.type == request->type);
+    assert(response.status <= XEN_NETIF_CTRL_STATUS_BUFFER_OVERFLOW);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static struct loopback loop;
+    struct pv_front_ring front;
+    struct pv_netback_control *control = connect(&loop, &front);
+    struct pv_packet *packet = uplink_queue(&loop, 60);
+    write_frame(packet->data, 60, 6);
+    take(&data, &size, loopback_page(&loop, DATA), 256);
+    while (size > 0) {
+        struct xen_netif_ctrl_request request;
+        take(&data, &size, (uint8_t *)&request, sizeof request);
+        request.type &= 15;
+        request.data[0] = request.type == XEN_NETIF_CTRL_TYPE_SET_HASH_KEY ||
+                                  request.type == XEN_NETIF_CTRL_TYPE_SET_HASH_MAPPING
+                              ? DATA + request.data[0] % 2
+                              : request.data[0];
+        ask(&loop, control, &front, &request);
+        assert(pv_netback_vif_choose_queue(loop.vif, packet, 0) < QUEUES);
+    }
+    rx_post(&loop, 0, 4);
+    assert(loopback_pump(&loop) <= 1);
+    pv_netback_control_destroy(control);
+    loopback_close(&loop);
+    return 0;
+}
