@@ -17,7 +17,7 @@ DEFAULT_BUFFER = 4 << 20
 
 
 class Capture:
-    """A pcapng file in the making, for any number of `CaptureUplink`s.
+    """A pcapng file in the making, for any number of uplinks (`CaptureUplink`).
 
     A thread writes it. What comes faster than it writes passes unrecorded, and the file says how
     much that was. `buffer` is in bytes, and there are two of them. Timestamps are this machine's;
