@@ -173,6 +173,21 @@ static void test_full_ring(void)
     netback_destroy(netback, 0);
 }
 
+/* An extra info needs a slot too. */
+static void test_extras_on_a_full_ring(void)
+{
+    struct fake_netback *netback = netback_connect(PV_ABI_X86_64, all_features);
+    struct pv_packet *packet = make_packet(netback, 60, 1);
+    for (int i = 0; i < 255; i++)
+        assert(send_one(netback, packet) == 1);
+    packet->gso_type = XEN_NETIF_GSO_TYPE_TCPV4;
+    packet->gso_size = 6;
+    assert(send_one(netback, packet) == 0 && pv_netfront_room(netback->queue) == 1);
+    netback_serve(netback, 60, 1);
+    assert(send_and_release(netback, packet) == 1 && pv_netfront_room(netback->queue) == 0);
+    netback_destroy(netback, 0);
+}
+
 /* Responses in another order than requests: no page is used while it is in flight. */
 static void test_responses_in_any_order(void)
 {
@@ -278,6 +293,7 @@ int main(void)
     test_what_is_not_agreed();
     test_checksum_of_the_other_version();
     test_full_ring();
+    test_extras_on_a_full_ring();
     test_responses_in_any_order();
     test_packets_are_spread();
     test_multicast();
