@@ -150,7 +150,9 @@ class VnifBackend(Backend[QueueRings | ControlRing, VnifQueue | ControlQueue]):
         return await self.client.read_optional(f"{self.path}/hotplug-status") == "connected"
 
     async def read_own_offer(self) -> None:
-        self.features = read_backend(await self.client.read_keys(self.path, BACKEND_KEYS))
+        keys = await self.client.read_keys(self.path, (*BACKEND_KEYS, "carrier"))
+        self.features = read_backend(keys)
+        self._carrier = flag(keys, "carrier", default=True)
 
     async def read_rings(self) -> Sequence[QueueRings | ControlRing]:
         own = await self.client.read_keys(self.path, ("mac", "rate"))

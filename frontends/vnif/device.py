@@ -1,23 +1,20 @@
 """The network frontend: its packets, and what it reads and publishes on xenbus."""
 
 import asyncio
-import errno
 import ipaddress
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 
-from pvdrivers.frontends.device import DRAIN_TIMEOUT, Frontend
-from pvdrivers.frontends.vnif.control import ControlQueue, HashSettings
-from pvdrivers.frontends.vnif.inbox import Inbox
-from pvdrivers.frontends.vnif.outgoing import GroupChange, PacketCache, Sending
-from pvdrivers.frontends.vnif.queue import VnifQueue
-from pvdrivers.hypervisor import EventChannels, Hypervisor
+from pvdrivers.frontends.device import DRAIN_TIMEOUT
+from pvdrivers.frontends.vnif.control import HashSettings
+from pvdrivers.frontends.vnif.outgoing import GroupChange
+from pvdrivers.frontends.vnif.packets import PacketFrontend
+from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.ring.errors import PeerError, UsageError
 from pvdrivers.vnif.features import (
     ALL_OFFLOADS,
     DEFAULT_MTU,
     MAX_XDP_HEADROOM,
-    Agreement,
     FrontendFeatures,
     negotiate,
 )
@@ -36,7 +33,6 @@ from pvdrivers.vnif.keys import (
     read_link,
 )
 from pvdrivers.vnif.mac import format_mac, parse_group
-from pvdrivers.vnif.packet import Packet, packet_pool
 from pvdrivers.xenbus.keys import NUM_QUEUES_KEY
 from pvdrivers.xenbus.states import Event, XenbusState
 from pvdrivers.xenstore.client import XenstoreClient
@@ -44,12 +40,8 @@ from pvdrivers.xenstore.client import XenstoreClient
 log = logging.getLogger("pvdrivers.frontends.vnif")
 
 
-class VnifFrontend(Frontend[VnifQueue | ControlQueue]):
-    """One network device of this guest.
-
-    A packet is carried once or never: what is on a ring when the backend is lost is lost, as on a
-    wire. What waits for a ring is sent on the next connection.
-    """
+class VnifFrontend(PacketFrontend):
+    """One network device of this guest."""
 
     own_watches: tuple[str, ...] = ("state", "disconnect")
     peer_watches: tuple[str, ...] = ("state", *LINK_KEYS)
@@ -64,9 +56,7 @@ class VnifFrontend(Frontend[VnifQueue | ControlQueue]):
     ) -> None:
         super().__init__(client, path, hypervisor, drain_timeout)
         self.features = features or FrontendFeatures()
-        self.rx_buffers = 0  # pages that each queue posts; 0: as many as its ring has slots
         self.info: DeviceInfo | None = None
-        self.agreement: Agreement | None = None
         self.speed = 0  # of the link, Mbit/s; 0: unknown
         self.carrier = False  # the link is up
         self.groups: set[bytes] = set()  # the multicast addresses that it has joined
@@ -74,10 +64,6 @@ class VnifFrontend(Frontend[VnifQueue | ControlQueue]):
         """Called on each connection, when packets can be sent: a network stack tells the switches
         where it is now (gratuitous ARP)."""
         self.on_carrier: Callable[[bool], None] | None = None
-        self.inbox = Inbox()  # its `on_packets` takes what comes, in place of `receive`
-        self._cache = PacketCache()
-        self._waiting: list[Sending | GroupChange] = []  # for a connection
-        self._flushed: list[asyncio.Future[None]] = []
         self._reconfigured: asyncio.Future[None] | None = None
         self._filtering = self.features.multicast_control
         self._xdp_headroom = 0
@@ -102,51 +88,6 @@ class VnifFrontend(Frontend[VnifQueue | ControlQueue]):
         """Bytes of an Ethernet frame's payload: the toolstack's, if the backend takes as much."""
         mtu = self.info.mtu if self.info else DEFAULT_MTU
         return mtu if self.agreement and self.agreement.offloads.sg else min(mtu, DEFAULT_MTU)
-
-    @property
-    def packet_queues(self) -> list[VnifQueue]:
-        """Those of the present connection, without its control ring."""
-        return [queue for queue in self._queues if isinstance(queue, VnifQueue)]
-
-    async def send(self, packets: Iterable[Packet | bytes]) -> None:
-        """Returns when all are on a ring. Those of a flow stay in order.
-
-        UsageError: one of them is too long, or needs an offload that is not agreed.
-        """
-        self.check_open()
-        listed = [each if isinstance(each, Packet) else Packet(each) for each in packets]
-        if not listed:
-            return
-        sending = Sending(listed, self._cache)
-        self._waiting.append(sending)
-        if self.accepts:
-            self.issue_waiting()
-        await sending.done
-
-    async def receive(self, maximum: int = 256) -> list[Packet]:
-        """Packets that have come, at least one."""
-        while not self.inbox:
-            self.check_open()
-            await self.inbox.changed()
-        return self.inbox.take(maximum)
-
-    async def flush(self) -> None:
-        """Returns when the backend has taken all that was sent."""
-        if not self.accepts or not self._count_outstanding():
-            return
-        flushed = asyncio.get_running_loop().create_future()
-        self._flushed.append(flushed)
-        self._ask_for_answers(True)
-        await flushed
-
-    async def close(self) -> None:
-        """Waits for what is sent, then closes the device in order."""
-        try:
-            async with asyncio.timeout(self.drain_timeout):
-                await self.flush()
-        except TimeoutError:
-            log.warning("%s: the backend has not taken all that was sent", self.path)
-        await super().close()
 
     async def filter_multicast(self, enabled: bool) -> None:
         """Asks the backend to pass on no multicast but of the groups joined. UsageError: it has no
@@ -230,21 +171,6 @@ class VnifFrontend(Frontend[VnifQueue | ControlQueue]):
             raise PeerError("the backend does not copy (feature-rx-copy), and flips pages instead")
         self.agreement = negotiate(self.features, back)
 
-    def open_queues(self, channels: EventChannels) -> Iterator[VnifQueue | ControlQueue]:
-        agreement = self._agreed
-        config = {
-            "hypervisor": self.hypervisor.cdata,
-            "evtchn": channels.cdata,
-            "backend": self.peer_domid,
-            "split_event_channels": agreement.split_event_channels,
-            "pool": packet_pool(),
-            "rx_buffers": self.rx_buffers,
-        }
-        for index in range(agreement.queues):
-            yield VnifQueue(config, index, self.inbox.put)
-        if agreement.control_ring:
-            yield ControlQueue(self.hypervisor, channels, self.peer_domid)
-
     async def publish(self) -> None:
         agreement = self._agreed
         rings = self.packet_queues
@@ -273,8 +199,7 @@ class VnifFrontend(Frontend[VnifQueue | ControlQueue]):
     async def attach(self) -> None:
         await super().attach()
         for group in self.groups:
-            self._waiting.append(GroupChange(group, add=True))
-        self.issue_waiting()
+            self._issue(self.packet_queues[0], GroupChange(group, add=True))
         if self._hash and self._agreed.control_ring:
             name = f"hash {self.path}"
             self._hash_task = asyncio.create_task(self._restore_hash(self._hash), name=name)
@@ -289,66 +214,22 @@ class VnifFrontend(Frontend[VnifQueue | ControlQueue]):
         if self._reconfigured and not self._reconfigured.done():
             self._reconfigured.set_result(None)
 
-    async def drain(self) -> None:
-        self._ask_for_answers(True)
-        await super().drain()
-
     async def disconnect(self) -> None:
         if self._hash_task:
             self._hash_task.cancel()
             self._hash_task = None
         await super().disconnect()
         self._set_carrier(False)
-        self._end_flushes()
         if self._reconfigured and not self._reconfigured.done():
             self._reconfigured.set_result(None)  # the next connection begins with the headroom
 
-    def fail_requests(self) -> None:
-        super().fail_requests()
-        error = OSError(errno.EIO, "the device is gone")
-        waiting, self._waiting = self._waiting, []
-        for outgoing in waiting:
-            outgoing.fail(error)
-        self._end_flushes()
-        self.inbox.wake()
-
-    def issue_waiting(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        queues = self.packet_queues
-        for each in waiting:
-            shares = each.split(len(queues)) if isinstance(each, Sending) else {0: each}
-            for index, share in shares.items():
-                if not queues[index].issue(share):
-                    self.wake(queues[index])  # to be armed for room
-
-    def successor(
-        self, index: int, stopped: VnifQueue | ControlQueue
-    ) -> VnifQueue | ControlQueue | None:
-        if isinstance(stopped, VnifQueue):
-            return self.packet_queues[index % len(self.packet_queues)]
-        return self._control if self._agreed.control_ring else None
-
     # ---- the inside ------------------------------------------------------------------------
-
-    @property
-    def _agreed(self) -> Agreement:
-        if self.agreement is None:
-            raise UsageError(f"{self.path} is not connected")
-        return self.agreement
-
-    @property
-    def _control(self) -> ControlQueue:
-        for queue in self._queues:
-            if isinstance(queue, ControlQueue):
-                return queue
-        raise UsageError(f"{self.path} is not connected")
 
     async def _change_group(self, address: bytes, add: bool) -> None:
         if not self.accepts:
             return  # the next connection begins with the groups
         change = GroupChange(address, add)
-        self._waiting.append(change)
-        self.issue_waiting()
+        self._issue(self.packet_queues[0], change)
         await change.done
 
     async def _restore_hash(self, settings: HashSettings) -> None:
@@ -366,23 +247,3 @@ class VnifFrontend(Frontend[VnifQueue | ControlQueue]):
         before, self.carrier = self.carrier, up
         if before != up and self.on_carrier:
             self.on_carrier(up)
-
-    def _count_outstanding(self) -> int:
-        return sum(queue.outstanding for queue in self._queues)
-
-    def _ask_for_answers(self, flushing: bool) -> None:
-        for queue in self.packet_queues:
-            queue.flushing = flushing
-            self.wake(queue)
-
-    def _check_drained(self) -> None:
-        super()._check_drained()
-        if self._flushed and not self._count_outstanding():
-            self._ask_for_answers(False)
-            self._end_flushes()
-
-    def _end_flushes(self) -> None:
-        flushed, self._flushed = self._flushed, []
-        for each in flushed:
-            if not each.done():
-                each.set_result(None)

@@ -84,6 +84,9 @@ class Share:
             self._sending.share_done()
         return len(self._pointers)
 
+    def is_for_the_next(self) -> bool:
+        return True
+
     def fail(self, error: Exception) -> None:
         self._sending.cache.release(self._pointers)
         self._pointers = []
@@ -105,6 +108,11 @@ class GroupChange:
         if result == 0 and not self.done.done():
             self.done.set_result(None)
         return result
+
+    def is_for_the_next(self) -> bool:
+        if not self.done.done():
+            self.done.set_result(None)  # the next begins with all groups
+        return False
 
     def fail(self, error: Exception) -> None:
         if not self.done.done():

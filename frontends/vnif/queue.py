@@ -26,6 +26,9 @@ class Outgoing(Protocol):
         """Puts what it can on the ring of a `struct pv_netfront_queue *`; how much is left, or a
         negative errno."""
 
+    def is_for_the_next(self) -> bool:
+        """Its connection is lost: whether it is to be sent on the next one."""
+
     def fail(self, error: Exception) -> None:
         """It will not be sent."""
 
@@ -134,7 +137,7 @@ class VnifQueue:
     def requeue(self, successor: "VnifQueue") -> int:
         """What waits for room goes to the successor. What is on the rings is lost, as on a wire."""
         waiting, self._waiting = self._waiting, deque()
-        successor.issue(*waiting)
+        successor.issue(*(outgoing for outgoing in waiting if outgoing.is_for_the_next()))
         return 0
 
     def give_up(self) -> None:
