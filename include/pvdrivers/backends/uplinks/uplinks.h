@@ -30,6 +30,15 @@ PV_API struct pv_uplink *pv_external_uplink_create(struct pv_packet_pool *pool, 
 PV_API uint32_t pv_external_uplink_deliver(struct pv_uplink *uplink, struct pv_packet_cache *cache,
                                            struct pv_packet **packets, uint32_t count);
 
+/* A cable between two uplinks, such as a port of a switch and a TAP: what one gives is sent to the
+ * other, by a thread of its own, which uses queue 0 of both. NULL with errno set: ENOTSUP is an
+ * uplink that does not take all offloads, since nobody completes packets here. */
+struct pv_uplink_patch;
+PV_API struct pv_uplink_patch *pv_uplink_patch_create(struct pv_uplink *one,
+                                                      struct pv_uplink *other);
+/* Closes both uplinks too. NULL is fine. */
+PV_API void pv_uplink_patch_destroy(struct pv_uplink_patch *patch);
+
 /* ---- Filters: what closes one closes the uplink below too. ----
  * They work in `send` and `receive`, at the time these are told. Everything random comes from a
  * seed: the same packets in the same order on a queue have the same outcome. What a filter holds of
