@@ -98,6 +98,7 @@ async def transfer(
                 assert content_of(came, version) == content
                 for packet in came:
                     check(packet, agreement.offloads)
+            await pair.frontend.close()  # in order, so that all memory comes back
 
 
 def run(combinations: list[tuple[Offloads, Offloads, int, bool, Abi]]) -> None:
