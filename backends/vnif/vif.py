@@ -37,8 +37,13 @@ class VifConfig:
 
     @property
     def interface(self) -> str:
-        """The network interface that Xen's hotplug scripts look for."""
-        return self.vifname or f"vif{self.domid}.{self.devid}"
+        """The name of its network interface."""
+        return self.vifname or self.first_interface
+
+    @property
+    def first_interface(self) -> str:
+        """The name by which Xen's hotplug scripts look for it; they then give it `vifname`."""
+        return f"vif{self.domid}.{self.devid}"
 
 
 async def read_vif(client: XenstoreClient, path: str) -> VifConfig:

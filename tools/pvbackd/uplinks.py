@@ -17,6 +17,7 @@ from pvdrivers.backends.uplinks.filters import (
     PacketRate,
     PacketReordering,
 )
+from pvdrivers.backends.uplinks.netlink import find_link
 from pvdrivers.backends.uplinks.passt import PasstUplink
 from pvdrivers.backends.uplinks.switch import Switch
 from pvdrivers.backends.uplinks.tap import TapUplink
@@ -61,10 +62,13 @@ class Tap(Kind, tag="tap", frozen=True):
         check_fields(self.bridge)
 
     async def open(self, vif: VifConfig) -> Uplink:
+        name, bridge = fill_in(self.interface, vif), fill_in(self.bridge, vif)
+        if not bridge and name == vif.interface and await find_link(name) is None:
+            name = vif.first_interface  # a script gives it the other one
         return await TapUplink.open(
-            fill_in(self.interface, vif),
+            name,
             queues=self.queues,
-            bridge=fill_in(self.bridge, vif) or None,
+            bridge=bridge or None,
             mtu=self.mtu or _mtu(vif),
             persistent=True,
         )

@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
@@ -215,3 +216,34 @@ def test_an_interface_lives_as_long_as_its_vif(pvbackd_vif: Vif, tmp_path: Path)
     finally:
         for name in (tap, bridge):
             subprocess.run(["ip", "link", "del", name], check=False, stderr=subprocess.DEVNULL)
+
+
+def test_an_interface_that_a_script_renames_is_found_again(pvbackd_vif: Vif) -> None:
+    """As Xen's vif-bridge does with a `vifname`, while the daemon puts it on no bridge."""
+    if shutil.which("ip") is None:
+        pytest.skip("there is no `ip`: Debian's package is iproute2")
+    if os.geteuid() != 0:
+        pytest.skip("no interface can be made: it needs CAP_NET_ADMIN")
+    name = f"pvr{os.getpid()}"
+    loopback = pvbackd_vif('[[vif]]\nuplink = {kind = "tap", bridge = ""}\n', mac=MAC, vifname=name)
+
+    async def scenario(frontend: Any) -> None:
+        await frontend.connected()
+        first = f"vif{loopback.guest.domid}.0"
+        rename = ["ip", "link", "set", first, "name", name]
+        await asyncio.to_thread(subprocess.run, rename, check=True)
+        index = socket.if_nametoindex(name)
+        loopback.kill_backend()
+        loopback.restart_backend()
+        await frontend.send([frame(MAC, "ff:ff:ff:ff:ff:ff", 0)])
+        await frontend.flush()
+        assert socket.if_nametoindex(name) == index
+        assert first not in os.listdir("/sys/class/net")
+        assert await loopback.unplug()
+
+        async def is_gone() -> bool:
+            return name not in os.listdir("/sys/class/net")
+
+        await until(is_gone)
+
+    loopback.run(scenario)
