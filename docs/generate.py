@@ -19,10 +19,11 @@ from pvdrivers.tools.pvbench.compare.command import compare
 from pvdrivers.tools.pvbench.compare.report import goal
 from pvdrivers.tools.pvbench.compare.runner import catalogue, purpose
 from pvdrivers.tools.pvbench.job.options import DEVICE, WORKLOAD
-from pvdrivers.tools.pvbench.job.run_options import RUN
+from pvdrivers.tools.pvbench.job.run_options import RUN, RunOptions
 from pvdrivers.tools.pvbench.vbd.fio_absent import IGNORED, REFUSED
 from pvdrivers.tools.pvbench.vbd.options import VbdOptions
 from pvdrivers.tools.pvbench.vbd.run_options import VbdRunOptions
+from pvdrivers.tools.pvbench.vnif.options import VnifOptions
 from pvdrivers.vbd.features import PROTOCOL_FEATURES as VBD
 from pvdrivers.vnif.features import PROTOCOL_FEATURES as VNIF
 from pvdrivers.xenbus.keys import ProtocolFeature
@@ -122,7 +123,7 @@ def comparisons() -> str:
 
 
 def options(table: type, group: Group) -> str:
-    """Options of pvbench vbd in one of its groups, as a Markdown table."""
+    """Options of pvbench in one of their groups, as a Markdown table."""
     hints = get_type_hints(table, include_extras=True)
     lines = ["| option | default | what |", "|---|---|---|"]
     for each in fields(table):
@@ -192,6 +193,11 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
         "run options": lambda: options(VbdRunOptions, RUN),
         "ignored": lambda: absent(IGNORED),
         "refused": lambda: absent(REFUSED),
+    },
+    "pvbench-vnif.md": {
+        "workload options": lambda: options(VnifOptions, WORKLOAD),
+        "device options": lambda: options(VnifOptions, DEVICE),
+        "run options": lambda: options(RunOptions, RUN),
     },
 }
 

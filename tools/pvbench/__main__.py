@@ -17,9 +17,13 @@ from pvdrivers.tools.pvbench.compare.command import compare
 from pvdrivers.tools.pvbench.errors import BenchError, OptionError
 from pvdrivers.tools.pvbench.job import command
 from pvdrivers.tools.pvbench.job.command_line import Settings, as_given
+from pvdrivers.tools.pvbench.job.device_bench import DeviceBench
+from pvdrivers.tools.pvbench.job.run_options import RunOptions
 from pvdrivers.tools.pvbench.vbd.bench import VbdBench
 from pvdrivers.tools.pvbench.vbd.options import VbdOptions
 from pvdrivers.tools.pvbench.vbd.run_options import VbdRunOptions
+from pvdrivers.tools.pvbench.vnif.bench import VnifBench
+from pvdrivers.tools.pvbench.vnif.options import VnifOptions
 
 app = App(name="pvbench", help=__doc__, version=pvdrivers.__version__)
 
@@ -27,13 +31,18 @@ app.command(compare)
 add_documentation(app)
 
 VBD = VbdBench()
-NO_OPTIONS = VbdOptions()
-NO_RUN_OPTIONS = VbdRunOptions()
+VNIF = VnifBench()
+NO_VBD_OPTIONS = VbdOptions()
+NO_VBD_RUN_OPTIONS = VbdRunOptions()
+NO_VNIF_OPTIONS = VnifOptions()
+NO_RUN_OPTIONS = RunOptions()
 
 
 @app.command
 def vbd(
-    *job_files: Path, options: VbdOptions = NO_OPTIONS, run: VbdRunOptions = NO_RUN_OPTIONS
+    *job_files: Path,
+    options: VbdOptions = NO_VBD_OPTIONS,
+    run: VbdRunOptions = NO_VBD_RUN_OPTIONS,
 ) -> tuple[VbdOptions, VbdRunOptions]:
     """Measures a block device: a guest's blkfront, a ring, a backend and its store.
 
@@ -48,31 +57,56 @@ def vbd(
     return options, run
 
 
-def _parse(settings: Settings) -> tuple[VbdOptions, VbdRunOptions]:
-    parsed: tuple[VbdOptions, VbdRunOptions] = app(
-        ["vbd", *VBD.options.tokens(settings)],
-        exit_on_error=False,
-        print_error=False,
-        result_action="return_value",
-    )
-    return parsed
+@app.command
+def vnif(
+    *job_files: Path, options: VnifOptions = NO_VNIF_OPTIONS, run: RunOptions = NO_RUN_OPTIONS
+) -> tuple[VnifOptions, RunOptions]:
+    """Measures a network device: guests' netfronts, rings, a backend and its uplink.
+
+    Without direction, requests and job files a set of workloads runs.
+
+    Parameters
+    ----------
+    job_files
+        Job files in fio's format. Each job is a machine of its own.
+    """
+    return options, run
 
 
-def _options(settings: Settings) -> VbdOptions:
-    try:
-        options, _ = _parse(settings)
-    except CycloptsError as error:
-        raise OptionError(" ".join(str(error).split())) from None
-    return replace(options, given=as_given(settings))
+BENCHES: dict[str, DeviceBench] = {bench.name: bench for bench in (VBD, VNIF)}
 
 
-def _run_options(settings: Settings) -> VbdRunOptions:
-    return _parse(settings)[1]
+class Parser:
+    """Reads the options of a device class."""
+
+    def __init__(self, bench: DeviceBench) -> None:
+        self._bench = bench
+
+    def _parse(self, settings: Settings) -> tuple[Any, Any]:
+        parsed: tuple[Any, Any] = app(
+            [self._bench.name, *self._bench.options.tokens(settings)],
+            exit_on_error=False,
+            print_error=False,
+            result_action="return_value",
+        )
+        return parsed
+
+    def options(self, settings: Settings) -> Any:
+        try:
+            options, _ = self._parse(settings)
+        except CycloptsError as error:
+            raise OptionError(" ".join(str(error).split())) from None
+        return replace(options, given=as_given(settings))
+
+    def run_options(self, settings: Settings) -> Any:
+        return self._parse(settings)[1]
 
 
 def _dispatch(arguments: Sequence[str]) -> Any:
-    if arguments[:1] == ["vbd"] and not {"-h", "--help"} & set(arguments):
-        return command.measure(VBD, arguments[1:], _options, _run_options)
+    if arguments and arguments[0] in BENCHES and not {"-h", "--help"} & set(arguments):
+        bench = BENCHES[arguments[0]]
+        parser = Parser(bench)
+        return command.measure(bench, arguments[1:], parser.options, parser.run_options)
     return app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
 
 

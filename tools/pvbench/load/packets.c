@@ -66,6 +66,11 @@ static bool is_outstanding(const struct pv_packet_workload *workload,
     return false;
 }
 
+static bool may_end(const struct pv_packet_workload *workload)
+{
+    return workload->ending && (!workload->config.until_stopped || pv_read_once(&workload->stop));
+}
+
 /* Whether everything sent has arrived, as far as it can be told. */
 static bool is_idle(const struct pv_packet_workload *workload)
 {
@@ -130,9 +135,9 @@ static int loop(struct pv_packet_workload *workload)
             pv_load_wait_progress(&workload->wait, now);
             continue;
         }
-        if (workload->ending && is_idle(workload))
+        if (may_end(workload) && is_idle(workload))
             return 0;
-        if (workload->ending && now - workload->wait.last_progress_ns > PATIENCE_NS)
+        if (may_end(workload) && now - workload->wait.last_progress_ns > PATIENCE_NS)
             return give_up(workload);
         if (pv_load_wait_is_over(&workload->wait, now))
             sleep_until_event(workload, now);

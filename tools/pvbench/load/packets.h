@@ -45,6 +45,7 @@ struct pv_packet_workload_config {
     uint64_t count;       /* frames that each queue sends, or that are received; 0: no limit */
     uint64_t runtime_ns;  /* 0: no limit */
     uint64_t ramp_ns;     /* not measured, before the runtime */
+    bool until_stopped;   /* what comes after the runtime is still taken, and not measured */
     enum pv_poll_mode mode;
 };
 

@@ -68,6 +68,18 @@ static inline uint64_t pv_frame_number(uint8_t stream, uint64_t sequence)
     return (uint64_t)stream << 56 | sequence;
 }
 
+/* Frames that a rate (a second) allows after so many ns; and when, ns, it allows one more than so
+ * many. */
+static inline uint64_t pv_frames_due(uint64_t elapsed_ns, uint64_t rate)
+{
+    return (uint64_t)((unsigned __int128)elapsed_ns * rate / NS_PER_S) + 1;
+}
+
+static inline uint64_t pv_frame_due_ns(uint64_t frames, uint64_t rate)
+{
+    return (uint64_t)(((unsigned __int128)frames * NS_PER_S + rate - 1) / rate);
+}
+
 /* packets_send.c */
 /* Sends what there is room for, and what is due; how many frames, or a negative errno. */
 int pv_packets_send(struct pv_packet_workload *workload, struct load_queue *queue, uint64_t now);

@@ -17,11 +17,10 @@ static uint64_t due(struct pv_packet_workload *workload, const struct load_queue
     uint64_t rate = workload->config.rate;
     if (!rate)
         return UINT64_MAX;
-    unsigned __int128 allowed = (unsigned __int128)(now - workload->start_ns) * rate / NS_PER_S + 1;
+    uint64_t allowed = pv_frames_due(now - workload->start_ns, rate);
     if (allowed > queue->sent)
-        return (uint64_t)allowed - queue->sent;
-    uint64_t next = workload->start_ns +
-                    (uint64_t)(((unsigned __int128)queue->sent * NS_PER_S + rate - 1) / rate);
+        return allowed - queue->sent;
+    uint64_t next = workload->start_ns + pv_frame_due_ns(queue->sent, rate);
     if (next < workload->next_due_ns)
         workload->next_due_ns = next;
     return 0;

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pvdrivers.tools.pvbench.__main__ import VBD, _options, run
+from pvdrivers.tools.pvbench.__main__ import VBD, Parser, run
 from pvdrivers.tools.pvbench.errors import OptionError
 from pvdrivers.tools.pvbench.fio import groups
 from pvdrivers.tools.pvbench.job.batches import make_batches
@@ -122,7 +122,7 @@ def test_no_guess_is_far_fetched():
 def batches_of(*jobs, common=()):
     sections = [Section(dict(common), common=True)]
     sections += [Section({"rw": "read", "size": "1m", **job}) for job in jobs]
-    return make_batches(sections, _options)
+    return make_batches(sections, Parser(VBD).options)
 
 
 def test_stonewalls_groups_and_clones():

@@ -1,0 +1,1 @@
+"""The network device as pvbench measures it."""

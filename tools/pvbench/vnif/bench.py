@@ -1,0 +1,64 @@
+"""The VNIF as pvbench measures it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import get_args
+
+import pvdrivers
+from pvdrivers.tools.pvbench.errors import OptionError
+from pvdrivers.tools.pvbench.job.batches import Convert, JobBatch
+from pvdrivers.tools.pvbench.job.command_line import CommandLine, OptionTable, Section, Settings
+from pvdrivers.tools.pvbench.job.device_bench import DeviceBench, check_cpus
+from pvdrivers.tools.pvbench.job.options import rules
+from pvdrivers.tools.pvbench.job.run import BackHalf, FrontHalf
+from pvdrivers.tools.pvbench.job.run_options import RunOptions
+from pvdrivers.tools.pvbench.vnif import json, table
+from pvdrivers.tools.pvbench.vnif.halves import open_halves
+from pvdrivers.tools.pvbench.vnif.job import Direction, VnifJob
+from pvdrivers.tools.pvbench.vnif.measurement import VnifResult
+from pvdrivers.tools.pvbench.vnif.options import VnifOptions
+from pvdrivers.tools.pvbench.vnif.suite import suite
+
+
+class VnifBench(DeviceBench):
+    name = "vnif"
+    formats = ("normal", "json")
+    options = OptionTable("pvbench vnif", VnifOptions, RunOptions, ignored={}, refused={}, flags=())
+
+    def open_halves(
+        self, job: VnifJob, processes: bool
+    ) -> AbstractContextManager[tuple[FrontHalf, BackHalf]]:
+        return open_halves(job, processes)
+
+    def batches(
+        self, line: CommandLine, run: RunOptions, convert: Convert
+    ) -> AbstractContextManager[Sequence[JobBatch]]:
+        """Without direction, requests and job files a set of workloads."""
+        if all(section.common for section in line.sections):
+            common = line.sections[0].settings
+            if not {"direction", "requests"} & set(common):
+                return nullcontext(self._suite(common, run, convert))
+            line.sections = [Section(common)]
+        return super().batches(line, run, convert)
+
+    def _suite(self, common: Settings, run: RunOptions, convert: Convert) -> Sequence[JobBatch]:
+        for name, rule in rules(VnifOptions).items():
+            if rule.suite_sets and name in common:
+                choices = ", ".join(get_args(Direction))
+                raise OptionError(f"--{name} needs --direction, which is one of {choices}")
+        options = convert(common)
+        assert isinstance(options, VnifOptions)
+        check_cpus(options.cpus, run)
+        return suite(options)
+
+    def report(self, results: Sequence[VnifResult], wanted: str) -> str:
+        if wanted == "json":
+            return json.encode(results, pvdrivers.__version__) + "\n"
+        return table.show(results)
+
+    def complaints(self, result: VnifResult) -> list[str]:
+        corrupt = result.front.corrupt
+        wrong = [f"{corrupt} frames came with another content than was sent"] if corrupt else []
+        return super().complaints(result) + wrong
