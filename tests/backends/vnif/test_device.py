@@ -148,9 +148,19 @@ def test_multicast_filter_follows_the_request_while_connected() -> None:
         other, wanted = (ethernet(b"x" * 50, destination=bytes.fromhex(mac.replace(":", "")))
                          for mac in ("01:00:5e:00:00:99", GROUP))  # fmt: skip
         assert sorted(await echo(pair, other, wanted)) == sorted([other, wanted])
+        netback = pair.backend._opened
+        filtering: list[bool] = []
+        apply = netback.set_multicast_control
+
+        def note(enabled: bool) -> None:
+            apply(enabled)
+            filtering.append(enabled)
+
+        netback.set_multicast_control = note
         await pair.frontend.join(GROUP)
+        await pair.frontend.flush()
         await pair.frontend.filter_multicast(True)
-        await asyncio.sleep(0.05)
+        await pair.wait(lambda: filtering[-1:] == [True])
         await pair.frontend.send([other, wanted])
         assert [packet.data for packet in await pair.frontend.receive()] == [wanted]
         assert pair.backend.statistics()["rx_filtered"] == 1
@@ -159,7 +169,7 @@ def test_multicast_filter_follows_the_request_while_connected() -> None:
         await pair.frontend.send([wanted])
         await pair.wait(lambda: pair.backend.statistics()["rx_filtered"] == 2)
         await pair.frontend.filter_multicast(False)
-        await asyncio.sleep(0.05)
+        await pair.wait(lambda: filtering[-1:] == [False])
         assert await echo(pair, other) == [other]
 
     run(body)
@@ -182,17 +192,19 @@ def test_a_static_filter_counts_from_the_connection_on() -> None:
 
 def test_xdp_headroom_is_agreed_in_states_7_and_8() -> None:
     async def body(pair: VnifPair) -> None:
-        states: list[tuple[int, int]] = []
+        published: list[tuple[str, int]] = []
+        for name, end in (("front", pair.frontend), ("back", pair.backend)):
 
-        def note() -> None:
-            states.append((int(pair.frontend.state), int(pair.backend.state)))
+            async def note(
+                state: XenbusState, name: str = name, honest: Any = end._publish
+            ) -> None:
+                published.append((name, int(state)))
+                await honest(state)
 
-        for path in (pair.config.frontend_path, pair.config.backend_path):
-            await pair.toolstack.watch(f"{path}/state", on_event=note)
+            end._publish = note
         await pair.frontend.set_xdp_headroom(256)
-        await pair.frontend.wait_for(XenbusState.CONNECTED)
-        await pair.wait(lambda: pair.backend.state is XenbusState.CONNECTED)
-        assert any(8 in both for both in states)
+        await pair.wait(lambda: len(published) == 4)
+        assert published == [("front", 7), ("back", 8), ("front", 4), ("back", 4)]
         assert await pair.toolstack.read_str(f"{pair.config.frontend_path}/xdp-headroom") == "256"
         sent = [frame(1, 1514), frame(2, 9000)]
         assert await echo(pair, *sent) == sent
