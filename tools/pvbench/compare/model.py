@@ -9,7 +9,9 @@ from typing import Literal
 from msgspec import Struct, field
 
 Sense = Literal[">=", "<="]
-Unit = Literal["operations/s", "bytes/s", "ns", "s", "bytes", "per request", "share"]
+Unit = Literal[
+    "operations/s", "packets/s", "bytes/s", "ns", "s", "bytes", "per request", "per packet", "share"
+]
 Verdict = bool | Literal["unknown"]  # whether a target is met; unknown: the runs do not tell
 
 

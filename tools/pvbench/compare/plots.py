@@ -51,6 +51,7 @@ def sections(rows: Sequence[Row], entries: Sequence[Entry]) -> Iterator[tuple[st
                 targets(rows),
             ),
             ("Throughput", f"{PAIR} More is better.", throughput(rows, "operations/s")),
+            ("Packets", f"{PAIR} More is better.", throughput(rows, "packets/s")),
             ("Bandwidth", f"{PAIR} More is better.", throughput(rows, "bytes/s")),
             (
                 "Latency",

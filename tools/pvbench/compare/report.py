@@ -36,7 +36,7 @@ def number(value: float) -> str:
 
 def amount(value: float, unit: Unit) -> str:
     """A value with its unit, short."""
-    if unit in ("per request", "share"):
+    if unit in ("per request", "per packet", "share"):
         return number(value)
     if unit == "s":
         return f"{number(value)} s" if value >= 1 else f"{number(value * 1000)} ms"

@@ -26,6 +26,10 @@ TARGETS = {
     "latency-poll": ("<=", 1.5),
     "machine-memory": ("<=", 1.2),
     "machine-time": ("<=", 1.2),
+    "net-large": (">=", 0.6),
+    "net-notifications": ("<=", 0.05),
+    "net-small": (">=", 0.6),
+    "net-tx-ring": (">=", 0.5),
     "notifications": ("<=", 0.05),
     "null-ring": (">=", 0.5),
     "python-null": (">=", 0.1),
@@ -89,6 +93,7 @@ def test_bare_eventfd(setting):
 @pytest.mark.parametrize("size", [0, 64, 1500])
 def test_bare_network(size, setting):
     assert measure(bare("net", size), setting).value > 0
+    assert measure(bare("net-tx", size), setting).value > 0
     measured = measure(bare("net-latency", size), setting)
     assert measured.value == {share: ns for ns, share in measured.latency}[50]
 
@@ -128,7 +133,9 @@ def test_qemu(setting):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["latency-event", "notifications", "python-null", "stages"])
+@pytest.mark.parametrize(
+    "name", ["latency-event", "notifications", "python-null", "stages", "net-small", "net-latency"]
+)
 def test_ours(name, setting):
     ours = catalogue()[name].ours
     # No request need be notified of, ever.
@@ -158,7 +165,7 @@ def test_rows_that_want_two_processors_are_not_measured_on_one(setting, monkeypa
     rows = catalogue()
     for name in TARGETS:
         unmet = [need for need, _ in needs.unmet(rows[name], setting)]
-        wanted = name in apart or name.startswith("guests-")
+        wanted = name in apart or name.startswith(("guests-", "net-"))
         assert (needs.TWO_PROCESSORS in unmet) == wanted
 
 

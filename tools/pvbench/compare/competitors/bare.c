@@ -4,6 +4,7 @@
  *   bare KIND MILLISECONDS PERCENTILE...
  *   bare memcpy MILLISECONDS BYTES BLOCK DEPTH
  *   bare net MILLISECONDS SIZE
+ *   bare net-tx MILLISECONDS SIZE
  *   bare net-latency MILLISECONDS SIZE PERCENTILE...
  *
  * ring         two processes on one ring of the block protocol's shape, 32 requests outstanding
@@ -12,7 +13,8 @@
  * memcpy       blocks copied from BYTES of memory, in sequence, to DEPTH blocks in turn
  * net          two processes on two rings of the network protocol's shape: frames of SIZE bytes go
  *              from one to the other and come back, as from guest to guest (0: without data)
- * net-latency  the same with one frame under way
+ * net-tx       one process sends them on one ring, the other looks at none of their bytes
+ * net-latency  as net, with one frame under way
  *
  * Prints one object of JSON: `rate` (operations a second; memcpy: bytes), and for the latencies
  * `percentiles`, in ns. The two processes run on the first two processors that they may use.
@@ -227,6 +229,10 @@ int main(int argc, char **argv)
     }
     if (argc == 4 && !strcmp(argv[1], "net")) {
         bare_net(duration, argv + 3);
+        return 0;
+    }
+    if (argc == 4 && !strcmp(argv[1], "net-tx")) {
+        bare_net_tx(duration, argv + 3);
         return 0;
     }
     if (argc > 4 && !strcmp(argv[1], "net-latency")) {

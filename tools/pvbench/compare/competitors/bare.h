@@ -102,6 +102,7 @@ static inline size_t number(const char *text)
 /* bare_net.c */
 /* `arguments` are what follows MILLISECONDS. */
 void bare_net(uint64_t duration, char **arguments);
+void bare_net_tx(uint64_t duration, char **arguments);
 void bare_net_latency(uint64_t duration, char **arguments);
 
 #endif

@@ -59,16 +59,22 @@ static uint8_t *tx_page(const struct net *net, uint32_t id)
 
 /* ---- What connects the guests --------------------------------------------------------------- */
 
-static void take_frame(struct net *net, uint32_t index, uint8_t *frame)
+static struct tx_request answer_frame(struct net *net, uint32_t index)
 {
     struct tx_request request;
     uint8_t *slot = net->shared->tx_slots[index % SLOTS];
     memcpy(&request, slot, sizeof request);
     use(&request);
-    memcpy(frame, net->shared->tx_pages[request.gref] + request.offset, net->size);
-    use(frame);
     struct tx_response response = {.id = request.id};
     memcpy(slot, &response, sizeof response);
+    return request;
+}
+
+static void take_frame(struct net *net, uint32_t index, uint8_t *frame)
+{
+    struct tx_request request = answer_frame(net, index);
+    memcpy(frame, net->shared->tx_pages[request.gref] + request.offset, net->size);
+    use(frame);
 }
 
 static void give_frame(struct net *net, uint32_t index, const uint8_t *frame)
@@ -102,6 +108,25 @@ static void connect_guests(void *context)
             give_frame(net, cons + i, net->frame[i]);
         cons += count;
         pv_store_release(&shared->rx.rsp_prod, cons);
+    }
+}
+
+/* Takes frames, and looks at none of their bytes. */
+static void discard_frames(void *context)
+{
+    struct net *net = context;
+    struct shared *shared = net->shared;
+    for (uint32_t cons = 0;;) {
+        uint32_t count = pv_load_acquire(&shared->tx.req_prod) - cons;
+        count = count < BATCH ? count : BATCH;
+        if (count == 0) {
+            pv_cpu_relax();
+            continue;
+        }
+        for (uint32_t i = 0; i < count; i++)
+            answer_frame(net, cons + i);
+        cons += count;
+        pv_store_release(&shared->tx.rsp_prod, cons);
     }
 }
 
@@ -216,6 +241,31 @@ void bare_net(uint64_t duration, char **arguments)
     double seconds = (double)(now_ns() - begin) / NS_PER_S;
     stop(child);
     print_result((double)(net->received - before) / seconds, NULL, (char *[]){NULL});
+    free(net);
+}
+
+void bare_net_tx(uint64_t duration, char **arguments)
+{
+    struct net *net = open_net(number(arguments[0]));
+    pid_t child = start(discard_frames, net);
+    uint64_t begin = 0, before = 0, total = 0, length = RAMP_NS;
+    for (int pass = 0; pass < 2; pass++, length = duration) {
+        begin = now_ns();
+        before = net->sent;
+        do {
+            for (int i = 0; i < ROUNDS_BETWEEN_CLOCKS; i++) {
+                take_tx_responses(net);
+                if (net->tx_cons + SLOTS - net->tx_prod >= BATCH)
+                    send_frames(net, BATCH);
+                else
+                    pv_cpu_relax();
+            }
+            total = net->sent - before;
+        } while (now_ns() < begin + length || total == 0);
+    }
+    double seconds = (double)(now_ns() - begin) / NS_PER_S;
+    stop(child);
+    print_result((double)total / seconds, NULL, (char *[]){NULL});
     free(net);
 }
 
