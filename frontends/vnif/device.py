@@ -4,6 +4,7 @@ import asyncio
 import ipaddress
 import logging
 from collections.abc import Callable
+from types import MappingProxyType
 
 from pvdrivers.frontends.device import DRAIN_TIMEOUT
 from pvdrivers.frontends.vnif.control import HashSettings
@@ -34,7 +35,7 @@ from pvdrivers.vnif.keys import (
 )
 from pvdrivers.vnif.mac import format_mac, parse_group
 from pvdrivers.xenbus.keys import NUM_QUEUES_KEY
-from pvdrivers.xenbus.states import Event, XenbusState
+from pvdrivers.xenbus.states import EAGER_FRONTEND, Event, XenbusState
 from pvdrivers.xenstore.client import XenstoreClient
 
 log = logging.getLogger("pvdrivers.frontends.vnif")
@@ -43,6 +44,9 @@ log = logging.getLogger("pvdrivers.frontends.vnif")
 class VnifFrontend(PacketFrontend):
     """One network device of this guest."""
 
+    # As Linux's netfront does: its netback does nothing before.
+    table = EAGER_FRONTEND
+    published_states = MappingProxyType({XenbusState.INITIALISED: XenbusState.CONNECTED})
     own_watches: tuple[str, ...] = ("state", "disconnect")
     peer_watches: tuple[str, ...] = ("state", *LINK_KEYS)
 

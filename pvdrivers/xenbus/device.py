@@ -52,6 +52,7 @@ class XenbusDevice:
     peer_key: str  # where the other end's directory is named
     own_watches: tuple[str, ...] = ("state",)
     peer_watches: tuple[str, ...] = ("state",)
+    published_states: Mapping[XenbusState, XenbusState] = {}  # where they differ from this end's
 
     def __init__(self, client: XenstoreClient, path: str) -> None:
         self.client = client
@@ -347,10 +348,11 @@ class XenbusDevice:
         return None
 
     async def _publish(self, state: XenbusState) -> None:
-        if self._published is not state:
+        published = self.published_states.get(state, state)
+        if self._published is not published:
             try:
-                await self.write_keys({"state": str(int(state))})
-                self._published = state
+                await self.write_keys({"state": str(int(published))})
+                self._published = published
             except Vanished:
                 self.request(Event.GONE)
         self._reached = state

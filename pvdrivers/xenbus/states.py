@@ -209,6 +209,11 @@ def _backend_table() -> Table:
 
 
 FRONTEND = _frontend_table()
+# Of a class whose frontends publish Connected when they are Initialised: a backend that starts
+# again takes them for connected to its predecessor, and waits until they are not.
+EAGER_FRONTEND = FRONTEND | {
+    (INITIALISED, Event.PEER, INITIALISING): Step((Action.DISCONNECT,), INITIALISING)
+}
 BACKEND = _backend_table()
 
 

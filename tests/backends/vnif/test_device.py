@@ -115,6 +115,26 @@ def test_connected_waits_for_the_hotplug_script() -> None:
     run(body, connect=False, options=options, script="vif-bridge")
 
 
+@pytest.mark.parametrize("own", list(XenbusState)[1:3], ids=lambda state: state.name.lower())
+def test_a_backend_that_ends_while_it_waits_for_the_script(own: XenbusState) -> None:
+    """The frontend has published Connected, but has no connection that the next could take up."""
+
+    async def body(pair: VnifPair) -> None:
+        pair.backend.start()
+        pair.frontend.start()
+        await pair.frontend.wait_for(XenbusState.INITIALISED)
+        await pair.backend.abort()
+        path = pair.config.backend_path
+        await pair.toolstack.write(f"{path}/state", str(int(own)))
+        await pair.toolstack.write(f"{path}/hotplug-status", "connected")
+        pair.new_backend().start()
+        await pair.frontend.connected()
+        assert await echo(pair, frame(1)) == [frame(1)]
+
+    options = VnifBackendOptions(wait_for_hotplug=True)
+    run(body, connect=False, options=options, script="vif-bridge")
+
+
 def test_rate_is_read_again_while_connected(caplog: pytest.LogCaptureFixture) -> None:
     async def body(pair: VnifPair) -> None:
         assert pair.backend.rate == Rate(62500, 50000)

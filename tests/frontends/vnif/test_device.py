@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pvdrivers.backends.uplinks.uplink import HairpinUplink, NullUplink
-from pvdrivers.backends.vnif.device import VnifBackendOptions
+from pvdrivers.backends.vnif.device import VnifBackend, VnifBackendOptions
 from pvdrivers.frontends.vnif import inbox
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Machine
@@ -67,6 +67,20 @@ def test_what_is_sent_before_the_connection_waits_for_it() -> None:
         assert await receive(pair, 2) == [frame(1), frame(2)]
 
     run(body, connect=False)
+
+
+def test_the_rings_are_there_when_a_backend_may_look_for_them() -> None:
+    """Linux's netback connects when the frontend is Connected, and not before."""
+
+    class Netback(VnifBackend):
+        async def ready(self) -> bool:
+            return self.peer_state is XenbusState.CONNECTED
+
+    async def body(pair: VnifPair) -> None:
+        await pair.frontend.send([frame(1)])
+        assert await receive(pair, 1) == [frame(1)]
+
+    run(body, backend=Netback)
 
 
 def test_more_than_the_ring_has_room_for() -> None:
