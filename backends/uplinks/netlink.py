@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import errno
+import importlib
 import os
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -94,11 +95,17 @@ def check_name(name: str) -> None:
         raise UsageError(f"interface name {name!r}: a /, :, % or blank in it")
 
 
+def load() -> None:
+    """Imports pyroute2 now. It takes a third of a second, on a slow machine seconds, and who has
+    guests waiting has none: Xen's toolstack gives a backend ten."""
+    importlib.import_module("pyroute2")
+
+
 @contextmanager
 def rtnetlink(what: str) -> Iterator[IPRoute]:
     """The kernel's interface to routing and links, in this thread's namespace. What it refuses
     becomes a UsageError that begins with `what`."""
-    from pyroute2 import IPRoute, NetlinkError  # a third of a second, so only when it is used
+    from pyroute2 import IPRoute, NetlinkError  # only when it is used: see `load`
 
     try:
         with IPRoute() as route:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from pvdrivers.backends.uplinks import netlink
 from pvdrivers.backends.vnif.service import VnifService
 from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.poll.driver import PollDriver
 from pvdrivers.tools.pvbackd.config import Config
 from pvdrivers.tools.pvbackd.served_class import Column, Family, ServedClass, counter
+from pvdrivers.tools.pvbackd.uplinks import Tap
 from pvdrivers.xenstore.client import XenstoreClient
 
 
@@ -20,6 +22,8 @@ def make_service(
     driver: PollDriver,
     state_directory: Path | None,
 ) -> VnifService:
+    if any(isinstance(rule.uplink, Tap) for rule in config().vif):
+        netlink.load()
     return VnifService(
         client,
         hypervisor,

@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -247,3 +248,23 @@ def test_an_interface_that_a_script_renames_is_found_again(pvbackd_vif: Vif) -> 
         await until(is_gone)
 
     loopback.run(scenario)
+
+
+LOADING = """
+import sys
+from types import SimpleNamespace
+from pvdrivers.tools.pvbackd.config import Config
+from pvdrivers.tools.pvbackd.uplinks import {kind}
+from pvdrivers.tools.pvbackd.vif import make_service
+from pvdrivers.tools.pvbackd.vif_rules import VifRule
+config = Config(vif=(VifRule(uplink={kind}()),))
+make_service(None, SimpleNamespace(domid=0), lambda: config, None, None)
+print("pyroute2" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize(("kind", "loaded"), [("Tap", "True"), ("Null", "False")])
+def test_what_an_interface_takes_is_loaded_before_a_guest_waits(kind: str, loaded: str) -> None:
+    command = [sys.executable, "-c", LOADING.format(kind=kind)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stdout.strip() == loaded, done.stderr
