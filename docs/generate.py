@@ -19,11 +19,12 @@ from pvdrivers.tools.pvbench.compare.command import compare
 from pvdrivers.tools.pvbench.compare.report import goal
 from pvdrivers.tools.pvbench.compare.runner import catalogue, purpose
 from pvdrivers.tools.pvbench.job.options import DEVICE, WORKLOAD
-from pvdrivers.tools.pvbench.job.run_options import RUN, RunOptions
+from pvdrivers.tools.pvbench.job.run_options import RUN
 from pvdrivers.tools.pvbench.vbd.fio_absent import IGNORED, REFUSED
 from pvdrivers.tools.pvbench.vbd.options import VbdOptions
 from pvdrivers.tools.pvbench.vbd.run_options import VbdRunOptions
 from pvdrivers.tools.pvbench.vnif.options import VnifOptions
+from pvdrivers.tools.pvbench.vnif.run_options import VnifRunOptions
 from pvdrivers.vbd.features import PROTOCOL_FEATURES as VBD
 from pvdrivers.vnif.features import PROTOCOL_FEATURES as VNIF
 from pvdrivers.xenbus.keys import ProtocolFeature
@@ -197,7 +198,7 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
     "pvbench-vnif.md": {
         "workload options": lambda: options(VnifOptions, WORKLOAD),
         "device options": lambda: options(VnifOptions, DEVICE),
-        "run options": lambda: options(RunOptions, RUN),
+        "run options": lambda: options(VnifRunOptions, RUN),
     },
 }
 

@@ -18,12 +18,12 @@ from pvdrivers.tools.pvbench.errors import BenchError, OptionError
 from pvdrivers.tools.pvbench.job import command
 from pvdrivers.tools.pvbench.job.command_line import Settings, as_given
 from pvdrivers.tools.pvbench.job.device_bench import DeviceBench
-from pvdrivers.tools.pvbench.job.run_options import RunOptions
 from pvdrivers.tools.pvbench.vbd.bench import VbdBench
 from pvdrivers.tools.pvbench.vbd.options import VbdOptions
 from pvdrivers.tools.pvbench.vbd.run_options import VbdRunOptions
 from pvdrivers.tools.pvbench.vnif.bench import VnifBench
 from pvdrivers.tools.pvbench.vnif.options import VnifOptions
+from pvdrivers.tools.pvbench.vnif.run_options import VnifRunOptions
 
 app = App(name="pvbench", help=__doc__, version=pvdrivers.__version__)
 
@@ -35,7 +35,7 @@ VNIF = VnifBench()
 NO_VBD_OPTIONS = VbdOptions()
 NO_VBD_RUN_OPTIONS = VbdRunOptions()
 NO_VNIF_OPTIONS = VnifOptions()
-NO_RUN_OPTIONS = RunOptions()
+NO_VNIF_RUN_OPTIONS = VnifRunOptions()
 
 
 @app.command
@@ -59,8 +59,10 @@ def vbd(
 
 @app.command
 def vnif(
-    *job_files: Path, options: VnifOptions = NO_VNIF_OPTIONS, run: RunOptions = NO_RUN_OPTIONS
-) -> tuple[VnifOptions, RunOptions]:
+    *job_files: Path,
+    options: VnifOptions = NO_VNIF_OPTIONS,
+    run: VnifRunOptions = NO_VNIF_RUN_OPTIONS,
+) -> tuple[VnifOptions, VnifRunOptions]:
     """Measures a network device: guests' netfronts, rings, a backend and its uplink.
 
     Without direction, requests and job files a set of workloads runs.

@@ -42,8 +42,11 @@ def measure(
         if wanted not in bench.formats:
             allowed = ", ".join(bench.formats)
             raise OptionError(f"--output_format: {wanted!r} is none of {allowed}")
-    with _report_to(run.output), bench.batches(line, run, convert) as batches:
-        return _run(bench, batches, run)
+    with _report_to(run.output):
+        if bench.run_without_jobs(line, run, convert):
+            return 0
+        with bench.batches(line, run, convert) as batches:
+            return _run(bench, batches, run)
 
 
 @contextmanager

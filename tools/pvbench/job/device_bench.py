@@ -27,6 +27,10 @@ class DeviceBench(ABC):
     ) -> AbstractContextManager[tuple[FrontHalf, BackHalf]]:
         """Both halves of one of its jobs; see `OpenHalves`."""
 
+    def run_without_jobs(self, line: CommandLine, run: Any, convert: Convert) -> bool:
+        """Runs what is no job, and prints it; false: jobs are asked for. Raises BenchError."""
+        return False
+
     @abstractmethod
     def report(self, results: Sequence[Any], wanted: str) -> str:
         """All of what is printed in one of its formats."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import get_args
 
 import pvdrivers
@@ -13,27 +15,53 @@ from pvdrivers.tools.pvbench.job.command_line import CommandLine, OptionTable, S
 from pvdrivers.tools.pvbench.job.device_bench import DeviceBench, check_cpus
 from pvdrivers.tools.pvbench.job.options import rules
 from pvdrivers.tools.pvbench.job.run import BackHalf, FrontHalf
-from pvdrivers.tools.pvbench.job.run_options import RunOptions
 from pvdrivers.tools.pvbench.vnif import json, table
 from pvdrivers.tools.pvbench.vnif.halves import open_halves
 from pvdrivers.tools.pvbench.vnif.job import Direction, VnifJob
 from pvdrivers.tools.pvbench.vnif.measurement import VnifResult
 from pvdrivers.tools.pvbench.vnif.options import VnifOptions
+from pvdrivers.tools.pvbench.vnif.real import measure as real
+from pvdrivers.tools.pvbench.vnif.real import report as real_report
+from pvdrivers.tools.pvbench.vnif.run_options import VnifRunOptions
 from pvdrivers.tools.pvbench.vnif.suite import suite
+
+REAL = {"abi", "mode", "profile", "queues", "runtime"}  # what --real takes of a job's options
 
 
 class VnifBench(DeviceBench):
     name = "vnif"
     formats = ("normal", "json")
-    options = OptionTable("pvbench vnif", VnifOptions, RunOptions, ignored={}, refused={}, flags=())
+    options = OptionTable(
+        "pvbench vnif", VnifOptions, VnifRunOptions, ignored={}, refused={}, flags=()
+    )
 
     def open_halves(
         self, job: VnifJob, processes: bool
     ) -> AbstractContextManager[tuple[FrontHalf, BackHalf]]:
         return open_halves(job, processes)
 
+    def run_without_jobs(self, line: CommandLine, run: VnifRunOptions, convert: Convert) -> bool:
+        if not run.real:
+            if run.capture:
+                raise OptionError("--capture needs --real")
+            return False
+        common = line.sections[0].settings
+        if line.files or len(line.sections) > 1 or not set(common) <= REAL:
+            raise OptionError(f"--real has no jobs; it takes {', '.join(sorted(REAL))}")
+        options = convert(common)
+        assert isinstance(options, VnifOptions)
+        job = options.job()
+        say = partial(print, "pvbench:", file=sys.stderr)
+        outcomes = real.measure(job, run.capture, say if sys.stderr.isatty() else lambda _: None)
+        for wanted in run.output_format:
+            if wanted == "json":
+                print(real_report.encode(outcomes, pvdrivers.__version__))
+            else:
+                print(real_report.show(outcomes), end="")
+        return True
+
     def batches(
-        self, line: CommandLine, run: RunOptions, convert: Convert
+        self, line: CommandLine, run: VnifRunOptions, convert: Convert
     ) -> AbstractContextManager[Sequence[JobBatch]]:
         """Without direction, requests and job files a set of workloads."""
         if all(section.common for section in line.sections):
@@ -43,7 +71,7 @@ class VnifBench(DeviceBench):
             line.sections = [Section(common)]
         return super().batches(line, run, convert)
 
-    def _suite(self, common: Settings, run: RunOptions, convert: Convert) -> Sequence[JobBatch]:
+    def _suite(self, common: Settings, run: VnifRunOptions, convert: Convert) -> Sequence[JobBatch]:
         for name, rule in rules(VnifOptions).items():
             if rule.suite_sets and name in common:
                 choices = ", ".join(get_args(Direction))

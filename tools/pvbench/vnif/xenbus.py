@@ -37,13 +37,15 @@ class DrivenProfile(DrivenFrontend, ProfileFrontend):
     """The same as another driver would."""
 
 
+def features(job: VnifJob) -> FrontendFeatures:
+    of_driver = PROFILES[job.profile].features if job.profile else FrontendFeatures()
+    return replace(of_driver, max_queues=job.queues, control_ring=False)
+
+
 def make_frontend(
     job: VnifJob, client: XenstoreClient, path: str, hypervisor: Hypervisor
 ) -> DrivenFrontend:
     if job.profile is None:
-        features = FrontendFeatures(max_queues=job.queues, control_ring=False)
-        return DrivenFrontend(client, path, hypervisor, features)
-    profile = PROFILES[job.profile]
-    features = replace(profile.features, max_queues=job.queues, control_ring=False)
-    profile = replace(profile, features=features, hash=False)
+        return DrivenFrontend(client, path, hypervisor, features(job))
+    profile = replace(PROFILES[job.profile], features=features(job), hash=False)
     return DrivenProfile(client, path, hypervisor, profile=profile)

@@ -5,12 +5,12 @@ import pytest
 from pvdrivers.ring.abi import Abi
 from pvdrivers.tools.pvbench.__main__ import VNIF, Parser, run
 from pvdrivers.tools.pvbench.job.command_line import read_command_line
-from pvdrivers.tools.pvbench.job.run_options import RunOptions
+from pvdrivers.tools.pvbench.vnif.run_options import VnifRunOptions
 
 
 def jobs_of(*words):
     line, _ = read_command_line(words, VNIF.options)
-    with VNIF.batches(line, RunOptions(), Parser(VNIF).options) as batches:
+    with VNIF.batches(line, VnifRunOptions(), Parser(VNIF).options) as batches:
         return [job for batch in batches for job in batch]
 
 

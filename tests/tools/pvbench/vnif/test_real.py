@@ -1,0 +1,95 @@
+"""The kernel's TCP and ping through a PV device."""
+
+import json
+import os
+import shutil
+
+import pytest
+
+from pvdrivers.backends.uplinks.pcapng_file import read_pcapng
+from pvdrivers.tools.pvbench.__main__ import run
+from pvdrivers.tools.pvbench.errors import BenchError
+from pvdrivers.tools.pvbench.vnif.real import programs
+from pvdrivers.tools.pvbench.vnif.real.namespaces import check_privileges
+
+
+def capabilities(tmp_path, effective):
+    path = tmp_path / "status"
+    path.write_text(f"Name:\tpvbench\nCapEff:\t{effective:016x}\n")
+    return path
+
+
+def test_without_privileges_one_sentence_names_what_is_missing(tmp_path):
+    check_privileges(capabilities(tmp_path, 1 << 12 | 1 << 21))
+    with pytest.raises(BenchError, match="needs CAP_NET_ADMIN and CAP_SYS_ADMIN, as root has"):
+        check_privileges(capabilities(tmp_path, 1 << 20))
+    with pytest.raises(BenchError, match="needs CAP_SYS_ADMIN, as root has"):
+        check_privileges(capabilities(tmp_path, 1 << 12))
+
+
+def test_a_missing_program_is_named_with_its_package(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BenchError, match=r"needs iperf3 \(Debian package iperf3\)"):
+        programs.check_programs()
+
+
+def test_pings_are_read():
+    text = (
+        "PING 198.18.0.2 (198.18.0.2) 56(84) bytes of data.\n\n--- 198.18.0.2 ping statistics ---\n"
+        "200 packets transmitted, 199 received, 0.5% packet loss, time 401ms\n"
+        "rtt min/avg/max/mdev = 0.063/0.373/6.012/0.500 ms\n"
+    )
+    trips = programs.read_ping(text)
+    assert trips == programs.RoundTrips(63_000, 373_000, 6_012_000, 0.005)
+    with pytest.raises(BenchError, match="no answer"):
+        programs.read_ping("ping: connect: Network is unreachable\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("--real --frame-size=100", "--real has no jobs; it takes abi, mode, profile, queues"),
+        ("--real --name=a", "--real has no jobs"),
+        ("--capture=a.pcapng --direction=tx", "--capture needs --real"),
+    ],
+)
+def test_what_cannot_be(capfd, words, sentence):
+    assert run(["vnif", *words.split()]) == 2
+    assert sentence in capfd.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", ["--queues=2", "--mode=event --profile=windows"])
+def test_tcp_and_ping(capfd, tmp_path, words):
+    """Data come in packets that the kernel has left unsegmented, both ways, and so does every
+    echo."""
+    for program in programs.PACKAGES:
+        if shutil.which(program) is None:
+            pytest.skip(f"needs {program} (Debian package {programs.PACKAGES[program]})")
+    pytest.importorskip("pyroute2")
+    try:
+        check_privileges()
+    except BenchError as error:
+        pytest.skip(str(error))
+    capture = tmp_path / "a.pcapng"
+    given = f"--real {words} --runtime=1 --capture={capture} --output-format=json"
+    assert run(["vnif", *given.split()]) == 0
+    outcomes = json.loads(capfd.readouterr().out)["outcomes"]
+    assert {(o["path"], o["version"], o["direction"]) for o in outcomes} == {
+        (path, version, direction)
+        for path in ("pv", "veth")
+        for version in (4, 6)
+        for direction in ("ping", "tx", "rx")
+    }
+    for outcome in outcomes:
+        direction, counters = outcome["direction"], outcome["counters"]
+        if direction == "ping":
+            assert outcome["round_trips"]["lost"] < 1
+        else:
+            assert outcome["stream"]["bits_per_second"] > 0
+        if outcome["path"] == "pv":
+            assert counters["refused"] == counters["tx_errors"] == counters["rx_dropped"] == 0
+            if direction != "ping":
+                assert counters[f"{direction}_gso"] > 0
+    assert sum(1 for _ in zip(range(1000), read_pcapng(capture), strict=False)) == 1000
+    assert not any(str(os.getpid()) in name for name in os.listdir("/run/netns"))

@@ -1,0 +1,71 @@
+"""What `pvbench vnif --real` prints."""
+
+import time
+from collections.abc import Sequence
+
+import msgspec
+from rich.table import Table
+
+from pvdrivers.tools.pvbench.report.figures import count, rendered
+from pvdrivers.tools.pvbench.report.figures import time as short
+from pvdrivers.tools.pvbench.vnif.real.measure import Outcome
+
+NAMES = {"pv": "PV device, two TAPs", "veth": "veth pair"}
+
+
+def _streams(outcomes: Sequence[Outcome]) -> Table:
+    table = Table(title="TCP, one connection (iperf3 -C cubic)", title_justify="left")
+    for title in ("path", "", ""):
+        table.add_column(title)
+    titles = (
+        "Gbit/s",
+        "retransmits",
+        "packets\ntx / rx",
+        "of these GSO\ntx / rx",
+        "bytes a packet",
+    )
+    for title in titles:
+        table.add_column(title, justify="right")
+    for outcome in outcomes:
+        if outcome.stream is None:
+            continue
+        got = outcome.counters
+        carried = ["", "", ""]
+        if got:
+            data = outcome.direction  # acknowledgements go the other way
+            mean = got[f"{data}_bytes"] / max(got[f"{data}_packets"], 1)
+            packets = f"{count(got['tx_packets'])} / {count(got['rx_packets'])}"
+            gso = f"{count(got['tx_gso'])} / {count(got['rx_gso'])}"
+            carried = [packets, gso, f"{mean:.0f}"]
+        table.add_row(
+            NAMES[outcome.path],
+            f"IPv{outcome.version}",
+            outcome.direction,
+            f"{outcome.stream.bits_per_second / 1e9:.2f}",
+            str(outcome.stream.retransmits),
+            *carried,
+        )
+    return table
+
+
+def _round_trips(outcomes: Sequence[Outcome]) -> Table:
+    table = Table(title="Round trips (ping)", title_justify="left")
+    for title in ("path", ""):
+        table.add_column(title)
+    for title in ("least", "mean", "most", "lost"):
+        table.add_column(title, justify="right")
+    for outcome in outcomes:
+        if trips := outcome.round_trips:
+            times = [short(int(ns)) for ns in (trips.min, trips.mean, trips.max)]
+            lost = f"{100 * trips.lost:.1f} %"
+            table.add_row(NAMES[outcome.path], f"IPv{outcome.version}", *times, lost)
+    return table
+
+
+def show(outcomes: Sequence[Outcome]) -> str:
+    return rendered(_streams(outcomes), _round_trips(outcomes))
+
+
+def encode(outcomes: Sequence[Outcome], version: str) -> str:
+    report = {"pvbench version": version, "timestamp": int(time.time()), "outcomes": outcomes}
+    return msgspec.json.format(msgspec.json.encode(report), indent=2).decode()
