@@ -13,7 +13,8 @@ from pvdrivers.frontends.vbd.operations import read, write
 from pvdrivers.ring.abi import Abi
 from pvdrivers.ring.errors import PeerError, UsageError
 from pvdrivers.sim import Machine
-from pvdrivers.testing.vbd.qemu import PROGRAM, QemuLoopback
+from pvdrivers.testing.qemu import PROGRAM
+from pvdrivers.testing.vbd.qemu import QemuLoopback
 from pvdrivers.vbd.features import FrontendFeatures
 
 SECTORS = 8192

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from functools import cache
 
-from pvdrivers.testing.vbd.qemu import PROGRAM as QEMU
+from pvdrivers.testing.qemu import PROGRAM as QEMU
 from pvdrivers.tools.pvbench.compare.model import Comparison, Need, Setting
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pvdrivers.testing.vbd.qemu import PROGRAM, Qemu
+from pvdrivers.testing.qemu import PROGRAM, Qemu
 from pvdrivers.tools.pvbench.errors import BenchError, OptionError
 from pvdrivers.tools.pvbench.job.job import Sockets
 from pvdrivers.tools.pvbench.job.measurement import BackMeasurement

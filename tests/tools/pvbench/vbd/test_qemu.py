@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pvdrivers.testing.vbd.qemu import PROGRAM
+from pvdrivers.testing.qemu import PROGRAM
 from pvdrivers.tools.pvbench.__main__ import run
 
 
