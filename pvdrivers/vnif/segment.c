@@ -5,6 +5,10 @@
 #include <errno.h>
 #include <netinet/in.h>
 
+/* Bytes of all segments' headers together: what TCP needs is far less, but a packet with the
+ * longest IPv6 extension headers and a tiny gso_size would become hundreds of times as long. */
+#define MAX_HEADERS (2u * PV_PACKET_MAX_LENGTH)
+
 /* A GSO packet that is cut. */
 struct whole {
     const struct pv_packet *packet;
@@ -88,7 +92,7 @@ int pv_packet_segment(const struct pv_packet *packet, struct pv_packet_cache *ca
     struct whole whole = {.packet = packet};
     if (!begin(&whole))
         return -EINVAL;
-    if (whole.count > max)
+    if (whole.count > max || whole.count * whole.headers.payload > MAX_HEADERS)
         return -ENOSPC;
     for (uint32_t number = 0; number < whole.count; number++) {
         segments[number] = make_segment(&whole, number, cache, keep_blank);

@@ -37,8 +37,8 @@ PV_API bool pv_packet_blank_checksum(struct pv_packet *packet);
 PV_API bool pv_packet_checksums_valid(const struct pv_packet *packet);
 /* Cuts a GSO packet into segments as TCP would have sent them, each with its own checksum, or a
  * blank one when `keep_blank`. Returns how many, or -EINVAL (it is no TCP packet of that kind),
- * -ENOMEM, -ENOSPC (more than `max`, which is what bounds the work a tiny gso_size makes). The
- * packet stays the caller's. */
+ * -ENOMEM, -ENOSPC (more than `max`, or 128 KiB of headers, which is what bounds the work a tiny
+ * gso_size makes). The packet stays the caller's. */
 PV_API int pv_packet_segment(const struct pv_packet *packet, struct pv_packet_cache *cache,
                              bool keep_blank, struct pv_packet **segments, uint32_t max);
 /* cffi: end */
