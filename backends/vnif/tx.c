@@ -189,6 +189,8 @@ uint32_t netback_tx_batch(struct pv_netback_queue *queue, uint32_t most)
     int ready = pv_back_unconsumed_requests(&queue->tx.ring);
     if (ready < 0)
         netback_break(queue, PV_NETBACK_RING_OVERRUN);
+    if (ready <= 0)
+        queue->tx.credit.deadline = UINT64_MAX; /* the guest may have taken back what waited */
     if (ready <= 0 || most == 0)
         return 0;
     uint32_t count = take(queue, (uint32_t)ready, most < NETBACK_BATCH ? most : NETBACK_BATCH);

@@ -121,6 +121,25 @@ static void test_throttled_packet(void)
     loopback_close(loop);
 }
 
+/* A guest that takes back the packet that waits: there is nothing to be pumped in time for. */
+static void test_nobody_waits(void)
+{
+    struct loopback *loop = open_with(1000, 50000);
+    struct pv_front_ring *ring = &loop->front[0].tx;
+    tx_put_request(loop, DATA, 0, 1000, 0);
+    tx_put_request(loop, DATA, 0, 1000, 0);
+    assert(loopback_pump(loop) == 1 && !pv_netback_queue_arm(loop->back[0]));
+    assert(pv_netback_queue_deadline(loop->back[0]) == 150 * MS);
+    ring->sring->req_prod = --ring->req_prod_pvt;
+    loop->now = 150 * MS;
+    assert(loopback_pump(loop) == 0 && !pv_netback_queue_arm(loop->back[0]));
+    assert(pv_netback_queue_deadline(loop->back[0]) == UINT64_MAX);
+    tx_put_request(loop, DATA, 0, 1000, 0);
+    assert(pv_front_push_requests(ring)); /* it was asked to tell of the next one */
+    assert(loopback_pump(loop) == 1);
+    loopback_close(loop);
+}
+
 /* A change wakes a queue that waits for the old limit. */
 static void test_live_change(void)
 {
@@ -148,6 +167,7 @@ int main(void)
     test_no_overflow();
     test_throttled_queue();
     test_throttled_packet();
+    test_nobody_waits();
     test_live_change();
     return 0;
 }
