@@ -95,6 +95,7 @@ struct pv_netback_vif {
     uint32_t generation;              /* of the settings */
     uint32_t stalled;                 /* queues */
     struct netback_mailbox mailboxes[PV_NETBACK_MAX_QUEUES];
+    pthread_mutex_t uplink_locks[PV_UPLINK_MAX_QUEUES]; /* of queues that several share */
 };
 
 /* ---- a queue --------------------------------------------------------------------------------- */
@@ -150,6 +151,7 @@ struct pv_netback_queue {
     struct pv_netback_vif *vif;
     struct pv_uplink *uplink;
     uint32_t index, uplink_queue;
+    pthread_mutex_t *uplink_lock; /* NULL: it has the uplink's queue for itself */
     struct pv_packet_cache *cache;
     struct copy_batch copies;
     struct netback_settings settings; /* the vif's */
@@ -221,6 +223,8 @@ void netback_rx_place(struct pv_netback_queue *queue, const struct rx_entry *ent
 /* rx_starved.c: the guest has `slots` buffers left, and packets may be waiting for more. `placed`:
  * some have just been given to it. */
 void netback_rx_look(struct pv_netback_queue *queue, uint32_t slots, bool placed);
+/* Whether those that wait need more than `slots`. */
+bool netback_rx_lacks_buffers(const struct pv_netback_queue *queue, uint32_t slots);
 uint64_t netback_rx_deadline(const struct pv_netback_queue *queue);
 /* A queue that ends waits for nothing any more. */
 void netback_rx_forget(struct pv_netback_queue *queue);

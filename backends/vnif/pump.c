@@ -52,20 +52,34 @@ static void notify(struct pv_netback_queue *queue)
     queue->notify_tx = queue->notify_rx = false;
 }
 
+static void lock_uplink(const struct pv_netback_queue *queue)
+{
+    if (queue->uplink_lock)
+        pthread_mutex_lock(queue->uplink_lock);
+}
+
+static void unlock_uplink(const struct pv_netback_queue *queue)
+{
+    if (queue->uplink_lock)
+        pthread_mutex_unlock(queue->uplink_lock);
+}
+
 int pv_netback_queue_pump(struct pv_netback_queue *queue, uint32_t budget, uint64_t now)
 {
     uint32_t sent = 0, received = 0, tx, rx;
+    wake_up(queue); /* a broken one too, or what has woken it would do so for ever */
     if (queue->broken || queue->stopped)
         return queue->broken ? -EPROTO : 0;
     queue->now = now;
     queue->tx.bytes_left = queue->rx.bytes_left = NETBACK_MAX_BYTES;
-    wake_up(queue);
     refresh_settings(queue);
+    lock_uplink(queue);
     do {
         sent += tx = netback_tx_batch(queue, budget - sent);
         received += rx = queue->broken ? 0 : netback_rx_batch(queue, budget - received);
         notify(queue);
     } while ((tx || rx) && !queue->broken);
+    unlock_uplink(queue);
     return queue->broken ? -EPROTO : (int)(sent + received);
 }
 
@@ -88,13 +102,16 @@ static void watch_uplink(struct pv_netback_queue *queue, bool watched)
     queue->watching = watched;
 }
 
-/* Asks to be notified when the guest posts buffers beyond those that do not suffice. */
+/* Asks to be notified when the guest posts buffers beyond those that do not suffice. Some may have
+ * come since the last look, of which the guest was not asked to tell. */
 static bool buffers_have_come(struct pv_netback_queue *queue)
 {
     struct pv_back_ring *ring = &queue->rx.ring;
     int ready = pv_back_unconsumed_requests(ring);
-    if (ready < 0 || !queue->vif->config.rx_notify)
-        return ready < 0;
+    if (ready < 0 || !netback_rx_lacks_buffers(queue, (uint32_t)ready))
+        return true;
+    if (!queue->vif->config.rx_notify)
+        return false;
     pv_ring_arm(&ring->sring->req_event, ring->req_cons + (uint32_t)ready);
     return pv_back_unconsumed_requests(ring) != ready;
 }
@@ -102,8 +119,12 @@ static bool buffers_have_come(struct pv_netback_queue *queue)
 static bool packets_have_come(struct pv_netback_queue *queue)
 {
     struct pv_uplink *uplink = queue->uplink;
-    return netback_rx_backlog(&queue->rx) > 0 ||
-           (uplink->ops->arm && uplink->ops->arm(uplink, queue->uplink_queue));
+    if (netback_rx_backlog(&queue->rx) > 0 || !uplink->ops->arm)
+        return netback_rx_backlog(&queue->rx) > 0;
+    lock_uplink(queue);
+    bool come = uplink->ops->arm(uplink, queue->uplink_queue);
+    unlock_uplink(queue);
+    return come;
 }
 
 bool pv_netback_queue_arm(struct pv_netback_queue *queue)
@@ -131,7 +152,9 @@ uint64_t pv_netback_queue_deadline(const struct pv_netback_queue *queue)
         at = rx;
     if (!uplink->ops->deadline)
         return at;
+    lock_uplink(queue);
     uint64_t due = uplink->ops->deadline(uplink, queue->uplink_queue);
+    unlock_uplink(queue);
     return due < at ? due : at;
 }
 

@@ -28,6 +28,8 @@ static void init_from_config(struct pv_netback_queue *queue, struct pv_netback_v
     queue->uplink = vif->config.uplink;
     queue->index = config->index;
     queue->uplink_queue = config->index % queue->uplink->queues;
+    if (vif->config.queues > queue->uplink->queues)
+        queue->uplink_lock = &vif->uplink_locks[queue->uplink_queue];
     queue->copies.hypervisor = hypervisor;
     queue->copies.domid = vif->config.frontend;
     queue->tx.credit.deadline = UINT64_MAX;

@@ -39,6 +39,8 @@ struct pv_netback_vif *pv_netback_vif_create(const struct pv_netback_vif_config 
     pthread_mutex_init(&vif->lock, NULL);
     for (int i = 0; i < PV_NETBACK_MAX_QUEUES; i++)
         pthread_mutex_init(&vif->mailboxes[i].lock, NULL);
+    for (int i = 0; i < PV_UPLINK_MAX_QUEUES; i++)
+        pthread_mutex_init(&vif->uplink_locks[i], NULL);
     return vif;
 }
 
@@ -48,6 +50,8 @@ void pv_netback_vif_destroy(struct pv_netback_vif *vif)
         return;
     for (int i = 0; i < PV_NETBACK_MAX_QUEUES; i++)
         pthread_mutex_destroy(&vif->mailboxes[i].lock);
+    for (int i = 0; i < PV_UPLINK_MAX_QUEUES; i++)
+        pthread_mutex_destroy(&vif->uplink_locks[i]);
     pthread_mutex_destroy(&vif->lock);
     free(vif);
 }

@@ -121,6 +121,29 @@ static void test_describe(void)
     loopback_close(&loop);
 }
 
+/* What wakes a queue that does nothing any more does not keep its thread awake. */
+static void test_woken_for_nothing(void)
+{
+    loopback_open(&loop);
+    int fd = pv_netback_queue_pollable(loop.back[0])->fd;
+    assert(loopback_pump(&loop) == 0 && !pv_netback_queue_arm(loop.back[0]));
+    pv_netback_queue_stop(loop.back[0]);
+    pv_netback_vif_set_rate(loop.vif, 0, 0);
+    assert(is_readable(fd));
+    assert(loopback_pump(&loop) == 0 && !pv_netback_queue_arm(loop.back[0]));
+    assert(!is_readable(fd));
+    loopback_close(&loop);
+
+    loopback_open(&loop);
+    fd = pv_netback_queue_pollable(loop.back[0])->fd;
+    tx_put_request(&loop, DATA, 4096, 64, 0);
+    assert(loopback_pump(&loop) == -EPROTO && !pv_netback_queue_arm(loop.back[0]));
+    pv_netback_vif_set_rate(loop.vif, 0, 0);
+    assert(loopback_pump(&loop) == -EPROTO && !pv_netback_queue_arm(loop.back[0]));
+    assert(!is_readable(fd));
+    loopback_close(&loop);
+}
+
 static void connect_with_log(void)
 {
     const struct pv_netback_queue_config config = with_log();
@@ -194,6 +217,7 @@ int main(void)
     test_index_is_taken();
     test_ports();
     test_describe();
+    test_woken_for_nothing();
     test_goes_on();
     test_republishes();
     return 0;

@@ -98,6 +98,31 @@ static void test_uplink_is_not_watched(void)
     loopback_close(loop);
 }
 
+/* Buffers that came behind the last look and that the guest has not told of: it was not asked to.
+ */
+static void test_buffers_before_sleep(void)
+{
+    struct loopback *loop = open_starved(true);
+    rx_post(loop, 0, 1);
+    uplink_queue(loop, 60);
+    uplink_queue(loop, 5000);
+    assert(loopback_pump(loop) == 1);
+    rx_post(loop, 0, 1);
+    assert(!pv_front_push_requests(&loop->front[0].rx));
+    assert(!pv_netback_queue_arm(loop->back[0])); /* one page too little */
+    rx_post(loop, 0, 1);
+    assert(pv_front_push_requests(&loop->front[0].rx));
+    assert(loopback_pump(loop) == 1);
+
+    uplink_queue(loop, 5000);
+    assert(loopback_pump(loop) == 0);
+    rx_post(loop, 0, 2);
+    assert(!pv_front_push_requests(&loop->front[0].rx));
+    assert(pv_netback_queue_arm(loop->back[0]));
+    assert(loopback_pump(loop) == 1);
+    loopback_close(loop);
+}
+
 /* A guest that does not tell of its buffers is looked at every 30 ms, and never stalled. */
 static void test_no_rx_notify(void)
 {
@@ -168,6 +193,7 @@ int main(void)
     test_xsa_392();
     test_progress();
     test_uplink_is_not_watched();
+    test_buffers_before_sleep();
     test_no_rx_notify();
     test_for_ever();
     test_all_queues();
