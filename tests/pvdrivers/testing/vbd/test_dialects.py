@@ -14,6 +14,7 @@ from pvdrivers.backends.vbd.device import VbdBackendOptions
 from pvdrivers.frontends.vbd.operations import discard, read, write
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Machine
+from pvdrivers.testing.qemu import PROGRAM
 from pvdrivers.testing.vbd.dialects import (
     FRONTEND_SIDE,
     LINUX_BACKEND,
@@ -23,7 +24,7 @@ from pvdrivers.testing.vbd.dialects import (
 )
 from pvdrivers.testing.vbd.emulated import DialectBackend, DialectFrontend
 from pvdrivers.testing.vbd.pair import VbdPair
-from pvdrivers.testing.vbd.qemu import PROGRAM, QemuLoopback
+from pvdrivers.testing.vbd.qemu import QemuLoopback
 from pvdrivers.toolstack.devices import unplug_device
 from pvdrivers.xenbus.states import XenbusState
 from pvdrivers.xenstore.store import XenStore

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from pvdrivers.testing.vbd.qemu import PROGRAM
+from pvdrivers.testing.qemu import PROGRAM
 from pvdrivers.tools.pvbench.compare import needs, scratch
 from pvdrivers.tools.pvbench.compare.competitors import fio_log
 from pvdrivers.tools.pvbench.compare.competitors.bare import bare
@@ -28,7 +28,9 @@ TARGETS = {
     "machine-time": ("<=", 1.2),
     "net-large": (">=", 0.6),
     "net-notifications": ("<=", 0.05),
+    "net-ping-veth": ("<=", 2),
     "net-small": (">=", 0.6),
+    "net-tcp-taps": (">=", 0.8),
     "net-tx-ring": (">=", 0.5),
     "notifications": ("<=", 0.05),
     "null-ring": (">=", 0.5),
@@ -144,12 +146,24 @@ def test_ours(name, setting):
         assert sum(measured.stages.values()) == pytest.approx(measured.value)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["net-tcp-taps", "net-ping-veth"])
+def test_both_ways_between_two_stacks(name, setting):
+    comparison = catalogue()[name]
+    if missing := needs.unmet(comparison, setting):
+        pytest.skip(needs.sentence(*missing[0]))
+    with comparison.around(setting):
+        assert measure(comparison.ours, setting).value > 0
+        assert measure(comparison.baseline, setting).value > 0
+
+
 def test_absent_programs_are_named(setting, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(needs, "QEMU", tmp_path / "qemu")
     rows = catalogue()
     for name, packages in {
         "disk-io-uring": {"fio"},
+        "net-tcp-veth": {"iperf3", "iputils-ping", "util-linux"},
         "null-ring": set(),
         "ram-mmap": {"fio"},
         "ram-nbd": {"fio", "nbdkit"},
@@ -161,11 +175,12 @@ def test_absent_programs_are_named(setting, monkeypatch, tmp_path):
 
 def test_rows_that_want_two_processors_are_not_measured_on_one(setting, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0})
-    apart = {"null-ring", "latency-poll", "latency-event", "two-queues"}
+    apart = {"null-ring", "latency-poll", "latency-event", "two-queues", "net-small", "net-large"}
+    apart |= {"net-notifications", "net-tx-ring"}
     rows = catalogue()
     for name in TARGETS:
         unmet = [need for need, _ in needs.unmet(rows[name], setting)]
-        wanted = name in apart or name.startswith(("guests-", "net-"))
+        wanted = name in apart or name.startswith("guests-")
         assert (needs.TWO_PROCESSORS in unmet) == wanted
 
 

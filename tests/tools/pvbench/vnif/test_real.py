@@ -35,12 +35,16 @@ def test_a_missing_program_is_named_with_its_package(monkeypatch, tmp_path):
 
 def test_pings_are_read():
     text = (
-        "PING 198.18.0.2 (198.18.0.2) 56(84) bytes of data.\n\n--- 198.18.0.2 ping statistics ---\n"
+        "PING 198.18.0.2 (198.18.0.2) 56(84) bytes of data.\n"
+        "64 bytes from 198.18.0.2: icmp_seq=1 ttl=64 time=0.063 ms\n"
+        "64 bytes from 198.18.0.2: icmp_seq=2 ttl=64 time=0.070 ms\n"
+        "64 bytes from 198.18.0.2: icmp_seq=4 ttl=64 time=6.01 ms\n\n"
+        "--- 198.18.0.2 ping statistics ---\n"
         "200 packets transmitted, 199 received, 0.5% packet loss, time 401ms\n"
         "rtt min/avg/max/mdev = 0.063/0.373/6.012/0.500 ms\n"
     )
     trips = programs.read_ping(text)
-    assert trips == programs.RoundTrips(63_000, 373_000, 6_012_000, 0.005)
+    assert trips == programs.RoundTrips(63_000, 70_000, 373_000, 6_012_000, 0.005)
     with pytest.raises(BenchError, match="no answer"):
         programs.read_ping("ping: connect: Network is unreachable\n")
 

@@ -5,6 +5,7 @@
  *   bare memcpy MILLISECONDS BYTES BLOCK DEPTH
  *   bare net MILLISECONDS SIZE
  *   bare net-tx MILLISECONDS SIZE
+ *   bare taps FD FD
  *   bare net-latency MILLISECONDS SIZE PERCENTILE...
  *
  * ring         two processes on one ring of the block protocol's shape, 32 requests outstanding
@@ -15,6 +16,7 @@
  *              from one to the other and come back, as from guest to guest (0: without data)
  * net-tx       one process sends them on one ring, the other looks at none of their bytes
  * net-latency  as net, with one frame under way
+ * taps         no measurement: carries packets between two TAPs until it is killed
  *
  * Prints one object of JSON: `rate` (operations a second; memcpy: bytes), and for the latencies
  * `percentiles`, in ns. The two processes run on the first two processors that they may use.
@@ -225,6 +227,10 @@ int main(int argc, char **argv)
     uint64_t duration = number(argv[2]) * 1000000;
     if (argc == 6 && !strcmp(argv[1], "memcpy")) {
         measure_memcpy(duration, number(argv[3]), number(argv[4]), number(argv[5]));
+        return 0;
+    }
+    if (argc == 4 && !strcmp(argv[1], "taps")) {
+        bare_taps((int)number(argv[2]), (int)number(argv[3]));
         return 0;
     }
     if (argc == 4 && !strcmp(argv[1], "net")) {

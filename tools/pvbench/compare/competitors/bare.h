@@ -105,4 +105,7 @@ void bare_net(uint64_t duration, char **arguments);
 void bare_net_tx(uint64_t duration, char **arguments);
 void bare_net_latency(uint64_t duration, char **arguments);
 
+/* bare_taps.c */
+void bare_taps(int one, int other);
+
 #endif

@@ -1,5 +1,5 @@
-"""The PV device between the two namespaces: a guest's TAP, its netfront, rings, netback, and the
-backend's TAP."""
+"""What connects the two stacks: a PV device (the guest's TAP, its netfront, rings, netback, the
+backend's TAP), or a veth pair."""
 
 import os
 import tempfile
@@ -19,7 +19,8 @@ from pvdrivers.tools.pvbench.job.xenstore import Loop, Xenstore
 from pvdrivers.tools.pvbench.vnif.halves import guest_memory
 from pvdrivers.tools.pvbench.vnif.job import MACS, VnifJob
 from pvdrivers.tools.pvbench.vnif.real.frontend import TapFrontend
-from pvdrivers.tools.pvbench.vnif.real.namespaces import Namespace
+from pvdrivers.tools.pvbench.vnif.real.namespaces import connect
+from pvdrivers.tools.pvbench.vnif.real.network import PV, VETH, TwoStacks
 from pvdrivers.tools.pvbench.vnif.xenbus import device_config, features
 from pvdrivers.xenstore.client import XenstoreClient
 
@@ -29,9 +30,10 @@ VIF = "vif1.0"
 
 @contextmanager
 def pv_device(
-    job: VnifJob, guest: Namespace, host: Namespace, loop: Loop, capture: Path | None
+    job: VnifJob, stacks: TwoStacks, capture: Path | None = None
 ) -> Iterator[TapFrontend]:
-    """The guest's end of a device as `job` has it. The interfaces at its ends are not up yet."""
+    """The guest's end of a device as `job` has it, between the two stacks."""
+    loop = stacks.loop
     memory = guest_memory(job)
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pvbench-"))
@@ -42,12 +44,14 @@ def pv_device(
         domu = machine.create_domain(abi=Abi(job.abi), memory=memory)
         config = device_config(job, domu.domid, dom0.domid)
         xenstore.add(config)
-        below: Uplink = loop.call(TapUplink.open(VIF, queues=job.queues, namespace=host.name))
+        below: Uplink = loop.call(
+            TapUplink.open(VIF, queues=job.queues, namespace=stacks.host.name)
+        )
         if capture:
             file = stack.enter_context(Capture(capture))
             below = CaptureUplink(file, below, VIF)
         uplink = stack.enter_context(below)
-        tap = loop.call(TapUplink.open(INTERFACE, queues=job.queues, namespace=guest.name))
+        tap = loop.call(TapUplink.open(INTERFACE, queues=job.queues, namespace=stacks.guest.name))
         stack.enter_context(tap)
         back = stack.enter_context(PollThreads(1, job.mode))
         front = stack.enter_context(PollThreads(1, job.mode))
@@ -70,6 +74,7 @@ def pv_device(
             stack.callback(_abort, loop, device)
             loop.call(_start(device))
         loop.call(frontend.connected())
+        stacks.configure(PV, INTERFACE, VIF, MACS["guest"])
         yield frontend
 
 
@@ -81,4 +86,9 @@ async def _start(device: VnifBackend | TapFrontend) -> None:
     device.start()
 
 
-GUEST_MAC = MACS["guest"]
+@contextmanager
+def veth_pair(stacks: TwoStacks) -> Iterator[None]:
+    """Connects the two stacks by the kernel alone; it ends with them."""
+    stacks.loop.call(connect(stacks.guest, stacks.host, "veth"))
+    stacks.configure(VETH, "veth", "veth")
+    yield

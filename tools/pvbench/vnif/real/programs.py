@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import statistics
 import subprocess
 
 from msgspec import Struct
@@ -26,6 +27,7 @@ class RoundTrips(Struct, frozen=True):
     """ns of echo requests."""
 
     min: float
+    median: float
     mean: float
     max: float
     lost: float  # share
@@ -70,7 +72,7 @@ def _wait_for_listening(serving: "subprocess.Popen[str]") -> None:
 
 
 def ping(client: Namespace, address: str) -> RoundTrips:
-    words = ["ping", "-n", "-q", "-c", str(PINGS), "-i", PING_INTERVAL, address]
+    words = ["ping", "-n", "-c", str(PINGS), "-i", PING_INTERVAL, address]
     return read_ping(_output(client.command(*words), PINGS * float(PING_INTERVAL)))
 
 
@@ -80,7 +82,8 @@ def read_ping(text: str) -> RoundTrips:
     if not lost or not times:
         raise BenchError(f"ping got no answer: {text.strip().splitlines()[-1:]}")
     low, mean, high = (float(times[group]) * 1e6 for group in (1, 2, 3))
-    return RoundTrips(low, mean, high, float(lost[1]) / 100)
+    each = [float(ms) * 1e6 for ms in re.findall(r"time=([\d.]+) ms", text)]
+    return RoundTrips(low, statistics.median(each), mean, high, float(lost[1]) / 100)
 
 
 def _output(command: list[str], seconds: float) -> str:

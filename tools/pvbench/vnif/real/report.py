@@ -52,11 +52,11 @@ def _round_trips(outcomes: Sequence[Outcome]) -> Table:
     table = Table(title="Round trips (ping)", title_justify="left")
     for title in ("path", ""):
         table.add_column(title)
-    for title in ("least", "mean", "most", "lost"):
+    for title in ("least", "median", "mean", "most", "lost"):
         table.add_column(title, justify="right")
     for outcome in outcomes:
         if trips := outcome.round_trips:
-            times = [short(int(ns)) for ns in (trips.min, trips.mean, trips.max)]
+            times = [short(int(ns)) for ns in (trips.min, trips.median, trips.mean, trips.max)]
             lost = f"{100 * trips.lost:.1f} %"
             table.add_row(NAMES[outcome.path], f"IPv{outcome.version}", *times, lost)
     return table
