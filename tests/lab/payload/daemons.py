@@ -17,6 +17,15 @@ LOG = "/run/pvbackd.log"
 LOG_PATIENCE = 300.0  # seconds
 CONFIG = "/run/pvbackd.toml"
 PVBACKD = "/opt/pvdrivers/bin/pvbackd"
+VIFS = """\
+unlisted = "ignore"
+[[vif]]
+script = "*/vif-bridge"
+uplink = {kind = "tap", bridge = "", queues = 2}
+limits = {wait_for_hotplug = true}
+[[vif]]
+uplink = {kind = "tap", queues = 2}
+"""
 
 
 class Daemon:
@@ -69,6 +78,30 @@ async def daemon(lab: Lab, settings: str = "") -> AsyncIterator[Daemon]:
         await started.start()
         yield started
         await started.end()
+
+
+@asynccontextmanager
+async def vif_daemon() -> AsyncIterator[Daemon]:
+    """pvbackd serves all vifs, and no disks, for the time of a block. Xen's vif-bridge puts their
+    interfaces on the bridge, or pvbackd where another script is named."""
+    await command("modprobe", "tun")
+    started = Daemon(VIFS)
+    await started.start()
+    await started.says("serving domain")  # xl waits ten seconds for an answer
+    yield started
+    await started.end()
+
+
+@asynccontextmanager
+async def vif_service() -> AsyncIterator[None]:
+    """The same of pvbackd.service."""
+    config = "/etc/pvdrivers/pvbackd.toml"
+    await command("modprobe", "tun")
+    os.makedirs(os.path.dirname(config), exist_ok=True)
+    await asyncio.to_thread(Path(config).write_text, VIFS)
+    async with running_service():
+        yield
+    os.unlink(config)
 
 
 @asynccontextmanager

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, cast
 
+from addresses import FAMILIES, UDP_PORT, Family
 from guest import GuestShell
 from serve import Lab
 from step import GUEST, MEBIBYTE, XL, command
@@ -17,23 +17,11 @@ BRIDGE = "lab0"
 JUMBO = 9000
 PATIENCE = 240  # seconds, for what the guest does
 CONTENT_PORT = 7007
+GUEST_PATH = f"/local/domain/{GUEST}/device/vif"
 FRONTEND = "/modules/*-xen-netfront.ko"
 
 
-@dataclass(frozen=True)
-class Family:
-    """IPv4 or IPv6: dom0's and the guest's address."""
-
-    version: int
-    dom0: str
-    guest: str
-    prefix: int
-
-
-FAMILIES = (
-    Family(4, "192.168.9.1", "192.168.9.2", 24),
-    Family(6, "fd00:9::1", "fd00:9::2", 64),
-)
+ADDRESSES = tuple(f"{family.guest}/{family.prefix}" for family in FAMILIES)
 
 
 async def send_back(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -43,9 +31,38 @@ async def send_back(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
     writer.close()
 
 
+class SendBack(asyncio.DatagramProtocol):
+    """Sends each datagram back."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.DatagramTransport, transport)  # uvloop's is no subclass
+
+    def datagram_received(self, data: bytes, address: tuple[str, int]) -> None:
+        self._transport.sendto(data, address)
+
+
+@asynccontextmanager
+async def servers() -> AsyncIterator[None]:
+    """What the checks talk to in dom0, for the time of a block."""
+    silent = asyncio.subprocess.DEVNULL
+    loop = asyncio.get_running_loop()
+    async with AsyncExitStack() as stack:
+        words = ("iperf3", "--server")
+        iperf = await asyncio.create_subprocess_exec(*words, stdout=silent, stderr=silent)
+        stack.push_async_callback(iperf.wait)
+        stack.callback(iperf.terminate)
+        tcp = await asyncio.start_server(send_back, port=CONTENT_PORT)
+        await stack.enter_async_context(tcp)
+        for family in FAMILIES:
+            address = (family.dom0, UDP_PORT)
+            udp, _ = await loop.create_datagram_endpoint(SendBack, local_addr=address)
+            stack.callback(udp.close)
+        yield
+
+
 @asynccontextmanager
 async def bridge(mtu: int = 1500) -> AsyncIterator[None]:
-    """A bridge with dom0's addresses, and the servers of all checks, for the time of a block."""
+    """A bridge with dom0's addresses, and the servers, for the time of a block."""
     await command("modprobe", "bridge")
     await command("ip", "link", "add", BRIDGE, "mtu", str(mtu), "type", "bridge")
     for family in FAMILIES:
@@ -53,12 +70,8 @@ async def bridge(mtu: int = 1500) -> AsyncIterator[None]:
         words = f"ip -{family.version} addr add {family.dom0}/{family.prefix} dev {BRIDGE}"
         await command(*words.split(), *(["nodad"] if family.version == 6 else []))
     await command("ip", "link", "set", BRIDGE, "up")
-    silent = asyncio.subprocess.DEVNULL
-    iperf = await asyncio.create_subprocess_exec("iperf3", "--server", stdout=silent, stderr=silent)
-    async with await asyncio.start_server(send_back, port=CONTENT_PORT):
+    async with servers():
         yield
-    iperf.terminate()
-    await iperf.wait()
     await command("ip", "link", "delete", BRIDGE)
 
 
@@ -69,18 +82,15 @@ class Traffic:
         self.shell = shell
         self.name = name
 
-    async def configure(self, mtu: int = 1500) -> None:
-        """Waits for the interface, gives it the guest's addresses and brings it up."""
+    async def configure(self, mtu: int = 1500, addresses: Sequence[str] = ADDRESSES) -> None:
+        """Waits for the interface, gives it addresses and brings it up."""
         shell, name = self.shell, self.name
         await shell.wait_for(f"test -e /sys/class/net/{name}")
-        addresses = "; ".join(
-            f"ip -{family.version} addr add {family.guest}/{family.prefix} dev {name}"
-            for family in FAMILIES
-        )
         await shell.run(
-            f"echo 0 >/proc/sys/net/ipv6/conf/{name}/accept_dad;"
-            f" ip link set {name} mtu {mtu} up; {addresses}"
+            f"echo 0 >/proc/sys/net/ipv6/conf/{name}/accept_dad; ip link set {name} mtu {mtu} up"
         )
+        for address in addresses:
+            await shell.run(f"ip addr add {address} dev {name}")
         await shell.wait_for(f"test $(cat /sys/class/net/{name}/carrier) = 1")
 
     async def ping(self, family: Family, size: int = 56) -> None:
@@ -140,12 +150,18 @@ class Traffic:
                     await self.content(family)
 
 
-@asynccontextmanager
-async def attached(lab: Lab, *words: str, mtu: int = 1500) -> AsyncIterator[Traffic]:
-    """An interface that xl attaches to the bridge and detaches again."""
+async def attach(lab: Lab, *words: str, mtu: int = 1500) -> Traffic:
+    """Gives the guest an interface on the bridge by xl."""
     await command(XL, "network-attach", str(GUEST), f"bridge={BRIDGE}", *words)
     traffic = Traffic(lab.shell)
     await traffic.configure(mtu)
+    return traffic
+
+
+@asynccontextmanager
+async def attached(lab: Lab, *words: str, mtu: int = 1500) -> AsyncIterator[Traffic]:
+    """An interface that xl attaches, and detaches again."""
+    traffic = await attach(lab, *words, mtu=mtu)
     yield traffic
     await command(XL, "network-detach", str(GUEST), "0")
     await lab.shell.wait_for(f"! test -e /sys/class/net/{traffic.name}")

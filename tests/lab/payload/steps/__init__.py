@@ -3,5 +3,6 @@
 # In the order in which they run.
 SUBJECTS = (
     *("basics", "features", "plugging", "service", "systemd", "toolstack"),
-    *("disks", "kills", "network_kernel", "kernel_backend", "crash", "figures"),
+    *("disks", "kills", "network_kernel", "vifs", "kernel_backend"),
+    *("crash", "figures"),
 )

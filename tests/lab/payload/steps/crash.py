@@ -4,24 +4,37 @@ from __future__ import annotations
 
 import asyncio
 
+from addresses import FAMILIES
+from daemons import vif_daemon
+from network import attach, bridge
 from serve import Lab
-from step import GUEST, MEBIBYTE, XL, step
+from step import GUEST, MEBIBYTE, XL, command, step
 
 from pvdrivers.backends.stores.store import RamStore
 from pvdrivers.backends.vbd.device import VbdBackendOptions
 
+WRITE = "while :; do dd if=/dev/zero of=/dev/xvda bs=1M oflag=direct; done"
+SEND = f"iperf3 --client {FAMILIES[0].dom0} --bidir --time 3600"
+INTERFACE = "/sys/class/net/vif1.0"  # of dom0
+
 
 @step
 async def guest_crash(lab: Lab) -> None:
-    """The guest dies in the middle of I/O; the backend releases everything."""
+    """The guest dies in the middle of I/O and of traffic; the backends release everything."""
     with RamStore(32 * MEBIBYTE) as store:
-        disk = await lab.plug("xvda", store, VbdBackendOptions())
-        writing = "while :; do dd if=/dev/zero of=/dev/xvda bs=1M oflag=direct; done"
-        await lab.shell.run(f"({writing}) >/dev/null 2>&1 & true")
-        await asyncio.sleep(2)
-        assert disk.backend.statistics()["wr_req"] > 0
-        destroy = await asyncio.create_subprocess_exec(XL, "destroy", str(GUEST))
-        assert await destroy.wait() == 0
-        assert disk.backend.task is not None
-        await asyncio.wait_for(asyncio.shield(disk.backend.task), 60)
-        print(f"    {disk.backend.describe()}")
+        async with vif_daemon(), bridge():
+            await attach(lab)
+            disk = await lab.plug("xvda", store, VbdBackendOptions())
+            for line in (WRITE, SEND):
+                await lab.shell.start(line)
+            moving = (
+                f"until test $(cat {INTERFACE}/statistics/tx_packets) -gt 500; do sleep 1; done"
+            )
+            await command("timeout", "120", "bash", "-c", moving)
+            assert disk.backend.statistics()["wr_req"] > 0
+            await command(XL, "destroy", str(GUEST))
+            assert disk.backend.task is not None
+            await asyncio.wait_for(asyncio.shield(disk.backend.task), 60)
+            print(f"    {disk.backend.describe()}")
+            released = f"while test -e {INTERFACE}; do sleep 0.5; done"
+            await command("timeout", "120", "bash", "-c", released)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netback import netback
-from network_checks import basic, jumbo, offloads, queues, rate
+from network_checks import CHECKS, basic
 from serve import Lab
 from step import on_request, step
 
@@ -19,6 +19,6 @@ async def network_kernel(lab: Lab) -> None:
 async def network_kernel_all(lab: Lab) -> None:
     """All that the steps ask of our backend, asked of Linux's: are they right?"""
     async with netback("max_queues=2"):
-        for check in (basic, offloads, jumbo, queues, rate):
+        for check in CHECKS:
             print(f"    {check.__name__}: {check.__doc__}", flush=True)
             await check(lab)

@@ -14,9 +14,9 @@ from step import GUEST, MEBIBYTE, command, step, write_and_verify
 from pvdrivers.toolstack.devices import add_device, unplug_device
 from pvdrivers.vbd.config import disk_config
 
-# In /proc/PID/status, of CapabilityBoundingSet=CAP_DAC_OVERRIDE CAP_FOWNER, NoNewPrivileges=yes and
-# SystemCallFilter=.
-CONFINED = {"CapBnd": f"{1 << 1 | 1 << 3:016x}", "NoNewPrivs": "1", "Seccomp": "2"}
+# In /proc/PID/status, of CapabilityBoundingSet=CAP_DAC_OVERRIDE CAP_FOWNER CAP_NET_ADMIN,
+# NoNewPrivileges=yes and SystemCallFilter=.
+CONFINED = {"CapBnd": f"{1 << 1 | 1 << 3 | 1 << 12:016x}", "NoNewPrivs": "1", "Seccomp": "2"}
 RESTART_PATIENCE = 240.0  # seconds; the watchdog alone takes 30
 
 

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from daemons import PVBACKD, service
-from guest import GuestShell
+from second_guest import second_guest
 from serve import Lab
 from step import FIO, GUEST, MEBIBYTE, XL, command, step, write_and_verify
 
 # The line that docs/pvbackd.md gives to users.
 DISK = "format=raw, vdev={name}, access=rw, script=/bin/true, target={path}"
 ROOTED = """\
-name = "rooted"
+name = "second"
 type = "pv"
 kernel = "/guest/vmlinux"
 ramdisk = "/guest/small.cpio"
@@ -80,30 +77,6 @@ async def make_root(path: str) -> None:
     await command("bash", "-c", script)
 
 
-async def wait_until(test: str, patience: int) -> None:
-    """Until a shell command in dom0 ends well; OSError after `patience` seconds."""
-    await command("timeout", str(patience), "bash", "-c", f"until {test}; do sleep 0.5; done")
-
-
-@asynccontextmanager
-async def rooted_guest(lab: Lab, config: str) -> AsyncIterator[GuestShell]:
-    """A second guest, from `xl create` until it has powered itself off."""
-    log = "/var/log/xen/guest-rooted.log"
-    follow = f"tail -F -n +1 {log} 2>/dev/null | sed -u 's/^/[guest] rooted: /'"
-    tail = await asyncio.create_subprocess_exec("bash", "-c", follow, start_new_session=True)
-    try:
-        await command("bash", "-c", f"cat >/run/rooted.cfg <<'END'\n{config}END")
-        print("   ", await command(XL, "create", "/run/rooted.cfg"), flush=True)
-        domid = await command(XL, "domid", "rooted")
-        shell = GuestShell(await lab.client.read_str(f"/local/domain/{domid}/console/tty"))
-        await wait_until(f"grep -q 'guest is ready' {log}", 240)
-        yield shell
-        shell.type("mount -o remount,ro /; poweroff -f")
-        await wait_until(f"! {XL} domid rooted", 120)
-    finally:
-        os.killpg(tail.pid, signal.SIGTERM)
-
-
 @step
 async def root_file_system(lab: Lab) -> None:
     """A guest of `xl create` on its root from us; both guests do verified I/O at once."""
@@ -114,7 +87,7 @@ async def root_file_system(lab: Lab) -> None:
         root=DISK.format(name="xvda", path=root), data=DISK.format(name="xvdb", path=data)
     )
     async with service(lab):
-        async with rooted_guest(lab, config) as rooted:
+        async with second_guest(lab, config) as rooted:
             print("   ", await rooted.run("grep -w / /proc/mounts && cat /proc/partitions"))
             assert "/dev/xvda / ext4" in await rooted.run("cat /proc/mounts")
             attach = (XL, "block-attach", str(GUEST), DISK.format(name="xvdb", path=other))
