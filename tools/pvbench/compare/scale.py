@@ -1,5 +1,7 @@
 """Many guests as contenders."""
 
+from typing import Literal
+
 from pvdrivers.tools.pvbench.compare.model import Need, Setting
 from pvdrivers.tools.pvbench.compare.processors import processors
 from pvdrivers.tools.pvbench.scale.files import most_files
@@ -18,10 +20,10 @@ def add_guests(many: ManyGuests, total: int, setting: Setting) -> float:
     return seconds
 
 
-def split_cpus() -> ScaleSpec:
+def split_cpus(device: Literal["vbd", "vif"] = "vbd") -> ScaleSpec:
     """All guests on the first processor, the backend on the second."""
     front, back = processors()
-    return ScaleSpec(front_cpus=(front,), back_cpus=(back,))
+    return ScaleSpec(device=device, front_cpus=(front,), back_cpus=(back,))
 
 
 def needs_open_files(files: int) -> Need:

@@ -2,7 +2,9 @@
 
 import asyncio
 import gc
+from typing import Any
 
+from pvdrivers.backends.service import Service
 from pvdrivers.backends.vbd.device import VbdBackend
 from pvdrivers.backends.vbd.service import VbdService
 from pvdrivers.poll.threads import PollThreads
@@ -29,7 +31,7 @@ class Backend:
         self._loop = Loop()
         self._service = self._loop.call(self._serve(xenstore))
 
-    async def _serve(self, xenstore: str) -> VbdService:
+    async def _serve(self, xenstore: str) -> Service[Any, Any]:
         self._client = await XenstoreClient.connect(xenstore)
         service = VbdService(self._client, self._hypervisor, driver=self._threads)
         return await service.__aenter__()

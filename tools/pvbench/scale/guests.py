@@ -14,6 +14,7 @@ from pvdrivers.tools.pvbench.scale.processes import BackendProcess, FrontendProc
 from pvdrivers.tools.pvbench.scale.spec import NAMES, Activity, Memory, ScaleSpec
 from pvdrivers.toolstack.devices import DeviceConfig
 from pvdrivers.vbd.config import disk_config
+from pvdrivers.vnif.config import vif_config
 from pvdrivers.xenstore.tree import tune_gc_for_large_tree
 
 BACKEND_MEMORY = 16 << 20  # bytes
@@ -54,7 +55,7 @@ class ManyGuests:
         return len(self._domids)
 
     def add_guests(self, total: int) -> float:
-        """Adds guests until there are `total`. Returns the seconds from writing their disks to
+        """Adds guests until there are `total`. Returns the seconds from writing their devices to
         xenstore until all are connected."""
         memory = self._spec.guest_memory
         new = [
@@ -63,19 +64,24 @@ class ManyGuests:
         ]
         start = time.monotonic()
         for domid in new:
-            for name in NAMES[: self._spec.disks]:
-                self._xenstore.add(self._disk(name, domid))
+            for device in self._devices(domid):
+                self._xenstore.add(device)
         self._frontends.connect(new)
         self._domids += new
         return time.monotonic() - start
 
-    def _disk(self, name: str, domid: int) -> DeviceConfig:
-        return disk_config(name, domid, kind="ram", params=str(self._spec.disk_size))
+    def _devices(self, domid: int) -> list[DeviceConfig]:
+        if self._spec.device == "vif":
+            return [vif_config(0, domid)]
+        size = str(self._spec.disk_size)
+        names = NAMES[: self._spec.disks]
+        return [disk_config(name, domid, kind="ram", params=size) for name in names]
 
     def run(self, active: int, seconds: float, block_size: int | None = None) -> Activity:
-        """Random reads by the first `active` guests, while the others are idle.
+        """Random reads by the first `active` guests, or frames from the first and back, while the
+        others are idle.
 
-        `block_size`: bytes, the spec's at most.
+        `block_size`: bytes, the spec's at most; or those of a frame.
         """
         return self._frontends.run(active, seconds, block_size or self._spec.block_size)
 

@@ -5,25 +5,38 @@ two are sockets; see `job/remote.py`.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from pvdrivers.sim.machine import Machine
 from pvdrivers.tools.pvbench.job.job import Sockets
-from pvdrivers.tools.pvbench.job.remote import Remote, serve
+from pvdrivers.tools.pvbench.job.remote import Remote, Served, serve
 from pvdrivers.tools.pvbench.scale.backend import Backend
 from pvdrivers.tools.pvbench.scale.files import raise_file_limit
 from pvdrivers.tools.pvbench.scale.frontends import Frontends
 from pvdrivers.tools.pvbench.scale.spec import Activity, Memory, ScaleSpec
+from pvdrivers.tools.pvbench.scale.vif_backend import VifBackend
+from pvdrivers.tools.pvbench.scale.vif_frontends import VifFrontends
+
+KINDS: dict[tuple[str, str], Callable[[Machine, str, ScaleSpec], Served]] = {
+    ("frontends", "vbd"): Frontends,
+    ("frontends", "vif"): VifFrontends,
+    ("backend", "vbd"): Backend,
+    ("backend", "vif"): VifBackend,
+}
 
 
 def main() -> None:
     half, socket, xenstore = sys.argv[1:]
     raise_file_limit()
-    kind = Frontends if half == "frontends" else Backend
+
+    def make(line: bytes) -> Served:
+        spec = msgspec.json.decode(line, type=ScaleSpec)
+        return KINDS[half, spec.device](machine, xenstore, spec)
+
     with Machine.attach(socket) as machine:
-        serve(lambda line: kind(machine, xenstore, msgspec.json.decode(line, type=ScaleSpec)))
+        serve(make)
 
 
 class FrontendProcess(Remote):

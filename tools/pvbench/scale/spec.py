@@ -1,5 +1,7 @@
 """How many guests are set up, and what is measured of them: plain data that travels as JSON."""
 
+from typing import Literal
+
 from msgspec import Struct
 
 from pvdrivers.poll.group import Mode
@@ -7,15 +9,18 @@ from pvdrivers.poll.group import Mode
 NAMES = ("xvda", "xvdb")
 PAGE = 4096  # bytes
 QUEUE_PAGES = 1056 + 64  # of a queue: data, descriptors, ring
+VIF_PAGES = 2 * 256 + 64  # of a network device: data of both directions, rings
 
 
 class ScaleSpec(Struct, frozen=True):
-    """Every guest has the same disks, in the backend's memory, with a queue of one page each.
+    """Every guest has the same disks, in the backend's memory, with a queue of one page each, or a
+    network device with one queue.
 
     A guest's disks are dealt to the processors, one thread on each drives what has come to it: the
     first disk's to the first processor, and so on.
     """
 
+    device: Literal["vbd", "vif"] = "vbd"
     disks: int = 2  # of a guest, len(NAMES) at most
     disk_size: int = 256 << 10  # bytes
     block_size: int = 4096
@@ -33,7 +38,9 @@ class ScaleSpec(Struct, frozen=True):
 
     @property
     def guest_memory(self) -> int:
-        """Bytes: of each disk the pages for data and its ring, and what a domain has besides."""
+        """Bytes: of each device the pages for data and its rings, and what a domain has besides."""
+        if self.device == "vif":
+            return (VIF_PAGES * PAGE // (1 << 20) + 2) << 20
         buffers = self.iodepth * -(-self.block_size // PAGE)
         pages = self.disks * (QUEUE_PAGES + buffers)
         return (pages * PAGE // (1 << 20) + 2) << 20

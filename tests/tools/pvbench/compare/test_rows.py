@@ -26,6 +26,8 @@ TARGETS = {
     "latency-poll": ("<=", 1.5),
     "machine-memory": ("<=", 1.2),
     "machine-time": ("<=", 1.2),
+    "net-guests-idle": (">=", 0.9),
+    "net-idle-memory": ("<=", 65536),
     "net-large": (">=", 0.6),
     "net-notifications": ("<=", 0.05),
     "net-ping-veth": ("<=", 2),
@@ -176,7 +178,7 @@ def test_absent_programs_are_named(setting, monkeypatch, tmp_path):
 def test_rows_that_want_two_processors_are_not_measured_on_one(setting, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0})
     apart = {"null-ring", "latency-poll", "latency-event", "two-queues", "net-small", "net-large"}
-    apart |= {"net-notifications", "net-tx-ring"}
+    apart |= {"net-notifications", "net-tx-ring", "net-guests-idle", "net-idle-memory"}
     rows = catalogue()
     for name in TARGETS:
         unmet = [need for need, _ in needs.unmet(rows[name], setting)]

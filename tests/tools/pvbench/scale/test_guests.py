@@ -43,6 +43,17 @@ def test_guests_come_and_those_asked_to_are_active():
 
 
 @pytest.mark.slow
+def test_network_devices():
+    with ManyGuests(ScaleSpec(device="vif", mode="event"), 4) as many:
+        many.add_guests(4)
+        alone = many.run(1, SECONDS, block_size=64)
+        rings = many.memory().rings
+    assert alone.rate >= 0
+    assert alone.operations[0] > 0
+    assert rings == 4 * 2 * 4096
+
+
+@pytest.mark.slow
 def test_an_idle_device_takes_little_memory():
     with ManyGuests(ScaleSpec(), 30) as many:
         many.add_guests(10)
