@@ -126,7 +126,6 @@ struct netback_tx {
     uint32_t slot_count;
     struct tx_taken taken[NETBACK_BATCH];
     struct pv_packet *sent[NETBACK_BATCH];
-    struct pv_packet *segments[NETBACK_MAX_SEGMENTS];
     uint32_t sent_count;
     struct netback_credit credit;
     int64_t bytes_left; /* that this pump may still move */
@@ -137,7 +136,7 @@ struct netback_rx {
     struct pv_response_log *log;
     struct rx_entry backlog[NETBACK_RX_BACKLOG]; /* admitted and not yet placed */
     uint32_t backlog_first, backlog_end;
-    struct pv_packet *received[NETBACK_BATCH], *segments[NETBACK_MAX_SEGMENTS];
+    struct pv_packet *received[NETBACK_BATCH];
     struct pv_packet *placed[NETBACK_BATCH];
     bool copy_failed[NETBACK_RX_SLOTS];
     uint32_t last_slots; /* that a packet took */

@@ -48,13 +48,13 @@ static bool takes_gso(const struct pv_netback_vif *vif, const struct pv_packet *
 
 static void append_segments(struct pv_netback_queue *queue, struct rx_entry *entry)
 {
-    struct netback_rx *rx = &queue->rx;
-    uint32_t room = NETBACK_RX_BACKLOG - rx->backlog_end;
+    struct pv_packet *segments[NETBACK_MAX_SEGMENTS];
+    uint32_t room = NETBACK_RX_BACKLOG - queue->rx.backlog_end;
     int count = pv_packet_segment(entry->packet, queue->cache,
-                                  takes_csum(&queue->vif->config, entry->packet), rx->segments,
+                                  takes_csum(&queue->vif->config, entry->packet), segments,
                                   room < NETBACK_MAX_SEGMENTS ? room : NETBACK_MAX_SEGMENTS);
     for (int i = 0; i < count; i++)
-        append(queue, entry, rx->segments[i]);
+        append(queue, entry, segments[i]);
     if (count < 0) {
         drop(queue, entry->packet);
         return;

@@ -36,13 +36,12 @@ static bool set_gso(struct pv_packet *packet, const struct netif_extra_info *ext
 
 static int send_segments(struct pv_netback_queue *queue, struct pv_packet *packet, bool keep_blank)
 {
-    struct netback_tx *tx = &queue->tx;
-    int count =
-        pv_packet_segment(packet, queue->cache, keep_blank, tx->segments, NETBACK_MAX_SEGMENTS);
+    struct pv_packet *segments[NETBACK_MAX_SEGMENTS];
+    int count = pv_packet_segment(packet, queue->cache, keep_blank, segments, NETBACK_MAX_SEGMENTS);
     if (count < 0)
         return PV_NETBACK_BAD_GSO_PACKET;
     netback_tx_send(queue); /* those before it */
-    queue->uplink->ops->send(queue->uplink, queue->uplink_queue, queue->cache, tx->segments,
+    queue->uplink->ops->send(queue->uplink, queue->uplink_queue, queue->cache, segments,
                              (uint32_t)count, queue->now);
     pv_packet_release(queue->cache, &packet, 1);
     return NETBACK_OK;
