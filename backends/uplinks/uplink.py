@@ -72,9 +72,19 @@ class Uplink:
             self._check(self.pointer.ops.set_rx_offloads(self.pointer, taken))
 
     def set_carrier(self, queues: int) -> None:
-        """Whether a guest is there, with so many queues, or 0. OSError: as above."""
+        """Whether a guest is there, with so many queues, or 0: none uses the uplink now, and what
+        waits for it is dropped. OSError: as above."""
         if self.pointer.ops.set_carrier != ffi.NULL:
             self._check(self.pointer.ops.set_carrier(self.pointer, queues))
+        if queues == 0 and self.pointer.ops.purge != ffi.NULL:
+            self._purge()
+
+    def _purge(self) -> None:
+        pointer = self.pointer
+        cache = created(lib.pv_packet_cache_create(pointer.pool), self.name)
+        for queue in range(pointer.queues):
+            pointer.ops.purge(pointer, queue, cache)
+        lib.pv_packet_cache_destroy(cache)
 
     def _check(self, result: int) -> None:
         if result < 0:

@@ -71,9 +71,6 @@ class UplinkGuest:
     def close(self) -> None:
         """The guest goes; the uplink stays. A second call does nothing."""
         if self._cache is not None:
-            for queue in range(self._pointer.queues):
-                if self._pointer.ops.purge:
-                    self._pointer.ops.purge(self._pointer, queue, self._cache)
             self.set_carrier(0)
             lib.pv_packet_cache_destroy(self._cache)
             self._cache = None

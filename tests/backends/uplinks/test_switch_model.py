@@ -141,6 +141,7 @@ class SwitchMachine(RuleBasedStateMachine):
             self.bridge.ports[port].carrier = there
             if not there:
                 self.bridge.forget(port)
+                self.bridge.ports[port].waiting.clear()
 
     @rule(port=ports, isolated=st.booleans())
     def close_or_open(self, port: int, isolated: bool) -> None:

@@ -2,9 +2,11 @@
 
 import pytest
 
+from pvdrivers.backends.uplinks.filters import Direction, PacketDelay
 from pvdrivers.backends.uplinks.switch import Switch
 from pvdrivers.backends.uplinks.uplink import HairpinUplink, NullUplink, Uplink
 from pvdrivers.ring.errors import UsageError
+from pvdrivers.testing.vnif.uplink_guest import UplinkGuest
 
 
 def test_one_line_about_each() -> None:
@@ -23,6 +25,27 @@ def test_closed(kind: type[NullUplink] | type[HairpinUplink]) -> None:
     uplink.close()
     with pytest.raises(UsageError, match="the uplink is closed"):
         uplink.statistics()
+
+
+def test_nothing_that_waits_outlives_a_connection() -> None:
+    with HairpinUplink(2) as uplink:
+        guest = UplinkGuest(uplink, 2)
+        guest.send([bytes(60)], queue=1)
+        guest.set_carrier(0)
+        guest.set_carrier(2)
+        assert guest.receive(queue=1) == []
+        guest.close()
+
+
+def test_nothing_that_a_filter_holds_outlives_a_connection() -> None:
+    with PacketDelay(HairpinUplink(), delay=1000, direction=Direction.RX) as uplink:
+        guest = UplinkGuest(uplink)
+        guest.send([bytes(60), bytes(61)])
+        assert guest.receive(1) == []  # one is held now, and one waits below
+        guest.set_carrier(0)
+        guest.set_carrier(1)
+        assert guest.receive(now=2000) == [] == guest.receive(now=4000)
+        guest.close()
 
 
 @pytest.mark.parametrize("queues", [0, -1, 65])
