@@ -26,6 +26,8 @@ TARGETS = {
     "latency-poll": ("<=", 1.5),
     "machine-memory": ("<=", 1.2),
     "machine-time": ("<=", 1.2),
+    "net-dpdk-memif": (">=", 1.0),
+    "net-dpdk-vhost": (">=", 0.5),
     "net-guests-idle": (">=", 0.9),
     "net-idle-memory": ("<=", 65536),
     "net-large": (">=", 0.6),
@@ -165,6 +167,7 @@ def test_absent_programs_are_named(setting, monkeypatch, tmp_path):
     rows = catalogue()
     for name, packages in {
         "disk-io-uring": {"fio"},
+        "net-dpdk-memif": {"dpdk-dev"},
         "net-tcp-veth": {"iperf3", "iputils-ping", "util-linux"},
         "null-ring": set(),
         "ram-mmap": {"fio"},
@@ -179,6 +182,7 @@ def test_rows_that_want_two_processors_are_not_measured_on_one(setting, monkeypa
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0})
     apart = {"null-ring", "latency-poll", "latency-event", "two-queues", "net-small", "net-large"}
     apart |= {"net-notifications", "net-tx-ring", "net-guests-idle", "net-idle-memory"}
+    apart |= {"net-dpdk-memif", "net-dpdk-vhost"}
     rows = catalogue()
     for name in TARGETS:
         unmet = [need for need, _ in needs.unmet(rows[name], setting)]
