@@ -1,17 +1,38 @@
 /* Takes the guest's requests one by one. A request that was carried out and not answered when its
- * backend was killed is carried out again, which changes nothing. */
+ * backend was killed is carried out again: the hash does not change by that, and static grants have
+ * ended with the process. */
 #include "backends/vnif/control_private.h"
 
-static void answer(struct pv_netback_control *control, const struct xen_netif_ctrl_request *request)
+static uint32_t change_hash(struct pv_netback_control *control,
+                            const struct xen_netif_ctrl_request *request, uint32_t *data)
 {
-    struct xen_netif_ctrl_response response = {.id = request->id, .type = request->type};
     struct netback_hash hash = *control->hash;
-    response.status = netback_control_hash(control->vif, request, &hash, &response.data);
-    if (response.status == XEN_NETIF_CTRL_STATUS_SUCCESS) {
+    uint32_t status = netback_control_hash(control->vif, request, &hash, data);
+    if (status == XEN_NETIF_CTRL_STATUS_SUCCESS) {
         *control->hash = hash;
         netback_settings_change(control->vif)->hash = hash;
         netback_settings_changed(control->vif);
     }
+    return status;
+}
+
+static uint32_t carry_out(struct pv_netback_control *control,
+                          const struct xen_netif_ctrl_request *request, uint32_t *data)
+{
+    switch (request->type) {
+    case XEN_NETIF_CTRL_TYPE_GET_GREF_MAPPING_SIZE:
+    case XEN_NETIF_CTRL_TYPE_ADD_GREF_MAPPING:
+    case XEN_NETIF_CTRL_TYPE_DEL_GREF_MAPPING:
+        return netback_control_grants(control, request, data);
+    default:
+        return change_hash(control, request, data);
+    }
+}
+
+static void answer(struct pv_netback_control *control, const struct xen_netif_ctrl_request *request)
+{
+    struct xen_netif_ctrl_response response = {.id = request->id, .type = request->type};
+    response.status = carry_out(control, request, &response.data);
     pv_add_counter(&control->stats.requests, 1);
     pv_add_counter(&control->stats.failures, response.status != XEN_NETIF_CTRL_STATUS_SUCCESS);
     memcpy(pv_response_log_slot(control->log, &control->ring, control->ring.rsp_prod_pvt++,

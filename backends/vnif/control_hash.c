@@ -12,18 +12,6 @@ bool netback_hash_valid(const struct netback_hash *hash)
            hash->mapping_size <= PV_NETBACK_MAX_MAPPING;
 }
 
-static bool copy_from_guest(struct pv_netback_vif *vif, grant_ref_t ref, void *to, uint16_t size)
-{
-    struct pv_hypervisor *hypervisor = vif->config.hypervisor;
-    struct pv_grant_copy copy = {.source = {.ref = ref, .domid = vif->config.frontend},
-                                 .dest = {.address = to, .domid = DOMID_SELF},
-                                 .len = size,
-                                 .flags = GNTCOPY_source_gref,
-                                 .status = GNTST_general_error};
-    return size == 0 ||
-           (hypervisor->ops->gnttab_copy(hypervisor, &copy, 1) >= 0 && copy.status == GNTST_okay);
-}
-
 static uint32_t set_algorithm(struct netback_hash *hash, uint32_t algorithm)
 {
     if (algorithm > XEN_NETIF_CTRL_HASH_ALGORITHM_TOEPLITZ)
@@ -55,7 +43,7 @@ static uint32_t set_key(struct pv_netback_vif *vif, struct netback_hash *hash, g
         return XEN_NETIF_CTRL_STATUS_BUFFER_OVERFLOW;
     memset(hash->key, 0, sizeof hash->key);
     hash->key_size = size;
-    return copy_from_guest(vif, ref, hash->key, (uint16_t)size)
+    return netback_copy_from_page(vif, ref, hash->key, (uint16_t)size)
                ? XEN_NETIF_CTRL_STATUS_SUCCESS
                : XEN_NETIF_CTRL_STATUS_INVALID_PARAMETER;
 }
@@ -76,8 +64,8 @@ static uint32_t set_mapping(struct pv_netback_vif *vif, struct netback_hash *has
     uint32_t end;
     if (__builtin_add_overflow(offset, count, &end) || end > hash->mapping_size)
         return XEN_NETIF_CTRL_STATUS_INVALID_PARAMETER;
-    if (!copy_from_guest(vif, ref, &hash->mapping[offset],
-                         (uint16_t)(count * sizeof hash->mapping[0])))
+    if (!netback_copy_from_page(vif, ref, &hash->mapping[offset],
+                                (uint16_t)(count * sizeof hash->mapping[0])))
         return XEN_NETIF_CTRL_STATUS_INVALID_PARAMETER;
     for (uint32_t i = offset; i < end; i++)
         if (hash->mapping[i] >= vif->config.queues)
@@ -106,7 +94,7 @@ uint32_t netback_control_hash(struct pv_netback_vif *vif,
         return set_mapping(vif, hash, given[0], given[1], given[2]);
     case XEN_NETIF_CTRL_TYPE_SET_HASH_ALGORITHM:
         return set_algorithm(hash, given[0]);
-    default: /* static grants too, as with Linux's netback */
+    default:
         return XEN_NETIF_CTRL_STATUS_NOT_SUPPORTED;
     }
 }

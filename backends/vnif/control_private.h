@@ -1,4 +1,4 @@
-/* The inside of a control ring: the guest's requests about its hash. */
+/* The inside of a control ring: the guest's requests about its hash and its static grants. */
 #ifndef BACKENDS_VNIF_CONTROL_PRIVATE_H
 #define BACKENDS_VNIF_CONTROL_PRIVATE_H
 
@@ -13,7 +13,8 @@ struct pv_netback_control {
     void *own_log;
     size_t log_size;
     bool bound, stopped, broken;
-    bool notify; /* at the next pump */
+    bool notify;  /* at the next pump */
+    bool resumed; /* an earlier backend may have had static grants */
     int fault_fd;
     struct pv_netback_control_stats stats;
 };
@@ -26,5 +27,9 @@ uint32_t netback_control_hash(struct pv_netback_vif *vif,
                               const struct xen_netif_ctrl_request *request,
                               struct netback_hash *hash, uint32_t *data);
 bool netback_hash_valid(const struct netback_hash *hash);
+
+/* control_grants.c: the same of a request about static grants. */
+uint32_t netback_control_grants(struct pv_netback_control *control,
+                                const struct xen_netif_ctrl_request *request, uint32_t *data);
 
 #endif

@@ -81,7 +81,7 @@ static int attach_log(struct pv_netback_control *control,
     if (!netback_hash_valid(control->hash))
         return -ESTALE;
     /* An earlier backend may have been killed before it notified. */
-    control->notify = pv_response_log_has_begun(control->log);
+    control->notify = control->resumed = pv_response_log_has_begun(control->log);
     int status = pv_response_log_attach(control->log, &identity, &control->ring);
     if (status < 0)
         return status;

@@ -18,11 +18,13 @@
  *       rx_place.c          puts packets into the guest's buffers
  *     rx_starved.c          packets wait for buffers, and for how long
  *     mailbox.c             packets that another queue has received for this one
+ *   static_grants.c         the guest's pages that stay mapped
  *   vif.c                   what the queues share
  *     hash.c  multicast.c   the guest's hash and its filter
  *   control_queue.c         creates a control ring and ends it
  *     control.c             takes requests and answers them
  *       control_hash.c      those about the hash
+ *       control_grants.c    those about static grants
  */
 #ifndef BACKENDS_VNIF_NETBACK_PRIVATE_H
 #define BACKENDS_VNIF_NETBACK_PRIVATE_H
@@ -86,6 +88,14 @@ struct netback_mailbox {
     bool armed;     /* what arrives must write to it */
 };
 
+/* Those of one queue, a hash table. Changed by the control ring alone. */
+struct netback_static_grants {
+    pthread_mutex_t lock;
+    uint32_t count;              /* also read without the lock: is there any? */
+    uint32_t mask;               /* of a place's number */
+    struct pv_grant_map *grants; /* without an address: a free place. NULL: there never was any */
+};
+
 struct pv_netback_vif {
     struct pv_netback_vif_config config;
     uint32_t page_size; /* the frontend's, bytes */
@@ -95,6 +105,7 @@ struct pv_netback_vif {
     uint32_t generation;              /* of the settings */
     uint32_t stalled;                 /* queues */
     struct netback_mailbox mailboxes[PV_NETBACK_MAX_QUEUES];
+    struct netback_static_grants static_grants[PV_NETBACK_MAX_QUEUES];
     pthread_mutex_t uplink_locks[PV_UPLINK_MAX_QUEUES]; /* of queues that several share */
 };
 
@@ -153,7 +164,8 @@ struct pv_netback_queue {
     pthread_mutex_t *uplink_lock; /* NULL: it has the uplink's queue for itself */
     struct pv_packet_cache *cache;
     struct copy_batch copies;
-    struct netback_settings settings; /* the vif's */
+    struct netback_static_grants *static_grants; /* locked for a batch; NULL: there are none */
+    struct netback_settings settings;            /* the vif's */
     uint32_t generation;
     uint64_t now;
     bool bound_tx, bound_rx, stopped, broken;
@@ -240,6 +252,44 @@ uint32_t netback_mailbox_take(struct netback_mailbox *mailbox, struct rx_entry *
 bool netback_mailbox_arm(struct netback_mailbox *mailbox); /* true: there is something */
 void netback_mailbox_disarm(struct netback_mailbox *mailbox);
 
+/* static_grants.c */
+/* The most that a queue may have: a list's page full. Those are the pages of both its rings' slots,
+ * if each has one. */
+uint32_t netback_static_grants_limit(const struct pv_netback_vif *vif);
+void netback_static_grants_init(struct netback_static_grants *table);
+/* Unmaps them. */
+void netback_static_grants_destroy(struct pv_netback_vif *vif, struct netback_static_grants *table);
+/* Maps all of a list, or returns false and maps none: one cannot be mapped or is there already, or
+ * they are too many. */
+bool netback_static_grants_add(struct pv_netback_vif *vif, uint32_t queue,
+                               struct xen_netif_gref *list, uint32_t count);
+/* Unmaps those that were added, says of each in its status whether it was, and returns how many
+ * were. The list is no longer than the limit. */
+uint32_t netback_static_grants_remove(struct pv_netback_vif *vif, uint32_t queue,
+                                      struct xen_netif_gref *list, uint32_t count);
+/* While a queue stages copies stand these around it, and between them its grants stay mapped. */
+static inline void netback_static_grants_hold(struct pv_netback_queue *queue)
+{
+    struct netback_static_grants *table = &queue->vif->static_grants[queue->index];
+    /* No order: what is not seen yet is copied as any other grant. */
+    if (pv_read_once(&table->count) == 0)
+        return;
+    pthread_mutex_lock(&table->lock);
+    queue->static_grants = table;
+}
+static inline void netback_static_grants_let_go(struct pv_netback_queue *queue)
+{
+    if (queue->static_grants)
+        pthread_mutex_unlock(&queue->static_grants->lock);
+    queue->static_grants = NULL;
+}
+/* Copy at once if the queue holds its grants and this is one of them; false: it is not, or may not
+ * be written to. */
+bool netback_copy_from_static(struct pv_netback_queue *queue, grant_ref_t ref, uint16_t offset,
+                              void *to, uint16_t length);
+bool netback_copy_to_static(struct pv_netback_queue *queue, grant_ref_t ref, uint16_t offset,
+                            const void *from, uint16_t length);
+
 /* hash.c */
 void netback_hash_packet(const struct netback_hash *hash, struct rx_entry *entry);
 /* The queue that the guest's mapping names. */
@@ -262,6 +312,9 @@ void netback_settings_changed(struct pv_netback_vif *vif);
 /* Whether they are newer than `generation`, which they then have. */
 bool netback_settings_read(struct pv_netback_vif *vif, struct netback_settings *settings,
                            uint32_t *generation);
+/* Copy the beginning of a page of the guest; false: it is not granted, or not to be written to. */
+bool netback_copy_from_page(struct pv_netback_vif *vif, grant_ref_t ref, void *to, uint16_t size);
+bool netback_copy_to_page(struct pv_netback_vif *vif, grant_ref_t ref, void *from, uint16_t size);
 /* Maps one ring and attaches it where an earlier backend stopped: 0, -EPROTO (the frontend lies
  * about its ABI), -EIO or another negative errno. */
 int netback_map_ring(struct pv_netback_vif *vif, grant_ref_t ref, uint32_t slot_size,

@@ -231,7 +231,7 @@ void pv_netback_queue_get_stats(const struct pv_netback_queue *queue,
         to[i] = pv_read_counter(&from[i]);
     stats->grant_copies = pv_read_counter(&queue->copies.copies);
     stats->grant_copy_calls = pv_read_counter(&queue->copies.calls);
-    stats->bytes_copied = pv_read_counter(&queue->copies.bytes);
+    stats->bytes_copied += pv_read_counter(&queue->copies.bytes);
 }
 
 static const char *state(const struct pv_netback_queue *queue)

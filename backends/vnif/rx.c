@@ -20,6 +20,7 @@ static void place(struct pv_netback_queue *queue, uint32_t ready, uint32_t most,
 {
     struct netback_rx *rx = &queue->rx;
     prefetch(rx, 0, PREFETCHED, ready);
+    netback_static_grants_hold(queue);
     while (netback_rx_backlog(rx) && batch->packets < most && rx->bytes_left > 0) {
         const struct rx_entry *entry = &rx->backlog[rx->backlog_first];
         uint32_t needed = netback_rx_slots_needed(queue, entry);
@@ -36,6 +37,7 @@ static void place(struct pv_netback_queue *queue, uint32_t ready, uint32_t most,
         batch->gso += entry->packet->gso_type != XEN_NETIF_GSO_TYPE_NONE;
         rx->bytes_left -= entry->packet->length;
     }
+    netback_static_grants_let_go(queue);
 }
 
 /* A buffer that could not be written to says so. */

@@ -66,7 +66,8 @@ static void place_data(struct pv_netback_queue *queue, uint8_t *data, uint16_t l
     const struct netif_rx_response response = {
         .id = request.id, .offset = headroom, .flags = flags, .status = (int16_t)length};
     memcpy(next_response(rx), &response, sizeof response);
-    copy_batch_to_grant(&queue->copies, request.gref, headroom, data, length, failed);
+    if (!netback_copy_to_static(queue, request.gref, headroom, data, length))
+        copy_batch_to_grant(&queue->copies, request.gref, headroom, data, length, failed);
 }
 
 static uint16_t packet_flags(const struct pv_packet *packet)

@@ -26,7 +26,9 @@ static void change_filter(struct pv_netback_queue *queue, struct tx_taken *taken
 static void stage_copy(struct pv_netback_queue *queue, struct tx_taken *taken,
                        const struct netif_tx_request *slot, uint8_t *to, uint16_t length)
 {
-    if (length > 0) /* an empty fragment's grant need not be one (XSA-448) */
+    if (length == 0) /* an empty fragment's grant need not be one (XSA-448) */
+        return;
+    if (!netback_copy_from_static(queue, slot->gref, slot->offset, to, length))
         copy_batch_from_grant(&queue->copies, slot->gref, slot->offset, to, length,
                               &taken->copy_failed);
 }
@@ -193,7 +195,9 @@ uint32_t netback_tx_batch(struct pv_netback_queue *queue, uint32_t most)
         queue->tx.credit.deadline = UINT64_MAX; /* the guest may have taken back what waited */
     if (ready <= 0 || most == 0)
         return 0;
+    netback_static_grants_hold(queue);
     uint32_t count = take(queue, (uint32_t)ready, most < NETBACK_BATCH ? most : NETBACK_BATCH);
+    netback_static_grants_let_go(queue);
     copy_batch_flush(&queue->copies);
     for (uint32_t i = 0; i < count; i++)
         finish(queue, &queue->tx.taken[i]);

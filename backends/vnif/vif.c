@@ -37,8 +37,10 @@ struct pv_netback_vif *pv_netback_vif_create(const struct pv_netback_vif_config 
                                   .multicast_control = config->multicast_control};
     vif->generation = 1; /* queues have seen 0 */
     pthread_mutex_init(&vif->lock, NULL);
-    for (int i = 0; i < PV_NETBACK_MAX_QUEUES; i++)
+    for (int i = 0; i < PV_NETBACK_MAX_QUEUES; i++) {
         pthread_mutex_init(&vif->mailboxes[i].lock, NULL);
+        netback_static_grants_init(&vif->static_grants[i]);
+    }
     for (int i = 0; i < PV_UPLINK_MAX_QUEUES; i++)
         pthread_mutex_init(&vif->uplink_locks[i], NULL);
     return vif;
@@ -48,8 +50,10 @@ void pv_netback_vif_destroy(struct pv_netback_vif *vif)
 {
     if (!vif)
         return;
-    for (int i = 0; i < PV_NETBACK_MAX_QUEUES; i++)
+    for (int i = 0; i < PV_NETBACK_MAX_QUEUES; i++) {
+        netback_static_grants_destroy(vif, &vif->static_grants[i]);
         pthread_mutex_destroy(&vif->mailboxes[i].lock);
+    }
     for (int i = 0; i < PV_UPLINK_MAX_QUEUES; i++)
         pthread_mutex_destroy(&vif->uplink_locks[i]);
     pthread_mutex_destroy(&vif->lock);
@@ -124,6 +128,34 @@ uint32_t pv_netback_vif_choose_queue(struct pv_netback_vif *vif, struct pv_packe
     }
     pthread_mutex_unlock(&vif->lock);
     return queue;
+}
+
+/* ---- Pages of the guest ---------------------------------------------------------------------- */
+
+static bool copy_page(struct pv_netback_vif *vif, struct pv_grant_copy copy)
+{
+    struct pv_hypervisor *hypervisor = vif->config.hypervisor;
+    copy.status = GNTST_general_error;
+    return copy.len == 0 ||
+           (hypervisor->ops->gnttab_copy(hypervisor, &copy, 1) >= 0 && copy.status == GNTST_okay);
+}
+
+bool netback_copy_from_page(struct pv_netback_vif *vif, grant_ref_t ref, void *to, uint16_t size)
+{
+    return copy_page(vif,
+                     (struct pv_grant_copy){.source = {.ref = ref, .domid = vif->config.frontend},
+                                            .dest = {.address = to, .domid = DOMID_SELF},
+                                            .len = size,
+                                            .flags = GNTCOPY_source_gref});
+}
+
+bool netback_copy_to_page(struct pv_netback_vif *vif, grant_ref_t ref, void *from, uint16_t size)
+{
+    return copy_page(vif,
+                     (struct pv_grant_copy){.source = {.address = from, .domid = DOMID_SELF},
+                                            .dest = {.ref = ref, .domid = vif->config.frontend},
+                                            .len = size,
+                                            .flags = GNTCOPY_dest_gref});
 }
 
 /* ---- Rings ----------------------------------------------------------------------------------- */

@@ -1,17 +1,22 @@
-"""The control ring of a network frontend: which hash the backend chooses a packet's queue by."""
+"""The control ring of a network frontend: which hash the backend chooses a packet's queue by, and
+which grants it keeps mapped."""
 
 import asyncio
 import errno
+import os
 import struct
 from dataclasses import dataclass
 
 import pvdrivers.frontends.python_queue as python_queue
-from pvdrivers._core import lib
+from pvdrivers._core import ffi, lib
+from pvdrivers.frontends.vnif.queue import VnifQueue
 from pvdrivers.hypervisor import EventChannels, Hypervisor
 from pvdrivers.ring.errors import PeerError, UsageError
 from pvdrivers.vnif.keys import ControlRing
 
 SLOT = 16
+PAGE = -1  # in a request's data: the gref of its page
+GREF_SIZE = int(ffi.sizeof("struct xen_netif_gref"))
 MAX_KEY = 40  # bytes of a Toeplitz key
 MAX_MAPPING = 128  # what Linux' netback and ours take
 REQUEST = struct.Struct("<HHIII")  # id, type, data[3]
@@ -49,19 +54,29 @@ class ControlRequest(python_queue.Request):
     """One request, and the page that it refers to, if any."""
 
     def __init__(
-        self, hypervisor: Hypervisor, kind: int, data: tuple[int, ...] = (), payload: bytes = b""
+        self, hypervisor: Hypervisor, kind: int, data: tuple[int, ...], page: bytes = b""
     ) -> None:
-        """With a payload, the backend is granted its page to read, and `data` follows the gref."""
+        """`page`: what lies in the page whose gref `data` has as PAGE."""
         self.done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._kind = kind
         self._data = data
-        self._page = python_queue.DataPage(hypervisor) if payload else None
+        self._page = python_queue.DataPage(hypervisor) if page else None
         if self._page:
-            self._page.view[: len(payload)] = payload
+            self._page.view[: len(page)] = page
+
+    @property
+    def lists_grants(self) -> bool:
+        """It is about grants of this connection."""
+        return self._kind in (
+            lib.XEN_NETIF_CTRL_TYPE_ADD_GREF_MAPPING,
+            lib.XEN_NETIF_CTRL_TYPE_DEL_GREF_MAPPING,
+        )
 
     def encode(self, number: int, backend: int) -> bytes:
-        data = [self._page.grant(backend, readonly=True)] if self._page else []
-        data += self._data
+        data = list(self._data)
+        if self._page:
+            readonly = not self.lists_grants  # the backend writes what became of each
+            data[data.index(PAGE)] = self._page.grant(backend, readonly)
         return REQUEST.pack(number, self._kind, *data, *[0] * (3 - len(data)))
 
     def revoke(self) -> None:
@@ -104,9 +119,20 @@ class ControlQueue(python_queue.PythonQueue):
     def statistics(self) -> dict[str, int]:
         return {f"control_{name}": count for name, count in super().statistics().items()}
 
-    async def ask(self, kind: int, data: tuple[int, ...] = (), payload: bytes = b"") -> int:
+    def requeue(self, successor: python_queue.PythonQueue) -> int:
+        """The next connection has other grants."""
+        kept = []
+        for request in self._take_all():
+            if isinstance(request, ControlRequest) and request.lists_grants:
+                request.fail(OSError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)))
+            else:
+                kept.append(request)
+        successor.issue(*kept)
+        return len(kept)
+
+    async def ask(self, kind: int, data: tuple[int, ...] = (), page: bytes = b"") -> int:
         """What the backend answers. OSError: it refuses."""
-        request = ControlRequest(self._hypervisor, kind, data, payload)
+        request = ControlRequest(self._hypervisor, kind, data, page)
         self.issue(request)
         return await request.done
 
@@ -119,12 +145,23 @@ class ControlQueue(python_queue.PythonQueue):
         if settings is None:
             return
         key, mapping = settings.key, settings.mapping
-        await self.ask(lib.XEN_NETIF_CTRL_TYPE_SET_HASH_KEY, (len(key),), key)
+        await self.ask(lib.XEN_NETIF_CTRL_TYPE_SET_HASH_KEY, (PAGE, len(key)), key)
         await self.ask(lib.XEN_NETIF_CTRL_TYPE_SET_HASH_MAPPING_SIZE, (len(mapping),))
         if mapping:
             table = struct.pack(f"<{len(mapping)}I", *mapping)
-            await self.ask(lib.XEN_NETIF_CTRL_TYPE_SET_HASH_MAPPING, (len(mapping), 0), table)
+            data = (PAGE, len(mapping), 0)
+            await self.ask(lib.XEN_NETIF_CTRL_TYPE_SET_HASH_MAPPING, data, table)
         await self.ask(lib.XEN_NETIF_CTRL_TYPE_SET_HASH_FLAGS, (settings.types,))
+
+    async def add_static_grants(self, queue: VnifQueue) -> int:
+        """Has the backend map as many of a queue's pages as it keeps. OSError: it refuses."""
+        most = await self.ask(lib.XEN_NETIF_CTRL_TYPE_GET_GREF_MAPPING_SIZE, (queue.index,))
+        grants = queue.list_grants(min(most, self._hypervisor.page_size // GREF_SIZE))
+        count = len(grants) // GREF_SIZE
+        if count:
+            data = (queue.index, PAGE, count)
+            await self.ask(lib.XEN_NETIF_CTRL_TYPE_ADD_GREF_MAPPING, data, grants)
+        return count
 
 
 def _number_of(response: bytes) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import MappingProxyType
 
 from pvdrivers.frontends.device import DRAIN_TIMEOUT
-from pvdrivers.frontends.vnif.control import HashSettings
+from pvdrivers.frontends.vnif.control import ControlQueue, HashSettings
 from pvdrivers.frontends.vnif.outgoing import GroupChange
 from pvdrivers.frontends.vnif.packets import PacketFrontend
 from pvdrivers.hypervisor import Hypervisor
@@ -72,7 +72,8 @@ class VnifFrontend(PacketFrontend):
         self._filtering = self.features.multicast_control
         self._xdp_headroom = 0
         self._hash: HashSettings | None = None
-        self._hash_task: asyncio.Task[None] | None = None
+        self._static_grants = False
+        self._restoring: asyncio.Task[None] | None = None
 
     # ---- what its user calls ---------------------------------------------------------------
 
@@ -117,13 +118,19 @@ class VnifFrontend(PacketFrontend):
     async def set_hash(self, settings: HashSettings | None) -> None:
         """How the backend chooses a queue, on this connection and later ones. OSError: it refuses.
         UsageError: there is no control ring, or the mapping has queues that are not there."""
-        agreement = self._agreed
-        if not agreement.control_ring:
-            raise UsageError(f"{self.path}: the backend has no control ring")
-        if settings and any(not 0 <= q < agreement.queues for q in settings.mapping):
-            raise UsageError(f"the mapping has queues beyond the {agreement.queues} there are")
-        await self._control.set_hash(settings)
+        control, queues = self._agreed_control, self._agreed.queues
+        if settings and any(not 0 <= q < queues for q in settings.mapping):
+            raise UsageError(f"the mapping has queues beyond the {queues} there are")
+        await control.set_hash(settings)
         self._hash = settings
+
+    async def use_static_grants(self) -> int:
+        """Has the backend keep the queues' pages mapped, as many as it takes, on this connection
+        and later ones; how many it has mapped. OSError: it refuses. UsageError: there is no
+        control ring."""
+        count = await self._add_static_grants()
+        self._static_grants = True
+        return count
 
     async def set_xdp_headroom(self, headroom: int) -> None:
         """Asks for so many bytes in front of each packet received (Linux' own protocol)."""
@@ -204,9 +211,9 @@ class VnifFrontend(PacketFrontend):
         await super().attach()
         for group in self.groups:
             self._issue(self.packet_queues[0], GroupChange(group, add=True))
-        if self._hash and self._agreed.control_ring:
-            name = f"hash {self.path}"
-            self._hash_task = asyncio.create_task(self._restore_hash(self._hash), name=name)
+        if (self._hash or self._static_grants) and self._agreed.control_ring:
+            name = f"control ring {self.path}"
+            self._restoring = asyncio.create_task(self._restore_settings(), name=name)
         if self.on_connected:
             self.on_connected()
 
@@ -219,9 +226,9 @@ class VnifFrontend(PacketFrontend):
             self._reconfigured.set_result(None)
 
     async def disconnect(self) -> None:
-        if self._hash_task:
-            self._hash_task.cancel()
-            self._hash_task = None
+        if self._restoring:
+            self._restoring.cancel()
+            self._restoring = None
         await super().disconnect()
         self._set_carrier(False)
         if self._reconfigured and not self._reconfigured.done():
@@ -236,11 +243,25 @@ class VnifFrontend(PacketFrontend):
         self._issue(self.packet_queues[0], change)
         await change.done
 
-    async def _restore_hash(self, settings: HashSettings) -> None:
+    @property
+    def _agreed_control(self) -> ControlQueue:
+        if not self._agreed.control_ring:
+            raise UsageError(f"{self.path}: the backend has no control ring")
+        return self._control
+
+    async def _add_static_grants(self) -> int:
+        control = self._agreed_control
+        return sum([await control.add_static_grants(queue) for queue in self.packet_queues])
+
+    async def _restore_settings(self) -> None:
+        """Of the control ring, as they were on the connection before."""
         try:
-            await self._control.set_hash(settings)
+            if self._hash:
+                await self._control.set_hash(self._hash)
+            if self._static_grants:
+                await self._add_static_grants()
         except (OSError, UsageError) as error:
-            log.warning("%s: the hash is not what it was: %s", self.path, error)
+            log.warning("%s: the backend does not do as the last one: %s", self.path, error)
 
     async def _read_link(self) -> None:
         up, self.speed = read_link(await self.read_peer_keys(LINK_KEYS))

@@ -136,6 +136,23 @@ int pv_netfront_connect(struct pv_netfront_queue *queue,
     return 0;
 }
 
+static uint32_t list_pages(const struct page_pool *pool, uint16_t flags,
+                           struct xen_netif_gref *list, uint32_t count)
+{
+    if (count > pool->count)
+        count = pool->count;
+    for (uint32_t page = 0; page < count; page++)
+        list[page] = (struct xen_netif_gref){.ref = pool->grefs[page], .flags = flags};
+    return count;
+}
+
+uint32_t pv_netfront_list_grants(const struct pv_netfront_queue *queue, struct xen_netif_gref *list,
+                                 uint32_t count)
+{
+    uint32_t tx = list_pages(&queue->tx.pages, XEN_NETIF_CTRLF_GREF_readonly, list, count);
+    return tx + list_pages(&queue->rx.pages, 0, list + tx, count - tx);
+}
+
 /* ---- Both rings ---------------------------------------------------------------------------- */
 
 int pv_netfront_break(struct pv_netfront_queue *queue, enum pv_netfront_violation violation)

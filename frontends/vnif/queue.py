@@ -97,6 +97,12 @@ class VnifQueue:
         if (error := lib.pv_netfront_connect(self.pointer, agreed)) < 0:
             raise PeerError(f"the rings cannot be used: {os.strerror(-error)}")
 
+    def list_grants(self, most: int) -> bytes:
+        """Entries (`struct xen_netif_gref`) of the pages that stay granted until `disconnect`."""
+        grants = ffi.new("struct xen_netif_gref[]", most)
+        count = lib.pv_netfront_list_grants(self.pointer, grants, most)
+        return bytes(ffi.buffer(grants))[: count * ffi.sizeof("struct xen_netif_gref")]
+
     def issue(self, *outgoing: Outgoing) -> bool:
         """Sends it as soon as there is room, in order; true when all of it is on the ring."""
         self._waiting.extend(outgoing)

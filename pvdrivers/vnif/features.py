@@ -63,7 +63,7 @@ PROTOCOL_FEATURES = (
         "feature-ctrl-ring, ctrl-ring-ref, event-channel-ctrl",
         True,
         True,
-        "Toeplitz hash, its key and mapping",
+        "Toeplitz hash, its key and mapping; static grants",
     ),
     ProtocolFeature(
         "XDP headroom",

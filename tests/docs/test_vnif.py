@@ -15,4 +15,4 @@ BLOCKS = re.findall(r"^```python test_network.py\n(.*?)^```$", PAGE.read_text(),
 def test_the_page_runs(pytester: pytest.Pytester) -> None:
     (pytester.path / "test_network.py").write_text("\n".join(BLOCKS))
     run = pytester.runpytest_subprocess("test_network.py", "--timeout=120")
-    run.assert_outcomes(passed=4 + 3 + 1)
+    run.assert_outcomes(passed=4 + 3 + 1 + 1)

@@ -1,6 +1,6 @@
-/* Any requests on a network backend's control ring: each gets an answer, and the hash that they set
- * names queues that there are. Input: what lies in the guest's page (256 bytes), then requests of
- * 16 bytes, or what is left. */
+/* Any requests on a network backend's control ring: each gets an answer, the hash that they set
+ * names queues that there are, and packets come through whatever stays mapped. Input: what lies in
+ * the guest's page (256 bytes), then requests of 16 bytes, or what is left. */
 #define GUEST_PAGES 32 /* little to clear for each input */
 #include "tests/backends/vnif/c/loopback.h"
 
@@ -38,6 +38,23 @@ static void ask(struct loopback *loop, struct pv_netback_control *control,
     assert(response.status <= XEN_NETIF_CTRL_STATUS_BUFFER_OVERFLOW);
 }
 
+/* The page of a request that refers to one has the input's first bytes, or none. */
+static void point_to_page(struct xen_netif_ctrl_request *request)
+{
+    switch (request->type) {
+    case XEN_NETIF_CTRL_TYPE_SET_HASH_KEY:
+    case XEN_NETIF_CTRL_TYPE_SET_HASH_MAPPING:
+        request->data[0] = DATA + request->data[0] % 2;
+        break;
+    case XEN_NETIF_CTRL_TYPE_ADD_GREF_MAPPING:
+    case XEN_NETIF_CTRL_TYPE_DEL_GREF_MAPPING:
+        request->data[1] = DATA + request->data[1] % 2;
+        break;
+    default:
+        break;
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct loopback loop;
@@ -50,15 +67,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct xen_netif_ctrl_request request;
         take(&data, &size, (uint8_t *)&request, sizeof request);
         request.type &= 15;
-        request.data[0] = request.type == XEN_NETIF_CTRL_TYPE_SET_HASH_KEY ||
-                                  request.type == XEN_NETIF_CTRL_TYPE_SET_HASH_MAPPING
-                              ? DATA + request.data[0] % 2
-                              : request.data[0];
+        point_to_page(&request);
         ask(&loop, control, &front, &request);
         assert(pv_netback_vif_choose_queue(loop.vif, packet, 0) < QUEUES);
     }
     rx_post(&loop, 0, 4);
-    assert(loopback_pump(&loop) <= 1);
+    tx_put_request(&loop, DATA, 0, 60, 0);
+    assert(loopback_pump(&loop) <= 2);
+    tx_expect(&loop, DATA, NETIF_RSP_OKAY);
     pv_netback_control_destroy(control);
     loopback_close(&loop);
     return 0;

@@ -99,7 +99,8 @@ struct pv_netback_stats {
     uint64_t steered;        /* packets given to another queue because of the hash mapping */
     uint64_t batches, notifications_sent, notifications_suppressed;
     uint64_t grant_copies, grant_copy_calls, bytes_copied;
-    uint64_t resumed; /* responses that an earlier backend had written and not published */
+    uint64_t static_copies; /* from and to static grants' pages, without a call */
+    uint64_t resumed;       /* responses that an earlier backend had written and not published */
     uint64_t errors[PV_NETBACK_ERROR_COUNT];
 };
 

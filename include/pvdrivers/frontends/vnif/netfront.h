@@ -83,6 +83,11 @@ PV_API evtchn_port_t pv_netfront_rx_port(const struct pv_netfront_queue *queue);
 PV_API int pv_netfront_connect(struct pv_netfront_queue *queue,
                                const struct pv_netfront_features *features);
 
+/* Lists the pages of data, at most `count`, which stay granted until pv_netfront_disconnect: what a
+ * backend may keep mapped. Returns how many. */
+PV_API uint32_t pv_netfront_list_grants(const struct pv_netfront_queue *queue,
+                                        struct xen_netif_gref *list, uint32_t count);
+
 /* Copies as many of the packets, in order, as the ring has room for, publishes them together and
  * notifies at most once. The packets stay the caller's. Returns how many; -EINVAL: one of them is
  * too long or needs an offload that is not agreed, and none was sent. */

@@ -28,6 +28,7 @@
 #define RX_PORT(queue) (11 + 2 * (queue))
 #define CONTROL_PORT 30
 #define LOCAL_PORT(port) ((port) + 100) /* the backend's of a guest's */
+#define HANDLES 5000                    /* a map's handle is this and its reference */
 #define DATA 16                         /* the first page that is no ring */
 #define UPLINK_PACKETS 512
 
@@ -54,8 +55,9 @@ struct loopback {
     struct front front[QUEUES];
     uint32_t page_size;
     uint8_t *memory; /* GUEST_PAGES pages */
-    grant_ref_t bad_ref;
-    int notified[64], mapped, bound, copy_calls, copies;
+    grant_ref_t bad_ref, readonly_ref;
+    int notified[64], bound;
+    uint32_t copy_calls, copies, mapped; /* mapped: pages */
     int fault_fd;
     bool split;
     uint64_t now;
@@ -83,17 +85,45 @@ static inline int fake_copy(struct pv_hypervisor *hypervisor, struct pv_grant_co
                             unsigned count)
 {
     struct loopback *loop = (struct loopback *)hypervisor;
-    loop->copy_calls++;
-    loop->copies += (int)count;
+    pv_fetch_add(&loop->copy_calls, 1);
+    pv_fetch_add(&loop->copies, count);
     for (unsigned i = 0; i < count; i++) {
         struct pv_grant_copy *copy = &copies[i];
         void *from = fake_end(loop, &copy->source, copy->flags & GNTCOPY_source_gref, copy->len);
         void *to = fake_end(loop, &copy->dest, copy->flags & GNTCOPY_dest_gref, copy->len);
         assert(copy->len > 0);
+        if (copy->flags & GNTCOPY_dest_gref && copy->dest.ref == loop->readonly_ref)
+            to = NULL;
         copy->status = from && to ? GNTST_okay : GNTST_bad_gntref;
         if (copy->status == GNTST_okay)
             memcpy(to, from, copy->len);
     }
+    return 0;
+}
+
+static inline int fake_map(struct pv_hypervisor *hypervisor, struct pv_grant_map *maps,
+                           unsigned count)
+{
+    struct loopback *loop = (struct loopback *)hypervisor;
+    for (unsigned i = 0; i < count; i++) {
+        struct pv_grant_map *map = &maps[i];
+        assert(map->domid == GUEST && map->flags & GNTMAP_host_map);
+        bool allowed = map->ref != loop->readonly_ref || map->flags & GNTMAP_readonly;
+        map->address = allowed ? loopback_page(loop, map->ref) : NULL;
+        map->handle = map->ref + HANDLES;
+        map->status = map->address ? GNTST_okay : GNTST_bad_gntref;
+        pv_fetch_add(&loop->mapped, map->address != NULL);
+    }
+    return 0;
+}
+
+static inline int fake_unmap(struct pv_hypervisor *hypervisor, struct pv_grant_map *maps,
+                             unsigned count)
+{
+    struct loopback *loop = (struct loopback *)hypervisor;
+    for (unsigned i = 0; i < count; i++)
+        assert(maps[i].address && maps[i].handle == maps[i].ref + HANDLES);
+    pv_fetch_sub(&loop->mapped, count);
     return 0;
 }
 
@@ -147,6 +177,8 @@ static const struct pv_hypervisor_ops fake_ops = {.name = "fake",
                                                   .evtchn_bind_interdomain = fake_bind,
                                                   .evtchn_unbind = fake_unbind,
                                                   .evtchn_notify = fake_notify,
+                                                  .gnttab_map = fake_map,
+                                                  .gnttab_unmap = fake_unmap,
                                                   .gnttab_copy = fake_copy,
                                                   .gnttab_map_contiguous = fake_map_contiguous,
                                                   .gnttab_unmap_contiguous = fake_unmap_contiguous,
@@ -253,7 +285,7 @@ static inline void loopback_init(struct loopback *loop, enum pv_abi abi)
         (struct pv_hypervisor){.ops = &fake_ops, .abi = PV_ABI_X86_64, .page_size = 4096};
     loop->page_size = abi == PV_ABI_IA64 ? 16384 : 4096;
     loop->memory = calloc(GUEST_PAGES, loop->page_size);
-    loop->bad_ref = UINT32_MAX;
+    loop->bad_ref = loop->readonly_ref = UINT32_MAX;
     loop->now = 1;
     loop->split = true;
     loop->fault_fd = eventfd(0, EFD_NONBLOCK);
