@@ -1,12 +1,14 @@
 """The network backend on xenbus: what it offers, reads and publishes. Its data plane is in C."""
 
 import logging
+import mmap
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 import msgspec
 
+from pvdrivers._core import ffi
 from pvdrivers.backends.device import Backend, DeviceContext, QueueContext
 from pvdrivers.backends.inflight import LogMemory
 from pvdrivers.backends.uplinks.uplink import Uplink
@@ -91,6 +93,7 @@ class VnifBackend(Backend[QueueRings | ControlRing, VnifQueue | ControlQueue]):
         self._carrier = True
         self._knows_groups = True  # all that the guest has joined since it connected
         self._netback: Netback | None = None
+        self._control_log: LogMemory | None = None  # of the present connection
 
     # ---- what its user calls ---------------------------------------------------------------
 
@@ -165,6 +168,7 @@ class VnifBackend(Backend[QueueRings | ControlRing, VnifQueue | ControlQueue]):
         keys = await self.read_peer_keys(queue_key_names(head.queues))
         rings = read_queues(keys, head.queues)
         self._knows_groups = not self._inherits  # the predecessor's are not written down
+        self._control_log = None
         self._open_netback(head)
         return [*rings, *([head.control] if head.control else [])]
 
@@ -222,13 +226,24 @@ class VnifBackend(Backend[QueueRings | ControlRing, VnifQueue | ControlQueue]):
     ) -> VnifQueue | ControlQueue:
         fields = {"evtchn": context.channels.cdata, "fault_fd": context.fault_fd}
         if isinstance(ring, ControlRing):
-            return ControlQueue(self._opened, ring, context.inflight, fields)
+            log = self._keep_control_log(context.inflight)
+            return ControlQueue(self._opened, ring, log, fields)
         return VnifQueue(self._opened, ring, context.inflight, fields)
 
     def is_resumable(self, ring: QueueRings | ControlRing, inflight: LogMemory) -> bool:
         if isinstance(ring, ControlRing):
             return ControlQueue.is_resumable(self._opened, ring, inflight)
         return VnifQueue.is_resumable(self._opened, ring, inflight)
+
+    def _keep_control_log(self, log: LogMemory) -> LogMemory:
+        """What the guest has set by its control ring lies there, and it does not set it again when
+        queues are closed and opened on the same rings."""
+        if log.address != ffi.NULL:
+            return log
+        if self._control_log is None:
+            memory = ffi.from_buffer("uint8_t[]", mmap.mmap(-1, log.size))
+            self._control_log = LogMemory(memory, log.size)
+        return self._control_log
 
     # ---- what the queues share -------------------------------------------------------------
 

@@ -110,6 +110,21 @@ def test_without_a_hash_packets_come_as_the_uplink_gives_them() -> None:
     run(body)
 
 
+def test_the_hash_counts_with_another_uplink_too() -> None:
+    """The frontend does not notice the exchange, so it does not say again what it has set."""
+
+    async def body(pair: VnifPair) -> None:
+        await pair.frontend.set_hash(HashSettings(RSS_KEY, mapping=(1,)))
+        with HairpinUplink(4) as uplink:
+            old = await pair.backend.replace_uplink(uplink)
+            await pair.frontend.send([tcp(b"x")])
+            (packet,) = await pair.frontend.receive()
+            assert packet.hash_algorithm is HashAlgorithm.TOEPLITZ
+            await pair.backend.replace_uplink(old)
+
+    run(body)
+
+
 def test_the_hash_counts_on_the_next_connection_too() -> None:
     async def body(pair: VnifPair) -> None:
         await pair.frontend.set_hash(HashSettings(RSS_KEY, mapping=(2,)))
