@@ -3,16 +3,19 @@
 A dialect is one driver's behaviour: a table of the same form as our own (`pvdrivers.xenbus.states`)
 and lists of keys. `pvdrivers.testing.vbd.emulated` makes a backend or a frontend out of one.
 Sources: Linux 6.1's xen-blkback and xen-blkfront, QEMU 7.2's xen-block, and observation of both;
-see docs/interop.md.
+see docs/interop.md. The keys and limits of the Windows PV drivers' xenvbd, and of the blkfront of
+Linux 2.6.18 for Xen, which ia64 guests of its time have; those two have our own table.
 """
 
 from dataclasses import dataclass
 
+from pvdrivers.ring.abi import Abi
 from pvdrivers.xenbus.states import (
     BACKEND_EVENTS,
     CLOSED,
     CLOSING,
     CONNECTED,
+    FRONTEND,
     FRONTEND_EVENTS,
     INIT_WAIT,
     INITIALISED,
@@ -63,7 +66,12 @@ class FrontendDialect:
     max_queues: int = 4  # at most; as many as the guest has processors
     max_ring_page_order: int = 0
     max_indirect_segments: int = 32
+    persistent: bool = True  # else each request's pages are granted for its time
+    discard: bool = True
+    flush: bool = True
     reads: int = 3  # of 4 KiB each, on connecting
+    constants: tuple[tuple[str, str], ...] = ()  # of the keys, those that ours does not write
+    abi: Abi = Abi.X86_64  # that it is usual with
 
 
 # ---- Linux' xen-blkback ------------------------------------------------------------------------
@@ -207,3 +215,43 @@ LINUX_FRONTEND = FrontendDialect(
         "feature-persistent",
     ),
 )
+
+# ---- others ------------------------------------------------------------------------------------
+
+WINDOWS_FRONTEND = FrontendDialect(
+    name="Windows xenvbd",
+    table=FRONTEND,
+    keys=(
+        "rings",
+        "multi-queue-num-queues",
+        "ring-page-order",
+        "protocol",
+        "target-id",
+        "feature-surprise-remove",
+        "feature-online-resize",
+    ),
+    max_queues=64,
+    max_ring_page_order=4,
+    max_indirect_segments=1024,  # two pages of them
+    persistent=False,
+    constants=(
+        ("multi-queue-num-queues", "1"),  # it says so of one queue too
+        ("target-id", "0"),
+        ("feature-surprise-remove", "1"),
+        ("feature-online-resize", "1"),
+    ),
+)
+
+IA64_FRONTEND = FrontendDialect(
+    name="Linux 2.6.18 blkfront",
+    table=FRONTEND,
+    keys=("rings", "protocol"),
+    max_queues=1,
+    max_indirect_segments=0,
+    persistent=False,
+    discard=False,
+    flush=False,  # barriers alone
+    abi=Abi.IA64,
+)
+
+PROFILES = {"linux": LINUX_FRONTEND, "windows": WINDOWS_FRONTEND, "ia64": IA64_FRONTEND}

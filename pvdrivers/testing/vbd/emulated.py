@@ -18,7 +18,7 @@ from pvdrivers.testing.vbd.dialects import FRONTEND_SIDE, BackendDialect, Fronte
 from pvdrivers.vbd.features import DeviceInfo, FrontendFeatures, RingLayout
 from pvdrivers.vbd.keys import early_keys, frontend_keys, late_keys, queue_key_names
 from pvdrivers.xenbus.keys import QueueKeys
-from pvdrivers.xenbus.states import Event, XenbusState
+from pvdrivers.xenbus.states import FRONTEND, Event, XenbusState
 from pvdrivers.xenstore.client import XenstoreClient
 
 PAGE_SECTORS = 8  # 512-byte sectors of 4 KiB
@@ -103,14 +103,20 @@ class DialectFrontend(VbdFrontend):
             max_queues=min(processors, dialect.max_queues),
             max_ring_page_order=order,
             max_indirect_segments=dialect.max_indirect_segments,
+            persistent=dialect.persistent,
+            discard=dialect.discard,
+            discard_secure=dialect.discard,
+            flush=dialect.flush,
         )
         super().__init__(client, path, hypervisor, features)
 
     def _routine_event(self, online: str | None) -> Event:
-        return Event.PEER  # no dialect here starts over step by step
+        # Of the tables here our own alone starts over step by step.
+        return super()._routine_event(online) if self.table is FRONTEND else Event.PEER
 
     async def publish_rings(self, layout: RingLayout, queues: list[QueueKeys]) -> None:
-        values = frontend_keys(layout, self.features.persistent, queues)
+        values = dict(self.dialect.constants)
+        values |= frontend_keys(layout, self.features.persistent, queues)
         names: list[str] = []
         for key in self.dialect.keys:
             names += queue_key_names(layout) if key == "rings" else [key]

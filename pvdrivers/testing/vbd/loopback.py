@@ -24,6 +24,8 @@ from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.ring.abi import Abi
 from pvdrivers.testing.device_under_test import DeviceUnderTest, FrontendFactory
 from pvdrivers.testing.loopback import Loopback
+from pvdrivers.testing.vbd.dialects import FrontendDialect
+from pvdrivers.testing.vbd.emulated import DialectFrontend
 from pvdrivers.vbd.config import disk_config
 from pvdrivers.xenbus.device import BackendDevice
 from pvdrivers.xenstore.client import XenstoreClient
@@ -67,7 +69,8 @@ class ServeDisks:
 def disk_under_test(
     make_store: Callable[[], BlockStore] | None,
     *,
-    frontend: FrontendFactory = VbdFrontend,
+    profile: FrontendDialect | None = None,
+    frontend: FrontendFactory | None = None,
     backend: BackendFactory = VbdBackend,
     backend_options: VbdBackendOptions | None = None,
     daemon: Sequence[str] = (),
@@ -75,6 +78,8 @@ def disk_under_test(
 ) -> DeviceUnderTest:
     """A disk xvda as loopbacks and `pvdrivers.testing.checks` take it; `disk` goes to
     `disk_config`."""
+    if frontend is None:
+        frontend = partial(DialectFrontend, dialect=profile) if profile else VbdFrontend
     options = backend_options or VbdBackendOptions()
     return DeviceUnderTest(
         config=partial(disk_config, "xvda", **disk),
@@ -93,8 +98,9 @@ class VbdLoopback(Loopback):
         *,
         mode: str = "loop",
         seed: int = 0,
-        abi: Abi = Abi.X86_64,
-        frontend: FrontendFactory = VbdFrontend,
+        profile: FrontendDialect | None = None,
+        abi: Abi | None = None,
+        frontend: FrontendFactory | None = None,
         backend: BackendFactory = VbdBackend,
         backend_options: VbdBackendOptions | None = None,
         daemon: Sequence[str] = (),
@@ -105,17 +111,25 @@ class VbdLoopback(Loopback):
         """`disk` goes to `disk_config`: writable, cdrom, trusted, discard, kind, params …
 
         `make_store` makes the store that all disks are served from, in the process of the backend;
-        picklable for mode processes. `daemon` is a command that serves them in its place, such as
-        pvbackd; see `DeviceUnderTest`.
+        picklable for mode processes. `profile`: the guest's driver, one of `dialects.PROFILES`,
+        which also says the ABI; or `frontend` makes another driver. `daemon` is a command that
+        serves the disks in place of `make_store`, such as pvbackd; see `DeviceUnderTest`.
         """
         device = disk_under_test(
             make_store,
+            profile=profile,
             frontend=frontend,
             backend=backend,
             backend_options=backend_options,
             daemon=daemon,
             **disk,
         )
+        usual = profile.abi if profile else Abi.X86_64
         super().__init__(
-            device, mode=mode, seed=seed, abi=abi, guest_memory=guest_memory, trace=trace
+            device,
+            mode=mode,
+            seed=seed,
+            abi=usual if abi is None else abi,
+            guest_memory=guest_memory,
+            trace=trace,
         )
