@@ -24,6 +24,7 @@ struct copy_side {
     struct copy_run *run;
     struct domain *trans; /* the page's owner, when the run is one transitive grant */
     struct copy_run *trans_run;
+    uint32_t page_size; /* bytes, once pinned; UINT32_MAX: addresses, not offsets in pages */
     struct pinned_end ends[COPY_RUN];
 };
 
@@ -91,6 +92,7 @@ static uint64_t grant_pin_of(grant_ref_t ref, bool write)
 
 void copy_run_release(struct pv_machine *machine, struct domain *d, struct copy_run *run)
 {
+    const struct locked_table table = locked_table(machine, d);
     while (run->count) {
         uint64_t pin = run->pins[run->count - 1];
         if (pin & COPY_RUN_page) {
@@ -99,11 +101,11 @@ void copy_run_release(struct pv_machine *machine, struct domain *d, struct copy_
         }
         /* First: killed in between, the recount finds the pin unaccounted for. */
         set_count(run, run->count - 1);
-        grant_unpin(machine, d, (grant_ref_t)pin & ~COPY_RUN_write,
+        grant_unpin(&table, (grant_ref_t)pin & ~COPY_RUN_write,
                     pin & COPY_RUN_write ? GNTPIN_hstw_inc : GNTPIN_hstr_inc);
     }
     if (run->waiting)
-        grant_clear_marks(machine, d, run->waiting - 1);
+        grant_clear_marks(&table, run->waiting - 1);
     run->waiting = 0;
     run->owner = 0;
     grant_count(&d->grant_table.copies, -1);
@@ -159,18 +161,19 @@ static int16_t pin_behind(struct copy_context *context, struct copy_side *side,
     struct pv_machine *machine = context->machine;
     const struct grant_use use = copy_use(side->d->domain_id, side->write);
     grant_lock(machine, side->trans);
+    const struct locked_table table = locked_table(machine, side->trans);
     int16_t status = domain_is_dying(side->trans) ? GNTST_bad_domain : GNTST_eagain;
     struct copy_run *run =
         status == GNTST_eagain ? begin_run(machine, side->trans, context->owner) : NULL;
     if (run) {
-        status = grant_pin(machine, side->trans, trans_gref, &use);
+        status = grant_pin(&table, trans_gref, &use);
         if (status == GNTST_okay) {
             record_pin(run, grant_pin_of(trans_gref, side->write));
-            *behind = domain_grant_area(machine, side->trans)->active[trans_gref];
+            *behind = table.active[trans_gref];
             side->trans_run = run;
         } else {
             if (status == GRANT_IS_TRANSITIVE) {
-                grant_clear_marks(machine, side->trans, trans_gref);
+                grant_clear_marks(&table, trans_gref);
                 status = GNTST_general_error;
             }
             copy_run_release(machine, side->trans, run);
@@ -215,7 +218,8 @@ static int16_t follow_once(struct copy_context *context, struct copy_side *side,
     if (status == GNTST_okay && !unchanged(d, act, &before, &behind))
         status = GNTST_eagain;
     if (status != GNTST_okay) {
-        grant_clear_marks(machine, d, ref);
+        const struct locked_table table = locked_table(machine, d);
+        grant_clear_marks(&table, ref);
         return status;
     }
     uint32_t pins = side->write ? GNTPIN_hstw_inc : GNTPIN_hstr_inc;
@@ -247,7 +251,8 @@ static int16_t follow_transitive(struct copy_context *context, struct copy_side 
             side->trans_run = NULL;
             grant_lock(context->machine, side->d);
         }
-        status = grant_pin(context->machine, side->d, ref, &use);
+        const struct locked_table table = locked_table(context->machine, side->d);
+        status = grant_pin(&table, ref, &use);
         if (status == GNTST_okay) /* it became an ordinary grant meanwhile */
             record_pin(side->run, grant_pin_of(ref, side->write));
         else if (status == GRANT_IS_TRANSITIVE)
@@ -311,14 +316,15 @@ static unsigned pin_side(struct copy_context *context, struct copy_side *side,
     const struct grant_use use = copy_use(context->ld->domain_id, side->write);
     unsigned i = 0;
     grant_lock(machine, side->d);
+    const struct locked_table table = locked_table(machine, side->d);
     *status = domain_is_dying(side->d) ? GNTST_bad_domain : GNTST_eagain;
     side->run = *status == GNTST_eagain ? begin_run(machine, side->d, context->owner) : NULL;
     for (; side->run && i < count; i++) {
         grant_ref_t ref = end_of(&copies[i], side->write)->ref;
-        *status = grant_pin(machine, side->d, ref, &use);
+        *status = grant_pin(&table, ref, &use);
         if (*status == GRANT_IS_TRANSITIVE) {
             if (i > 0) {
-                grant_clear_marks(machine, side->d, ref);
+                grant_clear_marks(&table, ref);
                 break;
             }
             count = 1;
@@ -328,7 +334,7 @@ static unsigned pin_side(struct copy_context *context, struct copy_side *side,
         }
         if (*status != GNTST_okay)
             break;
-        side->ends[i] = describe_end(machine, &domain_grant_area(machine, side->d)->active[ref]);
+        side->ends[i] = describe_end(machine, &table.active[ref]);
     }
     grant_unlock(side->d);
     return i;
@@ -343,18 +349,16 @@ static uint32_t side_page_size(const struct copy_context *context, const struct 
     return context->local_pages ? 1u << context->ld->page_shift : UINT32_MAX;
 }
 
-static uint32_t end_offset(const struct copy_context *context, const struct copy_side *side,
-                           const struct pv_grant_copy *copy)
+static uint32_t end_offset(const struct copy_side *side, const struct pv_grant_copy_end *end)
 {
-    return side->d || context->local_pages ? end_of(copy, side->write)->offset : 0;
+    return side->page_size == UINT32_MAX ? 0 : end->offset;
 }
 
-static int16_t copy_one(const struct copy_context *context, const struct copy_side *source,
-                        const struct copy_side *dest, unsigned i, const struct pv_grant_copy *copy)
+static int16_t copy_one(const struct copy_side *source, const struct copy_side *dest, unsigned i,
+                        const struct pv_grant_copy *copy)
 {
-    uint32_t from = end_offset(context, source, copy), to = end_offset(context, dest, copy);
-    if (from + copy->len > side_page_size(context, source) ||
-        to + copy->len > side_page_size(context, dest))
+    uint32_t from = end_offset(source, &copy->source), to = end_offset(dest, &copy->dest);
+    if (from + copy->len > source->page_size || to + copy->len > dest->page_size)
         return GNTST_bad_copy_arg;
     const struct pinned_end *in = &source->ends[i], *out = &dest->ends[i];
     if (from < in->start || from + copy->len > in->end || to < out->start ||
@@ -376,8 +380,10 @@ static unsigned copy_run_of(struct copy_context *context, struct domain *from, s
     unsigned done = pin_side(context, &source, copies, count, &status);
     if (done)
         done = pin_side(context, &dest, copies, done, &status);
+    source.page_size = side_page_size(context, &source);
+    dest.page_size = side_page_size(context, &dest);
     for (unsigned i = 0; i < done; i++)
-        copies[i].status = copy_one(context, &source, &dest, i, &copies[i]);
+        copies[i].status = copy_one(&source, &dest, i, &copies[i]);
     release_side(context, &source);
     release_side(context, &dest);
     if (done)

@@ -28,24 +28,24 @@ static uint16_t *marks(const struct pv_grant_entries *entries, grant_ref_t ref)
     return entries->version == 1 ? &pv_grant_entry_v1(entries, ref)->flags : &entries->status[ref];
 }
 
-void grant_clear_marks(struct pv_machine *machine, struct domain *d, grant_ref_t ref)
+void grant_clear_marks(const struct locked_table *table, grant_ref_t ref)
 {
-    struct pv_grant_entries entries = grant_entries(machine, d);
-    uint32_t pin = domain_grant_area(machine, d)->active[ref].pin;
+    const struct pv_grant_entries *entries = &table->entries;
+    uint32_t pin = table->active[ref].pin;
     uint16_t clear = pin == 0                      ? GTF_reading | GTF_writing
                      : (pin & GNTPIN_writers) == 0 ? GTF_writing
                                                    : 0;
-    uint16_t flags = pv_read_once_16(&pv_grant_entry_header(&entries, ref)->flags);
+    uint16_t flags = pv_read_once_16(&pv_grant_entry_header(entries, ref)->flags);
     bool is_transfer = (flags & GTF_type_mask) == GTF_accept_transfer; /* has the same bits */
     /* Full: what was done to the page comes before the guest may take it back. One step: version
      * 1's flags are the guest's to change too. */
     if (clear && !is_transfer)
-        pv_fetch_and_16(marks(&entries, ref), (uint16_t)~clear);
+        pv_fetch_and_16(marks(entries, ref), (uint16_t)~clear);
 }
 
 /* Whether a header grants what is asked. An entry in use already was checked when it was first
  * pinned; only the right to write may still be missing. */
-static bool header_grants(uint32_t version, struct grant_entry_header header, bool pinned,
+static inline bool header_grants(uint32_t version, struct grant_entry_header header, bool pinned,
                           const struct grant_use *use)
 {
     uint16_t type = header.flags & GTF_type_mask;
@@ -164,50 +164,50 @@ static bool still_the_same(const struct active_grant_entry *act, const struct se
            seen->length == act->length;
 }
 
-static int16_t look_at_entry(struct pv_machine *machine, struct domain *d, grant_ref_t ref,
-                             const struct pv_grant_entries *entries, struct active_grant_entry *act,
+static int16_t look_at_entry(const struct locked_table *table, grant_ref_t ref,
                              const struct grant_use *use)
 {
+    const struct pv_grant_entries *entries = &table->entries;
+    struct active_grant_entry *act = &table->active[ref];
     struct seen_entry seen = {0};
-    int16_t status =
-        (entries->version == 1 ? mark_v1 : mark_v2)(entries, ref, act->pin != 0, use, &seen.flags);
+    bool pinned = act->pin != 0;
+    int16_t status = entries->version == 1 ? mark_v1(entries, ref, pinned, use, &seen.flags)
+                                           : mark_v2(entries, ref, pinned, use, &seen.flags);
     if (status == GNTST_okay) {
-        read_entry(entries, ref, 1u << d->page_shift, &seen);
-        if ((seen.flags & GTF_type_mask) == GTF_transitive && entries->version == 2 && !act->pin) {
+        read_entry(entries, ref, 1u << table->d->page_shift, &seen);
+        if ((seen.flags & GTF_type_mask) == GTF_transitive && entries->version == 2 && !pinned) {
             act->trans_domid = seen.trans_domid;
             act->trans_gref = seen.trans_gref;
             return GRANT_IS_TRANSITIVE;
         }
-        if (!act->pin)
-            status = capture(machine, d, use->domid, &seen, act);
+        if (!pinned)
+            status = capture(table->machine, table->d, use->domid, &seen, act);
         else if (!act->is_transitive && !still_the_same(act, &seen))
             status = GNTST_general_error;
     }
     if (status != GNTST_okay)
-        grant_clear_marks(machine, d, ref);
+        grant_clear_marks(table, ref);
     return status;
 }
 
-int16_t grant_pin(struct pv_machine *machine, struct domain *d, grant_ref_t ref,
-                  const struct grant_use *use)
+int16_t grant_pin(const struct locked_table *table, grant_ref_t ref, const struct grant_use *use)
 {
-    struct pv_grant_entries entries = grant_entries(machine, d);
-    if (ref >= entries.count)
+    if (ref >= table->entries.count)
         return GNTST_bad_gntref;
-    struct active_grant_entry *act = &domain_grant_area(machine, d)->active[ref];
+    struct active_grant_entry *act = &table->active[ref];
     uint32_t pin = act->pin;
     if (pin && (act->domid != use->domid || (use->mapping && act->is_sub_page) ||
                 grant_pins_saturated(pin, use->pins)))
         return GNTST_general_error;
     if (pin == 0 || (!use->readonly && !(pin & GNTPIN_writers))) {
-        int16_t status = look_at_entry(machine, d, ref, &entries, act, use);
+        int16_t status = look_at_entry(table, ref, use);
         if (status != GNTST_okay)
             return status;
     }
     if (act->is_transitive)
         return GRANT_IS_TRANSITIVE;
     if (pin == 0)
-        grant_count(&d->grant_table.active_entries, 1);
+        grant_count(&table->d->grant_table.active_entries, 1);
     act->pin = pin + use->pins;
     return GNTST_okay;
 }
@@ -222,14 +222,14 @@ void grant_drop_page(struct pv_machine *machine, struct domain *d, struct active
     grant_page_pending_repair(d, NO_FRAME);
 }
 
-void grant_unpin(struct pv_machine *machine, struct domain *d, grant_ref_t ref, uint32_t pins)
+void grant_unpin(const struct locked_table *table, grant_ref_t ref, uint32_t pins)
 {
-    struct active_grant_entry *act = &domain_grant_area(machine, d)->active[ref];
+    struct active_grant_entry *act = &table->active[ref];
     act->pin -= pins;
-    grant_clear_marks(machine, d, ref);
+    grant_clear_marks(table, ref);
     if (act->pin)
         return;
     act->is_transitive = false;
-    grant_drop_page(machine, d, act);
-    grant_count(&d->grant_table.active_entries, -1);
+    grant_drop_page(table->machine, table->d, act);
+    grant_count(&table->d->grant_table.active_entries, -1);
 }

@@ -52,6 +52,18 @@ static inline void grant_page_pending_repair(struct domain *d, uint64_t mfn)
 }
 
 /* ---- entry.c: under the grant lock ---- */
+/* A domain's table, found once for all that is done to it under one hold of its lock. */
+struct locked_table {
+    struct pv_machine *machine;
+    struct domain *d;
+    struct active_grant_entry *active;
+    struct pv_grant_entries entries;
+};
+static inline struct locked_table locked_table(struct pv_machine *machine, struct domain *d)
+{
+    return (struct locked_table){machine, d, domain_grant_area(machine, d)->active,
+                                 grant_entries(machine, d)};
+}
 struct grant_use {
     domid_t domid; /* who asks */
     uint32_t pins; /* GNTPIN_*_inc to add */
@@ -59,12 +71,11 @@ struct grant_use {
     bool mapping; /* sub-page and transitive entries are for copies only */
 };
 #define GRANT_IS_TRANSITIVE 1 /* not a status: the caller follows the entry */
-int16_t grant_pin(struct pv_machine *machine, struct domain *d, grant_ref_t ref,
-                  const struct grant_use *use);
+int16_t grant_pin(const struct locked_table *table, grant_ref_t ref, const struct grant_use *use);
 /* Gives pins back; the last one clears the entry's marks and releases the page. */
-void grant_unpin(struct pv_machine *machine, struct domain *d, grant_ref_t ref, uint32_t pins);
+void grant_unpin(const struct locked_table *table, grant_ref_t ref, uint32_t pins);
 /* Clears those of the entry's marks that no pin needs. */
-void grant_clear_marks(struct pv_machine *machine, struct domain *d, grant_ref_t ref);
+void grant_clear_marks(const struct locked_table *table, grant_ref_t ref);
 bool grant_pins_saturated(uint32_t pin, uint32_t add);
 void grant_drop_page(struct pv_machine *machine, struct domain *d, struct active_grant_entry *act);
 

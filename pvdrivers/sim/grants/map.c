@@ -10,7 +10,7 @@
 
 /* ---- Map ------------------------------------------------------------------------------------- */
 
-static int16_t map_one(struct pv_machine *machine, const struct domain *ld, struct domain *rd,
+static int16_t map_one(const struct locked_table *table, const struct domain *ld,
                        struct pv_grant_map *map, grant_handle_t handle,
                        struct maptrack_entry *entry)
 {
@@ -18,18 +18,17 @@ static int16_t map_one(struct pv_machine *machine, const struct domain *ld, stru
                                   .pins = map_pins(map->flags),
                                   .readonly = map->flags & GNTMAP_readonly,
                                   .mapping = true};
-    int16_t status = grant_pin(machine, rd, map->ref, &use);
+    int16_t status = grant_pin(table, map->ref, &use);
     if (status > 0)
         return GNTST_general_error; /* pinned as a transitive grant: never mappable (XSA-316) */
     if (status < 0)
         return status;
-    const struct active_grant_entry *act = &domain_grant_area(machine, rd)->active[map->ref];
     __atomic_store_n(&entry->ref, map->ref, __ATOMIC_RELAXED);
-    __atomic_store_n(&entry->domid, rd->domain_id, __ATOMIC_RELAXED);
+    __atomic_store_n(&entry->domid, table->d->domain_id, __ATOMIC_RELAXED);
     /* Last, since a recount goes by the flags. */
     __atomic_store_n(&entry->flags, map->flags & (MAPPED | GNTMAP_readonly), __ATOMIC_RELEASE);
     map->handle = handle;
-    map->address = frame_address(machine, act->mfn);
+    map->address = frame_address(table->machine, table->active[map->ref].mfn);
     return GNTST_okay;
 }
 
@@ -39,6 +38,7 @@ static void map_run(struct pv_machine *machine, struct domain *ld, uint32_t owne
 {
     grant_handle_t handles[GRANT_BATCH];
     grant_lock(machine, rd);
+    const struct locked_table table = locked_table(machine, rd);
     bool gone = domain_is_dying(rd);
     unsigned reserved = gone ? 0 : maptrack_reserve(machine, ld, owner, handles, count);
     unsigned used = 0;
@@ -50,7 +50,7 @@ static void map_run(struct pv_machine *machine, struct domain *ld, uint32_t owne
         else if (used == reserved)
             maps[i].status = GNTST_no_space;
         else
-            maps[i].status = map_one(machine, ld, rd, &maps[i], handles[used],
+            maps[i].status = map_one(&table, ld, &maps[i], handles[used],
                                      maptrack_entry(machine, ld, handles[used]));
         used += maps[i].status == GNTST_okay;
         trace(machine, PV_TRACE_GNTTAB_MAP, ld->domain_id, maps[i].ref, rd->domain_id,
@@ -81,11 +81,10 @@ static void account_map(struct domain *ld, const struct pv_grant_map *maps, unsi
 /* ---- Unmap ----------------------------------------------------------------------------------- */
 
 /* Clears the byte that tells the granter of the unmap, while the page is still pinned. */
-static void clear_notify_byte(struct pv_machine *machine, struct domain *rd,
-                              const struct maptrack_entry *entry)
+static void clear_notify_byte(const struct locked_table *table, const struct maptrack_entry *entry)
 {
     uint32_t notify = __atomic_load_n(&entry->notify, __ATOMIC_RELAXED);
-    uint8_t *page = frame_address(machine, domain_grant_area(machine, rd)->active[entry->ref].mfn);
+    uint8_t *page = frame_address(table->machine, table->active[entry->ref].mfn);
     if (notify & MAPTRACK_NOTIFY_CLEAR)
         __atomic_store_n(&page[notify & MAPTRACK_NOTIFY_OFFSET], 0, __ATOMIC_RELAXED);
 }
@@ -106,37 +105,37 @@ static void give_back(struct pv_machine *machine, struct domain *ld, const grant
 }
 
 /* What is left of a handle when a part of it goes. */
-static void unmap_parts(struct pv_machine *machine, struct domain *rd, struct maptrack_entry *entry,
+static void unmap_parts(const struct locked_table *table, struct maptrack_entry *entry,
                         uint16_t parts)
 {
     uint16_t flags = entry->flags;
     uint16_t gone = parts & flags & MAPPED;
     uint16_t left = flags & MAPPED & ~gone ? flags & ~gone : MAPTRACK_reserved;
     if (left == MAPTRACK_reserved) {
-        clear_notify_byte(machine, rd, entry);
+        clear_notify_byte(table, entry);
         /* The call that takes the last part frees the handle, and no clean-up after the process
          * that mapped it does. */
-        __atomic_store_n(&entry->owner, grant_owner(machine->client, 0), __ATOMIC_RELAXED);
+        __atomic_store_n(&entry->owner, grant_owner(table->machine->client, 0), __ATOMIC_RELAXED);
     }
     /* The handle first: killed in between, the recount finds the pin unaccounted for. */
     __atomic_store_n(&entry->flags, left, __ATOMIC_RELEASE);
     if (gone)
-        grant_unpin(machine, rd, entry->ref, map_pins(gone | (flags & GNTMAP_readonly)));
+        grant_unpin(table, entry->ref, map_pins(gone | (flags & GNTMAP_readonly)));
 }
 
-static int16_t unmap_one(struct pv_machine *machine, struct domain *rd,
-                         struct maptrack_entry *entry, struct pv_grant_map *map, bool none_is_all)
+static int16_t unmap_one(const struct locked_table *table, struct maptrack_entry *entry,
+                         struct pv_grant_map *map, bool none_is_all)
 {
     /* Another process may have unmapped the handle, and even reused it, before the lock (XSA-218).
      */
-    if (!(maptrack_flags(entry) & MAPPED) || maptrack_domid(entry) != rd->domain_id)
+    if (!(maptrack_flags(entry) & MAPPED) || maptrack_domid(entry) != table->d->domain_id)
         return GNTST_bad_handle;
     map->ref = entry->ref;
-    const struct active_grant_entry *act = &domain_grant_area(machine, rd)->active[map->ref];
-    if (map->address && map->address != frame_address(machine, act->mfn))
+    const struct active_grant_entry *act = &table->active[map->ref];
+    if (map->address && map->address != frame_address(table->machine, act->mfn))
         return GNTST_bad_virt_addr;
     uint16_t parts = map->flags & MAPPED;
-    unmap_parts(machine, rd, entry, parts || !none_is_all ? parts : MAPPED);
+    unmap_parts(table, entry, parts || !none_is_all ? parts : MAPPED);
     return GNTST_okay;
 }
 
@@ -157,11 +156,12 @@ static unsigned unmap_run(struct pv_machine *machine, struct domain *ld, struct 
     grant_handle_t freed[GRANT_BATCH];
     unsigned n = 0, i = 0;
     grant_lock(machine, rd);
+    const struct locked_table table = locked_table(machine, rd);
     for (; i < count && i < GRANT_BATCH; i++) {
         struct maptrack_entry *entry = maptrack_entry(machine, ld, maps[i].handle);
         if (i > 0 && (!entry || maptrack_domid(entry) != rd->domain_id))
             break;
-        maps[i].status = unmap_one(machine, rd, entry, &maps[i], none_is_all);
+        maps[i].status = unmap_one(&table, entry, &maps[i], none_is_all);
         trace(machine, PV_TRACE_GNTTAB_UNMAP, ld->domain_id, maps[i].ref, rd->domain_id,
               (uint64_t)(int64_t)maps[i].status);
         if (maps[i].status == GNTST_okay && maptrack_flags(entry) == MAPTRACK_reserved)

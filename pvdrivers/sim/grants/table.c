@@ -102,7 +102,8 @@ static void repair(struct pv_machine *machine, struct domain *d)
 {
     struct grant_table *gt = &d->grant_table;
     struct grant_area *area = domain_grant_area(machine, d);
-    uint32_t count = grant_entries(machine, d).count;
+    const struct locked_table table = locked_table(machine, d);
+    uint32_t count = table.entries.count;
     for (uint32_t ref = 0; ref < count; ref++)
         area->active[ref].pin = 0;
     recount_pins(machine, d);
@@ -112,7 +113,7 @@ static void repair(struct pv_machine *machine, struct domain *d)
     for (uint32_t ref = 0; ref < count; ref++) {
         struct active_grant_entry *act = &area->active[ref];
         active += act->pin != 0;
-        grant_clear_marks(machine, d, ref);
+        grant_clear_marks(&table, ref);
         if (act->pin == 0) {
             act->is_transitive = false;
             grant_drop_page(machine, d, act);

@@ -77,12 +77,12 @@ HYPERVISOR = Table(
         Site(
             "grant_clear_marks",
             "pv_read_once_16",
-            "&pv_grant_entry_header(&entries, ref)->flags",
+            "&pv_grant_entry_header(entries, ref)->flags",
         ),
         Site(
             "grant_clear_marks",
             "pv_fetch_and_16",
-            "marks(&entries, ref)",
+            "marks(entries, ref)",
             "What was done to the page is done before the guest may take it back.",
             "Version 1: what the guest does to its flags meanwhile is not lost.",
         ),

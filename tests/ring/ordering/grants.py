@@ -126,7 +126,7 @@ class Entry:
         return (
             yield from self.code.change(
                 "grant_clear_marks",
-                "marks(&entries, ref)",
+                "marks(entries, ref)",
                 "flags" if self.version == 1 else "status",
                 FLAGS if self.version == 1 else STATUS,
                 lambda marks: marks & ~(READING | WRITING),
