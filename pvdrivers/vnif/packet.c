@@ -60,17 +60,13 @@ static size_t block_bytes(enum packet_size size)
     return PACKET_LINE + PV_PACKET_HEADROOM + sizes[size].capacity;
 }
 
-struct pv_packet *pv_packet_alloc(struct pv_packet_cache *cache, uint32_t length)
+/* From a shelf that is not empty. */
+static inline struct pv_packet *take(struct pv_packet_cache *cache, enum packet_size size)
 {
-    enum packet_size size = length <= PV_PACKET_SMALL_CAPACITY ? PACKET_SMALL : PACKET_LARGE;
     struct packet_shelf *shelf = &cache->shelves[size];
-    uint32_t count = shelf->count;
-    if (count == 0)
-        count = packet_pool_take(cache->pool, size, shelf->blocks, sizes[size].cached_max / 2);
-    if (count == 0)
-        return NULL;
-    pv_write_once(&shelf->count, --count);
+    uint32_t count = shelf->count - 1;
     struct packet_block *block = shelf->blocks[count];
+    pv_write_once(&shelf->count, count);
     ASAN_UNPOISON_MEMORY_REGION(block, block_bytes(size));
     *block = (struct packet_block){
         .size = size,
@@ -80,6 +76,23 @@ struct pv_packet *pv_packet_alloc(struct pv_packet_cache *cache, uint32_t length
                    .pool = cache->pool},
     };
     return &block->packet;
+}
+
+/* Apart from what most packets need, so that these save no registers for it. */
+__attribute__((noinline)) static struct pv_packet *fill_and_take(struct pv_packet_cache *cache,
+                                                                 enum packet_size size)
+{
+    struct packet_shelf *shelf = &cache->shelves[size];
+    uint32_t filled =
+        packet_pool_take(cache->pool, size, shelf->blocks, sizes[size].cached_max / 2);
+    pv_write_once(&shelf->count, filled);
+    return filled ? take(cache, size) : NULL;
+}
+
+struct pv_packet *pv_packet_alloc(struct pv_packet_cache *cache, uint32_t length)
+{
+    enum packet_size size = length <= PV_PACKET_SMALL_CAPACITY ? PACKET_SMALL : PACKET_LARGE;
+    return cache->shelves[size].count ? take(cache, size) : fill_and_take(cache, size);
 }
 
 static void put(struct pv_packet_cache *cache, struct packet_block *block)
