@@ -118,10 +118,11 @@ struct netback_credit {
     uint64_t deadline;    /* ns: when there is more; UINT64_MAX: nobody waits for it */
 };
 
-/* A packet in the slots from `first` on: its first request, its extra infos, its fragments. */
+/* A packet and its slots: its first request, its extra infos, its fragments. */
 struct tx_taken {
     struct pv_packet *packet; /* the uplink's once it is sent; NULL: there is none to send */
-    uint32_t first, slots;
+    const union netif_tx_sring_entry *slot; /* `slots` of them */
+    uint32_t slots;
     uint16_t extras;
     uint16_t gso, hash, multicast; /* which slot after the first has it; 0: none */
     uint16_t length, first_length; /* bytes, of the packet and of its first slot */

@@ -3,18 +3,11 @@
 
 #define PREFETCHED 8u /* slots prefetched from the frontend's cache while one is worked on */
 
-static const struct netif_tx_request *request(const struct netback_tx *tx,
-                                              const struct tx_taken *taken, uint32_t slot)
-{
-    return &tx->slots[taken->first + slot].req;
-}
-
 /* ---- Beginning a packet ---------------------------------------------------------------------- */
 
 static void change_filter(struct pv_netback_queue *queue, struct tx_taken *taken)
 {
-    const struct netif_extra_info *extra =
-        (const void *)request(&queue->tx, taken, taken->multicast);
+    const struct netif_extra_info *extra = (const void *)&taken->slot[taken->multicast];
     struct netback_settings *settings = netback_settings_change(queue->vif);
     if (extra->type == XEN_NETIF_EXTRA_TYPE_MCAST_DEL)
         netback_multicast_del(&settings->multicast, extra->u.mcast.addr);
@@ -36,10 +29,10 @@ static void stage_copy(struct pv_netback_queue *queue, struct tx_taken *taken,
 static void stage_copies(struct pv_netback_queue *queue, struct tx_taken *taken)
 {
     uint8_t *to = taken->packet->data;
-    stage_copy(queue, taken, request(&queue->tx, taken, 0), to, taken->first_length);
+    stage_copy(queue, taken, &taken->slot->req, to, taken->first_length);
     to += taken->first_length;
     for (uint32_t i = 1u + taken->extras; i < taken->slots; i++) {
-        const struct netif_tx_request *slot = request(&queue->tx, taken, i);
+        const struct netif_tx_request *slot = &taken->slot[i].req;
         stage_copy(queue, taken, slot, to, slot->size);
         to += slot->size;
     }
@@ -121,9 +114,9 @@ static void fail(struct pv_netback_queue *queue, struct tx_taken *taken)
 }
 
 /* Most packets are passed on as they are. */
-static bool is_plain(const struct netback_tx *tx, const struct tx_taken *taken)
+static bool is_plain(const struct tx_taken *taken)
 {
-    uint16_t flags = request(tx, taken, 0)->flags;
+    uint16_t flags = taken->slot->req.flags;
     return !(flags & (NETTXF_csum_blank | NETTXF_data_validated | NETTXF_extra_info));
 }
 
@@ -134,7 +127,7 @@ static void finish(struct pv_netback_queue *queue, struct tx_taken *taken)
     if (taken->copy_failed)
         taken->error = PV_NETBACK_BAD_GRANT;
     bool good = taken->error == NETBACK_OK && (taken->packet || taken->multicast);
-    if (good && taken->packet && is_plain(tx, taken))
+    if (good && taken->packet && is_plain(taken))
         tx->sent[tx->sent_count++] = taken->packet;
     else if (good && taken->packet)
         good = (taken->error = netback_tx_finish(queue, taken)) == NETBACK_OK;
@@ -143,25 +136,25 @@ static void finish(struct pv_netback_queue *queue, struct tx_taken *taken)
     taken->status = good ? NETIF_RSP_OKAY : NETIF_RSP_ERROR;
 }
 
-static void answer_slot(struct netback_tx *tx, uint16_t id, int16_t status)
+static void answer_slot(struct netback_tx *tx, uint32_t index, uint16_t id, int16_t status)
 {
     const struct netif_tx_response response = {.id = id, .status = status};
-    memcpy(pv_response_log_slot(tx->log, &tx->ring, tx->ring.rsp_prod_pvt++, sizeof response),
-           &response, sizeof response);
+    memcpy(pv_response_log_slot(tx->log, &tx->ring, index, sizeof response), &response,
+           sizeof response);
 }
 
-/* Each slot gets the packet's answer, but those with extra infos. */
-static void answer(struct netback_tx *tx, const struct tx_taken *taken)
+/* Each slot from the ring's `index` on gets the packet's answer, but those with extra infos. */
+static void answer(struct netback_tx *tx, const struct tx_taken *taken, uint32_t index)
 {
-    answer_slot(tx, request(tx, taken, 0)->id, taken->status);
+    answer_slot(tx, index, taken->slot->req.id, taken->status);
     for (uint32_t i = 1; i < taken->slots; i++) {
         if (i > taken->extras) {
-            answer_slot(tx, request(tx, taken, i)->id, taken->status);
+            answer_slot(tx, index + i, taken->slot[i].req.id, taken->status);
             continue;
         }
-        const struct netif_extra_info *extra = (const void *)request(tx, taken, i);
+        const struct netif_extra_info *extra = (const void *)&taken->slot[i];
         /* The frontend finds there what Linux's netback leaves in the slot. */
-        answer_slot(tx, (uint16_t)(extra->type | extra->flags << 8), NETIF_RSP_NULL);
+        answer_slot(tx, index + i, (uint16_t)(extra->type | extra->flags << 8), NETIF_RSP_NULL);
     }
 }
 
@@ -169,14 +162,17 @@ static void answer_all(struct pv_netback_queue *queue, uint32_t count)
 {
     struct netback_tx *tx = &queue->tx;
     uint64_t packets = 0, bytes = 0;
+    uint32_t index = tx->ring.rsp_prod_pvt;
     for (uint32_t i = 0; i < count; i++) {
         const struct tx_taken *taken = &tx->taken[i];
-        answer(tx, taken);
+        answer(tx, taken, index);
+        index += taken->slots;
         if (taken->packet) {
             packets++;
             bytes += taken->length;
         }
     }
+    tx->ring.rsp_prod_pvt = index;
     netback_count(queue, tx_packets, packets);
     netback_count(queue, tx_bytes, bytes);
     netback_count(queue, tx_slots, tx->slot_count);

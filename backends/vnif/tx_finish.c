@@ -5,10 +5,9 @@
 
 #include <netinet/in.h>
 
-static const struct netif_extra_info *extra_info(const struct netback_tx *tx,
-                                                 const struct tx_taken *taken, uint32_t slot)
+static const struct netif_extra_info *extra_info(const struct tx_taken *taken, uint32_t slot)
 {
-    return (const void *)&tx->slots[taken->first + slot];
+    return (const void *)&taken->slot[slot];
 }
 
 static void set_hash(struct pv_packet *packet, const struct netif_extra_info *extra)
@@ -57,7 +56,7 @@ static int finish_for(struct pv_netback_queue *queue, const struct tx_taken *tak
     bool csum = headers.version == 6 ? offloads->csum_ipv6 : offloads->csum_ipv4;
     bool gso = headers.version == 6 ? offloads->gso_tcpv6 : offloads->gso_tcpv4;
     if (taken->gso) {
-        if (!set_gso(packet, extra_info(&queue->tx, taken, taken->gso), &headers))
+        if (!set_gso(packet, extra_info(taken, taken->gso), &headers))
             return PV_NETBACK_BAD_GSO_PACKET;
         *sent = !csum || !gso;
         return *sent ? send_segments(queue, packet, csum) : NETBACK_OK;
@@ -75,18 +74,20 @@ int netback_tx_finish(struct pv_netback_queue *queue, struct tx_taken *taken)
     struct netback_tx *tx = &queue->tx;
     const struct pv_uplink_offloads *offloads = &queue->uplink->tx_offloads;
     struct pv_packet *packet = taken->packet;
-    uint16_t flags = tx->slots[taken->first].req.flags;
-    bool needs_csum = !offloads->csum_ipv4 || !offloads->csum_ipv6, sent = false;
+    uint16_t flags = taken->slot->req.flags;
+    bool sent = false;
     packet->csum_blank = flags & NETTXF_csum_blank;
     packet->data_validated = flags & (NETTXF_csum_blank | NETTXF_data_validated);
     if (taken->hash)
-        set_hash(packet, extra_info(tx, taken, taken->hash));
+        set_hash(packet, extra_info(taken, taken->hash));
     int error = NETBACK_OK;
-    if (!queue->uplink->no_data && (taken->gso || (packet->csum_blank && needs_csum)))
+    if (!queue->uplink->no_data &&
+        (taken->gso || (packet->csum_blank && !(offloads->csum_ipv4 && offloads->csum_ipv6))))
         error = finish_for(queue, taken, &sent);
     if (error != NETBACK_OK)
         return error;
-    netback_count(queue, tx_gso, taken->gso != 0);
+    if (taken->gso)
+        netback_count(queue, tx_gso, 1);
     if (!sent)
         tx->sent[tx->sent_count++] = packet;
     return NETBACK_OK;

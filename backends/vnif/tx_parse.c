@@ -77,7 +77,7 @@ int netback_tx_parse(struct netback_tx *tx, uint32_t ready, uint32_t page_size,
                      struct tx_taken *taken)
 {
     int error = NETBACK_OK;
-    *taken = (struct tx_taken){.first = tx->slot_count};
+    *taken = (struct tx_taken){.slot = &tx->slots[tx->slot_count]};
     const struct netif_tx_request *first = &take_slot(tx, taken)->req;
     taken->length = taken->first_length = first->size;
     if (first->flags & NETTXF_extra_info)
@@ -92,5 +92,5 @@ int netback_tx_parse(struct netback_tx *tx, uint32_t ready, uint32_t page_size,
         return PV_NETBACK_TOO_SHORT;
     if ((uint32_t)first->offset + taken->first_length > page_size)
         return PV_NETBACK_CROSSES_PAGE;
-    return taken->gso ? check_gso((const void *)&tx->slots[taken->first + taken->gso]) : NETBACK_OK;
+    return taken->gso ? check_gso((const void *)&taken->slot[taken->gso]) : NETBACK_OK;
 }
