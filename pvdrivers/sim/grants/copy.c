@@ -448,7 +448,10 @@ void grant_copy_batch(struct pv_machine *machine, struct domain *ld, uint32_t ow
         unsigned n = 1;
         while (i + n < count && n < COPY_RUN && same_ends(&copies[i], &copies[i + n]))
             n++;
-        i += copy_run_of(&context, from, to, copies + i, n);
+        unsigned done = 0;
+        if (!local_pages && !from != !to && copies[i].len <= GRANT_SHORT_COPY)
+            done = grant_copy_short(machine, ld, from ? from : to, to, copies + i, n);
+        i += done ? done : copy_run_of(&context, from, to, copies + i, n);
     }
     account_copies(machine, ld, copies, count);
 }

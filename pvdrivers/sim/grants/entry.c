@@ -46,7 +46,7 @@ void grant_clear_marks(const struct locked_table *table, grant_ref_t ref)
 /* Whether a header grants what is asked. An entry in use already was checked when it was first
  * pinned; only the right to write may still be missing. */
 static inline bool header_grants(uint32_t version, struct grant_entry_header header, bool pinned,
-                          const struct grant_use *use)
+                                 const struct grant_use *use)
 {
     uint16_t type = header.flags & GTF_type_mask;
     if (!use->readonly && (header.flags & GTF_readonly))

@@ -123,6 +123,13 @@ void grant_copy_batch(struct pv_machine *machine, struct domain *ld, uint32_t ow
 /* Releases the pins and pages of a copy. Under the grant lock. */
 void copy_run_release(struct pv_machine *machine, struct domain *d, struct copy_run *run);
 
+/* ---- copy_short.c ---- */
+#define GRANT_SHORT_COPY 2048 /* bytes: a packet that is no jumbo frame */
+/* Works on the leading elements as long as they are short and their grants plain, between the
+ * caller's memory and grants of `d`; returns how many are done. */
+unsigned grant_copy_short(struct pv_machine *machine, struct domain *ld, struct domain *d,
+                          bool to_grant, struct pv_grant_copy *copies, unsigned count);
+
 /* ---- transfer.c ---- */
 /* Finishes, or takes back, what a process that was killed had committed to. Under the grant lock.
  */

@@ -5,8 +5,8 @@
 #include <errno.h>
 
 /* One more, which `flag`, if not 0, tells of. */
-static int add_reference(struct pv_machine *machine, uint64_t mfn, const struct domain *owner,
-                         uint16_t flag)
+static inline int add_reference(struct pv_machine *machine, uint64_t mfn,
+                                const struct domain *owner, uint16_t flag)
 {
     struct page_info *page = frame_info(machine, mfn);
     struct page_info seen = page_state(machine, mfn), more;
@@ -48,7 +48,7 @@ bool drop_reference(struct pv_machine *machine, uint64_t mfn, uint16_t flags)
     return less.count == 0;
 }
 
-static bool put_unless_last(struct pv_machine *machine, uint64_t mfn)
+static inline bool put_unless_last(struct pv_machine *machine, uint64_t mfn)
 {
     struct page_info *page = frame_info(machine, mfn);
     struct page_info seen = page_state(machine, mfn), less;
