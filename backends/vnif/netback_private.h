@@ -150,8 +150,8 @@ struct netback_rx {
     uint32_t backlog_first, backlog_end;
     struct pv_packet *received[NETBACK_BATCH];
     struct pv_packet *placed[NETBACK_BATCH];
-    bool copy_failed[NETBACK_RX_SLOTS];
-    uint32_t last_slots; /* that a packet took */
+    bool copy_failed[NETBACK_RX_SLOTS]; /* of a batch's slots; false between batches */
+    uint32_t last_slots;                /* that a packet took */
     bool starved, stalled;
     uint64_t starved_since, drain_at, poll_at; /* ns */
     int64_t bytes_left;                        /* that this pump may still move */

@@ -27,7 +27,6 @@ static void place(struct pv_netback_queue *queue, uint32_t ready, uint32_t most,
         if (needed > ready - batch->slots || batch->slots + needed > NETBACK_RX_SLOTS)
             break;
         prefetch(rx, PREFETCHED, PREFETCHED + needed, ready - batch->slots);
-        memset(&rx->copy_failed[batch->slots], 0, needed);
         netback_rx_place(queue, entry, batch->slots);
         rx->backlog_first++;
         rx->last_slots = needed;
@@ -50,6 +49,7 @@ static void mark_failures(struct pv_netback_queue *queue, uint32_t slots)
         struct netif_rx_response *response = pv_response_log_slot(
             rx->log, &rx->ring, rx->ring.rsp_prod_pvt - slots + i, sizeof *response);
         response->status = NETIF_RSP_ERROR;
+        rx->copy_failed[i] = false;
         netback_count(queue, rx_grant_errors, 1);
     }
 }

@@ -8,12 +8,17 @@ static bool has_gso(const struct rx_entry *entry)
     return entry->packet->gso_type != XEN_NETIF_GSO_TYPE_NONE;
 }
 
+static uint32_t extras_of(const struct pv_netback_queue *queue, const struct rx_entry *entry)
+{
+    return has_gso(entry) + entry->hashed + (queue->settings.xdp_headroom > 0u);
+}
+
 uint32_t netback_rx_slots_needed(const struct pv_netback_queue *queue, const struct rx_entry *entry)
 {
-    uint32_t headroom = queue->settings.xdp_headroom, page = queue->vif->page_size - headroom;
+    uint32_t page = queue->vif->page_size - queue->settings.xdp_headroom;
     uint32_t length = entry->packet->length;
     uint32_t pages = length <= page ? 1 : (length + page - 1) / page;
-    return pages + has_gso(entry) + entry->hashed + (headroom > 0);
+    return pages + extras_of(queue, entry);
 }
 
 static void *next_response(struct netback_rx *rx)
@@ -84,10 +89,9 @@ void netback_rx_place(struct pv_netback_queue *queue, const struct rx_entry *ent
 {
     struct pv_packet *packet = entry->packet;
     uint32_t page = queue->vif->page_size - queue->settings.xdp_headroom;
-    uint32_t length = packet->length, extras = netback_rx_slots_needed(queue, entry);
+    uint32_t length = packet->length, extras = extras_of(queue, entry);
     uint16_t flags = packet_flags(packet);
     bool *failed = &queue->rx.copy_failed[slot];
-    extras -= (length + page - 1) / page;
     if (extras)
         flags |= NETRXF_extra_info;
     for (uint8_t *data = packet->data; length > 0; flags = 0) {
