@@ -43,7 +43,8 @@ static struct pv_packet *drop(struct pv_netfront_queue *queue)
     return NULL;
 }
 
-static struct pv_packet *begin(struct pv_netfront_queue *queue, uint32_t length, uint16_t flags)
+static inline struct pv_packet *begin(struct pv_netfront_queue *queue, uint32_t length,
+                                      uint16_t flags)
 {
     struct pv_packet *packet = pv_packet_alloc(queue->cache, length);
     if (!packet)

@@ -111,8 +111,8 @@ static void *next_slot(struct pv_netfront_queue *queue)
 }
 
 /* A request whose page holds `bytes`, which are copied there; its size says `size`. */
-static void put_request(struct pv_netfront_queue *queue, const uint8_t *data, uint32_t bytes,
-                        uint16_t size, uint16_t flags)
+static inline void put_request(struct pv_netfront_queue *queue, const uint8_t *data, uint32_t bytes,
+                               uint16_t size, uint16_t flags)
 {
     uint16_t id = take_id(queue);
     uint32_t offset = place(queue, id, bytes);
