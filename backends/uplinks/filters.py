@@ -26,6 +26,7 @@ class UplinkFilter(Uplink):
     """An uplink that stands on another and owns it: closing the filter closes both."""
 
     def __init__(self, below: Uplink, create: Any, config: Any, *arguments: int) -> None:
+        below.check_unused()
         super().__init__(created(create(below.pointer, config, *arguments), type(self).__name__))
         self.below = below
         below._pointer = None

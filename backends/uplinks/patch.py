@@ -18,6 +18,8 @@ class Patch:
     def __init__(self, one: Uplink, other: Uplink) -> None:
         if one is other:
             raise UsageError(f"{one!r} cannot be both ends of a patch")
+        one.check_unused()
+        other.check_unused()
         pointer = lib.pv_uplink_patch_create(one.pointer, other.pointer)
         if pointer == ffi.NULL and ffi.errno == errno.ENOTSUP:
             raise UsageError(

@@ -114,6 +114,7 @@ class CaptureUplink(Uplink):
         name = interface.encode()
         if not 1 <= len(name) <= 128:
             raise UsageError(f"the interface name {interface!r} is not 1 to 128 bytes long")
+        below.check_unused()
         self.capture, self.interface = capture, interface
         pointer = lib.pv_capture_uplink_create(capture.pointer, below.pointer, name, captured_max)
         super().__init__(created(pointer, f"{capture.path}: {interface}"))

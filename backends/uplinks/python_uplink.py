@@ -4,31 +4,19 @@ import errno
 import logging
 from abc import abstractmethod
 from collections.abc import Iterable
-from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 from weakref import WeakValueDictionary
 
 from pvdrivers._core import ffi, lib
-from pvdrivers.backends.uplinks.uplink import Uplink, check_queues, created
+from pvdrivers.backends.uplinks.uplink import Uplink, UplinkOffloads, check_queues, created
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.vnif.packet import Packet, packet_pool
 
 log = logging.getLogger("pvdrivers.uplinks")
 
 
-@dataclass(frozen=True, slots=True)
-class Offloads:
-    """What of a packet may be left undone: checksums of TCP and UDP, and cutting TCP into
-    segments."""
-
-    csum_ipv4: bool = False
-    csum_ipv6: bool = False
-    gso_tcpv4: bool = False
-    gso_tcpv6: bool = False
-
-
-NO_OFFLOADS = Offloads()
+NO_OFFLOADS = UplinkOffloads()
 
 
 class PythonUplink(Uplink):
@@ -37,7 +25,7 @@ class PythonUplink(Uplink):
     With the `offloads` as they are, packets come complete. What is delivered may need any.
     """
 
-    def __init__(self, queues: int = 1, *, offloads: Offloads = NO_OFFLOADS) -> None:
+    def __init__(self, queues: int = 1, *, offloads: UplinkOffloads = NO_OFFLOADS) -> None:
         name = type(self).__name__
         check_queues(queues, name)
         self._lock = Lock()  # the cache is one thread's at a time, and none delivers once closed
@@ -45,11 +33,9 @@ class PythonUplink(Uplink):
         self._cache = ffi.gc(
             created(lib.pv_packet_cache_create(packet_pool()), name), lib.pv_packet_cache_destroy
         )
-        taken = ffi.new(
-            "struct pv_uplink_offloads *",
-            (offloads.csum_ipv4, offloads.csum_ipv6, offloads.gso_tcpv4, offloads.gso_tcpv6),
+        pointer = lib.pv_external_uplink_create(
+            packet_pool(), queues, offloads.cdata, lib.pv_python_sent
         )
-        pointer = lib.pv_external_uplink_create(packet_pool(), queues, taken, lib.pv_python_sent)
         super().__init__(created(pointer, name))
         self._external = pointer  # still the same when a filter has taken the uplink over
         _alive[pointer] = self

@@ -5,13 +5,13 @@ in pure Python is a subclass of `PythonUplink` (python_uplink.py).
 """
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Any, Self
 
 from pvdrivers._core import ffi, lib
 from pvdrivers.ring.errors import UsageError
+from pvdrivers.vnif.features import Offloads
 from pvdrivers.vnif.packet import packet_pool
 
 MAX_QUEUES = int(lib.PV_UPLINK_MAX_QUEUES)
@@ -41,6 +41,32 @@ class UplinkStatistics:
     errors: int  # of system calls, and of what is behind the uplink
 
 
+@dataclass(frozen=True, slots=True)
+class UplinkOffloads:
+    """What of a packet may be left undone: checksums of TCP and UDP, and cutting TCP into
+    segments."""
+
+    csum_ipv4: bool = False
+    csum_ipv6: bool = False
+    gso_tcpv4: bool = False
+    gso_tcpv6: bool = False
+
+    @classmethod
+    def of(cls, offloads: Offloads) -> Self:
+        """Of what a guest takes, all but `sg`: a packet's slots are no uplink's business."""
+        return cls(
+            csum_ipv4=offloads.csum_ipv4,
+            csum_ipv6=offloads.csum_ipv6,
+            gso_tcpv4=offloads.gso_tcpv4,
+            gso_tcpv6=offloads.gso_tcpv6,
+        )
+
+    @property
+    def cdata(self) -> Any:
+        """A `struct pv_uplink_offloads *`."""
+        return ffi.new("struct pv_uplink_offloads *", asdict(self))
+
+
 class Uplink:
     """An uplink in use. `pointer` is what C takes; it is valid until `close`."""
 
@@ -64,12 +90,10 @@ class Uplink:
         self.pointer.ops.get_stats(self.pointer, stats)
         return UplinkStatistics(*(int(getattr(stats, name)) for name in _STATISTICS))
 
-    def set_rx_offloads(self, offloads: Mapping[str, bool]) -> None:
-        """What the guest takes: fields of `struct pv_uplink_offloads`. OSError: the uplink cannot
-        be told."""
+    def set_rx_offloads(self, offloads: UplinkOffloads) -> None:
+        """What the guest takes. OSError: the uplink cannot be told."""
         if self.pointer.ops.set_rx_offloads != ffi.NULL:
-            taken = ffi.new("struct pv_uplink_offloads *", offloads)
-            self._check(self.pointer.ops.set_rx_offloads(self.pointer, taken))
+            self._check(self.pointer.ops.set_rx_offloads(self.pointer, offloads.cdata))
 
     def set_carrier(self, queues: int) -> None:
         """Whether a guest is there, with so many queues, or 0: none uses the uplink now, and what
@@ -90,8 +114,14 @@ class Uplink:
         if result < 0:
             raise OSError(-result, f"{self!r}: {os.strerror(-result)}")
 
+    def check_unused(self) -> None:
+        """UsageError while it is a guest's."""
+        if self._pointer is not None and self._pointer.users:
+            raise UsageError(f"{self!r} is in use by a backend: end that first")
+
     def close(self) -> None:
-        """Drops what waits. No queue uses it any more. A second call does nothing."""
+        """Drops what waits. A second call does nothing. UsageError while it is a guest's."""
+        self.check_unused()
         pointer = self._pointer
         if pointer is not None:
             self._forget()
@@ -99,7 +129,8 @@ class Uplink:
 
     def discard(self) -> None:
         """Closes it for good: what it has made outside this process, and left for a successor, goes
-        too."""
+        too. UsageError as above."""
+        self.check_unused()
         self._leave_nothing()
         self.close()
 

@@ -3,7 +3,6 @@
 import logging
 import mmap
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import msgspec
@@ -11,7 +10,7 @@ import msgspec
 from pvdrivers._core import ffi
 from pvdrivers.backends.device import Backend, DeviceContext, QueueContext
 from pvdrivers.backends.inflight import LogMemory
-from pvdrivers.backends.uplinks.uplink import Uplink
+from pvdrivers.backends.uplinks.uplink import Uplink, UplinkOffloads
 from pvdrivers.backends.vnif.netback import Netback
 from pvdrivers.backends.vnif.queue import ControlQueue, VnifQueue
 from pvdrivers.ring.abi import Abi
@@ -270,9 +269,7 @@ class VnifBackend(Backend[QueueRings | ControlRing, VnifQueue | ControlQueue]):
         self._close_netback()
         self.head = head
         offloads = self._offloads
-        taken = asdict(offloads)
-        del taken["sg"]  # a packet's slots are this side's business
-        self.uplink.set_rx_offloads(taken)
+        self.uplink.set_rx_offloads(UplinkOffloads.of(offloads))
         fields = {
             "mac": self.mac,
             "queues": head.queues,

@@ -26,6 +26,7 @@ struct pv_netback_vif *pv_netback_vif_create(const struct pv_netback_vif_config 
     if (!vif)
         return NULL;
     vif->config = *config;
+    pv_fetch_add(&config->uplink->users, 1);
     vif->page_size = pv_abi_page_size(config->abi);
     /* A GSO packet is longer than a page, and its checksum is blank. */
     vif->gso_tcpv4 = config->gso_tcpv4 && config->sg && config->csum_ipv4;
@@ -57,6 +58,7 @@ void pv_netback_vif_destroy(struct pv_netback_vif *vif)
     for (int i = 0; i < PV_UPLINK_MAX_QUEUES; i++)
         pthread_mutex_destroy(&vif->uplink_locks[i]);
     pthread_mutex_destroy(&vif->lock);
+    pv_fetch_sub(&vif->config.uplink->users, 1);
     free(vif);
 }
 

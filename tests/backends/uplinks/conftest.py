@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pvdrivers.backends.uplinks.tap import TapUplink
-from pvdrivers.backends.uplinks.uplink import Uplink
+from pvdrivers.backends.uplinks.uplink import Uplink, UplinkOffloads
 from pvdrivers.testing.vnif.uplink_guest import UplinkGuest
 from pvdrivers.vnif.packet import Packet
 
@@ -99,12 +99,12 @@ def connect_guest() -> Callable[..., Guest]:
 
     def connect(uplink: Uplink, queues: int = 1, csum: str = "46", gso: str = "46") -> Guest:
         uplink.set_rx_offloads(
-            {
-                "csum_ipv4": "4" in csum,
-                "csum_ipv6": "6" in csum,
-                "gso_tcpv4": "4" in gso,
-                "gso_tcpv6": "6" in gso,
-            }
+            UplinkOffloads(
+                csum_ipv4="4" in csum,
+                csum_ipv6="6" in csum,
+                gso_tcpv4="4" in gso,
+                gso_tcpv6="6" in gso,
+            )
         )
         return Guest(uplink, queues)
 

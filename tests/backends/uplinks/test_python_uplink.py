@@ -7,7 +7,8 @@ import threading
 import pytest
 
 from pvdrivers.backends.uplinks.filters import PacketDelay
-from pvdrivers.backends.uplinks.python_uplink import NO_OFFLOADS, Offloads, PythonUplink
+from pvdrivers.backends.uplinks.python_uplink import NO_OFFLOADS, PythonUplink
+from pvdrivers.backends.uplinks.uplink import UplinkOffloads
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.testing.vnif.uplink_guest import UplinkGuest
 from pvdrivers.vnif.packet import GsoType, Packet
@@ -24,7 +25,7 @@ def number_of(packet: Packet) -> int:
 
 
 class Recorder(PythonUplink):
-    def __init__(self, queues: int = 1, *, offloads: Offloads = NO_OFFLOADS) -> None:
+    def __init__(self, queues: int = 1, *, offloads: UplinkOffloads = NO_OFFLOADS) -> None:
         super().__init__(queues, offloads=offloads)
         self.batches: list[list[Packet]] = []
 
@@ -45,7 +46,7 @@ class Faulty(Recorder):
 
 def test_a_batch_is_one_call() -> None:
     gso = Packet(HEADER + bytes(5000), csum_blank=True, gso_type=GsoType.TCPV4, gso_size=1448)
-    with Recorder(offloads=Offloads(True, False, True, False)) as uplink:
+    with Recorder(offloads=UplinkOffloads(True, False, True, False)) as uplink:
         offloads = uplink.pointer.tx_offloads
         assert offloads.csum_ipv4
         assert offloads.gso_tcpv4

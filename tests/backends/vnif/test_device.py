@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from pvdrivers.backends.uplinks.filters import PacketLoss
 from pvdrivers.backends.uplinks.uplink import HairpinUplink, NullUplink
 from pvdrivers.backends.vnif.device import VnifBackendOptions
 from pvdrivers.ring.abi import Abi
-from pvdrivers.ring.errors import PeerError
+from pvdrivers.ring.errors import PeerError, UsageError
 from pvdrivers.sim import Machine
 from pvdrivers.testing.vnif.frames import ethernet, frame, tcp
 from pvdrivers.testing.vnif.pair import VnifPair
@@ -80,6 +81,26 @@ def test_no_more_queues_than_the_uplink_has() -> None:
         assert len(pair.frontend.packet_queues) == 2
 
     run(body, uplink=HairpinUplink(2), features=FrontendFeatures(max_queues=4))
+
+
+def test_an_uplink_in_use_is_neither_closed_nor_taken_over() -> None:
+    uplink = HairpinUplink(2)
+
+    async def body(pair: VnifPair) -> None:
+        for refused in (
+            uplink.close,
+            uplink.discard,
+            lambda: PacketLoss(uplink, seed=1, probability=1),
+        ):
+            with pytest.raises(UsageError, match="in use by a backend: end that first"):
+                refused()
+        sent = frame(1)
+        await pair.frontend.send([sent])
+        assert [packet.data for packet in await pair.frontend.receive()] == [sent]
+        await pair.backend.abort()
+        uplink.check_unused()
+
+    run(body, uplink=uplink)
 
 
 @pytest.mark.parametrize("abi", list(Abi))

@@ -67,7 +67,8 @@ struct pv_uplink {
     struct pv_packet_pool *pool;
     uint32_t queues;                       /* at most PV_UPLINK_MAX_QUEUES */
     struct pv_uplink_offloads tx_offloads; /* what it takes from the guest */
-    bool no_data; /* it looks at no byte of what it is sent, so none need be copied */
+    bool no_data;   /* it looks at no byte of what it is sent, so none need be copied */
+    uint32_t users; /* vifs whose uplink it is: it must outlive them */
 };
 /* cffi: end */
 

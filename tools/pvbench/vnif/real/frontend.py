@@ -1,11 +1,10 @@
 """A guest's device whose packets come from and go to the kernel, by way of a TAP."""
 
 import os
-from dataclasses import asdict
 from typing import Any
 
 from pvdrivers._core import ffi, lib
-from pvdrivers.backends.uplinks.uplink import Uplink
+from pvdrivers.backends.uplinks.uplink import Uplink, UplinkOffloads
 from pvdrivers.frontends.vnif.device import VnifFrontend
 from pvdrivers.frontends.vnif.queue import VnifQueue
 from pvdrivers.hypervisor import Hypervisor
@@ -39,9 +38,7 @@ class TapFrontend(VnifFrontend):
         return sum(int(lib.pv_guest_stack_refused(stack)) for stack in self._stacks)
 
     def serve(self) -> None:
-        offloads = asdict(self._agreed.offloads)
-        del offloads["sg"]
-        self.uplink.set_rx_offloads(offloads)
+        self.uplink.set_rx_offloads(UplinkOffloads.of(self._agreed.offloads))
         for queue in self.queues:
             if isinstance(queue, VnifQueue):
                 self._serve(queue)
