@@ -122,9 +122,20 @@ static int set_rx_offloads(struct pv_uplink *uplink, const struct pv_uplink_offl
     return below->ops->set_rx_offloads ? below->ops->set_rx_offloads(below, offloads) : 0;
 }
 
+/* What a guest has left held on a queue would come out when the next guest uses that queue. */
+static void drop_held(struct pv_uplink *uplink)
+{
+    for (uint32_t i = 0; i < uplink->queues; i++) {
+        filter_lane_drop_all(&queue_of(uplink, i)->tx, NULL);
+        filter_lane_drop_all(&queue_of(uplink, i)->rx, NULL);
+    }
+}
+
 static int set_carrier(struct pv_uplink *uplink, uint32_t queues)
 {
     struct pv_uplink *below = below_of(uplink);
+    if (queues == 0)
+        drop_held(uplink);
     return below->ops->set_carrier ? below->ops->set_carrier(below, queues) : 0;
 }
 

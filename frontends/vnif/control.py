@@ -110,6 +110,7 @@ class ControlQueue(python_queue.PythonQueue):
 
     def __init__(self, hypervisor: Hypervisor, channels: EventChannels, backend: int) -> None:
         super().__init__(hypervisor, channels, backend, SLOT, _number_of)
+        self._ended = False
 
     @property
     def ring(self) -> ControlRing:
@@ -119,25 +120,27 @@ class ControlQueue(python_queue.PythonQueue):
     def statistics(self) -> dict[str, int]:
         return {f"control_{name}": count for name, count in super().statistics().items()}
 
+    def disconnect(self) -> None:
+        super().disconnect()
+        self._ended = True
+
     def requeue(self, successor: python_queue.PythonQueue) -> int:
-        """The next connection has other grants."""
-        kept = []
+        """The next connection has other grants, and nothing of what this one was told before."""
         for request in self._take_all():
-            if isinstance(request, ControlRequest) and request.lists_grants:
-                request.fail(OSError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)))
-            else:
-                kept.append(request)
-        successor.issue(*kept)
-        return len(kept)
+            request.fail(_connection_ended())
+        return 0
 
     async def ask(self, kind: int, data: tuple[int, ...] = (), page: bytes = b"") -> int:
-        """What the backend answers. OSError: it refuses."""
+        """What the backend answers. OSError: it refuses; ConnectionResetError: the connection has
+        ended first."""
+        if self._ended:
+            raise _connection_ended()
         request = ControlRequest(self._hypervisor, kind, data, page)
         self.issue(request)
         return await request.done
 
     async def set_hash(self, settings: HashSettings | None) -> None:
-        """None: no hash. OSError: the backend refuses."""
+        """None: no hash. OSError as `ask` has it."""
         algorithm = lib.XEN_NETIF_CTRL_HASH_ALGORITHM_TOEPLITZ
         if settings is None:
             algorithm = lib.XEN_NETIF_CTRL_HASH_ALGORITHM_NONE
@@ -162,6 +165,10 @@ class ControlQueue(python_queue.PythonQueue):
             data = (queue.index, PAGE, count)
             await self.ask(lib.XEN_NETIF_CTRL_TYPE_ADD_GREF_MAPPING, data, grants)
         return count
+
+
+def _connection_ended() -> OSError:
+    return OSError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
 
 
 def _number_of(response: bytes) -> int:

@@ -121,8 +121,14 @@ class VnifFrontend(PacketFrontend):
         control, queues = self._agreed_control, self._agreed.queues
         if settings and any(not 0 <= q < queues for q in settings.mapping):
             raise UsageError(f"the mapping has queues beyond the {queues} there are")
-        await control.set_hash(settings)
-        self._hash = settings
+        before, self._hash = self._hash, settings
+        try:
+            await control.set_hash(settings)
+        except ConnectionResetError:
+            return  # the next connection begins with it
+        except (OSError, UsageError):
+            self._hash = before
+            raise
 
     async def use_static_grants(self) -> int:
         """Has the backend keep the queues' pages mapped, as many as it takes, on this connection

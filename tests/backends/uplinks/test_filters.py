@@ -224,6 +224,23 @@ def test_closing_with_packets_held() -> None:
     uplink.close()
 
 
+@pytest.mark.parametrize("direction", [TX, RX])
+def test_what_is_held_ends_with_the_connection(direction: Direction) -> None:
+    """The next guest has none of it, whenever it comes."""
+    uplink = PacketDelay(HairpinUplink(2), delay=100, direction=direction)
+    with uplink, UplinkGuest(uplink, 2) as guest:
+        for queue in range(2):
+            guest.send([frame(queue)], queue=queue, now=0)
+            assert not guest.receive(queue=queue)
+        guest.set_carrier(0)
+        dropped = uplink.statistics()
+        assert (dropped.tx_dropped, dropped.rx_dropped) == ((2, 0) if direction is TX else (0, 2))
+        guest.set_carrier(2)
+        for queue in range(2):
+            assert guest.deadline(queue) == NEVER
+            assert not guest.receive(queue=queue, now=1000)
+
+
 def tcp(payload: int) -> bytes:
     """Of an IPv4 packet with TCP: headers, and a payload; without the TCP checksum."""
     length = 40 + payload

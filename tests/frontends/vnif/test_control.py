@@ -139,6 +139,33 @@ def test_the_hash_counts_on_the_next_connection_too() -> None:
     run(body)
 
 
+def test_a_backend_that_is_lost_while_the_hash_is_set() -> None:
+    """Whichever of its requests is under way then, the next connection has all of it."""
+
+    async def body(pair: VnifPair) -> None:
+        for moment in range(24):
+            queue = moment % QUEUES
+            setting = asyncio.create_task(
+                pair.frontend.set_hash(HashSettings(RSS_KEY, mapping=(queue,)))
+            )
+            for _ in range(moment):
+                await asyncio.sleep(0)
+            restored = pair.frontend._restoring
+            await pair.backend.abort()
+            for _ in range(moment):
+                await asyncio.sleep(0)
+            pair.new_backend().start()
+            await setting
+            await pair.wait(lambda old=restored: pair.frontend._restoring not in (old, None))
+            await pair.frontend._restoring
+            await echo(pair, FLOWS)
+            expected = [0] * QUEUES
+            expected[queue] = len(FLOWS)
+            assert received(pair) == expected
+
+    run(body)
+
+
 def test_what_the_backend_refuses_is_an_oserror() -> None:
     async def body(pair: VnifPair) -> None:
         ask = pair.frontend._control.ask

@@ -53,7 +53,8 @@ struct pv_uplink_ops {
      */
     int (*set_rx_offloads)(struct pv_uplink *uplink, const struct pv_uplink_offloads *offloads);
     /* Whether a guest is there, with that many queues (0: none, as at first). What comes for a
-     * guest that is not there is dropped. May be absent. 0 or a negative errno. */
+     * guest that is not there is dropped. Called while no queue uses it, and with 0 between two
+     * connections. May be absent. 0 or a negative errno. */
     int (*set_carrier)(struct pv_uplink *uplink, uint32_t queues);
     /* Drops what waits on one queue for the guest. May be absent. */
     void (*purge)(struct pv_uplink *uplink, uint32_t queue, struct pv_packet_cache *cache);
