@@ -1,13 +1,16 @@
 /* Packets that one queue has received and that belong to another, which may be on another thread.
  */
+#include "backends/reserve.h"
 #include "backends/vnif/netback_private.h"
 
-#include <stdlib.h>
+#include <errno.h>
 #include <sys/eventfd.h>
+
+#define ENTRIES_SIZE (NETBACK_MAILBOX * sizeof(struct rx_entry))
 
 int netback_mailbox_open(struct netback_mailbox *mailbox, int eventfd)
 {
-    struct rx_entry *entries = calloc(NETBACK_MAILBOX, sizeof *entries);
+    struct rx_entry *entries = reserve(ENTRIES_SIZE);
     int status = entries ? 0 : -ENOMEM;
     pthread_mutex_lock(&mailbox->lock);
     if (status == 0 && mailbox->entries)
@@ -20,8 +23,8 @@ int netback_mailbox_open(struct netback_mailbox *mailbox, int eventfd)
         mailbox->armed = false;
     }
     pthread_mutex_unlock(&mailbox->lock);
-    if (status < 0)
-        free(entries);
+    if (status < 0 && entries)
+        munmap(entries, ENTRIES_SIZE);
     return status;
 }
 
@@ -34,7 +37,8 @@ void netback_mailbox_close(struct netback_mailbox *mailbox)
     pv_write_once(&mailbox->count, 0);
     mailbox->entries = NULL;
     pthread_mutex_unlock(&mailbox->lock);
-    free(entries);
+    if (entries)
+        munmap(entries, ENTRIES_SIZE);
 }
 
 /* Under the lock. */

@@ -96,17 +96,22 @@ struct netback_static_grants {
     struct pv_grant_map *grants; /* without an address: a free place. NULL: there never was any */
 };
 
+/* What others reach of a queue, whether it is there or not. */
+struct netback_place {
+    struct netback_mailbox mailbox;
+    struct netback_static_grants static_grants;
+    pthread_mutex_t uplink_lock; /* of the uplink's queue of this number, when several share it */
+};
+
 struct pv_netback_vif {
     struct pv_netback_vif_config config;
     uint32_t page_size; /* the frontend's, bytes */
     bool gso_tcpv4, gso_tcpv6;
     pthread_mutex_t lock;
-    struct netback_settings settings; /* under the lock */
-    uint32_t generation;              /* of the settings */
-    uint32_t stalled;                 /* queues */
-    struct netback_mailbox mailboxes[PV_NETBACK_MAX_QUEUES];
-    struct netback_static_grants static_grants[PV_NETBACK_MAX_QUEUES];
-    pthread_mutex_t uplink_locks[PV_UPLINK_MAX_QUEUES]; /* of queues that several share */
+    struct netback_settings settings;                   /* under the lock */
+    uint32_t generation;                                /* of the settings */
+    uint32_t stalled;                                   /* queues */
+    struct netback_place places[PV_NETBACK_MAX_QUEUES]; /* config.queues of them are used */
 };
 
 /* ---- a queue --------------------------------------------------------------------------------- */
@@ -135,28 +140,28 @@ struct netback_tx {
     struct pv_back_ring ring;
     struct pv_response_log *log;
     union netif_tx_sring_entry *slots; /* private copies of a batch's, as many as the ring has */
-    uint32_t slot_count;
-    struct tx_taken taken[NETBACK_BATCH];
-    struct pv_packet *sent[NETBACK_BATCH];
-    uint32_t sent_count;
+    uint32_t slot_count, sent_count;
     struct netback_credit credit;
-    int64_t bytes_left; /* that this pump may still move */
+    int64_t bytes_left;      /* that this pump may still move */
+    struct tx_taken *taken;  /* NETBACK_BATCH */
+    struct pv_packet **sent; /* NETBACK_BATCH */
 };
 
 struct netback_rx {
     struct pv_back_ring ring;
     struct pv_response_log *log;
-    struct rx_entry backlog[NETBACK_RX_BACKLOG]; /* admitted and not yet placed */
     uint32_t backlog_first, backlog_end;
-    struct pv_packet *received[NETBACK_BATCH];
-    struct pv_packet *placed[NETBACK_BATCH];
-    bool copy_failed[NETBACK_RX_SLOTS]; /* of a batch's slots; false between batches */
-    uint32_t last_slots;                /* that a packet took */
+    uint32_t last_slots; /* that a packet took */
     bool starved, stalled;
     uint64_t starved_since, drain_at, poll_at; /* ns */
     int64_t bytes_left;                        /* that this pump may still move */
+    struct pv_packet *received[NETBACK_BATCH];
+    struct pv_packet *placed[NETBACK_BATCH];
+    bool copy_failed[NETBACK_RX_SLOTS];          /* of a batch's slots; false between batches */
+    struct rx_entry backlog[NETBACK_RX_BACKLOG]; /* admitted and not yet placed */
 };
 
+/* What an idle queue touches comes first: memory comes by the page. */
 struct pv_netback_queue {
     struct pv_pollable pollable; /* first: the poll group's pointer is ours */
     struct pv_netback_vif *vif;
@@ -174,12 +179,12 @@ struct pv_netback_queue {
     bool notify_tx, notify_rx; /* before this pump's end */
     bool slept;                /* armed since the last pump */
     bool watching;             /* the uplink's fd */
-    struct netback_tx tx;
-    struct netback_rx rx;
     void *own_log;
     size_t log_size;
     int eventfd, fault_fd;
     struct pv_netback_stats stats;
+    struct netback_tx tx;
+    struct netback_rx rx;
 };
 
 /* The only writer of a counter; others may read it meanwhile. */
@@ -271,7 +276,7 @@ uint32_t netback_static_grants_remove(struct pv_netback_vif *vif, uint32_t queue
 /* While a queue stages copies stand these around it, and between them its grants stay mapped. */
 static inline void netback_static_grants_hold(struct pv_netback_queue *queue)
 {
-    struct netback_static_grants *table = &queue->vif->static_grants[queue->index];
+    struct netback_static_grants *table = &queue->vif->places[queue->index].static_grants;
     /* No order: what is not seen yet is copied as any other grant. */
     if (pv_read_once(&table->count) == 0)
         return;

@@ -21,7 +21,7 @@ void netback_break(struct pv_netback_queue *queue, int error)
 static void wake_up(struct pv_netback_queue *queue)
 {
     if (queue->slept)
-        netback_mailbox_disarm(&queue->vif->mailboxes[queue->index]);
+        netback_mailbox_disarm(&queue->vif->places[queue->index].mailbox);
     queue->slept = false;
 }
 
@@ -132,7 +132,7 @@ bool pv_netback_queue_arm(struct pv_netback_queue *queue)
     queue->slept = true;
     pv_packet_cache_flush(queue->cache); /* so that a sleeping queue holds no memory */
     watch_uplink(queue, wants_packets(queue));
-    bool posted = netback_mailbox_arm(&queue->vif->mailboxes[queue->index]);
+    bool posted = netback_mailbox_arm(&queue->vif->places[queue->index].mailbox);
     if (queue->broken || queue->stopped)
         return false;
     bool throttled = queue->tx.credit.deadline != UINT64_MAX;

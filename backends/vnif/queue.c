@@ -3,7 +3,6 @@
 #include "backends/vnif/netback_private.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -29,7 +28,7 @@ static void init_from_config(struct pv_netback_queue *queue, struct pv_netback_v
     queue->index = config->index;
     queue->uplink_queue = config->index % queue->uplink->queues;
     if (vif->config.queues > queue->uplink->queues)
-        queue->uplink_lock = &vif->uplink_locks[queue->uplink_queue];
+        queue->uplink_lock = &vif->places[queue->uplink_queue].uplink_lock;
     queue->copies.hypervisor = hypervisor;
     queue->copies.domid = vif->config.frontend;
     queue->tx.credit.deadline = UINT64_MAX;
@@ -47,15 +46,31 @@ static int map_rings(struct pv_netback_queue *queue, const struct pv_netback_que
     return status;
 }
 
+/* What a batch of tx needs. */
+static size_t batch_size(const struct netback_tx *tx)
+{
+    return NETBACK_BATCH * (sizeof tx->taken[0] + sizeof tx->sent[0]) +
+           tx->ring.nr_ents * sizeof tx->slots[0];
+}
+
+static bool make_batch(struct netback_tx *tx)
+{
+    tx->taken = reserve(batch_size(tx));
+    if (!tx->taken)
+        return false;
+    tx->sent = (struct pv_packet **)(tx->taken + NETBACK_BATCH);
+    tx->slots = (union netif_tx_sring_entry *)(tx->sent + NETBACK_BATCH);
+    return true;
+}
+
 static int make_memory(struct pv_netback_queue *queue, const struct pv_netback_queue_config *config)
 {
     queue->log_size = pv_netback_log_size(queue->vif->config.abi);
     if (!config->log)
         queue->own_log = reserve(queue->log_size);
-    queue->tx.slots = calloc(queue->tx.ring.nr_ents, sizeof queue->tx.slots[0]);
-    queue->copies.staged = calloc(1, sizeof *queue->copies.staged);
+    queue->copies.staged = reserve(sizeof *queue->copies.staged);
     queue->cache = pv_packet_cache_create(queue->uplink->pool);
-    if ((!config->log && !queue->own_log) || !queue->tx.slots || !queue->copies.staged ||
+    if ((!config->log && !queue->own_log) || !make_batch(&queue->tx) || !queue->copies.staged ||
         !queue->cache)
         return -ENOMEM;
     netback_place_logs(queue, config->log ? config->log : queue->own_log);
@@ -117,7 +132,7 @@ static int build(struct pv_netback_queue *queue, const struct pv_netback_queue_c
     if (status == 0)
         status = bind_ports(queue, config);
     if (status == 0)
-        status = netback_mailbox_open(&queue->vif->mailboxes[queue->index], queue->eventfd);
+        status = netback_mailbox_open(&queue->vif->places[queue->index].mailbox, queue->eventfd);
     if (status < 0)
         return status;
     queue->posted = true;
@@ -131,7 +146,7 @@ struct pv_netback_queue *pv_netback_queue_create(struct pv_netback_vif *vif,
         errno = EINVAL;
         return NULL;
     }
-    struct pv_netback_queue *queue = calloc(1, sizeof *queue);
+    struct pv_netback_queue *queue = reserve(sizeof *queue);
     if (!queue)
         return NULL;
     init_from_config(queue, vif, config);
@@ -149,7 +164,7 @@ int pv_netback_queue_resumable(struct pv_netback_vif *vif,
 {
     if (!config_valid(vif, config))
         return -EINVAL;
-    struct pv_netback_queue *queue = calloc(1, sizeof *queue);
+    struct pv_netback_queue *queue = reserve(sizeof *queue);
     if (!queue)
         return -ENOMEM;
     init_from_config(queue, vif, config);
@@ -181,19 +196,21 @@ void pv_netback_queue_destroy(struct pv_netback_queue *queue)
     if (!queue)
         return;
     if (queue->posted)
-        netback_mailbox_close(&queue->vif->mailboxes[queue->index]);
+        netback_mailbox_close(&queue->vif->places[queue->index].mailbox);
     netback_rx_forget(queue);
+    if (queue->tx.taken)
+        munmap(queue->tx.taken, batch_size(&queue->tx));
     disconnect(queue);
     if (queue->pollable.fd >= 0)
         close(queue->pollable.fd);
     if (queue->eventfd >= 0 && queue->eventfd != queue->pollable.fd)
         close(queue->eventfd);
     pv_packet_cache_destroy(queue->cache);
-    free(queue->copies.staged);
-    free(queue->tx.slots);
+    if (queue->copies.staged)
+        munmap(queue->copies.staged, sizeof *queue->copies.staged);
     if (queue->own_log)
         munmap(queue->own_log, queue->log_size);
-    free(queue);
+    munmap(queue, sizeof *queue);
 }
 
 void pv_netback_queue_stop(struct pv_netback_queue *queue)

@@ -115,7 +115,7 @@ static bool steer(struct pv_netback_queue *queue, struct rx_entry *entry)
     uint32_t chosen = netback_hash_queue(hash, entry, queue->vif->config.queues);
     bool dropped = false;
     if (chosen == queue->index ||
-        !netback_mailbox_put(&queue->vif->mailboxes[chosen], entry, queue->cache, &dropped))
+        !netback_mailbox_put(&queue->vif->places[chosen].mailbox, entry, queue->cache, &dropped))
         return false;
     if (dropped)
         netback_count(queue, rx_dropped, 1);
@@ -137,7 +137,7 @@ static uint32_t room_for_packets(const struct pv_netback_queue *queue, uint32_t 
 static uint32_t admit_posted(struct pv_netback_queue *queue, uint32_t most)
 {
     struct rx_entry entries[NETBACK_BATCH];
-    uint32_t count = netback_mailbox_take(&queue->vif->mailboxes[queue->index], entries, most);
+    uint32_t count = netback_mailbox_take(&queue->vif->places[queue->index].mailbox, entries, most);
     for (uint32_t i = 0; i < count; i++)
         admit(queue, &entries[i]);
     return count;

@@ -32,7 +32,7 @@ static void set_stalled(struct pv_netback_queue *queue, bool stalled)
 
 static void drain(struct pv_netback_queue *queue)
 {
-    struct netback_mailbox *mailbox = &queue->vif->mailboxes[queue->index];
+    struct netback_mailbox *mailbox = &queue->vif->places[queue->index].mailbox;
     struct rx_entry entry;
     netback_rx_drop_backlog(queue);
     while (netback_mailbox_take(mailbox, &entry, 1)) {

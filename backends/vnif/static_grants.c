@@ -160,7 +160,7 @@ static bool make_table(struct pv_netback_vif *vif, struct netback_static_grants 
 bool netback_static_grants_add(struct pv_netback_vif *vif, uint32_t queue,
                                struct xen_netif_gref *list, uint32_t count)
 {
-    struct netback_static_grants *table = &vif->static_grants[queue];
+    struct netback_static_grants *table = &vif->places[queue].static_grants;
     if (count > netback_static_grants_limit(vif) - table->count || !make_table(vif, table))
         return false;
     for (uint32_t done = 0, batch; done < count; done += batch) {
@@ -202,7 +202,7 @@ uint32_t netback_static_grants_remove(struct pv_netback_vif *vif, uint32_t queue
     uint32_t removed = 0;
     for (uint32_t done = 0, batch; done < count; done += batch) {
         batch = count - done < BATCH ? count - done : BATCH;
-        removed += remove_batch(vif, &vif->static_grants[queue], list + done, batch);
+        removed += remove_batch(vif, &vif->places[queue].static_grants, list + done, batch);
     }
     return removed;
 }

@@ -1,9 +1,10 @@
 /* What the queues of one vif share. Settings that change are behind a lock; a queue looks at their
  * generation in each pump, and copies them when it has changed. */
+#include "backends/reserve.h"
 #include "backends/vnif/netback_private.h"
 #include "pvdrivers/ring/abi_layout.h"
 
-#include <stdlib.h>
+#include <errno.h>
 
 static bool config_valid(const struct pv_netback_vif_config *config)
 {
@@ -22,7 +23,7 @@ struct pv_netback_vif *pv_netback_vif_create(const struct pv_netback_vif_config 
     struct pv_netback_vif *vif = NULL;
     errno = EINVAL;
     if (config_valid(config))
-        vif = calloc(1, sizeof *vif);
+        vif = reserve(sizeof *vif);
     if (!vif)
         return NULL;
     vif->config = *config;
@@ -38,12 +39,11 @@ struct pv_netback_vif *pv_netback_vif_create(const struct pv_netback_vif_config 
                                   .multicast_control = config->multicast_control};
     vif->generation = 1; /* queues have seen 0 */
     pthread_mutex_init(&vif->lock, NULL);
-    for (int i = 0; i < PV_NETBACK_MAX_QUEUES; i++) {
-        pthread_mutex_init(&vif->mailboxes[i].lock, NULL);
-        netback_static_grants_init(&vif->static_grants[i]);
+    for (uint32_t i = 0; i < config->queues; i++) {
+        pthread_mutex_init(&vif->places[i].mailbox.lock, NULL);
+        pthread_mutex_init(&vif->places[i].uplink_lock, NULL);
+        netback_static_grants_init(&vif->places[i].static_grants);
     }
-    for (int i = 0; i < PV_UPLINK_MAX_QUEUES; i++)
-        pthread_mutex_init(&vif->uplink_locks[i], NULL);
     return vif;
 }
 
@@ -51,15 +51,14 @@ void pv_netback_vif_destroy(struct pv_netback_vif *vif)
 {
     if (!vif)
         return;
-    for (int i = 0; i < PV_NETBACK_MAX_QUEUES; i++) {
-        netback_static_grants_destroy(vif, &vif->static_grants[i]);
-        pthread_mutex_destroy(&vif->mailboxes[i].lock);
+    for (uint32_t i = 0; i < vif->config.queues; i++) {
+        netback_static_grants_destroy(vif, &vif->places[i].static_grants);
+        pthread_mutex_destroy(&vif->places[i].uplink_lock);
+        pthread_mutex_destroy(&vif->places[i].mailbox.lock);
     }
-    for (int i = 0; i < PV_UPLINK_MAX_QUEUES; i++)
-        pthread_mutex_destroy(&vif->uplink_locks[i]);
     pthread_mutex_destroy(&vif->lock);
     pv_fetch_sub(&vif->config.uplink->users, 1);
-    free(vif);
+    munmap(vif, sizeof *vif);
 }
 
 /* ---- Settings -------------------------------------------------------------------------------- */
@@ -96,7 +95,7 @@ void pv_netback_vif_set_rate(struct pv_netback_vif *vif, uint64_t bytes, uint64_
     settings->rate_usec = usec;
     netback_settings_changed(vif);
     for (uint32_t i = 0; i < vif->config.queues; i++) /* one may wait for the old limit's time */
-        netback_mailbox_wake(&vif->mailboxes[i]);
+        netback_mailbox_wake(&vif->places[i].mailbox);
 }
 
 void pv_netback_vif_set_multicast_control(struct pv_netback_vif *vif, bool enabled)

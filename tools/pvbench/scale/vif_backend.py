@@ -2,6 +2,7 @@
 
 from pvdrivers.backends.uplinks.uplink import HairpinUplink, Uplink
 from pvdrivers.backends.vnif.device import VnifBackend
+from pvdrivers.backends.vnif.queue import VnifQueue
 from pvdrivers.backends.vnif.service import VnifService
 from pvdrivers.backends.vnif.vif import ServeOptions, VifConfig
 from pvdrivers.tools.pvbench.scale.backend import Backend
@@ -26,6 +27,7 @@ class VifBackend(Backend):
         return await service.__aenter__()
 
     async def _count_rings(self) -> int:
-        """A queue has two rings of a page each."""
+        """A page each: two of a queue, and the control ring."""
         vifs = self._service.devices.values()
-        return sum(2 * len(vif.queues) for vif in vifs if isinstance(vif, VnifBackend))
+        queues = [queue for vif in vifs if isinstance(vif, VnifBackend) for queue in vif.queues]
+        return sum(2 if isinstance(queue, VnifQueue) else 1 for queue in queues)
