@@ -93,8 +93,10 @@ static void open_hairpins(uint32_t count, enum fault fault, uint32_t every)
 
 static void close_hairpins(uint32_t count)
 {
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
         netback_destroy(hairpins[i].netback, 0);
+        hairpins[i].netback = NULL; /* its memory may be the next one's */
+    }
 }
 
 static struct pv_packet_workload *create(struct pv_packet_workload_config config)
@@ -222,7 +224,7 @@ static void test_backend_that_does_not_answer(void)
         create((struct pv_packet_workload_config){.pattern = PV_PACKETS_SEND,
                                                   .size = 60,
                                                   .batch = 32,
-                                                  .runtime_ns = 1000000,
+                                                  .runtime_ns = 500000000,
                                                   .mode = PV_POLL_MODE_HYBRID});
     assert(pv_packet_workload_run(workload) == -ETIMEDOUT);
     assert(pv_packet_workload_get_result(workload)->tx.packets == 256); /* what the ring holds */
