@@ -220,6 +220,8 @@ class VnifFrontend(PacketFrontend):
         if (self._hash or self._static_grants) and self._agreed.control_ring:
             name = f"control ring {self.path}"
             self._restoring = asyncio.create_task(self._restore_settings(), name=name)
+        if self._reconfigured and not self._reconfigured.done():
+            self.request(Event.RECONFIGURE)  # asked for while there was no connection
         if self.on_connected:
             self.on_connected()
 

@@ -276,6 +276,7 @@ class XenbusDevice:
         """Takes steps until the states as they are now ask for no more."""
         while not self._removed:
             self._wake.clear()  # this look sees everything that has fired so far
+            asked = bool(self._requests)  # then what the states ask for is still to be done
             event, reason = await self._look()
             before = self.state
             due = self.table[self.state, event, self.peer_state].actions
@@ -284,7 +285,7 @@ class XenbusDevice:
             await self._step(event, reason)
             if self._closing and self.state is XenbusState.CLOSED and not self.fsm.connected:
                 self._removed = True
-            if self.state is before and not self._requests:
+            if self.state is before and not asked and not self._requests:
                 return
 
     async def _look(self) -> tuple[Event, str]:

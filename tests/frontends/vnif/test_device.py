@@ -275,6 +275,21 @@ def test_xdp_headroom_survives_a_new_connection() -> None:
     run(body)
 
 
+def test_xdp_headroom_asked_for_between_two_connections() -> None:
+    async def body(pair: VnifPair) -> None:
+        for moment in range(40):
+            pair.frontend.resume()
+            for _ in range(moment):
+                await asyncio.sleep(0)
+            await pair.frontend.set_xdp_headroom(moment)
+            await pair.frontend.connected()
+            await pair.backend.wait_for(XenbusState.CONNECTED)
+            await pair.frontend.send([frame(moment)])
+            assert await receive(pair, 1) == [frame(moment)]
+
+    run(body)
+
+
 @pytest.mark.parametrize(
     ("sg", "mtu", "expected"), [(True, 9000, 9000), (False, 9000, 1500), (True, None, 1500)]
 )
