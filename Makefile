@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 FOLDERS := include ring pvdrivers backends frontends tools
 SOURCES := $(shell find $(FOLDERS) -name __pycache__ -prune -o -type f -print) CMakeLists.txt pyproject.toml README.md LICENSE
 
-.PHONY: bare bench compare instructions test install tools check c-test fuzz docs dist lab clean
+.PHONY: bare bench compare instructions test install tools check c-test fuzz soak docs dist lab clean
 
 install: $(VENV)/installed
 
@@ -78,6 +78,10 @@ c-test: tools
 FUZZSECONDS ?= 20
 fuzz: tools
 	PATH="$(CURDIR)/$(BIN):$$PATH" tests/run_fuzzers $(FUZZSECONDS) $(FUZZFLAGS)
+
+# Hours of virtual time of the network device, from a seed: make soak SOAKFLAGS='--hours 24 --seed 7'
+soak: install
+	$(BIN)/python tests/soak $(SOAKFLAGS)
 
 # What pages show of the code, and the site. A warning fails it, and a broken link is one.
 docs: install $(VENV)/group-docs
