@@ -1,15 +1,10 @@
-"""The other direction: our block frontend in a guest's userspace, Linux's xen-blkback in dom0.
-
-The guest has no Python; its disk xvdb, which we serve, has one with this package. The guest's
-kernel leaves new disks alone while this runs.
-"""
+"""The other direction: our block frontend in a guest's userspace, Linux's xen-blkback in dom0."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -18,17 +13,13 @@ from blkback import bind, blkback, blkback_config
 from block_devices import looped
 from serve import CONNECT_PATIENCE, Lab
 from step import MEBIBYTE, command, step
+from userspace_guest import PYTHON, userspace_guest
 
-from pvdrivers.backends.stores.store import FileStore
 from pvdrivers.testing.vbd.dialects import LINUX_BACKEND
 from pvdrivers.toolstack.devices import DeviceConfig, add_device, unplug_device
 
 MEBIBYTES = 4
-WORLD = "/world"  # the tree that becomes xvdb
-LINKER = "/lib64/ld-linux-x86-64.so.2"
-LIBRARIES = ("evtchn", "gnttab", "foreignmemory")
-GUEST_MODULES = {"xen-evtchn": "", "xen-gntdev": "", "xen-gntalloc": "limit=8192"}  # in pages
-RUN = "chroot /mnt /opt/pvdrivers/bin/python3 -X faulthandler /in_guest.py"
+RUN = f"{PYTHON} /in_guest.py"
 
 # What our frontend wants, and what must come of it with Linux.
 WISHES = {
@@ -36,27 +27,6 @@ WISHES = {
     "max_indirect_segments=0": "1 queue of 16 ring page(s) persistent",
     "max_queues=2 max_ring_page_order=1": "2 queues of 2 ring page(s) indirect 256 persistent",
 }
-
-
-async def make_world(image: str) -> None:
-    """A file system with Python, this package, Xen's libraries and the guest's modules."""
-    python, stdlib, package = "/usr/bin/python3", "/usr/lib/python3.11", "/opt/pvdrivers"
-    xen = [f"/usr/lib/x86_64-linux-gnu/libxen{name}.so.1" for name in LIBRARIES]
-    found = await command("busybox", "find", stdlib, package, "-name", "*.so")
-    loaded = " ".join([*xen, *found.splitlines()])
-    words = (await command(LINKER, "--preload", loaded, "--list", python)).split()
-    files = {python, *(word for word in words if word.startswith("/"))}
-    await command(f"{package}/bin/python", "-c", "import in_guest")  # leaves compiled modules
-    os.mkdir(WORLD)
-    await command("sh", "-c", f"tar -c {stdlib} {package} 2>/dev/null | tar -C {WORLD} -x")
-    await command("cp", "-L", "--parents", *sorted(files.difference(found.split())), WORLD)
-    for name in GUEST_MODULES:
-        shutil.copy(await command("modinfo", "-n", name), f"{WORLD}/{name}.ko")
-    shutil.copy("/payload/in_guest.py", WORLD)
-    for folder in ("proc", "dev", "tmp"):
-        os.mkdir(f"{WORLD}/{folder}")
-    await command("mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-d", WORLD, image, "160M")
-    shutil.rmtree(WORLD)
 
 
 class KernelDisk:
@@ -93,26 +63,6 @@ class KernelDisk:
 
 
 @asynccontextmanager
-async def userspace_guest(lab: Lab) -> AsyncIterator[None]:
-    """The guest has Python at /mnt, and leaves new disks to it; dom0 has blkback, unbound."""
-    image = "/world.image"
-    await make_world(image)
-    with FileStore(image, read_only=True) as store:
-        async with lab.disk("xvdb", store), blkback("max_queues=2"):
-            shell = lab.shell
-            await shell.run("mount -t ext4 -o ro,noatime /dev/xvdb /mnt", 60)
-            await shell.run("mount -t proc proc /mnt/proc; mount -o bind /dev /mnt/dev")
-            for name, parameters in GUEST_MODULES.items():
-                await shell.run(f"insmod /mnt/{name}.ko {parameters}", 60)
-            await shell.run("echo 0 >/sys/bus/xen/drivers_autoprobe")
-            yield
-            await shell.run("echo 1 >/sys/bus/xen/drivers_autoprobe")
-            await shell.run("rmmod xen_gntalloc xen_gntdev xen_evtchn")
-            await shell.run("umount /mnt/dev /mnt/proc /mnt")
-    os.unlink(image)
-
-
-@asynccontextmanager
 async def kernel_disk(lab: Lab) -> AsyncIterator[KernelDisk]:
     """A new disk for the guest, served by blkback, for the time of a block."""
     path = "/kernel.image"
@@ -131,7 +81,7 @@ async def kernel_disk(lab: Lab) -> AsyncIterator[KernelDisk]:
 @step
 async def kernel_backend(lab: Lab) -> None:
     """Our frontend in the guest's userspace, data and features, against Linux's xen-blkback."""
-    async with userspace_guest(lab):
+    async with userspace_guest(lab), blkback("max_queues=2"):
         async with kernel_disk(lab) as disk:
             for wishes, outcome in WISHES.items():
                 said = (await disk.in_guest("verify", wishes))[0]
