@@ -306,7 +306,7 @@ class Soak:
         await station.frontend.set_xdp_headroom(self.draw.choice([0, 64, 256, 2048]))
 
     async def _change_hash(self, station: Station) -> None:
-        queues = len(station.frontend.packet_queues)
+        queues = len(station.frontend.packet_queues) or 1  # there are none between two connections
         mapping = tuple(self.draw.randrange(queues) for _ in range(self.draw.choice([0, 8, 128])))
         settings = HashSettings(self.draw.randbytes(40), mapping=mapping)
         await station.frontend.set_hash(self.draw.choice([settings, settings, None]))
