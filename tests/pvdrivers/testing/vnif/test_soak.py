@@ -12,5 +12,6 @@ def test_a_seed_owns_the_run() -> None:
 
 
 @pytest.mark.slow
-def test_a_minute(pv_seed: int) -> None:
-    soak(pv_seed, seconds=60)
+def test_a_minute() -> None:
+    """Always the same rounds, as many as there is time for; `make soak` runs other seeds."""
+    soak(2026, seconds=60)
