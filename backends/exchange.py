@@ -4,12 +4,12 @@ within a time, and exchanged while the device is in use."""
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 
 from pvdrivers.backends.service import traceback_of
-from pvdrivers.daemon_threads import in_daemon_thread
+from pvdrivers.daemon_threads import Closable, in_daemon_thread
 from pvdrivers.xenbus.device import XenbusDevice
 from pvdrivers.xenbus.states import Event
 
@@ -18,10 +18,6 @@ log = logging.getLogger("pvdrivers.backends")
 # Seconds; longer than a file store waits for operations of a process that has ended.
 OPEN_TIMEOUT = 40.0
 CLOSE_TIMEOUT = 10.0  # seconds
-
-
-class Closable(Protocol):
-    def close(self) -> None: ...
 
 
 Options = TypeVar("Options")

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from pvdrivers._core import ffi, lib
-from pvdrivers.backends.stores.store import BlockStore, StoreOperation, created
+from pvdrivers.backends.owned import created
+from pvdrivers.backends.stores.store import BlockStore, StoreOperation
 from pvdrivers.ring.errors import UsageError
 
 DATA_OPERATIONS = (StoreOperation.READ, StoreOperation.WRITE)

@@ -9,7 +9,8 @@ from struct import calcsize
 from typing import Any, Literal
 
 from pvdrivers._core import ffi, lib
-from pvdrivers.backends.stores.store import BlockStore, StoreOperation, check_size, created
+from pvdrivers.backends.owned import created
+from pvdrivers.backends.stores.store import BlockStore, StoreOperation, check_size
 from pvdrivers.ring.abi import SECTOR
 from pvdrivers.ring.errors import UsageError
 

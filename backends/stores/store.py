@@ -7,10 +7,10 @@ in pure Python is a subclass of `PythonStore` (python_store.py).
 import errno
 import os
 from enum import IntEnum
-from types import TracebackType
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, get_args
 
 from pvdrivers._core import ffi, lib
+from pvdrivers.backends.owned import Owned, created
 from pvdrivers.ring.abi import SECTOR
 from pvdrivers.ring.errors import UsageError
 
@@ -34,13 +34,7 @@ def check_size(size: int, sector_size: int, what: str) -> None:
         )
 
 
-def created(pointer: Any, what: str) -> Any:
-    if pointer == ffi.NULL:
-        raise OSError(ffi.errno, f"{what}: {os.strerror(ffi.errno)}")
-    return pointer
-
-
-class BlockStore:
+class BlockStore(Owned):
     """A store in use. `pointer` is what C takes; it is valid until `close`.
 
     The read, write, flush and discard here carry out one operation and wait for it. They are for
@@ -144,17 +138,6 @@ class BlockStore:
             f"<{type(self).__name__} {self.where()}, {self.sectors} sectors of 512 bytes, "
             f"sector size {self.sector_size}, {access}>"
         )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class NullStore(BlockStore):

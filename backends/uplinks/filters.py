@@ -8,7 +8,8 @@ from enum import IntFlag
 from typing import Any
 
 from pvdrivers._core import ffi, lib
-from pvdrivers.backends.uplinks.uplink import Uplink, created
+from pvdrivers.backends.owned import created
+from pvdrivers.backends.uplinks.uplink import Uplink
 from pvdrivers.ring.errors import UsageError
 
 MAX_TIME = 2**62  # ns
@@ -57,51 +58,40 @@ def _check_time(what: str, time: int) -> None:
         raise UsageError(f"a {what} of {time} ns is not between 0 and {MAX_TIME}")
 
 
-class PacketLoss(UplinkFilter):
+class _RandomFilter(UplinkFilter):
+    """Strikes a share of the packets, and needs to know no more."""
+
+    create: Any  # the C function
+
+    def __init__(
+        self,
+        below: Uplink,
+        *,
+        seed: int,
+        probability: float,
+        direction: Direction = Direction.BOTH,
+    ) -> None:
+        super().__init__(below, self.create, _config(seed, direction, probability))
+
+
+class PacketLoss(_RandomFilter):
     """Drops a share of the packets."""
 
-    def __init__(
-        self,
-        below: Uplink,
-        *,
-        seed: int,
-        probability: float,
-        direction: Direction = Direction.BOTH,
-    ) -> None:
-        config = _config(seed, direction, probability)
-        super().__init__(below, lib.pv_uplink_loss_create, config)
+    create = lib.pv_uplink_loss_create
 
 
-class PacketDuplication(UplinkFilter):
+class PacketDuplication(_RandomFilter):
     """Gives a share of the packets on twice."""
 
-    def __init__(
-        self,
-        below: Uplink,
-        *,
-        seed: int,
-        probability: float,
-        direction: Direction = Direction.BOTH,
-    ) -> None:
-        config = _config(seed, direction, probability)
-        super().__init__(below, lib.pv_uplink_duplicate_create, config)
+    create = lib.pv_uplink_duplicate_create
 
 
-class PacketCorruption(UplinkFilter):
+class PacketCorruption(_RandomFilter):
     """Flips a bit in a share of the packets, behind the Ethernet header, which the receiver's
     checksums tell. A blank checksum is filled in before, and a GSO packet cut into segments, of
     which one is struck."""
 
-    def __init__(
-        self,
-        below: Uplink,
-        *,
-        seed: int,
-        probability: float,
-        direction: Direction = Direction.BOTH,
-    ) -> None:
-        config = _config(seed, direction, probability)
-        super().__init__(below, lib.pv_uplink_corrupt_create, config)
+    create = lib.pv_uplink_corrupt_create
 
 
 class PacketReordering(UplinkFilter):

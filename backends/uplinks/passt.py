@@ -4,7 +4,8 @@ import logging
 import os
 
 from pvdrivers._core import lib
-from pvdrivers.backends.uplinks.uplink import Uplink, created
+from pvdrivers.backends.owned import created
+from pvdrivers.backends.uplinks.uplink import Uplink
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.vnif.packet import packet_pool
 

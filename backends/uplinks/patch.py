@@ -1,15 +1,14 @@
 """A cable between two uplinks: a switch's way to the outside."""
 
 import errno
-from types import TracebackType
-from typing import Self
 
 from pvdrivers._core import ffi, lib
-from pvdrivers.backends.uplinks.uplink import Uplink, created
+from pvdrivers.backends.owned import Owned, created
+from pvdrivers.backends.uplinks.uplink import Uplink
 from pvdrivers.ring.errors import UsageError
 
 
-class Patch:
+class Patch(Owned):
     """What one uplink gives is sent to the other, by a thread; it owns both and closes them.
 
     UsageError: one of them does not take all offloads.
@@ -42,14 +41,3 @@ class Patch:
 
     def __repr__(self) -> str:
         return f"<Patch {self._name}{'' if self._pointer is not None else ', closed'}>"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -3,12 +3,12 @@
 import errno
 import os
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from pvdrivers._core import ffi, lib
+from pvdrivers.backends.owned import Owned, created
 from pvdrivers.backends.uplinks.pcapng_file import RecordedPacket, read_pcapng
-from pvdrivers.backends.uplinks.uplink import Uplink, created
+from pvdrivers.backends.uplinks.uplink import Uplink
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.vnif.packet import MAX_LENGTH, MIN_LENGTH, GsoType, Packet, packet_pool
 
@@ -16,7 +16,7 @@ MIN_BUFFER = int(lib.PV_CAPTURE_MIN_BUFFER)
 DEFAULT_BUFFER = 4 << 20
 
 
-class Capture:
+class Capture(Owned):
     """A pcapng file in the making, for any number of uplinks (`CaptureUplink`).
 
     A thread writes it. What comes faster than it writes passes unrecorded, and the file says how
@@ -85,17 +85,6 @@ class Capture:
         if self._pointer is None:
             return f"<Capture {self.path}, closed>"
         return f"<Capture {self.path}, {self.recorded} packets, {self.not_recorded} not recorded>"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class CaptureUplink(Uplink):

@@ -9,7 +9,8 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from pvdrivers._core import ffi, lib
-from pvdrivers.backends.uplinks.uplink import Uplink, UplinkOffloads, check_queues, created
+from pvdrivers.backends.owned import created
+from pvdrivers.backends.uplinks.uplink import Uplink, UplinkOffloads, check_queues
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.vnif.packet import Packet, packet_pool
 

@@ -1,11 +1,11 @@
 """A switch between guests: each vif has a port of its own, which is its uplink."""
 
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from pvdrivers._core import ffi, lib
-from pvdrivers.backends.uplinks.uplink import Uplink, check_queues, created
+from pvdrivers.backends.owned import Owned, created
+from pvdrivers.backends.uplinks.uplink import Uplink, check_queues
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.vnif.packet import packet_pool
 
@@ -25,7 +25,7 @@ class SwitchStatistics:
     flooded: int  # packets that went to all ports
 
 
-class Switch:
+class Switch(Owned):
     """Passes packets between its ports as a learning bridge does. Close it after its ports."""
 
     def __init__(self, name: str = "switch", *, ageing_ns: int = AGEING_NS) -> None:
@@ -76,17 +76,6 @@ class Switch:
             return f"<Switch {self.name}, closed>"
         statistics = self.statistics()
         return f"<Switch {self.name}, {statistics.ports} ports, {statistics.macs} MACs known>"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class SwitchUplink(Uplink):

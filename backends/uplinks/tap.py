@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pvdrivers._core import lib
+from pvdrivers.backends.owned import created
 from pvdrivers.backends.uplinks.netlink import (
     NO_PERMISSION,
     check_name,
@@ -21,7 +22,7 @@ from pvdrivers.backends.uplinks.netlink import (
     open_in_namespace,
     rtnetlink,
 )
-from pvdrivers.backends.uplinks.uplink import Uplink, check_queues, created
+from pvdrivers.backends.uplinks.uplink import Uplink, check_queues
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.vnif.packet import packet_pool
 

@@ -6,21 +6,15 @@ in pure Python is a subclass of `PythonUplink` (python_uplink.py).
 
 import os
 from dataclasses import asdict, dataclass
-from types import TracebackType
 from typing import Any, Self
 
 from pvdrivers._core import ffi, lib
+from pvdrivers.backends.owned import Owned, created
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.vnif.features import Offloads
 from pvdrivers.vnif.packet import packet_pool
 
 MAX_QUEUES = int(lib.PV_UPLINK_MAX_QUEUES)
-
-
-def created(pointer: Any, what: str) -> Any:
-    if pointer == ffi.NULL:
-        raise OSError(ffi.errno, f"{what}: {os.strerror(ffi.errno)}")
-    return pointer
 
 
 def check_queues(queues: int, what: str) -> None:
@@ -67,7 +61,7 @@ class UplinkOffloads:
         return ffi.new("struct pv_uplink_offloads *", asdict(self))
 
 
-class Uplink:
+class Uplink(Owned):
     """An uplink in use. `pointer` is what C takes; it is valid until `close`."""
 
     def __init__(self, pointer: Any) -> None:
@@ -150,17 +144,6 @@ class Uplink:
             return f"<{type(self).__name__} closed>"
         queues = f"{self.queues} queue" + ("s" if self.queues > 1 else "")
         return f"<{type(self).__name__} {self.where()}, {queues}>"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 _STATISTICS = tuple(UplinkStatistics.__dataclass_fields__)

@@ -1,10 +1,9 @@
 """A guest at an uplink, without rings: for tests of uplinks."""
 
 from collections.abc import Iterable
-from types import TracebackType
-from typing import Self
 
 from pvdrivers._core import ffi, lib
+from pvdrivers.backends.owned import Owned
 from pvdrivers.backends.uplinks.uplink import Uplink
 from pvdrivers.poll.group import NEVER
 from pvdrivers.vnif.packet import Packet
@@ -12,7 +11,7 @@ from pvdrivers.vnif.packet import Packet
 BATCH = 64
 
 
-class UplinkGuest:
+class UplinkGuest(Owned):
     """Sends to an uplink and receives from it as a backend's queues do, at a time of its own.
 
     `now` is virtual, ns; an operation that is called with a time sets it.
@@ -81,14 +80,3 @@ class UplinkGuest:
 
     def __repr__(self) -> str:
         return f"<UplinkGuest at {self.uplink!r}>"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -1,7 +1,8 @@
 """An uplink that frames come from without end."""
 
 from pvdrivers._core import ffi, lib
-from pvdrivers.backends.uplinks.uplink import Uplink, created
+from pvdrivers.backends.owned import created
+from pvdrivers.backends.uplinks.uplink import Uplink
 from pvdrivers.tools.pvbench.vnif.job import MACS, VnifJob
 from pvdrivers.vnif.mac import parse_mac
 from pvdrivers.vnif.packet import packet_pool
