@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import cache
 from typing import Annotated, Literal
 
 import msgspec
 
-from pvdrivers.backends.uplinks.filters import (
-    Direction,
-    PacketCorruption,
-    PacketDelay,
-    PacketDuplication,
-    PacketLoss,
-    PacketRate,
-    PacketReordering,
-)
+from pvdrivers.backends.uplinks.filters import FILTERS, Direction
 from pvdrivers.backends.uplinks.netlink import find_link
 from pvdrivers.backends.uplinks.passt import PasstUplink
 from pvdrivers.backends.uplinks.switch import Switch
@@ -118,11 +111,18 @@ UplinkConfig = Tap | SwitchPort | Passt | Hairpin | Null
 
 
 class Filter(Kind, frozen=True):
+    """A filter's settings, by the names that its class has for them; times are in ns there."""
+
     direction: Literal["tx", "rx", "both"] = "both"
 
-    @property
-    def directions(self) -> Direction:
-        return Direction[self.direction.upper()]
+    def put_on(self, below: Uplink) -> Uplink:
+        settings = msgspec.structs.asdict(self)
+        settings["direction"] = Direction[self.direction.upper()]
+        for name in ("delay", "jitter"):
+            if f"{name}_us" in settings:
+                settings[name] = settings.pop(f"{name}_us") * 1000
+        make: Callable[..., Uplink] = FILTERS[str(self.__struct_config__.tag)]
+        return make(below, **settings)
 
 
 class Random(Filter, frozen=True, kw_only=True):
@@ -133,37 +133,19 @@ class Random(Filter, frozen=True, kw_only=True):
 
 
 class Loss(Random, tag="loss", frozen=True):
-    def put_on(self, below: Uplink) -> Uplink:
-        return PacketLoss(
-            below, seed=self.seed, probability=self.probability, direction=self.directions
-        )
+    pass
 
 
 class Duplicate(Random, tag="duplicate", frozen=True):
-    def put_on(self, below: Uplink) -> Uplink:
-        return PacketDuplication(
-            below, seed=self.seed, probability=self.probability, direction=self.directions
-        )
+    pass
 
 
 class Corrupt(Random, tag="corrupt", frozen=True):
-    def put_on(self, below: Uplink) -> Uplink:
-        return PacketCorruption(
-            below, seed=self.seed, probability=self.probability, direction=self.directions
-        )
+    pass
 
 
 class Reorder(Random, tag="reorder", frozen=True, kw_only=True):
     delay_us: Natural
-
-    def put_on(self, below: Uplink) -> Uplink:
-        return PacketReordering(
-            below,
-            seed=self.seed,
-            probability=self.probability,
-            delay=self.delay_us * 1000,
-            direction=self.directions,
-        )
 
 
 class Delay(Filter, tag="delay", frozen=True, kw_only=True):
@@ -171,27 +153,10 @@ class Delay(Filter, tag="delay", frozen=True, kw_only=True):
     jitter_us: Natural = 0
     seed: int = 0
 
-    def put_on(self, below: Uplink) -> Uplink:
-        return PacketDelay(
-            below,
-            delay=self.delay_us * 1000,
-            jitter=self.jitter_us * 1000,
-            seed=self.seed,
-            direction=self.directions,
-        )
-
 
 class Rate(Filter, tag="rate", frozen=True, kw_only=True):
     bytes_per_second: Annotated[int, msgspec.Meta(ge=1)]
     burst: Natural = 0
-
-    def put_on(self, below: Uplink) -> Uplink:
-        return PacketRate(
-            below,
-            bytes_per_second=self.bytes_per_second,
-            burst=self.burst,
-            direction=self.directions,
-        )
 
 
 FilterConfig = Loss | Duplicate | Corrupt | Reorder | Delay | Rate
