@@ -3,8 +3,9 @@ within a time, and exchanged while the device is in use."""
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -96,6 +97,75 @@ class Exchange(Generic[Options, Base]):
         taken = self.options, self.base
         self.options = self.base = None
         return taken
+
+
+class ServeOptions(Protocol):
+    """How a device is served; options that are equal serve it alike."""
+
+    @property
+    def limits(self) -> Any:
+        """What its backend calls `options`."""
+
+    @property
+    def opens(self) -> object:
+        """By what it is opened; a device goes over to what another opens."""
+
+    def changes(self, new: Any) -> str:
+        """What differs in `new`, in words."""
+
+
+AnyServeOptions = TypeVar("AnyServeOptions", bound=ServeOptions)
+
+
+class Served(Generic[AnyServeOptions, Base], ABC):
+    """The part of a backend that a service serves: it owns what it stands on, and can go on with
+    another. Stands before the backend among a class's bases."""
+
+    path: str
+    options: Any
+    log: logging.Logger
+    serve_options: AnyServeOptions
+    _next: Exchange[AnyServeOptions, Base]
+
+    @property
+    @abstractmethod
+    def _base(self) -> Base:
+        """What it stands on now."""
+
+    @abstractmethod
+    def _open(self, options: AnyServeOptions) -> Awaitable[Base]: ...
+
+    @abstractmethod
+    async def _replace(self, base: Base) -> Base:
+        """Goes on with another one."""
+
+    async def reload(self, options: AnyServeOptions) -> bool:
+        """Applies `options`, with what they open as soon as it is open; false: nothing changes."""
+        before = self._next.options or self.serve_options
+        if options == before:
+            return False
+        self.log.info("%s: %s", self.path, before.changes(options))
+        if options.opens == self.serve_options.opens:
+            await self._next.drop()
+            self._use(options)
+        else:
+            await self._next.begin(options, self._open(options))
+        return True
+
+    def _use(self, options: AnyServeOptions) -> None:
+        self.serve_options, self.options = options, options.limits
+
+    async def _use_next(self) -> None:
+        """Goes over to what is open."""
+        if (taken := self._next.take()) is None:
+            return
+        options, base = taken
+        old = self._base
+        self._use(options)
+        try:
+            await self._replace(base)
+        finally:
+            await close_in_time(old if self._base is base else base)
 
 
 def changes(

@@ -89,6 +89,10 @@ class ServeOptions:
         """The store. TimeoutError: it is not open in time; one that still comes is closed."""
         return await open_in_time(self.open_store(disk), disk.params or disk.name)
 
+    @property
+    def opens(self) -> object:
+        return self.open_store
+
     def changes(self, new: ServeOptions) -> str:
         """What differs in `new`, in words."""
         return changes("store", self.open_store, new.open_store, self.limits, new.limits)

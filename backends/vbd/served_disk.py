@@ -6,13 +6,14 @@ import asyncio
 import logging
 import os
 import stat
+from collections.abc import Awaitable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pvdrivers.backends.device import DeviceContext
-from pvdrivers.backends.exchange import Exchange, close_in_time
+from pvdrivers.backends.exchange import Exchange, Served, close_in_time
 from pvdrivers.backends.stores.store import BlockStore
 from pvdrivers.backends.vbd.device import VbdBackend
 from pvdrivers.backends.vbd.disk import DiskConfig, ServeOptions
@@ -25,8 +26,10 @@ log = logging.getLogger("pvdrivers.backends.vbd")
 STAT_TIMEOUT = 5.0  # seconds
 
 
-class ServedDisk(VbdBackend):
+class ServedDisk(Served[ServeOptions, BlockStore], VbdBackend):
     """A backend that owns its store, tells the toolstack of it, and can go on with another."""
+
+    log = log
 
     def __init__(
         self, context: DeviceContext, disk: DiskConfig, options: ServeOptions, store: BlockStore
@@ -34,19 +37,19 @@ class ServedDisk(VbdBackend):
         super().__init__(context, store, options.limits)
         self.disk = disk
         self.serve_options = options
-        self._next: Exchange[ServeOptions, BlockStore] = Exchange(self)
+        self._next = Exchange(self)
 
     async def offer(self) -> None:
-        await self._use_next_store()
+        await self._use_next()
         await self.write_keys(await self._hotplug_keys())
         await super().offer()
 
     async def connect(self) -> None:
-        await self._use_next_store()  # which may have been opened since the offer
+        await self._use_next()  # which may have been opened since the offer
         await super().connect()
 
     async def exchange(self) -> None:
-        await self._use_next_store()
+        await self._use_next()
         await self.update_size()
 
     async def removed(self) -> None:
@@ -58,34 +61,17 @@ class ServedDisk(VbdBackend):
         known = {"params": disk.params, "type": disk.kind, "name": disk.name}
         return super().status() | known
 
-    # ---- another store ---------------------------------------------------------------------
+    # ---- another store -----------------------------------------------------------------------
 
-    async def reload(self, options: ServeOptions) -> bool:
-        """Applies `options`, with their store as soon as it is open; false: nothing changes."""
-        before = self._next.options or self.serve_options
-        if options == before:
-            return False
-        log.info("%s: %s", self.path, before.changes(options))
-        if options.open_store == self.serve_options.open_store:
-            await self._next.drop()
-            self._use(options)
-        else:
-            await self._next.begin(options, options.open(self.disk))
-        return True
+    @property
+    def _base(self) -> BlockStore:
+        return self.store
 
-    def _use(self, options: ServeOptions) -> None:
-        self.serve_options, self.options = options, options.limits
+    def _open(self, options: ServeOptions) -> Awaitable[BlockStore]:
+        return options.open(self.disk)
 
-    async def _use_next_store(self) -> None:
-        if (taken := self._next.take()) is None:
-            return
-        options, store = taken
-        old = self.store
-        self._use(options)
-        try:
-            await self.replace_store(store)
-        finally:
-            await close_in_time(old if self.store is store else store)
+    async def _replace(self, base: BlockStore) -> BlockStore:
+        return await self.replace_store(base)
 
     # ---- what a hotplug script would do ----------------------------------------------------
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 from typing import Any
 
 from pvdrivers.backends.device import DeviceContext
-from pvdrivers.backends.exchange import Exchange, close_in_time, end_in_time
+from pvdrivers.backends.exchange import Exchange, Served, end_in_time
 from pvdrivers.backends.uplinks.uplink import Uplink
 from pvdrivers.backends.vnif.device import VnifBackend
 from pvdrivers.backends.vnif.vif import ServeOptions, VifConfig
@@ -15,9 +16,11 @@ from pvdrivers.backends.vnif.vif import ServeOptions, VifConfig
 log = logging.getLogger("pvdrivers.backends.vnif")
 
 
-class ServedVif(VnifBackend):
+class ServedVif(Served[ServeOptions, Uplink], VnifBackend):
     """A backend that owns its uplink, tells the toolstack that it is in place, and can go on with
     another."""
+
+    log = log
 
     def __init__(
         self, context: DeviceContext, vif: VifConfig, options: ServeOptions, uplink: Uplink
@@ -25,20 +28,20 @@ class ServedVif(VnifBackend):
         super().__init__(context, uplink, options.limits)
         self.vif = vif
         self.serve_options = options
-        self._next: Exchange[ServeOptions, Uplink] = Exchange(self)
+        self._next = Exchange(self)
 
     async def offer(self) -> None:
-        await self._use_next_uplink()
+        await self._use_next()
         if not self.options.wait_for_hotplug:  # else a script says so
             await self.write_keys({"hotplug-status": "connected"})
         await super().offer()
 
     async def connect(self) -> None:
-        await self._use_next_uplink()  # which may have been opened since the offer
+        await self._use_next()  # which may have been opened since the offer
         await super().connect()
 
     async def exchange(self) -> None:
-        await self._use_next_uplink()
+        await self._use_next()
 
     async def removed(self) -> None:
         await super().removed()  # no queue may be left on the uplink
@@ -56,31 +59,14 @@ class ServedVif(VnifBackend):
         known = {"name": vif.interface, "bridge": vif.bridge, "type": vif.kind}
         return super().status() | known
 
-    # ---- another uplink --------------------------------------------------------------------
+    # ---- another uplink ----------------------------------------------------------------------
 
-    async def reload(self, options: ServeOptions) -> bool:
-        """Applies `options`, with their uplink as soon as it is open; false: nothing changes."""
-        before = self._next.options or self.serve_options
-        if options == before:
-            return False
-        log.info("%s: %s", self.path, before.changes(options))
-        if options.open_uplink == self.serve_options.open_uplink:
-            await self._next.drop()
-            self._use(options)
-        else:
-            await self._next.begin(options, options.open(self.vif))
-        return True
+    @property
+    def _base(self) -> Uplink:
+        return self.uplink
 
-    def _use(self, options: ServeOptions) -> None:
-        self.serve_options, self.options = options, options.limits
+    def _open(self, options: ServeOptions) -> Awaitable[Uplink]:
+        return options.open(self.vif)
 
-    async def _use_next_uplink(self) -> None:
-        if (taken := self._next.take()) is None:
-            return
-        options, uplink = taken
-        old = self.uplink
-        self._use(options)
-        try:
-            await self.replace_uplink(uplink)
-        finally:
-            await close_in_time(old if self.uplink is uplink else uplink)
+    async def _replace(self, base: Uplink) -> Uplink:
+        return await self.replace_uplink(base)

@@ -63,6 +63,10 @@ class ServeOptions:
         """The uplink, which becomes the caller's. TimeoutError: it is not open in time."""
         return await open_in_time(self.open_uplink(vif), vif.interface)
 
+    @property
+    def opens(self) -> object:
+        return self.open_uplink
+
     def changes(self, new: ServeOptions) -> str:
         """What differs in `new`, in words."""
         return changes("uplink", self.open_uplink, new.open_uplink, self.limits, new.limits)
