@@ -7,7 +7,8 @@ from rich.table import Table
 from pvdrivers.tools.pvbench.fio.costs import per_request
 from pvdrivers.tools.pvbench.fio.measurement import DIRECTIONS, FioResult
 from pvdrivers.tools.pvbench.job.latency import Latency
-from pvdrivers.tools.pvbench.report.figures import count, rendered, small, time
+from pvdrivers.tools.pvbench.report.costs_table import costs_table
+from pvdrivers.tools.pvbench.report.figures import count, rendered, time
 
 SHOWN = (50, 90, 99, 99.9)
 
@@ -49,31 +50,8 @@ def _speed(results: Sequence[FioResult]) -> Table:
 
 
 def _costs(results: Sequence[FioResult]) -> Table:
-    table = Table(title="Per request", title_justify="left")
-    table.add_column("workload")
-    titles = (
-        "front notifies\nsent / saved",
-        "back notifies\nsent / saved",
-        "grant\nmaps",
-        "grant\ncopies",
-        "bytes copied\nfront + back",
-        "hypercalls",
-    )
-    for title in titles:
-        table.add_column(title, justify="right")
-    for result in results:
-        exact = per_request(result)
-        cost = {name: small(value) for name, value in exact.items()}
-        table.add_row(
-            result.job.name,
-            f"{cost['front_notifications_sent']} / {cost['front_notifications_suppressed']}",
-            f"{cost['back_notifications_sent']} / {cost['back_notifications_suppressed']}",
-            cost["grant_maps"],
-            cost["grant_copies"],
-            f"{exact['front_bytes_copied']:.0f} + {exact['back_bytes_copied']:.0f}",
-            cost["hypercalls"],
-        )
-    return table
+    rows = ((result.job.name, per_request(result)) for result in results)
+    return costs_table("Per request", rows, maps=True)
 
 
 def show(results: Sequence[FioResult]) -> str:

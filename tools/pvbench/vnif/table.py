@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from pvdrivers.tools.pvbench.report.figures import count, rendered, small, time
+from pvdrivers.tools.pvbench.report.costs_table import costs_table
+from pvdrivers.tools.pvbench.report.figures import count, rendered, time
 from pvdrivers.tools.pvbench.vnif.costs import per_packet
 from pvdrivers.tools.pvbench.vnif.measurement import Count, VnifResult
 from pvdrivers.tools.pvbench.vnif.reading import rx_dropped, seconds, tx_dropped
@@ -54,29 +55,8 @@ def _latencies(results: Sequence[VnifResult]) -> Table:
 
 
 def _costs(results: Sequence[VnifResult]) -> Table:
-    table = Table(title="Per packet on a ring", title_justify="left")
-    table.add_column("workload")
-    titles = (
-        "front notifies\nsent / saved",
-        "back notifies\nsent / saved",
-        "grant\ncopies",
-        "bytes copied\nfront + back",
-        "hypercalls",
-    )
-    for title in titles:
-        table.add_column(title, justify="right")
-    for result in results:
-        exact = per_packet(result)
-        cost = {name: small(value) for name, value in exact.items()}
-        table.add_row(
-            result.job.name,
-            f"{cost['front_notifications_sent']} / {cost['front_notifications_suppressed']}",
-            f"{cost['back_notifications_sent']} / {cost['back_notifications_suppressed']}",
-            cost["grant_copies"],
-            f"{exact['front_bytes_copied']:.0f} + {exact['back_bytes_copied']:.0f}",
-            cost["hypercalls"],
-        )
-    return table
+    rows = ((result.job.name, per_packet(result)) for result in results)
+    return costs_table("Per packet on a ring", rows, maps=False)
 
 
 def show(results: Sequence[VnifResult]) -> str:
