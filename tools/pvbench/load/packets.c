@@ -1,7 +1,6 @@
 /* A packet workload's loop: send what may be sent, take what has come, wait. */
 #include "tools/pvbench/load/packets_private.h"
-
-#include <sys/resource.h>
+#include "tools/pvbench/load/usage.h"
 
 #define LOOKS 16u /* at the queues between two looks at the clock */
 
@@ -146,26 +145,18 @@ static int loop(struct pv_packet_workload *workload)
     }
 }
 
-static uint64_t timeval_ns(const struct timeval *time)
+static void count_usage(struct pv_packet_workload_result *result, const struct load_usage *before)
 {
-    return (uint64_t)time->tv_sec * NS_PER_S + (uint64_t)time->tv_usec * 1000;
-}
-
-static void count_usage(struct pv_packet_workload_result *result, const struct rusage *before)
-{
-    struct rusage after;
-    getrusage(RUSAGE_THREAD, &after);
-    result->user_ns = timeval_ns(&after.ru_utime) - timeval_ns(&before->ru_utime);
-    result->system_ns = timeval_ns(&after.ru_stime) - timeval_ns(&before->ru_stime);
-    result->context_switches = (uint64_t)(after.ru_nvcsw + after.ru_nivcsw) -
-                               (uint64_t)(before->ru_nvcsw + before->ru_nivcsw);
+    const struct load_usage after = load_usage_now();
+    result->user_ns = after.user_ns - before->user_ns;
+    result->system_ns = after.system_ns - before->system_ns;
+    result->context_switches = after.context_switches - before->context_switches;
 }
 
 int pv_packet_workload_run(struct pv_packet_workload *workload)
 {
     const struct pv_packet_workload_config *config = &workload->config;
-    struct rusage before;
-    getrusage(RUSAGE_THREAD, &before);
+    const struct load_usage before = load_usage_now();
     workload->start_ns = workload->wait.last_progress_ns = pv_load_now_ns();
     workload->measure_from_ns = workload->start_ns + config->ramp_ns;
     workload->end_ns =

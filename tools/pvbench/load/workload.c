@@ -1,9 +1,9 @@
 /* The workload's loop: choose operations, submit them, reap what is finished, wait. */
+#include "tools/pvbench/load/usage.h"
 #include "tools/pvbench/load/workload_private.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #define ANSWER_TIMEOUT_NS (30 * NS_PER_S)
 #define STOP_TIMEOUT_NS (2 * NS_PER_S)
@@ -271,28 +271,20 @@ int pv_blk_workload_verify(struct pv_blk_workload *workload)
     return run_pass(workload, PASS_VERIFY);
 }
 
-static uint64_t timeval_ns(const struct timeval *time)
+static void count_usage(struct pv_blk_workload_result *result, const struct load_usage *before)
 {
-    return (uint64_t)time->tv_sec * NS_PER_S + (uint64_t)time->tv_usec * 1000;
-}
-
-static void count_usage(struct pv_blk_workload_result *result, const struct rusage *before)
-{
-    struct rusage after;
-    getrusage(RUSAGE_THREAD, &after);
-    result->user_ns = timeval_ns(&after.ru_utime) - timeval_ns(&before->ru_utime);
-    result->system_ns = timeval_ns(&after.ru_stime) - timeval_ns(&before->ru_stime);
-    result->context_switches = (uint64_t)(after.ru_nvcsw + after.ru_nivcsw) -
-                               (uint64_t)(before->ru_nvcsw + before->ru_nivcsw);
-    result->major_faults = (uint64_t)(after.ru_majflt - before->ru_majflt);
-    result->minor_faults = (uint64_t)(after.ru_minflt - before->ru_minflt);
+    const struct load_usage after = load_usage_now();
+    result->user_ns = after.user_ns - before->user_ns;
+    result->system_ns = after.system_ns - before->system_ns;
+    result->context_switches = after.context_switches - before->context_switches;
+    result->major_faults = after.major_faults - before->major_faults;
+    result->minor_faults = after.minor_faults - before->minor_faults;
 }
 
 int pv_blk_workload_run(struct pv_blk_workload *workload)
 {
     const struct pv_blk_workload_config *config = &workload->config;
-    struct rusage before;
-    getrusage(RUSAGE_THREAD, &before);
+    const struct load_usage before = load_usage_now();
     workload->measure_from_ns = pv_load_now_ns() + config->ramp_ns;
     workload->end_ns = UINT64_MAX;
     if (config->runtime_ns)
