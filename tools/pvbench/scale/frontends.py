@@ -1,13 +1,11 @@
 """The guests' process: all their frontends, and threads that do I/O through some of them."""
 
-import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
 
 from pvdrivers.hypervisor import Hypervisor
-from pvdrivers.sim.machine import Machine
-from pvdrivers.tools.pvbench.job.xenstore import Loop
+from pvdrivers.tools.pvbench.scale.guest_process import RAMP_NS, GuestProcess
 from pvdrivers.tools.pvbench.scale.processors import pin_thread
 from pvdrivers.tools.pvbench.scale.spec import NAMES, Activity, ScaleSpec
 from pvdrivers.tools.pvbench.vbd.workload import Workload
@@ -16,7 +14,6 @@ from pvdrivers.vbd.config import disk_config
 from pvdrivers.vbd.features import FrontendFeatures
 from pvdrivers.xenstore.client import XenstoreClient
 
-RAMP_NS = 100_000_000
 SEGMENTS = 32  # of an indirect request, Linux' default
 
 
@@ -51,30 +48,11 @@ class Guest:
         self._hypervisor.close()
 
 
-class Frontends:
-    """All guests, in the order in which they came."""
+class Frontends(GuestProcess[Guest]):
+    def _guest(self, hypervisor: Hypervisor, client: XenstoreClient) -> Guest:
+        return Guest(hypervisor, client, self._spec)
 
-    def __init__(self, machine: Machine, xenstore: str, spec: ScaleSpec) -> None:
-        self._machine, self._xenstore, self._spec = machine, xenstore, spec
-        self._loop = Loop()
-        self._guests: list[Guest] = []
-
-    def connect(self, domids: Sequence[int]) -> None:
-        """Brings the disks of these domains to Connected, all at once."""
-        self._loop.call(self._connect(domids))
-
-    async def _connect(self, domids: Sequence[int]) -> None:
-        guests = [await self._open(domid) for domid in domids]
-        self._guests += guests
-        await asyncio.gather(*(guest.connect() for guest in guests))
-
-    async def _open(self, domid: int) -> Guest:
-        hypervisor = self._machine.open_hypervisor(domid)
-        return Guest(hypervisor, await XenstoreClient.connect(self._xenstore), self._spec)
-
-    # ---- I/O ---------------------------------------------------------------------------------
-
-    def run(self, active: int, seconds: float, block_size: int) -> Activity:
+    def run(self, active: int, seconds: float, size: int) -> Activity:
         """Random reads by the first `active` guests."""
         guests = self._guests[:active]
         for guest in guests:
@@ -83,9 +61,7 @@ class Frontends:
         parts = self._parts(guests)
         cpus = self._spec.front_cpus or (None,)
         with ThreadPoolExecutor(len(parts)) as pool:
-            runs = pool.map(
-                lambda cpu, disks: self._read(cpu, disks, seconds, block_size), cpus, parts
-            )
+            runs = pool.map(lambda cpu, disks: self._read(cpu, disks, seconds, size), cpus, parts)
             rate = sum(runs)
         after = [guest.answered() for guest in guests]
         return Activity(rate, [b - a for a, b in zip(before, after, strict=True)])
@@ -132,12 +108,3 @@ class Frontends:
                 in_place=True,
             )
         )
-
-    def close(self) -> None:
-        self._loop.call(self._close())
-        self._loop.close()
-
-    async def _close(self) -> None:
-        for guest in self._guests:
-            await guest.close()
-        await asyncio.sleep(0)  # transports close on the loop
