@@ -38,6 +38,23 @@ Options = TypeVar("Options")  # how this program serves it
 
 
 @dataclass(frozen=True, slots=True)
+class PluggedDevice:
+    """What the toolstack has written about a device; a class adds its keys. `path` is the backend's
+    directory."""
+
+    path: str
+
+    @property
+    def domid(self) -> str:
+        """The frontend's."""
+        return self.path.split("/")[-2]
+
+    @property
+    def devid(self) -> str:
+        return self.path.split("/")[-1]
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceClass(Generic[Config, Options]):
     """What a service has to know of a device class."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from pvdrivers.backends.exchange import changes, open_in_time
+from pvdrivers.backends.service import PluggedDevice
 from pvdrivers.backends.stores.store import BlockStore, FileStore, NullStore, RamStore
 from pvdrivers.backends.vbd.device import VbdBackendOptions
 from pvdrivers.daemon_threads import open_in_daemon_thread
@@ -22,22 +23,13 @@ PREFIXES = ("aio:", "raw:", "file:", "phy:")  # how toolstacks say that there is
 
 
 @dataclass(frozen=True, slots=True)
-class DiskConfig:
+class DiskConfig(PluggedDevice):
     """What the toolstack has written about a disk; `path` is the backend's directory."""
 
-    path: str
     params: str = ""
     kind: str = ""  # the key `type`
     name: str = ""  # the key `dev`: xvda
     writable: bool = True
-
-    @property
-    def domid(self) -> str:
-        return self.path.split("/")[-2]
-
-    @property
-    def devid(self) -> str:
-        return self.path.split("/")[-1]
 
     @property
     def file(self) -> str:

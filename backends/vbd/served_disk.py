@@ -61,7 +61,7 @@ class ServedDisk(Served[ServeOptions, BlockStore], VbdBackend):
         known = {"params": disk.params, "type": disk.kind, "name": disk.name}
         return super().status() | known
 
-    # ---- another store -----------------------------------------------------------------------
+    # ---- another store ---------------------------------------------------------------------
 
     @property
     def _base(self) -> BlockStore:

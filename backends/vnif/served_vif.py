@@ -59,7 +59,7 @@ class ServedVif(Served[ServeOptions, Uplink], VnifBackend):
         known = {"name": vif.interface, "bridge": vif.bridge, "type": vif.kind}
         return super().status() | known
 
-    # ---- another uplink ----------------------------------------------------------------------
+    # ---- another uplink --------------------------------------------------------------------
 
     @property
     def _base(self) -> Uplink:

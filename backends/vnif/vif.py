@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from pvdrivers.backends.exchange import changes, open_in_time
+from pvdrivers.backends.service import PluggedDevice
 from pvdrivers.backends.uplinks.uplink import Uplink
 from pvdrivers.backends.vnif.device import VnifBackendOptions
 from pvdrivers.xenstore.client import XenstoreClient
@@ -14,10 +15,9 @@ VIF_KEYS = ("mac", "handle", "type", "bridge", "script", "ip", "mtu", "vifname")
 
 
 @dataclass(frozen=True, slots=True)
-class VifConfig:
+class VifConfig(PluggedDevice):
     """What the toolstack has written about a vif; `path` is the backend's directory."""
 
-    path: str
     mac: str = ""
     handle: str = ""
     kind: str = ""  # the key `type`
@@ -26,14 +26,6 @@ class VifConfig:
     ip: str = ""
     mtu: str = ""
     vifname: str = ""
-
-    @property
-    def domid(self) -> str:
-        return self.path.split("/")[-2]
-
-    @property
-    def devid(self) -> str:
-        return self.path.split("/")[-1]
 
     @property
     def interface(self) -> str:
