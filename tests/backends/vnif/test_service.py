@@ -27,6 +27,7 @@ class Uplinks:
 
     def __init__(self) -> None:
         self.made: list[Uplink] = []
+        self.late_may_open = asyncio.Event()
 
     async def hairpin(self, vif: VifConfig) -> Uplink:
         return self._keep(HairpinUplink(2))
@@ -38,7 +39,7 @@ class Uplinks:
         raise OSError(19, f"{vif.interface}: no such interface")
 
     async def late(self, vif: VifConfig) -> Uplink:
-        await asyncio.sleep(0.05)
+        await self.late_may_open.wait()
         return self._keep(NullUplink(2))
 
     def _keep(self, uplink: Uplink) -> Uplink:
@@ -135,12 +136,13 @@ def test_another_uplink_while_it_is_in_use(caplog: pytest.LogCaptureFixture) -> 
             await echo(pair, 1)
             await served.reload(lambda vif: null)
             await echo(pair, 2)  # the other is not open yet
+            uplinks.late_may_open.set()
+            await pair.wait(lambda: len(uplinks.made) == 2 and uplinks.open == 1)
             (device,) = served.devices.values()
             assert isinstance(device, ServedVif)
-            await pair.wait(lambda: device.serve_options == null and len(device.queues) > 1)
+            assert device.serve_options == null
             await pair.frontend.send([frame(3)])
             await pair.wait(lambda: uplinks.made[1].statistics().tx_packets == 1)
-            assert uplinks.open == 1
             await served.reload(lambda vif: ServeOptions(uplinks.broken))
             await pair.wait(lambda: "stays as it is" in caplog.text)
             await pair.frontend.send([frame(4)])
