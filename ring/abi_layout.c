@@ -6,6 +6,7 @@
 #include "pvdrivers/ring/abi_grant_table.h"
 #include "pvdrivers/ring/abi_netif.h"
 #include "pvdrivers/ring/abi_shared_info.h"
+#include "pvdrivers/ring/abi_vscsiif.h"
 #include "pvdrivers/ring/abi_xenstore.h"
 #include "pvdrivers/ring/ring.h"
 
@@ -71,6 +72,15 @@ static const struct pv_abi_field fields[] = {
     LAYOUT(X86, xen_netif_ctrl_response, struct xen_netif_ctrl_response, id, type, status, data),
     LAYOUT(X86, xen_netif_ctrl_sring_entry, union xen_netif_ctrl_sring_entry, req, rsp),
     LAYOUT(X86, xen_netif_gref, struct xen_netif_gref, ref, flags, status),
+
+    /* io/vscsiif.h */
+    LAYOUT(ALL, scsiif_request_segment, struct vscsiif_request_segment, gref, offset, length),
+    LAYOUT(ALL, vscsiif_request, struct vscsiif_request, rqid, act, cmd_len, cmnd,
+        timeout_per_command, channel, id, lun, sc_data_direction, nr_segments, seg, reserved),
+    LAYOUT(ALL, vscsiif_response, struct vscsiif_response, rqid, sense_len, sense_buffer, rslt,
+        residual_len, reserved),
+    FIELD(X86, vscsiif_request, struct vscsiif_request, ref_rqid),
+    FIELD(X86, vscsiif_response, struct vscsiif_response, act),
 
     /* grant_table.h */
     LAYOUT(ALL, grant_entry_v1, struct grant_entry_v1, flags, domid, frame),

@@ -40,13 +40,15 @@ IMPORTS: dict[str, set[str]] = {
     | {"backends", "frontends", "sim", "native", "toolstack", "toolstack.devices", "pvdrivers"},
 }
 IMPORTS["backends.uplinks"] = SHARED | {"backends", "vnif"}
-IMPORTS["testing"].add("backends.uplinks")
+IMPORTS["backends.targets"] = SHARED | {"backends", "scsi"}
+IMPORTS["testing"] |= {"backends.uplinks", "backends.targets"}
 for device_class in DEVICE_CLASSES:
     IMPORTS[device_class] = DEVICE_CLASS
     for half in ("backends", "frontends"):
         IMPORTS[f"{half}.{device_class}"] = SHARED | {half, device_class}
     IMPORTS["testing"] |= {device_class, f"backends.{device_class}", f"frontends.{device_class}"}
 IMPORTS["backends.vnif"].add("backends.uplinks")
+IMPORTS["backends.scsi"].add("backends.targets")
 IMPORTS["tools"] = {*IMPORTS, "pvdrivers"}
 
 EXTENSION = "pvdrivers._core"  # the C core, which every part has a share in
@@ -96,6 +98,7 @@ INCLUDES: dict[str, set[str]] = {
     "backends": C_SHARED,
     "backends.stores": C_SHARED | {"backends"},
     "backends.uplinks": C_SHARED | {"backends", "vnif"},
+    "backends.targets": C_SHARED | {"backends", "backends.stores", "scsi"},
     "frontends": C_SHARED,
     "tools": C_SHARED | {"frontends"},
     "benchmarks": C_SHARED | {"sim", "backends", "backends.stores", "frontends", "tools"},

@@ -19,6 +19,7 @@ PROGRAM = """
 #include <xen/io/ring.h>
 #include <xen/io/blkif.h>
 #include <xen/io/netif.h>
+#include <xen/io/vscsiif.h>
 #include <xen/io/xs_wire.h>
 
 int main(void)

@@ -1,0 +1,110 @@
+"""A logical unit whose commands are methods: what all device types have of it (SPC-4)."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from pvdrivers.backends.targets.command import (
+    Answer,
+    CheckCondition,
+    Command,
+    CommandError,
+    Nexus,
+)
+from pvdrivers.backends.targets.logical_unit import LogicalUnit
+from pvdrivers.backends.targets.operations import Operation, OperationTable
+from pvdrivers.scsi.result import Status
+from pvdrivers.scsi.sense import Sense, SenseKey
+
+POWER_ON = (0x29, 0x01)
+DEVICE_RESET = (0x29, 0x03)
+MAX_ATTENTIONS = 16  # that wait for one initiator; when there are more, the oldest goes
+
+
+class EmulatedUnit(LogicalUnit):
+    """Subclasses have a method for each command, marked with `operation`."""
+
+    operations: ClassVar[OperationTable]
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        cls.operations = OperationTable(cls)
+
+    def __init__(self) -> None:
+        self._attentions: dict[Nexus, deque[tuple[int, int]]] = {}
+
+    # ---- initiators ------------------------------------------------------------------------
+
+    @property
+    def nexuses(self) -> list[Nexus]:
+        return list(self._attentions)
+
+    def attach(self, nexus: Nexus) -> None:
+        self._attentions.setdefault(nexus, deque(maxlen=MAX_ATTENTIONS))
+
+    def detach(self, nexus: Nexus) -> None:
+        self._attentions.pop(nexus, None)
+
+    def establish_attention(
+        self, code: tuple[int, int], *, but: Nexus | None = None, only: Nexus | None = None
+    ) -> None:
+        """A unit attention for all initiators `but` one, or for one `only`."""
+        for nexus, waiting in self._attentions.items():
+            if nexus is not but and only in (None, nexus) and code not in waiting:
+                waiting.append(code)
+
+    def reset(self, nexus: Nexus) -> None:
+        self.establish_attention(DEVICE_RESET)
+
+    # ---- commands --------------------------------------------------------------------------
+
+    def execute(self, command: Command) -> Answer:
+        """Everything that a command ends with is converted to an answer here."""
+        try:
+            found = self.operations.find(command.cdb)
+            found.check(command.cdb)
+            self._check_attention(found, command.nexus)
+            self.check_access(found, command)
+            return _answer(self._method(found)(command))
+        except CheckCondition as error:
+            return Answer(error.status, error.data, self.encode_sense(error.sense))
+        except CommandError as error:
+            return Answer(error.status)
+
+    def _method(self, found: Operation) -> Callable[[Command], Any]:
+        method: Callable[[Command], Any] = getattr(self, found.method)
+        return method
+
+    def _check_attention(self, found: Operation, nexus: Nexus) -> None:
+        waiting = self._attentions.get(nexus)
+        if waiting and not found.despite_attention:
+            raise CheckCondition(Sense(SenseKey.UNIT_ATTENTION, *waiting.popleft()))
+
+    def take_attention(self, nexus: Nexus) -> tuple[int, int] | None:
+        """The oldest that is pending, for REQUEST SENSE; it is pending no more."""
+        waiting = self._attentions.get(nexus)
+        return waiting.popleft() if waiting else None
+
+    def has_attention(self, nexus: Nexus) -> bool:
+        return bool(self._attentions.get(nexus))
+
+    def check_access(self, found: Operation, command: Command) -> None:
+        """CommandError: a reservation, or the unit's state, forbids it now."""
+
+    def encode_sense(self, sense: Sense) -> bytes:
+        """In the format that the control mode page asks for."""
+        return sense.fixed()
+
+    def excludes_direct_access(self, cdb: bytes) -> bool:
+        try:
+            return self.operations.find(cdb).excludes_direct_access
+        except CommandError:
+            return False
+
+
+def _answer(result: Answer | bytes | memoryview | None) -> Answer:
+    if isinstance(result, Answer):
+        return result
+    return Answer(Status.GOOD, result if result is not None else b"")

@@ -1,0 +1,66 @@
+"""What a guest reaches at a LUN: a disk, a tape, a changer, or a device behind a SAN.
+
+A device of one's own is a subclass of `LogicalUnit` with `execute`, or of `EmulatedUnit` with a
+method for each command.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+from pvdrivers.backends.stores.store import BlockStore
+from pvdrivers.backends.targets.command import Answer, Command, Nexus
+
+Done = Callable[[Answer], None]
+
+
+class LogicalUnit(ABC):
+    """All calls come from one thread at a time, which serves this unit alone and may block."""
+
+    device_type: int  # peripheral device type: 0 disk, 1 tape, 8 media changer
+    store: BlockStore | None = None  # what READ and WRITE may reach without `start`
+
+    def start(self, command: Command, done: Done) -> None:
+        """Begins it. `done` is called once, now or later, from any thread.
+
+        A command that comes a second time with the same identity, since the process that had it
+        was killed, is answered as the first time and not done twice.
+        """
+        done(self.execute(command))
+
+    @abstractmethod
+    def execute(self, command: Command) -> Answer:
+        """Carries it out. What it raises is a defect, and the initiator's HARDWARE ERROR."""
+
+    def abort(self, command: Command) -> bool:
+        """ABORT TASK for a command that was started: true when `done` will not be called. False:
+        it is being carried out, and its answer will come."""
+        return False
+
+    def reset(self, nexus: Nexus) -> None:
+        """LOGICAL UNIT RESET, by this initiator."""
+
+    def attach(self, nexus: Nexus) -> None:
+        """An initiator is there; no command of its comes before. Also after a restart of the
+        backend that the initiator does not notice: then nothing has changed for it."""
+
+    def detach(self, nexus: Nexus) -> None:
+        """It is gone for good, or its connection is (I_T nexus loss)."""
+
+    def direct_access(self, nexus: Nexus) -> tuple[bool, bool]:
+        """Whether READ, and WRITE, of this initiator may go to `store` without asking this unit
+        now. Asked after each command of any initiator."""
+        return False, False
+
+    def excludes_direct_access(self, cdb: bytes) -> bool:
+        """Whether READ and WRITE of all initiators have to wait while this command is carried out,
+        and those under way have to end before."""
+        return False
+
+    def close(self) -> None:
+        """A second call does nothing."""
+
+    @abstractmethod
+    def __repr__(self) -> str:
+        """One line: what it is, and on what."""

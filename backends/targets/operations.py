@@ -1,0 +1,136 @@
+"""Commands as methods: opcode, service action and CDB usage stand where the method does.
+
+class Lamp(EmulatedUnit):
+    @operation(0x1B, "START STOP UNIT", "1b 01 00 0f f7 04")
+    def start_stop_unit(self, command): ...
+
+The usage has a bit set where the CDB may have one, as REPORT SUPPORTED OPERATION CODES shows it
+(SPC-4 6.30.3); the opcode is in its first byte, a service action in its own place. From it follow
+the CDB's length, what is reserved, and that report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+from pvdrivers.backends.targets.command import (
+    INVALID_FIELD_IN_CDB,
+    INVALID_OPCODE,
+    illegal_request,
+    invalid_field,
+)
+from pvdrivers.scsi.sense import Field
+
+
+class Access(Enum):
+    """What a command does that another initiator's reservation may forbid (SPC-4 5.13.1)."""
+
+    NONE = auto()  # allowed to everybody at all times
+    READ = auto()
+    WRITE = auto()  # or what changes the unit in other ways
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    name: str
+    opcode: int
+    service_action: int | None
+    usage: bytes
+    access: Access
+    despite_attention: bool  # is carried out with a unit attention pending, which stays pending
+    excludes_direct_access: bool  # see LogicalUnit
+    method: str
+
+    def check(self, cdb: bytes) -> None:
+        """CheckCondition: it is too short, or has a bit set that is reserved. Bytes beyond its
+        length are ignored, since initiators send 16."""
+        if len(cdb) < len(self.usage):
+            raise illegal_request(INVALID_FIELD_IN_CDB)
+        for place in range(1, len(self.usage)):
+            if wrong := cdb[place] & ~self.usage[place]:
+                raise invalid_field(place, wrong.bit_length() - 1)
+
+
+def service_action_place(opcode: int) -> tuple[int, int]:
+    """The byte, and the mask, where a CDB has its service action."""
+    return (8, 0xFF) if opcode == 0x7F else (1, 0x1F)
+
+
+Method = Callable[..., Any]
+
+
+def operation(
+    opcode: int,
+    name: str,
+    usage: str,
+    *,
+    service_action: int | None = None,
+    access: Access = Access.WRITE,
+    despite_attention: bool = False,
+    excludes_direct_access: bool = False,
+) -> Callable[[Method], Method]:
+    """Marks the method that carries a command out. It takes the Command, and returns the data for
+    the initiator or None, or an Answer; what ends otherwise raises CommandError. A method may have
+    several marks."""
+    mask = bytes.fromhex(usage)
+    if mask[0] != opcode:
+        raise ValueError(f"{name}: usage begins with {mask[0]:02x} instead of {opcode:02x}")
+
+    def mark(method: Method) -> Method:
+        found = Operation(
+            name,
+            opcode,
+            service_action,
+            mask,
+            access,
+            despite_attention,
+            excludes_direct_access,
+            method.__name__,
+        )
+        method.__dict__.setdefault("operations", []).append(found)
+        return method
+
+    return mark
+
+
+class OperationTable:
+    """The operations of one class of units."""
+
+    def __init__(self, unit: type) -> None:
+        self._by_opcode: dict[int, dict[int | None, Operation]] = {}
+        for found in _marked(unit):
+            self._by_opcode.setdefault(found.opcode, {})[found.service_action] = found
+
+    def find(self, cdb: bytes) -> Operation:
+        """CheckCondition: there is none."""
+        if not cdb or cdb[0] not in self._by_opcode:
+            raise illegal_request(INVALID_OPCODE, Field(0))
+        actions = self._by_opcode[cdb[0]]
+        if None in actions:
+            return actions[None]
+        place, mask = service_action_place(cdb[0])
+        found = actions.get(cdb[place] & mask) if len(cdb) > place else None
+        if found is None:
+            raise invalid_field(place)
+        return found
+
+    def lookup(self, opcode: int, service_action: int | None) -> Operation | None:
+        return self._by_opcode.get(opcode, {}).get(service_action)
+
+    def has_service_actions(self, opcode: int) -> bool:
+        return opcode in self._by_opcode and None not in self._by_opcode[opcode]
+
+    def __iter__(self) -> Iterator[Operation]:
+        """In the order of opcode and service action."""
+        for opcode in sorted(self._by_opcode):
+            actions = self._by_opcode[opcode]
+            yield from (actions[key] for key in sorted(actions, key=lambda action: action or 0))
+
+
+def _marked(unit: type) -> Iterator[Operation]:
+    for base in reversed(unit.__mro__):
+        for member in vars(base).values():
+            yield from getattr(member, "operations", ())

@@ -1,0 +1,1 @@
+"""What the two halves of a PV-SCSI host share."""
