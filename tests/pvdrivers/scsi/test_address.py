@@ -16,9 +16,11 @@ def test_an_address_is_read_as_it_is_written(h: int, c: int, t: int, lun: int) -
     assert ScsiAddress.parse(str(address)) == address
 
 
-@pytest.mark.parametrize(
-    "text", ["", "0:0:0", "0:0:0:0:0", "0:0:0:x", "0:0:0:65536", "-1:0:0:0", "\u0660:0:0:0", "0:0:0:0 "]
-)
+TOO_FEW, TOO_MANY = ("", "0:0:0"), ("0:0:0:0:0", "0:0:0:65536")
+NO_NUMBERS = ("0:0:0:x", "-1:0:0:0", "\u0660:0:0:0", "0:0:0:0 ")
+
+
+@pytest.mark.parametrize("text", [*TOO_FEW, *TOO_MANY, *NO_NUMBERS])
 def test_what_is_no_address(text: str) -> None:
     with pytest.raises(ValueError, match="no SCSI address"):
         ScsiAddress.parse(text)
