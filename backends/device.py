@@ -287,7 +287,9 @@ class Backend(BackendDevice, Generic[Ring, AnyQueue], ABC):
                 self.fatal(f"a queue failed: {why!r}")
                 return
         self.peer_errors += 1
-        self.fatal(f"the frontend overran its ring (queue {', '.join(map(str, broken))})")
+        why = next(iter(broken.values()))
+        says = str(why) if isinstance(why, PeerError) else "the frontend overran its ring"
+        self.fatal(f"{says} (queue {', '.join(map(str, broken))})")
 
     def _now(self) -> int:
         return int(asyncio.get_running_loop().time() * 1e9)

@@ -373,7 +373,7 @@ def test_waiting_for_a_connection_that_fails(end: str) -> None:
     run(body)
 
 
-def test_a_frontend_that_flips_its_state_for_ever() -> None:
+def test_xsa_349_350_a_frontend_that_flips_its_state_for_ever() -> None:
     """XSA-349, XSA-350: one look pends at most, connections alternate, and others go on."""
 
     async def body(house: House) -> None:

@@ -318,7 +318,7 @@ def test_frontend_seen_connected_without_initialised() -> None:
     assert back.step(Event.PEER, S.CONNECTED) == Step((Action.CONNECT,), S.CONNECTED)
 
 
-def test_rapid_flipping_of_the_frontend() -> None:
+def test_xsa_350_rapid_flipping_of_the_frontend() -> None:
     """XSA-350: states 3 and 6 in turn, ten thousand times."""
     back = XenbusMachine(BACKEND)
     back.step(Event.START, S.INITIALISING)

@@ -30,7 +30,7 @@ static bool take_fault(struct loopback *loop)
     return eventfd_read(loop->fault_fd, &count) == 0;
 }
 
-static void test_xsa_392(void)
+static void test_xsa_392_424(void)
 {
     struct loopback *loop = open_starved(true);
     for (int i = 0; i < 100; i++)
@@ -190,7 +190,7 @@ static void test_xsa_374_destroyed(void)
 
 int main(void)
 {
-    test_xsa_392();
+    test_xsa_392_424();
     test_progress();
     test_uplink_is_not_watched();
     test_buffers_before_sleep();
