@@ -240,8 +240,8 @@ void netback_rx_place(struct pv_netback_queue *queue, const struct rx_entry *ent
 /* rx_starved.c: the guest has `slots` buffers left, and packets may be waiting for more. `placed`:
  * some have just been given to it. */
 void netback_rx_look(struct pv_netback_queue *queue, uint32_t slots, bool placed);
-/* Whether those that wait need more than `slots`. */
-bool netback_rx_lacks_buffers(const struct pv_netback_queue *queue, uint32_t slots);
+/* How many the first of those that wait needs. */
+uint32_t netback_rx_buffers_needed(const struct pv_netback_queue *queue);
 uint64_t netback_rx_deadline(const struct pv_netback_queue *queue);
 /* A queue that ends waits for nothing any more. */
 void netback_rx_forget(struct pv_netback_queue *queue);

@@ -102,18 +102,25 @@ static void watch_uplink(struct pv_netback_queue *queue, bool watched)
     queue->watching = watched;
 }
 
-/* Asks to be notified when the guest posts buffers beyond those that do not suffice. Some may have
- * come since the last look, of which the guest was not asked to tell. */
+/* Whether the next pump is not in vain, or finds the ring overrun. */
+static bool buffers_suffice(const struct pv_netback_queue *queue, uint32_t needed)
+{
+    int ready = pv_back_unconsumed_requests(&queue->rx.ring);
+    return ready < 0 || (uint32_t)ready >= needed;
+}
+
+/* Asks to be notified when the guest has posted as many buffers as the packet that waits needs.
+ * They may have come since the last look: the guest was not asked to tell of them. */
 static bool buffers_have_come(struct pv_netback_queue *queue)
 {
     struct pv_back_ring *ring = &queue->rx.ring;
-    int ready = pv_back_unconsumed_requests(ring);
-    if (ready < 0 || !netback_rx_lacks_buffers(queue, (uint32_t)ready))
+    uint32_t needed = netback_rx_buffers_needed(queue);
+    if (buffers_suffice(queue, needed))
         return true;
     if (!queue->vif->config.rx_notify)
         return false;
-    pv_ring_arm(&ring->sring->req_event, ring->req_cons + (uint32_t)ready);
-    return pv_back_unconsumed_requests(ring) != ready;
+    pv_ring_arm(&ring->sring->req_event, ring->req_cons + needed - 1);
+    return buffers_suffice(queue, needed);
 }
 
 static bool packets_have_come(struct pv_netback_queue *queue)

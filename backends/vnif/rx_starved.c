@@ -44,7 +44,7 @@ static void drain(struct pv_netback_queue *queue)
 }
 
 /* Once packets have been dropped there may be none, and still no buffers. */
-bool netback_rx_lacks_buffers(const struct pv_netback_queue *queue, uint32_t slots)
+uint32_t netback_rx_buffers_needed(const struct pv_netback_queue *queue)
 {
     const struct netback_rx *rx = &queue->rx;
     if (netback_rx_backlog(rx) == 0)
@@ -56,11 +56,11 @@ void netback_rx_look(struct pv_netback_queue *queue, uint32_t slots, bool placed
 {
     struct netback_rx *rx = &queue->rx;
     uint64_t drain_ns = queue->vif->config.rx_drain_ns;
-    if (placed || !netback_rx_lacks_buffers(queue, slots)) {
+    if (placed || netback_rx_buffers_needed(queue) <= slots) {
         rx->starved = false;
         set_stalled(queue, false);
     }
-    if (!netback_rx_lacks_buffers(queue, slots))
+    if (netback_rx_buffers_needed(queue) <= slots)
         return;
     if (!rx->starved) {
         rx->starved = true;
