@@ -168,6 +168,7 @@ struct pv_netback_queue {
     struct pv_uplink *uplink;
     uint32_t index, uplink_queue;
     pthread_mutex_t *uplink_lock; /* NULL: it has the uplink's queue for itself */
+    bool receives; /* of those that share the uplink's queue it is the one that takes from it */
     struct pv_packet_cache *cache;
     struct copy_batch copies;
     struct netback_static_grants *static_grants; /* locked for a batch; NULL: there are none */

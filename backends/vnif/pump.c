@@ -64,6 +64,14 @@ static void unlock_uplink(const struct pv_netback_queue *queue)
         pthread_mutex_unlock(queue->uplink_lock);
 }
 
+/* What it has sent may be held back in the uplink for a time that the one that receives had not
+ * heard of when it fell asleep. */
+static void tell_receiver(const struct pv_netback_queue *queue)
+{
+    if (!queue->receives && queue->uplink->ops->deadline)
+        netback_mailbox_wake(&queue->vif->places[queue->uplink_queue].mailbox);
+}
+
 int pv_netback_queue_pump(struct pv_netback_queue *queue, uint32_t budget, uint64_t now)
 {
     uint32_t sent = 0, received = 0, tx, rx;
@@ -80,6 +88,8 @@ int pv_netback_queue_pump(struct pv_netback_queue *queue, uint32_t budget, uint6
         notify(queue);
     } while ((tx || rx) && !queue->broken);
     unlock_uplink(queue);
+    if (sent)
+        tell_receiver(queue);
     return queue->broken ? -EPROTO : (int)(sent + received);
 }
 
@@ -126,7 +136,7 @@ static bool buffers_have_come(struct pv_netback_queue *queue)
 static bool packets_have_come(struct pv_netback_queue *queue)
 {
     struct pv_uplink *uplink = queue->uplink;
-    if (netback_rx_backlog(&queue->rx) > 0 || !uplink->ops->arm)
+    if (netback_rx_backlog(&queue->rx) > 0 || !queue->receives || !uplink->ops->arm)
         return netback_rx_backlog(&queue->rx) > 0;
     lock_uplink(queue);
     bool come = uplink->ops->arm(uplink, queue->uplink_queue);
@@ -157,7 +167,7 @@ uint64_t pv_netback_queue_deadline(const struct pv_netback_queue *queue)
     uint64_t at = queue->tx.credit.deadline, rx = netback_rx_deadline(queue);
     if (rx < at)
         at = rx;
-    if (!uplink->ops->deadline)
+    if (!queue->receives || !uplink->ops->deadline)
         return at;
     lock_uplink(queue);
     uint64_t due = uplink->ops->deadline(uplink, queue->uplink_queue);

@@ -147,13 +147,8 @@ static uint32_t admit_posted(struct pv_netback_queue *queue, uint32_t most)
 void netback_rx_admit(struct pv_netback_queue *queue, uint32_t slots, uint32_t most)
 {
     struct netback_rx *rx = &queue->rx;
-    uint32_t room = 0;
-    if (netback_rx_backlog(rx) == 0 && most > 0) {
-        rx->backlog_first = rx->backlog_end = 0;
-        room = room_for_packets(queue, slots);
-        room = room < most ? room : most;
-        room -= admit_posted(queue, room);
-    }
+    if (!queue->receives)
+        return 0;
     uint32_t count = queue->uplink->ops->receive(queue->uplink, queue->uplink_queue, queue->cache,
                                                  rx->received, room, queue->now);
     for (uint32_t i = 0; i < count; i++) {

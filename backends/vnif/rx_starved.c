@@ -39,7 +39,7 @@ static void drain(struct pv_netback_queue *queue)
         pv_packet_release(queue->cache, &entry.packet, 1);
         netback_count(queue, rx_dropped, 1);
     }
-    if (queue->uplink->ops->purge)
+    if (queue->receives && queue->uplink->ops->purge)
         queue->uplink->ops->purge(queue->uplink, queue->uplink_queue, queue->cache);
 }
 
@@ -48,8 +48,8 @@ uint32_t netback_rx_buffers_needed(const struct pv_netback_queue *queue)
 {
     const struct netback_rx *rx = &queue->rx;
     if (netback_rx_backlog(rx) == 0)
-        return rx->starved && slots == 0;
-    return netback_rx_slots_needed(queue, &rx->backlog[rx->backlog_first]) > slots;
+        return rx->starved;
+    return netback_rx_slots_needed(queue, &rx->backlog[rx->backlog_first]);
 }
 
 void netback_rx_look(struct pv_netback_queue *queue, uint32_t slots, bool placed)

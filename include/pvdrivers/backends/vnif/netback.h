@@ -48,8 +48,8 @@ struct pv_netback_vif_config {
 
 struct pv_netback_queue_config {
     struct pv_evtchn *evtchn; /* this queue's; outlives it */
-    uint32_t index;           /* of the vif's queues, and of the uplink's (modulo its number: some
-                                 then share one, and are pumped one after the other) */
+    uint32_t index; /* of the vif's queues, and of the uplink's modulo its number: when some share
+                       one, the first takes what comes, so that it stays in order */
     grant_ref_t tx_ring_ref, rx_ring_ref;
     evtchn_port_t tx_port, rx_port; /* the frontend's; the same: one for both directions */
     /* Where to log what is answered: pv_netback_log_size bytes, aligned to 128, all zero or as an
