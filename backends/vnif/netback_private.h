@@ -42,8 +42,8 @@
 #define NETBACK_MAX_SEGMENTS 512    /* of one GSO packet cut up here */
 #define NETBACK_MAX_SLOTS 1024      /* of a ring: IA-64's pages */
 #define NETBACK_RX_SLOTS 128        /* of a batch; several packets of the longest */
-#define NETBACK_RX_BACKLOG (NETBACK_BATCH + NETBACK_MAX_SEGMENTS)
-#define NETBACK_MAILBOX 256       /* packets */
+#define NETBACK_RX_BACKLOG (4 * NETBACK_MAX_SEGMENTS) /* a few that are cut up at once */
+#define NETBACK_MAILBOX 256                           /* packets */
 #define NETBACK_RX_POLL 30000000u /* ns between looks for buffers of a guest that does not tell */
 
 /* ---- what the queues of a vif share ---------------------------------------------------------- */
@@ -204,6 +204,13 @@ void netback_report(int fault_fd);
  * what is wrong: fatal, or to be answered with an error. */
 int netback_tx_parse(struct netback_tx *tx, uint32_t ready, uint32_t page_size,
                      struct tx_taken *taken);
+
+/* Whether an uplink takes a GSO packet of a type, whose checksum is always blank. */
+static inline bool netback_takes_gso(const struct pv_uplink_offloads *offloads, uint8_t type)
+{
+    return type == XEN_NETIF_GSO_TYPE_TCPV6 ? offloads->gso_tcpv6 && offloads->csum_ipv6
+                                            : offloads->gso_tcpv4 && offloads->csum_ipv4;
+}
 
 /* tx_finish.c: gives a packet whose data are here its offloads, and collects it for the uplink,
  * perhaps in segments. NETBACK_OK or an error. */

@@ -76,6 +76,7 @@ enum pv_netback_error {
     PV_NETBACK_TOO_SHORT, /* for an Ethernet header */
     PV_NETBACK_BAD_GRANT,
     PV_NETBACK_BAD_GSO_PACKET, /* no TCP packet of the kind that it says */
+    PV_NETBACK_BAD_CHECKSUM,   /* blank, in what is no TCP or UDP packet */
     PV_NETBACK_MULTICAST_FULL, /* the extra is answered with ERROR */
     /* The queue breaks. */
     PV_NETBACK_RING_OVERRUN,
