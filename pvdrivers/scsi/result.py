@@ -59,14 +59,13 @@ class Result(NamedTuple):
 
     @classmethod
     def of(cls, word: int) -> Self:
-        """Backends before Linux 3.18 put an error into bits 24 to 31, with a host byte and a status
-        of 0: that is a failure too. Beside a status these bits say that there is sense data
-        (DRIVER_SENSE), which is nothing new."""
+        """Backends before Linux 3.18 put an error into bits 24 to 31, with a host byte of 0: that
+        is a failure too."""
         word &= 0xFFFFFFFF
-        status, host = word & 0xFF, word >> 16 & 0xFF
-        if word >> 24 and host == HostByte.OK and status == Status.GOOD:
+        host = word >> 16 & 0xFF
+        if word >> 24 and host == HostByte.OK:
             host = HostByte.ERROR
-        return cls(status, host)
+        return cls(word & 0xFF, host)
 
 
 TASK_MANAGEMENT_SUCCESS = 0x2002

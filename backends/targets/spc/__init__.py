@@ -1,1 +1,0 @@
-"""Commands and pages that all device types have (SPC-4), a class for each subject."""

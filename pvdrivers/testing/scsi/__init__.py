@@ -1,1 +1,0 @@
-"""Emulated peers of PV-SCSI devices, and of logical units alone."""

@@ -1,0 +1,1 @@
+"""Programs of the outside world on PV devices of simulated guests."""

@@ -1,0 +1,1 @@
+"""An iSCSI target whose logical units are reached through PV rings (RFC 7143)."""

@@ -1,0 +1,220 @@
+"""One TCP connection of an initiator: login, and then the full feature phase."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from pvdrivers.tools.pvbridge.iscsi import text
+from pvdrivers.tools.pvbridge.iscsi.chap import LoginRefusedError
+from pvdrivers.tools.pvbridge.iscsi.login import (
+    PORTAL_GROUP,
+    Login,
+    TargetInfo,
+    refusal,
+    refuse_protocol_error,
+)
+from pvdrivers.tools.pvbridge.iscsi.parameters import MAX_RECEIVED, Parameters
+from pvdrivers.tools.pvbridge.iscsi.pdu import (
+    NO_TAG,
+    Opcode,
+    Pdu,
+    ProtocolError,
+    read_pdu,
+)
+from pvdrivers.tools.pvbridge.iscsi.session import Session, Sessions
+from pvdrivers.tools.pvbridge.iscsi.task import Task
+from pvdrivers.tools.pvbridge.iscsi.task_management import manage
+
+log = logging.getLogger("pvdrivers.pvbridge")
+
+LOGIN_TIMEOUT = 30.0  # seconds
+NOT_SUPPORTED, TASK_IN_PROGRESS, INVALID_FIELD = 0x05, 0x07, 0x09  # reasons of a reject
+CLOSE_SESSION = 0
+
+
+class Connection:
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        target: TargetInfo,
+        sessions: Sessions,
+    ) -> None:
+        self.session: Session
+        self.parameters = Parameters()
+        self._reader, self._writer = reader, writer
+        self._target, self._sessions = target, sessions
+        self._stat_sn = 1
+        self._handlers: dict[int, Callable[[Pdu], None]] = {
+            Opcode.NOP_OUT: self._nop,
+            Opcode.SCSI_COMMAND: self._command,
+            Opcode.TASK_MANAGEMENT: self._task_management,
+            Opcode.TEXT: self._text,
+            Opcode.LOGOUT: self._logout,
+        }
+        self._background: set[asyncio.Task[None]] = set()
+
+    # ---- what its tasks and session call ---------------------------------------------------
+
+    def tasks(self) -> Iterator[Task]:
+        """Allegiant to this connection."""
+        return (task for task in self.session.tasks.values() if task.connection is self)
+
+    def send(self, pdu: Pdu, *, counts: bool) -> None:
+        """`counts`: it has a status number of its own."""
+        pdu.stat_sn = self._stat_sn if counts or pdu.opcode != Opcode.DATA_IN else 0
+        if counts:
+            self._stat_sn = (self._stat_sn + 1) & 0xFFFFFFFF
+        pdu.exp_cmd_sn = self.session.window.expected
+        pdu.max_cmd_sn = self.session.window.last
+        self._writer.write(pdu.encode())
+
+    async def drain(self) -> None:
+        """Waits while the initiator does not take what it is sent. ConnectionError."""
+        await self._writer.drain()
+
+    def close(self) -> None:
+        self._writer.close()
+
+    # ---- its life --------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        try:
+            if await self._log_in():
+                try:
+                    await self._serve()
+                finally:
+                    await self._sessions.leave(self.session, self)
+        except ProtocolError as error:
+            log.warning("%s: %s", self, error)
+        except ConnectionError:
+            return
+        finally:
+            self.close()
+
+    async def _log_in(self) -> bool:
+        """Whether the full feature phase begins."""
+        login = Login(self._target)
+        try:
+            async with asyncio.timeout(LOGIN_TIMEOUT):
+                while not login.done:
+                    pdu = await read_pdu(self._reader, text.MAX_TEXT)
+                    if pdu is None:
+                        return False
+                    await self._answer_login(login, pdu)
+        except LoginRefusedError as error:
+            log.warning("%s: login refused: %s", self, error)
+            self._send_login(refusal(pdu or Pdu(), error), login)
+            return False
+        except TimeoutError:
+            log.warning("%s: no login in %.0f seconds", self, LOGIN_TIMEOUT)
+            return False
+        self.parameters = login.parameters
+        return True
+
+    async def _answer_login(self, login: Login, pdu: Pdu) -> None:
+        try:
+            answer = login.handle(pdu)
+        except ProtocolError as error:
+            raise refuse_protocol_error(error) from None
+        if login.done:
+            self.session = await self._sessions.enter(login, self)
+            answer.header[14:16] = self.session.tsih.to_bytes(2, "big")
+        self._send_login(answer, login)
+
+    def _send_login(self, pdu: Pdu, login: Login) -> None:
+        pdu.stat_sn = self._stat_sn
+        self._stat_sn += 1
+        pdu.exp_cmd_sn = pdu.max_cmd_sn = login.cmd_sn
+        self._writer.write(pdu.encode())
+
+    async def _serve(self) -> None:
+        while (pdu := await read_pdu(self._reader, MAX_RECEIVED)) is not None:
+            if pdu.opcode == Opcode.DATA_OUT:
+                self._data_out(pdu)
+                continue
+            handler = self._handlers.get(pdu.opcode)
+            if handler is None:
+                self._reject(pdu, NOT_SUPPORTED)
+            elif pdu.immediate:
+                handler(pdu)
+            else:
+                if pdu.opcode == Opcode.SCSI_COMMAND and not self._admit(pdu):
+                    continue
+                for ready in self.session.window.put(pdu.cmd_sn, partial(handler, pdu)):
+                    ready()
+            await self.drain()
+
+    # ---- requests --------------------------------------------------------------------------
+
+    def _admit(self, pdu: Pdu) -> bool:
+        """Makes the task of a command, which may have to wait for its turn: data can come before.
+        False: it cannot be one."""
+        if self.session.initiator is None:
+            self._reject(pdu, NOT_SUPPORTED)
+            return False
+        if pdu.tag == NO_TAG or pdu.tag in self.session.tasks:
+            self._reject(pdu, INVALID_FIELD if pdu.tag == NO_TAG else TASK_IN_PROGRESS)
+            return False
+        self.session.tasks[pdu.tag] = Task(self, pdu, self.session.initiator)
+        return True
+
+    def _command(self, pdu: Pdu) -> None:
+        if pdu.immediate and not self._admit(pdu):
+            return
+        if task := self.session.tasks.get(pdu.tag):  # else it was aborted before its turn
+            task.start()
+
+    def _data_out(self, pdu: Pdu) -> None:
+        task = self.session.tasks.get(pdu.tag)
+        if task and task.connection is self:
+            task.add_data(pdu)  # what comes for a task that has ended is on its way still
+
+    def _nop(self, pdu: Pdu) -> None:
+        if pdu.tag != NO_TAG:
+            answer = Pdu.of(Opcode.NOP_IN, pdu.tag)
+            answer.header[8:16] = pdu.header[8:16]
+            answer.transfer_tag = NO_TAG
+            answer.data = pdu.data[: self.parameters.max_data]
+            self.send(answer, counts=True)
+
+    def _text(self, pdu: Pdu) -> None:
+        keys = text.decode(bytes(pdu.data))
+        answer = Pdu.of(Opcode.TEXT_RESPONSE, pdu.tag)
+        answer.header[8:16] = pdu.header[8:16]
+        answer.transfer_tag = NO_TAG
+        answers = {key: "NotUnderstood" for key in keys if key != "SendTargets"}
+        if keys.get("SendTargets") in ("All", "", self._target.name):
+            answers["TargetName"] = self._target.name
+            answers["TargetAddress"] = f"{self._address()},{PORTAL_GROUP}"
+        answer.data = text.encode(answers)
+        self.send(answer, counts=True)
+
+    def _address(self) -> str:
+        host, port = self._writer.get_extra_info("sockname")[:2]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def _task_management(self, pdu: Pdu) -> None:
+        task = asyncio.get_running_loop().create_task(manage(self, pdu))
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    def _logout(self, pdu: Pdu) -> None:
+        answer = Pdu.of(Opcode.LOGOUT_RESPONSE, pdu.tag)
+        self.send(answer, counts=True)
+        others = [*self.session.connections.values()] if pdu.flags & 0x7F == CLOSE_SESSION else []
+        for connection in {self, *others}:
+            connection.close()
+
+    def _reject(self, pdu: Pdu, reason: int) -> None:
+        answer = Pdu.of(Opcode.REJECT)
+        answer.header[2] = reason
+        answer.data = bytes(pdu.header)
+        self.send(answer, counts=True)
+
+    def __str__(self) -> str:
+        peer = self._writer.get_extra_info("peername")
+        return f"iSCSI connection from {peer[0]}:{peer[1]}" if peer else "iSCSI connection"

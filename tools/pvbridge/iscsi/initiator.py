@@ -1,0 +1,45 @@
+"""What an iSCSI session needs of the guest whose PV-SCSI host it speaks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+
+class Outcome(NamedTuple):
+    """Of a command. `host` is Linux's host byte: other than 0, no device has answered."""
+
+    status: int
+    host: int
+    sense: bytes
+    data: bytes | memoryview
+    residual: int  # bytes of the transfer that was asked for which did not happen
+
+
+class Initiator(Protocol):
+    """A guest, by an initiator's name."""
+
+    @property
+    def max_transfer(self) -> int:
+        """Bytes of one command at most."""
+
+    @property
+    def luns(self) -> Sequence[int]:
+        """LUNs of the target, in order."""
+
+    async def execute(
+        self, lun: int, cdb: bytes, data_out: bytes | memoryview, room: int
+    ) -> Outcome:
+        """Carries a command out. When cancelled, the command is aborted."""
+
+    async def reset(self, lun: int) -> bool:
+        """LOGICAL UNIT RESET; whether it was done."""
+
+
+class Guests(Protocol):
+    async def join(self, name: str) -> Initiator:
+        """The guest for an initiator's name; the same as long as it has a session. OSError: there
+        can be no more."""
+
+    async def leave(self, name: str) -> None:
+        """Its last session has ended (I_T nexus loss)."""

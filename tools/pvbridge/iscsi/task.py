@@ -1,0 +1,163 @@
+"""One SCSI command of an initiator, from its PDU to its response."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from typing import TYPE_CHECKING
+
+from pvdrivers.scsi.result import HostByte, Status
+from pvdrivers.scsi.sense import Sense, SenseKey
+from pvdrivers.tools.pvbridge.iscsi.initiator import Initiator, Outcome
+from pvdrivers.tools.pvbridge.iscsi.pdu import FINAL, Opcode, Pdu
+from pvdrivers.tools.pvbridge.iscsi.transfer import WriteData, data_in
+
+if TYPE_CHECKING:
+    from pvdrivers.tools.pvbridge.iscsi.connection import Connection
+
+READ, WRITE = 0x40, 0x20  # flags of a command
+UNDERFLOW, HAS_STATUS = 0x02, 0x01
+TARGET_FAILURE = 0x01  # response: the command got no status
+INQUIRY, REPORT_LUNS = 0x12, 0xA0
+LENGTHS = (6, 10, 10, 16, 16, 12, 16, 16)  # of CDBs, by the highest three bits of the opcode
+NO_UNIT = bytes([0x7F, 0, 6, 2, 31]) + bytes(31)  # peripheral qualifier 3: not possible here
+LUN_NOT_SUPPORTED = Outcome(
+    Status.CHECK_CONDITION,
+    HostByte.OK,
+    Sense(SenseKey.ILLEGAL_REQUEST, 0x25, 0x00).fixed(),
+    b"",
+    0,
+)
+STATUS_OF_HOST = {
+    HostByte.BUS_BUSY: Status.BUSY,
+    HostByte.REQUEUE: Status.BUSY,
+    HostByte.IMM_RETRY: Status.BUSY,
+    HostByte.ABORT: Status.TASK_ABORTED,
+    HostByte.RESET: Status.TASK_ABORTED,
+}
+"""What an initiator is told when no device has answered; others are a target failure."""
+
+
+class Task:
+    def __init__(self, connection: Connection, pdu: Pdu, initiator: Initiator) -> None:
+        """ProtocolError: its immediate data cannot be."""
+        self.connection = connection
+        self.pdu = pdu
+        self.lun = pdu.lun
+        self._initiator = initiator
+        self._write: WriteData | None = None
+        self._too_large = pdu.transfer_tag > initiator.max_transfer
+        if pdu.flags & WRITE and not self._too_large:
+            tag = connection.session.next_transfer_tag()
+            self._write = WriteData(pdu, connection.session.parameters, tag)
+        self._complete = asyncio.Event()
+        self._running: asyncio.Task[None] | None = None
+
+    # ---- what its connection calls ---------------------------------------------------------
+
+    def start(self) -> None:
+        """Its turn has come."""
+        name = f"iSCSI task {self.pdu.tag:#x}"
+        self._running = asyncio.get_running_loop().create_task(self._run(), name=name)
+
+    def add_data(self, pdu: Pdu) -> None:
+        """A Data-Out. ProtocolError: it is not what was asked for."""
+        if self._write:
+            self._write.add(pdu)
+            self._ask_for_data()
+
+    def cancel(self) -> None:
+        self.connection.session.tasks.pop(self.pdu.tag, None)
+        if self._running:
+            self._running.cancel()
+
+    async def ended(self) -> None:
+        if self._running:
+            await asyncio.wait([self._running])
+
+    # ---- running ---------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        try:
+            if self._write:
+                self._ask_for_data()
+                await self._complete.wait()
+            await self._respond(await self._execute())
+        except ConnectionError:
+            return  # nobody is there to be answered
+        finally:
+            self.connection.session.tasks.pop(self.pdu.tag, None)
+
+    def _ask_for_data(self) -> None:
+        assert self._write
+        if self._running and (r2t := self._write.next_r2t()):
+            self.connection.send(r2t, counts=False)
+        if self._write.complete:
+            self._complete.set()
+
+    async def _execute(self) -> Outcome:
+        cdb, lun = bytes(self.pdu.header[32:48]), self.lun
+        cdb = cdb[: LENGTHS[cdb[0] >> 5]]
+        expected = self.pdu.transfer_tag
+        if self._too_large:
+            return Outcome(0, HostByte.ERROR, b"", b"", expected)
+        if lun is None or lun not in self._initiator.luns:
+            return self._without_unit(cdb, expected)
+        room = expected if self.pdu.flags & READ else 0
+        data_out = memoryview(self._write.data) if self._write else b""
+        return await self._initiator.execute(lun, cdb, data_out, room)
+
+    def _without_unit(self, cdb: bytes, expected: int) -> Outcome:
+        """What a target answers for a LUN that it does not have (SAM-5 5.11)."""
+        if cdb[0] == INQUIRY and not cdb[1] & 1:
+            data, room = NO_UNIT, int.from_bytes(cdb[3:5], "big")
+        elif cdb[0] == REPORT_LUNS:
+            data, room = self._report_luns(), int.from_bytes(cdb[6:10], "big")
+        else:
+            return LUN_NOT_SUPPORTED._replace(residual=expected)
+        data = data[: min(room, expected)]
+        return Outcome(Status.GOOD, HostByte.OK, b"", data, expected - len(data))
+
+    def _report_luns(self) -> bytes:
+        entry, luns = Pdu(), self._initiator.luns
+        report = struct.pack(">I4x", 8 * len(luns))
+        for lun in luns:
+            entry.lun = lun
+            report += entry.header[8:16]
+        return report
+
+    # ---- answering -------------------------------------------------------------------------
+
+    async def _respond(self, outcome: Outcome) -> None:
+        parameters = self.connection.parameters
+        status: int = outcome.status
+        if outcome.host != HostByte.OK:
+            status = STATUS_OF_HOST.get(HostByte(outcome.host), -1)
+        data = memoryview(outcome.data)
+        sent = 0
+        for pdu in data_in(self.pdu, data, parameters):
+            sent += 1
+            whole = pdu.buffer_offset + len(pdu.data) == len(data)
+            if whole and status == Status.GOOD:  # the status travels with the last data
+                pdu.flags |= HAS_STATUS | self._residual(pdu, outcome)
+                pdu.header[3] = status
+                self.connection.send(pdu, counts=True)
+                await self.connection.drain()
+                return
+            self.connection.send(pdu, counts=False)
+            await self.connection.drain()
+        response = Pdu.of(Opcode.SCSI_RESPONSE, self.pdu.tag)
+        if status < 0:
+            response.header[2] = TARGET_FAILURE
+        else:
+            response.header[3] = status
+            response.flags = FINAL | self._residual(response, outcome)
+            response.data_sn = sent  # ExpDataSN
+            if outcome.sense and status == Status.CHECK_CONDITION:
+                response.data = len(outcome.sense).to_bytes(2, "big") + outcome.sense
+        self.connection.send(response, counts=True)
+        await self.connection.drain()
+
+    def _residual(self, pdu: Pdu, outcome: Outcome) -> int:
+        pdu.residual = outcome.residual
+        return UNDERFLOW if outcome.residual else 0
