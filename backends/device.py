@@ -89,6 +89,8 @@ AnyQueue = TypeVar("AnyQueue", bound=Queue)
 class Backend(BackendDevice, Generic[Ring, AnyQueue], ABC):
     """Serves one device of one guest."""
 
+    eager_frontends = False  # they publish Connected with their rings, not when this end is
+
     def __init__(self, context: DeviceContext) -> None:
         super().__init__(context.client, context.path)
         self.hypervisor = context.hypervisor
@@ -191,6 +193,18 @@ class Backend(BackendDevice, Generic[Ring, AnyQueue], ABC):
             log.warning("%s: connects again: what is in flight is not known", self.path)
         return self._inherits
 
+    async def offer_stands(self) -> bool:
+        """A frontend that is Connected before this end answers no second offer: Linux's netfront
+        stays as it is when the backend goes back to Initialising."""
+        if not (self.eager_frontends and self._is_successor):
+            return False
+        try:
+            await self.read_own_offer()
+        except (PeerError, OSError) as error:
+            log.warning("%s: offers again: %s", self.path, error)
+            return False
+        return True
+
     async def disconnect(self) -> None:
         for queue in self._queues:
             self.driver.remove(queue.pollable)
@@ -287,7 +301,9 @@ class Backend(BackendDevice, Generic[Ring, AnyQueue], ABC):
                 self.fatal(f"a queue failed: {why!r}")
                 return
         self.peer_errors += 1
-        self.fatal(f"the frontend overran its ring (queue {', '.join(map(str, broken))})")
+        why = next(iter(broken.values()))
+        says = str(why) if isinstance(why, PeerError) else "the frontend overran its ring"
+        self.fatal(f"{says} (queue {', '.join(map(str, broken))})")
 
     def _now(self) -> int:
         return int(asyncio.get_running_loop().time() * 1e9)

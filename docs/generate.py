@@ -42,7 +42,7 @@ from pvdrivers.xenbus.states import (
 DOCS = Path(__file__).parent
 
 # Rows that are the same for every state say more in words than as nine arrows each.
-EVERYWHERE = (Event.START, Event.FATAL, Event.GONE, Event.RESUME)
+EVERYWHERE = (Event.START, Event.OFFERED, Event.FATAL, Event.GONE, Event.RESUME)
 
 
 def name(state: XenbusState) -> str:

@@ -11,8 +11,9 @@ int page_pool_init(struct page_pool *pool, struct pv_hypervisor *hypervisor, dom
                                .page_shift = (uint32_t)__builtin_ctz(hypervisor->page_size)};
     pool->grefs = calloc(count, sizeof(*pool->grefs));
     pool->states = calloc(count, sizeof(*pool->states));
+    pool->users = calloc(count, sizeof(*pool->users));
     pool->free = calloc(count, sizeof(*pool->free));
-    if (!pool->grefs || !pool->states || !pool->free)
+    if (!pool->grefs || !pool->states || !pool->users || !pool->free)
         return -ENOMEM;
     pool->area = hypervisor->ops->pages_alloc(hypervisor, count);
     if (!pool->area)
@@ -33,16 +34,17 @@ bool page_pool_is_buffer(const struct page_pool *pool, const void *data, size_t 
 
 int page_pool_grant(struct page_pool *pool, uint32_t page, bool readonly)
 {
-    if (pool->states[page] == PAGE_GRANTED)
-        return 0;
-    /* The backend maps a persistent grant once, for requests of both directions. */
-    int error = pool->hypervisor->ops->grant_access(
-        pool->hypervisor, pool->backend, page_pool_address(pool, page),
-        readonly && !pool->persistent, &pool->grefs[page]);
-    if (error)
-        return error;
-    pool->states[page] = PAGE_GRANTED;
-    pool->grants_made++;
+    if (pool->states[page] != PAGE_GRANTED) {
+        /* The backend maps a persistent grant once, for requests of both directions. */
+        int error = pool->hypervisor->ops->grant_access(
+            pool->hypervisor, pool->backend, page_pool_address(pool, page),
+            readonly && !pool->persistent, &pool->grefs[page]);
+        if (error)
+            return error;
+        pool->states[page] = PAGE_GRANTED;
+        pool->grants_made++;
+    }
+    pool->users[page]++;
     return 0;
 }
 
@@ -61,7 +63,9 @@ static void end_grant(struct page_pool *pool, uint32_t page)
 
 void page_pool_release(struct page_pool *pool, uint32_t page)
 {
-    if (!pool->persistent)
+    if (pool->users[page] > 0) /* else it could not be granted */
+        pool->users[page]--;
+    if (!pool->persistent && pool->users[page] == 0)
         end_grant(pool, page);
     if (page >= pool->buffers && pool->states[page] != PAGE_LEAKED)
         pool->free[pool->nr_free++] = page;
@@ -87,6 +91,7 @@ void page_pool_close(struct page_pool *pool)
     free_pages(pool, first, pool->count);
     free(pool->grefs);
     free(pool->states);
+    free(pool->users);
     free(pool->free);
     *pool = (struct page_pool){.grants_made = pool->grants_made,
                                .grants_ended = pool->grants_ended,

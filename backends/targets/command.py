@@ -13,6 +13,7 @@ INVALID_OPCODE = (0x20, 0x00)
 INVALID_FIELD_IN_CDB = (0x24, 0x00)
 INVALID_FIELD_IN_PARAMETERS = (0x26, 0x00)
 PARAMETER_LIST_LENGTH = (0x1A, 0x00)
+SAVING_PARAMETERS_NOT_SUPPORTED = (0x39, 0x00)
 
 
 @dataclass(eq=False, slots=True)
@@ -42,6 +43,16 @@ class Command:
     data_out: bytes | memoryview = b""
     room: int = 0
     identity: bytes = b""
+
+    def number(self, place: int, size: int) -> int:
+        """A field of the CDB."""
+        return int.from_bytes(self.cdb[place : place + size], "big")
+
+    def parameters(self, length: int) -> bytes:
+        """The parameter list, of which the CDB says `length`. CheckCondition: less has come."""
+        if len(self.data_out) < length:
+            raise illegal_request(PARAMETER_LIST_LENGTH)
+        return bytes(self.data_out[:length])
 
 
 class Answer(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 from pvdrivers.backends.targets.command import (
     Answer,
@@ -14,7 +14,7 @@ from pvdrivers.backends.targets.command import (
     Nexus,
 )
 from pvdrivers.backends.targets.logical_unit import LogicalUnit
-from pvdrivers.backends.targets.operations import Operation, OperationTable
+from pvdrivers.backends.targets.operations import Needs, Operation, OperationTable
 from pvdrivers.scsi.result import Status
 from pvdrivers.scsi.sense import Sense, SenseKey
 
@@ -24,13 +24,16 @@ MAX_ATTENTIONS = 16  # that wait for one initiator; when there are more, the old
 
 
 class EmulatedUnit(LogicalUnit):
-    """Subclasses have a method for each command, marked with `operation`."""
+    """Subclasses have a method for each command, marked with `operation`.
 
-    operations: ClassVar[OperationTable]
+    `operations`: the class's, unless a unit is made without some of them.
+    """
+
+    operations: OperationTable
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        cls.operations = OperationTable(cls)
+        cls.operations = OperationTable.of(cls)
 
     def __init__(self) -> None:
         self._attentions: dict[Nexus, deque[tuple[int, int]]] = {}
@@ -90,8 +93,26 @@ class EmulatedUnit(LogicalUnit):
     def has_attention(self, nexus: Nexus) -> bool:
         return bool(self._attentions.get(nexus))
 
+    def clear_attention(self, nexus: Nexus, code: tuple[int, int]) -> None:
+        """It is pending no more, since this command has told of it in another way."""
+        waiting = self._attentions.get(nexus)
+        if waiting and code in waiting:
+            waiting.remove(code)
+
     def check_access(self, found: Operation, command: Command) -> None:
-        """CommandError: a reservation, or the unit's state, forbids it now."""
+        """CommandError: the unit's state, or what a subclass adds, forbids it now."""
+        if found.needs is not Needs.NOTHING and (condition := self.condition()):
+            raise CheckCondition(condition)
+        if found.needs is Needs.WRITABLE and (protection := self.write_protection()):
+            raise CheckCondition(protection)
+
+    def condition(self) -> Sense | None:
+        """Why the unit is not ready now."""
+        return None
+
+    def write_protection(self) -> Sense | None:
+        """Why nothing may be written now."""
+        return None
 
     def encode_sense(self, sense: Sense) -> bytes:
         """In the format that the control mode page asks for."""

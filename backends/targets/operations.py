@@ -11,10 +11,10 @@ the CDB's length, what is reserved, and that report.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any
+from typing import Any, Self
 
 from pvdrivers.backends.targets.command import (
     INVALID_FIELD_IN_CDB,
@@ -33,6 +33,14 @@ class Access(Enum):
     WRITE = auto()  # or what changes the unit in other ways
 
 
+class Needs(Enum):
+    """What the unit has to be for it."""
+
+    NOTHING = auto()
+    READY = auto()
+    WRITABLE = auto()  # and ready
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     name: str
@@ -40,6 +48,7 @@ class Operation:
     service_action: int | None
     usage: bytes
     access: Access
+    needs: Needs
     despite_attention: bool  # is carried out with a unit attention pending, which stays pending
     excludes_direct_access: bool  # see LogicalUnit
     method: str
@@ -69,6 +78,7 @@ def operation(
     *,
     service_action: int | None = None,
     access: Access = Access.WRITE,
+    needs: Needs = Needs.NOTHING,
     despite_attention: bool = False,
     excludes_direct_access: bool = False,
 ) -> Callable[[Method], Method]:
@@ -86,6 +96,7 @@ def operation(
             service_action,
             mask,
             access,
+            needs,
             despite_attention,
             excludes_direct_access,
             method.__name__,
@@ -97,12 +108,20 @@ def operation(
 
 
 class OperationTable:
-    """The operations of one class of units."""
+    """The operations of a class of units, or of one unit that lacks some."""
 
-    def __init__(self, unit: type) -> None:
+    def __init__(self, operations: Iterable[Operation]) -> None:
         self._by_opcode: dict[int, dict[int | None, Operation]] = {}
-        for found in _marked(unit):
+        for found in operations:
             self._by_opcode.setdefault(found.opcode, {})[found.service_action] = found
+
+    @classmethod
+    def of(cls, unit: type) -> Self:
+        """Those that the methods of a class are marked with; a subclass's count most."""
+        return cls(_marked(unit))
+
+    def without(self, names: Collection[str]) -> Self:
+        return type(self)(found for found in self if found.name not in names)
 
     def find(self, cdb: bytes) -> Operation:
         """CheckCondition: there is none."""

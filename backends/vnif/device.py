@@ -72,6 +72,7 @@ class VnifBackendOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 class VnifBackend(Backend[QueueRings | ControlRing, VnifQueue | ControlQueue]):
     """Serves one network device of one guest on an uplink of its own, which must outlive it."""
 
+    eager_frontends = True
     own_watches: tuple[str, ...] = ("state", "online", "hotplug-status", "rate")
     peer_watches: tuple[str, ...] = ("state", MULTICAST_KEY)
 

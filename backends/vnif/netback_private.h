@@ -42,8 +42,8 @@
 #define NETBACK_MAX_SEGMENTS 512    /* of one GSO packet cut up here */
 #define NETBACK_MAX_SLOTS 1024      /* of a ring: IA-64's pages */
 #define NETBACK_RX_SLOTS 128        /* of a batch; several packets of the longest */
-#define NETBACK_RX_BACKLOG (NETBACK_BATCH + NETBACK_MAX_SEGMENTS)
-#define NETBACK_MAILBOX 256       /* packets */
+#define NETBACK_RX_BACKLOG (4 * NETBACK_MAX_SEGMENTS) /* a few that are cut up at once */
+#define NETBACK_MAILBOX 256                           /* packets */
 #define NETBACK_RX_POLL 30000000u /* ns between looks for buffers of a guest that does not tell */
 
 /* ---- what the queues of a vif share ---------------------------------------------------------- */
@@ -168,6 +168,7 @@ struct pv_netback_queue {
     struct pv_uplink *uplink;
     uint32_t index, uplink_queue;
     pthread_mutex_t *uplink_lock; /* NULL: it has the uplink's queue for itself */
+    bool receives; /* of those that share the uplink's queue it is the one that takes from it */
     struct pv_packet_cache *cache;
     struct copy_batch copies;
     struct netback_static_grants *static_grants; /* locked for a batch; NULL: there are none */
@@ -203,6 +204,13 @@ void netback_report(int fault_fd);
  * what is wrong: fatal, or to be answered with an error. */
 int netback_tx_parse(struct netback_tx *tx, uint32_t ready, uint32_t page_size,
                      struct tx_taken *taken);
+
+/* Whether an uplink takes a GSO packet of a type, whose checksum is always blank. */
+static inline bool netback_takes_gso(const struct pv_uplink_offloads *offloads, uint8_t type)
+{
+    return type == XEN_NETIF_GSO_TYPE_TCPV6 ? offloads->gso_tcpv6 && offloads->csum_ipv6
+                                            : offloads->gso_tcpv4 && offloads->csum_ipv4;
+}
 
 /* tx_finish.c: gives a packet whose data are here its offloads, and collects it for the uplink,
  * perhaps in segments. NETBACK_OK or an error. */
@@ -240,8 +248,8 @@ void netback_rx_place(struct pv_netback_queue *queue, const struct rx_entry *ent
 /* rx_starved.c: the guest has `slots` buffers left, and packets may be waiting for more. `placed`:
  * some have just been given to it. */
 void netback_rx_look(struct pv_netback_queue *queue, uint32_t slots, bool placed);
-/* Whether those that wait need more than `slots`. */
-bool netback_rx_lacks_buffers(const struct pv_netback_queue *queue, uint32_t slots);
+/* How many the first of those that wait needs. */
+uint32_t netback_rx_buffers_needed(const struct pv_netback_queue *queue);
 uint64_t netback_rx_deadline(const struct pv_netback_queue *queue);
 /* A queue that ends waits for nothing any more. */
 void netback_rx_forget(struct pv_netback_queue *queue);

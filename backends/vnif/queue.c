@@ -27,6 +27,7 @@ static void init_from_config(struct pv_netback_queue *queue, struct pv_netback_v
     queue->uplink = vif->config.uplink;
     queue->index = config->index;
     queue->uplink_queue = config->index % queue->uplink->queues;
+    queue->receives = config->index == queue->uplink_queue;
     if (vif->config.queues > queue->uplink->queues)
         queue->uplink_lock = &vif->places[queue->uplink_queue].uplink_lock;
     queue->copies.hypervisor = hypervisor;
@@ -86,7 +87,8 @@ static int watch(int epoll_fd, int fd)
 /* Readable when another queue has packets for this one, or the uplink has. */
 static int make_fds(struct pv_netback_queue *queue)
 {
-    int uplink_fd = queue->uplink->ops->fd(queue->uplink, queue->uplink_queue);
+    int uplink_fd =
+        queue->receives ? queue->uplink->ops->fd(queue->uplink, queue->uplink_queue) : -1;
     int *fd = &queue->pollable.fd;
     *fd = queue->eventfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (*fd < 0 || uplink_fd < 0)

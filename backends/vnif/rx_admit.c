@@ -3,8 +3,6 @@
 #include "backends/vnif/netback_private.h"
 #include "pvdrivers/vnif/headers.h"
 
-#define GSO_AT_ONCE 8u /* packets taken of an uplink when each may have to be cut up */
-
 static void drop(struct pv_netback_queue *queue, struct pv_packet *packet)
 {
     pv_packet_release(queue->cache, &packet, 1);
@@ -22,7 +20,7 @@ static void append(struct pv_netback_queue *queue, const struct rx_entry *entry,
                    struct pv_packet *packet)
 {
     struct netback_rx *rx = &queue->rx;
-    if (rx->backlog_end == NETBACK_RX_BACKLOG || !fits_guest(queue, packet)) {
+    if (!fits_guest(queue, packet)) {
         drop(queue, packet);
         return;
     }
@@ -49,16 +47,17 @@ static bool takes_gso(const struct pv_netback_vif *vif, const struct pv_packet *
 static void append_segments(struct pv_netback_queue *queue, struct rx_entry *entry)
 {
     struct pv_packet *segments[NETBACK_MAX_SEGMENTS];
-    uint32_t room = NETBACK_RX_BACKLOG - queue->rx.backlog_end;
     int count = pv_packet_segment(entry->packet, queue->cache,
                                   takes_csum(&queue->vif->config, entry->packet), segments,
-                                  room < NETBACK_MAX_SEGMENTS ? room : NETBACK_MAX_SEGMENTS);
+                                  NETBACK_MAX_SEGMENTS);
     for (int i = 0; i < count; i++)
         append(queue, entry, segments[i]);
     if (count < 0) {
         drop(queue, entry->packet);
         return;
     }
+    queue->rx.bytes_left -=
+        entry->packet->length; /* it is copied here, and once more to the guest */
     netback_count(queue, rx_segmented, 1);
     pv_packet_release(queue->cache, &entry->packet, 1);
 }
@@ -126,12 +125,19 @@ static bool steer(struct pv_netback_queue *queue, struct rx_entry *entry)
 
 /* How many packets the guest has buffers for, were they like the last; at least one, so that it is
  * known whether any wait. */
-static uint32_t room_for_packets(const struct pv_netback_queue *queue, uint32_t slots)
+static uint32_t room_for_packets(const struct netback_rx *rx, uint32_t slots)
 {
-    const struct netback_rx *rx = &queue->rx;
-    uint32_t most = queue->vif->gso_tcpv4 && queue->vif->gso_tcpv6 ? NETBACK_BATCH : GSO_AT_ONCE;
     uint32_t room = rx->last_slots > 1 ? slots / rx->last_slots : slots;
-    return room > most ? most : room > 0 ? room : 1;
+    return room > NETBACK_BATCH ? NETBACK_BATCH : room > 0 ? room : 1;
+}
+
+/* How many may be taken at once, so that each has its places in the backlog even if it is cut up
+ * into as many segments as there may be. */
+static uint32_t places_for_packets(const struct pv_netback_queue *queue)
+{
+    uint32_t places = NETBACK_RX_BACKLOG - queue->rx.backlog_end;
+    bool whole = queue->vif->gso_tcpv4 && queue->vif->gso_tcpv6;
+    return whole ? places : places / NETBACK_MAX_SEGMENTS;
 }
 
 static uint32_t admit_posted(struct pv_netback_queue *queue, uint32_t most)
@@ -143,24 +149,39 @@ static uint32_t admit_posted(struct pv_netback_queue *queue, uint32_t most)
     return count;
 }
 
-/* An uplink that has something to do at a time does it in `receive`, so that is always called. */
-void netback_rx_admit(struct pv_netback_queue *queue, uint32_t slots, uint32_t most)
+static uint32_t admit_received(struct pv_netback_queue *queue, uint32_t most)
 {
     struct netback_rx *rx = &queue->rx;
-    uint32_t room = 0;
-    if (netback_rx_backlog(rx) == 0 && most > 0) {
-        rx->backlog_first = rx->backlog_end = 0;
-        room = room_for_packets(queue, slots);
-        room = room < most ? room : most;
-        room -= admit_posted(queue, room);
-    }
+    if (!queue->receives)
+        return 0;
     uint32_t count = queue->uplink->ops->receive(queue->uplink, queue->uplink_queue, queue->cache,
-                                                 rx->received, room, queue->now);
+                                                 rx->received, most, queue->now);
     for (uint32_t i = 0; i < count; i++) {
         struct rx_entry entry = {.packet = rx->received[i]};
         if (!steer(queue, &entry))
             admit(queue, &entry);
     }
+    return count;
+}
+
+/* An uplink that has something to do at a time does it in `receive`, so that is always called. */
+void netback_rx_admit(struct pv_netback_queue *queue, uint32_t slots, uint32_t most)
+{
+    struct netback_rx *rx = &queue->rx;
+    uint32_t room = 0, left, some, taken;
+    if (netback_rx_backlog(rx) == 0 && most > 0 && rx->bytes_left > 0) {
+        rx->backlog_first = rx->backlog_end = 0;
+        room = room_for_packets(rx, slots);
+        room = room < most ? room : most;
+    }
+    left = room;
+    do {
+        uint32_t places = places_for_packets(queue);
+        some = left < places ? left : places;
+        taken = admit_posted(queue, some);
+        taken += admit_received(queue, some - taken);
+        left -= taken;
+    } while (taken > 0 && taken == some && left > 0 && netback_rx_backlog(rx) < room);
 }
 
 void netback_rx_drop_backlog(struct pv_netback_queue *queue)

@@ -39,28 +39,28 @@ static void drain(struct pv_netback_queue *queue)
         pv_packet_release(queue->cache, &entry.packet, 1);
         netback_count(queue, rx_dropped, 1);
     }
-    if (queue->uplink->ops->purge)
+    if (queue->receives && queue->uplink->ops->purge)
         queue->uplink->ops->purge(queue->uplink, queue->uplink_queue, queue->cache);
 }
 
 /* Once packets have been dropped there may be none, and still no buffers. */
-bool netback_rx_lacks_buffers(const struct pv_netback_queue *queue, uint32_t slots)
+uint32_t netback_rx_buffers_needed(const struct pv_netback_queue *queue)
 {
     const struct netback_rx *rx = &queue->rx;
     if (netback_rx_backlog(rx) == 0)
-        return rx->starved && slots == 0;
-    return netback_rx_slots_needed(queue, &rx->backlog[rx->backlog_first]) > slots;
+        return rx->starved;
+    return netback_rx_slots_needed(queue, &rx->backlog[rx->backlog_first]);
 }
 
 void netback_rx_look(struct pv_netback_queue *queue, uint32_t slots, bool placed)
 {
     struct netback_rx *rx = &queue->rx;
     uint64_t drain_ns = queue->vif->config.rx_drain_ns;
-    if (placed || !netback_rx_lacks_buffers(queue, slots)) {
+    if (placed || netback_rx_buffers_needed(queue) <= slots) {
         rx->starved = false;
         set_stalled(queue, false);
     }
-    if (!netback_rx_lacks_buffers(queue, slots))
+    if (netback_rx_buffers_needed(queue) <= slots)
         return;
     if (!rx->starved) {
         rx->starved = true;

@@ -38,6 +38,14 @@ static void stage_copies(struct pv_netback_queue *queue, struct tx_taken *taken)
     }
 }
 
+/* Those of a packet that is to be cut up are copied twice. */
+static uint32_t bytes_to_copy(const struct pv_netback_queue *queue, const struct tx_taken *taken)
+{
+    const struct netif_extra_info *gso = (const void *)&taken->slot[taken->gso];
+    bool cut = taken->gso && !netback_takes_gso(&queue->uplink->tx_offloads, gso->u.gso.type);
+    return cut ? 2u * taken->length : taken->length;
+}
+
 static void begin(struct pv_netback_queue *queue, struct tx_taken *taken)
 {
     if (taken->multicast) {
@@ -50,7 +58,7 @@ static void begin(struct pv_netback_queue *queue, struct tx_taken *taken)
     taken->packet->length = taken->length;
     if (!queue->uplink->no_data)
         stage_copies(queue, taken);
-    queue->tx.bytes_left -= taken->length;
+    queue->tx.bytes_left -= bytes_to_copy(queue, taken);
 }
 
 /* A packet without credit stays on the ring. */

@@ -46,33 +46,46 @@ static int send_segments(struct pv_netback_queue *queue, struct pv_packet *packe
     return NETBACK_OK;
 }
 
-/* Of a packet whose headers the uplink looks at. */
-static int finish_for(struct pv_netback_queue *queue, const struct tx_taken *taken, bool *sent)
+static bool has_checksum(const struct pv_packet_headers *headers)
+{
+    uint16_t start, offset;
+    return pv_packet_checksum_place(headers, &start, &offset);
+}
+
+/* Of one that is not GSO. As Linux's netback drops it, what has no checksum cannot have a blank
+ * one. */
+static int finish_checksum(struct pv_netback_queue *queue, struct pv_packet *packet,
+                           const struct pv_packet_headers *headers, bool keep_blank)
+{
+    if (!has_checksum(headers))
+        return PV_NETBACK_BAD_CHECKSUM;
+    if (keep_blank)
+        return NETBACK_OK;
+    pv_packet_fill_checksum(packet);
+    netback_count(queue, checksums_filled, 1);
+    return NETBACK_OK;
+}
+
+/* Of a packet whose headers have to be looked at. */
+static int finish_by_headers(struct pv_netback_queue *queue, const struct tx_taken *taken,
+                             bool *sent)
 {
     const struct pv_uplink_offloads *offloads = &queue->uplink->tx_offloads;
     struct pv_packet *packet = taken->packet;
     struct pv_packet_headers headers;
     pv_packet_parse(packet, &headers);
     bool csum = headers.version == 6 ? offloads->csum_ipv6 : offloads->csum_ipv4;
-    bool gso = headers.version == 6 ? offloads->gso_tcpv6 : offloads->gso_tcpv4;
-    if (taken->gso) {
-        if (!set_gso(packet, extra_info(taken, taken->gso), &headers))
-            return PV_NETBACK_BAD_GSO_PACKET;
-        *sent = !csum || !gso;
-        return *sent ? send_segments(queue, packet, csum) : NETBACK_OK;
-    }
-    if (!csum) {
-        pv_packet_fill_checksum(packet); /* or it has none */
-        packet->csum_blank = false;
-        netback_count(queue, checksums_filled, 1);
-    }
-    return NETBACK_OK;
+    if (!taken->gso)
+        return finish_checksum(queue, packet, &headers, csum);
+    if (!set_gso(packet, extra_info(taken, taken->gso), &headers))
+        return PV_NETBACK_BAD_GSO_PACKET;
+    *sent = !netback_takes_gso(offloads, packet->gso_type);
+    return *sent ? send_segments(queue, packet, csum) : NETBACK_OK;
 }
 
 int netback_tx_finish(struct pv_netback_queue *queue, struct tx_taken *taken)
 {
     struct netback_tx *tx = &queue->tx;
-    const struct pv_uplink_offloads *offloads = &queue->uplink->tx_offloads;
     struct pv_packet *packet = taken->packet;
     uint16_t flags = taken->slot->req.flags;
     bool sent = false;
@@ -81,9 +94,8 @@ int netback_tx_finish(struct pv_netback_queue *queue, struct tx_taken *taken)
     if (taken->hash)
         set_hash(packet, extra_info(taken, taken->hash));
     int error = NETBACK_OK;
-    if (!queue->uplink->no_data &&
-        (taken->gso || (packet->csum_blank && !(offloads->csum_ipv4 && offloads->csum_ipv6))))
-        error = finish_for(queue, taken, &sent);
+    if (!queue->uplink->no_data && (taken->gso || packet->csum_blank))
+        error = finish_by_headers(queue, taken, &sent);
     if (error != NETBACK_OK)
         return error;
     if (taken->gso)

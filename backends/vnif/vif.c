@@ -88,14 +88,20 @@ bool netback_settings_read(struct pv_netback_vif *vif, struct netback_settings *
     return true;
 }
 
+/* Some may wait for what the settings before said. */
+static void wake_queues(struct pv_netback_vif *vif)
+{
+    for (uint32_t i = 0; i < vif->config.queues; i++)
+        netback_mailbox_wake(&vif->places[i].mailbox);
+}
+
 void pv_netback_vif_set_rate(struct pv_netback_vif *vif, uint64_t bytes, uint64_t usec)
 {
     struct netback_settings *settings = netback_settings_change(vif);
     settings->rate_bytes = bytes;
     settings->rate_usec = usec;
     netback_settings_changed(vif);
-    for (uint32_t i = 0; i < vif->config.queues; i++) /* one may wait for the old limit's time */
-        netback_mailbox_wake(&vif->places[i].mailbox);
+    wake_queues(vif); /* there may be credit before the old limit's time */
 }
 
 void pv_netback_vif_set_multicast_control(struct pv_netback_vif *vif, bool enabled)
@@ -108,6 +114,7 @@ void pv_netback_vif_set_xdp_headroom(struct pv_netback_vif *vif, uint16_t bytes)
 {
     netback_settings_change(vif)->xdp_headroom = limit_headroom(vif, bytes);
     netback_settings_changed(vif);
+    wake_queues(vif); /* a packet that waits for buffers may need fewer */
 }
 
 /* ---- What they are as one -------------------------------------------------------------------- */

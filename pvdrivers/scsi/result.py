@@ -59,13 +59,14 @@ class Result(NamedTuple):
 
     @classmethod
     def of(cls, word: int) -> Self:
-        """Backends before Linux 3.18 put an error into bits 24 to 31, with a host byte of 0: that
-        is a failure too."""
+        """Backends before Linux 3.18 put an error into bits 24 to 31, with a host byte and a status
+        of 0: that is a failure too. Beside a status these bits say that there is sense data
+        (DRIVER_SENSE), which is nothing new."""
         word &= 0xFFFFFFFF
-        host = word >> 16 & 0xFF
-        if word >> 24 and host == HostByte.OK:
+        status, host = word & 0xFF, word >> 16 & 0xFF
+        if word >> 24 and host == HostByte.OK and status == Status.GOOD:
             host = HostByte.ERROR
-        return cls(word & 0xFF, host)
+        return cls(status, host)
 
 
 TASK_MANAGEMENT_SUCCESS = 0x2002

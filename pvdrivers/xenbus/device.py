@@ -446,11 +446,21 @@ class BackendDevice(XenbusDevice):
         asked once, while both ends are Connected."""
         return False
 
+    async def offer_stands(self) -> bool:
+        """Whether what a predecessor offered still holds, and its frontend can be connected on the
+        rings it has published; asked once, while the predecessor's state is InitWait and the
+        frontend is Connected."""
+        return False
+
     async def _first_event(self) -> Event:
-        states = await self.client.read_present([f"{self.path}/state", f"{self.peer_path}/state"])
-        if any(parse_state(state) is not XenbusState.CONNECTED for state in states):
-            return Event.START
-        return Event.ADOPT if await self.inherit() else Event.START
+        paths = [f"{self.path}/state", f"{self.peer_path}/state"]
+        own, peer = map(parse_state, await self.client.read_present(paths))
+        if peer is XenbusState.CONNECTED:
+            if own is XenbusState.CONNECTED and await self.inherit():
+                return Event.ADOPT
+            if own is XenbusState.INIT_WAIT and await self.offer_stands():
+                return Event.OFFERED
+        return Event.START
 
     def _routine_event(self, online: str | None) -> Event:
         if online is not None and online.strip() == "0":

@@ -49,6 +49,7 @@ class Event(Enum):
 
     START = auto()  # a driver takes the device; frontend: then RESUME until it is Initialising
     ADOPT = auto()  # backend: START, and a predecessor's connection can be taken up
+    OFFERED = auto()  # backend: START, and the frontend has answered what a predecessor offered
     PEER = auto()  # a watch fired: look at the states again
     DRAINED = auto()  # frontend: every request has its answer, or never will
     UNPLUG = auto()  # backend: PEER, while the toolstack's `online` is 0
@@ -94,7 +95,7 @@ _LIVE = (CONNECTED, RECONFIGURING, RECONFIGURED)  # I/O runs
 _NOT_CONNECTED = (UNKNOWN, INITIALISING, CLOSED)
 
 FRONTEND_ONLY = (Event.DRAINED, Event.RESUME)
-BACKEND_ONLY = (Event.ADOPT, Event.UNPLUG, Event.RESIZE, Event.EXCHANGE)
+BACKEND_ONLY = (Event.ADOPT, Event.OFFERED, Event.UNPLUG, Event.RESIZE, Event.EXCHANGE)
 FRONTEND_EVENTS = tuple(event for event in Event if event not in BACKEND_ONLY)
 BACKEND_EVENTS = tuple(event for event in Event if event not in FRONTEND_ONLY)
 
@@ -173,11 +174,12 @@ def _backend_table() -> Table:
     add, event, action = rules.add, Event, Action
 
     starting = (*_NOT_CONNECTED, INITIALISED)
-    for start in (event.START, event.ADOPT):
+    for start in (event.START, event.ADOPT, event.OFFERED):
         add(start, _ANY, starting, action.DISCONNECT, action.OFFER, to=INIT_WAIT)
         # The frontend is still connected to a predecessor.
         add(start, _ANY, [INIT_WAIT, *_LIVE, CLOSING], action.DISCONNECT, to=INITIALISING)
     add(event.ADOPT, _ANY, [CONNECTED], action.DISCONNECT, action.CONNECT, to=CONNECTED)
+    add(event.OFFERED, _ANY, [CONNECTED], action.DISCONNECT, to=INIT_WAIT)
 
     add(event.PEER, [INITIALISING], starting, action.OFFER, to=INIT_WAIT)
     add(event.PEER, [INITIALISING], [CLOSING], to=CLOSING)

@@ -74,13 +74,23 @@ def discover(guest: Any) -> Any:
     return scapy.Ether(guest.wait_for(lambda packet: scapy.DHCP in scapy.Ether(packet.data)).data)
 
 
+def wait_until_connected(guest: Any) -> None:
+    """Its uplink looks for passt again when the guest looks for packets; a socket's file may be
+    there a moment before anybody listens."""
+    until = time.monotonic() + 20
+    while not guest.uplink.connected:
+        guest.receive_now()
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
 def test_dhcp(network: Any, socket_path: Path, connect_guest: Any) -> None:
     with (
         passt(network, socket_path),
         PasstUplink(socket_path) as uplink,
         connect_guest(uplink) as guest,
     ):
-        assert uplink.connected
+        wait_until_connected(guest)
         assert repr(uplink) == f"<PasstUplink passt {socket_path}, 1 queue>"
         offer = discover(guest)
         assert offer["BOOTP"].yiaddr == "192.0.2.2"
@@ -91,14 +101,11 @@ def test_passt_is_started_again(network: Any, socket_path: Path, connect_guest: 
     with passt(network, socket_path):
         uplink = PasstUplink(socket_path)
         guest = connect_guest(uplink)
+        wait_until_connected(guest)
         discover(guest)
     with uplink, guest, passt(network, socket_path):
-        until = time.monotonic() + 20
-        guest.receive_now()
-        while not uplink.connected:
-            guest.receive_now()
-            assert time.monotonic() < until
-            time.sleep(0.01)
+        guest.receive_now()  # it learns that the first one has gone
+        wait_until_connected(guest)
         assert discover(guest)["BOOTP"].yiaddr == "192.0.2.2"
 
 

@@ -133,6 +133,8 @@ def connect(make_namespace: Any, open_tap: Any, connect_guest: Any) -> Iterator[
         for namespace, tap, end in zip(namespaces, taps, ENDS, strict=True):
             guests.enter_context(connect_guest(tap, queues, csum, gso))
             namespace.run("ip link set tap0 up")
+            for cache in ("arp_cache", "ndisc_cache"):  # a second each: the wire may be held up
+                namespace.run(f"ip ntable change name {cache} dev tap0 mcast_probes 60")
             namespace.run(f"ip addr add {HOST['4']}{end}/24 dev tap0")
             namespace.run(f"ip addr add {HOST['6']}{end}/64 dev tap0 nodad")
         pairs = [(Port(taps[0], index), Port(taps[1], index)) for index in range(queues)]

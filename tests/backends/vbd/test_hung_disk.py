@@ -104,21 +104,29 @@ def test_other_disks_are_served_and_the_service_ends(server: Server) -> None:
 def test_it_ends_in_the_error_node_and_is_tried_again(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exchange, "OPEN_TIMEOUT", 0.05)
+    async def open_store(disk: DiskConfig) -> RamStore:
+        return RamStore(MIB)
 
     async def main() -> None:
         async with two_disks() as guests:
             hung = guests.ends["xvda"]
+            plans = {"xvdb": ServeOptions(open_store)}
             async with VbdService(
-                guests.client, guests.dom0.hypervisor, server.options_for
+                guests.client, guests.dom0.hypervisor, lambda disk: plans.get(disk.name)
             ) as service:
+                await use(
+                    guests.ends["xvdb"]
+                )  # it is open, however little time there is from now on
+                monkeypatch.setattr(exchange, "OPEN_TIMEOUT", 0.05)
+                plans["xvda"] = server.options_for(DiskConfig("xvda"))
+                await service.reload(service.options_for)
                 await hung.wait(lambda: hung.frontend.state.name == "CLOSED", PATIENCE)
                 for key in (error_node(hung), f"{hung.config.backend_path}/hotplug-error"):
                     assert "not open after" in await hung.toolstack.read_str(key)
                 await use(guests.ends["xvdb"])
                 server.is_back.set()
                 monkeypatch.setattr(exchange, "OPEN_TIMEOUT", PATIENCE)
-                await service.reload(server.options_for)
+                await service.reload(service.options_for)
                 await hung.frontend.abort()
                 hung.new_frontend().start()
                 await use(hung)

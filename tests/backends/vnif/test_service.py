@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from pvdrivers.backends.device import RefusedDevice
 from pvdrivers.backends.uplinks.uplink import HairpinUplink, NullUplink, Uplink
@@ -20,6 +21,7 @@ from pvdrivers.backends.vnif.vif import ServeOptions, VifConfig
 from pvdrivers.sim import Machine
 from pvdrivers.testing.vnif.frames import frame
 from pvdrivers.testing.vnif.pair import VnifPair
+from pvdrivers.xenbus.states import FRONTEND, XenbusState
 
 
 class Uplinks:
@@ -101,6 +103,31 @@ def test_a_script_says_when_the_uplink_is_in_place() -> None:
             assert not pair.frontend.accepts
             await pair.toolstack.write(path, "connected")
             await pair.frontend.connected()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("control_ring", [True, False], ids=["same offer", "other offer"])
+def test_a_successor_stands_by_an_offer_that_is_answered(control_ring: bool) -> None:
+    """The service before it ended while it waited for the script. Linux's netfront has published
+    its rings and Connected by then, and answers neither a second offer nor Initialising."""
+
+    async def main() -> None:
+        waiting = VnifBackendOptions(wait_for_hotplug=True)
+        first = ServeOptions(Uplinks().hairpin, waiting)
+        second = ServeOptions(Uplinks().hairpin, replace(waiting, control_ring=control_ring))
+        async with vif(script="vif-bridge") as pair:
+            path = pair.config.backend_path
+            pair.frontend.fsm.table = FRONTEND  # without what is not Linux's
+            pair.frontend.start()
+            async with service(pair, first):
+                await pair.frontend.wait_for(XenbusState.INITIALISED)
+            async with service(pair, second) as served:
+                await pair.wait(lambda: [d for d in served.devices.values() if d.state.value > 0])
+                assert await pair.toolstack.read_str(f"{path}/state") == "2"
+                await pair.toolstack.write(f"{path}/hotplug-status", "connected")
+                await pair.frontend.connected()
+                await echo(pair, 1)
 
     asyncio.run(main())
 

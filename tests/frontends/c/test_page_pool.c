@@ -127,6 +127,19 @@ static void test_buffers(void)
     close_pool(&pool);
 }
 
+/* A page of the caller's may be in several requests; the last of them ends its grant. */
+static void test_buffer_in_two_requests(void)
+{
+    struct page_pool pool = new_pool(false);
+    assert(page_pool_grant(&pool, 1, false) == 0 && page_pool_grant(&pool, 1, false) == 0);
+    assert(pool.grants_made == 1);
+    page_pool_release(&pool, 1);
+    assert(granted[1]);
+    page_pool_release(&pool, 1);
+    assert(!granted[1] && pool.grants_ended == 1 && pool.nr_free == PAGES - BUFFERS);
+    close_pool(&pool);
+}
+
 /* A page that the backend still uses is neither used again nor freed (XSA-396). */
 static void test_leak(void)
 {
@@ -146,6 +159,7 @@ int main(void)
     test_transient();
     test_persistent();
     test_buffers();
+    test_buffer_in_two_requests();
     test_leak();
     return 0;
 }

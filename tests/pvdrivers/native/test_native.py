@@ -157,7 +157,7 @@ def test_events(hypervisor: Hypervisor) -> None:
     assert len({first, second, third}) == 3
     assert channels.pending() is None  # and did not block
     channels.notify(second)
-    assert select.select([channels], [], [], 5)[0]
+    assert select.select([channels], [], [], 60)[0]
     assert channels.pending() == second
     channels.unmask(second)
     assert channels.pending() is None

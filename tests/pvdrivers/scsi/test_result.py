@@ -24,3 +24,8 @@ def test_results(word: int, status: int, host: int) -> None:
 def test_an_old_backends_error_in_the_highest_byte_is_a_failure(word: int) -> None:
     """DRIVER_ERROR << 24 and DID_NO_CONNECT << 24, with a host byte of 0."""
     assert Result.of(word).host == HostByte.ERROR
+
+
+def test_an_old_backend_that_has_sense_data_says_so_in_the_highest_byte() -> None:
+    """DRIVER_SENSE << 24: the command has reached the unit, which answered."""
+    assert Result.of(0x08000002) == (Status.CHECK_CONDITION, HostByte.OK)

@@ -97,13 +97,13 @@ def test_xls_rates(text: str, key: str) -> None:
     "text", ["", "1MB", "1MB/s@", "1MB/s@0ms", "0MB/s", "1TB/s", "-1MB/s", "1B/s@1us", "٣MB/s",
              "1MB/s@5000000s"]
 )  # fmt: skip
-def test_what_is_no_rate(text: str) -> None:
+def test_xsa_68_what_is_no_rate(text: str) -> None:
     with pytest.raises(ValueError, match="rate"):
         Rate.parse(text)
 
 
 @pytest.mark.parametrize("key", ["", "x", "5", "5,", ",5", "5,5,5", "5;5", "-5,5", "0,5", "5,0"])
-def test_a_garbled_rate_key_limits_nothing(key: str) -> None:
+def test_xsa_68_a_garbled_rate_key_limits_nothing(key: str) -> None:
     assert Rate.read(key) is None
 
 

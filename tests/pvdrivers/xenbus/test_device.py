@@ -102,7 +102,7 @@ class House:
         return self.back
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while not condition():  # noqa: ASYNC110
                 await asyncio.sleep(0)
 
@@ -113,7 +113,7 @@ class House:
 def run(body: Callable[[House], Awaitable[None]], config: DeviceConfig = CONFIG) -> None:
     async def main() -> None:
         house = House(XenStore(), config)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await house.toolstack.mkdir("/local/domain/1")
             await house.toolstack.set_permissions("/local/domain/1", ["n1"])
             await body(house)
@@ -373,7 +373,7 @@ def test_waiting_for_a_connection_that_fails(end: str) -> None:
     run(body)
 
 
-def test_a_frontend_that_flips_its_state_for_ever() -> None:
+def test_xsa_349_350_a_frontend_that_flips_its_state_for_ever() -> None:
     """XSA-349, XSA-350: one look pends at most, connections alternate, and others go on."""
 
     async def body(house: House) -> None:
@@ -402,7 +402,7 @@ def test_a_frontend_that_writes_any_state(state: str) -> None:
         for _ in range(200):
             await asyncio.sleep(0)
         assert not house.back.finished
-        assert await unplug_device(house.toolstack, CONFIG, patience=0.2) or state in "2478"
+        assert await unplug_device(house.toolstack, CONFIG) or state in "2478"
 
     run(body)
 

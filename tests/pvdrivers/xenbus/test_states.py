@@ -212,6 +212,22 @@ def test_an_orderly_left_connection_is_adopted() -> None:
             assert BACKEND[S.UNKNOWN, Event.ADOPT, peer] == start
 
 
+def test_an_offer_that_is_answered_stands() -> None:
+    """As long as the frontend is Connected; it sees the state it has answered, and nothing else."""
+    for peer in S:
+        pair = Pair()
+        pair.published["front"] = peer
+        pair.act("back", Event.OFFERED)
+        if peer is S.CONNECTED:
+            assert (pair.actions, pair.published["back"]) == ([], S.INIT_WAIT)
+            pair.look("back")
+            assert pair.actions == [("back", Action.CONNECT)]
+            assert pair.published["back"] is S.CONNECTED
+        else:
+            step = BACKEND[S.UNKNOWN, Event.OFFERED, peer]
+            assert step == BACKEND[S.UNKNOWN, Event.START, peer]
+
+
 def test_guest_reboots_without_closing() -> None:
     pair = connected()
     pair.front = XenbusMachine(FRONTEND)
@@ -318,7 +334,7 @@ def test_frontend_seen_connected_without_initialised() -> None:
     assert back.step(Event.PEER, S.CONNECTED) == Step((Action.CONNECT,), S.CONNECTED)
 
 
-def test_rapid_flipping_of_the_frontend() -> None:
+def test_xsa_350_rapid_flipping_of_the_frontend() -> None:
     """XSA-350: states 3 and 6 in turn, ten thousand times."""
     back = XenbusMachine(BACKEND)
     back.step(Event.START, S.INITIALISING)

@@ -79,7 +79,7 @@ def echo(message: Message) -> list[Message]:
 def on_device(answer: Answer, body: Callable[[FakeKernel, XenstoreClient], Awaitable[Any]]) -> Any:
     async def main() -> Any:
         kernel = FakeKernel(answer)
-        async with over(kernel.device) as client, asyncio.timeout(10):
+        async with over(kernel.device) as client, asyncio.timeout(60):
             outcome = await body(kernel, client)
             assert kernel.overwritten == 0
             return outcome

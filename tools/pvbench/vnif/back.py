@@ -86,6 +86,8 @@ class Back:
         return BackMeasurement(dict(total), dict(+errors))  # errors that there were
 
     def finish(self) -> BackMeasurement:
+        """Of whole pumps: in one, a guest is answered before the uplink has its frames."""
+        self._threads.check()
         return self.measurement()
 
     def close(self) -> None:

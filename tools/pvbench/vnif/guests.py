@@ -36,14 +36,16 @@ class Guests:
     def progress(self) -> Progress:
         looks = [guest.progress() for guest in self._guests]
         if all(guest.progress().done for guest in self._ending):
-            self.stop()
+            for guest in self._guests:
+                guest.stop()
         phases = [look.phase for look in looks]
         phase = next((phase for phase in phases if phase != "done"), "done")
         clones = [clone for look in looks for clone in look.clones]
         return Progress(phase, all(look.done for look in looks), clones)
 
     def stop(self) -> None:
-        for guest in self._guests:
+        """Whoever receives goes on until nobody sends."""
+        for guest in self._ending:
             guest.stop()
 
     def measurement(self) -> VnifMeasurement:

@@ -48,8 +48,8 @@ struct pv_netback_vif_config {
 
 struct pv_netback_queue_config {
     struct pv_evtchn *evtchn; /* this queue's; outlives it */
-    uint32_t index;           /* of the vif's queues, and of the uplink's (modulo its number: some
-                                 then share one, and are pumped one after the other) */
+    uint32_t index; /* of the vif's queues, and of the uplink's modulo its number: when some share
+                       one, the first takes what comes, so that it stays in order */
     grant_ref_t tx_ring_ref, rx_ring_ref;
     evtchn_port_t tx_port, rx_port; /* the frontend's; the same: one for both directions */
     /* Where to log what is answered: pv_netback_log_size bytes, aligned to 128, all zero or as an
@@ -76,6 +76,7 @@ enum pv_netback_error {
     PV_NETBACK_TOO_SHORT, /* for an Ethernet header */
     PV_NETBACK_BAD_GRANT,
     PV_NETBACK_BAD_GSO_PACKET, /* no TCP packet of the kind that it says */
+    PV_NETBACK_BAD_CHECKSUM,   /* blank, in what is no TCP or UDP packet */
     PV_NETBACK_MULTICAST_FULL, /* the extra is answered with ERROR */
     /* The queue breaks. */
     PV_NETBACK_RING_OVERRUN,

@@ -327,7 +327,7 @@ static void test_finished_elsewhere(void)
             received++;
         if (work == 0 && received < sent && !pv_blkback_arm(loop.back)) {
             struct pollfd poll_fd = {.fd = pv_blkback_pollable(loop.back)->fd, .events = POLLIN};
-            assert(poll(&poll_fd, 1, 10000) == 1); /* a lost wake-up would end here */
+            assert(poll(&poll_fd, 1, 60000) == 1); /* a lost wake-up would end here */
         }
     }
     pthread_join(thread, NULL);

@@ -39,19 +39,23 @@ static void test_tx_checksum_is_filled(uint8_t protocol)
     loopback_close(&loop);
 }
 
-/* A blank checksum of something without one is no reason to drop it. */
-static void test_tx_no_checksum(void)
+/* What is no TCP or UDP packet has no checksum to be blank: Linux's netback drops it too. */
+static void test_tx_no_checksum(bool csum)
 {
     static struct loopback loop;
     loopback_init(&loop, PV_ABI_X86_64);
-    loop.uplink.uplink.tx_offloads.csum_ipv6 = false;
+    loop.uplink.uplink.tx_offloads.csum_ipv4 = loop.uplink.uplink.tx_offloads.csum_ipv6 = csum;
     loopback_connect(&loop);
-    tx_put_request(&loop, DATA, 0, 60, NETTXF_csum_blank);
-    write_frame(loopback_page(&loop, DATA + 1), 60, 17);
+    tx_put_request(&loop, DATA, 0, 60, NETTXF_csum_blank); /* no IP */
+    write_frame(loopback_page(&loop, DATA + 1), 60, 1);    /* ICMP */
     tx_put_request(&loop, DATA + 1, 0, 60, NETTXF_csum_blank);
-    assert(loopback_pump(&loop) == 2 && loop.uplink.sent_count == 2);
-    assert(loop.uplink.sent[1]->csum_blank); /* IPv4's are taken */
-    assert(loopback_stats(&loop).tx_errors == 0);
+    tx_put_request(&loop, DATA + 1, 0, 60, NETTXF_data_validated);
+    assert(loopback_pump(&loop) == 3 && loop.uplink.sent_count == 1);
+    tx_expect(&loop, DATA, NETIF_RSP_ERROR);
+    tx_expect(&loop, DATA + 1, NETIF_RSP_ERROR);
+    tx_expect(&loop, DATA + 1, NETIF_RSP_OKAY);
+    struct pv_netback_stats stats = loopback_stats(&loop);
+    assert(stats.errors[PV_NETBACK_BAD_CHECKSUM] == 2 && stats.checksums_filled == 0);
     loopback_close(&loop);
 }
 
@@ -112,11 +116,49 @@ static void test_tx_too_many_segments(void)
     loopback_close(&loop);
 }
 
+#define CUT_LENGTH (54 + 60000u) /* of a packet that is cut up into four */
+#define CUT_SIZE 16000
+
+static void put_large_gso(struct loopback *loop)
+{
+    const struct netif_extra_info gso = {
+        .type = XEN_NETIF_EXTRA_TYPE_GSO,
+        .u.gso = {.type = XEN_NETIF_GSO_TYPE_TCPV4, .size = CUT_SIZE}};
+    write_frame(loopback_page(loop, DATA), CUT_LENGTH, 6);
+    tx_put_request(loop, DATA, 0, CUT_LENGTH,
+                   NETTXF_csum_blank | NETTXF_extra_info | NETTXF_more_data);
+    tx_put_extra(loop, gso);
+    for (int i = 0; i < 3; i++)
+        tx_put_request(loop, DATA + 1, 0, 16384, i < 2 ? NETTXF_more_data : 0);
+}
+
+/* What a pump copies is bounded, and the bytes of a packet that is cut up are copied twice. */
+static void test_tx_segments_count_twice(bool cut)
+{
+    static struct loopback loop;
+    loopback_init(&loop, PV_ABI_IA64);
+    loop.uplink.uplink.tx_offloads.gso_tcpv4 = !cut;
+    loopback_connect(&loop);
+    for (int i = 0; i < 150; i++)
+        put_large_gso(&loop);
+    uint32_t all = (4 << 20) / CUT_LENGTH + 1;
+    assert(loopback_pump(&loop) == (int)(cut ? (all + 1) / 2 : all));
+    loopback_close(&loop);
+}
+
 static struct pv_packet *queue_frame(struct loopback *loop, uint32_t length, uint8_t protocol)
 {
     struct pv_packet *packet = uplink_queue(loop, length);
     write_frame(packet->data, length, protocol);
     return packet;
+}
+
+static void queue_gso(struct loopback *loop, uint32_t length, uint16_t mss)
+{
+    struct pv_packet *packet = queue_frame(loop, length, 6);
+    packet->gso_type = XEN_NETIF_GSO_TYPE_TCPV4;
+    packet->gso_size = mss;
+    assert(pv_packet_blank_checksum(packet));
 }
 
 /* A packet that others hold too is left as it is. */
@@ -153,12 +195,8 @@ static void test_rx_segments(bool csum)
     loop.config.csum_ipv4 = csum;
     loopback_connect(&loop);
     rx_post(&loop, 0, 40);
-    for (int i = 0; i < 3; i++) {
-        struct pv_packet *packet = queue_frame(&loop, 54 + 2500, 6);
-        packet->gso_type = XEN_NETIF_GSO_TYPE_TCPV4;
-        packet->gso_size = 1000;
-        assert(pv_packet_blank_checksum(packet));
-    }
+    for (int i = 0; i < 3; i++)
+        queue_gso(&loop, 54 + 2500, 1000);
     assert(loopback_pump(&loop) == 9);
     for (uint32_t i = 0; i < 9; i++) {
         uint32_t length = 54 + (i % 3 < 2 ? 1000 : 500);
@@ -180,12 +218,8 @@ static void test_rx_many_segments(void)
     loopback_init(&loop, PV_ABI_X86_64);
     loop.config.sg = loop.config.gso_tcpv4 = loop.config.gso_tcpv6 = false;
     loopback_connect(&loop);
-    for (int i = 0; i < 32; i++) {
-        struct pv_packet *packet = queue_frame(&loop, 54 + 60000, 6);
-        packet->gso_type = XEN_NETIF_GSO_TYPE_TCPV4;
-        packet->gso_size = 1000;
-        assert(pv_packet_blank_checksum(packet));
-    }
+    for (int i = 0; i < 32; i++)
+        queue_gso(&loop, 54 + 60000, 1000);
     uint32_t received = 0;
     rx_post(&loop, 0, 256);
     for (int pumped; (pumped = loopback_pump(&loop)) > 0;) {
@@ -198,6 +232,43 @@ static void test_rx_many_segments(void)
     loopback_close(&loop);
 }
 
+/* Each of these becomes as many segments as a packet may become: none is dropped for want of room.
+ */
+static void test_rx_tiny_segments(void)
+{
+    static struct loopback loop;
+    loopback_init(&loop, PV_ABI_X86_64);
+    loop.config.gso_tcpv4 = false;
+    loopback_connect(&loop);
+    for (int i = 0; i < 20; i++)
+        queue_gso(&loop, 54 + 512 * 8, 8);
+    uint32_t received = 0;
+    rx_post(&loop, 0, 256);
+    for (int pumped; (pumped = loopback_pump(&loop)) > 0;) {
+        for (int i = 0; i < pumped; i++)
+            rx_expect(&loop, 0, 54 + 8);
+        received += (uint32_t)pumped;
+        rx_post(&loop, 0, (uint32_t)pumped);
+    }
+    assert(received == 20 * 512 && loopback_stats(&loop).rx_dropped == 0);
+    loopback_close(&loop);
+}
+
+static void test_rx_segments_count_twice(bool cut)
+{
+    static struct loopback loop;
+    loopback_init(&loop, PV_ABI_IA64);
+    loop.config.gso_tcpv4 = !cut;
+    loopback_connect(&loop);
+    for (int i = 0; i < 150; i++)
+        queue_gso(&loop, CUT_LENGTH, CUT_SIZE);
+    rx_post(&loop, 0, 900);
+    assert(loopback_pump(&loop) > 0);
+    uint64_t bytes = loopback_stats(&loop).rx_bytes, most = cut ? 2 << 20 : 4 << 20;
+    assert(bytes > most - 4 * CUT_LENGTH && bytes <= most + 4 * CUT_LENGTH);
+    loopback_close(&loop);
+}
+
 /* Segments that do not fit a page cannot be given to a guest that takes one page only. */
 static void test_rx_segments_too_long(void)
 {
@@ -206,10 +277,7 @@ static void test_rx_segments_too_long(void)
     loop.config.sg = false;
     loopback_connect(&loop);
     rx_post(&loop, 0, 40);
-    struct pv_packet *packet = queue_frame(&loop, 54 + 10000, 6);
-    packet->gso_type = XEN_NETIF_GSO_TYPE_TCPV4;
-    packet->gso_size = 5000;
-    assert(pv_packet_blank_checksum(packet));
+    queue_gso(&loop, 54 + 10000, 5000);
     assert(loopback_pump(&loop) == 0 && rx_is_empty(&loop, 0));
     assert(loopback_stats(&loop).rx_dropped == 2);
     loopback_close(&loop);
@@ -219,7 +287,8 @@ int main(void)
 {
     test_tx_checksum_is_filled(6);
     test_tx_checksum_is_filled(17);
-    test_tx_no_checksum();
+    test_tx_no_checksum(false);
+    test_tx_no_checksum(true);
     test_tx_gso_gets_blank_checksum();
     test_tx_segments(true);
     test_tx_segments(false);
@@ -229,6 +298,11 @@ int main(void)
     test_rx_segments(true);
     test_rx_segments(false);
     test_rx_many_segments();
+    test_rx_tiny_segments();
+    for (int cut = 0; cut < 2; cut++) {
+        test_tx_segments_count_twice(cut);
+        test_rx_segments_count_twice(cut);
+    }
     test_rx_segments_too_long();
     return 0;
 }

@@ -163,6 +163,54 @@ static void test_bad_grant(void)
     loopback_close(&loop);
 }
 
+/* Of a packet of many slots the one that failed says so; its extra infos stay what they are. */
+static void test_bad_grant_of_a_fragment(void)
+{
+    static struct loopback loop;
+    loopback_init(&loop, PV_ABI_X86_64);
+    loop.config.xdp_headroom = 256;
+    loopback_connect(&loop);
+    loop.bad_ref = DATA + 4; /* the third of data, behind two extra infos */
+    rx_post(&loop, 0, 10);
+    struct pv_packet *packet = uplink_queue(&loop, 9000);
+    packet->gso_type = XEN_NETIF_GSO_TYPE_TCPV4;
+    packet->gso_size = 1448;
+    uplink_queue(&loop, 60);
+    assert(loopback_pump(&loop) == 2);
+    rx_expect(&loop, 0, 3840);
+    assert(rx_take_extra(&loop).type == XEN_NETIF_EXTRA_TYPE_GSO);
+    assert(rx_take_extra(&loop).type == XEN_NETIF_EXTRA_TYPE_XDP);
+    rx_expect(&loop, 0, 3840);
+    assert(rx_take(&loop, 0).status == NETIF_RSP_ERROR);
+    assert(rx_expect(&loop, 0, 60).flags == NETRXF_extra_info);
+    assert(loopback_stats(&loop).rx_grant_errors == 1);
+    rx_take_extra(&loop);
+    loopback_close(&loop);
+}
+
+/* XSA-216: the guest finds its packet and nothing else of the backend's memory: no byte behind it
+ * in the page, and none in what an extra info does not use. */
+static void test_xsa_216_nothing_but_the_packet(void)
+{
+    static struct loopback loop;
+    loopback_init(&loop, PV_ABI_X86_64);
+    loop.config.xdp_headroom = 256;
+    loopback_connect(&loop);
+    memset(loopback_page(&loop, DATA), 0xee, 4096);
+    rx_post(&loop, 0, 10);
+    struct pv_packet *packet = uplink_queue(&loop, 100);
+    packet->gso_type = XEN_NETIF_GSO_TYPE_TCPV4;
+    packet->gso_size = 0x5a8;
+    assert(loopback_pump(&loop) == 1);
+    rx_expect(&loop, 0, 100);
+    for (uint32_t i = 0; i < 4096; i++)
+        assert(i - 256 < 100 || loopback_page(&loop, DATA)[i] == 0xee);
+    struct netif_extra_info gso = rx_take_extra(&loop), xdp = rx_take_extra(&loop);
+    assert(memcmp(&gso, "\x01\x01\xa8\x05\x01\0\0\0", 8) == 0);
+    assert(memcmp(&xdp, "\x05\0\0\x01\0\0\0\0", 8) == 0);
+    loopback_close(&loop);
+}
+
 /* What an uplink must not give is dropped. */
 static void test_bad_lengths(void)
 {
@@ -226,6 +274,8 @@ int main(void)
     test_waits_for_buffers();
     test_no_needless_event();
     test_bad_grant();
+    test_bad_grant_of_a_fragment();
+    test_xsa_216_nothing_but_the_packet();
     test_bad_lengths();
     test_many();
     return 0;

@@ -1,5 +1,5 @@
 /* A vif with more queues than its uplink, as when a guest goes on with another uplink: an uplink's
- * queue is still used by one thread at a time. */
+ * queue is still used by one thread at a time, and one of them takes what comes. */
 #include "pvdrivers/ring/barrier.h"
 #include "tests/backends/vnif/c/loopback.h"
 
@@ -93,7 +93,7 @@ static void *run_queue(void *argument)
     return NULL;
 }
 
-int main(void)
+static void test_one_thread_at_a_time(void)
 {
     pthread_t threads[QUEUES];
     struct pv_hypervisor_ops hypervisor_ops = fake_ops;
@@ -110,5 +110,57 @@ int main(void)
     for (uint32_t i = 0; i < QUEUES; i++)
         assert(pthread_join(threads[i], NULL) == 0);
     loopback_close(&loop);
+}
+
+/* Armed for the one that is asleep, the uplink is not disarmed by the look of another, which may
+ * then not arm it: it has no buffers, is broken, or ends. */
+static void test_the_other_leaves_it_armed(void)
+{
+    loopback_init(&loop, PV_ABI_X86_64);
+    loop.uplink.uplink.queues = 1;
+    loopback_connect(&loop);
+    loopback_connect_queue(&loop, 1);
+    rx_post(&loop, 0, 4);
+    assert(loopback_pump(&loop) == 0 && !pv_netback_queue_arm(loop.back[0]));
+    uint32_t receives = loop.uplink.receives;
+    assert(pv_netback_queue_pump(loop.back[1], 64, loop.now) == 0);
+    uplink_queue(&loop, 60);
+    eventfd_write(loop.uplink.eventfd, 1);
+    assert(pv_netback_queue_pump(loop.back[1], 64, loop.now) == 0);
+    assert(!pv_netback_queue_arm(loop.back[1]) && loop.uplink.receives == receives);
+    assert(!is_readable(pv_netback_queue_pollable(loop.back[1])->fd));
+    assert(is_readable(pv_netback_queue_pollable(loop.back[0])->fd));
+    assert(loopback_pump(&loop) == 1);
+    rx_expect(&loop, 0, 60);
+    loopback_close(&loop);
+}
+
+/* An uplink that holds back what another queue sends, as a filter does, has something to do at a
+ * time that the sleeping one does not know. */
+static void test_what_is_sent_changes_the_deadline(void)
+{
+    struct front *front = &loop.front[1];
+    loopback_init(&loop, PV_ABI_X86_64);
+    loop.uplink.uplink.queues = 1;
+    loopback_connect(&loop);
+    loopback_connect_queue(&loop, 1);
+    assert(!pv_netback_queue_arm(loop.back[0]));
+    assert(pv_netback_queue_deadline(loop.back[0]) == UINT64_MAX);
+    const struct netif_tx_request request = {.gref = DATA, .size = 64};
+    memcpy(pv_front_request_slot(&front->tx, front->tx.req_prod_pvt++), &request, sizeof request);
+    pv_front_push_requests(&front->tx);
+    loop.uplink.due = 1000;
+    assert(pv_netback_queue_pump(loop.back[1], 64, loop.now) == 1);
+    assert(pv_netback_queue_deadline(loop.back[1]) == UINT64_MAX);
+    assert(is_readable(pv_netback_queue_pollable(loop.back[0])->fd));
+    assert(pv_netback_queue_deadline(loop.back[0]) == 1000);
+    loopback_close(&loop);
+}
+
+int main(void)
+{
+    test_one_thread_at_a_time();
+    test_the_other_leaves_it_armed();
+    test_what_is_sent_changes_the_deadline();
     return 0;
 }

@@ -30,7 +30,7 @@ static bool take_fault(struct loopback *loop)
     return eventfd_read(loop->fault_fd, &count) == 0;
 }
 
-static void test_xsa_392(void)
+static void test_xsa_392_424(void)
 {
     struct loopback *loop = open_starved(true);
     for (int i = 0; i < 100; i++)
@@ -123,6 +123,38 @@ static void test_buffers_before_sleep(void)
     loopback_close(loop);
 }
 
+/* The guest tells when it has posted what the packet needs, not at each buffer before. */
+static void test_asks_for_as_many_as_it_needs(void)
+{
+    struct loopback *loop = open_starved(true);
+    rx_post(loop, 0, 2);
+    uplink_queue(loop, 17000);
+    assert(loopback_pump(loop) == 0 && !pv_netback_queue_arm(loop->back[0]));
+    for (uint32_t posted = 3; posted < 5; posted++) {
+        rx_post(loop, 0, 1);
+        assert(!pv_front_push_requests(&loop->front[0].rx));
+    }
+    rx_post(loop, 0, 1);
+    assert(pv_front_push_requests(&loop->front[0].rx));
+    assert(loopback_pump(loop) == 1);
+    loopback_close(loop);
+}
+
+/* Less headroom may make enough of the buffers that there are. */
+static void test_less_headroom(void)
+{
+    struct loopback *loop = open_starved(true);
+    int fd = pv_netback_queue_pollable(loop->back[0])->fd;
+    pv_netback_vif_set_xdp_headroom(loop->vif, 256);
+    rx_post(loop, 0, 1);
+    uplink_queue(loop, 4000); /* takes two pages and an extra info */
+    assert(loopback_pump(loop) == 0 && !pv_netback_queue_arm(loop->back[0]));
+    assert(!is_readable(fd));
+    pv_netback_vif_set_xdp_headroom(loop->vif, 0);
+    assert(is_readable(fd) && loopback_pump(loop) == 1);
+    loopback_close(loop);
+}
+
 /* A guest that does not tell of its buffers is looked at every 30 ms, and never stalled. */
 static void test_no_rx_notify(void)
 {
@@ -190,10 +222,12 @@ static void test_xsa_374_destroyed(void)
 
 int main(void)
 {
-    test_xsa_392();
+    test_xsa_392_424();
     test_progress();
     test_uplink_is_not_watched();
     test_buffers_before_sleep();
+    test_asks_for_as_many_as_it_needs();
+    test_less_headroom();
     test_no_rx_notify();
     test_for_ever();
     test_all_queues();

@@ -62,7 +62,7 @@ static void test_limit(enum pv_abi abi, uint32_t limit)
     close_control(); /* which unmaps what is still there */
 }
 
-static void test_full(void)
+static void test_xsa_300_full(void)
 {
     open_control();
     assert(add(DATA, 500, 0) == ok);
@@ -267,7 +267,7 @@ int main(void)
 {
     test_limit(PV_ABI_X86_64, LIMIT);
     test_limit(PV_ABI_IA64, 4 * LIMIT);
-    test_full();
+    test_xsa_300_full();
     test_whole_or_nothing();
     test_list_pages();
     test_status_of_each();

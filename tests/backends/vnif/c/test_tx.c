@@ -96,6 +96,80 @@ static void test_xsa_423_432_448(void)
     loopback_close(&loop);
 }
 
+/* The guest writes other slots over those of the packets under way. */
+static int copy_and_change(struct pv_hypervisor *hypervisor, struct pv_grant_copy *copies,
+                           unsigned count)
+{
+    struct loopback *loop = (struct loopback *)hypervisor;
+    struct pv_front_ring *ring = &loop->front[0].tx;
+    const struct netif_tx_request other = {
+        .gref = 60000, .offset = 65535, .flags = 0xffff, .id = 60000, .size = 65535};
+    int result = fake_copy(hypervisor, copies, count);
+    for (uint32_t i = 0; i < ring->nr_ents; i++)
+        memcpy(pv_front_request_slot(ring, i), &other, sizeof other);
+    return result;
+}
+
+/* XSA-155: what a slot said when it was read counts, for the check, the packet and the answer. */
+static void test_xsa_155_slots_change(void)
+{
+    static struct loopback loop;
+    struct pv_hypervisor_ops ops = fake_ops;
+    ops.gnttab_copy = copy_and_change;
+    loopback_init(&loop, PV_ABI_X86_64);
+    loop.hypervisor.ops = &ops;
+    loopback_connect(&loop);
+    const struct netif_extra_info hash = {.type = XEN_NETIF_EXTRA_TYPE_HASH};
+    fill_page(&loop, DATA, 1);
+    fill_page(&loop, DATA + 1, 2);
+    tx_put_request(&loop, DATA, 0, 100, NETTXF_more_data | NETTXF_extra_info);
+    tx_put_extra(&loop, hash);
+    tx_put_request(&loop, DATA + 1, 7, 40, 0);
+    tx_put_request(&loop, DATA + 2, 0, 13, 0); /* too short: refused before any copy */
+    assert(loopback_pump(&loop) == 2 && loop.uplink.sent_count == 1);
+    const uint8_t *data = sent(&loop, 0, 100)->data;
+    assert(memcmp(data, loopback_page(&loop, DATA), 60) == 0);
+    assert(memcmp(data + 60, loopback_page(&loop, DATA + 1) + 7, 40) == 0);
+    tx_expect(&loop, DATA, NETIF_RSP_OKAY);
+    struct netif_tx_response null = tx_take(&loop);
+    assert(null.status == NETIF_RSP_NULL && null.id == hash.type);
+    tx_expect(&loop, DATA + 1, NETIF_RSP_OKAY);
+    tx_expect(&loop, DATA + 2, NETIF_RSP_ERROR);
+    loopback_close(&loop);
+}
+
+/* A packet whose slots go on at the ring's beginning, where its indices begin again too. */
+static void test_wraps(void)
+{
+    static struct loopback loop;
+    loopback_init(&loop, PV_ABI_X86_64);
+    struct pv_sring *ring = (struct pv_sring *)loopback_page(&loop, TX_RING(0));
+    ring->req_prod = ring->rsp_prod = UINT32_MAX - 2;
+    loopback_connect(&loop);
+    for (uint32_t i = 0; i < 3; i++)
+        fill_page(&loop, DATA + i, (uint8_t)i);
+    for (int round = 0; round < 2; round++) {
+        tx_put_request(&loop, DATA, 0, 90, NETTXF_more_data | NETTXF_extra_info);
+        tx_put_extra(&loop, (struct netif_extra_info){.type = XEN_NETIF_EXTRA_TYPE_XDP,
+                                                      .flags = XEN_NETIF_EXTRA_FLAG_MORE});
+        tx_put_extra(&loop, (struct netif_extra_info){.type = XEN_NETIF_EXTRA_TYPE_XDP});
+        tx_put_request(&loop, DATA + 1, 0, 20, NETTXF_more_data);
+        tx_put_request(&loop, DATA + 2, 0, 30, 0);
+        assert(loopback_pump(&loop) == 1);
+        const uint8_t *data = sent(&loop, (uint32_t)round, 90)->data;
+        assert(memcmp(data, loopback_page(&loop, DATA), 40) == 0);
+        assert(memcmp(data + 40, loopback_page(&loop, DATA + 1), 20) == 0);
+        assert(memcmp(data + 60, loopback_page(&loop, DATA + 2), 30) == 0);
+        tx_expect(&loop, DATA, NETIF_RSP_OKAY);
+        tx_expect_null(&loop);
+        tx_expect_null(&loop);
+        tx_expect(&loop, DATA + 1, NETIF_RSP_OKAY);
+        tx_expect(&loop, DATA + 2, NETIF_RSP_OKAY);
+        assert(tx_is_empty(&loop));
+    }
+    loopback_close(&loop);
+}
+
 static void test_extras(void)
 {
     static struct loopback loop;
@@ -238,6 +312,8 @@ int main(void)
     test_fragments(1);
     test_fragments(XEN_NETIF_NR_SLOTS_MIN);
     test_xsa_423_432_448();
+    test_xsa_155_slots_change();
+    test_wraps();
     test_extras();
     test_flags();
     test_many();

@@ -55,7 +55,7 @@ static void test_more_responses_than_requests(void)
     }
 }
 
-static void test_ids(void)
+static void test_xsa_376_ids(void)
 {
     static struct sent sent[8];
     static const uint16_t bad[] = {8, 255, 256, 0x8000, 0xFFFF}; /* 0 to 7 are in flight */
@@ -111,7 +111,7 @@ static void expect_drop_or_length(struct fake_netback *netback, enum pv_netfront
 }
 
 /* XSA-405: whatever statuses come in whatever order, a packet dropped does no harm to the next. */
-static void test_rx_statuses(void)
+static void test_xsa_405_rx_statuses(void)
 {
     struct fake_netback *netback = netback_connect(PV_ABI_X86_64, all_features);
     static const struct {
@@ -172,7 +172,7 @@ static void test_too_many_slots(void)
 
 /* A chain that ends in the air is dropped, not waited for: the backend publishes whole packets, and
  * to wait would let it keep the frontend awake for ever (XSA-391). */
-static void test_cut_short(void)
+static void test_xsa_391_cut_short(void)
 {
     struct fake_netback *netback = netback_connect(PV_ABI_X86_64, all_features);
     put_fragment(netback, 1, 0, 60, 0, NETRXF_more_data);
@@ -226,7 +226,7 @@ static void test_extras(void)
 }
 
 /* What a slot said when it was copied counts; the packet is parsed in private memory (XSA-155). */
-static void test_packet_is_a_private_copy(void)
+static void test_xsa_155_packet_is_a_private_copy(void)
 {
     struct fake_netback *netback = netback_connect(PV_ABI_X86_64, all_features);
     struct netif_rx_request request;
@@ -243,7 +243,7 @@ static void test_packet_is_a_private_copy(void)
 }
 
 /* Random bytes over both rings, again and again, while the frontend works. */
-static void test_noise(void)
+static void test_xsa_376_noise(void)
 {
     srand(1);
     for (int run = 0; run < 300; run++) {
@@ -282,14 +282,14 @@ static void test_noise(void)
 int main(void)
 {
     test_more_responses_than_requests();
-    test_ids();
+    test_xsa_376_ids();
     test_null_response_without_extra();
     test_every_tx_status();
-    test_rx_statuses();
+    test_xsa_405_rx_statuses();
     test_too_many_slots();
-    test_cut_short();
+    test_xsa_391_cut_short();
     test_extras();
-    test_packet_is_a_private_copy();
-    test_noise();
+    test_xsa_155_packet_is_a_private_copy();
+    test_xsa_376_noise();
     return 0;
 }

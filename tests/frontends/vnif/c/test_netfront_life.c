@@ -54,7 +54,7 @@ static void test_before_and_after_the_connection(void)
 }
 
 /* XSA-396: what the backend still uses when the queue ends is never used again. */
-static void test_pages_in_use_are_leaked(void)
+static void test_xsa_396_pages_in_use_are_leaked(void)
 {
     static struct sent sent;
     struct fake_netback *netback = netback_connect(PV_ABI_X86_64, all_features);
@@ -104,7 +104,7 @@ int main(void)
 {
     test_ports();
     test_before_and_after_the_connection();
-    test_pages_in_use_are_leaked();
+    test_xsa_396_pages_in_use_are_leaked();
     test_creation_fails();
     return 0;
 }

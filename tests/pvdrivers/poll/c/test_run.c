@@ -52,8 +52,9 @@ static int answered(struct pv_evtchn *handle, evtchn_port_t port)
     return 0;
 }
 
-/* Every look at the event channel finds another event, and the queues are pumped all the same. */
-static void test_a_storm_delays_no_queue(void)
+/* XSA-332: every look at the event channel finds another event, and the queues are pumped all the
+ * same. */
+static void test_xsa_332_a_storm_delays_no_queue(void)
 {
     struct pv_hypervisor_ops ops = fake_ops;
     ops.evtchn_pending = always_pending;
@@ -118,7 +119,7 @@ static void test_a_stop_within_an_iteration_counts(void)
 
 int main(void)
 {
-    test_a_storm_delays_no_queue();
+    test_xsa_332_a_storm_delays_no_queue();
     test_a_stop_within_an_iteration_counts();
     return 0;
 }

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -448,31 +449,36 @@ def test_backend_has_another_size(dialect: BackendDialect) -> None:
 # ---- the double and the real one ---------------------------------------------------------------
 
 
-async def life(disk: Any, writes: Writes, open_again: Callable[[], Awaitable[None]]) -> list[Any]:
-    """What is written from the start on, in resuming, closing, opening and being unplugged."""
-    chapters: list[Any] = []
+async def life(disk: Any, writes: Writes, open_again: Callable[[], Awaitable[None]]) -> list[str]:
+    """Resumes, closes, opens and unplugs, and waits for the states that each of them leads to: one
+    more is found in front of the next ones. Returns what was offered at the start."""
     lines = writes.take()
     offer = lines[: lines.index("back/state=2") + 1]
     toolstacks = ("front/state", "front/backend", "front/trusted")
     offer = [line for line in offer if not line.startswith(toolstacks)]
     first = next(i for i, line in enumerate(offer) if line.startswith("back/feature-discard"))
-    chapters.append(offer[first:])
 
-    async def chapter() -> None:
-        await asyncio.sleep(0.3)  # a real one takes its time
-        back = [state for state in writes.states("back") if state != "5"]  # 6 may come too soon
-        chapters.append((writes.states("front"), back))
+    def written() -> list[str]:
+        front, back = ("".join(writes.states(end)) for end in ("front", "back"))
+        return [front, back.replace("5", "")]  # 6 may come too soon for it
+
+    async def states(front: str, back: str) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(60):
+                while written() != [front, back]:  # noqa: ASYNC110 - another process's doing
+                    await asyncio.sleep(0.01)
+        assert written() == [front, back]
         writes.take()
 
     disk.frontend.resume()
-    await chapter()
+    await states("56134", "624")
     await disk.frontend.close()
-    await chapter()
+    await states("56", "6")
     await open_again()
-    await chapter()
+    await states("134", "24")
     assert await unplug_device(disk.toolstack, disk.config, ends=[XenbusState.UNKNOWN])
-    await chapter()
-    return chapters
+    await states("6", "6")
+    return offer[first:]
 
 
 @pytest.mark.slow
@@ -482,7 +488,7 @@ async def life(disk: Any, writes: Writes, open_again: Callable[[], Awaitable[Non
 def test_qemu_behaves_as_emulated(tmp_path: Path) -> None:
     image = tmp_path / "disk.img"
     image.write_bytes(bytes(SECTORS * 512))
-    found: list[Any] = []
+    found: list[list[str]] = []
 
     async def emulated(disk: VbdPair, writes: Writes) -> None:
         async def open_again() -> None:
@@ -494,7 +500,7 @@ def test_qemu_behaves_as_emulated(tmp_path: Path) -> None:
     async def real(machine: Machine, guest: Any) -> None:
         disk = QemuLoopback(machine, guest, image)
         disk.xenstore = writes = Writes()
-        async with asyncio.timeout(30), disk:
+        async with asyncio.timeout(200), disk:
             found.append(await life(disk, writes, disk.open))
 
     run(emulated, backend=speaking(QEMU), kind="qdisk", params=f"aio:{image}")

@@ -1,0 +1,50 @@
+"""RESERVE and RELEASE, 6 and 10 bytes: the reservations of SPC-2 5.5, which end with a reset."""
+
+from __future__ import annotations
+
+from pvdrivers.backends.targets.command import Command, CommandError, Nexus
+from pvdrivers.backends.targets.emulated_unit import EmulatedUnit
+from pvdrivers.backends.targets.operations import Access, Operation, operation
+from pvdrivers.scsi.result import Status
+
+_TEST_UNIT_READY = 0x00
+
+
+class Reserve(EmulatedUnit):
+    """A subclass with persistent reservations refuses RESERVE in `check_access` while there are
+    any."""
+
+    _reserved_by: Nexus | None = None
+
+    @operation(0x16, "RESERVE(6)", "16 00 00 00 00 00", excludes_direct_access=True)
+    @operation(0x56, "RESERVE(10)", "56 00 00 00 00 00 00 00 00 00", excludes_direct_access=True)
+    def reserve(self, command: Command) -> None:
+        self._reserved_by = command.nexus
+
+    @operation(0x17, "RELEASE(6)", "17 00 00 00 00 00", access=Access.NONE)
+    @operation(0x57, "RELEASE(10)", "57 00 00 00 00 00 00 00 00 00", access=Access.NONE)
+    def release(self, command: Command) -> None:
+        """By another initiator than the holder: GOOD, and nothing happens."""
+        self._end_reservation(command.nexus)
+
+    def check_access(self, found: Operation, command: Command) -> None:
+        if self._reserved_by not in (None, command.nexus) and _conflicts(found):
+            raise CommandError(Status.RESERVATION_CONFLICT)
+        super().check_access(found, command)
+
+    def reset(self, nexus: Nexus) -> None:
+        self._reserved_by = None
+        super().reset(nexus)
+
+    def detach(self, nexus: Nexus) -> None:
+        self._end_reservation(nexus)
+        super().detach(nexus)
+
+    def _end_reservation(self, nexus: Nexus) -> None:
+        if self._reserved_by is nexus:
+            self._reserved_by = None
+
+
+def _conflicts(found: Operation) -> bool:
+    """TEST UNIT READY conflicts with these reservations, but not with persistent ones."""
+    return found.access is not Access.NONE or found.opcode == _TEST_UNIT_READY

@@ -1,0 +1,1 @@
+"""Emulated peers of PV-SCSI devices, and of logical units alone."""
