@@ -216,7 +216,20 @@ FRONTEND = _frontend_table()
 EAGER_FRONTEND = FRONTEND | {
     (INITIALISED, Event.PEER, INITIALISING): Step((Action.DISCONNECT,), INITIALISING)
 }
+# Of a class whose frontends publish their ring without a look at the backend, and whose toolstack
+# asks for reconfigurations, by writing Reconfiguring over the backend's Connected (PV-SCSI, for
+# LUNs that come and go): the frontend goes to Reconfiguring, the backend to Reconfigured, the
+# frontend and then the backend to Connected.
+HOTPLUG_FRONTEND = FRONTEND | {
+    (INITIALISING, Event.PEER, INITIALISING): Step((Action.CONNECT,), INITIALISED),
+    (CONNECTED, Event.PEER, RECONFIGURING): Step((Action.RECONFIGURE,), RECONFIGURING),
+    (RECONFIGURING, Event.PEER, RECONFIGURING): Step((), RECONFIGURING),
+    (RECONFIGURING, Event.PEER, CONNECTED): Step((Action.RECONFIGURE,), CONNECTED),
+}
 BACKEND = _backend_table()
+HOTPLUG_BACKEND = BACKEND | {
+    (RECONFIGURING, Event.PEER, RECONFIGURING): Step((Action.RECONFIGURE,), RECONFIGURED),
+}
 
 
 class XenbusMachine:

@@ -12,16 +12,24 @@ from pvdrivers.xenbus.states import (
     BACKEND_EVENTS,
     FRONTEND,
     FRONTEND_EVENTS,
+    HOTPLUG_BACKEND,
+    HOTPLUG_FRONTEND,
     Action,
     Event,
     Step,
+    Table,
     XenbusMachine,
     XenbusState,
     parse_state,
 )
 
 S = XenbusState
-TABLES = ((FRONTEND, FRONTEND_EVENTS), (BACKEND, BACKEND_EVENTS))
+TABLES = (
+    (FRONTEND, FRONTEND_EVENTS),
+    (BACKEND, BACKEND_EVENTS),
+    (HOTPLUG_FRONTEND, FRONTEND_EVENTS),
+    (HOTPLUG_BACKEND, BACKEND_EVENTS),
+)
 
 
 @pytest.mark.parametrize(("table", "events"), TABLES)
@@ -29,10 +37,10 @@ def test_tables_are_total(table: dict, events: tuple) -> None:
     assert set(table) == set(itertools.product(S, events, S))
 
 
-@pytest.mark.parametrize("table", [FRONTEND, BACKEND])
-def test_an_end_comes_to_rest_while_the_other_stands_still(table: dict) -> None:
+@pytest.mark.parametrize(("table", "events"), TABLES)
+def test_an_end_comes_to_rest_while_the_other_stands_still(table: dict, events: tuple) -> None:
     """Looking again and again at the same peer state never runs in circles."""
-    routine = [Event.PEER, Event.UNPLUG if table is BACKEND else Event.RESUME]
+    routine = [Event.PEER, Event.UNPLUG if Event.UNPLUG in events else Event.RESUME]
     for own, peer, event in itertools.product(S, S, routine):
         seen = [own]
         while (state := table[seen[-1], event, peer].state) is not seen[-1]:
@@ -45,7 +53,7 @@ def test_connect_only_leads_to_states_that_hold_a_connection(table: dict, events
     for step in table.values():
         if Action.CONNECT in step.actions:
             assert set(step.actions) <= {Action.DISCONNECT, Action.CONNECT}
-            assert step.state is (S.INITIALISED if table is FRONTEND else S.CONNECTED)
+            assert step.state is (S.INITIALISED if events is FRONTEND_EVENTS else S.CONNECTED)
 
 
 def test_foreign_events_are_the_callers_mistake() -> None:
@@ -67,8 +75,8 @@ def test_parse_state(text: str | None, state: int) -> None:
 class Pair:
     """Both ends, the states they publish, and how far each has seen the other's."""
 
-    def __init__(self) -> None:
-        self.front, self.back = XenbusMachine(FRONTEND), XenbusMachine(BACKEND)
+    def __init__(self, front: Table = FRONTEND, back: Table = BACKEND) -> None:
+        self.front, self.back = XenbusMachine(front), XenbusMachine(back)
         self.published = {"front": S.INITIALISING, "back": S.INITIALISING}
         self.online = True
         self.draining = False
@@ -119,8 +127,8 @@ class Pair:
         raise AssertionError(f"no rest: {self.published}")
 
 
-def connected() -> Pair:
-    pair = Pair()
+def connected(front: Table = FRONTEND, back: Table = BACKEND) -> Pair:
+    pair = Pair(front, back)
     pair.act("back", Event.START)
     pair.act("front", Event.START)
     pair.run_until_stable()
@@ -312,6 +320,42 @@ def test_reconfiguration_both_ways(side: str) -> None:
     assert {s for s, action in pair.actions if action is Action.RECONFIGURE} == {"front", "back"}
 
 
+def test_a_ring_is_published_without_waiting_for_the_backend() -> None:
+    pair = Pair(HOTPLUG_FRONTEND, HOTPLUG_BACKEND)
+    pair.act("front", Event.START)
+    pair.look("front")
+    assert pair.published == {"front": S.INITIALISED, "back": S.INITIALISING}
+    pair.act("back", Event.START)
+    pair.run_until_stable()
+    assert set(pair.published.values()) == {S.CONNECTED}
+
+
+def test_a_toolstack_asks_for_a_reconfiguration() -> None:
+    """Each end does what the other did, as Linux' scsiback and scsifront do."""
+    pair = connected(HOTPLUG_FRONTEND, HOTPLUG_BACKEND)
+    pair.actions.clear()
+    pair.act("back", Event.RECONFIGURE)  # the toolstack has written 7
+    states = [tuple(map(int, pair.published.values()))]
+    while any((pair.look("front"), pair.look("back"))):
+        states.append(tuple(map(int, pair.published.values())))
+    assert states == [(4, 7), (7, 8), (4, 4)]
+    took = [side for side, action in pair.actions if action is Action.RECONFIGURE]
+    assert took == ["front", "back", "front", "back"]
+
+
+@pytest.mark.parametrize("looks", range(5))
+def test_a_backend_that_is_adopted_ends_a_reconfiguration(looks: int) -> None:
+    """Its predecessor was killed in the middle of one."""
+    pair = connected(HOTPLUG_FRONTEND, HOTPLUG_BACKEND)
+    pair.act("back", Event.RECONFIGURE)
+    for side in ("front", "back", "front", "back")[:looks]:
+        pair.look(side)
+    pair.back = XenbusMachine(HOTPLUG_BACKEND, S.CONNECTED)
+    pair.published["back"] = S.CONNECTED
+    pair.run_until_stable()
+    assert set(pair.published.values()) == {S.CONNECTED}
+
+
 def test_rewritten_connected_means_look_again() -> None:
     pair = connected()
     pair.actions.clear()
@@ -468,9 +512,11 @@ def test_an_exchange_is_between_the_backend_and_its_queues(peer: XenbusState) ->
 class TwoEnds(RuleBasedStateMachine):
     """Both ends with a model that knows only: who holds what, and how it must end."""
 
+    tables = FRONTEND, BACKEND
+
     def __init__(self) -> None:
         super().__init__()
-        self.pair = Pair()
+        self.pair = Pair(*self.tables)
         self.hostile = {"front": False, "back": False}
 
     @rule(side=st.sampled_from(["front", "back"]))
@@ -536,3 +582,11 @@ class TwoEnds(RuleBasedStateMachine):
 
 TwoEnds.TestCase.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
 TestTwoEnds = pytest.mark.slow(TwoEnds.TestCase)
+
+
+class TwoHotplugEnds(TwoEnds):
+    tables = HOTPLUG_FRONTEND, HOTPLUG_BACKEND
+
+
+TwoHotplugEnds.TestCase.settings = TwoEnds.TestCase.settings
+TestTwoHotplugEnds = pytest.mark.slow(TwoHotplugEnds.TestCase)
