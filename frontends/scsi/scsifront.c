@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define DEFAULT_POOL_LIMIT 1056u
+#define DEFAULT_POOL_BYTES (4u << 20)
 
 /* ---- Creation ------------------------------------------------------------------------------ */
 
@@ -105,7 +105,8 @@ int pv_scsifront_connect(struct pv_scsifront_queue *queue, uint32_t max_segments
     uint32_t pool = queue->config.pool_pages;
     if (pool == 0) {
         pool = queue->ring.nr_ents * per_request;
-        pool = pool < DEFAULT_POOL_LIMIT ? pool : DEFAULT_POOL_LIMIT;
+        uint32_t limit = DEFAULT_POOL_BYTES >> queue->page_shift;
+        pool = pool < limit ? pool : limit;
     }
     if (pool < per_request)
         pool = per_request;

@@ -1,1 +1,1 @@
-"""Emulated peers of PV-SCSI devices, and of logical units alone."""
+"""PV-SCSI's share of the test kit: its loopback, its pair, and an emulated backend."""

@@ -56,7 +56,7 @@ struct pv_scsifront_config {
     domid_t backend;
     uint32_t buffer_pages; /* pages for pv_scsifront_buffers() */
     uint32_t pool_pages;   /* granted pages data is copied through; 0: as many as a full ring needs,
-                              at most 1056 */
+                              at most 4 MiB */
 };
 
 enum pv_scsifront_violation {
