@@ -239,3 +239,8 @@ enum pv_file_engine pv_file_store_engine(const struct pv_blk_store *store)
 {
     return (enum pv_file_engine)(store->ops - engines);
 }
+
+int pv_file_store_fd(const struct pv_blk_store *store)
+{
+    return ((const struct file_store *)store)->fd;
+}

@@ -24,7 +24,14 @@ class Filter(BlockStore):
         below.check_unused()
         super().__init__(created(create(below.pointer, *arguments), type(self).__name__))
         self.below = below
+        self.discard_gives_zeros = below.discard_gives_zeros
         below._pointer = None
+
+    def mapped(self, sector: int) -> tuple[bool, int]:
+        return self.below.mapped(sector)
+
+    def prefetch(self, sector: int, count: int) -> None:
+        self.below.prefetch(sector, count)
 
     def where(self) -> str:
         return f"{self.name} on {self.below.where()}"

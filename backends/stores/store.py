@@ -22,6 +22,9 @@ class StoreOperation(IntEnum):
     DISCARD = lib.PV_BLK_DISCARD
 
 
+_END = 1 << 55  # behind the last sector of any store
+
+
 def check_size(size: int, sector_size: int, what: str) -> None:
     if sector_size not in (512, 1024, 2048, 4096):
         raise UsageError(
@@ -81,7 +84,7 @@ class BlockStore(Owned):
         self._transfer(StoreOperation.READ, sector, count, ffi.from_buffer(data))
         return bytes(data)
 
-    def write(self, sector: int, data: bytes) -> None:
+    def write(self, sector: int, data: bytes | memoryview) -> None:
         if len(data) % SECTOR:
             raise UsageError(f"{len(data)} bytes are not whole sectors")
         self._transfer(StoreOperation.WRITE, sector, len(data) // SECTOR, ffi.from_buffer(data))
@@ -91,6 +94,17 @@ class BlockStore(Owned):
 
     def discard(self, sector: int, count: int, secure: bool = False) -> None:
         self._transfer(StoreOperation.DISCARD, sector, count, ffi.NULL, secure)
+
+    # Whether what was discarded reads as zeros from then on.
+    discard_gives_zeros = False
+
+    def mapped(self, sector: int) -> tuple[bool, int]:
+        """Whether space is taken for a sector, and the end, perhaps beyond the store's, of the
+        range for which that is so. What is not mapped reads as zeros."""
+        return True, _END
+
+    def prefetch(self, sector: int, count: int) -> None:
+        """These sectors will be read soon. A store may do with that what it wants."""
 
     def refresh(self) -> None:
         """Reads the capacity again; not while a backend's queue is being pumped."""
@@ -143,6 +157,8 @@ class BlockStore(Owned):
 class NullStore(BlockStore):
     """Writes go nowhere and reads give zeros, or with `no_data` leave the guest's pages alone."""
 
+    discard_gives_zeros = True
+
     def __init__(self, size: int, sector_size: int = 512, *, no_data: bool = False) -> None:
         check_size(size, sector_size, "null store")
         pointer = lib.pv_null_store_create(size // SECTOR, sector_size, no_data)
@@ -151,6 +167,8 @@ class NullStore(BlockStore):
 
 class RamStore(BlockStore):
     """This process's memory, zeros at first."""
+
+    discard_gives_zeros = True
 
     def __init__(self, size: int, sector_size: int = 512) -> None:
         check_size(size, sector_size, "ram store")
@@ -172,6 +190,8 @@ class FileStore(BlockStore):
     punches holes, secure discard fails with EOPNOTSUPP. Raises UsageError, in one sentence, for a
     path that cannot be such a store.
     """
+
+    discard_gives_zeros = True
 
     def __init__(
         self,
@@ -200,8 +220,28 @@ class FileStore(BlockStore):
             raise UsageError(f"{name}: {_why_no_file(ffi.errno, name, direct, sector_size)}")
         super().__init__(pointer)
         self.engine: Engine = ENGINES[lib.pv_file_store_engine(pointer)]  # the one in use
+        self._fd = int(lib.pv_file_store_fd(pointer))
         self.path = name
         self.direct = direct
+
+    def mapped(self, sector: int) -> tuple[bool, int]:
+        """As the file system says, in its own blocks. A block device says nothing, so all of it is
+        mapped."""
+        start = sector * SECTOR
+        try:
+            data = os.lseek(self._fd, start, os.SEEK_DATA) // SECTOR
+            if data > sector:
+                return False, data
+            return True, -(-os.lseek(self._fd, start, os.SEEK_HOLE) // SECTOR)
+        except OSError as error:
+            return error.errno != errno.ENXIO, _END  # ENXIO: no data from there on
+
+    def prefetch(self, sector: int, count: int) -> None:
+        os.posix_fadvise(self._fd, sector * SECTOR, count * SECTOR, os.POSIX_FADV_WILLNEED)
+
+    def _forget(self) -> None:
+        super()._forget()
+        self._fd = -1
 
     def where(self) -> str:
         return f"{self.name} {self.path}" + (", direct" if self.direct else "")

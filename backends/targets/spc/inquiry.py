@@ -58,7 +58,7 @@ class Inquiry(EmulatedUnit):
         versions_data = b"".join(struct.pack(">H", version) for version in versions)
         return (head + texts).ljust(58, b"\0") + versions_data.ljust(38, b"\0")
 
-    # ---- pages ------------------------------------------------------------------------------
+    # ---- pages -------------------------------------------------------------------------------
 
     def vpd_pages(self) -> VpdPages:
         """What makes each page's bytes behind the page length; subclasses add theirs."""

@@ -76,7 +76,7 @@ class ModePages(EmulatedUnit):
         self._mode_pages = {page.key: page for page in self.mode_pages()}
         self._current: dict[PageKey, bytes] = {}
 
-    # ---- what subclasses say ------------------------------------------------------------------
+    # ---- what subclasses say -----------------------------------------------------------------
 
     def mode_pages(self) -> Iterable[ModePage]:
         """All there are; called once."""
@@ -95,7 +95,7 @@ class ModePages(EmulatedUnit):
         of the list is right. CheckCondition: it cannot be."""
         raise invalid_parameter(place)
 
-    # ---- current values -----------------------------------------------------------------------
+    # ---- current values ----------------------------------------------------------------------
 
     def mode_page(self, code: int, subcode: int = 0) -> bytes:
         """The current value of a page there is."""
@@ -114,7 +114,7 @@ class ModePages(EmulatedUnit):
         self._current.clear()
         super().reset(nexus)
 
-    # ---- MODE SENSE -----------------------------------------------------------------------------
+    # ---- MODE SENSE --------------------------------------------------------------------------
 
     @operation(0x1A, "MODE SENSE(6)", "1a 08 ff ff ff 00", access=Access.READ)
     def mode_sense_6(self, command: Command) -> bytes:
@@ -158,7 +158,7 @@ class ModePages(EmulatedUnit):
         bodies = {_CURRENT: self.mode_page(*key), _CHANGEABLE: page.mask, _DEFAULT: page.default}
         return page.encode(bodies[control])
 
-    # ---- MODE SELECT ----------------------------------------------------------------------------
+    # ---- MODE SELECT -------------------------------------------------------------------------
 
     @operation(0x15, "MODE SELECT(6)", "15 10 00 00 ff 00", excludes_direct_access=True)
     def mode_select_6(self, command: Command) -> None:

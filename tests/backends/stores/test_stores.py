@@ -305,3 +305,40 @@ class TestFile:
         )
         assert child.stdout.strip() == "EFBIG"
         assert path.read_bytes()[: 256 * 512] == b"a" * 512 * 256
+
+
+# ---- what a store tells beside its content --------------------------------------------------
+
+
+def test_a_file_is_mapped_where_it_has_data(tmp_path: Path) -> None:
+    path = tmp_path / "image"
+    with path.open("wb") as file:
+        file.truncate(1 << 20)
+    with ErrorFilter(FileStore(path, threads=0), seed=1, probability=0) as store:
+        mapped, end = store.mapped(0)
+        assert not mapped
+        assert end >= 2048
+        store.write(1024, b"\1" * 65536)
+        assert store.mapped(0) == (False, 1024)
+        assert store.mapped(1024) == (True, 1024 + 128)
+        mapped, end = store.mapped(1024 + 128)
+        assert not mapped
+        assert end >= 2048
+        store.discard(1024, 128)
+        assert not store.mapped(1024)[0]
+        store.prefetch(0, 2048)  # changes nothing that could be seen
+
+
+def test_others_are_mapped_as_a_whole() -> None:
+    with DelayFilter(RamStore(SIZE), delay=0) as store:
+        mapped, end = store.mapped(5)
+        assert mapped
+        assert end >= SECTORS
+
+
+def test_whether_a_discard_gives_zeros() -> None:
+    assert RamStore.discard_gives_zeros
+    assert FileStore.discard_gives_zeros
+    assert not BlockStore.discard_gives_zeros
+    with DelayFilter(RamStore(SIZE), delay=0) as store:
+        assert store.discard_gives_zeros

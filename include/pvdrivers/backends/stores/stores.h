@@ -39,6 +39,8 @@ struct pv_file_store_config {
 PV_API struct pv_blk_store *pv_file_store_create(const struct pv_file_store_config *config);
 /* The one in use. */
 PV_API enum pv_file_engine pv_file_store_engine(const struct pv_blk_store *store);
+/* To ask the file system something; the store closes it. */
+PV_API int pv_file_store_fd(const struct pv_blk_store *store);
 
 /* A store whose operations the creator carries out: submitted ones queue up until taken. The
  * creator may give their memory to the kernel, so io_outlives_process is true; a creator whose own

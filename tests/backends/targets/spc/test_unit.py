@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import struct
-import subprocess
 from collections.abc import Iterable
-from pathlib import Path
 
 import pytest
 
@@ -20,6 +17,8 @@ from pvdrivers.ring.errors import UsageError
 from pvdrivers.scsi.result import Status
 from pvdrivers.scsi.sense import Sense, SenseKey
 from pvdrivers.testing.scsi.unit_initiator import UnitInitiator
+
+from ..sg3_utils import decoded
 
 NOT_READY = Sense(SenseKey.NOT_READY, 0x04, 0x02)
 WRITE_PROTECTED = Sense(SenseKey.DATA_PROTECT, 0x27, 0x00)
@@ -76,27 +75,14 @@ def other(lamp: Lamp) -> UnitInitiator:
     return UnitInitiator(lamp, "initiator 2")
 
 
-def decoded(tmp_path: Path, program: str, data: bytes, *options: str) -> str:
-    """What a program of sg3-utils reads in bytes that a device would have sent."""
-    if not shutil.which(program):
-        pytest.skip(f"{program} is missing (Debian package sg3-utils)")
-    file = tmp_path / "data"
-    file.write_text(data.hex(" "))
-    done = subprocess.run(
-        [program, f"--inhex={file}", *options], capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 # ---- INQUIRY -----------------------------------------------------------------------------------
 
 
-def test_standard_inquiry(initiator: UnitInitiator, tmp_path: Path) -> None:
+def test_standard_inquiry(initiator: UnitInitiator) -> None:
     data = initiator.good("12 00 00 00 ff 00")
     assert len(data) == data[4] + 5 == 96
     assert data[8:36] == b"PVDRIVERLAMP            0001"
-    text = decoded(tmp_path, "sg_inq", data, "--descriptors")
+    text = decoded("sg_inq", data, "--inhex=-", "--descriptors")
     for expected in ("SPC-4", "TPGS=1", "CmdQue=1", "HiSUP=1", "Resp_data_format=2", "SAM-5"):
         assert expected in text
 
@@ -114,8 +100,8 @@ def test_supported_pages_are_those_that_can_be_read(initiator: UnitInitiator) ->
             assert initiator.code(cdb) == "05/24/00"
 
 
-def test_device_identification(initiator: UnitInitiator, lamp: Lamp, tmp_path: Path) -> None:
-    text = decoded(tmp_path, "sg_vpd", initiator.good("12 01 83 00 ff 00"), "--page=di")
+def test_device_identification(initiator: UnitInitiator, lamp: Lamp) -> None:
+    text = decoded("sg_vpd", initiator.good("12 01 83 00 ff 00"), "--inhex=-", "--page=di")
     assert f"0x{lamp.identity.naa:016x}" in text
     assert "designator type: NAA" in text
     assert "vendor id: PVDRIVER" in text
@@ -126,11 +112,11 @@ def test_device_identification(initiator: UnitInitiator, lamp: Lamp, tmp_path: P
 @pytest.mark.parametrize(
     ("page", "expected"), [("sn", "Unit serial number"), ("ei", "SIMPSUP=1"), ("mpp", "MLUS=0")]
 )
-def test_pages_that_sg_vpd_reads(
-    initiator: UnitInitiator, tmp_path: Path, page: str, expected: str
-) -> None:
+def test_pages_that_sg_vpd_reads(initiator: UnitInitiator, page: str, expected: str) -> None:
     code = {"sn": "80", "ei": "86", "mpp": "87"}[page]
-    text = decoded(tmp_path, "sg_vpd", initiator.good(f"12 01 {code} 00 ff 00"), f"--page={page}")
+    text = decoded(
+        "sg_vpd", initiator.good(f"12 01 {code} 00 ff 00"), "--inhex=-", f"--page={page}"
+    )
     assert expected in text
 
 

@@ -1,0 +1,56 @@
+"""COMPARE AND WRITE and ORWRITE: reading and writing with nothing between (SBC-3 5.2, 5.14)."""
+
+from __future__ import annotations
+
+from pvdrivers.backends.targets.command import Answer, CheckCondition, Command, invalid_field
+from pvdrivers.backends.targets.disk.block_unit import BlockUnit
+from pvdrivers.backends.targets.disk.transfers import MISCOMPARE
+from pvdrivers.backends.targets.operations import Needs, operation
+from pvdrivers.scsi.sense import Sense
+
+_FUA = 0x08
+
+
+class AtomicCommands(BlockUnit):
+    @operation(
+        0x89,
+        "COMPARE AND WRITE",
+        "89 18 ff ff ff ff ff ff ff ff 00 00 00 ff 00 00",
+        needs=Needs.WRITABLE,
+        excludes_direct_access=True,
+    )
+    def compare_and_write(self, command: Command) -> None:
+        """The sense data of a miscompare have in their information the offset of the first byte
+        that differs."""
+        lba, count = self.range_of(command, self.limits.compare_and_write)
+        size = count * self.medium.block_size
+        data = self.data_of(command, 2 * count)
+        if len(command.data_out) != len(data):
+            raise invalid_field(13)
+        expected, new = data[:size], data[size:]
+        found = self.medium.read(lba, count)
+        if found != expected:
+            raise CheckCondition(Sense(*MISCOMPARE, information=_first_difference(found, expected)))
+        self.medium.write(lba, new)
+        if count:
+            self.written(durable=bool(command.cdb[1] & _FUA))
+
+    @operation(
+        0x8B,
+        "ORWRITE(16)",
+        "8b 18 ff ff ff ff ff ff ff ff ff ff ff ff 00 00",
+        needs=Needs.WRITABLE,
+        excludes_direct_access=True,
+    )
+    def orwrite(self, command: Command) -> Answer:
+        lba, count = self.range_of(command, self.limits.transfer)
+        data = self.data_of(command, count)
+        bits = int.from_bytes(self.medium.read(lba, count), "big") | int.from_bytes(data, "big")
+        self.medium.write(lba, bits.to_bytes(len(data), "big"))
+        if count:
+            self.written(durable=bool(command.cdb[1] & _FUA))
+        return Answer(unused=len(command.data_out) - len(data))
+
+
+def _first_difference(one: bytes, other: memoryview) -> int:
+    return next(place for place, (a, b) in enumerate(zip(one, other, strict=True)) if a != b)

@@ -1,0 +1,67 @@
+"""What all commands of a disk stand on: its medium, its limits, and the range of a CDB."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+from pvdrivers.backends.targets.command import Command, illegal_request, invalid_field
+from pvdrivers.backends.targets.disk.medium import Medium
+from pvdrivers.backends.targets.spc.unit import PrimaryUnit
+from pvdrivers.scsi.block_range import BlockRange
+
+LBA_OUT_OF_RANGE = (0x21, 0x00)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one command may ask for, in logical blocks; the block limits page says so (VPD B0)."""
+
+    transfer: int
+    write_same: int
+    unmap: int = 0xFFFFFFFF
+    unmap_descriptors: int = 256
+    compare_and_write: int = 255  # at most
+
+    @classmethod
+    def for_block_size(cls, block_size: int) -> Self:
+        return cls(transfer=(16 << 20) // block_size, write_same=(256 << 20) // block_size)
+
+
+_LENGTH_PLACE = {0: 4, 1: 7, 2: 7, 4: 10, 5: 6}  # by group code
+
+
+class BlockUnit(PrimaryUnit):
+    medium: Medium
+    limits: Limits
+
+    def check_range(self, lba: int, count: int) -> None:
+        """CheckCondition: it is not all on the disk. An empty one may begin at its end."""
+        if lba + count > self.medium.blocks:
+            raise illegal_request(LBA_OUT_OF_RANGE)
+
+    def range_of(self, command: Command, longest: int | None = None) -> BlockRange:
+        """CheckCondition: there are no such blocks, or more than `longest`."""
+        wanted = BlockRange.of(command.cdb)
+        if longest is not None and wanted.blocks > longest:
+            raise invalid_field(_LENGTH_PLACE[command.cdb[0] >> 5])
+        self.check_range(*wanted)
+        return wanted
+
+    def data_of(self, command: Command, blocks: int) -> memoryview:
+        """What the initiator sends. CheckCondition: it is less than so many blocks."""
+        size = blocks * self.medium.block_size
+        if len(command.data_out) < size:
+            place = _LENGTH_PLACE[command.cdb[0] >> 5]
+            raise invalid_field(place)
+        return memoryview(command.data_out)[:size]
+
+    def written(self, *, durable: bool) -> None:
+        """After each write: `durable` when the CDB wants the data on the medium now."""
+        if durable or not self.caches_writes:
+            self.medium.flush()
+
+    @property
+    def caches_writes(self) -> bool:
+        """WCE of the caching mode page."""
+        return False

@@ -1,0 +1,83 @@
+"""A disk, as SCSI initiators know it, on a block store."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from pvdrivers.backends.stores.store import BlockStore
+from pvdrivers.backends.targets.background import Background, BackgroundThread
+from pvdrivers.backends.targets.command import Command, CommandError, Nexus
+from pvdrivers.backends.targets.disk.atomic import AtomicCommands
+from pvdrivers.backends.targets.disk.block_unit import Limits
+from pvdrivers.backends.targets.disk.capacity import Capacity
+from pvdrivers.backends.targets.disk.erase import Erase
+from pvdrivers.backends.targets.disk.medium import Medium
+from pvdrivers.backends.targets.disk.pages import Pages
+from pvdrivers.backends.targets.disk.power import Power
+from pvdrivers.backends.targets.disk.provisioning import Provisioning
+from pvdrivers.backends.targets.disk.transfers import Transfers
+from pvdrivers.backends.targets.operations import Operation
+from pvdrivers.backends.targets.spc.identity import Identity
+from pvdrivers.ring.errors import UsageError
+
+SBC_3_DESCRIPTOR = 0x04C0
+THIN_ONLY = {"UNMAP", "GET LBA STATUS"}
+
+
+class Disk(Transfers, AtomicCommands, Provisioning, Capacity, Pages, Erase, Power):
+    """It owns the store and closes it. `refuse` names commands that it shall not have, as
+    REPORT SUPPORTED OPERATION CODES calls them; UsageError: there is no such."""
+
+    device_type = 0x00
+    standards = (SBC_3_DESCRIPTOR,)
+    store: BlockStore
+
+    def __init__(
+        self,
+        store: BlockStore,
+        identity: Identity,
+        *,
+        limits: Limits | None = None,
+        refuse: Collection[str] = (),
+        background: Background | None = None,
+    ) -> None:
+        self.store = store  # before the pages, which speak of it
+        self.medium = Medium(store)
+        self.limits = limits or Limits.for_block_size(self.medium.block_size)
+        self.background = background or BackgroundThread()
+        super().__init__(identity)
+        self.operations = self.operations.without(self._missing(refuse))
+
+    def _missing(self, refuse: Collection[str]) -> set[str]:
+        known = {found.name for found in self.operations}
+        for name in refuse:
+            if name not in known:
+                raise UsageError(f"a disk has no command {name!r}: {', '.join(sorted(known))}")
+        return {*refuse} | (set() if self.medium.is_thin else THIN_ONLY)
+
+    # ---- what goes to the store without asking -----------------------------------------------
+
+    def direct_access(self, nexus: Nexus) -> tuple[bool, bool]:
+        """The same rules as for commands that come here. With WCE 0 writes come here too, to be
+        flushed."""
+        if self.has_attention(nexus):
+            return False, False
+        reads, writes = (self._is_open(nexus, opcode) for opcode in (0x28, 0x2A))
+        return reads, writes and self.caches_writes
+
+    def _is_open(self, nexus: Nexus, opcode: int) -> bool:
+        found: Operation | None = self.operations.lookup(opcode, None)
+        if found is None:
+            return False
+        try:
+            self.check_access(found, Command(nexus, bytes((opcode,)).ljust(10, b"\0")))
+        except CommandError:
+            return False
+        return True
+
+    def close(self) -> None:
+        super().close()
+        self.store.close()
+
+    def __repr__(self) -> str:
+        return f"<Disk {self.identity.serial} on {self.store!r}>"
