@@ -127,7 +127,7 @@ static uint64_t wall_time(struct pv_capture *capture, uint64_t now)
     return capture->last_time = capture->wall_offset + now;
 }
 
-static bool append_packet(struct pv_capture *capture, const struct pcapng_packet *packet)
+static bool append_blocks(struct pv_capture *capture, const struct pcapng_packet *packet)
 {
     struct pcapng_block front, behind;
     pcapng_packet(&front, &behind, packet);
@@ -138,6 +138,23 @@ static bool append_packet(struct pv_capture *capture, const struct pcapng_packet
     append(capture, packet->packet->data, packet->captured);
     append(capture, behind.bytes, behind.length);
     return true;
+}
+
+static void append_packet(struct pv_capture *capture, struct capture_interface *interface,
+                          struct pcapng_packet *packet)
+{
+    packet->interface = interface->number;
+    if (packet->captured > interface->captured_max)
+        packet->captured = interface->captured_max;
+    packet->not_recorded = interface->not_recorded - interface->told;
+    if (append_blocks(capture, packet)) {
+        interface->recorded++;
+        interface->told = interface->not_recorded;
+        capture->stats.recorded++;
+    } else {
+        interface->not_recorded++;
+        capture->stats.not_recorded++;
+    }
 }
 
 /* ---- For uplinks ----------------------------------------------------------------------------- */
@@ -161,24 +178,31 @@ void capture_add_packets(struct pv_capture *capture, struct capture_interface *i
                          uint32_t direction, uint32_t queue, struct pv_packet *const *packets,
                          uint32_t count, uint64_t now)
 {
-    struct pcapng_packet packet = {
-        .interface = interface->number, .direction = direction, .queue = queue};
+    struct pcapng_packet packet = {.direction = direction, .queue = queue};
     pthread_mutex_lock(&capture->lock);
     packet.time = wall_time(capture, now);
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t length = packets[i]->length;
         packet.packet = packets[i];
-        packet.captured = length < interface->captured_max ? length : interface->captured_max;
-        packet.dropped = interface->not_recorded - interface->told;
-        if (append_packet(capture, &packet)) {
-            interface->recorded++;
-            interface->told = interface->not_recorded;
-            capture->stats.recorded++;
-        } else {
-            interface->not_recorded++;
-            capture->stats.not_recorded++;
-        }
+        packet.captured = packets[i]->length;
+        append_packet(capture, interface, &packet);
     }
+    pthread_mutex_unlock(&capture->lock);
+}
+
+void capture_add_drop(struct pv_capture *capture, struct capture_interface *interface,
+                      uint32_t queue, const struct pv_uplink_drop *drop, uint64_t now)
+{
+    const struct pv_packet unread = {.length = drop->length};
+    struct pcapng_packet packet = {.packet = drop->packet ? drop->packet : &unread,
+                                   .captured = drop->packet ? drop->length : 0,
+                                   .direction = drop->direction == PV_UPLINK_TX ? PCAPNG_OUTBOUND
+                                                                                : PCAPNG_INBOUND,
+                                   .queue = queue,
+                                   .drop_reason = drop->reason};
+    pthread_mutex_lock(&capture->lock);
+    packet.time = wall_time(capture, now);
+    append_packet(capture, interface, &packet);
+    interface->dropped++;
     pthread_mutex_unlock(&capture->lock);
 }
 
@@ -193,6 +217,7 @@ void capture_end_interface(struct pv_capture *capture, const struct capture_inte
                                   .seen = interface->recorded + interface->not_recorded,
                                   .recorded = interface->recorded,
                                   .not_recorded = interface->not_recorded,
+                                  .dropped = interface->dropped,
                                   .tx_dropped = stats->tx_dropped,
                                   .rx_dropped = stats->rx_dropped,
                               });

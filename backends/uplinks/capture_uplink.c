@@ -41,6 +41,15 @@ static uint32_t receive(struct pv_uplink *uplink, uint32_t queue, struct pv_pack
     return count;
 }
 
+static void dropped(struct pv_uplink *uplink, uint32_t queue, const struct pv_uplink_drop *drop,
+                    uint64_t now)
+{
+    struct capture_uplink *own = (struct capture_uplink *)uplink;
+    capture_add_drop(own->capture, &own->interface, queue, drop, now);
+    if (own->below->ops->dropped)
+        own->below->ops->dropped(own->below, queue, drop, now);
+}
+
 /* ---- The rest is below's --------------------------------------------------------------------- */
 
 static bool arm(struct pv_uplink *uplink, uint32_t queue)
@@ -97,6 +106,7 @@ static void close_uplink(struct pv_uplink *uplink)
 static const struct pv_uplink_ops capture_ops = {.name = "capture",
                                                  .send = send,
                                                  .receive = receive,
+                                                 .dropped = dropped,
                                                  .arm = arm,
                                                  .fd = fd,
                                                  .deadline = deadline,

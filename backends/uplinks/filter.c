@@ -147,6 +147,14 @@ static void purge(struct pv_uplink *uplink, uint32_t index, struct pv_packet_cac
         below->ops->purge(below, index, cache);
 }
 
+static void dropped(struct pv_uplink *uplink, uint32_t index, const struct pv_uplink_drop *drop,
+                    uint64_t now)
+{
+    struct pv_uplink *below = below_of(uplink);
+    if (below->ops->dropped)
+        below->ops->dropped(below, index, drop, now);
+}
+
 static void get_stats(struct pv_uplink *uplink, struct pv_uplink_stats *stats)
 {
     below_of(uplink)->ops->get_stats(below_of(uplink), stats);
@@ -184,6 +192,7 @@ static const struct pv_uplink_ops filter_ops = {.send = send,
                                                 .set_rx_offloads = set_rx_offloads,
                                                 .set_carrier = set_carrier,
                                                 .purge = purge,
+                                                .dropped = dropped,
                                                 .get_stats = get_stats,
                                                 .close = close_filter};
 

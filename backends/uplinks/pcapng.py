@@ -131,7 +131,7 @@ class ReplayUplink(Uplink):
         times: list[int] = []
         try:
             for recorded in read_pcapng(path):
-                if not recorded.outbound:
+                if not recorded.outbound and not recorded.dropped:
                     made = self._packets(recorded, cache)
                     packets += made
                     times += [recorded.time] * len(made)

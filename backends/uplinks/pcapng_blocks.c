@@ -146,8 +146,8 @@ void pcapng_packet(struct pcapng_block *front, struct pcapng_block *behind,
     pad(behind, packet->captured);
     put_option_32(behind, PACKET_FLAGS, flags_of(packet));
     put_option_32(behind, PACKET_QUEUE, packet->queue);
-    if (packet->dropped)
-        put_option_64(behind, PACKET_DROPPED, packet->dropped);
+    if (packet->not_recorded)
+        put_option_64(behind, PACKET_DROPPED, packet->not_recorded);
     if (its->hash_algorithm == XEN_NETIF_CTRL_HASH_ALGORITHM_TOEPLITZ) {
         uint8_t hash[5] = {HASH_TOEPLITZ};
         memcpy(hash + 1, &its->hash, sizeof(its->hash));
@@ -155,6 +155,8 @@ void pcapng_packet(struct pcapng_block *front, struct pcapng_block *behind,
     }
     if (its->gso_type)
         put_comment(behind, "gso_type %u, gso_size %u", its->gso_type, its->gso_size);
+    if (packet->drop_reason)
+        put_comment(behind, "dropped: %s", packet->drop_reason);
     end(front, behind, packet->captured);
 }
 
@@ -169,8 +171,10 @@ void pcapng_statistics(struct pcapng_block *block, const struct pcapng_statistic
     put_option_64(block, STATISTICS_NOT_RECORDED, statistics->not_recorded);
     put_option_64(block, STATISTICS_DROPPED_BELOW, statistics->tx_dropped + statistics->rx_dropped);
     put_comment(block,
-                "not recorded: %" PRIu64 " (no room in the buffer); dropped by the uplink: %" PRIu64
-                " tx, %" PRIu64 " rx",
-                statistics->not_recorded, statistics->tx_dropped, statistics->rx_dropped);
+                "not recorded: %" PRIu64
+                " (no room in the buffer); dropped by the backend: %" PRIu64
+                ", by the uplink: %" PRIu64 " tx, %" PRIu64 " rx",
+                statistics->not_recorded, statistics->dropped, statistics->tx_dropped,
+                statistics->rx_dropped);
     end(block, block, 0);
 }

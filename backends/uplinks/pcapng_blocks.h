@@ -26,14 +26,16 @@ struct pcapng_packet {
     uint32_t captured; /* bytes of it that are in the file */
     uint32_t direction;
     uint32_t queue;
-    uint64_t time;    /* ns since 1970 */
-    uint64_t dropped; /* of the interface's, not in the file, since the one before */
+    uint64_t time;           /* ns since 1970 */
+    uint64_t not_recorded;   /* of the interface's, since the one before */
+    const char *drop_reason; /* NULL: the backend has not dropped it */
 };
 
 struct pcapng_statistics {
     uint32_t interface;
     uint64_t time;
     uint64_t seen, recorded, not_recorded; /* packets */
+    uint64_t dropped;                      /* of these, by the backend */
     uint64_t tx_dropped, rx_dropped;       /* by what is below */
 };
 

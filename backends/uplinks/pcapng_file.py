@@ -37,6 +37,11 @@ class RecordedPacket:
         return bool(self.flags & _CSUM_BLANK)
 
     @property
+    def dropped(self) -> bool:
+        """The backend has dropped it. One that had been received before is in the file twice."""
+        return any(comment.startswith("dropped: ") for comment in self.comments)
+
+    @property
     def is_gso(self) -> bool:
         return bool(self.flags & _GSO)
 

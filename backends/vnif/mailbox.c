@@ -49,23 +49,19 @@ static void wake(struct netback_mailbox *mailbox)
     mailbox->armed = false;
 }
 
-bool netback_mailbox_put(struct netback_mailbox *mailbox, const struct rx_entry *entry,
-                         struct pv_packet_cache *cache, bool *dropped)
+bool netback_mailbox_put(struct netback_mailbox *mailbox, const struct rx_entry *entry, bool *full)
 {
-    struct pv_packet *packet = entry->packet;
     pthread_mutex_lock(&mailbox->lock);
-    bool open = mailbox->entries;
-    *dropped = open && mailbox->count == NETBACK_MAILBOX;
-    if (open && !*dropped) {
+    *full = mailbox->entries && mailbox->count == NETBACK_MAILBOX;
+    bool put = mailbox->entries && !*full;
+    if (put) {
         uint32_t place = (mailbox->first + mailbox->count) % NETBACK_MAILBOX;
         mailbox->entries[place] = *entry;
         pv_write_once(&mailbox->count, mailbox->count + 1);
         wake(mailbox);
     }
     pthread_mutex_unlock(&mailbox->lock);
-    if (*dropped)
-        pv_packet_release(cache, &packet, 1);
-    return open;
+    return put;
 }
 
 uint32_t netback_mailbox_take(struct netback_mailbox *mailbox, struct rx_entry *entries,

@@ -18,6 +18,7 @@
  *       rx_place.c          puts packets into the guest's buffers
  *     rx_starved.c          packets wait for buffers, and for how long
  *     mailbox.c             packets that another queue has received for this one
+ *     drop.c                tells the uplink of packets that are dropped, and why
  *   static_grants.c         the guest's pages that stay mapped
  *   vif.c                   what the queues share
  *     hash.c  multicast.c   the guest's hash and its filter
@@ -221,6 +222,13 @@ uint32_t netback_tx_batch(struct pv_netback_queue *queue, uint32_t most); /* ret
 /* Gives the uplink what is collected. */
 void netback_tx_send(struct pv_netback_queue *queue);
 
+/* drop.c */
+#define NETBACK_NO_MEMORY "there is no memory"
+/* Tells of one that is not sent. */
+void netback_tell_tx_drop(struct pv_netback_queue *queue, const struct tx_taken *taken);
+/* Tells of it, and releases it. */
+void netback_rx_drop(struct pv_netback_queue *queue, struct pv_packet *packet, const char *reason);
+
 /* credit.c */
 /* Begins or changes the limit; 0 of either: there is none. */
 void netback_credit_set(struct netback_credit *credit, uint64_t bytes, uint64_t usec, uint64_t now);
@@ -237,7 +245,7 @@ static inline uint32_t netback_rx_backlog(const struct netback_rx *rx)
 /* rx_admit.c: fills an empty backlog with about as many packets as `slots` of the guest can take,
  * `most` at most. */
 void netback_rx_admit(struct pv_netback_queue *queue, uint32_t slots, uint32_t most);
-void netback_rx_drop_backlog(struct pv_netback_queue *queue);
+void netback_rx_drop_backlog(struct pv_netback_queue *queue, const char *reason);
 
 /* rx_place.c */
 uint32_t netback_rx_slots_needed(const struct pv_netback_queue *queue,
@@ -258,9 +266,8 @@ void netback_rx_forget(struct pv_netback_queue *queue);
 int netback_mailbox_open(struct netback_mailbox *mailbox, int eventfd); /* 0 or -errno */
 /* Releases what is there. */
 void netback_mailbox_close(struct netback_mailbox *mailbox);
-/* False: the queue is not there. What there is no room for is released. */
-bool netback_mailbox_put(struct netback_mailbox *mailbox, const struct rx_entry *entry,
-                         struct pv_packet_cache *cache, bool *dropped);
+/* Whether it has the entry now. False: the queue is not there, or it is `full`. */
+bool netback_mailbox_put(struct netback_mailbox *mailbox, const struct rx_entry *entry, bool *full);
 uint32_t netback_mailbox_take(struct netback_mailbox *mailbox, struct rx_entry *entries,
                               uint32_t most);
 bool netback_mailbox_arm(struct netback_mailbox *mailbox); /* true: there is something */

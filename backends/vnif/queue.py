@@ -17,14 +17,7 @@ ERRORS = tuple(  # why a packet was not passed on, in the order of `pv_netback_s
     for _, name in sorted(ffi.typeof("enum pv_netback_error").elements.items())
     if name != f"{PREFIX}ERROR_COUNT"
 )
-FATAL = {  # those that break a queue, in a sentence
-    "ring_overrun": "the frontend overran its ring",
-    "cut_short": "slots of a packet are missing",
-    "fatal_count": f"a packet has more than {lib.PV_NETBACK_FATAL_SLOTS} slots after its first",
-    "crosses_page": "a slot's data leave its page",
-    "bad_extra": "an extra info is missing, or of an unknown type",
-    "bad_gso": "a packet is to be cut into segments of size 0, or of an unknown type",
-}
+FATAL = range(lib.PV_NETBACK_RING_OVERRUN, lib.PV_NETBACK_ERROR_COUNT)  # those that break a queue
 NO_ROOM = (errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 
@@ -69,7 +62,8 @@ class VnifQueue:
         if not lib.pv_netback_queue_broken(self.pointer):
             return None
         errors = self.errors()
-        return PeerError(next(says for name, says in FATAL.items() if errors[name]))
+        error = next(error for error in FATAL if errors[ERRORS[error]])
+        return PeerError(ffi.string(lib.pv_netback_error_text(error)).decode())
 
     def statistics(self) -> dict[str, int]:
         """Counters; `errors` adds up all of ERRORS."""

@@ -3,9 +3,9 @@
 #include "backends/vnif/netback_private.h"
 #include "pvdrivers/vnif/headers.h"
 
-static void drop(struct pv_netback_queue *queue, struct pv_packet *packet)
+static void drop(struct pv_netback_queue *queue, struct pv_packet *packet, const char *reason)
 {
-    pv_packet_release(queue->cache, &packet, 1);
+    netback_rx_drop(queue, packet, reason);
     netback_count(queue, rx_dropped, 1);
 }
 
@@ -21,7 +21,7 @@ static void append(struct pv_netback_queue *queue, const struct rx_entry *entry,
 {
     struct netback_rx *rx = &queue->rx;
     if (!fits_guest(queue, packet)) {
-        drop(queue, packet);
+        drop(queue, packet, "the guest takes no packet of this length");
         return;
     }
     rx->backlog[rx->backlog_end] = *entry;
@@ -53,7 +53,7 @@ static void append_segments(struct pv_netback_queue *queue, struct rx_entry *ent
     for (int i = 0; i < count; i++)
         append(queue, entry, segments[i]);
     if (count < 0) {
-        drop(queue, entry->packet);
+        drop(queue, entry->packet, "it cannot be cut up into segments");
         return;
     }
     queue->rx.bytes_left -=
@@ -86,7 +86,7 @@ static void admit(struct pv_netback_queue *queue, struct rx_entry *entry)
 {
     struct pv_packet *packet = entry->packet;
     if (is_filtered(queue, packet)) {
-        pv_packet_release(queue->cache, &packet, 1);
+        netback_rx_drop(queue, packet, "the guest has not joined this multicast group");
         netback_count(queue, rx_filtered, 1);
         return;
     }
@@ -112,14 +112,15 @@ static bool steer(struct pv_netback_queue *queue, struct rx_entry *entry)
         return false;
     netback_hash_packet(hash, entry);
     uint32_t chosen = netback_hash_queue(hash, entry, queue->vif->config.queues);
-    bool dropped = false;
-    if (chosen == queue->index ||
-        !netback_mailbox_put(&queue->vif->places[chosen].mailbox, entry, queue->cache, &dropped))
+    bool full = false;
+    if (chosen == queue->index)
         return false;
-    if (dropped)
-        netback_count(queue, rx_dropped, 1);
-    else
+    if (netback_mailbox_put(&queue->vif->places[chosen].mailbox, entry, &full))
         netback_count(queue, steered, 1);
+    else if (full)
+        drop(queue, entry->packet, "too many packets wait for the queue of their hash");
+    else
+        return false;
     return true;
 }
 
@@ -184,10 +185,10 @@ void netback_rx_admit(struct pv_netback_queue *queue, uint32_t slots, uint32_t m
     } while (taken > 0 && taken == some && left > 0 && netback_rx_backlog(rx) < room);
 }
 
-void netback_rx_drop_backlog(struct pv_netback_queue *queue)
+void netback_rx_drop_backlog(struct pv_netback_queue *queue, const char *reason)
 {
     struct netback_rx *rx = &queue->rx;
     for (uint32_t i = rx->backlog_first; i < rx->backlog_end; i++)
-        drop(queue, rx->backlog[i].packet);
+        drop(queue, rx->backlog[i].packet, reason);
     rx->backlog_first = rx->backlog_end = 0;
 }

@@ -3,6 +3,8 @@
  * buffers again. As Linux's netback does since XSA-392. */
 #include "backends/vnif/netback_private.h"
 
+#define NO_BUFFERS "the guest posted no buffers in time"
+
 static uint64_t after(uint64_t from, uint64_t time)
 {
     return time == 0 || from + time < from ? UINT64_MAX : from + time;
@@ -34,9 +36,9 @@ static void drain(struct pv_netback_queue *queue)
 {
     struct netback_mailbox *mailbox = &queue->vif->places[queue->index].mailbox;
     struct rx_entry entry;
-    netback_rx_drop_backlog(queue);
+    netback_rx_drop_backlog(queue, NO_BUFFERS);
     while (netback_mailbox_take(mailbox, &entry, 1)) {
-        pv_packet_release(queue->cache, &entry.packet, 1);
+        netback_rx_drop(queue, entry.packet, NO_BUFFERS);
         netback_count(queue, rx_dropped, 1);
     }
     if (queue->receives && queue->uplink->ops->purge)
@@ -87,6 +89,6 @@ uint64_t netback_rx_deadline(const struct pv_netback_queue *queue)
 
 void netback_rx_forget(struct pv_netback_queue *queue)
 {
-    netback_rx_drop_backlog(queue);
+    netback_rx_drop_backlog(queue, "the connection has ended");
     set_stalled(queue, false);
 }

@@ -88,6 +88,7 @@ static uint32_t take(struct pv_netback_queue *queue, uint32_t ready, uint32_t mo
             pv_back_prefetch(&tx->ring, tx->ring.req_cons + PREFETCHED, sizeof tx->slots[0]);
         taken->error = netback_tx_parse(tx, ready - tx->slot_count, page_size, taken);
         if (netback_is_fatal(taken->error)) {
+            netback_tell_tx_drop(queue, taken);
             netback_break(queue, taken->error);
             break;
         }
@@ -116,6 +117,7 @@ static void fail(struct pv_netback_queue *queue, struct tx_taken *taken)
     if (taken->error != NETBACK_OK)
         netback_count(queue, errors[taken->error], 1);
     netback_count(queue, tx_errors, 1);
+    netback_tell_tx_drop(queue, taken);
     if (taken->packet)
         pv_packet_release(queue->cache, &taken->packet, 1);
     taken->packet = NULL;

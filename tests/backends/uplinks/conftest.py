@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from pvdrivers.testing.vnif.uplink_guest import UplinkGuest
 from pvdrivers.vnif.packet import Packet
 
 NUMBERS = count()
+Tshark = Callable[..., list[list[str]]]
 PATIENCE = 20.0  # seconds until something must have happened, on a busy machine too
 
 
@@ -46,6 +48,21 @@ class Namespace:
 
     def device_counter(self, interface: str, name: str) -> int:
         return int(self.run(f"cat /sys/class/net/{interface}/statistics/{name}"))
+
+
+@pytest.fixture
+def tshark() -> Tshark:
+    """Reads fields of each packet of a file, by Wireshark's names of them."""
+    if not shutil.which("tshark"):
+        pytest.skip("needs tshark (Debian package tshark)")
+
+    def read(path: Path, *fields: str) -> list[list[str]]:
+        named = [word for field in fields for word in ("-e", field)]
+        command = ["tshark", "-r", path, "-T", "fields", *named]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        return [line.split("\t") for line in done.stdout.splitlines()]
+
+    return read
 
 
 @pytest.fixture

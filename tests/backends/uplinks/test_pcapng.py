@@ -98,13 +98,6 @@ def captured(path: Path, *packets: Packet, back: bool = False) -> Path:
     return path
 
 
-def tshark(path: Path, *fields: str) -> list[list[str]]:
-    if not shutil.which("tshark"):
-        pytest.skip("needs tshark (Debian package tshark)")
-    command = ["tshark", "-r", path, "-T", "fields", *(word for f in fields for word in ("-e", f))]
-    return [line.split("\t") for line in run(*command).splitlines()]
-
-
 def run(*command: Any) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
@@ -112,7 +105,7 @@ def run(*command: Any) -> str:
 # ---- Captures -----------------------------------------------------------------------------------
 
 
-def test_two_interfaces_and_both_directions_in_tshark(tmp_path: Path) -> None:
+def test_two_interfaces_and_both_directions_in_tshark(tmp_path: Path, tshark: Any) -> None:
     path = tmp_path / "two.pcapng"
     gso = Packet(tcp(b"x" * 900), True, True, GsoType.TCPV4, 500)
     hashed = Packet(UDP, False, True, GsoType.NONE, 0, HashAlgorithm.TOEPLITZ, 0, 0x11223344)
@@ -185,9 +178,7 @@ def test_packets_that_the_file_cannot_keep_up_with(tmp_path: Path) -> None:
     assert f"not recorded: {sent - recorded} (no room".encode() in got
 
 
-def test_a_gap_is_told_of_by_the_packet_behind_it(tmp_path: Path) -> None:
-    if not shutil.which("tshark"):
-        pytest.skip("needs tshark (Debian package tshark)")
+def test_a_gap_is_told_of_by_the_packet_behind_it(tmp_path: Path, tshark: Any) -> None:
     path = tmp_path / "gap.pcapng"
     with Capture(path, buffer=MIN_BUFFER, wall_offset=EPOCH) as capture:
         guest = Guest(CaptureUplink(capture, NullUplink(), "vif1.0"))

@@ -28,6 +28,17 @@ struct pv_uplink_stats {
     uint64_t errors; /* of system calls, and of what is behind the uplink */
 };
 
+enum pv_uplink_direction { PV_UPLINK_TX = 1, PV_UPLINK_RX = 2, PV_UPLINK_BOTH = 3 };
+
+/* A packet that its backend has dropped: the guest's that was not sent, or one for the guest that
+ * had been received. */
+struct pv_uplink_drop {
+    enum pv_uplink_direction direction;
+    const struct pv_packet *packet; /* still the backend's; NULL: its bytes were not read */
+    uint32_t length;                /* bytes, as far as it says */
+    const char *reason;             /* what is wrong with it, in a few words */
+};
+
 struct pv_uplink_ops {
     const char *name;
     /* Takes all of the packets, none of which exceeds `tx_offloads`. Never blocks: what it cannot
@@ -58,6 +69,9 @@ struct pv_uplink_ops {
     int (*set_carrier)(struct pv_uplink *uplink, uint32_t queues);
     /* Drops what waits on one queue for the guest. May be absent. */
     void (*purge)(struct pv_uplink *uplink, uint32_t queue, struct pv_packet_cache *cache);
+    /* Tells of a packet that the backend has dropped. From any thread. May be absent. */
+    void (*dropped)(struct pv_uplink *uplink, uint32_t queue, const struct pv_uplink_drop *drop,
+                    uint64_t now);
     void (*get_stats)(struct pv_uplink *uplink, struct pv_uplink_stats *stats); /* any thread */
     /* Frees the uplink, which no queue uses any more. */
     void (*close)(struct pv_uplink *uplink);

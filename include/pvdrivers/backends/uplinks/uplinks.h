@@ -45,8 +45,6 @@ PV_API void pv_uplink_patch_destroy(struct pv_uplink_patch *patch);
  * a queue and direction is at most 1024 packets and 8 MiB; more is dropped. Its counters are those
  * of the uplink below, and what it has dropped. */
 
-enum pv_uplink_direction { PV_UPLINK_TX = 1, PV_UPLINK_RX = 2, PV_UPLINK_BOTH = 3 };
-
 /* errno EINVAL: one of these is something else. */
 struct pv_uplink_filter_config {
     uint64_t seed;

@@ -88,6 +88,9 @@ enum pv_netback_error {
     PV_NETBACK_ERROR_COUNT
 };
 
+/* The same in a few words. */
+PV_API const char *pv_netback_error_text(enum pv_netback_error error);
+
 struct pv_netback_stats {
     uint64_t tx_packets, tx_bytes, tx_slots, tx_errors; /* tx_packets: sent to the uplink */
     uint64_t rx_packets, rx_bytes, rx_slots;            /* given to the guest */
