@@ -164,11 +164,11 @@ class TwinRings(RuleBasedStateMachine):
 
 
 TestTwinRings = pytest.mark.slow(TwinRings.TestCase)
-TestTwinRings.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestTwinRings.settings = settings(max_examples=60, stateful_step_count=40)
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     index=near_the_edges,
     written=st.integers(0, 32),

@@ -77,7 +77,7 @@ def test_error_filter() -> None:
         store.flush()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**64 - 1), st.sampled_from([512, 4096]), st.integers(1, 8))
 def test_torn_write_leaves_a_prefix(seed: int, sector_size: int, units: int) -> None:
     new = b"n" * (sector_size * units)

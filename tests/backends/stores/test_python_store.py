@@ -115,7 +115,7 @@ FATES = st.sampled_from([0, 0, 0, errno.ENOSPC, errno.EIO, 4095])
 
 
 @pytest.mark.slow
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.lists(st.tuples(ASKED, FATES), min_size=1, max_size=6), max_size=6))
 def test_content_and_statuses_are_the_models(batches: list[list[tuple[Asked, int]]]) -> None:
     class Fated(MemoryStore):
@@ -147,7 +147,7 @@ def test_content_and_statuses_are_the_models(batches: list[list[tuple[Asked, int
         assert store.serve() == 0
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(ASKED, min_size=1, max_size=8))
 def test_arrays_and_requests_are_the_same(asked: list[Asked]) -> None:
     class Looked(PythonStore):

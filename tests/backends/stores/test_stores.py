@@ -95,7 +95,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BlockStore
 def test_content_is_the_models(store: BlockStore) -> None:
     model = bytearray(SIZE)
 
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     @given(OPERATIONS)
     def run(operations: list[tuple[StoreOperation, int, int, bytes]]) -> None:
         for operation, place, length, pattern in operations:

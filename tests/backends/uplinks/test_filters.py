@@ -148,7 +148,7 @@ def test_a_guest_without_room_is_not_told_of_it_again_and_again() -> None:
         assert numbers(guest.receive()) == [1, 2]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 2**64 - 1), st.integers(0, 100), st.integers(1, 1000))
 def test_jitter_is_between_its_bounds(seed: int, delay: int, jitter: int) -> None:
     uplink = PacketDelay(HairpinUplink(), delay=delay, jitter=jitter, seed=seed, direction=TX)

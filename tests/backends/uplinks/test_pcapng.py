@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pvdrivers._core import ffi, lib
@@ -363,7 +363,6 @@ def test_a_last_block_cut_short_is_left_out(tmp_path: Path) -> None:
     assert list(read_pcapng(path)) == []
 
 
-@settings(deadline=None)
 @given(at=st.integers(0, 171), byte=st.integers(0, 255), end=st.integers(0, 400))
 def test_a_damaged_file_is_no_traceback(
     at: int, byte: int, end: int, tmp_path_factory: pytest.TempPathFactory

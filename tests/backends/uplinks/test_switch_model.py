@@ -166,5 +166,5 @@ class SwitchMachine(RuleBasedStateMachine):
         self.switch.close()
 
 
-SwitchMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+SwitchMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
 test_switch_as_the_model = SwitchMachine.TestCase

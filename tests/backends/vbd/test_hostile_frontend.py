@@ -299,7 +299,7 @@ class Neighbour:
 @pytest.mark.parametrize("delay", [0, 1_000])
 @pytest.mark.parametrize("persistent", [False, True])
 def test_whatever_a_guest_does(abi: Abi, delay: int, persistent: bool) -> None:
-    @settings(max_examples=15, deadline=None)
+    @settings(max_examples=15)
     @given(steps)
     def check(taken: list[tuple[str, Any]]) -> None:
         with Machine("64M") as machine:

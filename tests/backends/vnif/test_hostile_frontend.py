@@ -174,7 +174,7 @@ def test_a_guest_that_rewrites_its_keys_in_a_loop_costs_no_memory(ends: Ends) ->
 def test_whatever_a_frontend_writes(ends: Ends) -> None:
     with asyncio.Runner() as runner:
 
-        @settings(max_examples=150, deadline=None)
+        @settings(max_examples=150)
         @given(
             st.dictionaries(st.sampled_from(KEYS), words, min_size=1, max_size=6),
             st.integers(1, 2),

@@ -409,7 +409,7 @@ def neighbour_round(disk: Disk) -> None:
 @pytest.mark.parametrize("persistent", [False, True])
 @pytest.mark.parametrize("indirect", [0, 32])
 def test_whatever_a_backend_answers(abi: Abi, persistent: bool, indirect: int) -> None:
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     @given(rounds)
     def check(taken: list[tuple[Any, Any, Any, int]]) -> None:
         with Machine("64M") as machine:
@@ -443,7 +443,7 @@ def test_any_order_and_any_status_end_every_operation(abi: Abi) -> None:
         st.tuples(st.lists(operations, min_size=1, max_size=20), answers), max_size=6
     )
 
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     @given(sound_rounds)
     def check(taken: list[tuple[Any, Any]]) -> None:
         with Machine("64M") as machine:
@@ -526,7 +526,7 @@ def test_whatever_a_backend_writes() -> None:
 
         with asyncio.Runner() as runner:
 
-            @settings(max_examples=100, deadline=None)
+            @settings(max_examples=100)
             @given(tables, states)
             @example({"max-ring-page-order": "4", "multi-queue-max-queues": "64"}, [])
             @example({}, ["1", "2", "4"])

@@ -151,7 +151,7 @@ def test_a_backend_without_queue_keys_is_served_as_an_old_one(ends: Ends) -> Non
 def test_whatever_a_backend_writes(ends: Ends) -> None:
     with asyncio.Runner() as runner:
 
-        @settings(max_examples=100, deadline=None)
+        @settings(max_examples=100)
         @given(tables, toolstack_tables, states)
         @example({"multi-queue-max-queues": "64", "feature-split-event-channels": "1"}, {}, [])
         @example({}, {}, ["1", "2", "4", "7", "8"])

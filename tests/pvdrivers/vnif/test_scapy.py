@@ -27,7 +27,7 @@ from scapy.layers.inet6 import (
 from scapy.layers.l2 import Dot1AD, Dot1Q, Ether
 
 CHECKSUM_OFFSET = {TCP: 16, UDP: 6}
-slow_to_build = settings(deadline=None, max_examples=40)
+slow_to_build = settings(max_examples=40)
 
 
 @dataclass

@@ -580,7 +580,7 @@ class TwoEnds(RuleBasedStateMachine):
         assert pair.removed["front"]
 
 
-TwoEnds.TestCase.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+TwoEnds.TestCase.settings = settings(max_examples=100, stateful_step_count=30)
 TestTwoEnds = pytest.mark.slow(TwoEnds.TestCase)
 
 

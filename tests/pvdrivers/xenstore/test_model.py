@@ -349,4 +349,4 @@ class Comparison(RuleBasedStateMachine):
 
 
 TestComparison = pytest.mark.slow(Comparison.TestCase)
-TestComparison.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestComparison.settings = settings(max_examples=40, stateful_step_count=25)

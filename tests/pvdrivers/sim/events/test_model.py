@@ -437,4 +437,4 @@ class EventChannels(RuleBasedStateMachine):
 
 
 TestEventChannels = pytest.mark.slow(EventChannels.TestCase)
-TestEventChannels.settings = settings(max_examples=80, stateful_step_count=60, deadline=None)
+TestEventChannels.settings = settings(max_examples=80, stateful_step_count=60)

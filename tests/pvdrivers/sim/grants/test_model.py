@@ -401,4 +401,4 @@ class GrantTables(RuleBasedStateMachine):
 
 
 TestGrantTables = pytest.mark.slow(GrantTables.TestCase)
-TestGrantTables.settings = settings(max_examples=80, stateful_step_count=60, deadline=None)
+TestGrantTables.settings = settings(max_examples=80, stateful_step_count=60)

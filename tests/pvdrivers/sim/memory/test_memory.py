@@ -136,7 +136,7 @@ def test_pages_freed_singly_become_blocks_again() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.data())
 def test_no_frame_has_two_owners(data: st.DataObject) -> None:
     total = 1 << 20

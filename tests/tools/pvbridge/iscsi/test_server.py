@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pvdrivers.backends.targets.command import Answer, Command, Nexus
@@ -512,7 +512,7 @@ pdus = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60)
 @given(st.lists(pdus, max_size=12))
 def test_any_pdus_after_login(sent: list[tuple[int, bytes, bytes]]) -> None:
     """The target rejects, answers or closes; it neither fails nor forgets the others."""
