@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import get_args
 
+from msgspec.structs import replace
+
 import pvdrivers
 from pvdrivers.tools.pvbench.errors import OptionError
 from pvdrivers.tools.pvbench.job.batches import Convert, JobBatch
@@ -22,6 +24,7 @@ from pvdrivers.tools.pvbench.vnif.measurement import VnifResult
 from pvdrivers.tools.pvbench.vnif.options import VnifOptions
 from pvdrivers.tools.pvbench.vnif.real import measure as real
 from pvdrivers.tools.pvbench.vnif.real import report as real_report
+from pvdrivers.tools.pvbench.vnif.real.offloads import parse_offloads
 from pvdrivers.tools.pvbench.vnif.run_options import VnifRunOptions
 from pvdrivers.tools.pvbench.vnif.suite import suite
 
@@ -42,8 +45,9 @@ class VnifBench(DeviceBench):
 
     def run_without_jobs(self, line: CommandLine, run: VnifRunOptions, convert: Convert) -> bool:
         if not run.real:
-            if run.capture:
-                raise OptionError("--capture needs --real")
+            for option in ("capture", "offloads"):
+                if getattr(run, option):
+                    raise OptionError(f"--{option} needs --real")
             return False
         common = line.sections[0].settings
         if line.files or len(line.sections) > 1 or not set(common) <= REAL:
@@ -51,13 +55,15 @@ class VnifBench(DeviceBench):
         options = convert(common)
         assert isinstance(options, VnifOptions)
         job = options.job()
+        if run.offloads is not None:
+            job = replace(job, offloads=parse_offloads(run.offloads))
         say = partial(print, "pvbench:", file=sys.stderr)
-        outcomes = real.measure(job, run.capture, say if sys.stderr.isatty() else lambda _: None)
+        found = real.measure(job, run.capture, say if sys.stderr.isatty() else lambda _: None)
         for wanted in run.output_format:
             if wanted == "json":
-                print(real_report.encode(outcomes, pvdrivers.__version__))
+                print(real_report.encode(found, pvdrivers.__version__))
             else:
-                print(real_report.show(outcomes), end="")
+                print(real_report.show(found), end="")
         return True
 
     def batches(

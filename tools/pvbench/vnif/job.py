@@ -4,6 +4,7 @@ JSON."""
 from typing import Literal
 
 from pvdrivers.tools.pvbench.job.job import Job
+from pvdrivers.vnif.features import Offloads
 
 Direction = Literal["tx", "rx", "both"]  # as the guest sees it
 UplinkKind = Literal["null", "hairpin", "switch"]
@@ -25,6 +26,7 @@ class VnifJob(Job, frozen=True, kw_only=True):
     requests: int = 0  # outstanding on each queue; 0: the frames are no requests
     rate: int = 0  # frames a second on each queue; 0: no limit
     profile: ProfileName | None = None
+    offloads: Offloads | None = None  # that the guest takes; None: those of its driver
 
     @property
     def unit(self) -> str:

@@ -19,6 +19,14 @@ class VnifRunOptions(RunOptions):
             "the device and over a veth pair. Needs root, iperf3 and ping."
         ),
     ] = False
+    offloads: Annotated[
+        str | None,
+        run_option(
+            "With --real, what the guest takes: sg, gso4, gso6, csum4 and csum6, with commas "
+            "between them, or none. gso4 and gso6 need sg and the checksum of their version. "
+            "Without it all, or what --profile has."
+        ),
+    ] = None
     capture: Annotated[
         Path | None,
         run_option("With --real, write what passes the backend to this file, as pcapng."),

@@ -39,7 +39,8 @@ class DrivenProfile(DrivenFrontend, ProfileFrontend):
 
 def features(job: VnifJob) -> FrontendFeatures:
     of_driver = PROFILES[job.profile].features if job.profile else FrontendFeatures()
-    return replace(of_driver, max_queues=job.queues, control_ring=False)
+    offloads = of_driver.offloads if job.offloads is None else job.offloads
+    return replace(of_driver, max_queues=job.queues, control_ring=False, offloads=offloads)
 
 
 def make_frontend(

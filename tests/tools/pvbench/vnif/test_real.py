@@ -11,6 +11,7 @@ from pvdrivers.tools.pvbench.__main__ import run
 from pvdrivers.tools.pvbench.errors import BenchError
 from pvdrivers.tools.pvbench.vnif.real import programs
 from pvdrivers.tools.pvbench.vnif.real.namespaces import check_privileges
+from pvdrivers.tools.pvbench.vnif.real.offloads import name_offloads, parse_offloads
 
 
 def capabilities(tmp_path, effective):
@@ -55,6 +56,10 @@ def test_pings_are_read():
         ("--real --frame-size=100", "--real has no jobs; it takes abi, mode, profile, queues"),
         ("--real --name=a", "--real has no jobs"),
         ("--capture=a.pcapng --direction=tx", "--capture needs --real"),
+        ("--offloads=none --direction=tx", "--offloads needs --real"),
+        ("--real --offloads=sg,gs04", "--offloads: 'gs04': did you mean gso4?"),
+        ("--real --offloads=", "--offloads: '': there are sg, gso4, gso6, csum4, csum6, none"),
+        ("--real --offloads=gso6,csum4", "--offloads: gso6 needs sg and csum6 too"),
     ],
 )
 def test_what_cannot_be(capfd, words, sentence):
@@ -62,8 +67,15 @@ def test_what_cannot_be(capfd, words, sentence):
     assert sentence in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("text", ["none", "sg", "csum4,csum6", "sg,gso4,gso6,csum4,csum6"])
+def test_offloads_are_named_as_they_are_given(text):
+    assert name_offloads(parse_offloads(text)) == text
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("words", ["--queues=2", "--mode=event --profile=windows"])
+@pytest.mark.parametrize(
+    "words", ["--queues=2", "--mode=event --profile=windows", "--offloads=csum6"]
+)
 def test_tcp_and_ping(capfd, tmp_path, words):
     """Data come in packets that the kernel has left unsegmented, both ways, and so does every
     echo."""
@@ -78,7 +90,16 @@ def test_tcp_and_ping(capfd, tmp_path, words):
     capture = tmp_path / "a.pcapng"
     given = f"--real {words} --runtime=1 --capture={capture} --output-format=json"
     assert run(["vnif", *given.split()]) == 0
-    outcomes = json.loads(capfd.readouterr().out)["outcomes"]
+    report = json.loads(capfd.readouterr().out)
+    offloads = "csum6" if "offloads" in words else "sg,gso4,gso6,csum4,csum6"
+    queues = 2 if "queues" in words else 1
+    assert report["negotiated"] == {
+        "queues": queues,
+        "split_event_channels": True,
+        "mtu": 1500,
+        "offloads": offloads,
+    }
+    outcomes = report["outcomes"]
     assert {(o["path"], o["version"], o["direction"]) for o in outcomes} == {
         (path, version, direction)
         for path in ("pv", "veth")
@@ -94,6 +115,6 @@ def test_tcp_and_ping(capfd, tmp_path, words):
         if outcome["path"] == "pv":
             assert counters["refused"] == counters["tx_errors"] == counters["rx_dropped"] == 0
             if direction != "ping":
-                assert counters[f"{direction}_gso"] > 0
+                assert (counters[f"{direction}_gso"] > 0) == ("gso" in offloads)
     assert sum(1 for _ in zip(range(1000), read_pcapng(capture), strict=False)) == 1000
     assert not any(str(os.getpid()) in name for name in os.listdir("/run/netns"))

@@ -1,6 +1,7 @@
 """A guest's device whose packets come from and go to the kernel, by way of a TAP."""
 
 import os
+from dataclasses import replace
 from typing import Any
 
 from pvdrivers._core import ffi, lib
@@ -9,9 +10,17 @@ from pvdrivers.frontends.vnif.device import VnifFrontend
 from pvdrivers.frontends.vnif.queue import VnifQueue
 from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.poll.threads import PollThreads
-from pvdrivers.vnif.features import FrontendFeatures
+from pvdrivers.vnif.features import FrontendFeatures, Offloads
 from pvdrivers.vnif.packet import packet_pool
 from pvdrivers.xenstore.client import XenstoreClient
+
+
+def _kernel_offloads(agreed: Offloads) -> Offloads:
+    """What the guest's kernel may leave undone: checksums of both versions of IP, or none. A ring
+    carries nothing else than agreed."""
+    if not (agreed.csum_ipv4 and agreed.csum_ipv6):
+        agreed = replace(agreed, csum_ipv4=False, csum_ipv6=False)
+    return agreed & agreed  # no GSO without checksums
 
 
 class TapFrontend(VnifFrontend):
@@ -38,7 +47,7 @@ class TapFrontend(VnifFrontend):
         return sum(int(lib.pv_guest_stack_refused(stack)) for stack in self._stacks)
 
     def serve(self) -> None:
-        self.uplink.set_rx_offloads(UplinkOffloads.of(self._agreed.offloads))
+        self.uplink.set_rx_offloads(UplinkOffloads.of(_kernel_offloads(self._agreed.offloads)))
         for queue in self.queues:
             if isinstance(queue, VnifQueue):
                 self._serve(queue)

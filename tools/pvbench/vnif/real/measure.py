@@ -8,7 +8,9 @@ from msgspec import Struct
 from pvdrivers.tools.pvbench.job.counters import difference
 from pvdrivers.tools.pvbench.vnif.job import VnifJob
 from pvdrivers.tools.pvbench.vnif.real import programs
+from pvdrivers.tools.pvbench.vnif.real.frontend import TapFrontend
 from pvdrivers.tools.pvbench.vnif.real.network import PV, VETH, Subnet, TwoStacks, two_stacks
+from pvdrivers.tools.pvbench.vnif.real.offloads import name_offloads
 from pvdrivers.tools.pvbench.vnif.real.path import pv_device, veth_pair
 
 
@@ -23,20 +25,44 @@ class Outcome(Struct, frozen=True):
     counters: dict[str, int] = {}
 
 
+class Negotiated(Struct, frozen=True):
+    """What both ends of the PV device have agreed on."""
+
+    queues: int
+    split_event_channels: bool
+    mtu: int  # bytes
+    offloads: str  # of both directions, as `--offloads` names them
+
+
+class Measured(Struct, frozen=True):
+    negotiated: Negotiated
+    outcomes: list[Outcome]
+
+
 def measure(
     job: VnifJob, capture: Path | None, say: Callable[[str], None] = lambda _: None
-) -> list[Outcome]:
+) -> Measured:
     """BenchError in one sentence: what is missing, or has failed."""
     seconds = job.runtime_ns / 1e9
     with two_stacks() as stacks:
         with pv_device(job, stacks, capture) as device:
+            negotiated = _negotiated(device)
 
             def counters() -> dict[str, int]:
                 return device.statistics() | {"refused": device.refused}
 
-            outcomes = _all("pv", stacks, PV, seconds, counters, say)
+            found = _all("pv", stacks, PV, seconds, counters, say)
         with veth_pair(stacks):
-            return outcomes + _all("veth", stacks, VETH, seconds, dict, say)
+            found += _all("veth", stacks, VETH, seconds, dict, say)
+    return Measured(negotiated, found)
+
+
+def _negotiated(device: TapFrontend) -> Negotiated:
+    agreed = device.agreement
+    assert agreed
+    return Negotiated(
+        agreed.queues, agreed.split_event_channels, device.mtu, name_offloads(agreed.offloads)
+    )
 
 
 def _all(

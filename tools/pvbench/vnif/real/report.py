@@ -8,7 +8,7 @@ from rich.table import Table
 
 from pvdrivers.tools.pvbench.report.figures import count, rendered
 from pvdrivers.tools.pvbench.report.figures import time as short
-from pvdrivers.tools.pvbench.vnif.real.measure import Outcome
+from pvdrivers.tools.pvbench.vnif.real.measure import Measured, Negotiated, Outcome
 
 NAMES = {"pv": "PV device, two TAPs", "veth": "veth pair"}
 
@@ -62,10 +62,25 @@ def _round_trips(outcomes: Sequence[Outcome]) -> Table:
     return table
 
 
-def show(outcomes: Sequence[Outcome]) -> str:
-    return rendered(_streams(outcomes), _round_trips(outcomes))
+def _device(negotiated: Negotiated) -> str:
+    queues = f"{negotiated.queues} queue{'s' if negotiated.queues > 1 else ''}"
+    channels = "two event channels" if negotiated.split_event_channels else "one event channel"
+    return (
+        f"PV device: {queues} with {channels} each, MTU {negotiated.mtu}, "
+        f"offloads {negotiated.offloads}"
+    )
 
 
-def encode(outcomes: Sequence[Outcome], version: str) -> str:
-    report = {"pvbench version": version, "timestamp": int(time.time()), "outcomes": outcomes}
+def show(found: Measured) -> str:
+    tables = _streams(found.outcomes), _round_trips(found.outcomes)
+    return f"{_device(found.negotiated)}\n{rendered(*tables)}"
+
+
+def encode(found: Measured, version: str) -> str:
+    report = {
+        "pvbench version": version,
+        "timestamp": int(time.time()),
+        "negotiated": found.negotiated,
+        "outcomes": found.outcomes,
+    }
     return msgspec.json.format(msgspec.json.encode(report), indent=2).decode()
