@@ -79,8 +79,8 @@ static bool have_buffers(struct tap_queue *queue, struct pv_packet_cache *cache)
 {
     if (!queue->small)
         queue->small = pv_packet_alloc(cache, PV_PACKET_SMALL_CAPACITY);
-    if (!queue->large)
-        queue->large = pv_packet_alloc(cache, PV_PACKET_MAX_LENGTH);
+    if (!queue->large && (queue->large = pv_packet_alloc(cache, PV_PACKET_MAX_LENGTH)))
+        pv_packet_align(queue->large, 0, 0);
     return queue->small && queue->large;
 }
 

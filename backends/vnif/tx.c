@@ -28,10 +28,13 @@ static void stage_copy(struct pv_netback_queue *queue, struct tx_taken *taken,
 
 static void stage_copies(struct pv_netback_queue *queue, struct tx_taken *taken)
 {
+    uint32_t second = 1u + taken->extras;
+    if (second < taken->slots) /* what follows are whole pages, in most packets of many slots */
+        pv_packet_align(taken->packet, taken->first_length, taken->slot[second].req.offset);
     uint8_t *to = taken->packet->data;
     stage_copy(queue, taken, &taken->slot->req, to, taken->first_length);
     to += taken->first_length;
-    for (uint32_t i = 1u + taken->extras; i < taken->slots; i++) {
+    for (uint32_t i = second; i < taken->slots; i++) {
         const struct netif_tx_request *slot = &taken->slot[i].req;
         stage_copy(queue, taken, slot, to, slot->size);
         to += slot->size;

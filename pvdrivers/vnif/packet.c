@@ -57,7 +57,8 @@ void pv_packet_cache_flush(struct pv_packet_cache *cache)
 
 static size_t block_bytes(enum packet_size size)
 {
-    return PACKET_LINE + PV_PACKET_HEADROOM + sizes[size].capacity;
+    size_t slack = size == PACKET_LARGE ? PACKET_LARGE_SLACK : 0;
+    return PACKET_LINE + PV_PACKET_HEADROOM + sizes[size].capacity + slack;
 }
 
 /* From a shelf that is not empty. */
@@ -93,6 +94,13 @@ struct pv_packet *pv_packet_alloc(struct pv_packet_cache *cache, uint32_t length
 {
     enum packet_size size = length <= PV_PACKET_SMALL_CAPACITY ? PACKET_SMALL : PACKET_LARGE;
     return cache->shelves[size].count ? take(cache, size) : fill_and_take(cache, size);
+}
+
+void pv_packet_align(struct pv_packet *packet, uint32_t at, uint32_t offset)
+{
+    uint32_t now = (uint32_t)(uintptr_t)packet->data + at;
+    if (packet->capacity > PV_PACKET_SMALL_CAPACITY)
+        packet->data += (offset - now) & (PACKET_PAGE - 1);
 }
 
 static void put(struct pv_packet_cache *cache, struct packet_block *block)

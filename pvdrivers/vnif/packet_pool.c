@@ -7,14 +7,15 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define PAGE 4096u
+#define PAGE PACKET_PAGE
 #define SMALL_PLACE PAGE /* for two small blocks, neither of which crosses a page */
-#define LARGE_PLACE (17 * PAGE)
+#define LARGE_PLACE (18 * PAGE)
 #define CHUNK_PLACES 16u
 
 #define BLOCK(capacity) (PACKET_LINE + PV_PACKET_HEADROOM + (capacity)) /* bytes */
 static_assert(2 * BLOCK(PV_PACKET_SMALL_CAPACITY) <= SMALL_PLACE, "two small blocks");
-static_assert(BLOCK(PV_PACKET_LARGE_CAPACITY) <= LARGE_PLACE, "a large block");
+#define LARGE_BLOCK (BLOCK(PV_PACKET_LARGE_CAPACITY) + PACKET_LARGE_SLACK)
+static_assert(LARGE_BLOCK <= LARGE_PLACE, "a large block");
 
 /* Memory is mapped by chunks of CHUNK_PLACES places; a place is whole pages with one or two blocks.
  * What is left of it goes in front of its blocks, in another number of lines for each place: else
@@ -25,7 +26,7 @@ static const struct {
     uint32_t free_max; /* free blocks that keep their memory */
 } sizes[PACKET_SIZES] = {
     [PACKET_SMALL] = {BLOCK(PV_PACKET_SMALL_CAPACITY), SMALL_PLACE, 2, UINT32_MAX},
-    [PACKET_LARGE] = {BLOCK(PV_PACKET_LARGE_CAPACITY), LARGE_PLACE, 1, 256},
+    [PACKET_LARGE] = {LARGE_BLOCK, LARGE_PLACE, 1, 256},
 };
 #define COOLED 32u /* large blocks that lose their memory at once */
 

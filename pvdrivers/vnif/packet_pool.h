@@ -17,6 +17,10 @@ struct packet_block {
 #define PACKET_LINE 64u /* of the processor's cache: the packet's own */
 static_assert(sizeof(struct packet_block) <= PACKET_LINE, "a packet's own line");
 
+/* The data of a large packet may begin so much later (pv_packet_align). */
+#define PACKET_PAGE 4096u
+#define PACKET_LARGE_SLACK (PACKET_PAGE - 1)
+
 /* What a cache has of one size; the last one in is the first one out, since it is in the
  * processor's caches. Only its owner changes it; `count` is read by others too. */
 #define PACKET_CACHED_MAX 64

@@ -53,6 +53,10 @@ PV_API void pv_packet_cache_destroy(struct pv_packet_cache *cache); /* NULL is f
 /* A packet with room for `length` bytes, at most PV_PACKET_LARGE_CAPACITY: one user, no bytes, no
  * offloads. NULL: there is no memory. */
 PV_API struct pv_packet *pv_packet_alloc(struct pv_packet_cache *cache, uint32_t length);
+/* Moves the data of a packet that has no bytes yet, so that its byte `at` lies at this offset of a
+ * page. The copies of a hypervisor end at pages, so this saves one for each slot's page. A packet
+ * with room for no more than PV_PACKET_SMALL_CAPACITY bytes stays as it is. */
+PV_API void pv_packet_align(struct pv_packet *packet, uint32_t at, uint32_t offset);
 /* One user less of each; those without users go back to the pool. `cache` may be NULL, or belong to
  * another pool. */
 PV_API void pv_packet_release(struct pv_packet_cache *cache, struct pv_packet **packets,

@@ -70,6 +70,29 @@ static void test_fragments(uint32_t count)
     loopback_close(&loop);
 }
 
+/* A copy between pages that do not begin alike is two for a hypervisor. */
+static void test_pages_are_copied_to_pages(uint16_t offset)
+{
+    static struct loopback loop;
+    loopback_open(&loop);
+    uint16_t headers = 66, second = (uint16_t)(4096 - offset);
+    uint16_t total = (uint16_t)(headers + second + 2 * 4096);
+    for (uint32_t i = 0; i < 4; i++)
+        fill_page(&loop, DATA + i, (uint8_t)i);
+    tx_put_request(&loop, DATA, 10, total, NETTXF_more_data);
+    tx_put_request(&loop, DATA + 1, offset, second, NETTXF_more_data);
+    tx_put_request(&loop, DATA + 2, 0, 4096, NETTXF_more_data);
+    tx_put_request(&loop, DATA + 3, 0, 4096, 0);
+    assert(loopback_pump(&loop) == 1);
+    const uint8_t *data = sent(&loop, 0, total)->data, *pages = data + headers + second;
+    assert(memcmp(data, loopback_page(&loop, DATA) + 10, headers) == 0);
+    assert(memcmp(data + headers, loopback_page(&loop, DATA + 1) + offset, second) == 0);
+    for (uint32_t i = 0; i < 2; i++)
+        assert(memcmp(pages + i * 4096, loopback_page(&loop, DATA + 2 + i), 4096) == 0);
+    assert((uintptr_t)pages % 4096 == 0);
+    loopback_close(&loop);
+}
+
 /* XSA-448: an empty fragment, and a first slot that the fragments leave nothing to, with grants
  * that are none. XSA-423, XSA-432: headers spread over slots of one byte. */
 static void test_xsa_423_432_448(void)
@@ -311,6 +334,8 @@ int main(void)
     test_one_slot(PV_ABI_IA64);
     test_fragments(1);
     test_fragments(XEN_NETIF_NR_SLOTS_MIN);
+    test_pages_are_copied_to_pages(0);
+    test_pages_are_copied_to_pages(100);
     test_xsa_423_432_448();
     test_xsa_155_slots_change();
     test_wraps();

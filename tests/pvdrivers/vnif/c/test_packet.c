@@ -96,6 +96,29 @@ static void test_packets_of_a_batch_lie_in_different_cache_sets(void)
     end();
 }
 
+/* Wherever the data begin, there is as much room as before, in front of them too. */
+static void test_a_large_packet_can_be_laid_on_pages(void)
+{
+    begin();
+    for (uint32_t at = 0; at < 200; at += 66) {
+        for (uint32_t offset = 0; offset < 4096; offset += 1365) {
+            struct pv_packet *packet = pv_packet_alloc(cache, PV_PACKET_MAX_LENGTH);
+            pv_packet_align(packet, at, offset);
+            assert((uintptr_t)(packet->data + at) % 4096 == offset);
+            assert(packet->capacity == PV_PACKET_LARGE_CAPACITY);
+            memset(packet->data - PV_PACKET_HEADROOM, 1, PV_PACKET_HEADROOM + packet->capacity);
+            assert(packet->length == 0 && packet->users == 1);
+            pv_packet_release(cache, &packet, 1);
+        }
+    }
+    struct pv_packet *small = pv_packet_alloc(cache, 60);
+    uint8_t *data = small->data;
+    pv_packet_align(small, 14, 0);
+    assert(small->data == data);
+    pv_packet_release(cache, &small, 1);
+    end();
+}
+
 static void test_a_small_packet_is_in_one_page(void)
 {
     begin();
@@ -250,6 +273,7 @@ int main(void)
     test_a_new_packet_has_nothing_of_the_last_one();
     test_packets_do_not_overlap();
     test_packets_of_a_batch_lie_in_different_cache_sets();
+    test_a_large_packet_can_be_laid_on_pages();
     test_a_small_packet_is_in_one_page();
     test_the_last_one_released_is_the_next_one();
     test_users();
