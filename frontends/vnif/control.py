@@ -5,7 +5,7 @@ import asyncio
 import errno
 import os
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pvdrivers.frontends.python_queue as python_queue
 from pvdrivers._core import ffi, lib
@@ -48,6 +48,11 @@ class HashSettings:
             raise UsageError(f"hash types {self.types:#x} are none, or others than there are")
         if len(self.mapping) > MAX_MAPPING:
             raise UsageError(f"a mapping of {len(self.mapping)} is longer than {MAX_MAPPING}")
+
+    def for_queues(self, queues: int) -> "HashSettings":
+        """The same on a connection with so many queues: a backend refuses a mapping that names
+        others (Xen's io/netif.h), so their share goes to those that are there."""
+        return replace(self, mapping=tuple(queue % queues for queue in self.mapping))
 
 
 class ControlRequest(python_queue.Request):

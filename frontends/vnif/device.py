@@ -265,7 +265,7 @@ class VnifFrontend(PacketFrontend):
         """Of the control ring, as they were on the connection before."""
         try:
             if self._hash:
-                await self._control.set_hash(self._hash)
+                await self._control.set_hash(self._hash.for_queues(self._agreed.queues))
             if self._static_grants:
                 await self._add_static_grants()
         except (OSError, UsageError) as error:

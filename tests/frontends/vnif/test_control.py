@@ -139,6 +139,28 @@ def test_the_hash_counts_on_the_next_connection_too() -> None:
     run(body)
 
 
+def test_a_mapping_fits_the_queues_of_each_connection() -> None:
+    """It names as many as the first one has; a backend refuses those that are not there."""
+
+    async def body(pair: VnifPair) -> None:
+        await pair.frontend.set_hash(HashSettings(RSS_KEY, mapping=(0, 1, 2, 3)))
+        first = pair.uplink
+        with HairpinUplink(2) as narrow:
+            for uplink, queues in ((narrow, 2), (first, 4)):
+                restored = pair.frontend._restoring
+                await pair.backend.abort()
+                pair.uplink = uplink
+                pair.new_backend().start()
+                await pair.wait(lambda old=restored: pair.frontend._restoring not in (old, None))
+                await pair.frontend._restoring
+                await echo(pair, FLOWS)
+                assert len(received(pair)) == queues
+                assert min(received(pair)) > 0
+                assert pair.backend.statistics()["control_failures"] == 0
+
+    run(body)
+
+
 def test_a_backend_that_is_lost_while_the_hash_is_set() -> None:
     """Whichever of its requests is under way then, the next connection has all of it."""
 

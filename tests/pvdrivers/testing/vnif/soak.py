@@ -406,6 +406,7 @@ class Soak:
             assert station.frontend.peer_errors == 0
             backend = self.service.devices[station.guest.config.backend_path]
             assert backend.peer_errors == 0, backend.last_error
+            assert backend.statistics().get("control_failures", 0) == 0
         used = lib.pv_packet_pool_used(packet_pool()) - self._used
         assert used == 0, f"{used} packets are held when nothing is under way"
 
