@@ -4,6 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* Of data, for each direction: as many as a ring of 4 KiB has slots. A ring of IA-64's has four
+ * times as many, whose pages would be 16 MiB; of these a packet needs fewer. */
+#define MAX_PAGES 256u
+
 /* ---- Creation ------------------------------------------------------------------------------ */
 
 static int grant_pages(struct pv_netfront_queue *queue, struct page_pool *pool, uint32_t count,
@@ -15,7 +19,7 @@ static int grant_pages(struct pv_netfront_queue *queue, struct page_pool *pool, 
     return error;
 }
 
-/* `buffers`: pages of data at most; 0: one for each slot. */
+/* `buffers`: pages of data at most; 0: as many as usual. */
 static int create_ring(struct pv_netfront_queue *queue, struct netfront_ring *ring,
                        uint32_t slot_size, uint32_t buffers, bool readonly)
 {
@@ -27,7 +31,9 @@ static int create_ring(struct pv_netfront_queue *queue, struct netfront_ring *ri
     pv_sring_init(sring);
     pv_front_ring_attach(&ring->front, sring, queue->page_size, slot_size, 0);
     uint32_t nr_ents = ring->front.nr_ents;
-    if (buffers == 0 || buffers > nr_ents)
+    if (buffers == 0)
+        buffers = MAX_PAGES;
+    if (buffers > nr_ents)
         buffers = nr_ents;
     return grant_pages(queue, &ring->pages, 1u << (31 - __builtin_clz(buffers)), readonly);
 }
@@ -53,13 +59,13 @@ static int bind_ports(struct pv_netfront_queue *queue)
 
 static int create_ids(struct pv_netfront_queue *queue)
 {
-    uint32_t nr_ents = queue->tx.front.nr_ents;
-    queue->free_ids = calloc(nr_ents, sizeof(*queue->free_ids));
-    queue->in_flight = calloc(nr_ents, sizeof(*queue->in_flight));
+    uint32_t count = queue->tx.pages.count;
+    queue->free_ids = calloc(count, sizeof(*queue->free_ids));
+    queue->in_flight = calloc(count, sizeof(*queue->in_flight));
     if (!queue->free_ids || !queue->in_flight)
         return -ENOMEM;
-    while (queue->nr_free_ids < nr_ents) {
-        queue->free_ids[queue->nr_free_ids] = (uint16_t)(nr_ents - 1 - queue->nr_free_ids);
+    while (queue->nr_free_ids < count) {
+        queue->free_ids[queue->nr_free_ids] = (uint16_t)(count - 1 - queue->nr_free_ids);
         queue->nr_free_ids++;
     }
     return 0;

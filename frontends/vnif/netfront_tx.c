@@ -18,7 +18,7 @@ static enum pv_netfront_violation take_tx_response(struct pv_netfront_queue *que
         return PV_NETFRONT_OK;
     }
     uint16_t id = response->id;
-    if (id >= queue->tx.front.nr_ents || !queue->in_flight[id])
+    if (id >= queue->tx.pages.count || !queue->in_flight[id])
         return PV_NETFRONT_BAD_ID;
     queue->in_flight[id] = false;
     queue->free_ids[queue->nr_free_ids++] = id;
@@ -168,12 +168,18 @@ static uint16_t flags_of(const struct pv_packet *packet)
     return flags;
 }
 
+/* Slots that may be taken: no more are in flight than there are pages. */
+static uint32_t free_slots(const struct pv_netfront_queue *queue)
+{
+    return queue->tx.pages.count - pv_netfront_outstanding(queue);
+}
+
 /* False: there is no room for all of it. */
 static bool put_packet(struct pv_netfront_queue *queue, const struct pv_packet *packet)
 {
     uint32_t left = packet->length, page_size = queue->page_size;
     uint32_t extras = (packet->gso_type != 0) + sends_hash(queue, packet);
-    if (pages_of(queue, left) + extras > pv_front_free_requests(&queue->tx.front))
+    if (pages_of(queue, left) + extras > free_slots(queue))
         return false;
     const uint8_t *data = packet->data;
     uint16_t more = NETTXF_more_data;
@@ -219,7 +225,7 @@ int pv_netfront_multicast(struct pv_netfront_queue *queue, const uint8_t address
         error = pv_netfront_take_tx_responses(queue);
     if (error)
         return error;
-    if (pv_front_free_requests(&queue->tx.front) < 2)
+    if (free_slots(queue) < 2)
         return -EAGAIN;
     uint32_t published = queue->tx.front.req_prod_pvt;
     struct netif_extra_info extra = {.type = add ? XEN_NETIF_EXTRA_TYPE_MCAST_ADD
@@ -235,7 +241,7 @@ uint32_t pv_netfront_room(struct pv_netfront_queue *queue)
 {
     if (pv_netfront_usable(queue) || pv_netfront_take_tx_responses(queue))
         return 0;
-    return pv_front_free_requests(&queue->tx.front);
+    return free_slots(queue);
 }
 
 uint32_t pv_netfront_outstanding(const struct pv_netfront_queue *queue)

@@ -34,7 +34,7 @@ class PacketFrontend(Frontend[VnifQueue | ControlQueue], ABC):
     ) -> None:
         super().__init__(client, path, hypervisor, drain_timeout)
         self.agreement: Agreement | None = None
-        self.rx_buffers = 0  # pages that each queue posts; 0: as many as its ring has slots
+        self.rx_buffers = 0  # pages that each queue posts; 0: 256
         self.inbox = Inbox()  # its `on_packets` takes what comes, in place of `receive`
         self._cache = PacketCache()
         self._waiting: list[Sending] = []  # for a connection

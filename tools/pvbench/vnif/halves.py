@@ -20,7 +20,7 @@ from pvdrivers.tools.pvbench.vnif.job import VnifJob
 from pvdrivers.tools.pvbench.vnif.measurement import VnifMeasurement
 from pvdrivers.tools.pvbench.vnif.xenbus import device_config
 
-QUEUE_PAGES = 1024 + 64  # of a queue at most: tx and rx buffers of ia64's rings, and the rings
+QUEUE_PAGES = 256 + 64  # of a queue in each direction: its buffers, its ring, and some to spare
 
 
 def guest_memory(job: VnifJob) -> int:

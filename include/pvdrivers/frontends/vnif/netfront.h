@@ -26,8 +26,7 @@ struct pv_netfront_config {
     domid_t backend;
     bool split_event_channels;
     struct pv_packet_pool *pool; /* of received packets; outlives the queue */
-    /* Pages posted at most, rounded down to a power of two; 0: as many as the ring has slots. The
-     * longest packet needs 32. */
+    /* Pages posted at most, rounded down to a power of two; 0: 256. The longest packet needs 32. */
     uint32_t rx_buffers;
 };
 

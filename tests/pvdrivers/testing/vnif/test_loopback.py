@@ -12,13 +12,17 @@ import pytest
 
 from pvdrivers.backends.uplinks.switch import Switch
 from pvdrivers.backends.uplinks.uplink import HairpinUplink
+from pvdrivers.frontends.vnif.device import VnifFrontend
+from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.poll.threads import PollThreads
+from pvdrivers.ring.abi import Abi
 from pvdrivers.sim import Machine
 from pvdrivers.testing.vnif.frames import frame, tcp
 from pvdrivers.testing.vnif.loopback import VnifLoopback
 from pvdrivers.testing.vnif.pair import VnifPair
 from pvdrivers.vnif.features import FrontendFeatures
 from pvdrivers.vnif.packet import Packet
+from pvdrivers.xenstore.client import XenstoreClient
 
 FOUR_QUEUES = partial(HairpinUplink, 4)
 
@@ -47,6 +51,18 @@ def test_a_seed_owns_the_run() -> None:
     assert len(first) > 100
     assert trace(5) == first
     assert any(trace(seed) != first for seed in (6, 7, 8))
+
+
+def test_four_queues_of_large_pages_fit_a_guest() -> None:
+    """The kit's guests have 64 MiB, of which the largest rings with all buffers would take twice as
+    much."""
+
+    def four_queues(client: XenstoreClient, path: str, hypervisor: Hypervisor) -> VnifFrontend:
+        return VnifFrontend(client, path, hypervisor, FrontendFeatures(max_queues=4))
+
+    with VnifLoopback(FOUR_QUEUES, abi=Abi.IA64, frontend=four_queues) as loopback:
+        loopback.run(exchange)
+        assert len(loopback.backend.packet_queues) == 4
 
 
 def test_threads_drive_queues() -> None:
