@@ -206,6 +206,11 @@ class Backend(BackendDevice, Generic[Ring, AnyQueue], ABC):
         return True
 
     async def disconnect(self) -> None:
+        await self._close_queues()
+        self._rings = ()
+
+    async def _close_queues(self) -> None:
+        """When they have answered what they took."""
         for queue in self._queues:
             self.driver.remove(queue.pollable)
             queue.stop()
@@ -222,7 +227,6 @@ class Backend(BackendDevice, Generic[Ring, AnyQueue], ABC):
         if self._faults:
             self._faults.close()
             self._faults = None
-        self._rings = ()
 
     async def removed(self) -> None:
         await self.disconnect()  # again, when an abort has interrupted it
@@ -252,11 +256,10 @@ class Backend(BackendDevice, Generic[Ring, AnyQueue], ABC):
     async def queues_closed(self) -> AsyncIterator[None]:
         """For EXCHANGE: closes the queues when they have answered what they took, and opens them
         again afterwards on the same rings. The frontend does not notice."""
-        rings = self._rings
-        await self.disconnect()
+        await self._close_queues()
         yield
-        if rings:
-            self._open_queues(rings)
+        if self._rings:
+            self._open_queues(self._rings)
             self.serve()
 
     def serve(self) -> None:

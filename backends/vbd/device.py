@@ -201,9 +201,9 @@ class VbdBackend(Backend[QueueKeys, VbdQueue]):
         """Goes on with another store and returns the old one, on which what was in flight has
         ended. The frontend does not notice. For hooks only.
         """
-        old, head = self.store, self.head
+        old = self.store
         async with self.queues_closed():
-            self.store, self.head = store, head
+            self.store = store
             self._capacity = max(self._capacity, int(store.pointer.geometry.sectors))
         return old
 

@@ -6,13 +6,10 @@
 static uint32_t change_hash(struct pv_netback_control *control,
                             const struct xen_netif_ctrl_request *request, uint32_t *data)
 {
-    struct netback_hash hash = *control->hash;
+    struct netback_hash hash = control->vif->settings.hash; /* nobody else changes it */
     uint32_t status = netback_control_hash(control->vif, request, &hash, data);
-    if (status == XEN_NETIF_CTRL_STATUS_SUCCESS) {
-        *control->hash = hash;
-        netback_settings_change(control->vif)->hash = hash;
-        netback_settings_changed(control->vif);
-    }
+    if (status == XEN_NETIF_CTRL_STATUS_SUCCESS)
+        netback_save_hash(control->vif, &hash);
     return status;
 }
 

@@ -19,11 +19,11 @@ static struct xen_netif_gref *read_list(struct pv_netback_vif *vif, grant_ref_t 
     return NULL;
 }
 
-static uint32_t remove_all(struct pv_netback_control *control, uint32_t queue,
-                           struct xen_netif_gref *list, uint32_t count)
+static uint32_t remove_all(struct pv_netback_vif *vif, uint32_t queue, struct xen_netif_gref *list,
+                           uint32_t count)
 {
-    uint32_t removed = netback_static_grants_remove(control->vif, queue, list, count);
-    for (uint32_t i = 0; control->resumed && i < count; i++) {
+    uint32_t removed = netback_static_grants_remove(vif, queue, list, count);
+    for (uint32_t i = 0; vif->config.resumed && i < count; i++) {
         removed += list[i].status != SUCCESS;
         list[i].status = SUCCESS;
     }
@@ -31,10 +31,9 @@ static uint32_t remove_all(struct pv_netback_control *control, uint32_t queue,
 }
 
 /* If the list cannot be written to, its grants are not mapped any more all the same. */
-static uint32_t change(struct pv_netback_control *control,
-                       const struct xen_netif_ctrl_request *request, uint32_t *data)
+static uint32_t change(struct pv_netback_vif *vif, const struct xen_netif_ctrl_request *request,
+                       uint32_t *data)
 {
-    struct pv_netback_vif *vif = control->vif;
     uint32_t queue = request->data[0], ref = request->data[1], count = request->data[2];
     if (count > netback_static_grants_limit(vif))
         return FAILURE;
@@ -43,7 +42,7 @@ static uint32_t change(struct pv_netback_control *control,
     if (done && request->type == XEN_NETIF_CTRL_TYPE_ADD_GREF_MAPPING) {
         done = netback_static_grants_add(vif, queue, list, count);
     } else if (done) {
-        *data = remove_all(control, queue, list, count);
+        *data = remove_all(vif, queue, list, count);
         done = netback_copy_to_page(vif, ref, list, (uint16_t)(count * sizeof *list));
     }
     free(list);
@@ -56,7 +55,7 @@ uint32_t netback_control_grants(struct pv_netback_control *control,
     if (request->data[0] >= control->vif->config.queues)
         return FAILURE;
     if (request->type != XEN_NETIF_CTRL_TYPE_GET_GREF_MAPPING_SIZE)
-        return change(control, request, data);
+        return change(control->vif, request, data);
     *data = netback_static_grants_limit(control->vif);
     return SUCCESS;
 }

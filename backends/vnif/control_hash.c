@@ -1,17 +1,6 @@
 /* What the guest may set of its hash, with the limits and the answers of Linux's netback. */
 #include "backends/vnif/control_private.h"
 
-#define ALL_TYPES                                                                                  \
-    (XEN_NETIF_CTRL_HASH_TYPE_IPV4 | XEN_NETIF_CTRL_HASH_TYPE_IPV4_TCP |                           \
-     XEN_NETIF_CTRL_HASH_TYPE_IPV6 | XEN_NETIF_CTRL_HASH_TYPE_IPV6_TCP)
-
-bool netback_hash_valid(const struct netback_hash *hash)
-{
-    return hash->algorithm <= XEN_NETIF_CTRL_HASH_ALGORITHM_TOEPLITZ &&
-           !(hash->types & ~(uint32_t)ALL_TYPES) && hash->key_size <= PV_HASH_MAX_KEY &&
-           hash->mapping_size <= PV_NETBACK_MAX_MAPPING;
-}
-
 static uint32_t set_algorithm(struct netback_hash *hash, uint32_t algorithm)
 {
     if (algorithm > XEN_NETIF_CTRL_HASH_ALGORITHM_TOEPLITZ)
@@ -24,13 +13,14 @@ static uint32_t get_types(const struct netback_hash *hash, uint32_t *data)
 {
     if (hash->algorithm == XEN_NETIF_CTRL_HASH_ALGORITHM_NONE)
         return XEN_NETIF_CTRL_STATUS_NOT_SUPPORTED;
-    *data = ALL_TYPES;
+    *data = NETBACK_HASH_TYPES;
     return XEN_NETIF_CTRL_STATUS_SUCCESS;
 }
 
 static uint32_t set_types(struct netback_hash *hash, uint32_t types)
 {
-    if (types & ~(uint32_t)ALL_TYPES || hash->algorithm == XEN_NETIF_CTRL_HASH_ALGORITHM_NONE)
+    if (types & ~(uint32_t)NETBACK_HASH_TYPES ||
+        hash->algorithm == XEN_NETIF_CTRL_HASH_ALGORITHM_NONE)
         return XEN_NETIF_CTRL_STATUS_INVALID_PARAMETER;
     hash->types = types;
     return XEN_NETIF_CTRL_STATUS_SUCCESS;

@@ -9,12 +9,10 @@ struct pv_netback_control {
     struct pv_netback_vif *vif;
     struct pv_back_ring ring;
     struct pv_response_log *log;
-    struct netback_hash *hash; /* behind the log: the settings outlive the process */
     void *own_log;
     size_t log_size;
     bool bound, stopped, broken;
-    bool notify;  /* at the next pump */
-    bool resumed; /* an earlier backend may have had static grants */
+    bool notify; /* at the next pump */
     int fault_fd;
     struct pv_netback_control_stats stats;
 };
@@ -26,7 +24,6 @@ extern const struct pv_pollable_ops netback_control_pollable_ops;
 uint32_t netback_control_hash(struct pv_netback_vif *vif,
                               const struct xen_netif_ctrl_request *request,
                               struct netback_hash *hash, uint32_t *data);
-bool netback_hash_valid(const struct netback_hash *hash);
 
 /* control_grants.c: the same of a request about static grants. */
 uint32_t netback_control_grants(struct pv_netback_control *control,

@@ -1,30 +1,22 @@
-/* Creates and ends a control ring. Its log holds its responses, and the hash as the guest has set
- * it. */
+/* Creates and ends a control ring. */
 #include "backends/reserve.h"
 #include "backends/vnif/control_private.h"
 #include "pvdrivers/ring/abi_layout.h"
 
 #include <stdlib.h>
 
-#define LOG_ALIGNMENT 128
-
-static size_t responses_size(enum pv_abi abi)
-{
-    return pv_response_log_size(
-        pv_ring_entries(pv_abi_page_size(abi), sizeof(union xen_netif_ctrl_sring_entry)),
-        sizeof(struct xen_netif_ctrl_response));
-}
-
 size_t pv_netback_control_log_size(enum pv_abi abi)
 {
-    size_t size = responses_size(abi) + sizeof(struct netback_hash);
-    return (size + LOG_ALIGNMENT - 1) & ~(size_t)(LOG_ALIGNMENT - 1);
+    size_t size = pv_response_log_size(
+        pv_ring_entries(pv_abi_page_size(abi), sizeof(union xen_netif_ctrl_sring_entry)),
+        sizeof(struct xen_netif_ctrl_response));
+    return (size + NETBACK_LOG_ALIGNMENT - 1) & ~(size_t)(NETBACK_LOG_ALIGNMENT - 1);
 }
 
 static bool config_valid(const struct pv_netback_vif *vif,
                          const struct pv_netback_control_config *config)
 {
-    return !config->log || ((uintptr_t)config->log % LOG_ALIGNMENT == 0 &&
+    return !config->log || ((uintptr_t)config->log % NETBACK_LOG_ALIGNMENT == 0 &&
                             config->log_size >= pv_netback_control_log_size(vif->config.abi));
 }
 
@@ -39,12 +31,6 @@ static void init_from_config(struct pv_netback_control *control, struct pv_netba
     control->fault_fd = config->fault_fd;
 }
 
-static void place_log(struct pv_netback_control *control, void *area)
-{
-    control->log = area;
-    control->hash = (void *)((uint8_t *)area + responses_size(control->vif->config.abi));
-}
-
 static int make_log(struct pv_netback_control *control,
                     const struct pv_netback_control_config *config)
 {
@@ -53,7 +39,7 @@ static int make_log(struct pv_netback_control *control,
         control->own_log = reserve(control->log_size);
     if (!config->log && !control->own_log)
         return -ENOMEM;
-    place_log(control, config->log ? config->log : control->own_log);
+    control->log = config->log ? config->log : control->own_log;
     return 0;
 }
 
@@ -78,16 +64,9 @@ static int attach_log(struct pv_netback_control *control,
                       const struct pv_netback_control_config *config)
 {
     const struct pv_response_log_identity identity = identify(control, config);
-    if (!netback_hash_valid(control->hash))
-        return -ESTALE;
     /* An earlier backend may have been killed before it notified. */
-    control->notify = control->resumed = pv_response_log_has_begun(control->log);
-    int status = pv_response_log_attach(control->log, &identity, &control->ring);
-    if (status < 0)
-        return status;
-    netback_settings_change(control->vif)->hash = *control->hash;
-    netback_settings_changed(control->vif);
-    return 0;
+    control->notify = pv_response_log_has_begun(control->log);
+    return pv_response_log_attach(control->log, &identity, &control->ring);
 }
 
 static int build(struct pv_netback_control *control, const struct pv_netback_control_config *config)
@@ -135,13 +114,10 @@ int pv_netback_control_resumable(struct pv_netback_vif *vif,
         return -ENOMEM;
     init_from_config(control, vif, config);
     int status = map_ring(control, config);
-    if (config->log)
-        place_log(control, config->log);
+    control->log = config->log;
     if (status == 0 && config->log && pv_response_log_has_begun(control->log)) {
         const struct pv_response_log_identity identity = identify(control, config);
-        status = netback_hash_valid(control->hash)
-                     ? pv_response_log_check(control->log, &identity, &control->ring)
-                     : -ESTALE;
+        status = pv_response_log_check(control->log, &identity, &control->ring);
     } else if (status == 0 && pv_back_unconsumed_requests(&control->ring) != 0) {
         status = -EBUSY;
     }

@@ -1,13 +1,11 @@
 """The network backend on xenbus: what it offers, reads and publishes. Its data plane is in C."""
 
 import logging
-import mmap
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from pvdrivers._core import ffi
 from pvdrivers.backends.device import Backend, DeviceContext, QueueContext
 from pvdrivers.backends.inflight import LogMemory
 from pvdrivers.backends.uplinks.uplink import Uplink, UplinkOffloads
@@ -91,9 +89,7 @@ class VnifBackend(Backend[QueueRings | ControlRing, VnifQueue | ControlQueue]):
         self.rate = Rate()
         self._rate_key: str | None = None
         self._carrier = True
-        self._knows_groups = True  # all that the guest has joined since it connected
         self._netback: Netback | None = None
-        self._control_log: LogMemory | None = None  # of the present connection
 
     # ---- what its user calls ---------------------------------------------------------------
 
@@ -164,11 +160,9 @@ class VnifBackend(Backend[QueueRings | ControlRing, VnifQueue | ControlQueue]):
         except ValueError as error:
             raise UsageError(f"{self.path}/mac: {error}") from error
         self._take_rate(own.get("rate"))
-        head = await self._read_head()
+        head = read_frontend_head(await self.read_peer_keys(FRONTEND_HEAD_KEYS), self.features)
         keys = await self.read_peer_keys(queue_key_names(head.queues))
         rings = read_queues(keys, head.queues)
-        self._knows_groups = not self._inherits  # the predecessor's are not written down
-        self._control_log = None
         self._open_netback(head)
         return [*rings, *([head.control] if head.control else [])]
 
@@ -196,12 +190,11 @@ class VnifBackend(Backend[QueueRings | ControlRing, VnifQueue | ControlQueue]):
         """Goes on with another uplink and returns the old one, which no queue uses any more. The
         frontend does not notice. For hooks only."""
         old = self.uplink
-        head = await self._read_head() if self.head else None
         async with self.queues_closed():
             self.uplink = uplink
-            if head:
-                self._knows_groups = False
-                self._open_netback(head)
+            if self._netback:
+                self._netback.set_uplink(uplink)
+                self._tell_uplink()
         return old
 
     async def disconnect(self) -> None:
@@ -219,31 +212,20 @@ class VnifBackend(Backend[QueueRings | ControlRing, VnifQueue | ControlQueue]):
         netback = self._opened
         if isinstance(ring, ControlRing):
             return ControlQueue.log_size(netback)
-        return VnifQueue.log_size(netback)
+        return VnifQueue.log_size(netback, ring)
 
     def open_queue(
         self, ring: QueueRings | ControlRing, context: QueueContext
     ) -> VnifQueue | ControlQueue:
         fields = {"evtchn": context.channels.cdata, "fault_fd": context.fault_fd}
         if isinstance(ring, ControlRing):
-            log = self._keep_control_log(context.inflight)
-            return ControlQueue(self._opened, ring, log, fields)
+            return ControlQueue(self._opened, ring, context.inflight, fields)
         return VnifQueue(self._opened, ring, context.inflight, fields)
 
     def is_resumable(self, ring: QueueRings | ControlRing, inflight: LogMemory) -> bool:
         if isinstance(ring, ControlRing):
             return ControlQueue.is_resumable(self._opened, ring, inflight)
         return VnifQueue.is_resumable(self._opened, ring, inflight)
-
-    def _keep_control_log(self, log: LogMemory) -> LogMemory:
-        """What the guest has set by its control ring lies there, and it does not set it again when
-        queues are closed and opened on the same rings."""
-        if log.address != ffi.NULL:
-            return log
-        if self._control_log is None:
-            memory = ffi.from_buffer("uint8_t[]", mmap.mmap(-1, log.size))
-            self._control_log = LogMemory(memory, log.size)
-        return self._control_log
 
     # ---- what the queues share -------------------------------------------------------------
 
@@ -258,24 +240,20 @@ class VnifBackend(Backend[QueueRings | ControlRing, VnifQueue | ControlQueue]):
         assert self.head
         return self.head.offloads & self.options.offloads
 
-    async def _read_head(self) -> FrontendHead:
-        return read_frontend_head(await self.read_peer_keys(FRONTEND_HEAD_KEYS), self.features)
-
     def _filters(self, requested: bool) -> bool:
-        """Whether multicast is filtered. Not by a list that is not complete: too much is harmless,
-        too little is not."""
-        return requested and self.features.multicast_control and self._knows_groups
+        """Whether multicast is filtered."""
+        return requested and self.features.multicast_control
 
     def _open_netback(self, head: FrontendHead) -> None:
         self._close_netback()
         self.head = head
-        offloads = self._offloads
-        self.uplink.set_rx_offloads(UplinkOffloads.of(offloads))
+        self._tell_uplink()
         fields = {
             "mac": self.mac,
             "queues": head.queues,
             "rx_notify": head.rx_notify,
             "multicast_control": self._filters(head.multicast_control),
+            "resumed": self._inherits,
             "xdp_headroom": head.xdp_headroom if self.features.xdp_headroom else 0,
             "rate_bytes": self.rate.bytes,
             "rate_usec": self.rate.usec,
@@ -284,8 +262,12 @@ class VnifBackend(Backend[QueueRings | ControlRing, VnifQueue | ControlQueue]):
         }
         abi = self._abi(head)
         self._netback = Netback(
-            self.hypervisor, self.peer_domid, abi, self.uplink, offloads, fields
+            self.hypervisor, self.peer_domid, abi, self.uplink, self._offloads, fields
         )
+
+    def _tell_uplink(self) -> None:
+        """What the guest takes."""
+        self.uplink.set_rx_offloads(UplinkOffloads.of(self._offloads))
 
     def _close_netback(self) -> None:
         if self._netback:

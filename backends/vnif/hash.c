@@ -1,6 +1,13 @@
 /* The hash of a packet for the guest, and the queue that goes with it. */
 #include "backends/vnif/netback_private.h"
 
+bool netback_hash_valid(const struct netback_hash *hash)
+{
+    return hash->algorithm <= XEN_NETIF_CTRL_HASH_ALGORITHM_TOEPLITZ &&
+           !(hash->types & ~(uint32_t)NETBACK_HASH_TYPES) && hash->key_size <= PV_HASH_MAX_KEY &&
+           hash->mapping_size <= PV_NETBACK_MAX_MAPPING;
+}
+
 void netback_hash_packet(const struct netback_hash *hash, struct rx_entry *entry)
 {
     if (hash->algorithm == XEN_NETIF_CTRL_HASH_ALGORITHM_TOEPLITZ)

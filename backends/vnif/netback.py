@@ -42,6 +42,13 @@ class Netback:
         if self.pointer == ffi.NULL:
             raise OSError(ffi.errno, f"no vif: {os.strerror(ffi.errno)}")
 
+    def set_uplink(self, uplink: Uplink) -> None:
+        """Goes on with another one, while its queues are closed. What the guest has told it
+        stays."""
+        lib.pv_netback_vif_set_uplink(self.pointer, uplink.pointer)
+        old, self.uplink = self.uplink, uplink
+        old.set_carrier(0)
+
     def set_rate(self, rate: Rate) -> None:
         lib.pv_netback_vif_set_rate(self.pointer, rate.bytes, rate.usec)
 

@@ -21,6 +21,7 @@
  *     drop.c                tells the uplink of packets that are dropped, and why
  *   static_grants.c         the guest's pages that stay mapped
  *   vif.c                   what the queues share
+ *     saved.c               keeps what the guest has told where it outlives the process
  *     hash.c  multicast.c   the guest's hash and its filter
  *   control_queue.c         creates a control ring and ends it
  *     control.c             takes requests and answers them
@@ -41,6 +42,7 @@
 #define NETBACK_BATCH 64            /* packets between two publications */
 #define NETBACK_MAX_BYTES (4 << 20) /* of packets a pump moves each way, and one packet more */
 #define NETBACK_MAX_SEGMENTS 512    /* of one GSO packet cut up here */
+#define NETBACK_LOG_ALIGNMENT 128   /* bytes, of a log's beginning and size */
 #define NETBACK_MAX_SLOTS 1024      /* of a ring: IA-64's pages */
 #define NETBACK_RX_SLOTS 128        /* of a batch; several packets of the longest */
 #define NETBACK_RX_BACKLOG (4 * NETBACK_MAX_SEGMENTS) /* a few that are cut up at once */
@@ -49,7 +51,11 @@
 
 /* ---- what the queues of a vif share ---------------------------------------------------------- */
 
-/* As the guest has set it on the control ring; lies in its log too. */
+#define NETBACK_HASH_TYPES                                                                         \
+    (XEN_NETIF_CTRL_HASH_TYPE_IPV4 | XEN_NETIF_CTRL_HASH_TYPE_IPV4_TCP |                           \
+     XEN_NETIF_CTRL_HASH_TYPE_IPV6 | XEN_NETIF_CTRL_HASH_TYPE_IPV6_TCP)
+
+/* As the guest has set it on the control ring. */
 struct netback_hash {
     uint32_t algorithm, types; /* XEN_NETIF_CTRL_HASH_* */
     uint32_t key_size, mapping_size;
@@ -57,9 +63,17 @@ struct netback_hash {
     uint32_t mapping[PV_NETBACK_MAX_MAPPING]; /* queues */
 };
 
+/* As the guest has set it on its tx rings. */
 struct netback_multicast {
-    uint32_t count;
-    uint8_t addresses[PV_NETBACK_MAX_MULTICAST][6];
+    uint64_t addresses[PV_NETBACK_MAX_MULTICAST]; /* 0: a free place */
+    bool incomplete; /* it may have joined others before, so all pass */
+};
+
+/* What a successor has to know of a guest, which does not tell it again. */
+struct netback_saved {
+    uint32_t magic; /* 0: nothing is here yet */
+    struct netback_hash hash;
+    struct netback_multicast multicast;
 };
 
 /* What may change while queues are pumped. Each queue has a copy of its own. */
@@ -109,9 +123,10 @@ struct pv_netback_vif {
     uint32_t page_size; /* the frontend's, bytes */
     bool gso_tcpv4, gso_tcpv6;
     pthread_mutex_t lock;
-    struct netback_settings settings;                   /* under the lock */
-    uint32_t generation;                                /* of the settings */
-    uint32_t stalled;                                   /* queues */
+    struct netback_settings settings; /* under the lock */
+    struct netback_saved *saved; /* in queue 0's log; under the lock; NULL: that is not there */
+    uint32_t generation;         /* of the settings */
+    uint32_t stalled;            /* queues */
     struct netback_place places[PV_NETBACK_MAX_QUEUES]; /* config.queues of them are used */
 };
 
@@ -177,10 +192,11 @@ struct pv_netback_queue {
     uint32_t generation;
     uint64_t now;
     bool bound_tx, bound_rx, stopped, broken;
-    bool posted;               /* its mailbox is open */
-    bool notify_tx, notify_rx; /* before this pump's end */
-    bool slept;                /* armed since the last pump */
-    bool watching;             /* the uplink's fd */
+    bool posted;                 /* its mailbox is open */
+    bool notify_tx, notify_rx;   /* before this pump's end */
+    bool slept;                  /* armed since the last pump */
+    bool watching;               /* the uplink's fd */
+    struct netback_saved *saved; /* of queue 0 */
     void *own_log;
     size_t log_size;
     int eventfd, fault_fd;
@@ -272,6 +288,8 @@ uint32_t netback_mailbox_take(struct netback_mailbox *mailbox, struct rx_entry *
                               uint32_t most);
 bool netback_mailbox_arm(struct netback_mailbox *mailbox); /* true: there is something */
 void netback_mailbox_disarm(struct netback_mailbox *mailbox);
+/* Wakes its owner for another reason. */
+void netback_mailbox_wake(struct netback_mailbox *mailbox);
 
 /* static_grants.c */
 /* The most that a queue may have: a list's page full. Those are the pages of both its rings' slots,
@@ -312,19 +330,29 @@ bool netback_copy_to_static(struct pv_netback_queue *queue, grant_ref_t ref, uin
                             const void *from, uint16_t length);
 
 /* hash.c */
+bool netback_hash_valid(const struct netback_hash *hash);
 void netback_hash_packet(const struct netback_hash *hash, struct rx_entry *entry);
 /* The queue that the guest's mapping names. */
 uint32_t netback_hash_queue(const struct netback_hash *hash, const struct rx_entry *entry,
                             uint32_t queues);
 
 /* multicast.c */
+/* Each is one store. False: there is no room. */
 bool netback_multicast_add(struct netback_multicast *multicast, const uint8_t *address);
 void netback_multicast_del(struct netback_multicast *multicast, const uint8_t *address);
 /* Whether a packet with this destination passes the filter. */
 bool netback_multicast_passes(const struct netback_multicast *multicast, const uint8_t *address);
 
-/* Wakes its owner for another reason. */
-void netback_mailbox_wake(struct netback_mailbox *mailbox);
+/* saved.c */
+/* Whether it is what an earlier backend has left, or nothing yet: 0 or -ESTALE. */
+int netback_saved_check(const struct netback_saved *saved);
+/* Takes up what an earlier backend has left there, or begins it, and keeps each change there too
+ * until it is detached. */
+void netback_saved_attach(struct pv_netback_vif *vif, struct netback_saved *saved);
+void netback_saved_detach(struct pv_netback_vif *vif);
+void netback_save_hash(struct pv_netback_vif *vif, const struct netback_hash *hash);
+/* Adds an address to the filter or takes it away; false: there is no room. */
+bool netback_save_multicast(struct pv_netback_vif *vif, const uint8_t *address, bool add);
 
 /* vif.c */
 /* Each change of the settings stands between these. */

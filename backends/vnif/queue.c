@@ -7,13 +7,12 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define LOG_ALIGNMENT 128
-
 static bool config_valid(const struct pv_netback_vif *vif,
                          const struct pv_netback_queue_config *config)
 {
-    bool log_valid = !config->log || ((uintptr_t)config->log % LOG_ALIGNMENT == 0 &&
-                                      config->log_size >= pv_netback_log_size(vif->config.abi));
+    size_t size = pv_netback_log_size(vif->config.abi, config->index);
+    bool log_valid = !config->log || ((uintptr_t)config->log % NETBACK_LOG_ALIGNMENT == 0 &&
+                                      config->log_size >= size);
     return config->index < vif->config.queues && log_valid;
 }
 
@@ -66,7 +65,7 @@ static bool make_batch(struct netback_tx *tx)
 
 static int make_memory(struct pv_netback_queue *queue, const struct pv_netback_queue_config *config)
 {
-    queue->log_size = pv_netback_log_size(queue->vif->config.abi);
+    queue->log_size = pv_netback_log_size(queue->vif->config.abi, queue->index);
     if (!config->log)
         queue->own_log = reserve(queue->log_size);
     queue->copies.staged = reserve(sizeof *queue->copies.staged);
@@ -199,6 +198,8 @@ void pv_netback_queue_destroy(struct pv_netback_queue *queue)
         return;
     if (queue->posted)
         netback_mailbox_close(&queue->vif->places[queue->index].mailbox);
+    if (queue->posted && queue->saved)
+        netback_saved_detach(queue->vif);
     netback_rx_forget(queue);
     if (queue->tx.taken)
         munmap(queue->tx.taken, batch_size(&queue->tx));

@@ -35,8 +35,8 @@ class VnifQueue:
             _raise(ffi.errno, f"{rings}")
 
     @staticmethod
-    def log_size(netback: Netback) -> int:
-        return int(lib.pv_netback_log_size(netback.abi))
+    def log_size(netback: Netback, rings: QueueRings) -> int:
+        return int(lib.pv_netback_log_size(netback.abi, rings.index))
 
     @staticmethod
     def is_resumable(netback: Netback, rings: QueueRings, log: LogMemory) -> bool:

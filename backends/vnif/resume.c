@@ -1,5 +1,5 @@
-/* A queue's two logs lie side by side, that of tx first. An earlier queue of the connection may
- * have left them. */
+/* A queue's two logs lie side by side, that of tx first, and behind those of queue 0 what the guest
+ * has told the vif. An earlier queue of the connection may have left them. */
 #include "backends/vnif/netback_private.h"
 #include "pvdrivers/ring/abi_layout.h"
 
@@ -14,16 +14,24 @@ static size_t tx_log_size(enum pv_abi abi)
                                 sizeof(struct netif_tx_response));
 }
 
-size_t pv_netback_log_size(enum pv_abi abi)
+static size_t logs_size(enum pv_abi abi)
 {
     return tx_log_size(abi) + pv_response_log_size(entries(abi, sizeof(union netif_rx_sring_entry)),
                                                    sizeof(struct netif_rx_response));
+}
+
+size_t pv_netback_log_size(enum pv_abi abi, uint32_t index)
+{
+    size_t size = logs_size(abi) + (index == 0 ? sizeof(struct netback_saved) : 0);
+    return (size + NETBACK_LOG_ALIGNMENT - 1) & ~(size_t)(NETBACK_LOG_ALIGNMENT - 1);
 }
 
 void netback_place_logs(struct pv_netback_queue *queue, void *area)
 {
     queue->tx.log = area;
     queue->rx.log = (void *)((uint8_t *)area + tx_log_size(queue->vif->config.abi));
+    if (queue->index == 0)
+        queue->saved = (void *)((uint8_t *)area + logs_size(queue->vif->config.abi));
 }
 
 static struct pv_response_log_identity identify(const struct pv_netback_queue *queue,
@@ -44,7 +52,9 @@ int netback_check_logs(const struct pv_netback_queue *queue,
 {
     const struct pv_response_log_identity tx = identify(queue, config, true);
     const struct pv_response_log_identity rx = identify(queue, config, false);
-    int status = pv_response_log_check(queue->tx.log, &tx, &queue->tx.ring);
+    int status = queue->saved ? netback_saved_check(queue->saved) : 0;
+    if (status == 0)
+        status = pv_response_log_check(queue->tx.log, &tx, &queue->tx.ring);
     if (status == 0 && pv_response_log_has_begun(queue->rx.log))
         status = pv_response_log_check(queue->rx.log, &rx, &queue->rx.ring);
     return status;
@@ -65,8 +75,13 @@ int netback_attach_logs(struct pv_netback_queue *queue,
 {
     const struct pv_response_log_identity tx = identify(queue, config, true);
     const struct pv_response_log_identity rx = identify(queue, config, false);
+    int status = queue->saved ? netback_saved_check(queue->saved) : 0;
+    if (status < 0)
+        return status;
+    if (queue->saved) /* before the logs: requests that they do not count change it again */
+        netback_saved_attach(queue->vif, queue->saved);
     /* An earlier backend may have been killed before it notified. */
     queue->notify_tx = queue->notify_rx = pv_response_log_has_begun(queue->tx.log);
-    int status = attach(queue, queue->tx.log, &tx, &queue->tx.ring);
+    status = attach(queue, queue->tx.log, &tx, &queue->tx.ring);
     return status < 0 ? status : attach(queue, queue->rx.log, &rx, &queue->rx.ring);
 }

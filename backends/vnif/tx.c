@@ -8,12 +8,9 @@
 static void change_filter(struct pv_netback_queue *queue, struct tx_taken *taken)
 {
     const struct netif_extra_info *extra = (const void *)&taken->slot[taken->multicast];
-    struct netback_settings *settings = netback_settings_change(queue->vif);
-    if (extra->type == XEN_NETIF_EXTRA_TYPE_MCAST_DEL)
-        netback_multicast_del(&settings->multicast, extra->u.mcast.addr);
-    else if (!netback_multicast_add(&settings->multicast, extra->u.mcast.addr))
+    bool add = extra->type == XEN_NETIF_EXTRA_TYPE_MCAST_ADD;
+    if (!netback_save_multicast(queue->vif, extra->u.mcast.addr, add))
         taken->error = PV_NETBACK_MULTICAST_FULL;
-    netback_settings_changed(queue->vif);
 }
 
 static void stage_copy(struct pv_netback_queue *queue, struct tx_taken *taken,

@@ -36,7 +36,8 @@ struct pv_netback_vif *pv_netback_vif_create(const struct pv_netback_vif_config 
         (struct netback_settings){.rate_bytes = config->rate_bytes,
                                   .rate_usec = config->rate_usec,
                                   .xdp_headroom = limit_headroom(vif, config->xdp_headroom),
-                                  .multicast_control = config->multicast_control};
+                                  .multicast_control = config->multicast_control,
+                                  .multicast.incomplete = config->resumed};
     vif->generation = 1; /* queues have seen 0 */
     pthread_mutex_init(&vif->lock, NULL);
     for (uint32_t i = 0; i < config->queues; i++) {
@@ -59,6 +60,13 @@ void pv_netback_vif_destroy(struct pv_netback_vif *vif)
     pthread_mutex_destroy(&vif->lock);
     pv_fetch_sub(&vif->config.uplink->users, 1);
     munmap(vif, sizeof *vif);
+}
+
+void pv_netback_vif_set_uplink(struct pv_netback_vif *vif, struct pv_uplink *uplink)
+{
+    pv_fetch_sub(&vif->config.uplink->users, 1);
+    vif->config.uplink = uplink;
+    pv_fetch_add(&uplink->users, 1);
 }
 
 /* ---- Settings -------------------------------------------------------------------------------- */

@@ -33,13 +33,15 @@ struct pv_netback_vif_config {
     struct pv_hypervisor *hypervisor;
     domid_t frontend;
     enum pv_abi abi;          /* the frontend's: gives the page size */
-    struct pv_uplink *uplink; /* outlives the vif */
+    struct pv_uplink *uplink; /* outlives the vif, or its exchange */
     uint8_t mac[6];           /* the guest's */
     uint32_t queues;          /* that it has, 1 to PV_NETBACK_MAX_QUEUES */
     /* What the frontend takes on rx, as its keys say. */
     bool sg, gso_tcpv4, gso_tcpv6, csum_ipv4, csum_ipv6;
     bool rx_notify; /* false: it does not say when it has posted buffers, so they are looked for */
-    bool multicast_control;         /* it has asked for a filter */
+    bool multicast_control; /* it has asked for a filter */
+    bool resumed; /* an earlier backend has served this connection: what the guest has told it and
+                     no log knows, it does not tell again */
     uint16_t xdp_headroom;          /* bytes in front of each packet; 0: none */
     uint64_t rate_bytes, rate_usec; /* of each queue's tx; 0 bytes: unlimited */
     uint64_t rx_drain_ns,
@@ -63,7 +65,7 @@ struct pv_netback_control_config {
     struct pv_evtchn *evtchn;
     grant_ref_t ring_ref;
     evtchn_port_t port;
-    void *log; /* as above, pv_netback_control_log_size bytes; keeps the hash's settings too */
+    void *log; /* as above, pv_netback_control_log_size bytes */
     size_t log_size;
     int fault_fd;
 };
@@ -118,6 +120,8 @@ struct pv_netback_control_stats {
 PV_API struct pv_netback_vif *pv_netback_vif_create(const struct pv_netback_vif_config *config);
 /* Its queues and its control ring are destroyed before it. NULL is fine. */
 PV_API void pv_netback_vif_destroy(struct pv_netback_vif *vif);
+/* Goes on with another uplink, while it has no queues. All that the guest has told it stays. */
+PV_API void pv_netback_vif_set_uplink(struct pv_netback_vif *vif, struct pv_uplink *uplink);
 /* From any thread, while queues are pumped. */
 PV_API void pv_netback_vif_set_rate(struct pv_netback_vif *vif, uint64_t bytes, uint64_t usec);
 PV_API void pv_netback_vif_set_multicast_control(struct pv_netback_vif *vif, bool enabled);
@@ -130,7 +134,8 @@ PV_API uint32_t pv_netback_vif_choose_queue(struct pv_netback_vif *vif, struct p
                                             uint32_t queue);
 
 /* ---- a queue ---- */
-PV_API size_t pv_netback_log_size(enum pv_abi abi);
+/* The log of queue 0 also keeps what the guest has told the vif: its hash and its filter. */
+PV_API size_t pv_netback_log_size(enum pv_abi abi, uint32_t index);
 /* Maps the rings, binds the ports and takes up the rings where the last backend left them. NULL
  * with errno set: EINVAL is the caller's mistake, EIO a ring that is overrun already, ESTALE a log
  * that is not this connection's or contradicts its rings, EPROTO an ABI with other pages than the

@@ -208,10 +208,23 @@ static void test_mailbox_is_bounded(void)
     close_control();
 }
 
+static uint8_t queue_log[1 << 14] __attribute__((aligned(128)));
+
+static void connect_queue_with_log(void)
+{
+    struct pv_netback_queue_config config = loopback_queue_config(&loop, 0);
+    config.log = queue_log;
+    config.log_size = sizeof queue_log;
+    loop.back[0] = pv_netback_queue_create(loop.vif, &config);
+    assert(loop.back[0]);
+}
+
 /* The settings outlive the process, and what was answered is not lost. */
 static void test_settings_survive(void)
 {
     open_control();
+    pv_netback_queue_destroy(loop.back[0]);
+    connect_queue_with_log();
     enable_hash(XEN_NETIF_CTRL_HASH_TYPE_IPV4_TCP);
     write_mapping(8, 1);
     assert(set_mapping_size(8) == ok && set_mapping(PAGE, 8, 0) == ok);
@@ -225,6 +238,7 @@ static void test_settings_survive(void)
     struct pv_netback_control_config config = control_config();
     put(XEN_NETIF_CTRL_TYPE_GET_HASH_MAPPING_SIZE, 0, 0, 0);
     assert(pv_netback_control_resumable(loop.vif, &config) == 0);
+    connect_queue_with_log();
     connect_control();
     assert(pv_netback_vif_choose_queue(loop.vif, packet, 0) == 1);
     assert(pv_netback_control_pump(control, 16, loop.now) == 1);
@@ -275,8 +289,10 @@ int main(void)
 {
     assert(pv_netback_control_log_size(PV_ABI_X86_64) <= sizeof control_log);
     assert(pv_netback_control_log_size(PV_ABI_IA64) % 128 == 0);
-    assert(pv_netback_log_size(PV_ABI_X86_64) % 128 == 0);
-    assert(pv_netback_log_size(PV_ABI_IA64) % 128 == 0);
+    for (uint32_t index = 0; index < 2; index++) {
+        assert(pv_netback_log_size(PV_ABI_X86_64, index) % 128 == 0);
+        assert(pv_netback_log_size(PV_ABI_IA64, index) % 128 == 0);
+    }
     test_orders_and_limits();
     test_xsa_270();
     test_failure_changes_nothing();

@@ -2,8 +2,8 @@
  * The backend is killed after every single instruction that changes its logs or its rings: a
  * process runs a scenario under ptrace, one step at a time, and from each state it passes through
  * another backend goes on, in a copy of everything that outlives a process. There each slot must
- * get one answer, in order, a packet that is answered must have been sent, and a buffer that is
- * answered must hold what its response says.
+ * get one answer, in order, a packet that is answered must have been sent, a buffer that is
+ * answered must hold what its response says, and the filter must be as the guest has set it.
  *
  * The scenario loses its own backend in the middle too, so that the next one is killed while it
  * takes up what the first has left.
@@ -23,7 +23,8 @@
 #define RX_PAGE (DATA + 1)
 #define PAGES (RX_PAGE + BUFFERS)
 #define START 0xffffffe0u /* the rings' indices come round on the way */
-#define LOG_SIZE 4096u
+#define LOG_SIZE 8192u
+#define GROUPS 4u                     /* multicast addresses that the guest joins and leaves */
 #define WATCHED (LOG_SIZE + 2 * PAGE) /* whatever a backend's other stores are */
 
 /* What outlives a backend. */
@@ -33,7 +34,9 @@ struct world {
     struct front front;
     uint32_t packets;           /* that the guest has transmitted */
     uint8_t slots[MAX_PACKETS]; /* of each */
-    uint8_t sent[MAX_PACKETS];  /* times each has reached the uplink */
+    bool changes[MAX_PACKETS];  /* the filter, and has no packet */
+    bool joined[GROUPS];
+    uint8_t sent[MAX_PACKETS]; /* times each has reached the uplink */
     uint32_t answered, received;
     bool stepping;
 };
@@ -60,7 +63,7 @@ static void count_sent(struct pv_uplink *uplink, uint32_t queue, struct pv_packe
 
 static uint8_t pattern(uint32_t length, uint32_t i)
 {
-    return (uint8_t)(length * 5 + i * 3);
+    return (uint8_t)(length * 4 + i * 3); /* begins with an even number: no multicast */
 }
 
 /* One in three is of two pages. Made before a pump, which is stepped through. */
@@ -80,6 +83,26 @@ static const struct pv_uplink_ops uplink_ops = {
     .name = "killed", .send = count_sent, .receive = fake_receive, .fd = fake_fd};
 
 /* ---- the guest ------------------------------------------------------------------------------- */
+
+static void write_group(uint32_t group, uint8_t *address)
+{
+    memcpy(address, (uint8_t[]){0x33, 0x33, 0, 0, 1, (uint8_t)group}, 6);
+}
+
+static void put_change(struct world *world, struct loopback *loop, uint64_t *random)
+{
+    uint32_t number = world->packets++, group = choose(random, GROUPS);
+    struct netif_extra_info extra = {0};
+    assert(number < MAX_PACKETS);
+    world->slots[number] = 2;
+    world->changes[number] = true;
+    world->joined[group] = choose(random, 3) > 0;
+    extra.type =
+        world->joined[group] ? XEN_NETIF_EXTRA_TYPE_MCAST_ADD : XEN_NETIF_EXTRA_TYPE_MCAST_DEL;
+    write_group(group, extra.u.mcast.addr);
+    tx_put_request(loop, TX_PAGE, 0, 0, NETTXF_extra_info);
+    tx_put_extra(loop, extra);
+}
 
 static void put_packet(struct world *world, struct loopback *loop, uint64_t *random)
 {
@@ -104,7 +127,7 @@ static void take_answers(struct world *world, struct loopback *loop)
         uint32_t number = world->answered++, slots = world->slots[number];
         assert((uint32_t)ready >= slots); /* whole packets */
         ready -= (int)slots;
-        assert(world->sent[number] > 0);
+        assert(world->changes[number] || world->sent[number] > 0);
         for (uint32_t i = 0; i < slots; i++) {
             struct netif_tx_response response = tx_take(loop);
             assert(response.status == NETIF_RSP_NULL || response.id == TX_PAGE);
@@ -134,7 +157,9 @@ static void take_packets(struct world *world, struct loopback *loop)
         assert(response.id == id && response.status > 0);
         if (more) /* the second page of the largest; its length is the first one's secret */
             assert(response.status >= 104 && response.status <= 110);
-        for (int i = 0; i < response.status; i++) {
+        if (!more && page[0] & 1) /* of a group */
+            assert(response.status == 60);
+        for (int i = 0; i < response.status && (more || !(page[0] & 1)); i++) {
             uint32_t length = more ? 4096u + (uint32_t)response.status : (uint32_t)response.status;
             if (more || !(response.flags & NETRXF_more_data))
                 assert(page[i] == pattern(length, (uint32_t)i + (more ? 4096 : 0)));
@@ -155,6 +180,8 @@ static void prepare(struct world *world, struct loopback *loop)
     loop->front[0] = world->front;
     loop->front[0].tx.sring = (struct pv_sring *)world->memory; /* of this copy */
     loop->front[0].rx.sring = (struct pv_sring *)(world->memory + PAGE);
+    loop->config.multicast_control = true;
+    loop->config.resumed = *(uint32_t *)world->log != 0;
     current = world;
 }
 
@@ -181,6 +208,24 @@ static void pump(struct loopback *loop)
     assert(loopback_pump(loop) >= 0);
 }
 
+static uint32_t posted(const struct loopback *loop)
+{
+    return loop->front[0].rx.req_prod_pvt - loop->front[0].rx.rsp_cons;
+}
+
+static void check_filter(struct world *world, struct loopback *loop)
+{
+    if (posted(loop) < GROUPS)
+        post_buffers(loop, GROUPS - posted(loop));
+    for (uint32_t group = 0; group < GROUPS; group++) {
+        uint64_t filtered = loopback_stats(loop).rx_filtered;
+        write_group(group, uplink_queue(loop, 60)->data);
+        pump(loop);
+        assert(loopback_stats(loop).rx_filtered == filtered + !world->joined[group]);
+    }
+    take_packets(world, loop);
+}
+
 /* The successor of the killed process; the guest is as it was. */
 static void go_on(struct world *world)
 {
@@ -191,11 +236,11 @@ static void go_on(struct world *world)
     take_answers(world, &loop);
     take_packets(world, &loop);
     assert(world->answered == world->packets);
+    check_filter(world, &loop);
     make_packets(&loop, BUFFERS + 2); /* more than it has buffers for */
     pump(&loop);
     take_packets(world, &loop);
-    uint32_t left = loop.front[0].rx.req_prod_pvt - loop.front[0].rx.rsp_cons;
-    assert(left < 2); /* one may be too few for the packet that comes next */
+    assert(posted(&loop) < 2); /* one may be too few for the packet that comes next */
     loop.memory = malloc(1);
     loopback_close(&loop);
 }
@@ -234,9 +279,8 @@ static void run_scenario(struct world *world, uint64_t random)
     connect_stepped(world, &loop);
     for (int round = 0; round < ROUNDS; round++) {
         for (uint32_t n = choose(&random, 5); n > 0; n--)
-            put_packet(world, &loop, &random);
-        uint32_t posted = loop.front[0].rx.req_prod_pvt - loop.front[0].rx.rsp_cons;
-        post_buffers(&loop, choose(&random, BUFFERS - posted + 1));
+            (choose(&random, 3) == 0 ? put_change : put_packet)(world, &loop, &random);
+        post_buffers(&loop, choose(&random, BUFFERS - posted(&loop) + 1));
         pv_front_push_requests(&loop.front[0].tx);
         pv_front_push_requests(&loop.front[0].rx);
         make_packets(&loop, choose(&random, 4));

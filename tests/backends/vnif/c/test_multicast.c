@@ -85,6 +85,31 @@ static void test_64_addresses(void)
     loopback_close(loop);
 }
 
+/* A successor may carry out again what its predecessor has not answered, so twice is once. */
+static void test_a_set(void)
+{
+    struct loopback *loop = open_with(true);
+    for (int i = 0; i < 100; i++)
+        assert(change(loop, XEN_NETIF_EXTRA_TYPE_MCAST_ADD, address) == NETIF_RSP_OKAY);
+    assert(change(loop, XEN_NETIF_EXTRA_TYPE_MCAST_ADD, other) == NETIF_RSP_OKAY);
+    assert(change(loop, XEN_NETIF_EXTRA_TYPE_MCAST_DEL, address) == NETIF_RSP_OKAY);
+    assert(!arrives(loop, address) && arrives(loop, other));
+    loopback_close(loop);
+}
+
+/* A successor that finds no log does not filter by what little it has heard. */
+static void test_resumed_without_a_log(void)
+{
+    static struct loopback loop;
+    loopback_init(&loop, PV_ABI_X86_64);
+    loop.config.multicast_control = loop.config.resumed = true;
+    loopback_connect(&loop);
+    assert(change(&loop, XEN_NETIF_EXTRA_TYPE_MCAST_ADD, other) == NETIF_RSP_OKAY);
+    pv_netback_vif_set_multicast_control(loop.vif, true);
+    assert(arrives(&loop, address) && arrives(&loop, other));
+    loopback_close(&loop);
+}
+
 /* The filter is the vif's, not a queue's. */
 static void test_all_queues(void)
 {
@@ -104,6 +129,8 @@ int main(void)
     test_filter();
     test_control();
     test_64_addresses();
+    test_a_set();
+    test_resumed_without_a_log();
     test_all_queues();
     return 0;
 }

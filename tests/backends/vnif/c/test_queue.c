@@ -8,7 +8,7 @@ static struct pv_netback_queue_config with_log(void)
 {
     struct pv_netback_queue_config config = loopback_queue_config(&loop, 0);
     config.log = log_area;
-    config.log_size = pv_netback_log_size(PV_ABI_X86_64);
+    config.log_size = pv_netback_log_size(PV_ABI_X86_64, 0);
     return config;
 }
 

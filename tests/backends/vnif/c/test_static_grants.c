@@ -223,6 +223,7 @@ static void test_successor(void)
     pv_netback_queue_destroy(loop.back[0]);
     pv_netback_vif_destroy(loop.vif);
     assert(loop.mapped == 0);
+    loop.config.resumed = true;
     loopback_connect(&loop);
     connect_control();
     write_list(DATA, 3, 0);

@@ -75,22 +75,26 @@ def test_killed_under_traffic(abi: Abi) -> None:
         assert frontend.reissued == 0
         assert frontend.broken_rings == 0
 
-    options = {"guest_memory": "160M", "frontend": several_queues, "abi": abi}
+    options = {"frontend": several_queues, "abi": abi}
     with VnifLoopback(FOUR_QUEUES, mode="processes", **options) as loopback:
         loopback.run(scenario)
 
 
 @pytest.mark.slow
-def test_a_successor_passes_on_the_multicast_of_groups_it_has_not_heard_of() -> None:
+def test_a_successor_filters_by_the_groups_that_its_predecessor_was_told() -> None:
     async def scenario(frontend: Any) -> None:
         await frontend.connected()
-        group = bytes.fromhex("01005e0000fb")
+        left, joined = (
+            ethernet(b"x" * 50, destination=bytes.fromhex(group))
+            for group in ("01005e0000fa", "01005e0000fb")
+        )
+        await frontend.join("01:00:5e:00:00:fa")
         await frontend.join("01:00:5e:00:00:fb")
+        await frontend.leave("01:00:5e:00:00:fa")
         await frontend.flush()
-        for _ in range(2):
-            packet = ethernet(b"x" * 50, destination=group)
-            await frontend.send([packet])
-            assert [each.data for each in await frontend.receive()] == [packet]
+        for _ in range(3):
+            await frontend.send([left, joined])
+            assert [each.data for each in await frontend.receive()] == [joined]
             loopback.kill_backend()
             loopback.restart_backend()
         await frontend.send([frame(1)])
