@@ -290,6 +290,7 @@ def test_unanswered_requests_are_issued_again() -> None:
 def test_resume_reconnects_and_issues_again() -> None:
     async def body(disk: VbdPair, ram: Ram) -> None:
         stop_polling(disk)
+        disk.frontend.drain_timeout = 0.1  # which is over, since nobody answers
         pending = asyncio.create_task(disk.frontend.write(0, pattern(8)))
         await asyncio.sleep(0)
         disk.frontend.resume()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import pvdrivers.testing.loopback
 from pvdrivers.backends.stores.store import FileStore, RamStore
 from pvdrivers.backends.vbd.device import VbdBackendOptions
 from pvdrivers.hypervisor import Hypervisor
@@ -172,9 +173,10 @@ def test_a_script_in_mode_processes_needs_the_guard_and_is_told(
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_a_driver_that_frees_its_grants_at_once_is_taken_down_in_order(
-    mode: str, caplog: pytest.LogCaptureFixture
+    mode: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The protocol has the backend unmap first; a frontend that ends before that gets EBUSY."""
+    monkeypatch.setattr(pvdrivers.testing.loopback, "CLOSE_PATIENCE", 60.0)
     with VbdLoopback(make_store, mode=mode, frontend=Granting) as loopback:
         loopback.run(lambda frontend: frontend.wait_for(XenbusState.CONNECTED))
     assert not caplog.messages
