@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 COMMAND = [sys.executable, "-m", "pvdrivers.tools.pvbench", "vbd"]
+SOME = re.compile(rb"[1-9][\d,]*(\x1b\[[\d;]*m)* IOPS")
 ENDLESS = ["--rw=randread", "--size=1m", "--runtime=600", "--time_based"]
 
 
@@ -28,7 +30,7 @@ def test_ctrl_c_shows_the_results_so_far(arguments):
     ) as process:
         os.close(terminal)
         shown = b""
-        while b"IOPS" not in shown:
+        while not SOME.search(shown):
             shown += os.read(ours, 4096)
         os.killpg(process.pid, signal.SIGINT)
         with suppress(OSError):  # until no process has the terminal any more
