@@ -161,6 +161,7 @@ class Daemon:
             await self._pause()
             return
         async with client, AsyncExitStack() as entered:
+            await self._prepare(self.config)
             for each in CLASSES:
                 service = each.make_service(
                     client, hypervisor, lambda: self.config, threads, self._state_directory
@@ -234,6 +235,7 @@ class Daemon:
         except ConfigError as error:
             log.error("the configuration stays as it is: %s", error)
             return
+        await self._prepare(new)
         old, self.config = self.config, new
         if old.log != new.log:
             before = self.limit.suppressed
@@ -244,6 +246,10 @@ class Daemon:
         for service in list(self.services):
             await service.reload(service.options_for)
         log.info("configuration read again")
+
+    async def _prepare(self, config: Config) -> None:
+        for each in CLASSES:
+            await each.prepare(config)
 
     async def _run_command(self) -> None:
         """Runs the command; the daemon stops when it ends."""

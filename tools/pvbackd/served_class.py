@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -51,9 +51,15 @@ class ServiceFactory(Protocol):
         """A service that asks `config` for every device: a reload changes what that returns."""
 
 
+async def nothing(config: Config) -> None:
+    """There is nothing to prepare."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServedClass:
     kind: str
     make_service: ServiceFactory
     families: tuple[Family, ...]
     columns: tuple[Column, ...]
+    prepare: Callable[[Config], Awaitable[None]] = nothing
+    """Before the daemon goes by a configuration that is new."""

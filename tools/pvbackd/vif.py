@@ -7,12 +7,19 @@ from pathlib import Path
 
 from pvdrivers.backends.uplinks import netlink
 from pvdrivers.backends.vnif.service import VnifService
+from pvdrivers.daemon_threads import in_daemon_thread
 from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.poll.driver import PollDriver
 from pvdrivers.tools.pvbackd.config import Config
 from pvdrivers.tools.pvbackd.served_class import Column, Family, ServedClass, counter
 from pvdrivers.tools.pvbackd.uplinks import Tap
 from pvdrivers.xenstore.client import XenstoreClient
+
+
+async def prepare(config: Config) -> None:
+    """What interfaces take is loaded before a guest waits, and off the loop."""
+    if any(isinstance(rule.uplink, Tap) for rule in config.vif):
+        await in_daemon_thread(netlink.load)
 
 
 def make_service(
@@ -22,8 +29,6 @@ def make_service(
     driver: PollDriver,
     state_directory: Path | None,
 ) -> VnifService:
-    if any(isinstance(rule.uplink, Tap) for rule in config().vif):
-        netlink.load()
     return VnifService(
         client,
         hypervisor,
@@ -71,4 +76,5 @@ VIF = ServedClass(
         counter("TX ERRORS", "tx_errors"),
         counter("RX DROPPED", "rx_dropped"),
     ),
+    prepare,
 )

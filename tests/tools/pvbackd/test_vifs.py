@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,7 +15,12 @@ from typing import Any
 
 import pytest
 
+from pvdrivers.backends.uplinks import netlink
 from pvdrivers.testing.vnif.loopback import VnifLoopback
+from pvdrivers.tools.pvbackd.config import Config
+from pvdrivers.tools.pvbackd.uplinks import Tap
+from pvdrivers.tools.pvbackd.vif import VIF
+from pvdrivers.tools.pvbackd.vif_rules import VifRule
 from pvdrivers.xenbus.states import XenbusState
 
 from .conftest import PATIENCE, PVBACKD, until
@@ -256,14 +262,12 @@ def test_an_interface_that_a_script_renames_is_found_again(pvbackd_vif: Vif) -> 
 
 
 LOADING = """
-import sys
-from types import SimpleNamespace
+import asyncio, sys
 from pvdrivers.tools.pvbackd.config import Config
 from pvdrivers.tools.pvbackd.uplinks import {kind}
-from pvdrivers.tools.pvbackd.vif import make_service
+from pvdrivers.tools.pvbackd.vif import VIF
 from pvdrivers.tools.pvbackd.vif_rules import VifRule
-config = Config(vif=(VifRule(uplink={kind}()),))
-make_service(None, SimpleNamespace(domid=0), lambda: config, None, None)
+asyncio.run(VIF.prepare(Config(vif=(VifRule(uplink={kind}()),))))
 print("pyroute2" in sys.modules)
 """
 
@@ -273,3 +277,18 @@ def test_what_an_interface_takes_is_loaded_before_a_guest_waits(kind: str, loade
     command = [sys.executable, "-c", LOADING.format(kind=kind)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.stdout.strip() == loaded, done.stderr
+
+
+def test_what_a_reload_loads_does_not_block_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loading ends only when the loop says so."""
+    went_on = threading.Event()
+    ended: list[bool] = []
+    monkeypatch.setattr(netlink, "load", lambda: ended.append(went_on.wait(PATIENCE)))
+
+    async def main() -> None:
+        loading = asyncio.create_task(VIF.prepare(Config(vif=(VifRule(uplink=Tap()),))))
+        asyncio.get_running_loop().call_later(0.01, went_on.set)
+        await loading
+
+    asyncio.run(main())
+    assert ended == [True]
