@@ -34,6 +34,7 @@ from pvdrivers.xenstore.client import XenstoreClient
 from pvdrivers.xenstore.errors import XenstoreError
 from pvdrivers.xenstore.operations import ABSENT
 
+LUNS_AT_ONCE = 100  # whose states are written in one transaction
 _ENDED_BY_US = (HostByte.ABORT, HostByte.RESET)
 
 
@@ -211,21 +212,20 @@ class ScsiFrontend(Frontend[ScsiQueue]):
     # ---- LUNs ------------------------------------------------------------------------------
 
     async def _read_luns(self) -> list[LunKeys]:
-        async with self.client.transaction(commit=False) as snapshot:
-            try:
-                names = await snapshot.directory(f"{self.peer_path}/{LUNS}")
-            except XenstoreError as error:
-                if error.name not in ABSENT:
-                    raise
-                names = []
-            keys = await snapshot.read_keys(self.peer_path, lun_key_names(names))
+        """Not in one transaction, which xenstore allows to touch a thousand nodes."""
+        try:
+            names = await self.client.directory(f"{self.peer_path}/{LUNS}")
+        except XenstoreError as error:
+            if error.name not in ABSENT:
+                raise
+            return []
+        keys = await self.client.read_keys(self.peer_path, lun_key_names(names))
         return read_luns(keys, names)
 
     async def _publish_luns(self, states: dict[str, XenbusState]) -> None:
-        if states:
-            await self.write_keys(
-                {lun_state_key(name): str(int(state)) for name, state in states.items()}
-            )
+        keys = [(lun_state_key(name), str(int(state))) for name, state in states.items()]
+        for first in range(0, len(keys), LUNS_AT_ONCE):
+            await self.write_keys(dict(keys[first : first + LUNS_AT_ONCE]))
 
     # ---- commands --------------------------------------------------------------------------
 

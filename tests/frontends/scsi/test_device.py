@@ -22,11 +22,17 @@ from pvdrivers.scsi.result import HostByte, Status
 from pvdrivers.scsi.sense import SenseKey
 from pvdrivers.sim import Machine
 from pvdrivers.sim.loop import DeterministicLoop
+from pvdrivers.testing.scsi.byte_unit import (
+    READ,
+    SENSE,
+    TEST_UNIT_READY,
+    WRITE,
+    ByteUnit,
+    cdb,
+)
 from pvdrivers.testing.scsi.emulated import Behaviour, EmulatedBackend
 from pvdrivers.testing.scsi.pair import ScsiPair
 from pvdrivers.xenbus.states import XenbusState
-
-from .byte_unit import READ, READY, SENSE, UNKNOWN, WRITE, ByteUnit, cdb
 
 FIRST, SECOND, NOWHERE = (ScsiAddress(0, 0, 0, lun) for lun in (0, 1, 7))
 SLOTS = 16
@@ -84,7 +90,7 @@ def test_data_go_both_ways(abi: Abi) -> None:
         assert not any(pair.units["second"].memory)
         result = await pair.frontend.execute(FIRST, cdb(READ, 77), room=len(data))
         assert result == CommandResult(Status.GOOD, HostByte.OK, b"", data, 0)
-        assert (await pair.frontend.execute(SECOND, cdb(READY))).good
+        assert (await pair.frontend.execute(SECOND, cdb(TEST_UNIT_READY))).good
 
     run(scenario, abi=abi)
 
@@ -99,7 +105,7 @@ def test_a_unit_that_has_less_than_there_is_room_for() -> None:
 
 def test_sense() -> None:
     async def scenario(pair: ScsiPair) -> None:
-        result = await pair.frontend.execute(FIRST, cdb(UNKNOWN))
+        result = await pair.frontend.execute(FIRST, cdb(0xFF))
         assert (result.status, result.host, result.good) == (Status.CHECK_CONDITION, 0, False)
         assert result.sense == SENSE
         assert result.parsed_sense
@@ -208,7 +214,7 @@ def test_abort(answers: bool) -> None:
 
 def test_abort_of_what_has_ended() -> None:
     async def scenario(pair: ScsiPair) -> None:
-        issued = pair.frontend.submit(FIRST, cdb(READY))
+        issued = pair.frontend.submit(FIRST, cdb(TEST_UNIT_READY))
         await issued.done
         assert await pair.frontend.abort_task(issued)
         assert issued.result.good
@@ -218,7 +224,7 @@ def test_abort_of_what_has_ended() -> None:
 
 def test_abort_of_what_waits_for_a_connection() -> None:
     async def scenario(pair: ScsiPair) -> None:
-        issued = pair.frontend.submit(FIRST, cdb(READY))
+        issued = pair.frontend.submit(FIRST, cdb(TEST_UNIT_READY))
         assert await pair.frontend.abort_task(issued)
         assert issued.result.host == HostByte.ABORT
         assert pair.frontend.outstanding == 0
@@ -246,7 +252,7 @@ def test_a_command_that_takes_too_long(answers: bool) -> None:
         execute = pair.frontend.execute
         result = await execute(FIRST, cdb(WRITE), b"xy", patience=30)
         assert result == CommandResult(Status.GOOD, HostByte.TIME_OUT, residual=2)
-        assert (await execute(FIRST, cdb(READY), patience=30)).good
+        assert (await execute(FIRST, cdb(TEST_UNIT_READY), patience=30)).good
         assert pair.frontend.outstanding == 0
 
     run(scenario, holding(answers))
@@ -259,7 +265,7 @@ def test_a_full_ring_of_commands_that_take_too_long() -> None:
             *(execute(FIRST, cdb(WRITE), b"x", patience=30) for _ in range(2 * SLOTS))
         )
         assert {result.host for result in results} == {HostByte.TIME_OUT}
-        assert (await execute(FIRST, cdb(READY), patience=30)).good
+        assert (await execute(FIRST, cdb(TEST_UNIT_READY), patience=30)).good
 
     run(scenario, holding())
 
@@ -317,18 +323,18 @@ def test_luns_come_and_go_while_there_is_io(seed: int) -> None:
 
         async def io() -> None:
             while True:
-                assert (await front.execute(FIRST, cdb(READY))).good
+                assert (await front.execute(FIRST, cdb(TEST_UNIT_READY))).good
 
         task = asyncio.create_task(io())
         for _ in range(3):
             assert await add_lun(pair.toolstack, path, "dev-5", LunConfig("second", place))
             await front.wait_for_lun(place)
             assert await states(pair, "dev-5") == ("4", "4")
-            assert (await front.execute(place, cdb(READY))).good
+            assert (await front.execute(place, cdb(TEST_UNIT_READY))).good
             await remove_lun(pair.toolstack, path, "dev-5")
             await front.wait_for_lun(place, present=False)
             assert (await states(pair, "dev-5"))[1] == "6"
-            assert (await front.execute(place, cdb(READY))).host == HostByte.NO_CONNECT
+            assert (await front.execute(place, cdb(TEST_UNIT_READY))).host == HostByte.NO_CONNECT
         assert not task.done()
         task.cancel()
         assert seen == [[FIRST, SECOND, place], [FIRST, SECOND]] * 3
@@ -390,7 +396,7 @@ def test_the_ring_is_published_before_the_backend_is_there() -> None:
     async def scenario(pair: ScsiPair) -> None:
         pair.frontend.start()
         await pair.frontend.wait_for(XenbusState.INITIALISED)
-        command = asyncio.create_task(pair.frontend.execute(FIRST, cdb(READY)))
+        command = asyncio.create_task(pair.frontend.execute(FIRST, cdb(TEST_UNIT_READY)))
         keys = await pair.toolstack.read_keys(
             pair.config.frontend_path, ("ring-ref", "event-channel", "protocol", "state")
         )
@@ -428,11 +434,11 @@ def test_resume() -> None:
 def test_a_backend_that_starts_again() -> None:
     async def scenario(pair: ScsiPair) -> None:
         await pair.backend.abort()
-        command = asyncio.create_task(pair.frontend.execute(FIRST, cdb(READY)))
+        command = asyncio.create_task(pair.frontend.execute(FIRST, cdb(TEST_UNIT_READY)))
         pair.new_backend().start()
         result = await command
         assert result.good or result.host == HostByte.RESET  # it was on the ring already
-        assert (await pair.frontend.execute(FIRST, cdb(READY))).good
+        assert (await pair.frontend.execute(FIRST, cdb(TEST_UNIT_READY))).good
 
     run(scenario)
 
@@ -447,7 +453,7 @@ def test_close_waits_for_what_is_under_way() -> None:
         await closing
         assert issued.result.good
         with pytest.raises(UsageError, match="is closed"):
-            await pair.frontend.execute(FIRST, cdb(READY))
+            await pair.frontend.execute(FIRST, cdb(TEST_UNIT_READY))
 
     run(scenario, holding())
 
@@ -455,7 +461,7 @@ def test_close_waits_for_what_is_under_way() -> None:
 def test_a_device_that_is_removed() -> None:
     async def scenario(pair: ScsiPair) -> None:
         taken = [await hold(pair, FIRST, number) for number in range(SLOTS - 1)]
-        waiting = pair.frontend.submit(FIRST, cdb(READY))
+        waiting = pair.frontend.submit(FIRST, cdb(TEST_UNIT_READY))
         queue_of(pair).forget()
         await pair.unplug_forced()
         await asyncio.gather(*(issued.done for issued in (*taken, waiting)))

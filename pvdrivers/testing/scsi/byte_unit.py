@@ -1,14 +1,19 @@
-"""A logical unit that keeps bytes: WRITE(10) and READ(10), whose LBA is a byte's place."""
+"""A logical unit for tests of drivers: it keeps bytes, and what it was asked.
+
+It knows three commands, with the layout of the 10-byte CDBs, in which a byte's place stands for the
+block's: READ and WRITE of as many bytes as there is room for or data of, and TEST UNIT READY. Any
+other ends with CHECK CONDITION.
+"""
 
 from __future__ import annotations
 
-from pvdrivers.backends.targets.command import Answer, Command
+from pvdrivers.backends.targets.command import INVALID_OPCODE, Answer, Command
 from pvdrivers.backends.targets.logical_unit import LogicalUnit
 from pvdrivers.scsi.result import Status
 from pvdrivers.scsi.sense import Sense, SenseKey
 
-WRITE, READ, READY, UNKNOWN = 0x2A, 0x28, 0x00, 0xFF
-SENSE = Sense(SenseKey.ILLEGAL_REQUEST, 0x20, 0x00).fixed()
+TEST_UNIT_READY, READ, WRITE = 0x00, 0x28, 0x2A
+SENSE = Sense(SenseKey.ILLEGAL_REQUEST, *INVALID_OPCODE).fixed()  # to what it does not know
 
 
 def cdb(opcode: int, place: int = 0) -> bytes:
@@ -16,7 +21,7 @@ def cdb(opcode: int, place: int = 0) -> bytes:
 
 
 class ByteUnit(LogicalUnit):
-    """`cdbs`: what it has carried out."""
+    """`memory`: what it keeps, `size` bytes. `cdbs`: what it has carried out."""
 
     device_type = 0
 
@@ -28,13 +33,14 @@ class ByteUnit(LogicalUnit):
         self.cdbs.append(command.cdb)
         place = int.from_bytes(command.cdb[2:6], "big")
         match command.cdb[0]:
-            case 0x2A:
-                self.memory[place : place + len(command.data_out)] = command.data_out
+            case 0x00:
                 return Answer()
             case 0x28:
                 return Answer(data=bytes(self.memory[place : place + command.room]))
-            case 0x00:
-                return Answer()
+            case 0x2A:
+                end = min(len(self.memory), place + len(command.data_out))
+                self.memory[place:end] = command.data_out[: end - place]
+                return Answer(unused=place + len(command.data_out) - end)
         return Answer(Status.CHECK_CONDITION, sense=SENSE)
 
     def __repr__(self) -> str:
