@@ -15,7 +15,7 @@ class AtomicCommands(BlockUnit):
     @operation(
         0x89,
         "COMPARE AND WRITE",
-        "89 18 ff ff ff ff ff ff ff ff 00 00 00 ff 00 00",
+        "89 18 ff ff ff ff ff ff ff ff 00 00 00 ff 1f 00",
         needs=Needs.WRITABLE,
         excludes_direct_access=True,
     )
@@ -38,7 +38,7 @@ class AtomicCommands(BlockUnit):
     @operation(
         0x8B,
         "ORWRITE(16)",
-        "8b 18 ff ff ff ff ff ff ff ff ff ff ff ff 00 00",
+        "8b 18 ff ff ff ff ff ff ff ff ff ff ff ff 1f 00",
         needs=Needs.WRITABLE,
         excludes_direct_access=True,
     )

@@ -25,7 +25,7 @@ class Limits:
 
     @classmethod
     def for_block_size(cls, block_size: int) -> Self:
-        return cls(transfer=(16 << 20) // block_size, write_same=(256 << 20) // block_size)
+        return cls(transfer=(32 << 20) // block_size, write_same=(256 << 20) // block_size)
 
 
 _LENGTH_PLACE = {0: 4, 1: 7, 2: 7, 4: 10, 5: 6}  # by group code

@@ -37,7 +37,7 @@ class Pages(BlockUnit):
         alignment = geometry.discard_alignment // size
         return struct.pack(
             ">BBHIIIIIIIQ20x",
-            0x01,  # WSNZ
+            0,  # WSNZ: WRITE SAME of no blocks goes to the end of the disk
             limits.compare_and_write,
             max(geometry.physical_sector_size // size, 1),
             limits.transfer,
@@ -54,8 +54,11 @@ class Pages(BlockUnit):
         reads_zeros = _LBPRZ if self.medium.unmapped_is_zero else 0
         return bytes((0, _LBPU | _LBPWS | _LBPWS10 | reads_zeros, _THIN, 0))
 
-    def has_volatile_cache(self) -> bool:
-        return self.medium.has_cache
+    def extended_inquiry(self) -> bytearray:
+        data = super().extended_inquiry()
+        data[1] |= 0x10  # GROUP_SUP: a CDB may name any group; nothing is counted by them
+        data[2] |= 0x01 if self.medium.has_cache else 0  # V_SUP
+        return data
 
     # ---- mode pages --------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ class Provisioning(BlockUnit):
     @operation(
         0x42,
         "UNMAP",
-        "42 00 00 00 00 00 00 ff ff 00",
+        "42 00 00 00 00 00 1f ff ff 00",
         needs=Needs.WRITABLE,
         excludes_direct_access=True,
     )
@@ -60,14 +60,14 @@ class Provisioning(BlockUnit):
     @operation(
         0x41,
         "WRITE SAME(10)",
-        "41 08 ff ff ff ff 00 ff ff 00",
+        "41 08 ff ff ff ff 1f ff ff 00",
         needs=Needs.WRITABLE,
         excludes_direct_access=True,
     )
     @operation(
         0x93,
         "WRITE SAME(16)",
-        "93 09 ff ff ff ff ff ff ff ff ff ff ff ff 00 00",
+        "93 09 ff ff ff ff ff ff ff ff ff ff ff ff 1f 00",
         needs=Needs.WRITABLE,
         excludes_direct_access=True,
     )
@@ -76,8 +76,9 @@ class Provisioning(BlockUnit):
         flags = command.cdb[1]
         if flags & _UNMAP and not self.medium.is_thin:
             raise invalid_field(1, 3)
-        lba, count = self.range_of(command, self.limits.write_same)
-        if count == 0:  # WSNZ: there is no "to the end of the disk"
+        lba, count = self.range_of(command)
+        count = count or self.medium.blocks - lba
+        if count > self.limits.write_same:
             raise invalid_field(10 if command.cdb[0] == 0x93 else 7)
         no_data = command.cdb[0] == 0x93 and flags & _NDOB
         data = b"" if no_data else bytes(self.data_of(command, 1))

@@ -27,19 +27,19 @@ class Transfers(BlockUnit):
         return self.medium.read(*self.range_of(command, self.limits.transfer))
 
     @operation(
-        0x28, "READ(10)", "28 18 ff ff ff ff 00 ff ff 00", access=Access.READ, needs=Needs.READY
+        0x28, "READ(10)", "28 18 ff ff ff ff 1f ff ff 00", access=Access.READ, needs=Needs.READY
     )
     @operation(
         0xA8,
         "READ(12)",
-        "a8 18 ff ff ff ff ff ff ff ff 00 00",
+        "a8 18 ff ff ff ff ff ff ff ff 1f 00",
         access=Access.READ,
         needs=Needs.READY,
     )
     @operation(
         0x88,
         "READ(16)",
-        "88 18 ff ff ff ff ff ff ff ff ff ff ff ff 00 00",
+        "88 18 ff ff ff ff ff ff ff ff ff ff ff ff 1f 00",
         access=Access.READ,
         needs=Needs.READY,
     )
@@ -55,25 +55,25 @@ class Transfers(BlockUnit):
     def write_6(self, command: Command) -> Answer:
         return self._write(command, durable=False)
 
-    @operation(0x2A, "WRITE(10)", "2a 18 ff ff ff ff 00 ff ff 00", needs=Needs.WRITABLE)
-    @operation(0xAA, "WRITE(12)", "aa 18 ff ff ff ff ff ff ff ff 00 00", needs=Needs.WRITABLE)
+    @operation(0x2A, "WRITE(10)", "2a 18 ff ff ff ff 1f ff ff 00", needs=Needs.WRITABLE)
+    @operation(0xAA, "WRITE(12)", "aa 18 ff ff ff ff ff ff ff ff 1f 00", needs=Needs.WRITABLE)
     @operation(
         0x8A,
         "WRITE(16)",
-        "8a 18 ff ff ff ff ff ff ff ff ff ff ff ff 00 00",
+        "8a 18 ff ff ff ff ff ff ff ff ff ff ff ff 1f 00",
         needs=Needs.WRITABLE,
     )
     def write(self, command: Command) -> Answer:
         return self._write(command, durable=bool(command.cdb[1] & _FUA))
 
-    @operation(0x2E, "WRITE AND VERIFY(10)", "2e 16 ff ff ff ff 00 ff ff 00", needs=Needs.WRITABLE)
+    @operation(0x2E, "WRITE AND VERIFY(10)", "2e 16 ff ff ff ff 1f ff ff 00", needs=Needs.WRITABLE)
     @operation(
-        0xAE, "WRITE AND VERIFY(12)", "ae 16 ff ff ff ff ff ff ff ff 00 00", needs=Needs.WRITABLE
+        0xAE, "WRITE AND VERIFY(12)", "ae 16 ff ff ff ff ff ff ff ff 1f 00", needs=Needs.WRITABLE
     )
     @operation(
         0x8E,
         "WRITE AND VERIFY(16)",
-        "8e 16 ff ff ff ff ff ff ff ff ff ff ff ff 00 00",
+        "8e 16 ff ff ff ff ff ff ff ff ff ff ff ff 1f 00",
         needs=Needs.WRITABLE,
     )
     def write_and_verify(self, command: Command) -> Answer:
@@ -96,19 +96,19 @@ class Transfers(BlockUnit):
     # ---- VERIFY ------------------------------------------------------------------------------
 
     @operation(
-        0x2F, "VERIFY(10)", "2f 16 ff ff ff ff 00 ff ff 00", access=Access.READ, needs=Needs.READY
+        0x2F, "VERIFY(10)", "2f 16 ff ff ff ff 1f ff ff 00", access=Access.READ, needs=Needs.READY
     )
     @operation(
         0xAF,
         "VERIFY(12)",
-        "af 16 ff ff ff ff ff ff ff ff 00 00",
+        "af 16 ff ff ff ff ff ff ff ff 1f 00",
         access=Access.READ,
         needs=Needs.READY,
     )
     @operation(
         0x8F,
         "VERIFY(16)",
-        "8f 16 ff ff ff ff ff ff ff ff ff ff ff ff 00 00",
+        "8f 16 ff ff ff ff ff ff ff ff ff ff ff ff 1f 00",
         access=Access.READ,
         needs=Needs.READY,
     )
@@ -134,11 +134,11 @@ class Transfers(BlockUnit):
 
     # ---- caches ------------------------------------------------------------------------------
 
-    @operation(0x35, "SYNCHRONIZE CACHE(10)", "35 02 ff ff ff ff 00 ff ff 00", needs=Needs.READY)
+    @operation(0x35, "SYNCHRONIZE CACHE(10)", "35 02 ff ff ff ff 1f ff ff 00", needs=Needs.READY)
     @operation(
         0x91,
         "SYNCHRONIZE CACHE(16)",
-        "91 02 ff ff ff ff ff ff ff ff ff ff ff ff 00 00",
+        "91 02 ff ff ff ff ff ff ff ff ff ff ff ff 1f 00",
         needs=Needs.READY,
     )
     def synchronize_cache(self, command: Command) -> None:
@@ -149,14 +149,14 @@ class Transfers(BlockUnit):
     @operation(
         0x34,
         "PRE-FETCH(10)",
-        "34 02 ff ff ff ff 00 ff ff 00",
+        "34 02 ff ff ff ff 1f ff ff 00",
         access=Access.READ,
         needs=Needs.READY,
     )
     @operation(
         0x90,
         "PRE-FETCH(16)",
-        "90 02 ff ff ff ff ff ff ff ff ff ff ff ff 00 00",
+        "90 02 ff ff ff ff ff ff ff ff ff ff ff ff 1f 00",
         access=Access.READ,
         needs=Needs.READY,
     )

@@ -10,6 +10,7 @@ from pvdrivers.backends.targets.command import Command, CommandError, Nexus
 from pvdrivers.backends.targets.disk.atomic import AtomicCommands
 from pvdrivers.backends.targets.disk.block_unit import Limits
 from pvdrivers.backends.targets.disk.capacity import Capacity
+from pvdrivers.backends.targets.disk.defects import Defects
 from pvdrivers.backends.targets.disk.erase import Erase
 from pvdrivers.backends.targets.disk.medium import Medium
 from pvdrivers.backends.targets.disk.pages import Pages
@@ -24,7 +25,7 @@ SBC_3_DESCRIPTOR = 0x04C0
 THIN_ONLY = {"UNMAP", "GET LBA STATUS"}
 
 
-class Disk(Transfers, AtomicCommands, Provisioning, Capacity, Pages, Erase, Power):
+class Disk(Transfers, AtomicCommands, Provisioning, Capacity, Defects, Pages, Erase, Power):
     """It owns the store and closes it. `refuse` names commands that it shall not have, as
     REPORT SUPPORTED OPERATION CODES calls them; UsageError: there is no such."""
 

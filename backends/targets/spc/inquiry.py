@@ -66,7 +66,7 @@ class Inquiry(EmulatedUnit):
             0x00: lambda: bytes(sorted(self.vpd_pages())),
             0x80: self.identity.serial.encode,
             0x83: self._device_identification,
-            0x86: self._extended_inquiry,
+            0x86: lambda: bytes(self.extended_inquiry()),
             0x87: lambda: bytes((0x3F, 0xFF, 0, 0)),  # all mode pages are all initiators'
         }
 
@@ -87,15 +87,12 @@ class Inquiry(EmulatedUnit):
             + _designator(_BINARY, _PORT | _PORT_GROUP, struct.pack(">HH", 0, TARGET_PORT_GROUP))
         )
 
-    def _extended_inquiry(self) -> bytes:
+    def extended_inquiry(self) -> bytearray:
+        """60 bytes, of which subclasses set more."""
         data = bytearray(60)
         data[1] = 0x01  # SIMPSUP: simple task attributes
-        data[2] = 0x01 if self.has_volatile_cache() else 0  # V_SUP
         data[3] = 0x01  # LUICLR: a unit attention of a reset is cleared for each unit alone
-        return bytes(data)
-
-    def has_volatile_cache(self) -> bool:
-        return False
+        return data
 
 
 def _designator(code_set: int, kind: int, value: bytes) -> bytes:

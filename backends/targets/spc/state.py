@@ -1,5 +1,5 @@
-"""What is asked of a unit's state and of its target: TEST UNIT READY, REQUEST SENSE, REPORT LUNS
-and REPORT TARGET PORT GROUPS (SPC-4 6.47, 6.39, 6.33, 6.37)."""
+"""What is asked of a unit's state and of its target: TEST UNIT READY, SEND DIAGNOSTIC, REQUEST
+SENSE, REPORT LUNS and REPORT TARGET PORT GROUPS (SPC-4 6.47, 6.42, 6.39, 6.33, 6.37)."""
 
 from __future__ import annotations
 
@@ -21,6 +21,10 @@ class State(EmulatedUnit):
     @operation(0x00, "TEST UNIT READY", "00 00 00 00 00 00", access=Access.NONE, needs=Needs.READY)
     def test_unit_ready(self, command: Command) -> None:
         """What forbids it was found before."""
+
+    @operation(0x1D, "SEND DIAGNOSTIC", "1d 04 00 00 00 00", needs=Needs.READY)
+    def send_diagnostic(self, command: Command) -> None:
+        """The default self-test, which finds nothing. There are no diagnostic pages."""
 
     @operation(
         0x03, "REQUEST SENSE", "03 01 00 00 ff 00", access=Access.NONE, despite_attention=True

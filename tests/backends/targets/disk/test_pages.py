@@ -27,7 +27,9 @@ def test_inquiry(initiator: UnitInitiator) -> None:
 
 def test_pages(initiator: UnitInitiator) -> None:
     assert [*vpd(initiator, 0)[4:]] == [0x00, 0x80, 0x83, 0x86, 0x87, 0xB0, 0xB1, 0xB2]
-    assert "V_SUP=1" in decoded("sg_vpd", vpd(initiator, 0x86), "--inhex=-", "--page=ei")
+    text = decoded("sg_vpd", vpd(initiator, 0x86), "--inhex=-", "--page=ei")
+    assert "V_SUP=1" in text
+    assert "GROUP_SUP=1" in text
 
 
 def test_block_limits(make_disk: MakeDisk) -> None:
@@ -39,7 +41,7 @@ def test_block_limits(make_disk: MakeDisk) -> None:
     assert len(data) == 64
     text = decoded("sg_vpd", data, "--inhex=-", "--page=bl")
     for expected in (
-        "WSNZ): 1",
+        "WSNZ): 0",
         "Maximum compare and write length: 5 blocks",
         "Optimal transfer length granularity: 1 blocks",
         "Maximum transfer length: 100 blocks",

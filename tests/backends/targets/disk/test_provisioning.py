@@ -118,6 +118,18 @@ def test_write_same_without_data(initiator: UnitInitiator, block_size: int, flag
     assert initiator.code(BlockRange(2, 3).cdb(0x41, NDOB), bytes(block_size)) == "05/24/00"
 
 
+@pytest.mark.parametrize("opcode", [0x41, 0x93])
+@pytest.mark.parametrize("flags", [0, UNMAP])
+def test_write_same_of_0_blocks_goes_to_the_end(
+    initiator: UnitInitiator, block_size: int, opcode: int, flags: int
+) -> None:
+    fill(initiator, block_size)
+    initiator.good(BlockRange(BLOCKS, 0).cdb(opcode, flags), bytes(block_size))
+    assert zeroed(initiator, block_size) == set()
+    initiator.good(BlockRange(BLOCKS - 3, 0).cdb(opcode, flags), bytes(block_size))
+    assert zeroed(initiator, block_size) == {BLOCKS - 3, BLOCKS - 2, BLOCKS - 1}
+
+
 def test_write_same_of_more_than_a_chunk(make_disk: MakeDisk) -> None:
     blocks = 2 * 2048 + 3
     initiator = make_disk(RamStore((blocks + 2) * 512))
@@ -132,7 +144,8 @@ def test_what_write_same_refuses(make_disk: MakeDisk, block_size: int) -> None:
     for opcode in (0x41, 0x93):
         initiator.good(BlockRange(0, 100).cdb(opcode), bytes(block_size))
         assert initiator.code(BlockRange(0, 101).cdb(opcode), bytes(block_size)) == "05/24/00"
-        assert initiator.code(BlockRange(0, 0).cdb(opcode), bytes(block_size)) == "05/24/00"
+        to_the_end = BlockRange(BLOCKS - 101, 0).cdb(opcode)
+        assert initiator.code(to_the_end, bytes(block_size)) == "05/24/00"
         assert initiator.code(BlockRange(0, 1).cdb(opcode), bytes(block_size - 1)) == "05/24/00"
         assert initiator.code(BlockRange(BLOCKS, 1).cdb(opcode), bytes(block_size)) == "05/21/00"
 

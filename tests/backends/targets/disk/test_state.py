@@ -85,6 +85,16 @@ def test_another_capacity_is_told_once(make_disk: MakeDisk, tmp_path: Path) -> N
     assert disk.direct_access(initiator.nexus) == (True, True)
 
 
+# ---- defects -------------------------------------------------------------------------------
+
+
+def test_no_defects_are_listed(initiator: UnitInitiator) -> None:
+    assert initiator.good("37 00 1d 00 00 00 00 00 20 00") == bytes((0, 0x1D, 0, 0))
+    assert initiator.good("37 00 1d 00 00 00 00 00 02 00") == bytes((0, 0x1D))
+    expected = bytes((0, 0x0D)) + bytes(6)
+    assert initiator.good("b7 0d 00 00 00 00 00 00 00 20 00 00") == expected
+
+
 # ---- power -------------------------------------------------------------------------------------
 
 

@@ -87,6 +87,13 @@ def test_data_beyond_what_the_cdb_says_are_unused(
     assert initiator.good(BlockRange(0, 2).cdb(0x28)) == b"\1" * block_size + bytes(block_size)
 
 
+@pytest.mark.parametrize("opcode", [opcode for opcode in ALL if opcode >> 5])
+def test_any_group_number(initiator: UnitInitiator, opcode: int) -> None:
+    cdb = bytearray(BlockRange(0, 0).cdb(opcode))
+    cdb[{1: 6, 5: 10, 4: 14}[opcode >> 5]] = 0x1F
+    assert initiator.run(bytes(cdb)).status in (Status.GOOD, Status.CONDITION_MET)
+
+
 @pytest.mark.parametrize("opcode", [0x28, 0x2A, 0xA8, 0xAA, 0x88, 0x8A])
 def test_protection_information_and_reserved_bits(initiator: UnitInitiator, opcode: int) -> None:
     for bit in (0x20, 0x40, 0x80, 0x04, 0x02, 0x01):

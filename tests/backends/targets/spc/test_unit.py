@@ -151,6 +151,11 @@ def test_a_unit_that_is_not_ready(initiator: UnitInitiator, lamp: Lamp) -> None:
     initiator.good("12 00 00 00 24 00")
 
 
+def test_the_default_self_test(initiator: UnitInitiator) -> None:
+    initiator.good("1d 04 00 00 00 00")
+    assert initiator.code("1d 10 00 00 04 00", bytes(4)) == "05/24/00"
+
+
 def test_a_write_protected_unit(initiator: UnitInitiator, lamp: Lamp) -> None:
     lamp.protected = True
     assert initiator.code("c0 02 00 00 00 00") == "07/27/00"
