@@ -1,0 +1,35 @@
+"""The code of docs/targets.md runs, and its table of the disk's commands is complete."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pvdrivers.backends.targets.disk.unit import Disk
+from pvdrivers.backends.targets.spc.unit import PrimaryUnit
+
+PAGE = (Path(__file__).parents[2] / "docs" / "targets.md").read_text()
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+
+
+def test_its_code() -> None:
+    assert len(BLOCKS) == 2
+    for block in BLOCKS:
+        exec(compile(block, "targets.md", "exec"), {})
+
+
+def section(title: str) -> str:
+    return re.split(r"^## ", PAGE.split(f"## {title}\n")[1], maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def test_it_names_each_command() -> None:
+    common = {found.name for found in PrimaryUnit.operations}
+    for operations, title in (
+        (PrimaryUnit.operations, "What all of them have"),
+        ([found for found in Disk.operations if found.name not in common], "Disk"),
+    ):
+        text = section(title)
+        for found in operations:
+            name = re.sub(r"\(\d+\)$", "", found.name)
+            for word in re.split(r"SANITIZE ", name):
+                assert word.lower() in text.lower(), f"{found.name} is not in {title}"
