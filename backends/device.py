@@ -18,6 +18,7 @@ from pvdrivers.backends.inflight import InflightFile, LogMemory
 from pvdrivers.hypervisor import EventChannels, Hypervisor
 from pvdrivers.poll.driver import PollDriver
 from pvdrivers.poll.loop import LoopDriver
+from pvdrivers.ring.abi import Abi
 from pvdrivers.ring.errors import PeerError, UsageError
 from pvdrivers.xenbus.device import BackendDevice
 from pvdrivers.xenbus.states import Event, XenbusState
@@ -307,6 +308,11 @@ class Backend(BackendDevice, Generic[Ring, AnyQueue], ABC):
         why = next(iter(broken.values()))
         says = str(why) if isinstance(why, PeerError) else "the frontend overran its ring"
         self.fatal(f"{says} (queue {', '.join(map(str, broken))})")
+
+    def abi_of_pages(self) -> Abi:
+        """The ABI of a frontend that names none, where nothing but the page size depends on it."""
+        size = self.hypervisor.granted_page_size(self.peer_domid)
+        return Abi.IA64 if size == Abi.IA64.page_size else Abi.X86_64
 
     def _now(self) -> int:
         return int(asyncio.get_running_loop().time() * 1e9)

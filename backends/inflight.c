@@ -1,6 +1,8 @@
 /* How a log begins, and how one that a killed backend left behind is read. */
 #include "pvdrivers/backends/inflight.h"
 
+#include <sys/random.h>
+
 #define MAGIC 0x31665650u /* "PVf1" */
 
 size_t pv_inflight_size(uint32_t nr_ents, uint32_t slot_size)
@@ -69,6 +71,8 @@ int pv_inflight_attach(struct pv_inflight_log *log, const struct pv_inflight_ide
             keep_unanswered(log, ring);
         return count;
     }
+    if (getrandom(log->nonce, sizeof log->nonce, 0) < 0)
+        return -errno;
     log->identity = *identity;
     log->req_cons = ring->req_cons;
     /* Release: a log with a magic number is whole. */

@@ -16,10 +16,12 @@ Done = Callable[[Answer], None]
 
 
 class LogicalUnit(ABC):
-    """All calls come from one thread at a time, which serves this unit alone and may block."""
+    """All calls come from one thread at a time: one that serves this unit alone and may block or,
+    when `may_block` is false, an asyncio loop's."""
 
     device_type: int  # peripheral device type: 0 disk, 1 tape, 8 media changer
     store: BlockStore | None = None  # what READ and WRITE may reach without `start`
+    may_block: bool = True  # its calls need a thread of their own; false: they are the loop's
 
     def start(self, command: Command, done: Done) -> None:
         """Begins it. `done` is called once, now or later, from any thread.

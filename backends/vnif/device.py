@@ -277,11 +277,7 @@ class VnifBackend(Backend[QueueRings | ControlRing, VnifQueue | ControlQueue]):
         self.head = None
 
     def _abi(self, head: FrontendHead) -> Abi:
-        """What the frontend says; else the one that its pages have, since nothing else differs."""
-        if head.protocol:
-            return Abi.from_protocol(head.protocol)
-        size = self.hypervisor.granted_page_size(self.peer_domid)
-        return Abi.IA64 if size == Abi.IA64.page_size else Abi.X86_64
+        return Abi.from_protocol(head.protocol) if head.protocol else self.abi_of_pages()
 
     def _take_rate(self, key: str | None) -> None:
         """Takes over the key `rate`, when it has changed."""

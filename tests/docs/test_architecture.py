@@ -117,6 +117,7 @@ for device_class in DEVICE_CLASSES:
             "backends.uplinks",
         }
 INCLUDES["backends.vnif"].add("backends.uplinks")
+INCLUDES["backends.scsi"].add("backends.targets")
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 

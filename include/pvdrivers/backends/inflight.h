@@ -36,6 +36,7 @@ struct pv_inflight_log;
 
 #define PV_INFLIGHT_ALIGNMENT 128 /* of a log, bytes */
 #define PV_INFLIGHT_MAX_RING_PAGES 16
+#define PV_INFLIGHT_NONCE 12 /* bytes */
 
 enum pv_inflight_state { PV_INFLIGHT_FREE, PV_INFLIGHT_TAKEN, PV_INFLIGHT_ANSWERED };
 
@@ -95,6 +96,9 @@ struct pv_inflight_log {
     uint32_t magic; /* 0: nothing is here yet */
     uint32_t req_cons;
     struct pv_inflight_identity identity;
+    /* Random, so that a request's index on the ring together with this names it among those of all
+     * connections. Logs of versions without it have zeros here. */
+    uint8_t nonce[PV_INFLIGHT_NONCE];
     alignas(PV_INFLIGHT_ALIGNMENT) uint8_t entries[];
 };
 

@@ -1,0 +1,117 @@
+"""The LUNs of one guest's virtual host: which logical unit is where, and who knows it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+
+from pvdrivers.backends.device import QUIESCE_STEP
+from pvdrivers.backends.scsi.units import Units
+from pvdrivers.backends.targets.command import Nexus
+from pvdrivers.backends.targets.logical_unit import LogicalUnit
+from pvdrivers.backends.targets.served_unit import ServedUnit, UnitNexus
+from pvdrivers.ring.errors import UsageError
+from pvdrivers.scsi.address import ScsiAddress
+from pvdrivers.scsi.keys import LunKeys
+
+MAX_PORT = 0xFFFF  # relative port identifiers, of which 0 is none
+
+
+@dataclass(slots=True)
+class Lun:
+    """A LUN that is served. `nexus`: None between two connections."""
+
+    keys: LunKeys
+    address: ScsiAddress
+    served: ServedUnit
+    nexus: UnitNexus | None = None
+
+
+class Luns:
+    """Keeps the units of its LUNs open from `add` to `remove`, and has a nexus to each of them from
+    `attach` to `detach`."""
+
+    def __init__(self, units: Units, open_unit: Callable[[str], Awaitable[LogicalUnit]]) -> None:
+        self.open_unit = open_unit
+        self.initiator = ""  # as units know this guest, the same over restarts
+        self._units = units
+        self._luns: dict[str, Lun] = {}  # by directory
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._luns)
+
+    def __iter__(self) -> Iterator[Lun]:
+        return iter(self._luns.values())
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._luns
+
+    def is_changed(self, keys: LunKeys) -> bool:
+        """Whether the toolstack has put another LUN into the same directory."""
+        known = self._luns[keys.name].keys
+        return (known.p_dev, known.v_dev) != (keys.p_dev, keys.v_dev)
+
+    async def add(self, keys: LunKeys) -> None:
+        """UsageError: what the toolstack has written is no LUN. Or whatever opening raises."""
+        address = keys.v_dev
+        if not keys.p_dev or address is None:
+            missing = "v-dev is no SCSI address" if keys.p_dev else "p-dev is missing"
+            raise UsageError(f"{keys.name}: {missing}")
+        for lun in self._luns.values():
+            if lun.address[1:] == address[1:]:
+                raise UsageError(f"{keys.name}: {lun.keys.name} is at {address} already")
+        served = await self._units.acquire(keys.p_dev, lambda: self.open_unit(keys.p_dev))
+        self._luns[keys.name] = Lun(keys, address, served)
+
+    def attach(self) -> None:
+        """Makes nexuses to LUNs that have none. OSError: there is no memory."""
+        for lun in self._luns.values():
+            if lun.nexus is None:
+                port = 1 + (lun.address.channel << 8 | lun.address.target) % MAX_PORT
+                lun.nexus = lun.served.attach(Nexus(self.initiator, port))
+        self._tell_luns()
+
+    @property
+    def places(self) -> list[tuple[ScsiAddress, UnitNexus]]:
+        """Where a queue finds them."""
+        return [(lun.address, lun.nexus) for lun in self._luns.values() if lun.nexus]
+
+    def take(self, name: str) -> Lun:
+        """It is no longer one of them; `end` is due when no queue is to find it any more."""
+        lun = self._luns.pop(name)
+        self._tell_luns()
+        return lun
+
+    async def end(self, lun: Lun) -> None:
+        """Waits for its commands, and gives its unit up."""
+        await self._detach(lun, is_lost=True)
+        await self._units.release(lun.keys.p_dev)
+
+    async def detach(self, is_lost: bool) -> None:
+        """There is no queue any more. Not `is_lost`: a successor goes on with the connection."""
+        for lun in self._luns.values():
+            await self._detach(lun, is_lost)
+
+    async def close(self) -> None:
+        """Gives all units up; there is no nexus any more."""
+        for name in self.names:
+            await self._units.release(self._luns.pop(name).keys.p_dev)
+
+    async def _detach(self, lun: Lun, is_lost: bool) -> None:
+        if lun.nexus is None:
+            return
+        # Its last command ends on the queue's driver, which tells nobody: poll.
+        while lun.nexus.is_used:  # noqa: ASYNC110
+            await asyncio.sleep(QUIESCE_STEP)
+        lun.served.detach(lun.nexus, is_lost)
+        lun.nexus = None
+
+    def _tell_luns(self) -> None:
+        """Each initiator, which LUNs its target has: those of the same channel and target."""
+        for lun in self._luns.values():
+            target = lun.address[:3]
+            same = [each.address for each in self._luns.values() if each.address[:3] == target]
+            if lun.nexus:
+                lun.nexus.nexus.luns = tuple(sorted(address.lun for address in same))

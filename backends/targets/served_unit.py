@@ -1,0 +1,342 @@
+"""A logical unit between the queues that submit commands and the code that carries them out.
+
+It carries out one command after the other. What READ and WRITE may do without it (targets/unit.h)
+is decided here: after each command the unit is asked, and before one that needs the unit for itself
+all direct access ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import select
+import threading
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from itertools import count
+from typing import Any, TypeVar
+
+from pvdrivers._core import ffi, lib
+from pvdrivers.backends.owned import created
+from pvdrivers.backends.targets.command import Answer, Command, Nexus
+from pvdrivers.backends.targets.logical_unit import LogicalUnit
+from pvdrivers.scsi.result import (
+    TASK_MANAGEMENT_FAILURE,
+    TASK_MANAGEMENT_SUCCESS,
+    HostByte,
+    Result,
+    Status,
+)
+from pvdrivers.scsi.sense import Sense, SenseKey
+
+log = logging.getLogger("pvdrivers.backends.targets")
+
+T = TypeVar("T")
+
+BATCH = 64  # commands taken at once
+ABORTED = Answer(Status.TASK_ABORTED, host=HostByte.ABORT)
+RESET = Answer(Status.TASK_ABORTED, host=HostByte.RESET)
+INTERNAL_FAILURE = Sense(SenseKey.HARDWARE_ERROR, 0x44, 0x00).fixed()
+
+
+class UnitNexus:
+    """A nexus of a unit: `pointer` is what a queue's LUN table takes, until `detach`."""
+
+    def __init__(self, served: ServedUnit, nexus: Nexus, number: int) -> None:
+        pointer = lib.pv_scsi_unit_attach(served.pointer, number)
+        self.pointer = created(pointer, "nexus")
+        self.nexus = nexus
+        self.number = number
+        self.permitted = (False, False)
+
+    @property
+    def is_used(self) -> bool:
+        """Whether a queue still names it, or has commands of it in flight."""
+        return bool(lib.pv_scsi_nexus_is_used(self.pointer))
+
+
+class _Task:
+    """A command, or a LOGICAL UNIT RESET, that was taken."""
+
+    __slots__ = ("answer", "asked_to_abort", "cdata", "command", "is_started")
+
+    def __init__(self, cdata: Any, command: Command) -> None:
+        self.cdata = cdata
+        self.command = command
+        self.answer: Answer | None = None
+        self.is_started = False
+        self.asked_to_abort = False
+
+
+class ServedUnit:
+    """Owns a logical unit. `serve` is called when `fileno()` is readable, always by one thread:
+    `start` makes the running loop do so or, for a unit that may block, a thread."""
+
+    def __init__(self, unit: LogicalUnit) -> None:
+        """OSError: there is no room for it."""
+        self.unit = unit
+        store = unit.store.pointer if unit.store else ffi.NULL
+        self.pointer = created(lib.pv_scsi_unit_create(store), repr(unit))
+        self._taken = ffi.new("struct pv_scsi_command *[]", BATCH)
+        self._numbers = count(1)
+        self._nexuses: dict[int, UnitNexus] = {}
+        self._calls: deque[Callable[[], None]] = (
+            deque()
+        )  # of other threads, for the one that serves
+        self._waiting: deque[_Task] = deque()
+        self._current: _Task | None = None  # started
+        self._is_excluding = False  # direct access, for the next command or the current one
+        self._server: _LoopServer | _ThreadServer | None = None
+
+    # ---- from any thread -------------------------------------------------------------------
+
+    def attach(self, nexus: Nexus) -> UnitNexus:
+        """OSError: no memory."""
+        attached = UnitNexus(self, nexus, next(self._numbers))
+        self._call(lambda: self._attach(attached))
+        return attached
+
+    def detach(self, attached: UnitNexus, is_lost: bool = True) -> None:
+        """No queue uses it any more. Not `is_lost`: a successor of this process takes it up, and
+        for its initiator nothing changes."""
+        self._call(lambda: self._detach(attached, is_lost))
+
+    def start(self) -> None:
+        """Serves the unit from now on."""
+        self._server = _ThreadServer(self) if self.unit.may_block else _LoopServer(self)
+
+    def close(self) -> None:
+        """Ends that, and closes the unit, which has no nexus any more. May block as the unit
+        does."""
+        if self._server:
+            self._server.stop()
+            self._server = None
+        self.serve()  # what was asked for meanwhile
+        self.unit.close()
+        if self.pointer is not None:
+            lib.pv_scsi_unit_destroy(self.pointer)
+            self.pointer = None
+
+    def _call(self, call: Callable[[], None]) -> None:
+        self._calls.append(call)
+        lib.pv_scsi_unit_wake(self.pointer)
+
+    def __repr__(self) -> str:
+        return repr(self.unit)
+
+    # ---- by the thread that serves ---------------------------------------------------------
+
+    def fileno(self) -> int:
+        return int(lib.pv_scsi_unit_fd(self.pointer))
+
+    def serve(self) -> None:
+        """Does what there is to do. What waits for something else makes `fileno()` readable again
+        when it goes on."""
+        if self.pointer is None:
+            return
+        # Taken first: an initiator is attached before its first command comes.
+        number = int(lib.pv_scsi_unit_take(self.pointer, self._taken, BATCH))
+        while self._calls:
+            self._calls.popleft()()
+        for cdata in self._taken[0:number]:
+            self._add(cdata)
+        self._drop_aborted()
+        while self._current is None or self._current.answer:
+            if self._current:
+                self._finish_current()
+            elif not self._start_next():
+                return
+
+    def _attach(self, attached: UnitNexus) -> None:
+        self._nexuses[attached.number] = attached
+        self._ask(lambda: self.unit.attach(attached.nexus), None)
+        self._permit()
+
+    def _detach(self, attached: UnitNexus, is_lost: bool) -> None:
+        del self._nexuses[attached.number]
+        lib.pv_scsi_nexus_detach(attached.pointer)
+        if is_lost:
+            self._ask(lambda: self.unit.detach(attached.nexus), None)
+            self._permit()
+
+    def _ask(self, call: Callable[[], T], otherwise: T) -> T:
+        """A defect of the unit must not end who serves it."""
+        try:
+            return call()
+        except Exception:
+            log.exception("%r", self.unit)
+            return otherwise
+
+    def _add(self, cdata: Any) -> None:
+        nexus = self._nexuses[lib.pv_scsi_nexus_number(cdata.nexus)].nexus
+        data_out: bytes | memoryview = b""
+        if cdata.data_out:
+            data_out = memoryview(ffi.buffer(cdata.data, cdata.data_out)).toreadonly()
+        cdb = bytes(ffi.buffer(cdata.cdb, cdata.cdb_length))
+        identity = bytes(ffi.buffer(cdata.identity))
+        task = _Task(cdata, Command(nexus, cdb, data_out, int(cdata.room), identity))
+        if cdata.reset:
+            self._abort_all()
+        self._waiting.append(task)
+
+    # ---- commands that end before their time -----------------------------------------------
+
+    def _drop_aborted(self) -> None:
+        """Answers those that their initiator no longer wants."""
+        for task in [task for task in self._waiting if _is_unwanted(task)]:
+            self._waiting.remove(task)
+            self._finish(task, ABORTED)
+        if self._current and _is_unwanted(self._current):
+            self._abort_current(ABORTED)
+
+    def _abort_all(self) -> None:
+        for task in [task for task in self._waiting if not task.cdata.reset]:
+            self._waiting.remove(task)
+            self._finish(task, RESET)
+        self._abort_current(RESET)
+
+    def _abort_current(self, answer: Answer) -> None:
+        """Unless it is past aborting: then its own answer comes."""
+        task = self._current
+        if not task or task.answer or task.asked_to_abort:
+            return
+        task.asked_to_abort = True
+        if self._ask(lambda: self.unit.abort(task.command), False):
+            task.answer = answer
+
+    # ---- commands in turn ------------------------------------------------------------------
+
+    def _start_next(self) -> bool:
+        """False: there is none, or it has to wait until no direct command is under way."""
+        task = self._waiting[0] if self._waiting else None
+        if task is None or not self._is_exclusive(task):
+            self._end_exclusion()  # for one that was aborted
+        elif not self._exclude_direct():
+            return False
+        if task is None:
+            return False
+        self._current = self._waiting.popleft()
+        if task.cdata.reset:
+            self._reset(task)
+            return True
+        try:
+            self.unit.start(task.command, lambda answer: self._done(task, answer))
+        except Exception:
+            log.exception("%r: command %s", self.unit, task.command.cdb.hex(" "))
+            task.answer = Answer(Status.CHECK_CONDITION, sense=INTERNAL_FAILURE)
+        # From here on `_done` wakes this thread; what it did before is seen by who looks next.
+        task.is_started = True
+        return True
+
+    def _done(self, task: _Task, answer: Answer) -> None:
+        if task.answer is None:  # else it was aborted
+            task.answer = answer
+        if task.is_started:
+            lib.pv_scsi_unit_wake(self.pointer)
+
+    def _reset(self, task: _Task) -> None:
+        def reset() -> int:
+            self.unit.reset(task.command.nexus)
+            return TASK_MANAGEMENT_SUCCESS
+
+        word = self._ask(reset, TASK_MANAGEMENT_FAILURE)
+        self._current = None
+        self._is_excluding = False
+        self._permit()
+        _complete(task, word, Answer())
+
+    def _finish_current(self) -> None:
+        task, self._current = self._current, None
+        assert task
+        assert task.answer
+        # Before its initiator is told: what it may do then follows from this command.
+        self._is_excluding = False
+        self._permit()
+        self._finish(task, task.answer)
+
+    def _finish(self, task: _Task, answer: Answer) -> None:
+        _complete(task, Result(answer.status, answer.host).word, answer)
+
+    # ---- direct access ---------------------------------------------------------------------
+
+    def _is_exclusive(self, task: _Task) -> bool:
+        if not self.unit.store:
+            return False
+        cdb = task.command.cdb
+        return bool(task.cdata.reset) or self._ask(
+            lambda: self.unit.excludes_direct_access(cdb), True
+        )
+
+    def _exclude_direct(self) -> bool:
+        """Whether none is under way; else its end makes `fileno()` readable."""
+        self._is_excluding = True
+        for attached in self._nexuses.values():
+            attached.permitted = (False, False)
+        return bool(lib.pv_scsi_unit_exclude_direct(self.pointer))
+
+    def _end_exclusion(self) -> None:
+        if self._is_excluding:
+            self._is_excluding = False
+            self._permit()
+
+    def _permit(self) -> None:
+        """Lets every initiator do directly what the unit allows it now."""
+        if not self.unit.store or self._is_excluding:
+            return
+        for attached in self._nexuses.values():
+            nexus = attached.nexus
+            permitted = self._ask(partial(self.unit.direct_access, nexus), (False, False))
+            if permitted != attached.permitted:
+                attached.permitted = permitted
+                lib.pv_scsi_nexus_permit(attached.pointer, *permitted)
+
+
+def _is_unwanted(task: _Task) -> bool:
+    return bool(lib.pv_scsi_command_is_aborted(task.cdata))
+
+
+def _complete(task: _Task, word: int, answer: Answer) -> None:
+    data, sense = answer.data, answer.sense
+    task.command.data_out = b""  # the queue uses that memory again
+    lib.pv_scsi_command_finish(
+        task.cdata,
+        word,
+        ffi.from_buffer(data) if data else ffi.NULL,
+        len(data),
+        ffi.from_buffer(sense) if sense else ffi.NULL,
+        len(sense),
+        answer.unused,
+    )
+
+
+class _LoopServer:
+    def __init__(self, served: ServedUnit) -> None:
+        self._fd = served.fileno()
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._fd, served.serve)
+
+    def stop(self) -> None:
+        self._loop.remove_reader(self._fd)
+
+
+class _ThreadServer:
+    """A daemon thread: what blocks for ever in a unit must not hold up the end of the process."""
+
+    def __init__(self, served: ServedUnit) -> None:
+        self._served = served
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name=repr(served), daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        poll = select.poll()
+        poll.register(self._served.fileno(), select.POLLIN)
+        while not self._stopping:
+            poll.poll()
+            self._served.serve()
+
+    def stop(self) -> None:
+        self._stopping = True
+        lib.pv_scsi_unit_wake(self._served.pointer)
+        self._thread.join()
