@@ -26,8 +26,8 @@
 #ifndef BACKENDS_SCSI_SCSIBACK_PRIVATE_H
 #define BACKENDS_SCSI_SCSIBACK_PRIVATE_H
 
-#include "backends/completions.h"
 #include "backends/copy_batch.h"
+#include "backends/stores/completions.h"
 #include "pvdrivers/backends/inflight.h"
 #include "pvdrivers/backends/scsi/scsiback.h"
 #include "pvdrivers/ring/ring.h"

@@ -1,7 +1,7 @@
 /* Operations on their way back to the queue that gave them to a store or to a logical unit. They
  * end in the queue's own thread while it submits or polls, or in any other, which then wakes it. */
-#ifndef BACKENDS_COMPLETIONS_H
-#define BACKENDS_COMPLETIONS_H
+#ifndef BACKENDS_STORES_COMPLETIONS_H
+#define BACKENDS_STORES_COMPLETIONS_H
 
 #include "pvdrivers/backends/stores/store.h"
 

@@ -1,4 +1,4 @@
-#include "backends/completions.h"
+#include "backends/stores/completions.h"
 #include "pvdrivers/ring/barrier.h"
 
 #include <sys/eventfd.h>
