@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pvdrivers.backends.targets.command import Answer, CheckCondition, Command, invalid_field
+from pvdrivers.backends.targets.command import Answer, CheckCondition, Command
 from pvdrivers.backends.targets.disk.block_unit import BlockUnit
 from pvdrivers.backends.targets.disk.transfers import MISCOMPARE
 from pvdrivers.backends.targets.operations import Needs, operation
@@ -24,9 +24,7 @@ class AtomicCommands(BlockUnit):
         that differs."""
         lba, count = self.range_of(command, self.limits.compare_and_write)
         size = count * self.medium.block_size
-        data = self.data_of(command, 2 * count)
-        if len(command.data_out) != len(data):
-            raise invalid_field(13)
+        data = self.data_of(command, 2 * count, exactly=True)
         expected, new = data[:size], data[size:]
         found = self.medium.read(lba, count)
         if found != expected:

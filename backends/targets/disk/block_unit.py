@@ -25,7 +25,7 @@ class Limits:
 
     @classmethod
     def for_block_size(cls, block_size: int) -> Self:
-        return cls(transfer=(32 << 20) // block_size, write_same=(256 << 20) // block_size)
+        return cls(transfer=(32 << 20) // block_size, write_same=0xFFFF)
 
 
 _LENGTH_PLACE = {0: 4, 1: 7, 2: 7, 4: 10, 5: 6}  # by group code
@@ -48,12 +48,12 @@ class BlockUnit(PrimaryUnit):
         self.check_range(*wanted)
         return wanted
 
-    def data_of(self, command: Command, blocks: int) -> memoryview:
-        """What the initiator sends. CheckCondition: it is less than so many blocks."""
-        size = blocks * self.medium.block_size
-        if len(command.data_out) < size:
-            place = _LENGTH_PLACE[command.cdb[0] >> 5]
-            raise invalid_field(place)
+    def data_of(self, command: Command, blocks: int, *, exactly: bool = False) -> memoryview:
+        """What the initiator sends. CheckCondition: it is less than so many blocks, or is not
+        `exactly` as much."""
+        size, sent = blocks * self.medium.block_size, len(command.data_out)
+        if sent < size or (exactly and sent > size):
+            raise invalid_field(_LENGTH_PLACE[command.cdb[0] >> 5])
         return memoryview(command.data_out)[:size]
 
     def written(self, *, durable: bool) -> None:

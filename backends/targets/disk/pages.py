@@ -102,4 +102,5 @@ class Pages(BlockUnit):
 
 
 def _characteristics() -> bytes:
-    return struct.pack(">H58x", 1)  # it does not rotate
+    """It does not rotate; what SANITIZE has erased can be read (WABEREQ)."""
+    return struct.pack(">HxB56x", 1, 0x40)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pvdrivers.backends.targets.command import Command, invalid_field
+from pvdrivers.backends.targets.command import CheckCondition, Command, invalid_field
 from pvdrivers.backends.targets.disk.block_unit import BlockUnit
 from pvdrivers.backends.targets.operations import operation
 from pvdrivers.scsi.sense import Sense, SenseKey
@@ -19,6 +19,8 @@ class Power(BlockUnit):
 
     @operation(0x1B, "START STOP UNIT", "1b 01 00 00 f7 00", excludes_direct_access=True)
     def start_stop_unit(self, command: Command) -> None:
+        if (condition := self.condition()) not in (None, STOPPED):
+            raise CheckCondition(condition)
         flags = command.cdb[4]
         if flags & 0xF0:  # power conditions, of which there are none
             raise invalid_field(4, 7)

@@ -6,7 +6,6 @@ import struct
 
 from pvdrivers.backends.targets.command import (
     PARAMETER_LIST_LENGTH,
-    Answer,
     Command,
     illegal_request,
     invalid_field,
@@ -71,7 +70,7 @@ class Provisioning(BlockUnit):
         needs=Needs.WRITABLE,
         excludes_direct_access=True,
     )
-    def write_same(self, command: Command) -> Answer:
+    def write_same(self, command: Command) -> None:
         """With UNMAP the blocks are unmapped when they then read as the data that were sent."""
         flags = command.cdb[1]
         if flags & _UNMAP and not self.medium.is_thin:
@@ -81,13 +80,12 @@ class Provisioning(BlockUnit):
         if count > self.limits.write_same:
             raise invalid_field(10 if command.cdb[0] == 0x93 else 7)
         no_data = command.cdb[0] == 0x93 and flags & _NDOB
-        data = b"" if no_data else bytes(self.data_of(command, 1))
+        data = b"" if no_data else bytes(self.data_of(command, 1, exactly=True))
         if flags & _UNMAP and not any(data):
             self.medium.zero(lba, count)
         else:
             self.medium.fill(lba, count, data or bytes(self.medium.block_size))
         self.written(durable=False)
-        return Answer(unused=len(command.data_out) - len(data))
 
     @operation(
         0x9E,

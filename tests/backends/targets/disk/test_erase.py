@@ -136,7 +136,8 @@ def test_progress(make_disk: MakeDisk, background: ManualBackground) -> None:
         assert (sense.key, sense.asc, sense.ascq) == (0x02, 0x04, 0x1B)
         assert sense.specific[0] == 0x80
         seen.append(int.from_bytes(sense.specific[1:], "big"))
-        for cdb in (TEST_UNIT_READY, "28" + "00" * 9, "48 02" + "00" * 8, "04" + "00" * 5):
+        stop = "1b 00 00 00 00 00"
+        for cdb in (TEST_UNIT_READY, "28" + "00" * 9, "48 02" + "00" * 8, "04" + "00" * 5, stop):
             assert initiator.code(cdb) == "02/04/1b"
         initiator.good("12 00 00 00 24 00")
         assert isinstance(initiator.unit, Disk)

@@ -104,8 +104,7 @@ def test_write_same(
     """Whether or not blocks are unmapped, they read as what was sent."""
     fill(initiator, block_size)
     block = bytes([byte]) * block_size
-    answer = initiator.run(BlockRange(2, 3).cdb(opcode, flags), block + b"more")
-    assert (answer.status, answer.unused) == (0, 4)
+    initiator.good(BlockRange(2, 3).cdb(opcode, flags), block)
     expected = b"\xaa" * block_size + block * 3 + b"\xaa" * block_size
     assert initiator.good(BlockRange(1, 5).cdb(0x28)) == expected
 
@@ -146,7 +145,8 @@ def test_what_write_same_refuses(make_disk: MakeDisk, block_size: int) -> None:
         assert initiator.code(BlockRange(0, 101).cdb(opcode), bytes(block_size)) == "05/24/00"
         to_the_end = BlockRange(BLOCKS - 101, 0).cdb(opcode)
         assert initiator.code(to_the_end, bytes(block_size)) == "05/24/00"
-        assert initiator.code(BlockRange(0, 1).cdb(opcode), bytes(block_size - 1)) == "05/24/00"
+        for size in (0, block_size - 1, block_size + 1, 2 * block_size):
+            assert initiator.code(BlockRange(0, 1).cdb(opcode), bytes(size)) == "05/24/00"
         assert initiator.code(BlockRange(BLOCKS, 1).cdb(opcode), bytes(block_size)) == "05/21/00"
 
 
