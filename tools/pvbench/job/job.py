@@ -1,10 +1,13 @@
 """What is asked of a benchmark: plain data that travels to its processes as JSON."""
 
+from typing import Literal
+
 from msgspec import Struct
 
 from pvdrivers.poll.group import Mode
 
 Sockets = tuple[str, str]  # of the machine and of the xenstore
+ProfileName = Literal["linux", "windows", "ia64"]  # of a guest's driver
 
 # The percentiles fio reports.
 PERCENTILES = (1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 99, 99.5, 99.9, 99.95, 99.99)

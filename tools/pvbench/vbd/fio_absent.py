@@ -74,7 +74,6 @@ REFUSED = {
     "reads, writes and trims are reported apart": "unified_rw_reporting stats",
     "pvbench runs as the user who started it": "uid gid",
     "jobs do not wait for each other but by stonewall": "flow_id flow flow_sleep",
-    "there is one workload": "profile",
     "write output-format=terse, which is fio's version 3": "minimal terse_version append_terse",
     "no server, no trigger and no tool of fio's is in pvbench": """
         server client daemonize remote_config idle_prof inflate_log trigger_file trigger_timeout

@@ -3,7 +3,7 @@
 from typing import Any
 
 from pvdrivers._core import lib
-from pvdrivers.ring.abi import SECTOR, Abi
+from pvdrivers.ring.abi import SECTOR
 from pvdrivers.tools.pvbench.fio.measurement import Clone, Direction, Measurement
 from pvdrivers.tools.pvbench.job.latency import Latency
 from pvdrivers.tools.pvbench.job.measurement import Counts, Progress
@@ -11,8 +11,8 @@ from pvdrivers.tools.pvbench.job.workload_front import WorkloadFront
 from pvdrivers.tools.pvbench.vbd.job import VbdJob
 from pvdrivers.tools.pvbench.vbd.logs import write_logs
 from pvdrivers.tools.pvbench.vbd.workload import Workload
-from pvdrivers.tools.pvbench.vbd.xenbus import DrivenFrontend, device_config
-from pvdrivers.vbd.features import DeviceInfo, FrontendFeatures
+from pvdrivers.tools.pvbench.vbd.xenbus import DrivenFrontend, device_config, make_frontend
+from pvdrivers.vbd.features import DeviceInfo
 from pvdrivers.xenstore.client import XenstoreClient
 
 DISTRIBUTIONS = {
@@ -25,15 +25,8 @@ DISTRIBUTIONS = {
 class Front(WorkloadFront[VbdJob, DrivenFrontend, Workload]):
     def _make_device(self, client: XenstoreClient) -> DrivenFrontend:
         job = self._job
-        features = FrontendFeatures(
-            protocol=Abi(job.abi).protocol,
-            persistent=job.persistent,
-            max_indirect_segments=job.indirect,
-            max_ring_page_order=job.ring_page_order,
-            max_queues=job.queues,
-        )
         path = device_config(job, self._domid, self._backend).frontend_path
-        device = DrivenFrontend(client, path, self._hypervisor, features)
+        device = make_frontend(job, client, path, self._hypervisor)
         device.leave = self._leave
         device.buffer_pages = self._buffer_pages() if job.granted_memory else 0
         return device

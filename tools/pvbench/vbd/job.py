@@ -5,7 +5,7 @@ from typing import Literal
 from msgspec import Struct, field
 
 from pvdrivers.tools.pvbench.fio.job import FioJob
-from pvdrivers.tools.pvbench.job.job import Job
+from pvdrivers.tools.pvbench.job.job import Job, ProfileName
 
 RW = Literal[
     "read", "write", "randread", "randwrite", "rw", "readwrite", "randrw", "trim", "randtrim"
@@ -82,6 +82,7 @@ class VbdJob(FioJob, frozen=True, kw_only=True):
     indirect: int = 256
     trusted: bool = True
     backend: Backend = "pvdrivers"
+    profile: ProfileName | None = None
     granted_memory: bool = False  # data in the frontend's granted pages, not copied there
 
     @property

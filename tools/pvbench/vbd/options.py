@@ -1,14 +1,16 @@
 """The options of a disk's job, as fio names them, and the job they ask for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
 from cyclopts import Parameter
 
 from pvdrivers.ring.abi import SECTOR
+from pvdrivers.testing.vbd.dialects import PROFILES
 from pvdrivers.tools.pvbench.errors import OptionError
 from pvdrivers.tools.pvbench.fio.options import FioOptions
+from pvdrivers.tools.pvbench.job.job import ProfileName
 from pvdrivers.tools.pvbench.job.options import DEVICE, Rule, option
 from pvdrivers.tools.pvbench.units import parse_size, parse_time
 from pvdrivers.tools.pvbench.vbd import shapes
@@ -161,6 +163,14 @@ class VbdOptions(FioOptions):
         ),
         Rule(suite_sets=True),
     ] = "pvdrivers"
+    profile: Annotated[
+        ProfileName | None,
+        option(
+            "Negotiate and publish what a driver of this name does; what it can is the default of "
+            "abi, persistent, indirect and ring_page_order.",
+            DEVICE,
+        ),
+    ] = None
     mem: Annotated[
         Memory,
         option(
@@ -172,6 +182,29 @@ class VbdOptions(FioOptions):
 
     def job(self) -> VbdJob:
         self.check()
+        return self._with_profile()._job()
+
+    def _with_profile(self) -> Self:
+        """What the driver can, where nothing else was asked for."""
+        if self.profile is None:
+            return self
+        if self.backend == "qemu":
+            raise OptionError("--profile: QEMU's disk is used by our own frontend alone")
+        driver = PROFILES[self.profile]
+        if self.queues > driver.max_queues:
+            raise OptionError(
+                f"--queues: {self.profile}'s driver has {driver.max_queues} at most,"
+                f" not {self.queues}"
+            )
+        usual: dict[str, Any] = {
+            "abi": driver.abi.name.lower(),
+            "persistent": driver.persistent,
+            "indirect": driver.max_indirect_segments,
+            "ring_page_order": driver.max_ring_page_order,
+        }
+        return replace(self, **{name: usual[name] for name in usual.keys() - self.given.keys()})
+
+    def _job(self) -> VbdJob:
         sizes = self._sizes()
         bs = shapes.common_unit(sizes)
         several = any(one != Sizes(bs, bs) for one in sizes)
@@ -207,6 +240,7 @@ class VbdOptions(FioOptions):
             indirect=self.indirect,
             trusted=self.trusted,
             backend=self.backend,
+            profile=self.profile,
             granted_memory=self.mem == "granted",
         )
         self._check_fit(job)

@@ -3,13 +3,19 @@ left to the benchmark's own threads."""
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from pvdrivers.backends.vbd.device import VbdBackend
 from pvdrivers.frontends.vbd.device import VbdFrontend
+from pvdrivers.hypervisor import Hypervisor
+from pvdrivers.testing.vbd.dialects import PROFILES
+from pvdrivers.testing.vbd.emulated import DialectFrontend
 from pvdrivers.tools.pvbench.vbd.job import VbdJob
 from pvdrivers.toolstack.devices import DeviceConfig
 from pvdrivers.vbd.config import disk_config
+from pvdrivers.vbd.features import FrontendFeatures
+from pvdrivers.xenstore.client import XenstoreClient
 
 
 def device_config(job: VbdJob, frontend: int, backend: int) -> DeviceConfig:
@@ -34,6 +40,32 @@ class DrivenFrontend(VbdFrontend):
     async def disconnect(self) -> None:
         await asyncio.to_thread(self.leave)
         await super().disconnect()
+
+
+class DrivenProfile(DrivenFrontend, DialectFrontend):
+    """The same as another driver would."""
+
+
+def make_frontend(
+    job: VbdJob, client: XenstoreClient, path: str, hypervisor: Hypervisor
+) -> DrivenFrontend:
+    if job.profile is None:
+        features = FrontendFeatures(
+            protocol=hypervisor.abi.protocol,
+            persistent=job.persistent,
+            max_indirect_segments=job.indirect,
+            max_ring_page_order=job.ring_page_order,
+            max_queues=job.queues,
+        )
+        return DrivenFrontend(client, path, hypervisor, features)
+    dialect = replace(
+        PROFILES[job.profile],
+        persistent=job.persistent,
+        max_indirect_segments=job.indirect,
+        max_ring_page_order=job.ring_page_order,
+        reads=0,  # the queues are the workload's from the beginning
+    )
+    return DrivenProfile(client, path, hypervisor, dialect=dialect, processors=job.queues)
 
 
 class DrivenBackend(VbdBackend):

@@ -3,12 +3,11 @@ JSON."""
 
 from typing import Literal
 
-from pvdrivers.tools.pvbench.job.job import Job
+from pvdrivers.tools.pvbench.job.job import Job, ProfileName
 from pvdrivers.vnif.features import Offloads
 
 Direction = Literal["tx", "rx", "both"]  # as the guest sees it
 UplinkKind = Literal["null", "hairpin", "switch"]
-ProfileName = Literal["linux", "windows", "ia64"]
 Role = Literal["guest", "peer"]  # peer: another guest at the switch
 
 MACS: dict[Role, str] = {"guest": "00:16:3e:00:00:01", "peer": "00:16:3e:00:00:02"}

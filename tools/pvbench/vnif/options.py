@@ -8,9 +8,10 @@ from cyclopts import Parameter
 from pvdrivers._core import lib
 from pvdrivers.testing.vnif.profiles import PROFILES
 from pvdrivers.tools.pvbench.errors import OptionError
+from pvdrivers.tools.pvbench.job.job import ProfileName
 from pvdrivers.tools.pvbench.job.options import DEVICE, JobOptions, Rule, option
 from pvdrivers.tools.pvbench.units import parse_size
-from pvdrivers.tools.pvbench.vnif.job import Direction, ProfileName, UplinkKind, VnifJob
+from pvdrivers.tools.pvbench.vnif.job import Direction, UplinkKind, VnifJob
 
 RUNTIME = "1"  # seconds, when none is asked for
 MIN_SIZE = int(lib.PV_PACKET_WORKLOAD_MIN_SIZE)
