@@ -125,8 +125,8 @@ void copy_run_release(struct pv_machine *machine, struct domain *d, struct copy_
 
 /* ---- copy_short.c ---- */
 #define GRANT_SHORT_COPY 2048 /* bytes: a packet that is no jumbo frame */
-/* Works on the leading elements as long as they are short and their grants plain, between the
- * caller's memory and grants of `d`; returns how many are done. */
+/* Works on the leading elements, of COPY_RUN at most, as long as they are short and their grants
+ * plain, between the caller's memory and grants of `d`; returns how many are done. */
 unsigned grant_copy_short(struct pv_machine *machine, struct domain *ld, struct domain *d,
                           bool to_grant, struct pv_grant_copy *copies, unsigned count);
 

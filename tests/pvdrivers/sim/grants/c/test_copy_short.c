@@ -133,32 +133,41 @@ static void marks_of_a_map_stay(void)
     tear_down(&f);
 }
 
-/* Memory that is not there kills the process in the middle of the bytes. */
+/* Memory that is not there kills the process in the middle of the bytes, when the grants of the
+ * copies before and behind are in use as well. */
 static void killed_while_moving(bool writes, uint32_t version)
 {
     f = set_up();
     publish(version);
+    pv_grant_publish(&f.table[FRONT], 14, BACK, 9, false);
     pid_t child = fork();
     assert(child >= 0);
     if (child == 0) {
         f.machine->client = 9; /* as if it had attached by itself */
         signal(SIGSEGV, SIG_DFL);
         void *nothing = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        const struct pv_grant_copy_end own = {.address = nothing, .domid = DOMID_SELF};
-        const struct pv_grant_copy_end granted = {.ref = 9, .domid = FRONT};
-        struct pv_grant_copy c = {.source = writes ? own : granted,
-                                  .dest = writes ? granted : own,
-                                  .len = 64,
-                                  .flags = writes ? GNTCOPY_dest_gref : GNTCOPY_source_gref};
-        f.hv[BACK]->ops->gnttab_copy(f.hv[BACK], &c, 1);
+        struct pv_grant_copy copies[3];
+        for (unsigned i = 0; i < 3; i++) {
+            const struct pv_grant_copy_end own = {.address = i == 1 ? nothing : local[i],
+                                                  .domid = DOMID_SELF};
+            const struct pv_grant_copy_end granted = {.ref = i == 2 ? 14 : 9, .domid = FRONT};
+            copies[i] =
+                (struct pv_grant_copy){.source = writes ? own : granted,
+                                       .dest = writes ? granted : own,
+                                       .len = 64,
+                                       .flags = writes ? GNTCOPY_dest_gref : GNTCOPY_source_gref};
+        }
+        f.hv[BACK]->ops->gnttab_copy(f.hv[BACK], copies, 3);
         _exit(0);
     }
     int status;
     assert(waitpid(child, &status, 0) == child && WIFSIGNALED(status));
-    assert(flags_of(&f, FRONT, 9) & GTF_reading || f.table[FRONT].status[9] & GTF_reading);
+    for (grant_ref_t ref = 9; ref <= 14; ref += 5)
+        assert(flags_of(&f, FRONT, ref) & GTF_reading || f.table[FRONT].status[ref] & GTF_reading);
     grants_subsystem.client_left(f.machine, 9);
     nothing_stays_in_use();
     assert(copy(&f, BACK, to_grant(1, FRONT, 9, 0, 64)) == GNTST_okay);
+    assert(copy(&f, BACK, to_grant(1, FRONT, 14, 0, 64)) == GNTST_okay);
     tear_down(&f);
 }
 
