@@ -47,6 +47,7 @@
 #define NETBACK_RX_SLOTS 128        /* of a batch; several packets of the longest */
 #define NETBACK_RX_BACKLOG (4 * NETBACK_MAX_SEGMENTS) /* a few that are cut up at once */
 #define NETBACK_MAILBOX 256                           /* packets */
+#define NETBACK_STATIC_COPIES 128                     /* made together */
 #define NETBACK_RX_POLL 30000000u /* ns between looks for buffers of a guest that does not tell */
 
 /* ---- what the queues of a vif share ---------------------------------------------------------- */
@@ -109,6 +110,18 @@ struct netback_static_grants {
     uint32_t count;              /* also read without the lock: is there any? */
     uint32_t mask;               /* of a place's number */
     struct pv_grant_map *grants; /* without an address: a free place. NULL: there never was any */
+};
+
+/* From or to one of them. */
+struct netback_static_copy {
+    void *to;
+    const void *from;
+    uint16_t length; /* bytes */
+};
+
+struct netback_static_copies {
+    uint32_t count;
+    struct netback_static_copy copies[NETBACK_STATIC_COPIES];
 };
 
 /* What others reach of a queue, whether it is there or not. */
@@ -203,6 +216,7 @@ struct pv_netback_queue {
     struct pv_netback_stats stats;
     struct netback_tx tx;
     struct netback_rx rx;
+    struct netback_static_copies static_copies; /* staged in this batch */
 };
 
 /* The only writer of a counter; others may read it meanwhile. */
@@ -306,24 +320,12 @@ bool netback_static_grants_add(struct pv_netback_vif *vif, uint32_t queue,
  * were. The list is no longer than the limit. */
 uint32_t netback_static_grants_remove(struct pv_netback_vif *vif, uint32_t queue,
                                       struct xen_netif_gref *list, uint32_t count);
-/* While a queue stages copies stand these around it, and between them its grants stay mapped. */
-static inline void netback_static_grants_hold(struct pv_netback_queue *queue)
-{
-    struct netback_static_grants *table = &queue->vif->places[queue->index].static_grants;
-    /* No order: what is not seen yet is copied as any other grant. */
-    if (pv_read_once(&table->count) == 0)
-        return;
-    pthread_mutex_lock(&table->lock);
-    queue->static_grants = table;
-}
-static inline void netback_static_grants_let_go(struct pv_netback_queue *queue)
-{
-    if (queue->static_grants)
-        pthread_mutex_unlock(&queue->static_grants->lock);
-    queue->static_grants = NULL;
-}
-/* Copy at once if the queue holds its grants and this is one of them; false: it is not, or may not
- * be written to. */
+/* While a queue stages copies stand these around it, and between them its grants stay mapped. The
+ * second one makes the copies from and to static grants. */
+void netback_static_grants_hold(struct pv_netback_queue *queue);
+void netback_static_grants_let_go(struct pv_netback_queue *queue);
+/* Stage a copy if the queue holds its grants and this is one of them; false: it is not, or may not
+ * be written to. The local memory stays until then. */
 bool netback_copy_from_static(struct pv_netback_queue *queue, grant_ref_t ref, uint16_t offset,
                               void *to, uint16_t length);
 bool netback_copy_to_static(struct pv_netback_queue *queue, grant_ref_t ref, uint16_t offset,

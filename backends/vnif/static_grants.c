@@ -58,35 +58,79 @@ static bool insert(struct netback_static_grants *table, const struct pv_grant_ma
 
 /* ---- What a queue does ----------------------------------------------------------------------- */
 
-static void count_copy(struct pv_netback_queue *queue, uint16_t length)
+static void carry_out(struct pv_netback_queue *queue)
 {
-    netback_count(queue, static_copies, 1);
-    netback_count(queue, bytes_copied, length);
+    struct netback_static_copies *staged = &queue->static_copies;
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < staged->count; i++) {
+        memcpy(staged->copies[i].to, staged->copies[i].from, staged->copies[i].length);
+        bytes += staged->copies[i].length;
+    }
+    netback_count(queue, static_copies, staged->count);
+    netback_count(queue, bytes_copied, bytes);
+    staged->count = 0;
 }
 
+void netback_static_grants_hold(struct pv_netback_queue *queue)
+{
+    struct netback_static_grants *table = &queue->vif->places[queue->index].static_grants;
+    /* No order: what is not seen yet is copied as any other grant. */
+    if (pv_read_once(&table->count) == 0)
+        return;
+    pthread_mutex_lock(&table->lock);
+    queue->static_grants = table;
+}
+
+void netback_static_grants_let_go(struct pv_netback_queue *queue)
+{
+    if (!queue->static_grants)
+        return;
+    carry_out(queue);
+    pthread_mutex_unlock(&queue->static_grants->lock);
+    queue->static_grants = NULL;
+}
+
+/* Where `offset` in the grant's page is; NULL: the grant is none of the table's. */
+static uint8_t *mapped(const struct pv_netback_queue *queue, grant_ref_t ref, uint16_t offset,
+                       bool to_write)
+{
+    if (!queue->static_grants)
+        return NULL;
+    const struct pv_grant_map *grant = place(queue->static_grants, ref);
+    if (!grant->address || (to_write && grant->flags & GNTMAP_readonly))
+        return NULL;
+    return (uint8_t *)grant->address + offset;
+}
+
+static void stage(struct pv_netback_queue *queue, void *to, const void *from, uint16_t length)
+{
+    struct netback_static_copies *staged = &queue->static_copies;
+    if (staged->count == NETBACK_STATIC_COPIES)
+        carry_out(queue);
+    staged->copies[staged->count++] = (struct netback_static_copy){to, from, length};
+}
+
+/* The guest's processor has just used these bytes, so they come from its cache. Until the copy is
+ * made, all of a batch are on their way. */
 bool netback_copy_from_static(struct pv_netback_queue *queue, grant_ref_t ref, uint16_t offset,
                               void *to, uint16_t length)
 {
-    if (!queue->static_grants)
+    const uint8_t *from = mapped(queue, ref, offset, false);
+    if (!from)
         return false;
-    const struct pv_grant_map *grant = place(queue->static_grants, ref);
-    if (!grant->address)
-        return false;
-    memcpy(to, (const uint8_t *)grant->address + offset, length);
-    count_copy(queue, length);
+    pv_prefetch_to_read(from);
+    stage(queue, to, from, length);
     return true;
 }
 
 bool netback_copy_to_static(struct pv_netback_queue *queue, grant_ref_t ref, uint16_t offset,
                             const void *from, uint16_t length)
 {
-    if (!queue->static_grants)
+    uint8_t *to = mapped(queue, ref, offset, true);
+    if (!to)
         return false;
-    const struct pv_grant_map *grant = place(queue->static_grants, ref);
-    if (!grant->address || grant->flags & GNTMAP_readonly)
-        return false;
-    memcpy((uint8_t *)grant->address + offset, from, length);
-    count_copy(queue, length);
+    pv_prefetch_to_write(to);
+    stage(queue, to, from, length);
     return true;
 }
 

@@ -6,6 +6,13 @@
 #define SPREAD 32u /* cache lines among which packets begin */
 #define ETHERTYPE_IPV6 0x86DDu
 
+/* Where in its page a short packet begins. At the start of the page all packets of a batch would
+ * compete for the same few sets of a cache. */
+static uint32_t spread(uint16_t id)
+{
+    return id % SPREAD * CACHE_LINE;
+}
+
 /* ---- Responses ----------------------------------------------------------------------------- */
 
 static enum pv_netfront_violation take_tx_response(struct pv_netfront_queue *queue,
@@ -22,6 +29,8 @@ static enum pv_netfront_violation take_tx_response(struct pv_netfront_queue *que
         return PV_NETFRONT_BAD_ID;
     queue->in_flight[id] = false;
     queue->free_ids[queue->nr_free_ids++] = id;
+    /* The backend has read it, and what is next written there would wait for its cache. */
+    pv_prefetch_to_write(page_pool_address(&queue->tx.pages, id) + spread(id));
     queue->stats.tx_errors += response->status != NETIF_RSP_OKAY;
     return PV_NETFRONT_OK;
 }
@@ -98,11 +107,9 @@ static uint16_t take_id(struct pv_netfront_queue *queue)
     return id;
 }
 
-/* Where in its page a packet begins. At the start of the page all packets of a batch would compete
- * for the same few sets of a cache. */
 static uint32_t place(const struct pv_netfront_queue *queue, uint16_t id, uint32_t length)
 {
-    return length + (SPREAD - 1) * CACHE_LINE <= queue->page_size ? id % SPREAD * CACHE_LINE : 0;
+    return length + (SPREAD - 1) * CACHE_LINE <= queue->page_size ? spread(id) : 0;
 }
 
 static void *next_slot(struct pv_netfront_queue *queue)

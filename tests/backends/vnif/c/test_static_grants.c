@@ -183,6 +183,27 @@ static void test_tx(void)
     close_control();
 }
 
+/* More than are made together. */
+static void test_many_slots(void)
+{
+    open_control();
+    assert(add(DATA, 17, readonly) == ok);
+    for (grant_ref_t i = 0; i < 17; i++)
+        fill(DATA + i, (uint8_t)i);
+    for (int packet = 0; packet < 14; packet++)
+        for (grant_ref_t i = 0; i < 17; i++)
+            tx_put_request(&loop, DATA + i, (uint16_t)packet, i == 0 ? 1700 : 100,
+                           i < 16 ? NETTXF_more_data : 0);
+    loop.copies = 0;
+    assert(loopback_pump(&loop) == 14 && loop.copies == 0);
+    for (uint32_t packet = 0; packet < 14; packet++)
+        for (uint32_t i = 0; i < 1700; i++)
+            assert(loop.uplink.sent[packet]->data[i] == i / 100);
+    assert(loopback_stats(&loop).static_copies == 14 * 17);
+    assert(loopback_stats(&loop).bytes_copied == 14 * 1700);
+    close_control();
+}
+
 static void test_rx(void)
 {
     open_control();
@@ -274,6 +295,7 @@ int main(void)
     test_status_of_each();
     test_any_order();
     test_tx();
+    test_many_slots();
     test_rx();
     test_page_is_the_limit();
     test_successor();
