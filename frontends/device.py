@@ -8,7 +8,7 @@ unanswered to the queues of the next connection, and fails it when there will be
 import asyncio
 import errno
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -258,7 +258,10 @@ class Frontend(FrontendDevice, Generic[AnyQueue], ABC):
 
     def serve(self) -> None:
         """Starts driving the queues; override it to drive them by other means."""
-        for queue in self._queues:
+        self.drive_queues(self._queues)
+
+    def drive_queues(self, queues: Iterable[AnyQueue]) -> None:
+        for queue in queues:
             driven = _Driven(queue, self.channels, partial(self._poll, queue), self.fatal)
             self._driven[queue] = driven
             self.driver.add(driven.pollable)

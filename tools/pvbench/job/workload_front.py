@@ -84,6 +84,10 @@ class WorkloadFront(Generic[AnyJob, AnyDevice, AnyWorkload], ABC):
     def _make_workload(self, device: AnyDevice, info: Any) -> AnyWorkload:
         """`info`: what the device's `connected` has returned."""
 
+    def _driven_queues(self, device: AnyDevice) -> Sequence[Queue]:
+        """Those of the device that the workload drives."""
+        return device.queues
+
     def _prepare(self, workload: AnyWorkload) -> None:
         """What comes before the run, and is not measured."""
 
@@ -105,7 +109,7 @@ class WorkloadFront(Generic[AnyJob, AnyDevice, AnyWorkload], ABC):
         """Waits until both ends are connected."""
         assert self._device
         info = self._loop.call(self._device.connected())
-        self._queues = self._device.queues
+        self._queues = self._driven_queues(self._device)
         if len(self._queues) != self._job.queues:
             raise BenchError(f"the backend has {len(self._queues)} queues at most")
         self._workload = self._make_workload(self._device, info)

@@ -1,9 +1,11 @@
 """One guest of a benchmark: it sends, receives or answers, and measures it."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from pvdrivers._core import lib
+from pvdrivers.frontends.vnif.queue import VnifQueue
 from pvdrivers.tools.pvbench.job.latency import Latency
 from pvdrivers.tools.pvbench.job.measurement import Counts, Progress
 from pvdrivers.tools.pvbench.job.workload_front import WorkloadFront
@@ -30,7 +32,11 @@ class Front(WorkloadFront[VnifJob, DrivenFrontend, PacketWorkload]):
         path = device_config(self._job, self._domid, self._backend).frontend_path
         device = make_frontend(self._job, client, path, self._hypervisor)
         device.release_queues = self._leave
+        device.static_grants = self._job.static_grants
         return device
+
+    def _driven_queues(self, device: DrivenFrontend) -> Sequence[VnifQueue]:
+        return device.packet_queues
 
     def _make_workload(self, device: DrivenFrontend, info: DeviceInfo) -> PacketWorkload:
         job = self._job

@@ -24,6 +24,7 @@ class VnifJob(Job, frozen=True, kw_only=True):
     batch: int = 32
     requests: int = 0  # outstanding on each queue; 0: the frames are no requests
     rate: int = 0  # frames a second on each queue; 0: no limit
+    static_grants: bool = False  # the backend keeps the guest's pages mapped
     profile: ProfileName | None = None
     offloads: Offloads | None = None  # that the guest takes; None: those of its driver
 
@@ -65,5 +66,6 @@ class VnifJob(Job, frozen=True, kw_only=True):
             "requests": self.requests,
             "mode": self.mode,
             "queues": self.queues,
+            "static_grants": self.static_grants,
             "profile": self.profile,
         }

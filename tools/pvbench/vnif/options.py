@@ -63,6 +63,14 @@ class VnifOptions(JobOptions):
         ),
         Rule(suite_sets=True),
     ] = None
+    static_grants: Annotated[
+        bool,
+        option(
+            "The backend keeps the guest's pages mapped (on the control ring: ADD_GREF_MAPPING), "
+            "and copies without the hypervisor.",
+            DEVICE,
+        ),
+    ] = False
     profile: Annotated[
         ProfileName | None,
         option(
@@ -100,5 +108,6 @@ class VnifOptions(JobOptions):
             batch=self.batch,
             requests=self.requests,
             rate=self.rate,
+            static_grants=self.static_grants,
             profile=self.profile,
         )

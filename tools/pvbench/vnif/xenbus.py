@@ -12,6 +12,7 @@ from pvdrivers.tools.pvbench.vnif.job import MACS, VnifJob
 from pvdrivers.toolstack.devices import DeviceConfig
 from pvdrivers.vnif.config import vif_config
 from pvdrivers.vnif.features import FrontendFeatures
+from pvdrivers.vnif.keys import DeviceInfo
 from pvdrivers.xenstore.client import XenstoreClient
 
 
@@ -24,9 +25,24 @@ class DrivenFrontend(VnifFrontend):
     """`release_queues` is called before they go away, and returns when nobody uses them."""
 
     release_queues: Callable[[], None]
+    static_grants = False
 
     def serve(self) -> None:
         """The workload's thread does."""
+
+    async def connected(self) -> DeviceInfo:
+        info = await super().connected()
+        if self.static_grants:
+            await self.use_static_grants()
+        return info
+
+    async def use_static_grants(self) -> int:
+        """Before the workload's thread begins, since that takes every event of the device."""
+        self.drive_queues([self._control])
+        try:
+            return await super().use_static_grants()
+        finally:
+            self._release()
 
     async def disconnect(self) -> None:
         await asyncio.to_thread(self.release_queues)
@@ -40,7 +56,9 @@ class DrivenProfile(DrivenFrontend, ProfileFrontend):
 def features(job: VnifJob) -> FrontendFeatures:
     of_driver = PROFILES[job.profile].features if job.profile else FrontendFeatures()
     offloads = of_driver.offloads if job.offloads is None else job.offloads
-    return replace(of_driver, max_queues=job.queues, control_ring=False, offloads=offloads)
+    return replace(
+        of_driver, max_queues=job.queues, control_ring=job.static_grants, offloads=offloads
+    )
 
 
 def make_frontend(

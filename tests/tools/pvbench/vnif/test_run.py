@@ -73,6 +73,13 @@ def test_a_hairpin_gives_everything_back():
     assert result.front.foreign == 0
 
 
+def test_static_grants_are_copied_without_the_hypervisor():
+    result = measure(direction="both", uplink="hairpin", queues=2, static_grants=True)
+    assert result.front.rx.packets > 0
+    assert result.back.stats["static_copies"] >= 2 * result.front.rx.packets
+    assert per_packet(result)["grant_copies"] == 0
+
+
 @pytest.mark.parametrize(
     "options",
     [

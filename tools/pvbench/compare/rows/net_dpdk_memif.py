@@ -8,7 +8,9 @@ from pvdrivers.tools.pvbench.compare.ours_net import ours_net, packets_received
 comparison = Comparison(
     workload="64 B frames received, polled",
     unit="packets/s",
-    ours=ours_net(packets_received, direction="rx", frame_size="64", mode="poll"),
+    ours=ours_net(
+        packets_received, direction="rx", frame_size="64", static_grants=True, mode="poll"
+    ),
     baseline=testpmd("memif"),
     target=1.0,
 )
