@@ -113,10 +113,10 @@ class ServedUnit:
             self._server.stop()
             self._server = None
         self.serve()  # what was asked for meanwhile
-        self.unit.close()
-        if self.pointer is not None:
+        if self.pointer is not None:  # which uses the unit's store
             lib.pv_scsi_unit_destroy(self.pointer)
             self.pointer = None
+        self.unit.close()
 
     def _call(self, call: Callable[[], None]) -> None:
         self._calls.append(call)

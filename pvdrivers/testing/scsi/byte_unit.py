@@ -24,6 +24,7 @@ class ByteUnit(LogicalUnit):
     """`memory`: what it keeps, `size` bytes. `cdbs`: what it has carried out."""
 
     device_type = 0
+    may_block = False
 
     def __init__(self, size: int = 1 << 16) -> None:
         self.memory = bytearray(size)

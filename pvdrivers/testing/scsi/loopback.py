@@ -14,16 +14,18 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pvdrivers.backends.device import DeviceContext
+from pvdrivers.backends.scsi.host import HostConfig, ServeOptions
+from pvdrivers.backends.scsi.service import ScsiService
 from pvdrivers.backends.service import DeviceClass, PluggedDevice, Service
 from pvdrivers.backends.targets.logical_unit import LogicalUnit
 from pvdrivers.frontends.scsi.device import ScsiFrontend
 from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.ring.abi import Abi
+from pvdrivers.ring.errors import UsageError
 from pvdrivers.scsi.config import scsi_config
 from pvdrivers.scsi.keys import KIND
 from pvdrivers.testing.device_under_test import DeviceUnderTest, FrontendFactory
 from pvdrivers.testing.loopback import Loopback
-from pvdrivers.testing.scsi.emulated import EmulatedBackend
 from pvdrivers.testing.scsi.pair import luns_of
 from pvdrivers.toolstack.devices import DeviceConfig
 from pvdrivers.xenbus.device import BackendDevice
@@ -42,13 +44,35 @@ class BackendFactory(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ServeHosts:
-    """Makes a service for dom0's hosts, which share the units that the backend's process makes."""
+    """Makes a service for dom0's hosts, which share the units that the backend's process makes.
+
+    `make_backend`: None for the backend that the package has.
+    """
 
     units: Units
-    make_backend: BackendFactory
+    make_backend: BackendFactory | None
 
     def __call__(
         self, client: XenstoreClient, hypervisor: Hypervisor, state_directory: Path | None
+    ) -> Service[Any, Any]:
+        if self.make_backend:
+            return self._serve_by(self.make_backend, client, hypervisor, state_directory)
+        options = ServeOptions(self._open_unit)
+        return ScsiService(
+            client, hypervisor, lambda host: options, state_directory=state_directory
+        )
+
+    async def _open_unit(self, host: HostConfig, p_dev: str) -> LogicalUnit:
+        if p_dev not in self.units:
+            raise UsageError(f"{p_dev!r} is no unit here: there is {', '.join(self.units)}")
+        return self.units[p_dev]()
+
+    def _serve_by(
+        self,
+        make_backend: BackendFactory,
+        client: XenstoreClient,
+        hypervisor: Hypervisor,
+        state_directory: Path | None,
     ) -> Service[PluggedDevice, bool]:
         units = {name: make() for name, make in self.units.items()}
 
@@ -56,7 +80,7 @@ class ServeHosts:
             return PluggedDevice(path)
 
         async def make(context: DeviceContext, host: PluggedDevice, _: bool) -> BackendDevice:
-            return self.make_backend(context, units)
+            return make_backend(context, units)
 
         return Service(
             DeviceClass(KIND, read, make),
@@ -71,7 +95,7 @@ def host_under_test(
     units: Units | None,
     *,
     frontend: FrontendFactory = ScsiFrontend,
-    backend: BackendFactory = EmulatedBackend,
+    backend: BackendFactory | None = None,
     daemon: Sequence[str] = (),
     **host: Any,
 ) -> DeviceUnderTest:
@@ -100,7 +124,7 @@ class ScsiLoopback(Loopback):
         seed: int = 0,
         abi: Abi = Abi.X86_64,
         frontend: FrontendFactory = ScsiFrontend,
-        backend: BackendFactory = EmulatedBackend,
+        backend: BackendFactory | None = None,
         daemon: Sequence[str] = (),
         guest_memory: int | str = "64M",
         trace: bool = False,
@@ -109,8 +133,9 @@ class ScsiLoopback(Loopback):
         """`host` goes to `scsi_config`: luns, feature_host …
 
         `units`: what makes each logical unit, in the process of the backend, by the names that LUNs
-        have as `p-dev`; picklable for mode processes. The guest sees them at 0:0:0:0, 0:0:0:1 … in
-        this order, unless `luns` says otherwise. `daemon` is a command that serves the hosts in
+        have as `p-dev`; picklable for mode processes. For mode deterministic their `may_block` is
+        false, since a thread is not the seed's. The guest sees them at 0:0:0:0, 0:0:0:1 … in this
+        order, unless `luns` says otherwise. `daemon` is a command that serves the hosts in
         place of `units`, such as pvbackd; see `DeviceUnderTest`.
         """
         device = host_under_test(units, frontend=frontend, backend=backend, daemon=daemon, **host)

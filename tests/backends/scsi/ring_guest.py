@@ -130,6 +130,11 @@ async def until(condition: Callable[[], Any]) -> None:
             await asyncio.sleep(0.001)
 
 
+def _range_of(cdb: bytes) -> tuple[int, int]:
+    block, blocks = struct.unpack(">2xIxHx", cdb[:10])
+    return block, blocks
+
+
 class Disk(EmulatedUnit):
     """Notes what it is asked. Commands with a first byte of 0xC0 wait for `go`."""
 
@@ -172,6 +177,8 @@ class Disk(EmulatedUnit):
         return free, free and not self.read_only
 
     def close(self) -> None:
+        assert self.store
+        self.store.check_unused()
         self.is_open = False
 
     @operation(0x00, "TEST UNIT READY", "00 00 00 00 00 07")
@@ -186,13 +193,13 @@ class Disk(EmulatedUnit):
     def read(self, command: Command) -> bytes:
         self.calls.append("read")
         assert self.store
-        return self.store.read(command.cdb[5], command.cdb[8])
+        return self.store.read(*_range_of(command.cdb))
 
     @operation(0x2A, "WRITE (10)", "2a fa ff ff ff ff ff ff ff 07")
     def write(self, command: Command) -> None:
         self.calls.append("write")
         assert self.store
-        self.store.write(command.cdb[5], bytes(command.data_out))
+        self.store.write(_range_of(command.cdb)[0], bytes(command.data_out))
 
     @operation(0xC0, "WAIT", "c0 ff 00 00 00 07", excludes_direct_access=True)
     def wait(self, command: Command) -> bytes:
