@@ -16,7 +16,9 @@
 #include <unistd.h>
 
 #define GUEST 7
+#ifndef GUEST_PAGES
 #define GUEST_PAGES 1024
+#endif
 
 struct loopback {
     struct pv_hypervisor hypervisor; /* first: the backend's view */
