@@ -15,6 +15,7 @@ from typing import Literal, get_args, get_origin, get_type_hints
 from cyclopts import Group
 from docstring_parser import parse
 
+from pvdrivers.scsi.features import PROTOCOL_FEATURES as SCSI
 from pvdrivers.tools.pvbench.compare.command import compare
 from pvdrivers.tools.pvbench.compare.report import goal
 from pvdrivers.tools.pvbench.compare.runner import catalogue, purpose
@@ -184,6 +185,7 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
     },
     "vbd.md": {"features": lambda: features(VBD)},
     "vnif.md": {"features": lambda: features(VNIF)},
+    "scsi.md": {"features": lambda: features(SCSI)},
     "pvbench-compare.md": {
         "compare options": lambda: command_options(compare),
         "comparisons": comparisons,
