@@ -1,7 +1,7 @@
 """Boots Xen, and runs the steps in dom0 with this checkout's wheel against a real Linux guest.
 
 Usage: lab.py FOLDER [NAME...]   keeps images and logs in FOLDER; a NAME is one of a step, or of
-a file of steps; without any it runs all that do not wait to be named
+a file of steps; without any it runs all that do not wait to be named, on two machines at once
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from choices import ChoiceError, choose
-from machine import LabError, LabMachine
+from machine import LabError, LabMachine, verdict_of
 
 HERE = Path(__file__).parent
 CHECKOUT = HERE.parent.parent
@@ -84,28 +86,41 @@ def prepare_payload(folder: Path) -> Path:
     return payload
 
 
+def run_steps(payload: Path, machine: LabMachine, steps: list[str]) -> bool:
+    """Prints what the machine says, behind the processor time that it has used; whether all steps
+    have passed."""
+    passed = False
+    for line in machine.run(payload, steps, RUN_PATIENCE):
+        print(f"{machine.folder.name} {machine.durations.used:6.1f}: {line}", flush=True)
+        passed = bool(verdict_of(line))
+    return passed
+
+
 def main(folder: Path, names: list[str]) -> int:
     begun = time.monotonic()
     try:
-        steps = choose(names)
+        chosen = choose(names)
     except ChoiceError as error:
         print(f"lab: {error}", file=sys.stderr)
         return 2
     folder.mkdir(parents=True, exist_ok=True)
-    machine = LabMachine(folder.resolve())
+    folder = folder.resolve()
+    machines = [LabMachine(folder, folder / name) for name in chosen]
     try:
         check_programs()
-        build(folder, machine)
+        build(folder, machines[0])
         payload = prepare_payload(folder)
-        (payload / "arguments").write_text(" ".join(steps))
-        passed = machine.run(payload, "run", RUN_PATIENCE)
+        with ThreadPoolExecutor() as pool:
+            passed = list(pool.map(partial(run_steps, payload), machines, chosen.values()))
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
         return 2
-    logs = f"{folder}/run.dom0.log and {folder}/run.guest.log"
+    for machine in machines:
+        print(f"{machine.folder.name}: {machine.durations}")
     seconds = time.monotonic() - begun
-    print(f"lab {'passed' if passed else 'FAILED'} after {seconds:.0f} s; consoles: {logs}")
-    return 0 if passed else 1
+    logs = f"{folder}/machine*/*.log"
+    print(f"lab {'passed' if all(passed) else 'FAILED'} after {seconds:.0f} s; consoles: {logs}")
+    return 0 if all(passed) else 1
 
 
 if __name__ == "__main__":

@@ -12,13 +12,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from durations import Durations, processor_seconds
+
 MEMORY = "3072"
 # With SMAP or SMEP a PV dom0 dies early under QEMU 7.2's emulation; with AVX and XSAVE, new in that
-# version, copied bytes were wrong now and then.
-PROCESSOR = "max,-smap,-smep,-avx,-avx2,-f16c,-fma,-xsave"
-XEN_ARGUMENTS = "console=com1 com1=115200,8n1 dom0_mem=1536M,max:1536M loglvl=warning"
+# version, copied bytes were wrong now and then. With ERMS kernels copy byte by byte, each of which
+# is emulated for itself.
+PROCESSOR = "max,-smap,-smep,-avx,-avx2,-f16c,-fma,-xsave,-erms"
+# Nobody attacks this computer, and what guards the processor is dear under emulation.
+XEN_ARGUMENTS = "console=com1 com1=115200,8n1 dom0_mem=1536M,max:1536M loglvl=warning spec-ctrl=no"
 # A comma would start the next boot module.
-DOM0_ARGUMENTS = "console=hvc0 panic=1 loglevel=5"
+DOM0_ARGUMENTS = "console=hvc0 panic=1 loglevel=5 mitigations=off"
 DISK_SIZE = 64 << 20  # bytes of the disk that hands the payload over
 REAL_DISKS = ("disk0", "disk1")  # QEMU's names of what the steps serve, after that disk in dom0
 REAL_DISK_SIZE = 128 << 20
@@ -28,6 +32,12 @@ VERDICTS = {"LAB PASSED": True, "LAB FAILED": False}
 
 class LabError(Exception):
     """The lab itself did not work; what it was to test is not even known."""
+
+
+def verdict_of(line: str) -> bool | None:
+    """Whether all steps have passed, when a console's line says so."""
+    found = [passed for verdict, passed in VERDICTS.items() if line.endswith(verdict)]
+    return found[0] if found and line.startswith("###") else None
 
 
 class Monitor:
@@ -60,19 +70,24 @@ class Monitor:
 
 
 class LabMachine:
-    """One computer at a time, in `folder`, which holds the images and gets the logs."""
+    """One computer, with disks and logs in `folder`. The images and the saved state are in
+    `images`; others may use them at the same time."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, images: Path, folder: Path) -> None:
+        self.images = images
         self.folder = folder
-        self.state = folder / "state"
+        self.state = images / "state"
         self.disk = folder / "payload.disk"
+        self.log = folder / "console.log"
+        self.durations = Durations()  # of the steps it has run
 
     def save_state(self, patience: float) -> None:
         """Boots to the ready guest and keeps the machine's state. LabError after `patience` s."""
+        self.folder.mkdir(exist_ok=True)
         self.disk.write_bytes(b"")
         os.truncate(self.disk, DISK_SIZE)
-        log = self.folder / "boot.log"
-        with self._qemu(log) as (process, monitor):
+        log = self.log
+        with self._qemu() as (process, monitor):
             for line in self._lines(log, process, patience):
                 if READY in line and line.startswith("###"):
                     break
@@ -87,37 +102,39 @@ class LabMachine:
             monitor.execute("quit")
         os.rename(f"{self.state}.part", self.state)
 
-    def run(self, payload: Path, name: str, patience: float) -> bool:
-        """Runs `payload`/run in dom0, from the saved state; whether it ended well.
+    def run(self, payload: Path, arguments: list[str], patience: float) -> Iterator[str]:
+        """Runs `payload`/run in dom0, from the saved state, which finds its arguments in a file
+        beside it. Yields the lines of the consoles; they are kept in dom0.log and guest.log.
 
-        The consoles go to NAME.log, from there to dom0.log and guest.log. LabError when there is
-        no verdict after `patience` seconds.
+        LabError when there is no verdict (`verdict_of`) after `patience` seconds.
         """
+        self.folder.mkdir(exist_ok=True)
+        (self.folder / "arguments").write_text(" ".join(arguments))
         with self.disk.open("wb") as disk:
-            command = ["tar", "-C", payload, "--mtime=@0", "-c", "."]  # dom0's clock is behind
+            command = ["tar", "--mtime=@0", "-c"]  # dom0's clock is behind
+            command += ["-C", os.fspath(payload), ".", "-C", os.fspath(self.folder), "arguments"]
             subprocess.run(command, stdout=disk, check=True)
         if self.disk.stat().st_size > DISK_SIZE:
             raise LabError(f"the payload exceeds {DISK_SIZE} bytes")
         os.truncate(self.disk, DISK_SIZE)
-        log = self.folder / f"{name}.log"
         try:
-            with self._qemu(log, "-incoming", f"exec:cat '{self.state}'") as (process, monitor):
+            with self._qemu("-incoming", f"exec:cat '{self.state}'") as (process, monitor):
                 while monitor.execute("query-status")["status"] == "inmigrate":
                     time.sleep(0.1)
                 monitor.execute("cont")  # it was saved while stopped
-                for line in self._lines(log, process, patience):
-                    print(line, flush=True)
-                    for verdict, passed in VERDICTS.items():
-                        if line.startswith("###") and line.endswith(verdict):
-                            return passed
-            raise LabError(f"no verdict after {patience:.0f} s: see {log}")
+                for line in self._lines(self.log, process, patience):
+                    self.durations.see(line, processor_seconds(process.pid))
+                    yield line
+                    if verdict_of(line) is not None:
+                        return
+            raise LabError(f"no verdict after {patience:.0f} s: see {self.log}")
         finally:
-            self._split(log, name)
+            self._split()
 
     @staticmethod
-    def command_of(folder: Path, log: Path) -> list[str]:
+    def command_of(images: Path, folder: Path) -> list[str]:
         """QEMU and its arguments; a saved state is good only for the same."""
-        modules = f"{folder}/vmlinux {DOM0_ARGUMENTS},{folder}/dom0.cpio"
+        modules = f"{images}/vmlinux {DOM0_ARGUMENTS},{images}/dom0.cpio"
         disks = []  # in the order in which dom0 names them
         for name, cache in (("payload", "none"), *((name, "unsafe") for name in REAL_DISKS)):
             disk = f"file={folder}/{name}.disk,if=none,id={name},format=raw,cache={cache}"
@@ -127,26 +144,24 @@ class LabMachine:
         return [
             *("qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", PROCESSOR),
             *("-m", MEMORY, "-smp", "1", "-display", "none", "-no-reboot", "-net", "none"),
-            *("-serial", f"file:{log}", *disks),
+            *("-serial", f"file:{folder}/console.log", *disks),
             *("-qmp", f"unix:{monitor},server=on,wait=off", "-device", "virtio-serial-pci"),
             *("-chardev", f"socket,id=dom0,path={monitor}"),
             *("-device", "virtserialport,chardev=dom0,name=qemu"),
-            *("-kernel", f"{folder}/xen", "-append", XEN_ARGUMENTS, "-initrd", modules),
+            *("-kernel", f"{images}/xen", "-append", XEN_ARGUMENTS, "-initrd", modules),
         ]
 
     @contextmanager
-    def _qemu(
-        self, log: Path, *arguments: str
-    ) -> Iterator[tuple[subprocess.Popen[bytes], Monitor]]:
+    def _qemu(self, *arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], Monitor]]:
         control = self.folder / "monitor.socket"
         for disk in REAL_DISKS:
             path = self.folder / f"{disk}.disk"
             path.write_bytes(b"")
             os.truncate(path, REAL_DISK_SIZE)
         control.unlink(missing_ok=True)
-        log.write_bytes(b"")
-        command = [*self.command_of(self.folder, log), "-qmp", f"unix:{control},server,nowait"]
-        command += arguments
+        self.log.write_bytes(b"")
+        command = self.command_of(self.images, self.folder)
+        command += ["-qmp", f"unix:{control},server,nowait", *arguments]
         with (self.folder / "qemu.log").open("wb") as output:
             process = subprocess.Popen(command, stdout=output, stderr=output)
         try:
@@ -170,9 +185,9 @@ class LabMachine:
                     return
                 time.sleep(0.1)
 
-    def _split(self, log: Path, name: str) -> None:
-        lines = log.read_text("latin-1").splitlines()
+    def _split(self) -> None:
+        lines = self.log.read_text("latin-1").splitlines()
         guest = [line.removeprefix("[guest] ") for line in lines if line.startswith("[guest] ")]
         dom0 = [line for line in lines if not line.startswith("[guest] ")]
-        (self.folder / f"{name}.guest.log").write_text("\n".join(guest) + "\n")
-        (self.folder / f"{name}.dom0.log").write_text("\n".join(dom0) + "\n")
+        (self.folder / "guest.log").write_text("\n".join(guest) + "\n")
+        (self.folder / "dom0.log").write_text("\n".join(dom0) + "\n")

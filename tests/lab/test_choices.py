@@ -9,19 +9,32 @@ import pytest
 
 HERE = Path(__file__).parent
 choices = runpy.run_path(str(HERE / "choices.py"))
-choose, ChoiceError = choices["choose"], choices["ChoiceError"]
+choose, machines = choices["choose"], choices["machines"]
+ChoiceError = choices["ChoiceError"]
 
 
 def test_a_file_stands_for_its_steps() -> None:
-    assert choose(["basics"]) == ["kernel_device", "file_system", "fio_verify", "discard"]
+    expected = ["kernel_device", "file_system", "fio_verify", "discard"]
+    assert list(choose(["basics"]).values()) == [expected]
 
 
 def test_steps_and_files_run_in_the_order_given() -> None:
-    assert choose(["two_disks", "crash"]) == ["two_disks", "guest_crash"]
+    assert list(choose(["two_disks", "crash"]).values()) == [["two_disks", "guest_crash"]]
 
 
-def test_no_name_is_left_to_dom0() -> None:
-    assert choose([]) == []
+def test_a_step_that_waits_to_be_named_runs_when_it_is() -> None:
+    assert list(choose(["figures"]).values()) == [["figures"]]
+
+
+def test_without_a_name_each_machine_has_steps_of_its_own() -> None:
+    runs = choose([])
+    assert runs.keys() == machines().keys()
+    steps = [step for run in runs.values() for step in run]
+    assert len(set(steps)) == len(steps)
+    assert {"kernel_device", "guest_crash"} < set(steps)
+    assert "figures" not in steps
+    crashing = next(run for run in runs.values() if "guest_crash" in run)
+    assert crashing[-1] == "guest_crash"  # there is no guest after it
 
 
 def test_another_name_is_answered_with_the_choices() -> None:
@@ -40,7 +53,6 @@ def test_nothing_starts_with_a_wrong_name(tmp_path: Path) -> None:
 
 
 def test_every_file_of_steps_is_a_subject() -> None:
-    """What the lab runs by itself are the files that it knows."""
-    steps = HERE / "payload" / "steps"
-    subjects = runpy.run_path(str(steps / "__init__.py"))["SUBJECTS"]
-    assert {path.stem for path in steps.glob("[!_]*.py")} == set(subjects)
+    """The lab knows every file of steps."""
+    files = [path.stem for path in (HERE / "payload" / "steps").glob("[!_]*.py")]
+    assert sorted(files) == sorted(name for names in machines().values() for name in names)

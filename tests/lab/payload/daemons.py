@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from serve import Lab
 from step import command
 
+from pvdrivers.tools.pvbackd.control import ask
+
 LOG = "/run/pvbackd.log"
 LOG_PATIENCE = 300.0  # seconds
 CONFIG = "/run/pvbackd.toml"
+CONTROL = "/run/pvbackd.control"
 PVBACKD = "/opt/pvdrivers/bin/pvbackd"
 VIFS = """\
 unlisted = "ignore"
@@ -40,7 +45,7 @@ class Daemon:
     async def start(self) -> None:
         await asyncio.to_thread(Path(CONFIG).write_text, self.settings)
         self._process = await asyncio.create_subprocess_exec(
-            *(PVBACKD, "run", "--control", "/run/pvbackd.control", "--config", CONFIG),
+            *(PVBACKD, "run", "--control", CONTROL, "--config", CONFIG),
             stderr=self._log,
         )
         self.lives += 1
@@ -117,6 +122,12 @@ async def running_service() -> AsyncIterator[None]:
     await command("systemctl", "start", "pvbackd")
     yield
     await command("systemctl", "stop", "pvbackd")
+
+
+async def devices(control: str = "/run/pvbackd/control") -> list[dict[str, Any]]:
+    """What the daemon tells of its devices, as `pvbackd status --json` does, which takes 10 s."""
+    found: list[dict[str, Any]] = json.loads(await ask(control, "status"))
+    return found
 
 
 async def shown(*properties: str) -> list[str]:

@@ -11,8 +11,8 @@ import traceback
 import uvloop
 from guest import CommandFailed
 from serve import lab
-from step import GUEST, ON_REQUEST, STEPS, XL, Step
-from steps import SUBJECTS
+from step import GUEST, STEPS, XL, Step
+from steps import MACHINES
 
 
 async def look_around() -> None:
@@ -29,11 +29,10 @@ async def look_around() -> None:
 
 
 def choose(names: list[str]) -> list[Step]:
-    """Those named, or all that do not wait for that."""
-    for subject in SUBJECTS:
-        importlib.import_module(f"steps.{subject}")
-    known = {function.__name__: function for function in STEPS + ON_REQUEST}
-    return [known[name] for name in names] or STEPS
+    for subjects in MACHINES.values():
+        for subject in subjects:
+            importlib.import_module(f"steps.{subject}")
+    return [STEPS[name] for name in names]
 
 
 async def main(names: list[str]) -> int:

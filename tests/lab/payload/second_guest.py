@@ -10,12 +10,7 @@ from contextlib import asynccontextmanager
 
 from guest import GuestShell
 from serve import Lab
-from step import XL, command
-
-
-async def wait_until(test: str, patience: int) -> None:
-    """Until a shell command in dom0 ends well; OSError after `patience` seconds."""
-    await command("timeout", str(patience), "bash", "-c", f"until {test}; do sleep 0.5; done")
+from step import XL, command, wait_until
 
 
 @asynccontextmanager

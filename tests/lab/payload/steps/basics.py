@@ -39,7 +39,7 @@ async def file_system(lab: Lab) -> None:
             "   ", await shell.run("cd /sys/block/xvda/queue; grep . * 2>/dev/null | tr '\\n' ' '")
         )
         await shell.run("mkfs.ext4 -q -F /dev/xvda && mount -t ext4 /dev/xvda /mnt", 300)
-        await shell.run("dd if=/dev/urandom of=/mnt/data bs=64k count=320 && sync", 300)
+        await shell.run("dd if=/dev/urandom of=/mnt/data bs=64k count=80 && sync", 300)
         before = await shell.run("md5sum /mnt/data")
         await shell.run("umount /mnt && mount -t ext4 /dev/xvda /mnt")
         assert await shell.run("md5sum /mnt/data") == before
@@ -59,7 +59,7 @@ async def fio_verify(lab: Lab) -> None:
     os.truncate(path, 64 * MEBIBYTE)
     fio = f"{FIO} --filename=/dev/xvda"
     async with lab.disk("xvda", FileStore(path)):
-        await lab.shell.run(f"{fio} --rw=randwrite --bs=4k --iodepth=32 --io_size=8M", 600)
+        await lab.shell.run(f"{fio} --rw=randwrite --bs=4k --iodepth=32 --io_size=4M", 600)
         await lab.shell.run(f"{fio} --rw=write --bs=512k --iodepth=8", 600)
     os.unlink(path)
 

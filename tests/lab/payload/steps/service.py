@@ -12,7 +12,7 @@ from step import FIO, GUEST, MEBIBYTE, step, write_and_verify
 from pvdrivers.toolstack.devices import add_device, unplug_device
 from pvdrivers.vbd.config import disk_config
 
-KILLS = 5
+KILLS = 3
 # A store that takes its time, so that there is always something in flight.
 SLOW = '[[disk]]\nfilters = [{kind = "delay", delay_us = 100_000}]\n[log]\nburst = 1000\n'
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 
-from daemons import PVBACKD, service
+from daemons import service
 from second_guest import second_guest
 from serve import Lab
 from step import FIO, GUEST, MEBIBYTE, XL, command, step, write_and_verify
@@ -17,7 +17,7 @@ name = "second"
 type = "pv"
 kernel = "/guest/vmlinux"
 ramdisk = "/guest/small.cpio"
-extra = "console=hvc0 panic=5 loglevel=4 root=/dev/xvda"
+extra = "console=hvc0 panic=5 loglevel=4 mitigations=off root=/dev/xvda"
 memory = 256
 on_crash = "destroy"
 disk = [ "{root}", "{data}" ]
@@ -93,7 +93,6 @@ async def root_file_system(lab: Lab) -> None:
             attach = (XL, "block-attach", str(GUEST), DISK.format(name="xvdb", path=other))
             await command(*attach)
             await lab.shell.wait_for("test -b /dev/xvdb", 120)
-            print("   ", await command(PVBACKD, "status"), flush=True)
             fio = f"{FIO} --filename=/dev/xvdb --rw=randwrite --bs=4k --iodepth=16 --io_size=4M"
             await asyncio.gather(rooted.run(fio, 600), lab.shell.run(fio, 600))
             await rooted.run("dd if=/dev/urandom of=/data bs=64k count=64 && md5sum /data >/sum")
