@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Container, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any, cast
 
 from addresses import FAMILIES, UDP_PORT, Family
@@ -17,18 +18,13 @@ BRIDGE = "lab0"
 JUMBO = 9000
 PATIENCE = 240  # seconds, for what the guest does
 CONTENT_PORT = 7007
+CONTENT = 512 << 10  # bytes
+MSS = 1460  # bytes of a segment at most, with an MTU of 1500
 GUEST_PATH = f"/local/domain/{GUEST}/device/vif"
 FRONTEND = "/modules/*-xen-netfront.ko"
 
 
 ADDRESSES = tuple(f"{family.guest}/{family.prefix}" for family in FAMILIES)
-
-
-async def send_back(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Takes all that comes, then sends it back."""
-    writer.write(await reader.read())
-    await writer.drain()
-    writer.close()
 
 
 class SendBack(asyncio.DatagramProtocol):
@@ -51,8 +47,6 @@ async def servers() -> AsyncIterator[None]:
         iperf = await asyncio.create_subprocess_exec(*words, stdout=silent, stderr=silent)
         stack.push_async_callback(iperf.wait)
         stack.callback(iperf.terminate)
-        tcp = await asyncio.start_server(send_back, port=CONTENT_PORT)
-        await stack.enter_async_context(tcp)
         for family in FAMILIES:
             address = (family.dom0, UDP_PORT)
             udp, _ = await loop.create_datagram_endpoint(SendBack, local_addr=address)
@@ -76,11 +70,13 @@ async def bridge(mtu: int = 1500) -> AsyncIterator[None]:
 
 
 class Traffic:
-    """What an interface of the guest, with the guest's addresses, sends and receives."""
+    """What a guest's interface, with the guest's addresses, sends and receives; `port` is the
+    interface in dom0 that it comes to."""
 
-    def __init__(self, shell: GuestShell, name: str = "eth0") -> None:
+    def __init__(self, shell: GuestShell, port: str = "vif1.0") -> None:
         self.shell = shell
-        self.name = name
+        self.name = "eth0"
+        self.port = port
 
     async def configure(self, mtu: int = 1500, addresses: Sequence[str] = ADDRESSES) -> None:
         """Waits for the interface, gives it addresses and brings it up."""
@@ -100,14 +96,32 @@ class Traffic:
         said = await self.shell.run(f"{words} {family.dom0}", PATIENCE)
         assert "3 packets received" in said, said
 
-    async def content(self, family: Family, kibibytes: int = 512) -> None:
-        """Random bytes over TCP to dom0 and back."""
-        await self.shell.run(
-            f"dd if=/dev/urandom of=/tmp/sent bs=1k count={kibibytes} 2>/dev/null;"
-            f" nc {family.dom0} {CONTENT_PORT} </tmp/sent >/tmp/back;"
-            " cmp /tmp/sent /tmp/back && rm /tmp/sent /tmp/back",
-            PATIENCE,
-        )
+    def came(self) -> int:
+        """How many packets dom0 has had of the guest."""
+        return int(Path(f"/sys/class/net/{self.port}/statistics/rx_packets").read_text())
+
+    async def content(self, family: Family, cut: bool = False) -> None:
+        """Random bytes over TCP to dom0 and back. They come as packets of many segments each,
+        unless the guest's kernel has `cut` them, for want of an offload."""
+        packets = -self.came()
+
+        async def send_back(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal packets
+            sent = await reader.read()
+            packets += self.came()
+            writer.write(sent)
+            await writer.drain()
+            writer.close()
+
+        async with await asyncio.start_server(send_back, family.dom0, CONTENT_PORT):
+            await self.shell.run(
+                f"dd if=/dev/urandom of=/tmp/sent bs=1k count={CONTENT // 1024} 2>/dev/null;"
+                f" nc {family.dom0} {CONTENT_PORT} </tmp/sent >/tmp/back;"
+                " cmp /tmp/sent /tmp/back && rm /tmp/sent /tmp/back",
+                PATIENCE,
+            )
+        print(f"    IPv{family.version}: {CONTENT} bytes in {packets} packets", flush=True)
+        assert (packets >= CONTENT // MSS) == cut, packets
 
     async def iperf(self, family: Family, arguments: str) -> Any:
         """The results of iperf3, whose client is in the guest."""
@@ -137,8 +151,9 @@ class Traffic:
                 flush=True,
             )
 
-    async def without(self, *features: str) -> None:
-        """Traffic while the guest's interface lacks some of what ethtool can turn off."""
+    async def without(self, cut: Container[int], *features: str) -> None:
+        """Traffic while the guest's interface lacks some of what ethtool can turn off, for which
+        its kernel cuts TCP of these versions of IP itself."""
         for value in ("off", "on"):
             settings = " ".join(f"{feature} {value}" for feature in features)
             await self.shell.run(f"ethtool -K {self.name} {settings}")
@@ -147,7 +162,7 @@ class Traffic:
                 assert all(f"{feature}: off" in shown for feature in features), shown
                 for family in FAMILIES:
                     await self.ping(family, 4000)
-                    await self.content(family)
+                    await self.content(family, cut=family.version in cut)
 
 
 async def attach(lab: Lab, *words: str, mtu: int = 1500) -> Traffic:
