@@ -412,6 +412,26 @@ def test_a_successor_goes_on_with_the_connection(tmp_path: Path) -> None:
     run(scenario)
 
 
+def test_a_successor_in_the_middle_of_a_reconfiguration_starts_over(tmp_path: Path) -> None:
+    """And the LUN that was to come is there when the frontend connects again."""
+
+    async def scenario(house: House) -> None:
+        guest = await house.plug(DISK_A)
+        async with house.service(tmp_path):
+            await guest.connect_with("dev-0")
+            for key, value in DISK_B.keys("dev-1").items():
+                await house.toolstack.write(f"{guest.config.backend_path}/{key}", value)
+            await house.toolstack.write(f"{guest.config.backend_path}/state", "7")
+        async with house.service(tmp_path):
+            await guest.see("state", "1")
+            await guest.write("state", 1)
+            await guest.see("state", "2")
+            await guest.connect_with("dev-0", "dev-1")
+            assert (await guest.run(read_10(0), room=BLOCK, at=LUN_1)).word == 0
+
+    run(scenario)
+
+
 def test_what_is_told_of_a_host() -> None:
     async def scenario(house: House) -> None:
         guest = await house.plug(DISK_A)

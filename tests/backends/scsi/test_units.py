@@ -1,0 +1,81 @@
+"""The logical units of a service: opened for the first user, closed with the last."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from pvdrivers.backends.scsi.units import Units
+
+from .ring_guest import PATIENCE, Disk
+
+
+class Opener:
+    """Opens disks, when `may_open` is set; the first `failures` calls raise."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.may_open = asyncio.Event()
+        self.failures = failures
+        self.opened: list[Disk] = []
+        self.calls = 0
+
+    async def open(self) -> Disk:
+        self.calls += 1
+        await self.may_open.wait()
+        if self.calls <= self.failures:
+            raise OSError("the medium is gone")
+        self.opened.append(Disk())
+        return self.opened[-1]
+
+
+def test_users_at_the_same_time_have_one_unit() -> None:
+    async def main() -> None:
+        units, opener = Units(), Opener()
+        acquiring = [asyncio.create_task(units.acquire("a", opener.open)) for _ in range(3)]
+        opener.may_open.set()
+        first, *others = await asyncio.gather(*acquiring)
+        assert all(other is first for other in others)
+        assert (opener.calls, units.names) == (1, ["a"])
+        for left in (2, 1, 0):
+            await units.release("a")
+            assert opener.opened[0].is_open == (left > 0)
+        assert units.names == []
+        again = await units.acquire("a", opener.open)
+        assert again is not first
+        await units.release("a")
+
+    asyncio.run(asyncio.wait_for(main(), PATIENCE))
+
+
+def test_what_one_could_not_open_the_next_may() -> None:
+    async def main() -> None:
+        units, opener = Units(), Opener(failures=1)
+        acquiring = [asyncio.create_task(units.acquire("a", opener.open)) for _ in range(2)]
+        opener.may_open.set()
+        failed, served = await asyncio.gather(*acquiring, return_exceptions=True)
+        assert isinstance(failed, OSError)
+        assert units.names == ["a"]
+        await units.release("a")
+        assert not opener.opened[0].is_open
+        assert served
+
+    asyncio.run(asyncio.wait_for(main(), PATIENCE))
+
+
+def test_who_gives_up_leaves_nothing() -> None:
+    async def main() -> None:
+        units, opener = Units(), Opener()
+        acquiring = asyncio.create_task(units.acquire("a", opener.open))
+        while not opener.calls:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0)
+        acquiring.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await acquiring
+        opener.may_open.set()
+        await units.acquire("a", opener.open)
+        assert len(opener.opened) == 1
+        await units.release("a")
+        assert units.names == []
+
+    asyncio.run(asyncio.wait_for(main(), PATIENCE))
