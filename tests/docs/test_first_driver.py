@@ -1,4 +1,4 @@
-"""The programs of docs/first-driver.md and its sister do what the pages say."""
+"""The programs of docs/first-driver.md and its sisters do what the pages say."""
 
 import re
 import subprocess
@@ -12,13 +12,20 @@ pytestmark = pytest.mark.slow
 pytest_plugins = ["pytester"]
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = (DOCS / "first-driver.md", DOCS / "first-network-driver.md")
+PAGES = [DOCS / f"first-{name}driver.md" for name in ("", "network-", "scsi-")]
 BLOCK = re.compile(r"^```\w+ (\S+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 PROGRAMS = dict(program for page in PAGES for program in BLOCK.findall(page.read_text()))
 
 
 @pytest.mark.parametrize(
-    ("half", "tests"), [("frontend", 15), ("backend", 5), ("network_frontend", 15)]
+    ("half", "tests"),
+    [
+        ("frontend", 15),
+        ("backend", 5),
+        ("network_frontend", 15),
+        ("scsi_frontend", 15),
+        ("logical_unit", 5),
+    ],
 )
 def test_python_half(half: str, tests: int, pytester: pytest.Pytester) -> None:
     for name in (f"first_{half}.py", f"test_first_{half}.py"):
