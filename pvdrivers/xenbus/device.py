@@ -430,7 +430,6 @@ class BackendDevice(XenbusDevice):
     table = BACKEND
     peer_key = "frontend"
     own_watches: tuple[str, ...] = ("state", "online")
-    toolstack_reconfigures = False  # Reconfiguring, written over this end's state, asks for it
 
     async def offer(self) -> None:
         """OFFER: publish what the frontend must know before it allocates."""
@@ -471,7 +470,4 @@ class BackendDevice(XenbusDevice):
             XenbusState.CLOSED,
         ):
             return Event.CLOSE  # a toolstack asks by writing the state alone
-        asked = self._published is XenbusState.RECONFIGURING and self.state is XenbusState.CONNECTED
-        if asked and self.toolstack_reconfigures:
-            return Event.RECONFIGURE
         return Event.PEER

@@ -218,7 +218,7 @@ EAGER_FRONTEND = FRONTEND | {
 }
 # Of a class whose frontends publish their ring without a look at the backend, and whose toolstack
 # asks for reconfigurations, by writing Reconfiguring over the backend's Connected (PV-SCSI, for
-# LUNs that come and go): the frontend goes to Reconfiguring, the backend to Reconfigured, the
+# LUNs that come and go): the frontend goes to Reconfiguring too, the backend to Reconfigured, the
 # frontend and then the backend to Connected.
 HOTPLUG_FRONTEND = FRONTEND | {
     (INITIALISING, Event.PEER, INITIALISING): Step((Action.CONNECT,), INITIALISED),
@@ -227,9 +227,6 @@ HOTPLUG_FRONTEND = FRONTEND | {
     (RECONFIGURING, Event.PEER, CONNECTED): Step((Action.RECONFIGURE,), CONNECTED),
 }
 BACKEND = _backend_table()
-HOTPLUG_BACKEND = BACKEND | {
-    (RECONFIGURING, Event.PEER, RECONFIGURING): Step((Action.RECONFIGURE,), RECONFIGURED),
-}
 
 
 class XenbusMachine:

@@ -40,7 +40,7 @@ from pvdrivers.scsi.result import (
     Result,
     Status,
 )
-from pvdrivers.xenbus.states import HOTPLUG_BACKEND, XenbusState
+from pvdrivers.xenbus.states import XenbusState
 
 SLOT = int(lib.VSCSIIF_SLOT_SIZE)
 _LISTED = int(lib.VSCSIIF_SG_GRANT)
@@ -193,9 +193,6 @@ class EmulatedQueue(PythonQueue):
 
 class EmulatedBackend(Backend[GrantedRing, EmulatedQueue]):
     """`units`: by what the toolstack writes as `p-dev`."""
-
-    table = HOTPLUG_BACKEND
-    toolstack_reconfigures = True
 
     def __init__(
         self,
