@@ -21,7 +21,15 @@ def generator() -> ModuleType:
     return module
 
 
-PAGES = ["xenbus.md", "vbd.md", "vnif.md", "pvbench.md", "pvbench-compare.md", "pvbench-vnif.md"]
+PAGES = [
+    "xenbus.md",
+    "vbd.md",
+    "vnif.md",
+    "scsi.md",
+    "pvbench.md",
+    "pvbench-compare.md",
+    "pvbench-vnif.md",
+]
 
 
 @pytest.mark.parametrize("page", PAGES)
