@@ -255,10 +255,9 @@ int pv_scsiback_describe(const struct pv_scsiback_queue *queue, char *line, size
         errors += stats->errors[i];
     const char *state = queue->broken ? "broken" : queue->stopped ? "stopped" : "running";
     return snprintf(line, size,
-                    "scsiback for domain %u port %u: %s, %u LUNs, ring of %u, %u in flight, "
+                    "scsiback for domain %u port %u: %s, ring of %u, %u in flight, "
                     "%llu requests, %llu errors, %llu notifications",
-                    queue->frontend, queue->pollable.port, state,
-                    queue->luns ? queue->luns->count : 0, queue->ring.nr_ents,
+                    queue->frontend, queue->pollable.port, state, queue->ring.nr_ents,
                     pv_scsiback_in_flight(queue), (unsigned long long)stats->requests,
                     (unsigned long long)errors, (unsigned long long)stats->notifications_sent);
 }

@@ -122,7 +122,7 @@ PV_API uint32_t pv_scsiback_in_flight(const struct pv_scsiback_queue *queue);
 /* From any thread: each counter is whole, but they need not be of one moment. */
 PV_API void pv_scsiback_get_stats(const struct pv_scsiback_queue *queue,
                                   struct pv_scsiback_stats *stats);
-/* One line about the queue as it is now; returns what snprintf does. */
+/* One line about the queue as it is now; returns what snprintf does. From any thread, as above. */
 PV_API int pv_scsiback_describe(const struct pv_scsiback_queue *queue, char *line, size_t size);
 /* cffi: end */
 

@@ -225,6 +225,9 @@ static void test_overrun_ring(void)
     assert(pv_scsiback_pump(loop.back, 16, 1) == -EPROTO);
     assert(!scsi_take(&loop, &response) && pv_scsiback_in_flight(loop.back) == 0);
     assert(scsi_stats(&loop).ring_overruns == 1);
+    char line[200];
+    pv_scsiback_describe(loop.back, line, sizeof line);
+    assert(strstr(line, "domain 7 port 5: broken, ring of 16, 0 in flight, 1 requests, 0 errors"));
 }
 
 static void test_ring_that_is_overrun_from_the_beginning(void)

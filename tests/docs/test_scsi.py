@@ -7,7 +7,7 @@ from typing import Any
 from pvdrivers.backends.targets.command import Command, Nexus
 from pvdrivers.backends.targets.journal import Journal, journal_size
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "scsi.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "scsi.md"
 
 
 def test_examples() -> None:
