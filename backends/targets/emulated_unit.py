@@ -64,19 +64,25 @@ class EmulatedUnit(LogicalUnit):
     # ---- commands --------------------------------------------------------------------------
 
     def execute(self, command: Command) -> Answer:
+        return self.answered(lambda: self._carry_out(command))
+
+    def _carry_out(self, command: Command) -> Any:
+        found = self.operations.find(command.cdb)
+        found.check(command.cdb)
+        self._check_attention(found, command.nexus)
+        self.check_access(found, command)
+        return self.method_of(found)(command)
+
+    def answered(self, call: Callable[[], Any]) -> Answer:
         """Everything that a command ends with is converted to an answer here."""
         try:
-            found = self.operations.find(command.cdb)
-            found.check(command.cdb)
-            self._check_attention(found, command.nexus)
-            self.check_access(found, command)
-            return _answer(self._method(found)(command))
+            return _answer(call())
         except CheckCondition as error:
             return Answer(error.status, error.data, self.encode_sense(error.sense))
         except CommandError as error:
             return Answer(error.status)
 
-    def _method(self, found: Operation) -> Callable[[Command], Any]:
+    def method_of(self, found: Operation) -> Callable[[Command], Any]:
         method: Callable[[Command], Any] = getattr(self, found.method)
         return method
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 from pvdrivers.backends.targets.command import Answer, CheckCondition, Command
 from pvdrivers.backends.targets.disk.block_unit import BlockUnit
 from pvdrivers.backends.targets.disk.transfers import MISCOMPARE
+from pvdrivers.backends.targets.journal import Journal
 from pvdrivers.backends.targets.operations import Needs, operation
+from pvdrivers.backends.targets.persistent import UnitState
 from pvdrivers.scsi.sense import Sense
 
 _FUA = 0x08
 
 
 class AtomicCommands(BlockUnit):
+    # The identity of a COMPARE AND WRITE whose comparison is over, where it writes, and what.
+    _writing: tuple[bytes, int, bytes] | None = None
+
     @operation(
         0x89,
         "COMPARE AND WRITE",
@@ -29,9 +34,35 @@ class AtomicCommands(BlockUnit):
         found = self.medium.read(lba, count)
         if found != expected:
             raise CheckCondition(Sense(*MISCOMPARE, information=_first_difference(found, expected)))
-        self.medium.write(lba, new)
-        if count:
-            self.written(durable=bool(command.cdb[1] & _FUA))
+        self._writing = command.identity, lba, bytes(new)
+        self.commit()
+        try:
+            self._finish_writing(durable=bool(command.cdb[1] & _FUA))
+        finally:
+            self._writing = None
+
+    def _finish_writing(self, *, durable: bool) -> None:
+        if self._writing:
+            _, lba, data = self._writing
+            self.medium.write(lba, data)
+            self.written(durable=durable)
+
+    def take_up(self, journal: Journal) -> None:
+        """Finishes what an earlier process had begun to write: it has compared equal, and another
+        comparison could fail."""
+        super().take_up(journal)
+        if self._writing:
+            identity = self._writing[0]
+            answer = self.answered(lambda: self._finish_writing(durable=True))
+            self._writing = None
+            self.commit(identity, answer)
+
+    def state(self) -> UnitState:
+        return super().state() | ({"writing": self._writing} if self._writing else {})
+
+    def restore(self, state: UnitState) -> None:
+        super().restore(state)
+        self._writing = state.get("writing")
 
     @operation(
         0x8B,

@@ -11,6 +11,7 @@ from pvdrivers.backends.targets.spc.unit import PrimaryUnit
 from pvdrivers.scsi.block_range import BlockRange
 
 LBA_OUT_OF_RANGE = (0x21, 0x00)
+MAX_COMPARE_AND_WRITE = 1 << 16  # bytes, which a journal has room for
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +22,15 @@ class Limits:
     write_same: int
     unmap: int = 0xFFFFFFFF
     unmap_descriptors: int = 256
-    compare_and_write: int = 255  # at most
+    compare_and_write: int = 16
 
     @classmethod
     def for_block_size(cls, block_size: int) -> Self:
-        return cls(transfer=(32 << 20) // block_size, write_same=0xFFFF)
+        return cls(
+            transfer=(32 << 20) // block_size,
+            write_same=0xFFFF,
+            compare_and_write=MAX_COMPARE_AND_WRITE // block_size,
+        )
 
 
 _LENGTH_PLACE = {0: 4, 1: 7, 2: 7, 4: 10, 5: 6}  # by group code

@@ -20,6 +20,7 @@ class Capacity(BlockUnit):
         self.medium.store.refresh()
         if self.medium.blocks != before:
             self.establish_attention(CAPACITY_CHANGED)
+            self.commit()
 
     @operation(
         0x25,

@@ -8,12 +8,15 @@ from pvdrivers.backends.targets.background import Background, Steps
 from pvdrivers.backends.targets.command import (
     CheckCondition,
     Command,
+    Nexus,
     invalid_field,
     invalid_parameter,
 )
 from pvdrivers.backends.targets.disk.block_unit import BlockUnit
 from pvdrivers.backends.targets.disk.medium import CHUNK
+from pvdrivers.backends.targets.journal import Journal
 from pvdrivers.backends.targets.operations import operation
+from pvdrivers.backends.targets.persistent import UnitState
 from pvdrivers.scsi.sense import SKSV, Sense, SenseKey
 
 _SANITIZING, _FORMATTING = (0x04, 0x1B), (0x04, 0x04)
@@ -37,6 +40,7 @@ class Erase(BlockUnit):
     _progress = 0.0
     _failure: Sense | None = None
     _may_exit_failure_mode = False
+    _begun: tuple[bytes, bytes] | None = None  # CDB and parameters of what is in the background
 
     # ---- SANITIZE ----------------------------------------------------------------------------
 
@@ -88,7 +92,7 @@ class Erase(BlockUnit):
     def _sanitize(self, command: Command, steps: Steps) -> None:
         self._check_startable()
         self._may_exit_failure_mode = bool(command.cdb[1] & _AUSE)
-        self._begin(_SANITIZING, steps, immediately=bool(command.cdb[1] & _IMMED))
+        self._begin(_SANITIZING, command, steps, immediately=bool(command.cdb[1] & _IMMED))
 
     # ---- FORMAT UNIT -------------------------------------------------------------------------
 
@@ -107,7 +111,7 @@ class Erase(BlockUnit):
             if any(header[2:]):
                 raise invalid_parameter(2)
         self._check_startable()
-        self._begin(_FORMATTING, self._zero(), immediately=immediately)
+        self._begin(_FORMATTING, command, self._zero(), immediately=immediately)
 
     # ---- the unit's state --------------------------------------------------------------------
 
@@ -128,10 +132,13 @@ class Erase(BlockUnit):
         if blocking:
             raise CheckCondition(blocking)
 
-    def _begin(self, kind: tuple[int, int], steps: Steps, *, immediately: bool) -> None:
+    def _begin(
+        self, kind: tuple[int, int], command: Command, steps: Steps, *, immediately: bool
+    ) -> None:
         self._under_way, self._progress, self._failure = kind, 0.0, None
-        steps = self._carry_out(kind, steps)
+        steps = self._run_steps(kind, steps)
         if immediately:
+            self._begun = bytes(command.cdb), bytes(command.data_out)
             self.background.start(steps)
             return
         for _ in steps:
@@ -139,7 +146,7 @@ class Erase(BlockUnit):
         if self._failure:
             raise CheckCondition(self._failure)
 
-    def _carry_out(self, kind: tuple[int, int], steps: Steps) -> Steps:
+    def _run_steps(self, kind: tuple[int, int], steps: Steps) -> Steps:
         """On any thread; the attributes here are all that commands see of it meanwhile."""
         try:
             for self._progress in steps:
@@ -148,7 +155,29 @@ class Erase(BlockUnit):
         except CheckCondition:
             self._failure = _FAILURES[kind]
         finally:
-            self._under_way = None
+            self._under_way = self._begun = None
+
+    def state(self) -> UnitState:
+        own: UnitState = {}
+        if begun := self._begun:
+            own["erasing"] = begun
+        if failure := self._failure:
+            own["erase failed"] = failure == _SANITIZE_FAILED, self._may_exit_failure_mode
+        return super().state() | own
+
+    def restore(self, state: UnitState) -> None:
+        super().restore(state)
+        self._begun = state.get("erasing")
+        if failed := state.get("erase failed"):
+            self._failure = _SANITIZE_FAILED if failed[0] else _FORMAT_FAILED
+            self._may_exit_failure_mode = failed[1]
+
+    def take_up(self, journal: Journal) -> None:
+        """Begins again what was under way in the background, and had been answered."""
+        super().take_up(journal)
+        if begun := self._begun:
+            again = Command(Nexus("the unit itself"), *begun)
+            self.method_of(self.operations.find(again.cdb))(again)
 
     def close(self) -> None:
         """What is under way in the background ends, unfinished."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pvdrivers.backends.targets.command import CheckCondition, Command, invalid_field
 from pvdrivers.backends.targets.disk.block_unit import BlockUnit
 from pvdrivers.backends.targets.operations import operation
+from pvdrivers.backends.targets.persistent import UnitState
 from pvdrivers.scsi.sense import Sense, SenseKey
 
 STOPPED = Sense(SenseKey.NOT_READY, 0x04, 0x02)  # initializing command required
@@ -13,7 +14,7 @@ _NO_FLUSH, _START = 0x04, 0x01
 
 
 class Power(BlockUnit):
-    """A disk that was stopped is started by START STOP UNIT alone, or by a restart."""
+    """A disk that was stopped is started by START STOP UNIT alone."""
 
     _stopped = False
 
@@ -33,6 +34,13 @@ class Power(BlockUnit):
     @operation(0x1E, "PREVENT ALLOW MEDIUM REMOVAL", "1e 00 00 00 01 00")
     def prevent_allow_medium_removal(self, command: Command) -> None:
         """Without an effect, since the medium cannot be removed."""
+
+    def state(self) -> UnitState:
+        return super().state() | ({"stopped": True} if self._stopped else {})
+
+    def restore(self, state: UnitState) -> None:
+        super().restore(state)
+        self._stopped = "stopped" in state
 
     def condition(self) -> Sense | None:
         return STOPPED if self._stopped else super().condition()

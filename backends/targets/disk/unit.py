@@ -8,7 +8,7 @@ from pvdrivers.backends.stores.store import BlockStore
 from pvdrivers.backends.targets.background import Background, BackgroundThread
 from pvdrivers.backends.targets.command import Command, CommandError, Nexus
 from pvdrivers.backends.targets.disk.atomic import AtomicCommands
-from pvdrivers.backends.targets.disk.block_unit import Limits
+from pvdrivers.backends.targets.disk.block_unit import MAX_COMPARE_AND_WRITE, Limits
 from pvdrivers.backends.targets.disk.capacity import Capacity
 from pvdrivers.backends.targets.disk.defects import Defects
 from pvdrivers.backends.targets.disk.erase import Erase
@@ -45,6 +45,11 @@ class Disk(Transfers, AtomicCommands, Provisioning, Capacity, Defects, Pages, Er
         self.store = store  # before the pages, which speak of it
         self.medium = Medium(store)
         self.limits = limits or Limits.for_block_size(self.medium.block_size)
+        if self.limits.compare_and_write * self.medium.block_size > MAX_COMPARE_AND_WRITE:
+            raise UsageError(
+                f"COMPARE AND WRITE of {self.limits.compare_and_write} blocks of "
+                f"{self.medium.block_size} bytes: at most {MAX_COMPARE_AND_WRITE} bytes"
+            )
         self.background = background or BackgroundThread()
         super().__init__(identity)
         self.operations = self.operations.without(self._missing(refuse))

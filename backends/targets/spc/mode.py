@@ -16,8 +16,8 @@ from pvdrivers.backends.targets.command import (
     invalid_field,
     invalid_parameter,
 )
-from pvdrivers.backends.targets.emulated_unit import EmulatedUnit
 from pvdrivers.backends.targets.operations import Access, operation
+from pvdrivers.backends.targets.persistent import PersistentUnit, UnitState
 from pvdrivers.scsi.sense import Sense
 
 MODE_PARAMETERS_CHANGED = (0x2A, 0x01)
@@ -68,7 +68,7 @@ def control_page(*, write_protectable: bool = False) -> ModePage:
     return ModePage(CONTROL_PAGE, bytes(default), bytes(changeable))
 
 
-class ModePages(EmulatedUnit):
+class ModePages(PersistentUnit):
     """All initiators share the pages. A reset brings the defaults back."""
 
     def __init__(self) -> None:
@@ -101,6 +101,16 @@ class ModePages(EmulatedUnit):
         """The current value of a page there is."""
         key = code, subcode
         return self._current.get(key, self._mode_pages[key].default)
+
+    def state(self) -> UnitState:
+        pages = [(*key, value) for key, value in sorted(self._current.items())]
+        return super().state() | ({"mode pages": pages} if pages else {})
+
+    def restore(self, state: UnitState) -> None:
+        super().restore(state)
+        for code, subcode, value in state.get("mode pages", ()):
+            if (code, subcode) in self._mode_pages:
+                self._current[code, subcode] = value
 
     @property
     def software_write_protected(self) -> bool:

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from pvdrivers.backends.targets.command import Command, CommandError, Nexus
-from pvdrivers.backends.targets.emulated_unit import EmulatedUnit
 from pvdrivers.backends.targets.operations import Access, Operation, operation
+from pvdrivers.backends.targets.persistent import PersistentUnit, UnitState
 from pvdrivers.scsi.result import Status
 
 _TEST_UNIT_READY = 0x00
 
 
-class Reserve(EmulatedUnit):
+class Reserve(PersistentUnit):
     """A subclass with persistent reservations refuses RESERVE in `check_access` while there are
     any."""
 
-    _reserved_by: Nexus | None = None
+    _reserved_by: str | None = None  # an initiator's name
 
     @operation(0x16, "RESERVE(6)", "16 00 00 00 00 00", excludes_direct_access=True)
     @operation(0x56, "RESERVE(10)", "56 00 00 00 00 00 00 00 00 00", excludes_direct_access=True)
     def reserve(self, command: Command) -> None:
-        self._reserved_by = command.nexus
+        self._reserved_by = command.nexus.name
 
     @operation(0x17, "RELEASE(6)", "17 00 00 00 00 00", access=Access.NONE)
     @operation(0x57, "RELEASE(10)", "57 00 00 00 00 00 00 00 00 00", access=Access.NONE)
@@ -28,9 +28,17 @@ class Reserve(EmulatedUnit):
         self._end_reservation(command.nexus)
 
     def check_access(self, found: Operation, command: Command) -> None:
-        if self._reserved_by not in (None, command.nexus) and _conflicts(found):
+        if self._reserved_by not in (None, command.nexus.name) and _conflicts(found):
             raise CommandError(Status.RESERVATION_CONFLICT)
         super().check_access(found, command)
+
+    def state(self) -> UnitState:
+        own = {"reserved": self._reserved_by} if self._reserved_by is not None else {}
+        return super().state() | own
+
+    def restore(self, state: UnitState) -> None:
+        super().restore(state)
+        self._reserved_by = state.get("reserved")
 
     def reset(self, nexus: Nexus) -> None:
         self._reserved_by = None
@@ -41,7 +49,7 @@ class Reserve(EmulatedUnit):
         super().detach(nexus)
 
     def _end_reservation(self, nexus: Nexus) -> None:
-        if self._reserved_by is nexus:
+        if self._reserved_by == nexus.name:
             self._reserved_by = None
 
 

@@ -38,7 +38,10 @@ def test_what_compare_and_write_refuses(initiator: UnitInitiator, block_size: in
         assert initiator.code(compare_and_write(0, 1), bytes(size)) == "05/24/00"
     assert initiator.code(compare_and_write(BLOCKS, 1), bytes(2 * block_size)) == "05/21/00"
     initiator.good(compare_and_write(0, 0))
-    initiator.good(compare_and_write(0, 255), bytes(510 * block_size))
+    most = 65536 // block_size
+    initiator.good(compare_and_write(0, most), bytes(2 * most * block_size))
+    data = bytes(2 * (most + 1) * block_size)
+    assert initiator.code(compare_and_write(0, most + 1), data) == "05/24/00"
 
 
 def test_orwrite(initiator: UnitInitiator, block_size: int) -> None:

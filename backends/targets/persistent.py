@@ -1,0 +1,77 @@
+"""A unit that goes on where its killed process was: a journal keeps what its initiators have made
+of it, and what was answered meanwhile."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from pvdrivers.backends.targets.command import Answer, Command, Nexus
+from pvdrivers.backends.targets.emulated_unit import EmulatedUnit
+from pvdrivers.backends.targets.journal import MAX_DATA, Journal
+
+UnitState = dict[str, Any]  # of what msgpack can encode
+
+
+class PersistentUnit(EmulatedUnit):
+    """Whatever changes the state that a subclass tells is committed before it is answered. Without
+    a journal a unit begins anew with each process.
+
+    A subclass that overrides `reset` or `detach` changes its own state first: what it calls then
+    commits.
+    """
+
+    journal_room = 1 << 17  # bytes of state at most
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._journal: Journal | None = None
+        self._attentions_before: dict[str, list[tuple[int, int]]] = {}  # by an initiator's name
+
+    def take_up(self, journal: Journal) -> None:
+        """Once, before the first initiator: what an earlier process has committed counts."""
+        if journal.state is not None:
+            self.restore(msgspec.msgpack.decode(journal.state))
+        self._journal = journal
+
+    def state(self) -> UnitState:
+        """A subclass adds what is its own, but nothing that is as in a new unit."""
+        waiting = {nexus.name: [*codes] for nexus, codes in self._attentions.items() if codes}
+        attentions = self._attentions_before | waiting
+        return {"attentions": attentions} if attentions else {}
+
+    def restore(self, state: UnitState) -> None:
+        """The reverse, in a new unit."""
+        for name, codes in state.get("attentions", {}).items():
+            self._attentions_before[name] = [(asc, ascq) for asc, ascq in codes]
+
+    def commit(self, identity: bytes = b"", answer: Answer | None = None) -> None:
+        """Keeps the state if it has changed, with what a command is answered that changed it. A
+        long answer is not kept: it can be given again."""
+        if self._journal is None:
+            return
+        state = msgspec.msgpack.encode(self.state())
+        if state != self._journal.state:
+            kept = answer if answer and len(answer.data) <= MAX_DATA else None
+            self._journal.commit(state, identity, kept)
+
+    def execute(self, command: Command) -> Answer:
+        if self._journal and (answer := self._journal.answer_of(command.identity)):
+            return answer
+        answer = super().execute(command)
+        self.commit(command.identity, answer)
+        return answer
+
+    def attach(self, nexus: Nexus) -> None:
+        super().attach(nexus)
+        for code in self._attentions_before.pop(nexus.name, ()):
+            self.establish_attention(code, only=nexus)
+
+    def reset(self, nexus: Nexus) -> None:
+        super().reset(nexus)
+        self.commit()
+
+    def detach(self, nexus: Nexus) -> None:
+        super().detach(nexus)
+        self.commit()
