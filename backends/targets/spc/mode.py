@@ -199,11 +199,12 @@ class ModePages(PersistentUnit):
             raise invalid_parameter(start - 1)
         _check_length(data, pages)
         values = dict(self._values_in(data, pages))
+        before = self.block_descriptor(False)
         if descriptors:
             self.select_block_descriptor(data[start:pages], start)
         changed = {key: values[key] for key in values if values[key] != self.mode_page(*key)}
         self._current.update(changed)
-        if changed:
+        if changed or self.block_descriptor(False) != before:
             self.establish_attention(MODE_PARAMETERS_CHANGED, but=nexus)
 
     def _values_in(self, data: bytes, place: int) -> Iterator[tuple[PageKey, bytes]]:

@@ -9,10 +9,11 @@ from pvdrivers.backends.stores.store import RamStore
 from pvdrivers.backends.targets.background import Steps
 from pvdrivers.backends.targets.command import Command, Nexus
 from pvdrivers.backends.targets.disk.unit import Disk
-from pvdrivers.backends.targets.operations import Operation
 from pvdrivers.backends.targets.spc.identity import Identity
 from pvdrivers.scsi.result import HostByte, Status
 from pvdrivers.scsi.sense import MAX_SENSE, Sense, SenseKey
+
+from ..any_cdb import BYTES, cdbs
 
 BLOCKS, BLOCK = 64, 512
 
@@ -25,29 +26,6 @@ class AtOnce:
     def stop(self) -> None: ...
 
 
-NUMBERS = st.sampled_from([0, 1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 16, 24, 63, 64, 65, 127, 128, 255])
-BYTES = NUMBERS | st.integers(0, 255)
-
-
-@st.composite
-def cdbs(draw: st.DrawFn) -> bytes:
-    """Of an operation there is, mostly with bits that it may have, or anything."""
-    if draw(st.integers(0, 9)) == 0:
-        return draw(st.binary(max_size=16))
-    found: Operation = draw(st.sampled_from(list(Disk.operations)))
-    cdb = bytearray(draw(st.lists(BYTES, min_size=16, max_size=16)))
-    for place, mask in enumerate(found.usage):
-        cdb[place] &= mask
-    if len(found.usage) == 16:
-        cdb[2:9] = bytes(7)  # else hardly any block would be on the disk
-    if found.service_action is not None:
-        cdb[1] = cdb[1] & 0xE0 | found.service_action
-    cdb[0] = found.opcode
-    if draw(st.integers(0, 9)) == 0:
-        cdb[draw(st.integers(1, 15))] = draw(BYTES)
-    return bytes(cdb)
-
-
 DATA = st.one_of(
     st.binary(max_size=64),
     st.lists(BYTES, max_size=64).map(bytes),
@@ -57,7 +35,7 @@ DATA = st.one_of(
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.tuples(cdbs(), DATA, st.booleans()), min_size=1, max_size=10))
+@given(st.lists(st.tuples(cdbs(Disk.operations), DATA, st.booleans()), min_size=1, max_size=10))
 def test_any_command(commands: list[tuple[bytes, bytes, bool]]) -> None:
     disk = Disk(RamStore(BLOCKS * BLOCK), Identity.of("disk"), background=AtOnce())
     nexuses = Nexus("initiator 1"), Nexus("initiator 2")
