@@ -56,11 +56,19 @@ class PersistentUnit(EmulatedUnit):
             kept = answer if answer and len(answer.data) <= MAX_DATA else None
             self._journal.commit(state, identity, kept)
 
+    def recorded(self, command: Command, answer: Answer) -> Answer:
+        """What the journal keeps of it, if a command's data are found elsewhere."""
+        return answer
+
+    def answer_again(self, command: Command, recorded: Answer) -> Answer:
+        """The answer of which that was kept."""
+        return recorded
+
     def execute(self, command: Command) -> Answer:
-        if self._journal and (answer := self._journal.answer_of(command.identity)):
-            return answer
+        if self._journal and (known := self._journal.answer_of(command.identity)):
+            return self.answer_again(command, known)
         answer = super().execute(command)
-        self.commit(command.identity, answer)
+        self.commit(command.identity, self.recorded(command, answer))
         return answer
 
     def attach(self, nexus: Nexus) -> None:

@@ -1,4 +1,4 @@
-"""The code of docs/targets.md runs, and its table of the disk's commands is complete."""
+"""The code of docs/targets.md runs, and its tables of commands are complete."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from pathlib import Path
 
 from pvdrivers.backends.targets.disk.unit import Disk
 from pvdrivers.backends.targets.spc.unit import PrimaryUnit
+from pvdrivers.backends.targets.tape.unit import Tape
 
 PAGE = (Path(__file__).parents[2] / "docs" / "targets.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 
 
 def test_its_code() -> None:
-    assert len(BLOCKS) == 2
+    assert len(BLOCKS) == 3
     for block in BLOCKS:
         exec(compile(block, "targets.md", "exec"), {})
 
@@ -27,9 +28,10 @@ def test_it_names_each_command() -> None:
     for operations, title in (
         (PrimaryUnit.operations, "What all of them have"),
         ([found for found in Disk.operations if found.name not in common], "Disk"),
+        ([found for found in Tape.operations if found.name not in common], "Tape"),
     ):
         text = section(title)
         for found in operations:
             name = re.sub(r"\(\d+\)$", "", found.name)
-            for word in re.split(r"SANITIZE ", name):
+            for word in re.split(r"SANITIZE |READ POSITION ", name):
                 assert word.lower() in text.lower(), f"{found.name} is not in {title}"

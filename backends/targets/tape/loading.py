@@ -1,0 +1,167 @@
+"""Cartridges that come and go: LOAD UNLOAD and PREVENT ALLOW MEDIUM REMOVAL (SSC-4 7.2, SPC-4)."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from threading import RLock
+
+from pvdrivers.backends.targets.command import (
+    Answer,
+    CheckCondition,
+    Command,
+    Nexus,
+    illegal_request,
+    invalid_field,
+)
+from pvdrivers.backends.targets.operations import operation
+from pvdrivers.backends.targets.persistent import UnitState
+from pvdrivers.backends.targets.spc.identity import Identity
+from pvdrivers.backends.targets.tape.image import Position, TapeImage
+from pvdrivers.backends.targets.tape.tape_unit import MEDIUM_NOT_PRESENT, REMOVAL_PREVENTED_ALERT
+from pvdrivers.backends.targets.tape.transfers import Transfers
+from pvdrivers.ring.errors import UsageError
+from pvdrivers.scsi.sense import Sense
+
+MEDIUM_MAY_HAVE_CHANGED = (0x28, 0x00)
+MEDIUM_REMOVAL_PREVENTED = (0x53, 0x02)
+
+_EOT, _LOAD = 0x04, 0x01
+
+log = logging.getLogger("pvdrivers.backends")
+
+
+class Loading(Transfers):
+    """A cartridge that initiators have unloaded is still in the drive, where LOAD finds it."""
+
+    _prevented_by: set[str]  # names of initiators
+
+    def __init__(self, identity: Identity) -> None:
+        self.lock = RLock()  # commands, and whoever else handles the cartridges
+        super().__init__(identity)
+
+    # ---- for whoever handles the cartridges --------------------------------------------------
+
+    @property
+    def cartridge(self) -> Path | None:
+        """What is in the drive, loaded or not."""
+        return self.image.path if self.image else None
+
+    @property
+    def removal_is_prevented(self) -> bool:
+        return bool(self._prevented_by)
+
+    def insert(self, path: Path, *, read_only: bool = False) -> None:
+        """Puts a cartridge into the empty drive and loads it; initiators get a unit attention.
+
+        UsageError: it cannot be opened, it is no tape image, or there is one in the drive.
+        """
+        with self.lock:
+            if self.image:
+                raise UsageError(f"{path}: the drive has {self.image.path} already")
+            self.image = TapeImage.open(path, read_only=read_only)
+            self._load()
+            self.establish_attention(MEDIUM_MAY_HAVE_CHANGED)
+            self.commit()
+
+    def remove(self) -> None:
+        """Takes it out, whatever initiators prevent. CheckCondition: what was written cannot be
+        flushed; it is out all the same."""
+        with self.lock:
+            image = self.image
+            if image is None:
+                return
+            try:
+                if self.loaded:
+                    self.flush()
+            finally:
+                self.image, self.loaded, self.position = None, False, Position()
+                image.close()
+                self.commit()
+
+    def _load(self) -> None:
+        self.loaded, self.position = True, Position()
+        self.alerts.clear()
+
+    # ---- commands ----------------------------------------------------------------------------
+
+    @operation(0x1B, "LOAD UNLOAD", "1b 01 00 00 07 00")
+    def load_unload(self, command: Command) -> None:
+        """What is loaded is rewound. IMMED too waits for the end."""
+        flags = command.cdb[4]
+        if flags & _LOAD and flags & _EOT:
+            raise invalid_field(4, 2)
+        if self.image is None:
+            raise CheckCondition(MEDIUM_NOT_PRESENT)
+        if flags & _LOAD:
+            if not self.loaded:
+                self.establish_attention(MEDIUM_MAY_HAVE_CHANGED, but=command.nexus)
+            self._load()
+        elif self.loaded:
+            self._unload()
+
+    def _unload(self) -> None:
+        if self.removal_is_prevented:
+            self.alerts.add(REMOVAL_PREVENTED_ALERT)
+            raise illegal_request(MEDIUM_REMOVAL_PREVENTED)
+        self.flush()
+        self.loaded, self.position = False, Position()
+
+    @operation(0x1E, "PREVENT ALLOW MEDIUM REMOVAL", "1e 00 00 00 01 00")
+    def prevent_allow_medium_removal(self, command: Command) -> None:
+        """Each initiator for itself; with or without a cartridge."""
+        if command.cdb[4]:
+            self._prevented_by.add(command.nexus.name)
+        else:
+            self._prevented_by.discard(command.nexus.name)
+
+    def execute(self, command: Command) -> Answer:
+        with self.lock:
+            return super().execute(command)
+
+    def condition(self) -> Sense | None:
+        return super().condition() if self.loaded else MEDIUM_NOT_PRESENT
+
+    def detach(self, nexus: Nexus) -> None:
+        with self.lock:
+            self._prevented_by.discard(nexus.name)
+            super().detach(nexus)
+
+    def reset(self, nexus: Nexus) -> None:
+        with self.lock:
+            self._prevented_by.clear()
+            super().reset(nexus)
+
+    # ---- over a kill -------------------------------------------------------------------------
+
+    def state(self) -> UnitState:
+        image = self.image
+        return super().state() | {
+            "cartridge": image and str(image.path),
+            "read_only": image is not None and image.read_only,
+            "loaded": self.loaded,
+            "position": self.position,
+            "end": image.size if image else 0,
+            "prevented": sorted(self._prevented_by),
+        }
+
+    def restore(self, state: UnitState) -> None:
+        super().restore(state)
+        self._prevented_by = set(state["prevented"])
+        if self.image:
+            self.image.close()
+        self.image, self.loaded = None, False
+        if state["cartridge"]:
+            self._restore_cartridge(Path(state["cartridge"]), state)
+
+    def _restore_cartridge(self, path: Path, state: UnitState) -> None:
+        """What is behind the committed end comes from a command that was killed. It would begin
+        there again; without it, it is no record."""
+        try:
+            self.image = TapeImage.open(path, read_only=state["read_only"])
+            if self.image.size > state["end"] and not self.image.read_only:
+                self.image.cut(state["end"])
+        except (UsageError, OSError) as error:
+            log.warning("%s: the drive is empty from now on: %s", self.identity.serial, error)
+            return
+        self.loaded, self.position = state["loaded"], Position(*state["position"])

@@ -1,0 +1,140 @@
+"""A tape's mode pages, log pages, vital product data and densities (SSC-4 8, 7.9)."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+
+from pvdrivers.backends.targets.command import CheckCondition, Command, invalid_parameter
+from pvdrivers.backends.targets.operations import Access, Operation, operation
+from pvdrivers.backends.targets.spc.inquiry import VpdPages
+from pvdrivers.backends.targets.spc.log import LogPages, LogParameter
+from pvdrivers.backends.targets.spc.mode import WRITE_PROTECTED, ModePage, control_page
+from pvdrivers.backends.targets.tape.tape_unit import (
+    MEDIUM_NOT_PRESENT,
+    READ_FAILURE,
+    REMOVAL_PREVENTED_ALERT,
+    WRITE_FAILURE,
+    WRITE_PROTECTED_ALERT,
+    TapeUnit,
+)
+from pvdrivers.scsi.sense import Sense, SenseKey
+
+DENSITY = 0x80  # vendor specific: no tape of any maker
+NO_CHANGE, DEFAULT_DENSITY = 0x7F, 0x00
+
+HARDWARE_PROTECTED = Sense(SenseKey.DATA_PROTECT, 0x27, 0x00)
+SOFTWARE_PROTECTED = Sense(SenseKey.DATA_PROTECT, 0x27, 0x02)
+
+_BUFFERED = 0x10  # in the device-specific parameter
+_ERROR_RECOVERY, _DISCONNECT, _COMPRESSION, _CONFIGURATION = 0x01, 0x02, 0x0F, 0x10
+_EXCEPTIONS = 0x1C
+_LOGICAL_IDENTIFIERS, _REPORT_EARLY_WARNING, _ERASES_AT_EARLY_WARNING = 0x40, 0x08, 0x10
+_ALERTS_STAY, _SHORT_ERASE_ENDS_DATA = 0x01, 0x02
+_TAPE_ALERT, _CAPACITY = 0x2E, 0x31
+_MEBIBYTE = 1 << 20
+
+
+class Pages(TapeUnit):
+    # ---- mode pages --------------------------------------------------------------------------
+
+    def mode_pages(self) -> Iterable[ModePage]:
+        early = _REPORT_EARLY_WARNING | _ERASES_AT_EARLY_WARNING
+        return (
+            ModePage(_ERROR_RECOVERY, bytes(10)),
+            ModePage(_DISCONNECT, bytes(14)),
+            control_page(write_protectable=True),
+            ModePage(_COMPRESSION, bytes(14)),  # there is none
+            ModePage(_CONFIGURATION, bytes((*bytes(6), _LOGICAL_IDENTIFIERS, 0, early, *bytes(5)))),
+            ModePage(
+                _CONFIGURATION,
+                bytes((_ALERTS_STAY, _SHORT_ERASE_ENDS_DATA, *bytes(26))),
+                subcode=0x01,
+            ),
+            ModePage(_EXCEPTIONS, b"\x08" + bytes(9)),  # DEXCPT: TapeAlert is polled
+        )
+
+    def device_specific_parameter(self) -> int:
+        return (WRITE_PROTECTED if self.write_protection() else 0) | _BUFFERED
+
+    def block_descriptor(self, long: bool) -> bytes:
+        return struct.pack(">II", DENSITY << 24, self.block_length)
+
+    def select_block_descriptor(self, descriptor: bytes, place: int) -> None:
+        """The block length is what can be chosen."""
+        if len(descriptor) != 8:
+            raise invalid_parameter(place)
+        if descriptor[0] not in (DENSITY, NO_CHANGE, DEFAULT_DENSITY):
+            raise invalid_parameter(place)
+        if any(descriptor[1:4]):
+            raise invalid_parameter(place + 1)
+        if descriptor[4]:
+            raise invalid_parameter(place + 4)
+        self.block_length = int.from_bytes(descriptor[5:8], "big")
+
+    # ---- write protection --------------------------------------------------------------------
+
+    def write_protection(self) -> Sense | None:
+        if self.image and self.image.read_only:
+            return HARDWARE_PROTECTED
+        return SOFTWARE_PROTECTED if self.software_write_protected else None
+
+    def check_access(self, found: Operation, command: Command) -> None:
+        try:
+            super().check_access(found, command)
+        except CheckCondition as error:
+            if error.sense.key == SenseKey.DATA_PROTECT:
+                self.alerts.add(WRITE_PROTECTED_ALERT)
+            raise
+
+    # ---- logs --------------------------------------------------------------------------------
+
+    def log_pages(self) -> LogPages:
+        return super().log_pages() | {_TAPE_ALERT: self._alert_log, _CAPACITY: self._capacity_log}
+
+    def _alert_log(self) -> list[LogParameter]:
+        """A flag stays until another cartridge is loaded, as the configuration page says."""
+        return [LogParameter(flag, bytes((flag in self.alerts,))) for flag in range(1, 65)]
+
+    def _capacity_log(self) -> list[LogParameter]:
+        used = self.position.offset if self.loaded else 0
+        left, all_of_it = max(self.capacity - used, 0), self.capacity
+        numbers = (left, 0, all_of_it, 0)  # of the partition there is, and of the one there is not
+        if not self.loaded:
+            numbers = (0, 0, 0, 0)
+        return [
+            LogParameter(code, struct.pack(">I", min(number // _MEBIBYTE, 0xFFFFFFFF)))
+            for code, number in enumerate(numbers, 1)
+        ]
+
+    # ---- vital product data ------------------------------------------------------------------
+
+    def vpd_pages(self) -> VpdPages:
+        return super().vpd_pages() | {0xB0: lambda: bytes(2), 0xB2: _supported_alerts}
+
+    # ---- densities ---------------------------------------------------------------------------
+
+    @operation(0x44, "REPORT DENSITY SUPPORT", "44 01 00 00 00 00 00 ff ff 00", access=Access.READ)
+    def report_density_support(self, command: Command) -> bytes:
+        """One density, the same for the drive and for what is in it."""
+        if command.cdb[1] & 0x01 and not self.loaded:
+            raise CheckCondition(MEDIUM_NOT_PRESENT)
+        descriptor = struct.pack(
+            ">BBB2x3xHHI8s8s20s",
+            DENSITY,
+            DENSITY,
+            0xA0,  # WRTOK, DEFLT
+            0,
+            1,
+            min(self.capacity // 1_000_000, 0xFFFFFFFF),
+            b"PVDRIVER",
+            b"SIMH".ljust(8),
+            b"SIMH tape image".ljust(20),
+        )
+        data = struct.pack(">Hxx", 2 + len(descriptor)) + descriptor
+        return data[: command.number(7, 2)]
+
+
+def _supported_alerts() -> bytes:
+    flags = (READ_FAILURE, WRITE_FAILURE, WRITE_PROTECTED_ALERT, REMOVAL_PREVENTED_ALERT)
+    return sum(1 << 64 - flag for flag in flags).to_bytes(8, "big")

@@ -1,0 +1,83 @@
+"""A tape drive, as SCSI initiators know it, on a file in SIMH format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pvdrivers.backends.targets.command import Nexus
+from pvdrivers.backends.targets.persistent import UnitState
+from pvdrivers.backends.targets.spc.identity import Identity
+from pvdrivers.backends.targets.tape.image import LARGEST_RECORD
+from pvdrivers.backends.targets.tape.loading import Loading
+from pvdrivers.backends.targets.tape.pages import Pages
+from pvdrivers.backends.targets.tape.positioning import Positioning
+from pvdrivers.ring.errors import UsageError
+
+SSC_4_DESCRIPTOR = 0x0520
+CAPACITY = 100 * 10**9  # bytes of a cartridge's file, unless told otherwise
+EARLY_WARNING = 64 << 20
+SMALLEST_CAPACITY = 1 << 16
+
+
+class Tape(Positioning, Loading, Pages):
+    """`cartridge`: what is in the drive at first; `take_up` finds in the journal of a process that
+    was killed what was in it then.
+
+    `capacity`: bytes of a cartridge's file at most; `EARLY_WARNING` before, or at 15/16 of a
+    smaller one, initiators are warned. `block_length`: until an initiator chooses another.
+
+    UsageError: a number is out of range, or the cartridge is no tape image.
+    """
+
+    device_type = 0x01
+    removable = True
+    standards = (SSC_4_DESCRIPTOR,)
+
+    def __init__(
+        self,
+        identity: Identity,
+        cartridge: Path | None = None,
+        *,
+        read_only: bool = False,
+        capacity: int = CAPACITY,
+        block_length: int = 0,
+    ) -> None:
+        if capacity < SMALLEST_CAPACITY:
+            raise UsageError(f"a tape has a capacity of at least {SMALLEST_CAPACITY} bytes")
+        if not 0 <= block_length <= LARGEST_RECORD:
+            raise UsageError(f"a tape's block_length is 0 (variable) to {LARGEST_RECORD}")
+        self.capacity = capacity
+        self.early_warning = min(EARLY_WARNING, capacity // 16)
+        self.block_length = self._default_block_length = block_length
+        self.alerts = set()
+        self._prevented_by = set()
+        super().__init__(identity)
+        if cartridge:
+            self.insert(cartridge, read_only=read_only)
+
+    # ---- over a kill -------------------------------------------------------------------------
+
+    def state(self) -> UnitState:
+        return super().state() | {
+            "block_length": self.block_length,
+            "alerts": sorted(self.alerts),
+        }
+
+    def restore(self, state: UnitState) -> None:
+        super().restore(state)
+        self.block_length, self.alerts = state["block_length"], set(state["alerts"])
+
+    def reset(self, nexus: Nexus) -> None:
+        """The tape stays where it is."""
+        with self.lock:
+            self.block_length = self._default_block_length
+            super().reset(nexus)
+
+    def close(self) -> None:
+        super().close()
+        with self.lock:
+            if self.image:
+                self.image.close()
+
+    def __repr__(self) -> str:
+        return f"<Tape {self.identity.serial} with {self.image or 'no cartridge'!r}>"

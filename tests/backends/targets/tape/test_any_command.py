@@ -1,0 +1,100 @@
+"""Whatever bytes come as a CDB and as data: an answer that is one, on a tape that stays one."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pvdrivers.backends.targets.command import Command, Nexus
+from pvdrivers.backends.targets.operations import Operation
+from pvdrivers.backends.targets.spc.identity import Identity
+from pvdrivers.backends.targets.tape.image import Position, TapeImage
+from pvdrivers.backends.targets.tape.unit import Tape
+from pvdrivers.scsi.result import HostByte, Status
+from pvdrivers.scsi.sense import MAX_SENSE, Sense, SenseKey
+from pvdrivers.testing.scsi.unit_initiator import UnitInitiator
+
+from ..any_cdb import BYTES, cdbs
+from .conftest import MakeTape
+
+DATA = st.one_of(
+    st.binary(max_size=64),
+    st.lists(BYTES, max_size=64).map(bytes),
+    st.integers(0, 1 << 17).map(bytes),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(cdbs(Tape.operations), DATA, st.booleans()), min_size=1, max_size=15))
+def test_any_command(commands: list[tuple[bytes, bytes, bool]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "tape.tap"
+        path.write_bytes(b"\3\0\0\0one\0\3\0\0\0" + bytes(4) + b"\2\0\0\x80xy\2\0\0\x80" + bytes(4))
+        tape = Tape(Identity.of("tape"), path, capacity=1 << 17)
+        nexuses = Nexus("initiator 1"), Nexus("initiator 2")
+        for nexus in nexuses:
+            tape.attach(nexus)
+        for cdb, data, first in commands:
+            answer = tape.execute(Command(nexuses[first], cdb, data, room=1 << 16))
+            check(answer.status, answer.sense)
+            assert answer.host == HostByte.OK
+            assert 0 <= answer.unused <= len(data)
+        tape.close()
+        assert path.stat().st_size <= 1 << 17
+        objects_of(path)
+
+
+def check(status: int, encoded: bytes) -> None:
+    assert len(encoded) <= MAX_SENSE
+    if status == Status.CHECK_CONDITION:
+        sense = Sense.parse(encoded)
+        assert sense
+        assert sense.key != SenseKey.HARDWARE_ERROR
+    else:
+        assert status in {*Status}
+        assert not encoded
+
+
+def objects_of(path: Path) -> None:
+    """ImageError: what the commands have left is no tape."""
+    image = TapeImage.open(path)
+    position = Position()
+    while found := image.after(position):
+        position = found.end
+    image.close()
+
+
+@pytest.mark.parametrize("found", list(Tape.operations), ids=lambda found: found.name)
+def test_reserved_bits_are_refused(make_tape: MakeTape, found: Operation) -> None:
+    """Each of them, with its place."""
+    initiator = make_tape()
+    for place in range(1, len(found.usage)):
+        for bit in range(8):
+            if found.usage[place] >> bit & 1 or is_service_action(found, place, bit):
+                continue
+            cdb = bytearray(len(found.usage))
+            cdb[0] = found.opcode
+            if found.service_action is not None:
+                cdb[1] = found.service_action
+            cdb[place] |= 1 << bit
+            refused(initiator, bytes(cdb), bytes((0xC8 | bit, 0, place)))
+
+
+def is_service_action(found: Operation, place: int, bit: int) -> bool:
+    return found.service_action is not None and place == 1 and bit < 5
+
+
+def refused(initiator: UnitInitiator, cdb: bytes, specific: bytes) -> None:
+    sense = initiator.sense(cdb)
+    assert (sense[:3], sense.specific) == ((5, 0x24, 0), specific), cdb.hex(" ")
+
+
+@pytest.mark.parametrize("found", list(Tape.operations), ids=lambda found: found.name)
+def test_cdbs_that_are_too_short(make_tape: MakeTape, found: Operation) -> None:
+    cdb = bytearray(len(found.usage) - 1)
+    cdb[0], cdb[1] = found.opcode, found.service_action or 0
+    assert make_tape().code(bytes(cdb)) == "05/24/00"
