@@ -44,6 +44,11 @@ class EmulatedUnit(LogicalUnit):
     def nexuses(self) -> list[Nexus]:
         return list(self._attentions)
 
+    @property
+    def target_ports(self) -> list[int]:
+        """Those that initiators have come by."""
+        return sorted({nexus.target_port for nexus in self._attentions})
+
     def attach(self, nexus: Nexus) -> None:
         self._attentions.setdefault(nexus, deque(maxlen=MAX_ATTENTIONS))
 

@@ -48,6 +48,7 @@ class Operation:
     service_action: int | None
     usage: bytes
     access: Access
+    harmless: tuple[int, int, int] | None  # see `operation`
     needs: Needs
     despite_attention: bool  # is carried out with a unit attention pending, which stays pending
     excludes_direct_access: bool  # see LogicalUnit
@@ -61,6 +62,14 @@ class Operation:
         for place in range(1, len(self.usage)):
             if wrong := cdb[place] & ~self.usage[place]:
                 raise invalid_field(place, wrong.bit_length() - 1)
+
+    def access_of(self, cdb: bytes) -> Access:
+        """What this CDB does."""
+        if self.harmless:
+            place, mask, value = self.harmless
+            if cdb[place] & mask == value:
+                return Access.NONE
+        return self.access
 
 
 def service_action_place(opcode: int) -> tuple[int, int]:
@@ -78,13 +87,16 @@ def operation(
     *,
     service_action: int | None = None,
     access: Access = Access.WRITE,
+    harmless: tuple[int, int, int] | None = None,
     needs: Needs = Needs.NOTHING,
     despite_attention: bool = False,
     excludes_direct_access: bool = False,
 ) -> Callable[[Method], Method]:
     """Marks the method that carries a command out. It takes the Command, and returns the data for
     the initiator or None, or an Answer; what ends otherwise raises CommandError. A method may have
-    several marks."""
+    several marks.
+
+    `harmless`: byte, mask and value of CDBs that are allowed to everybody at all times."""
     mask = bytes.fromhex(usage)
     if mask[0] != opcode:
         raise ValueError(f"{name}: usage begins with {mask[0]:02x} instead of {opcode:02x}")
@@ -96,6 +108,7 @@ def operation(
             service_action,
             mask,
             access,
+            harmless,
             needs,
             despite_attention,
             excludes_direct_access,

@@ -33,5 +33,6 @@ def test_it_names_each_command() -> None:
         text = section(title)
         for found in operations:
             name = re.sub(r"\(\d+\)$", "", found.name)
-            for word in re.split(r"SANITIZE |READ POSITION ", name):
+            actions = r"SANITIZE |READ POSITION |(?<=PERSISTENT RESERVE) (?:IN|OUT) "
+            for word in re.split(actions, name):
                 assert word.lower() in text.lower(), f"{found.name} is not in {title}"

@@ -18,7 +18,13 @@ class Power(BlockUnit):
 
     _stopped = False
 
-    @operation(0x1B, "START STOP UNIT", "1b 01 00 00 f7 00", excludes_direct_access=True)
+    @operation(
+        0x1B,
+        "START STOP UNIT",
+        "1b 01 00 00 f7 00",
+        harmless=(4, 0xF0 | _START, _START),
+        excludes_direct_access=True,
+    )
     def start_stop_unit(self, command: Command) -> None:
         if (condition := self.condition()) not in (None, STOPPED):
             raise CheckCondition(condition)
@@ -31,7 +37,7 @@ class Power(BlockUnit):
             self.medium.flush()
         self._stopped = not flags & _START
 
-    @operation(0x1E, "PREVENT ALLOW MEDIUM REMOVAL", "1e 00 00 00 01 00")
+    @operation(0x1E, "PREVENT ALLOW MEDIUM REMOVAL", "1e 00 00 00 01 00", harmless=(4, 0x01, 0))
     def prevent_allow_medium_removal(self, command: Command) -> None:
         """Without an effect, since the medium cannot be removed."""
 

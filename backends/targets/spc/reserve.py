@@ -7,14 +7,16 @@ from pvdrivers.backends.targets.operations import Access, Operation, operation
 from pvdrivers.backends.targets.persistent import PersistentUnit, UnitState
 from pvdrivers.scsi.result import Status
 
+RESERVE, RELEASE = frozenset({0x16, 0x56}), frozenset({0x17, 0x57})
 _TEST_UNIT_READY = 0x00
 
 
 class Reserve(PersistentUnit):
-    """A subclass with persistent reservations refuses RESERVE in `check_access` while there are
-    any."""
-
     _reserved_by: str | None = None  # an initiator's name
+
+    @property
+    def is_reserved(self) -> bool:
+        return self._reserved_by is not None
 
     @operation(0x16, "RESERVE(6)", "16 00 00 00 00 00", excludes_direct_access=True)
     @operation(0x56, "RESERVE(10)", "56 00 00 00 00 00 00 00 00 00", excludes_direct_access=True)
@@ -28,7 +30,8 @@ class Reserve(PersistentUnit):
         self._end_reservation(command.nexus)
 
     def check_access(self, found: Operation, command: Command) -> None:
-        if self._reserved_by not in (None, command.nexus.name) and _conflicts(found):
+        someone_else = self._reserved_by not in (None, command.nexus.name)
+        if someone_else and _conflicts(found, command.cdb):
             raise CommandError(Status.RESERVATION_CONFLICT)
         super().check_access(found, command)
 
@@ -53,6 +56,6 @@ class Reserve(PersistentUnit):
             self._reserved_by = None
 
 
-def _conflicts(found: Operation) -> bool:
+def _conflicts(found: Operation, cdb: bytes) -> bool:
     """TEST UNIT READY conflicts with these reservations, but not with persistent ones."""
-    return found.access is not Access.NONE or found.opcode == _TEST_UNIT_READY
+    return found.access_of(cdb) is not Access.NONE or found.opcode == _TEST_UNIT_READY

@@ -66,7 +66,7 @@ class State(EmulatedUnit):
         extended = command.cdb[1] >> 5
         if extended > 1:
             raise invalid_field(1, 7)
-        ports = sorted({nexus.target_port for nexus in (command.nexus, *self.nexuses)})
+        ports = self.target_ports
         group = struct.pack(
             ">BBHxxxB",
             _ACTIVE_OPTIMIZED,

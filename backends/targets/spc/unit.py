@@ -7,11 +7,11 @@ from pvdrivers.backends.targets.spc.inquiry import Inquiry
 from pvdrivers.backends.targets.spc.log import Log
 from pvdrivers.backends.targets.spc.mode import ModePages
 from pvdrivers.backends.targets.spc.operation_codes import OperationCodes
-from pvdrivers.backends.targets.spc.reserve import Reserve
+from pvdrivers.backends.targets.spc.persistent_reserve import PersistentReserve
 from pvdrivers.backends.targets.spc.state import State
 
 
-class PrimaryUnit(Inquiry, State, ModePages, Log, OperationCodes, Reserve):
+class PrimaryUnit(Inquiry, State, ModePages, Log, OperationCodes, PersistentReserve):
     """A subclass says what it is and adds its commands, its pages and its state:
 
     * `device_type`, `standards`, `removable`; marked methods for commands;
