@@ -69,6 +69,7 @@ class XenbusDevice:
         self._published = XenbusState.UNKNOWN  # what the own state node says
         self._reached = XenbusState.UNKNOWN  # the last state whose actions are done
         self._failure = ""  # why the device closes without having been asked to
+        self._unoffered = False  # OFFER has failed, and the other end has not moved since
         self._requests: dict[Event, str] = {}
         self._watches: list[Watch] = []
         self._closing = False
@@ -282,6 +283,9 @@ class XenbusDevice:
             due = self.table[self.state, event, self.peer_state].actions
             if Action.CONNECT in due and not await self.ready():
                 return
+            # A frontend may wait for an offer as long as its guest does not boot.
+            if Action.OFFER in due and event is Event.PEER and self._unoffered:
+                return
             await self._step(event, reason)
             if self._closing and self.state is XenbusState.CLOSED and not self.fsm.connected:
                 self._removed = True
@@ -293,7 +297,9 @@ class XenbusDevice:
         own, peer, online = await self.client.read_present(
             [f"{self.path}/state", f"{self.peer_path}/state", f"{self.path}/online"]
         )
-        self._published, self.peer_state = parse_state(own), parse_state(peer)
+        peer_state = parse_state(peer)
+        self._unoffered = self._unoffered and peer_state is self.peer_state
+        self._published, self.peer_state = parse_state(own), peer_state
         if own is None:
             return Event.GONE, ""
         for event in list(self._requests):
@@ -323,6 +329,7 @@ class XenbusDevice:
             elif (failure := await self._hook(action)) is not None:
                 if action is Action.CONNECT:
                     self.fsm.connect_failed()
+                self._unoffered = self._unoffered or action is Action.OFFER
                 await self._step(Event.FATAL, failure)
                 return
         # To unplug, a toolstack writes Closing over the state that this end had published.

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
-from pvdrivers.ring.errors import PeerError
+from pvdrivers.ring.errors import PeerError, UsageError
 from pvdrivers.toolstack.devices import DeviceConfig, add_device, destroy_device, unplug_device
 from pvdrivers.xenbus.bus import backend_bus, frontend_bus
 from pvdrivers.xenbus.device import BackendDevice, FrontendDevice
@@ -334,6 +334,32 @@ def test_a_fault_costs_the_device_and_nothing_else(fault: Exception) -> None:
         await house.front.wait_for(XenbusState.CONNECTED)
         for device in (healthy.front, healthy.back):
             await device.abort()
+
+    run(body)
+
+
+def test_an_offer_that_fails_is_made_again_when_the_frontend_starts_again() -> None:
+    """And not while it waits: a toolstack writes Initialising long before a guest boots."""
+
+    class Unable(Back):
+        async def offer(self) -> None:
+            await super().offer()
+            if self.calls.count("offer") < 3:
+                raise UsageError("there is no such interface")
+
+    async def body(house: House) -> None:
+        await add_device(house.toolstack, CONFIG)
+        house.back = back = Unable(house.back_client, CONFIG.backend_path)
+        back.start()
+        for tries, own in ((1, "6"), (2, "6"), (3, "2")):
+            while back.calls.count("offer") < tries or await house.state(back.path) != own:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            for _ in range(20):
+                await house.toolstack.write(f"{back.path}/online", "1")  # it looks again
+            assert back.calls.count("offer") == tries
+            await house.toolstack.write(f"{CONFIG.frontend_path}/state", "6")
+            await house.until(lambda: back.peer_state is XenbusState.CLOSED)
+            await house.toolstack.write(f"{CONFIG.frontend_path}/state", "1")
 
     run(body)
 
