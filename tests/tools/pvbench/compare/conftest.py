@@ -31,11 +31,16 @@ class Script:
         self.comparisons[row] = model.Comparison(ours=ours, baseline=baseline, **options)
 
 
-@pytest.fixture
-def script(monkeypatch, tmp_path):
-    scripted = Script()
-    monkeypatch.setattr(runner, "catalogue", lambda: scripted.comparisons)
+def scripted(monkeypatch, memory):
+    """The comparisons that are measured until `monkeypatch` is undone."""
+    script = Script()
+    monkeypatch.setattr(runner, "catalogue", lambda: script.comparisons)
     monkeypatch.setattr(load, "QUIET_SHARE", float("inf"))  # whatever else runs here
     monkeypatch.setattr(command.scratch, "FILE_SIZE", 1 << 20)
-    monkeypatch.setattr(command.scratch, "MEMORY", tmp_path)
-    return scripted
+    monkeypatch.setattr(command.scratch, "MEMORY", memory)
+    return script
+
+
+@pytest.fixture
+def script(monkeypatch, tmp_path):
+    return scripted(monkeypatch, tmp_path)

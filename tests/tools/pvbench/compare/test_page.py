@@ -8,6 +8,8 @@ from pvdrivers.tools.pvbench.__main__ import run
 from pvdrivers.tools.pvbench.compare import runner, system
 from pvdrivers.tools.pvbench.compare.model import Curve, Need
 
+from .conftest import scripted
+
 pytestmark = pytest.mark.slow
 
 LATENCY = [(300.0, 1.0), (420.0, 50.0), (9000.0, 99.9)]
@@ -47,8 +49,14 @@ class Page(HTMLParser):
             self.cells.append(text)
 
 
-@pytest.fixture
-def page(script, tmp_path, capsys):
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        folder = tmp_path_factory.mktemp("page")
+        return make_page(scripted(monkeypatch, folder), folder)
+
+
+def make_page(script, folder):
     contender = script.contender
     absent = Need("some-package", lambda setting: "there is no <thing>")
     rate = contender("A", [3e6, 4e6], latency=LATENCY), contender("B", [1e6], latency=LATENCY)
@@ -62,7 +70,7 @@ def page(script, tmp_path, capsys):
     script.add("parts", contender("A", [900], stages={"ring": 500.0, "copy": 400.0}), unit="ns")
     curve = Curve("guests", "guests", "operations/s", [(1, 100.0), (10, 99.0), (1000, 95.0)])
     script.add("scale", contender("A", [1], curves=[curve]), contender("B", [1], curves=[curve]))
-    path, history = tmp_path / "page.html", tmp_path / "history"
+    path, history = folder / "page.html", folder / "history"
     for _ in range(2):
         words = ["--runtime=1ms", "--runs=3", f"--html={path}", f"--history={history}"]
         assert run(["compare", *words]) == 0
