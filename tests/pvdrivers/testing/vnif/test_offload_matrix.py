@@ -13,9 +13,9 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from functools import partial
-from itertools import combinations, cycle, product
+from itertools import combinations, product
 from typing import Any
 
 import pytest
@@ -369,26 +369,39 @@ def test_each_pair_of_choices(pv_seed: int) -> None:
     run(body)
 
 
+def pairs() -> list[Combination]:
+    """All offloads of both ends, each pair once. Whether an end offers an odd number decides its
+    part, so up to four offloads of either end meet all numbers of queues and kinds of channels."""
+    return [
+        Combination(
+            front,
+            back,
+            queues=QUEUES[sum(astuple(front)) % 2],
+            split=SPLIT[sum(astuple(back)) % 2],
+            far=number % len(LEGAL),
+        )
+        for number, (front, back) in enumerate(product(ALL, ALL))
+    ]
+
+
+def test_offloads_of_both_ends_meet_all_queues_and_channels() -> None:
+    met = {
+        (mine, on, theirs, also_on, each.queues, each.split)
+        for each in pairs()
+        for mine, on in enumerate(astuple(each.front))
+        for theirs, also_on in enumerate(astuple(each.back))
+    }
+    names, values = range(len(OFFLOADS)), (False, True)
+    assert met == set(product(names, values, names, values, QUEUES, SPLIT))
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("split", SPLIT)
-@pytest.mark.parametrize("queues", QUEUES)
-def test_all_offloads_of_both_ends(queues: int, split: bool) -> None:
+@pytest.mark.parametrize("hairpin", [False, True], ids=["switch", "hairpin"])
+def test_all_offloads_of_both_ends(hairpin: bool) -> None:
     async def body(network: Network) -> None:
-        for number, (front, back) in enumerate(product(ALL, ALL)):
-            far = number % len(LEGAL)
-            await check(network, Combination(front, back, queues, split, far=far))
-
-    run(body)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1200)
-def test_all_offloads_of_both_ends_on_a_hairpin() -> None:
-    async def body(network: Network) -> None:
-        ends = cycle(product(QUEUES, SPLIT))
-        for front, back in product(ALL, ALL):
-            await check(network, Combination(front, back, *next(ends), hairpin=True))
+        for each in pairs():
+            await check(network, replace(each, hairpin=hairpin))
 
     run(body)
 
