@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from pvdrivers.backends.targets.command import Answer, Command, Nexus
-from pvdrivers.backends.targets.emulated_unit import EmulatedUnit
+from pvdrivers.backends.targets.emulated_unit import MAX_ATTENTIONS, EmulatedUnit
 from pvdrivers.backends.targets.journal import MAX_DATA, Journal
 
 UnitState = dict[str, Any]  # of what msgpack can encode
@@ -27,7 +27,8 @@ class PersistentUnit(EmulatedUnit):
     def __init__(self) -> None:
         super().__init__()
         self._journal: Journal | None = None
-        self._attentions_before: dict[str, list[tuple[int, int]]] = {}  # by an initiator's name
+        # Of initiators that an earlier process knew and that are not back yet, by their names.
+        self._attentions_before: dict[str, list[tuple[int, int]]] = {}
 
     def take_up(self, journal: Journal) -> None:
         """Once, before the first initiator: what an earlier process has committed counts."""
@@ -37,7 +38,7 @@ class PersistentUnit(EmulatedUnit):
 
     def state(self) -> UnitState:
         """A subclass adds what is its own, but nothing that is as in a new unit."""
-        waiting = {nexus.name: [*codes] for nexus, codes in self._attentions.items() if codes}
+        waiting = {nexus.name: [*codes] for nexus, codes in self._attentions.items()}
         attentions = self._attentions_before | waiting
         return {"attentions": attentions} if attentions else {}
 
@@ -71,10 +72,19 @@ class PersistentUnit(EmulatedUnit):
         self.commit(command.identity, self.recorded(command, answer))
         return answer
 
+    def establish_attention(
+        self, code: tuple[int, int], *, but: Nexus | None = None, only: Nexus | None = None
+    ) -> None:
+        super().establish_attention(code, but=but, only=only)
+        if only is None:
+            for waiting in self._attentions_before.values():
+                waiting[:] = [*(one for one in waiting if one != code), code][-MAX_ATTENTIONS:]
+
     def attach(self, nexus: Nexus) -> None:
         super().attach(nexus)
         for code in self._attentions_before.pop(nexus.name, ()):
             self.establish_attention(code, only=nexus)
+        self.commit()
 
     def reset(self, nexus: Nexus) -> None:
         super().reset(nexus)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from pvdrivers.backends.targets.changer.unit import Changer
 from pvdrivers.backends.targets.disk.unit import Disk
 from pvdrivers.backends.targets.spc.unit import PrimaryUnit
 from pvdrivers.backends.targets.tape.unit import Tape
@@ -14,7 +15,7 @@ BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 
 
 def test_its_code() -> None:
-    assert len(BLOCKS) == 3
+    assert len(BLOCKS) == 4
     for block in BLOCKS:
         exec(compile(block, "targets.md", "exec"), {})
 
@@ -29,6 +30,7 @@ def test_it_names_each_command() -> None:
         (PrimaryUnit.operations, "What all of them have"),
         ([found for found in Disk.operations if found.name not in common], "Disk"),
         ([found for found in Tape.operations if found.name not in common], "Tape"),
+        ([found for found in Changer.operations if found.name not in common], "Changer"),
     ):
         text = section(title)
         for found in operations:

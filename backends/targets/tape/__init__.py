@@ -1,1 +1,1 @@
-"""A tape drive, as SCSI initiators know it (SSC-4), on a file in SIMH format."""
+"""A tape drive (SSC-4) on files in SIMH format, a class for each subject."""

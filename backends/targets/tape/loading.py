@@ -1,4 +1,4 @@
-"""Cartridges that come and go: LOAD UNLOAD and PREVENT ALLOW MEDIUM REMOVAL (SSC-4 7.2, SPC-4)."""
+"""Cartridges that come and go: LOAD UNLOAD (SSC-4 7.2)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pvdrivers.backends.targets.command import (
     Answer,
     CheckCondition,
     Command,
-    Nexus,
     illegal_request,
     invalid_field,
 )
 from pvdrivers.backends.targets.operations import operation
 from pvdrivers.backends.targets.persistent import UnitState
 from pvdrivers.backends.targets.spc.identity import Identity
+from pvdrivers.backends.targets.spc.removal import MEDIUM_REMOVAL_PREVENTED, Removal
 from pvdrivers.backends.targets.tape.image import Position, TapeImage
 from pvdrivers.backends.targets.tape.tape_unit import MEDIUM_NOT_PRESENT, REMOVAL_PREVENTED_ALERT
 from pvdrivers.backends.targets.tape.transfers import Transfers
@@ -24,17 +24,14 @@ from pvdrivers.ring.errors import UsageError
 from pvdrivers.scsi.sense import Sense
 
 MEDIUM_MAY_HAVE_CHANGED = (0x28, 0x00)
-MEDIUM_REMOVAL_PREVENTED = (0x53, 0x02)
 
 _EOT, _LOAD = 0x04, 0x01
 
 log = logging.getLogger("pvdrivers.backends")
 
 
-class Loading(Transfers):
+class Loading(Transfers, Removal):
     """A cartridge that initiators have unloaded is still in the drive, where LOAD finds it."""
-
-    _prevented_by: set[str]  # names of initiators
 
     def __init__(self, identity: Identity) -> None:
         self.lock = RLock()  # commands, and whoever else handles the cartridges
@@ -46,10 +43,6 @@ class Loading(Transfers):
     def cartridge(self) -> Path | None:
         """What is in the drive, loaded or not."""
         return self.image.path if self.image else None
-
-    @property
-    def removal_is_prevented(self) -> bool:
-        return bool(self._prevented_by)
 
     def insert(self, path: Path, *, read_only: bool = False) -> None:
         """Puts a cartridge into the empty drive and loads it; initiators get a unit attention.
@@ -107,30 +100,12 @@ class Loading(Transfers):
         self.flush()
         self.loaded, self.position = False, Position()
 
-    @operation(0x1E, "PREVENT ALLOW MEDIUM REMOVAL", "1e 00 00 00 01 00")
-    def prevent_allow_medium_removal(self, command: Command) -> None:
-        """Each initiator for itself; with or without a cartridge."""
-        if command.cdb[4]:
-            self._prevented_by.add(command.nexus.name)
-        else:
-            self._prevented_by.discard(command.nexus.name)
-
     def execute(self, command: Command) -> Answer:
         with self.lock:
             return super().execute(command)
 
     def condition(self) -> Sense | None:
         return super().condition() if self.loaded else MEDIUM_NOT_PRESENT
-
-    def detach(self, nexus: Nexus) -> None:
-        with self.lock:
-            self._prevented_by.discard(nexus.name)
-            super().detach(nexus)
-
-    def reset(self, nexus: Nexus) -> None:
-        with self.lock:
-            self._prevented_by.clear()
-            super().reset(nexus)
 
     # ---- over a kill -------------------------------------------------------------------------
 
@@ -142,12 +117,10 @@ class Loading(Transfers):
             "loaded": self.loaded,
             "position": self.position,
             "end": image.size if image else 0,
-            "prevented": sorted(self._prevented_by),
         }
 
     def restore(self, state: UnitState) -> None:
         super().restore(state)
-        self._prevented_by = set(state["prevented"])
         if self.image:
             self.image.close()
         self.image, self.loaded = None, False

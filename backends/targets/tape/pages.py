@@ -114,7 +114,7 @@ class Pages(TapeUnit):
 
     # ---- densities ---------------------------------------------------------------------------
 
-    @operation(0x44, "REPORT DENSITY SUPPORT", "44 01 00 00 00 00 00 ff ff 00", access=Access.READ)
+    @operation(0x44, "REPORT DENSITY SUPPORT", "44 01 00 00 00 00 00 ff ff 00", access=Access.NONE)
     def report_density_support(self, command: Command) -> bytes:
         """One density, the same for the drive and for what is in it."""
         if command.cdb[1] & 0x01 and not self.loaded:

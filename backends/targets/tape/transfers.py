@@ -39,11 +39,13 @@ class _ReadResult(NamedTuple):
 
 
 class Transfers(TapeUnit):
+    """Whoever reads moves the tape, which is what a reservation forbids as it forbids writing."""
+
     _read_began = bytes(_START.size)
 
     # ---- READ --------------------------------------------------------------------------------
 
-    @operation(0x08, "READ(6)", "08 03 ff ff ff 00", access=Access.READ, needs=Needs.READY)
+    @operation(0x08, "READ(6)", "08 03 ff ff ff 00", needs=Needs.READY)
     def read_6(self, command: Command) -> bytes:
         self._read_began = _START.pack(*self.position, self.block_length)
         result = self._read(command, self.position, self.block_length)
@@ -232,7 +234,7 @@ class Transfers(TapeUnit):
             self.alerts.add(WRITE_FAILURE)
             raise CheckCondition(Sense(SenseKey.MEDIUM_ERROR, 0x51, 0x00)) from error
 
-    @operation(0x05, "READ BLOCK LIMITS", "05 00 00 00 00 00", access=Access.READ)
+    @operation(0x05, "READ BLOCK LIMITS", "05 00 00 00 00 00", access=Access.NONE)
     def read_block_limits(self, command: Command) -> bytes:
         return struct.pack(">IH", LARGEST_RECORD, 1)
 

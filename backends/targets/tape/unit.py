@@ -50,7 +50,6 @@ class Tape(Positioning, Loading, Pages):
         self.early_warning = min(EARLY_WARNING, capacity // 16)
         self.block_length = self._default_block_length = block_length
         self.alerts = set()
-        self._prevented_by = set()
         super().__init__(identity)
         if cartridge:
             self.insert(cartridge, read_only=read_only)
@@ -69,9 +68,8 @@ class Tape(Positioning, Loading, Pages):
 
     def reset(self, nexus: Nexus) -> None:
         """The tape stays where it is."""
-        with self.lock:
-            self.block_length = self._default_block_length
-            super().reset(nexus)
+        self.block_length = self._default_block_length
+        super().reset(nexus)
 
     def close(self) -> None:
         super().close()

@@ -8,6 +8,7 @@ import pytest
 
 from pvdrivers.backends.targets.tape.unit import Tape
 from pvdrivers.ring.errors import UsageError
+from pvdrivers.scsi.result import Status
 from pvdrivers.testing.scsi.unit_initiator import UnitInitiator
 
 from .conftest import MakeTape
@@ -167,3 +168,20 @@ def test_numbers_that_a_tape_cannot_have(make_tape: MakeTape) -> None:
     for number in (-1, 1 << 24):
         with pytest.raises(UsageError, match="block_length is 0"):
             make_tape(block_length=number)
+
+
+# ---- reservations ------------------------------------------------------------------------------
+
+
+def test_a_reserved_tape_is_not_moved_by_others(initiator: UnitInitiator) -> None:
+    """Not by reading either, for which a disk would have allowed it."""
+    second = UnitInitiator(initiator.unit, "initiator 2")
+    put(initiator, b"one")
+    initiator.good("5f 00 00 00 00 00 00 00 18 00", bytes(15) + b"\1" + bytes(8))  # REGISTER
+    initiator.good("5f 01 01 00 00 00 00 00 18 00", bytes(7) + b"\1" + bytes(16))  # RESERVE
+    for cdb in (read(3), write(3), REWIND, locate(0), space(0, -1), TO_END, UNLOAD, PREVENT):
+        answer = second.run(cdb, b"new")
+        assert answer.status == Status.RESERVATION_CONFLICT
+    for harmless in ("05 00 00 00 00 00", ALLOW, "44 00 00 00 00 00 00 00 ff 00"):
+        second.good(harmless)
+    assert position(initiator) == (1, 0)

@@ -1,0 +1,150 @@
+"""A process that is killed before any commit, of the changer or of a drive, or behind it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+from pvdrivers.backends.targets.changer.unit import Changer
+from pvdrivers.backends.targets.command import Answer, Command
+from pvdrivers.backends.targets.journal import Journal, journal_size
+from pvdrivers.backends.targets.persistent import PersistentUnit
+from pvdrivers.scsi.result import Status
+
+from .conftest import DRIVE, INITIALIZE, PORT, SLOT, Robot, move
+
+ROOM = PersistentUnit.journal_room
+SCRIPT = [
+    move(SLOT, DRIVE),
+    move(SLOT + 1, DRIVE + 1),
+    move(SLOT + 2, DRIVE),  # it is full
+    move(DRIVE, SLOT + 3),
+    move(DRIVE + 1, DRIVE),
+    bytes.fromhex(INITIALIZE),
+    move(DRIVE, PORT),
+    move(SLOT + 3, DRIVE + 1),
+]
+
+
+class Killed(BaseException):
+    """The process is no more."""
+
+
+class Commits:
+    def __init__(self) -> None:
+        self.left: int | None = None
+
+    def tick(self) -> None:
+        if self.left is not None:
+            self.left -= 1
+            if self.left < 0:
+                self.left = None
+                raise Killed
+
+
+class DyingJournal(Journal):
+    commits: Commits
+
+    def commit(self, state: bytes, identity: bytes = b"", answer: Answer | None = None) -> None:
+        self.commits.tick()
+        super().commit(state, identity, answer)
+        self.commits.tick()
+
+
+class Process:
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.commits = folder, Commits()
+        self.memories = [bytearray(journal_size(ROOM)) for _ in range(3)]
+        self.start()
+
+    def start(self) -> None:
+        self.robot = Robot(self.folder, attach=False)
+        for unit, memory in zip(
+            (*self.robot.drives, self.robot.changer), self.memories, strict=True
+        ):
+            journal = DyingJournal(memory, ROOM)
+            journal.commits = self.commits
+            unit.take_up(journal)
+        self.robot.attach()
+
+    def run(self, number: int, cdb: bytes) -> Answer:
+        nexus = self.robot.initiator.nexus
+        return self.robot.changer.execute(
+            Command(nexus, cdb, b"", 1 << 16, number.to_bytes(16, "big"))
+        )
+
+    def again(self) -> None:
+        self.robot.close()
+        self.start()
+
+
+def drives_of(changer: Changer) -> list[str | None]:
+    return [drive.cartridge.stem if drive.cartridge else None for drive in changer.drives]
+
+
+def test_killed_at_every_commit(folder: Path) -> None:
+    process = Process(folder)
+    expected = [process.run(n, cdb) for n, cdb in enumerate(SCRIPT)]
+    assert [answer.status == Status.GOOD for answer in expected].count(False) == 1
+    full, drives = process.robot.full(), drives_of(process.robot.changer)
+    assert drives == [None, "A00001"]
+    process.robot.close()
+    for number in range(200):
+        process, kills = Process(folder), 0
+        process.commits.left = number
+        answers = []
+        for n, cdb in enumerate(SCRIPT):
+            try:
+                answers.append(process.run(n, cdb))
+            except Killed:
+                kills += 1
+                process.again()
+                answers.append(process.run(n, cdb))
+        process.commits.left = None
+        assert answers == expected
+        assert process.robot.full() == full
+        assert drives_of(process.robot.changer) == drives
+        process.robot.close()
+        if not kills:
+            break
+    assert number > 4 * 6
+
+
+def test_the_attention_of_a_new_tape_is_told_once(folder: Path) -> None:
+    """Its initiators have it from the process before, or from the one that finishes the move."""
+    for number in range(8):
+        process = Process(folder)
+        process.commits.left = number
+        with suppress(Killed):
+            process.run(1, move(SLOT, DRIVE))
+        process.commits.left = None
+        process.again()
+        process.run(1, move(SLOT, DRIVE))
+        [tape, _] = process.robot.tapes
+        assert tape.code("00 00 00 00 00 00") == "06/28/00"
+        tape.good("00 00 00 00 00 00")
+        process.robot.close()
+
+
+def test_a_tape_stays_where_it_is_in_a_drive(folder: Path) -> None:
+    process = Process(folder)
+    process.run(1, move(SLOT, DRIVE))
+    [tape, _] = process.robot.tapes
+    tape.run("00 00 00 00 00 00")
+    tape.good("0a 00 00 00 03 00", b"one")
+    process.again()
+    [tape, _] = process.robot.tapes
+    tape.good("0a 00 00 00 03 00", b"two")
+    tape.good("01 00 00 00 00 00")
+    assert [tape.good("08 00 00 00 03 00") for _ in range(2)] == [b"one", b"two"]
+    process.robot.close()
+
+
+def test_a_drive_whose_journal_is_lost_gets_its_tape_again(folder: Path) -> None:
+    process = Process(folder)
+    process.run(1, move(SLOT, DRIVE))
+    process.run(2, move(SLOT + 1, DRIVE + 1))
+    process.memories[0] = bytearray(journal_size(ROOM))
+    process.again()
+    assert drives_of(process.robot.changer) == ["A00001", "A00002"]
+    process.robot.close()
