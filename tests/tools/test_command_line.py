@@ -12,6 +12,7 @@ pytestmark = pytest.mark.slow
 PROGRAMS = {
     "pvbackd": [sys.executable, "-m", "pvdrivers.tools.pvbackd"],
     "pvbench": [sys.executable, "-m", "pvdrivers.tools.pvbench"],
+    "pvbridge": [sys.executable, "-m", "pvdrivers.tools.pvbridge"],
     "pvstored": [sys.executable, "-m", "pvdrivers.tools.pvstored"],
     "pvxl": [sys.executable, "-m", "pvdrivers.tools.pvxl"],
 }
@@ -49,6 +50,7 @@ def said(program: str, *arguments: object) -> str:
         ("pvstored --socket x --quota node=1", "there is no quota 'node': did you mean nodes?"),
         ("pvstored --sokcet x", "Did you mean --socket instead of"),
         ("pvstored --socket x --machine /nowhere/m", "/nowhere/m"),
+        ("pvbridge iscsy", 'Unknown command "iscsy". Did you mean "iscsi"?'),
         ("pvxl hots", 'Unknown command "hots". Did you mean "host"?'),
         ("pvxl host run /dev/null/folder", "/dev/null/folder: Not a directory"),
     ],
@@ -83,7 +85,7 @@ def test_man_page(program: str) -> None:
     shown = subprocess.run(render, input=page, capture_output=True, text=True)
     assert (shown.returncode, shown.stderr) == (0, "")
     words = {word.strip(",:") for word in shown.stdout.split()}
-    command = {"pvbench": ["vbd"], "pvxl": ["host", "run"]}.get(program, [])
+    command = {"pvbench": ["vbd"], "pvbridge": ["iscsi"], "pvxl": ["host", "run"]}.get(program, [])
     help_text = subprocess.check_output([*PROGRAMS[program], *command, "--help"], text=True)
     options = {word.strip(",:") for word in help_text.split() if word.startswith("--")}
     options -= {"--", "--help", "--version"}

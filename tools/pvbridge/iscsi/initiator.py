@@ -27,6 +27,9 @@ class Initiator(Protocol):
     def luns(self) -> Sequence[int]:
         """LUNs of the target, in order."""
 
+    def block_size(self, lun: int) -> int:
+        """Bytes of a logical block; 0: the unit has none."""
+
     async def execute(
         self, lun: int, cdb: bytes, data_out: bytes | memoryview, room: int
     ) -> Outcome:

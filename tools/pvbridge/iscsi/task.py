@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pvdrivers.scsi.result import HostByte, Status
 from pvdrivers.scsi.sense import Sense, SenseKey
 from pvdrivers.tools.pvbridge.iscsi.initiator import Initiator, Outcome
+from pvdrivers.tools.pvbridge.iscsi.lengths import fit
 from pvdrivers.tools.pvbridge.iscsi.pdu import FINAL, Opcode, Pdu
 from pvdrivers.tools.pvbridge.iscsi.transfer import WriteData, data_in
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from pvdrivers.tools.pvbridge.iscsi.connection import Connection
 
 READ, WRITE = 0x40, 0x20  # flags of a command
-UNDERFLOW, HAS_STATUS = 0x02, 0x01
+OVERFLOW, UNDERFLOW, HAS_STATUS = 0x04, 0x02, 0x01
 TARGET_FAILURE = 0x01  # response: the command got no status
 INQUIRY, REPORT_LUNS = 0x12, 0xA0
 LENGTHS = (6, 10, 10, 16, 16, 12, 16, 16)  # of CDBs, by the highest three bits of the opcode
@@ -50,6 +51,7 @@ class Task:
         if pdu.flags & WRITE and not self._too_large:
             tag = connection.session.next_transfer_tag()
             self._write = WriteData(pdu, connection.session.parameters, tag)
+        self._overflow = 0  # bytes that the command moves beyond what is expected
         self._complete = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
 
@@ -103,9 +105,14 @@ class Task:
             return Outcome(0, HostByte.ERROR, b"", b"", expected)
         if lun is None or lun not in self._initiator.luns:
             return self._without_unit(cdb, expected)
-        room = expected if self.pdu.flags & READ else 0
+        reads, initiator = bool(self.pdu.flags & READ), self._initiator
+        size, limit = initiator.block_size(lun), initiator.max_transfer
+        cdb, room, self._overflow = fit(cdb, expected, reads, size, limit)
         data_out = memoryview(self._write.data) if self._write else b""
-        return await self._initiator.execute(lun, cdb, data_out, room)
+        if self._overflow:
+            data_out = data_out[: len(data_out) // size * size]
+        outcome = await initiator.execute(lun, cdb, data_out, room)
+        return outcome._replace(data=outcome.data[:expected]) if self._overflow else outcome
 
     def _without_unit(self, cdb: bytes, expected: int) -> Outcome:
         """What a target answers for a LUN that it does not have (SAM-5 5.11)."""
@@ -159,5 +166,8 @@ class Task:
         await self.connection.drain()
 
     def _residual(self, pdu: Pdu, outcome: Outcome) -> int:
+        if self._overflow and outcome.status == Status.GOOD:
+            pdu.residual = self._overflow
+            return OVERFLOW
         pdu.residual = outcome.residual
         return UNDERFLOW if outcome.residual else 0

@@ -95,6 +95,9 @@ class DirectInitiator:
     def luns(self) -> Sequence[int]:
         return sorted(self.units)
 
+    def block_size(self, lun: int) -> int:
+        return BLOCK
+
     async def execute(
         self, lun: int, cdb: bytes, data_out: bytes | memoryview, room: int
     ) -> Outcome:
@@ -321,6 +324,25 @@ def test_less_data_than_expected_is_an_underflow() -> None:
             await initiator.log_in()
             answer = await initiator.ask(initiator.command(read10(0, 1), 1000))
             assert (answer.flags & 0x02, answer.residual) == (0x02, 488)
+
+    asyncio.run(main())
+
+
+def test_more_data_than_expected_is_an_overflow() -> None:
+    async def main() -> None:
+        unit = Memory()
+        unit.content[:BLOCK] = bytes(range(256)) * 2
+        async with serving(DirectGuests({0: unit})) as portal, raw(portal) as initiator:
+            await initiator.log_in(MaxRecvDataSegmentLength="8192")
+            answer = await initiator.ask(initiator.command(read10(0, 2), 200))
+            assert (answer.flags & 0x06, answer.residual) == (0x04, 1024 - 200)
+            assert bytes(answer.data) == bytes(range(200))
+            command = initiator.command(write10(8, 2), BLOCK, WRITE)
+            command.data = b"b" * BLOCK
+            answer = await initiator.ask(command)
+            assert (answer.flags & 0x06, answer.residual) == (0x04, BLOCK)
+            assert answer.header[3] == Status.GOOD
+            assert unit.content[8 * BLOCK : 10 * BLOCK] == b"b" * BLOCK + bytes(BLOCK)
 
     asyncio.run(main())
 

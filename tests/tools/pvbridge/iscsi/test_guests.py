@@ -1,0 +1,157 @@
+"""Initiators whose commands go over a PV ring: libiscsi's programs and tests on a real disk LUN."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pvdrivers.ring.errors import UsageError
+from pvdrivers.scsi.result import Status
+from pvdrivers.tools.pvbridge.iscsi.guests import MachineGuests
+from pvdrivers.tools.pvbridge.iscsi.login import TargetInfo
+from pvdrivers.tools.pvbridge.iscsi.luns import LunSpec
+from pvdrivers.tools.pvbridge.iscsi.server import serve
+
+NAME = "iqn.2012-04.org.example:target"
+BLOCK = 512
+TEST_UNIT_READY = bytes(6)
+WRITE_10 = bytes.fromhex("2a 00 00 00 00 07 00 00 01 00")
+READ_10 = bytes.fromhex("28 00 00 00 00 07 00 00 01 00")
+RESERVE_6 = bytes.fromhex("16 00 00 00 00 00")
+
+# What Debian's libiscsi 1.19 expects and this target does not do; docs/iscsi.md says why.
+NOT_MET = {
+    "iSCSIdatasn.iSCSIDataSnInvalid",
+    "WriteSame10.UnmapUntilEnd",
+    "Sanitize.Reset",
+    "GetLBAStatus.UnmapSingle",
+}
+LEAST = 165  # of its 230 tests that pass, skipped ones not counted
+
+
+def specs(*texts: str) -> list[LunSpec]:
+    return [LunSpec.parse(text) for text in texts]
+
+
+async def run(*words: str) -> tuple[int | None, str]:
+    if not shutil.which(words[0]):
+        pytest.skip(f"needs {words[0]} (Debian package libiscsi-bin)")
+    process = await asyncio.create_subprocess_exec(
+        *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    output, _ = await process.communicate()
+    return process.returncode, output.decode(errors="replace")
+
+
+def results(output: str) -> tuple[set[str], set[str]]:
+    """The tests of iscsi-test-cu that passed, and that failed. The first are without those that
+    were skipped, which its own summary counts."""
+    passed, failed = set(), set()
+    for suite in re.split(r"^Suite: ", output, flags=re.MULTILINE)[1:]:
+        name = suite.splitlines()[0]
+        for test in suite.split("  Test: ")[1:]:
+            full = f"{name}.{test.split(' ...')[0]}"
+            if "FAILED\n    1. " in test:
+                failed.add(full)
+            elif "[SKIPPED]" not in test.split("passed")[0]:
+                passed.add(full)
+    return passed, failed
+
+
+@pytest.mark.slow
+def test_libiscsis_tests_through_a_pv_ring(tmp_path: Path) -> None:
+    image = tmp_path / "disk.img"
+    with image.open("wb") as file:
+        file.truncate(100 << 20)
+
+    async def main() -> None:
+        guests = MachineGuests(specs(f"0={image}"))
+        async with guests, serve(guests, TargetInfo(NAME), port=0) as port:
+            url = f"iscsi://127.0.0.1:{port}/{NAME}/0"
+            words = ("iscsi-test-cu", "-d", "-v", "-S", "-t", "ALL", url, url)
+            _, output = await run(*words)
+        passed, failed = results(output)
+        assert failed <= NOT_MET, output
+        assert len(passed) >= LEAST
+
+    asyncio.run(main())
+
+
+def test_what_is_written_is_in_the_image(tmp_path: Path) -> None:
+    image = tmp_path / "disk.img"
+    with image.open("wb") as file:
+        file.truncate(1 << 20)
+
+    async def main() -> None:
+        async with MachineGuests(specs(f"3={image}")) as guests:
+            guest = await guests.join("iqn.2012-04.org.example:a")
+            assert guest.luns == [3]
+            assert guest.block_size(3) == BLOCK
+            content = bytes(range(256)) * 2
+            assert (await guest.execute(3, WRITE_10, content, 0)).status == Status.GOOD
+            assert (await guest.execute(3, READ_10, b"", BLOCK)).data == content
+            assert image.read_bytes()[7 * BLOCK :][:BLOCK] == content
+
+    asyncio.run(main())
+
+
+def test_initiators_are_guests_of_their_own() -> None:
+    """A reservation of one is a conflict for the other; it ends with its initiator. What is in
+    memory stays while nobody is there."""
+
+    async def main() -> None:
+        async with MachineGuests(specs("0=ram:1M")) as guests:
+            first, second = await guests.join("iqn.a"), await guests.join("iqn.b")
+            assert first.domain.domid != second.domain.domid
+            assert await guests.join("iqn.a") is first
+            await first.execute(0, WRITE_10, b"x" * BLOCK, 0)
+            assert (await first.execute(0, RESERVE_6, b"", 0)).status == Status.GOOD
+            conflict = await second.execute(0, READ_10, b"", BLOCK)
+            assert conflict.status == Status.RESERVATION_CONFLICT
+            await guests.leave("iqn.a")
+            assert (await second.execute(0, READ_10, b"", BLOCK)).data == b"x" * BLOCK
+            await guests.leave("iqn.b")
+            third = await guests.join("iqn.c")
+            assert (await third.execute(0, READ_10, b"", BLOCK)).data == b"x" * BLOCK
+
+    asyncio.run(main())
+
+
+def test_a_reset_is_told_to_all() -> None:
+    async def main() -> None:
+        async with MachineGuests(specs("0=ram:1M")) as guests:
+            first, second = await guests.join("iqn.a"), await guests.join("iqn.b")
+            assert await first.reset(0)
+            for guest in (first, second):
+                answer = await guest.execute(0, TEST_UNIT_READY, b"", 0)
+                assert answer.status == Status.CHECK_CONDITION
+                assert answer.sense[12] == 0x29
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("texts", "sentence"),
+    [
+        ([], "no --lun"),
+        (["0=ram:1M", "0=ram:2M"], "--lun 0: two have this number"),
+        (["x=ram:1M"], "write NUMBER=IMAGE"),
+        (["16384=ram:1M"], "16384 is not 0 to 16383"),
+        (["0=/nowhere/x"], "no such image"),
+        (["0=ram:1X"], "a size is such as 64M"),
+        (["0=ram:"], "a size is such as 64M"),
+        (["0=/dev/null"], "/dev/null: neither a regular file nor a block device"),
+        (["0=ram:100"], "not a positive multiple"),
+    ],
+)
+def test_luns_that_cannot_be(texts: list[str], sentence: str) -> None:
+    async def main() -> None:
+        async with MachineGuests(specs(*texts)):
+            pass
+
+    with pytest.raises(UsageError, match=re.escape(sentence)):
+        asyncio.run(main())

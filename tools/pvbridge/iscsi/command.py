@@ -1,0 +1,81 @@
+"""`pvbridge iscsi`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from pvdrivers.ring.errors import UsageError
+from pvdrivers.tools.pvbridge.iscsi.accounts import read_accounts
+from pvdrivers.tools.pvbridge.iscsi.guests import MachineGuests
+from pvdrivers.tools.pvbridge.iscsi.login import TargetInfo
+from pvdrivers.tools.pvbridge.iscsi.luns import LunSpec
+from pvdrivers.tools.pvbridge.iscsi.server import serve
+
+NAME = re.compile(r"(iqn\.\d{4}-\d{2}\.[a-z0-9.-]+(:[^\s/,]+)?|(eui|naa)\.[0-9A-Fa-f]+)")
+DEFAULT_NAME = "iqn.2012-04.org.pvdrivers:target"
+
+
+def iscsi(
+    *,
+    lun: Annotated[list[str] | None, Parameter(negative_iterable=())] = None,
+    listen: str = "127.0.0.1:3260",
+    name: str = DEFAULT_NAME,
+    accounts: Path | None = None,
+) -> None:
+    """Serves an iSCSI target whose logical units are reached over PV-SCSI rings, until Ctrl-C.
+
+    Each initiator is a guest of a simulated machine, with a scsifront of its own: what a program
+    sends by iSCSI goes through a PV ring to scsiback in dom0, which has the logical units.
+
+    Parameters
+    ----------
+    lun
+        NUMBER=IMAGE, a file or block device, or NUMBER=ram:SIZE, a disk in memory, such as
+        0=disk.img or 1=ram:64M. May be given several times.
+    listen
+        HOST:PORT; port 0 leaves it to the system.
+    name
+        The target's iSCSI name: iqn., eui. or naa.
+    accounts
+        A TOML file with those who may log in, by CHAP: a table for each initiator's name, with
+        user and secret. Without it everybody who reaches the port may.
+    """
+    logging.basicConfig(format="%(message)s", level=logging.INFO)
+    logging.getLogger("pvdrivers.backends").setLevel(logging.WARNING)
+    if not NAME.fullmatch(name):
+        raise UsageError(f"--name {name}: write such as {DEFAULT_NAME}")
+    host, port = _parse_address(listen)
+    target = TargetInfo(name, read_accounts(accounts) if accounts else {})
+    specs = [LunSpec.parse(text) for text in lun or []]
+    asyncio.run(_serve(specs, target, host, port))
+
+
+def _parse_address(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not (host and colon and port.isascii() and port.isdigit() and int(port) < 65536):
+        raise UsageError(f"--listen {text}: write HOST:PORT, as in 127.0.0.1:3260")
+    return host.strip("[]"), int(port)
+
+
+async def _serve(specs: Sequence[LunSpec], target: TargetInfo, host: str, port: int) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with MachineGuests(specs) as guests:
+        try:
+            server = serve(guests, target, host, port)
+            async with server as bound:
+                shown = f"[{host}]" if ":" in host else host
+                for spec in specs:
+                    print(f"iscsi://{shown}:{bound}/{target.name}/{spec.number}", flush=True)
+                await stop.wait()
+        except OSError as error:
+            raise UsageError(f"--listen {host}:{port}: {error.strerror or error}") from error

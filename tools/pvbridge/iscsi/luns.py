@@ -1,0 +1,60 @@
+"""The logical units of the target, as the command line has them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from pvdrivers.backends.stores.store import FileStore, RamStore
+from pvdrivers.backends.targets.disk.unit import Disk
+from pvdrivers.backends.targets.logical_unit import LogicalUnit
+from pvdrivers.backends.targets.spc.identity import Identity
+from pvdrivers.ring.errors import UsageError
+
+MAX_LUN = 0x3FFF  # of the flat address method
+RAM = "ram:"
+UNITS = {"k": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+@dataclass(frozen=True, slots=True)
+class LunSpec:
+    """`medium`: an image's path, or ram:SIZE."""
+
+    number: int
+    medium: str
+
+    @classmethod
+    def parse(cls, text: str) -> LunSpec:
+        """From NUMBER=IMAGE or NUMBER=ram:SIZE. UsageError, in one sentence."""
+        number, equals, medium = text.partition("=")
+        if not (equals and medium and number.isascii() and number.isdigit()):
+            raise UsageError(
+                f"--lun {text}: write NUMBER=IMAGE or NUMBER=ram:SIZE, as in --lun 0=disk.img"
+            )
+        if int(number) > MAX_LUN:
+            raise UsageError(f"--lun {text}: {number} is not 0 to {MAX_LUN}")
+        spec = cls(int(number), medium)
+        if not spec.ram and not Path(medium).exists():
+            raise UsageError(f"--lun {text}: no such image; make one: truncate --size 64M {medium}")
+        return spec
+
+    @property
+    def ram(self) -> int:
+        """Bytes of a disk in memory; 0: it is an image. UsageError: that is no size."""
+        if not self.medium.startswith(RAM):
+            return 0
+        size = self.medium.removeprefix(RAM)
+        unit = UNITS.get(size[-1:], 1)
+        digits = size[:-1] if unit > 1 else size
+        if not (digits.isascii() and digits.isdigit() and int(digits)):
+            raise UsageError(f"--lun {self.number}={self.medium}: a size is such as 64M or 1G")
+        return int(digits) * unit
+
+    def open(self) -> LogicalUnit:
+        """May block as a file's server does. UsageError, in one sentence."""
+        if self.ram:
+            return Disk(RamStore(self.ram), Identity.of(f"LUN {self.number}", product="RAM DISK"))
+        store = FileStore(self.medium, read_only=not os.access(self.medium, os.W_OK))
+        name = str(Path(self.medium).resolve())
+        return Disk(store, Identity.of(name, product="DISK"))
