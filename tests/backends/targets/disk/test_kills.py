@@ -69,12 +69,12 @@ class Machine:
 
     def start(self, last: int | None = None) -> None:
         self.journal = TickingJournal(self.memory, ROOM)
-        self.store.clock = self.journal.clock = Clock(last)
         self.background = ManualBackground()
         self.disk = Disk(self.store, Identity.of("disk"), background=self.background)
         self.disk.take_up(self.journal)
         self.first = UnitInitiator(self.disk, "first")
         self.second = UnitInitiator(self.disk, "second")
+        self.store.clock = self.journal.clock = Clock(last)
 
 
 @pytest.fixture
