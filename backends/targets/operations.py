@@ -155,6 +155,9 @@ class OperationTable:
     def has_service_actions(self, opcode: int) -> bool:
         return opcode in self._by_opcode and None not in self._by_opcode[opcode]
 
+    def service_actions(self, opcode: int) -> list[int]:
+        return sorted(key for key in self._by_opcode.get(opcode, {}) if key is not None)
+
     def __iter__(self) -> Iterator[Operation]:
         """In the order of opcode and service action."""
         for opcode in sorted(self._by_opcode):

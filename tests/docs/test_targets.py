@@ -34,7 +34,7 @@ def test_it_names_each_command() -> None:
     ):
         text = section(title)
         for found in operations:
-            name = re.sub(r"\(\d+\)$", "", found.name)
-            actions = r"SANITIZE |READ POSITION |(?<=PERSISTENT RESERVE) (?:IN|OUT) "
+            name = re.sub(r"\((?:\d+|LID1)\)$", "", found.name)
+            actions = r"SANITIZE |READ POSITION |(?<=PERSISTENT RESERVE) (?:IN|OUT) |RECEIVE COPY "
             for word in re.split(actions, name):
                 assert word.lower() in text.lower(), f"{found.name} is not in {title}"

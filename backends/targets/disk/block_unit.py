@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-from pvdrivers.backends.targets.command import Command, illegal_request, invalid_field
+from pvdrivers.backends.targets.command import Command, Nexus, illegal_request, invalid_field
 from pvdrivers.backends.targets.disk.medium import Medium
 from pvdrivers.backends.targets.spc.unit import PrimaryUnit
 from pvdrivers.scsi.block_range import BlockRange
@@ -39,6 +39,12 @@ _LENGTH_PLACE = {0: 4, 1: 7, 2: 7, 4: 10, 5: 6}  # by group code
 class BlockUnit(PrimaryUnit):
     medium: Medium
     limits: Limits
+
+    def check_open(self, nexus: Nexus, opcode: int) -> None:
+        """CommandError: a command with this opcode would be refused to this initiator now, whatever
+        it asks for."""
+        cdb = bytes((opcode,)).ljust(16, b"\0")
+        self.check_access(self.operations.find(cdb), Command(nexus, cdb))
 
     def check_range(self, lba: int, count: int) -> None:
         """CheckCondition: it is not all on the disk. An empty one may begin at its end."""

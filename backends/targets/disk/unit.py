@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from pvdrivers.backends.stores.store import BlockStore
 from pvdrivers.backends.targets.background import Background, BackgroundThread
-from pvdrivers.backends.targets.command import Command, CommandError, Nexus
+from pvdrivers.backends.targets.command import CommandError, Nexus
 from pvdrivers.backends.targets.disk.atomic import AtomicCommands
 from pvdrivers.backends.targets.disk.block_unit import MAX_COMPARE_AND_WRITE, Limits
 from pvdrivers.backends.targets.disk.capacity import Capacity
@@ -16,8 +16,8 @@ from pvdrivers.backends.targets.disk.medium import Medium
 from pvdrivers.backends.targets.disk.pages import Pages
 from pvdrivers.backends.targets.disk.power import Power
 from pvdrivers.backends.targets.disk.provisioning import Provisioning
+from pvdrivers.backends.targets.disk.third_party_copy import ThirdPartyCopy
 from pvdrivers.backends.targets.disk.transfers import Transfers
-from pvdrivers.backends.targets.operations import Operation
 from pvdrivers.backends.targets.spc.identity import Identity
 from pvdrivers.ring.errors import UsageError
 
@@ -25,7 +25,9 @@ SBC_3_DESCRIPTOR = 0x04C0
 THIN_ONLY = {"UNMAP", "GET LBA STATUS"}
 
 
-class Disk(Transfers, AtomicCommands, Provisioning, Capacity, Defects, Pages, Erase, Power):
+class Disk(
+    Transfers, AtomicCommands, Provisioning, Capacity, Defects, Pages, Erase, Power, ThirdPartyCopy
+):
     """It owns the store and closes it. `refuse` names commands that it shall not have, as
     REPORT SUPPORTED OPERATION CODES calls them; UsageError: there is no such."""
 
@@ -72,11 +74,8 @@ class Disk(Transfers, AtomicCommands, Provisioning, Capacity, Defects, Pages, Er
         return reads, writes and self.caches_writes
 
     def _is_open(self, nexus: Nexus, opcode: int) -> bool:
-        found: Operation | None = self.operations.lookup(opcode, None)
-        if found is None:
-            return False
         try:
-            self.check_access(found, Command(nexus, bytes((opcode,)).ljust(10, b"\0")))
+            self.check_open(nexus, opcode)
         except CommandError:
             return False
         return True

@@ -26,10 +26,17 @@ def test_inquiry(initiator: UnitInitiator) -> None:
 
 
 def test_pages(initiator: UnitInitiator) -> None:
-    assert [*vpd(initiator, 0)[4:]] == [0x00, 0x80, 0x83, 0x86, 0x87, 0xB0, 0xB1, 0xB2]
+    assert [*vpd(initiator, 0)[4:]] == [0x00, 0x80, 0x83, 0x86, 0x87, 0x8F, 0xB0, 0xB1, 0xB2]
     text = decoded("sg_vpd", vpd(initiator, 0x86), "--inhex=-", "--page=ei")
     assert "V_SUP=1" in text
     assert "GROUP_SUP=1" in text
+    text = decoded("sg_vpd", vpd(initiator, 0x8F), "--inhex=-", "--page=0x8f")
+    for expected in (
+        "Receive copy failure details(LID1)",
+        "Maximum CSCD descriptor count: 16",
+        "CSCD: Identification Descriptor [0xe4]",
+    ):
+        assert expected in text
 
 
 def test_block_limits(make_disk: MakeDisk) -> None:

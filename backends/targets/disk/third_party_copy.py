@@ -1,0 +1,182 @@
+"""EXTENDED COPY(LID1): a disk copies blocks between disks of its service (SPC-4 5.17, 6.4)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+from pvdrivers.backends.targets.command import (
+    Answer,
+    CheckCondition,
+    Command,
+    CommandError,
+)
+from pvdrivers.backends.targets.disk.copy_list import (
+    NOT_REACHABLE,
+    UNREACHABLE_TARGET,
+    WRONG_DEVICE_TYPE,
+    CopyList,
+    CopySegment,
+    CopyTarget,
+    aborted,
+    parse_copy_list,
+)
+from pvdrivers.backends.targets.disk.copy_results import EXTENDED_COPY, CopyResult, CopyResults
+from pvdrivers.backends.targets.disk.medium import CHUNK
+from pvdrivers.backends.targets.operations import operation
+from pvdrivers.backends.targets.persistent import UnitState
+from pvdrivers.backends.targets.spc.identity import Identity
+from pvdrivers.scsi.sense import Sense, SenseKey
+
+THIRD_PARTY_FAILURE = Sense(SenseKey.COPY_ABORTED, 0x0D, 0x01)
+BEYOND_THE_END = Sense(SenseKey.COPY_ABORTED, 0x00, 0x00)  # SPC-4 names no code for it
+
+_READ, _WRITE = 0x88, 0x8A
+
+
+class ThirdPartyCopy(CopyResults):
+    """`find_copy_target`: the disk of that NAA which copies may read and write; by itself a disk
+    knows itself alone."""
+
+    find_copy_target: Callable[[int], ThirdPartyCopy | None] | None = None
+
+    # The identity of a copy that is under way, its segment, and how many blocks of it are done.
+    _copying: tuple[bytes, int, int] | None = None
+
+    def __init__(self, identity: Identity) -> None:
+        super().__init__(identity)
+        self.lock = threading.Lock()
+
+    def execute(self, command: Command) -> Answer:
+        """One command has the medium at a time, with another disk's copy among them. A copy of this
+        disk's takes it part by part, since it needs that of others too."""
+        if command.cdb[:1] == bytes((EXTENDED_COPY,)):
+            return super().execute(command)
+        with self.lock:
+            return super().execute(command)
+
+    # ---- EXTENDED COPY -------------------------------------------------------------------------
+
+    @operation(
+        EXTENDED_COPY,
+        "EXTENDED COPY(LID1)",
+        "83 00 00 00 00 00 00 00 00 00 ff ff ff ff 00 00",
+        service_action=0x00,
+        excludes_direct_access=True,
+    )
+    def extended_copy(self, command: Command) -> None:
+        """Done when it is answered. Segments are copied in their order, each from the side from
+        which overlapping blocks are not written before they are read."""
+        data = command.parameters(command.number(10, 4))
+        if not data:
+            return
+        wanted = parse_copy_list(data)
+        result = CopyResult()
+        if wanted.identifier is not None:
+            self.keep_result(command.nexus.name, wanted.identifier, result)
+        try:
+            self._copy(command, wanted, result)
+        except CheckCondition as error:
+            result.sense = self.encode_sense(error.sense)
+            raise
+        finally:
+            self._copying = None
+
+    def _copy(self, command: Command, wanted: CopyList, result: CopyResult) -> None:
+        units = [self._find(target) for target in wanted.targets]
+        first, done = self._begun_before(command.identity)
+        result.segments = first
+        for index, segment in list(enumerate(wanted.segments))[first:]:
+            try:
+                self._copy_segment(command, units, index, segment, done, result)
+            except CheckCondition as error:
+                raise aborted(error.sense, index) from error
+            except CommandError as error:
+                raise aborted(THIRD_PARTY_FAILURE, index) from error
+            result.segments, done = index + 1, 0
+
+    def _begun_before(self, identity: bytes) -> tuple[int, int]:
+        """Where a killed process was with the same command: segment and blocks."""
+        if self._copying and identity and self._copying[0] == identity:
+            return self._copying[1:]
+        return 0, 0
+
+    def _find(self, target: CopyTarget) -> ThirdPartyCopy | None:
+        if target.naa is None:
+            return None
+        unit: ThirdPartyCopy | None = self
+        if target.naa != self.identity.naa:
+            unit = self.find_copy_target(target.naa) if self.find_copy_target else None
+        if unit is None:
+            raise CheckCondition(NOT_REACHABLE)
+        if target.device_type != unit.device_type:
+            raise CheckCondition(WRONG_DEVICE_TYPE)
+        if target.block_size != unit.medium.block_size:
+            raise CheckCondition(Sense(SenseKey.COPY_ABORTED, 0x26, 0x00))
+        return unit
+
+    def _copy_segment(
+        self,
+        command: Command,
+        units: list[ThirdPartyCopy | None],
+        index: int,
+        segment: CopySegment,
+        done: int,
+        result: CopyResult,
+    ) -> None:
+        source, destination = (
+            _target_at(units, place) for place in (segment.source, segment.destination)
+        )
+        block_size = source.medium.block_size
+        if destination.medium.block_size != block_size:
+            raise CheckCondition(Sense(SenseKey.COPY_ABORTED, 0x26, 0x0C))
+        if (
+            segment.source_lba + segment.blocks > source.medium.blocks
+            or segment.destination_lba + segment.blocks > destination.medium.blocks
+        ):
+            raise CheckCondition(BEYOND_THE_END)
+        distance = segment.destination_lba - segment.source_lba
+        step = CHUNK // block_size
+        if source is destination and abs(distance) < segment.blocks:
+            if distance == 0:
+                return
+            step = min(step, abs(distance))
+        backwards = source is destination and distance > 0
+        while done < segment.blocks:
+            count = min(step, segment.blocks - done)
+            offset = segment.blocks - done - count if backwards else done
+            with _held(source, destination):
+                source.check_open(command.nexus, _READ)
+                destination.check_open(command.nexus, _WRITE)
+                data = source.medium.read(segment.source_lba + offset, count)
+                destination.medium.write(segment.destination_lba + offset, data)
+                destination.written(durable=False)
+            done += count
+            result.size += len(data)
+            self._copying = command.identity, index, done
+            self.commit()
+
+    def state(self) -> UnitState:
+        return super().state() | ({"copying": self._copying} if self._copying else {})
+
+    def restore(self, state: UnitState) -> None:
+        super().restore(state)
+        if copying := state.get("copying"):
+            self._copying = copying[0], copying[1], copying[2]
+
+
+@contextmanager
+def _held(*units: ThirdPartyCopy) -> Iterator[None]:
+    """In an order that is the same for all, so that two copies never wait for each other."""
+    with ExitStack() as stack:
+        for unit in sorted(set(units), key=id):
+            stack.enter_context(unit.lock)
+        yield
+
+
+def _target_at(units: list[ThirdPartyCopy | None], index: int) -> ThirdPartyCopy:
+    unit = units[index] if index < len(units) else None
+    if unit is None:
+        raise CheckCondition(UNREACHABLE_TARGET)
+    return unit
