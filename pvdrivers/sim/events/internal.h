@@ -131,7 +131,7 @@ void queue_port(struct pv_machine *machine, struct domain *d, evtchn_port_t port
 void unqueue_port(struct pv_machine *machine, struct domain *d, evtchn_port_t port);
 /* Writes the eventfd, if this process knows it; else event_unlock does. */
 void signal_handle(struct pv_machine *machine, struct domain *d, uint32_t handle);
-/* In the process that owns it: the eventfd is no longer readable. */
+/* In the process that owns it, under the domain's lock: the eventfd is no longer readable. */
 void quiet_handle(struct event_handle *h, int fd);
 /* Under no lock: writes the eventfds event_unlock found unwritten. */
 void signal_remaining_handles(struct pv_machine *machine, struct domain *d);
