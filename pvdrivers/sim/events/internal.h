@@ -67,8 +67,10 @@ static inline struct event_handle *handle_slot(struct pv_machine *machine, uint3
 /* Takes a domain's event lock, and repairs what a process killed inside left half done. */
 void event_lock(struct pv_machine *machine, struct domain *d);
 void event_repair(struct pv_machine *machine, struct domain *d);
-/* Then writes the eventfds that could not be written under the lock. */
+/* Then writes the eventfd that is due, and those that this process does not know yet. */
 void event_unlock(struct pv_machine *machine, struct domain *d);
+/* Without the second part. */
+void event_unlock_known(struct pv_machine *machine, struct domain *d);
 /* Two domains', which may be the same. */
 void event_lock_pair(struct pv_machine *machine, struct domain *a, struct domain *b);
 void event_unlock_pair(struct pv_machine *machine, struct domain *a, struct domain *b);
@@ -129,10 +131,12 @@ void raise_waiting_ports(struct pv_machine *machine, struct domain *d);
 /* A handle's list of delivered ports. */
 void queue_port(struct pv_machine *machine, struct domain *d, evtchn_port_t port);
 void unqueue_port(struct pv_machine *machine, struct domain *d, evtchn_port_t port);
-/* Writes the eventfd, if this process knows it; else event_unlock does. */
+/* The eventfd is written when the lock is free. */
 void signal_handle(struct pv_machine *machine, struct domain *d, uint32_t handle);
-/* In the process that owns it, under the domain's lock: the eventfd is no longer readable. */
+/* In the process that owns it: the eventfd is no longer readable. */
 void quiet_handle(struct event_handle *h, int fd);
+/* Under no lock: writes the eventfd again of a handle whose sender may have died before it did. */
+void signal_again(struct pv_machine *machine, uint32_t handle);
 /* Under no lock: writes the eventfds event_unlock found unwritten. */
 void signal_remaining_handles(struct pv_machine *machine, struct domain *d);
 /* After a process died inside: makes lists and counts agree with the port table again. */
@@ -173,6 +177,8 @@ void event_fds_free(struct pv_machine *machine);
 
 /* An eventfd this process knows for the handle, or -1. */
 int event_fd(struct pv_machine *machine, uint32_t handle, uint32_t generation);
+/* Writes to it unless it is closed by now. Needs no lock. */
+void event_fd_write(struct pv_machine *machine, uint32_t handle, uint32_t generation);
 /* Takes the fd over. What is there of this generation already, or of a later one, stays. */
 void event_fds_add(struct pv_machine *machine, uint32_t handle, uint32_t generation, int fd);
 /* Closes it. */

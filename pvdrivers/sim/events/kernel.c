@@ -70,15 +70,23 @@ void unqueue_port(struct pv_machine *machine, struct domain *d, evtchn_port_t po
     chn->queued = false;
 }
 
-/* One write each time a quiet eventfd gets something to say; the reader makes it quiet again
- * under the same lock, so that `signalled` is the truth. */
+/* Under the lock when there are several at once. */
+static void signal_after_unlock(struct pv_machine *machine, struct event_channels *ec,
+                                uint32_t handle)
+{
+    uint32_t before = ec->to_signal;
+    if (before)
+        event_fd_write(machine, before - 1, handle_slot(machine, before - 1)->generation);
+    ec->to_signal = handle + 1;
+}
+
+/* One write each time a quiet eventfd gets something to say. */
 void signal_handle(struct pv_machine *machine, struct domain *d, uint32_t handle)
 {
     struct event_handle *h = handle_slot(machine, handle);
     if (h->signalled)
         return;
-    int fd = event_fd(machine, handle, h->generation);
-    if (fd < 0) {
+    if (event_fd(machine, handle, h->generation) < 0) {
         d->event_channels.unsignalled += !h->unsignalled;
         h->unsignalled = true;
         return;
@@ -86,20 +94,31 @@ void signal_handle(struct pv_machine *machine, struct domain *d, uint32_t handle
     d->event_channels.unsignalled -= h->unsignalled;
     h->unsignalled = false;
     h->signalled = true;
-    eventfd_write(fd, 1);
+    signal_after_unlock(machine, &d->event_channels, handle);
 }
 
 void quiet_handle(struct event_handle *h, int fd)
 {
     eventfd_t count;
-    if (h->signalled)
-        eventfd_read(fd, &count);
-    h->signalled = false;
+    /* When there is nothing to read the sender is about to write, which the reader then finds. */
+    h->signalled = h->signalled && eventfd_read(fd, &count) < 0;
 }
 
 static bool is_handle_of(const struct event_handle *h, const struct domain *d)
 {
     return h->open && h->domid == d->domain_id && h->domain_generation == domain_generation(d);
+}
+
+void signal_again(struct pv_machine *machine, uint32_t handle)
+{
+    struct event_handle *h = handle_slot(machine, handle);
+    struct domain *d = domain_window(machine, h->domid);
+    event_lock(machine, d);
+    if (is_handle_of(h, d) && h->signalled) {
+        h->signalled = false;
+        signal_handle(machine, d, handle);
+    }
+    event_unlock(machine, d);
 }
 
 /* A handle of the domain with its eventfd to be written, or MAX_EVENT_HANDLES. */
@@ -120,11 +139,11 @@ void signal_remaining_handles(struct pv_machine *machine, struct domain *d)
         uint32_t i = find_unsignalled(machine, d);
         if (i == MAX_EVENT_HANDLES) {
             ec->unsignalled = 0;
-            sim_unlock(&ec->lock);
+            event_unlock_known(machine, d);
             return;
         }
         uint32_t generation = handle_slot(machine, i)->generation;
-        sim_unlock(&ec->lock);
+        event_unlock_known(machine, d);
         event_fds_fetch(machine, i, generation);
         event_lock(machine, d);
         struct event_handle *h = handle_slot(machine, i);
@@ -132,7 +151,7 @@ void signal_remaining_handles(struct pv_machine *machine, struct domain *d)
             signal_handle(machine, d, i);
             h->unsignalled = false; /* its process is gone when the eventfd is not to be had */
         }
-        sim_unlock(&ec->lock);
+        event_unlock_known(machine, d);
     }
 }
 
@@ -140,7 +159,7 @@ void repair_handles(struct pv_machine *machine, struct domain *d)
 {
     struct event_channels *ec = &d->event_channels;
     uint32_t end = pv_read_once(&machine->shared->event_handles.end);
-    ec->open_handles = 0;
+    ec->open_handles = ec->to_signal = 0;
     for (uint32_t vcpu = 0; vcpu < EVENT_VCPUS; vcpu++)
         ec->upcall[vcpu] = 0;
     for (uint32_t i = 0; i < end; i++) {

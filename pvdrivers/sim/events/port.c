@@ -42,10 +42,23 @@ void event_lock(struct pv_machine *machine, struct domain *d)
         event_repair(machine, d);
 }
 
+/* Whoever is woken while the sender has the lock would sleep again at once, for the lock: one more
+ * wake-up, which costs more than all the rest of an event. */
+void event_unlock_known(struct pv_machine *machine, struct domain *d)
+{
+    struct event_channels *ec = &d->event_channels;
+    uint32_t handle = ec->to_signal;
+    uint32_t generation = handle ? handle_slot(machine, handle - 1)->generation : 0;
+    ec->to_signal = 0;
+    sim_unlock(&ec->lock);
+    if (handle)
+        event_fd_write(machine, handle - 1, generation);
+}
+
 void event_unlock(struct pv_machine *machine, struct domain *d)
 {
     bool remaining = d->event_channels.unsignalled;
-    sim_unlock(&d->event_channels.lock);
+    event_unlock_known(machine, d);
     if (remaining)
         signal_remaining_handles(machine, d);
 }
@@ -62,9 +75,9 @@ void event_lock_pair(struct pv_machine *machine, struct domain *a, struct domain
 void event_unlock_pair(struct pv_machine *machine, struct domain *a, struct domain *b)
 {
     bool a_remaining = a->event_channels.unsignalled, b_remaining = b->event_channels.unsignalled;
-    sim_unlock(&a->event_channels.lock);
+    event_unlock_known(machine, a);
     if (b != a)
-        sim_unlock(&b->event_channels.lock);
+        event_unlock_known(machine, b);
     if (a_remaining)
         signal_remaining_handles(machine, a);
     if (b_remaining && b != a)

@@ -184,4 +184,8 @@ void event_slots_release_client(struct pv_machine *machine, uint32_t client)
         shut_slot(&slot);
         return_slot(machine, index);
     }
+    /* What it has queued, and not told of yet, is told of: once too often rather than never. */
+    for (uint32_t index = 0; index < end; index++)
+        if (handle_slot(machine, index)->signalled)
+            signal_again(machine, index);
 }

@@ -30,6 +30,7 @@ struct event_channels {
     uint32_t active;       /* ports in use */
     uint32_t open_handles; /* with one, the domain has a kernel that answers upcalls */
     uint32_t unsignalled;  /* handles with ports waiting whose eventfd is still to be written */
+    uint32_t to_signal;    /* + 1: a handle whose eventfd is written when the lock is free */
     uint32_t event_frame_count;
     uint64_t
         page_pending_repair; /* set while PGC_events and the FIFO state may disagree; mfn + 1 */
@@ -67,7 +68,7 @@ struct event_handle {
     domid_t domid;
     bool open;
     bool upcall;      /* of vcpu `vcpu` */
-    bool signalled;   /* the eventfd is readable */
+    bool signalled;   /* the eventfd is readable, or a sender is about to write it */
     bool unsignalled; /* ports wait and the eventfd is still to be written */
     uint8_t vcpu;
     uint32_t head, tail; /* delivered ports, oldest first */

@@ -35,14 +35,13 @@ int pv_upcall_fd(struct pv_upcall *upcall)
 
 int pv_upcall_take(struct pv_upcall *upcall)
 {
-    struct event_slot *slot = &upcall->slot;
-    struct event_handle *h = handle_slot(slot->machine, slot->index);
-    /* The lock is for the end of the domain too: what found it before may still signal. */
-    event_lock(slot->machine, slot->domain);
-    bool alive = event_slot_domain(slot), signalled = h->signalled;
-    quiet_handle(h, slot->fd);
-    event_slot_unlock(slot);
-    return !alive ? -ESRCH : signalled;
+    struct event_handle *h = handle_slot(upcall->slot.machine, upcall->slot.index);
+    bool alive = event_slot_lock(&upcall->slot), signalled = h->signalled;
+    quiet_handle(h, upcall->slot.fd);
+    bool taken = signalled && !h->signalled;
+    if (alive)
+        event_slot_unlock(&upcall->slot);
+    return !alive ? -ESRCH : taken;
 }
 
 void pv_upcall_close(struct pv_upcall *upcall)

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 
 struct side {
     struct pv_hypervisor *hypervisor;
@@ -103,6 +104,13 @@ static void test_order(void)
     pv_machine_close(machine);
 }
 
+static void repair(struct pv_machine *machine, struct domain *d)
+{
+    event_lock(machine, d);
+    event_repair(machine, d);
+    event_unlock(machine, d);
+}
+
 /* What a process killed in the middle leaves: the port counts as queued but is in no list. */
 static void test_repair(void)
 {
@@ -116,15 +124,56 @@ static void test_repair(void)
     port_entry(machine, d, a.port)->queued = true;
     pv_event_mask(&view, a.port);
     d->event_channels.open_handles = 7;
-    event_repair(machine, d);
+    repair(machine, d);
     assert(d->event_channels.open_handles == 1);
     assert(is_readable(sim_evtchn_fd(a.handle)));
     take_one(&a, a.port);
     assert(!is_readable(sim_evtchn_fd(a.handle)));
     /* Or pending and selected, without an upcall. */
     set_pending_2l(&view, a.port);
-    event_repair(machine, d);
+    repair(machine, d);
     take_one(&a, a.port);
+    close_side(&a);
+    close_side(&b);
+    pv_machine_close(machine);
+}
+
+/* A sender writes the eventfd when it has left the lock, so a reader that is awake may be there
+ * first: what is written then is read too. */
+static void test_late_signal(void)
+{
+    struct pv_machine *machine = new_machine();
+    struct side a = open_side(machine, new_domain(machine, PV_ABI_X86_64, 0));
+    struct side b = open_side(machine, new_domain(machine, PV_ABI_X86_64, 0));
+    eventfd_t count;
+    connect_sides(&a, &b);
+    assert(sim_evtchn_notify(b.handle, b.port) == 0);
+    assert(eventfd_read(sim_evtchn_fd(a.handle), &count) == 0); /* as if not written yet */
+    take_one(&a, a.port);
+    assert(sim_evtchn_notify(b.handle, b.port) == 0);
+    assert(!is_readable(sim_evtchn_fd(a.handle))); /* the first write will tell of both */
+    eventfd_write(sim_evtchn_fd(a.handle), 1);
+    take_one(&a, a.port);
+    assert(!is_readable(sim_evtchn_fd(a.handle)));
+    close_side(&a);
+    close_side(&b);
+    pv_machine_close(machine);
+}
+
+/* Or the sender dies before it writes. */
+static void test_dead_sender(void)
+{
+    struct pv_machine *machine = new_machine();
+    struct side a = open_side(machine, new_domain(machine, PV_ABI_X86_64, 0));
+    struct side b = open_side(machine, new_domain(machine, PV_ABI_X86_64, 0));
+    eventfd_t count;
+    connect_sides(&a, &b);
+    assert(sim_evtchn_notify(b.handle, b.port) == 0);
+    assert(eventfd_read(sim_evtchn_fd(a.handle), &count) == 0);
+    events_subsystem.client_left(machine, 500);
+    assert(is_readable(sim_evtchn_fd(a.handle)));
+    take_one(&a, a.port);
+    assert(!is_readable(sim_evtchn_fd(a.handle)));
     close_side(&a);
     close_side(&b);
     pv_machine_close(machine);
@@ -276,6 +325,8 @@ int main(void)
         test_delivery((enum pv_abi)abi);
     test_order();
     test_repair();
+    test_late_signal();
+    test_dead_sender();
     test_dead_client();
     test_dead_domain();
     test_static_port();
