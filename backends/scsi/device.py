@@ -128,7 +128,7 @@ class ScsiBackend(Backend[FrontendRing, ScsiQueue]):
 
     async def removed(self) -> None:
         await super().removed()
-        await self.luns.close(for_good=await self._is_unplugged())
+        await self.luns.close()
 
     # ---- queue -----------------------------------------------------------------------------
 

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from hashlib import sha256
 
 from pvdrivers.backends.exchange import end_in_time, open_in_time
-from pvdrivers.backends.inflight import InflightFile
-from pvdrivers.backends.state_directory import StateDirectory
-from pvdrivers.backends.targets.journal import Journal
 from pvdrivers.backends.targets.logical_unit import LogicalUnit
 from pvdrivers.backends.targets.served_unit import ServedUnit
-
-JOURNAL = "unit-"  # what the names of their journals begin with
 
 
 class _Shared:
@@ -25,15 +19,9 @@ class _Shared:
 
 
 class Units:
-    """Opens a unit for its first user, and closes it with the last.
+    """Opens a unit for its first user, and closes it with the last."""
 
-    A unit's journal stays for the process that comes after this one. It ends when the last user
-    gives the unit up for good, as if the device had lost its power.
-    """
-
-    def __init__(self, state_directory: Callable[[], StateDirectory | None] = lambda: None) -> None:
-        """`state_directory`: where journals are, once a unit is opened; None: in memory."""
-        self._state_directory = state_directory
+    def __init__(self) -> None:
         self._shared: dict[str, _Shared] = {}
 
     async def acquire(self, name: str, opening: Callable[[], Awaitable[LogicalUnit]]) -> ServedUnit:
@@ -43,25 +31,21 @@ class Units:
         try:
             async with shared.lock:
                 if shared.served is None:
-                    unit = await open_in_time(opening(), name)
-                    shared.served = await _serve(unit, self._journal_file(name))
+                    shared.served = await _serve(await open_in_time(opening(), name))
                 return shared.served
         except BaseException:
-            await self._drop(shared, for_good=False)
+            await self._drop(shared)
             raise
 
-    async def release(self, name: str, for_good: bool = True) -> None:
-        """Not `for_good`: the user goes on with the unit in the next process."""
-        await self._drop(self._shared[name], for_good)
+    async def release(self, name: str) -> None:
+        await self._drop(self._shared[name])
 
-    async def _drop(self, shared: _Shared, for_good: bool) -> None:
+    async def _drop(self, shared: _Shared) -> None:
         shared.users -= 1
         async with shared.lock:
             if shared.users == 0 and shared.served:
                 served, shared.served = shared.served, None
                 await _close(served)
-                if for_good and (file := self._journal_file(shared.name)):
-                    file.clear()
         if shared.users == 0:
             self._shared.pop(shared.name, None)
 
@@ -70,21 +54,10 @@ class Units:
         """Of those that are open."""
         return [name for name, shared in self._shared.items() if shared.served]
 
-    def _journal_file(self, name: str) -> InflightFile | None:
-        folder = self._state_directory()
-        return InflightFile(folder, journal_name(name)) if folder else None
 
-
-def journal_name(name: str) -> str:
-    """Of the file in the state directory for a unit of this name."""
-    return JOURNAL + sha256(name.encode()).hexdigest()[:32]
-
-
-async def _serve(unit: LogicalUnit, file: InflightFile | None) -> ServedUnit:
+async def _serve(unit: LogicalUnit) -> ServedUnit:
     served = ServedUnit(unit)
     try:
-        if unit.journal_room:
-            unit.take_up(Journal.open(file, unit.journal_room))
         served.start()
     except BaseException:
         await _close(served)

@@ -10,6 +10,7 @@ struct tap_queue {
     int fd;
     int wake_fd; /* an epoll instance: readable when the queue is, while `armed` */
     bool armed;
+    bool took;                       /* packets, since its user last slept */
     bool gone;                       /* the interface is: fd is none of its queues any more */
     uint64_t read_after;             /* ns: the queue was empty a moment ago */
     struct pv_packet *small, *large; /* for the next read */

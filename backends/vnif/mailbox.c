@@ -20,7 +20,7 @@ int netback_mailbox_open(struct netback_mailbox *mailbox, int eventfd)
         mailbox->first = 0;
         pv_write_once(&mailbox->count, 0);
         mailbox->eventfd = eventfd;
-        mailbox->armed = false;
+        mailbox->armed = mailbox->written = false;
     }
     pthread_mutex_unlock(&mailbox->lock);
     if (status < 0 && entries)
@@ -46,6 +46,7 @@ static void wake(struct netback_mailbox *mailbox)
 {
     if (mailbox->armed)
         eventfd_write(mailbox->eventfd, 1);
+    mailbox->written |= mailbox->armed;
     mailbox->armed = false;
 }
 
@@ -93,7 +94,9 @@ void netback_mailbox_disarm(struct netback_mailbox *mailbox)
     eventfd_t count;
     pthread_mutex_lock(&mailbox->lock);
     mailbox->armed = false;
-    eventfd_read(mailbox->eventfd, &count);
+    if (mailbox->written)
+        eventfd_read(mailbox->eventfd, &count);
+    mailbox->written = false;
     pthread_mutex_unlock(&mailbox->lock);
 }
 

@@ -102,6 +102,7 @@ struct netback_mailbox {
     uint32_t count; /* also read without the lock: something to take? */
     int eventfd;    /* the owner's */
     bool armed;     /* what arrives must write to it */
+    bool written;   /* has been, and is to be read */
 };
 
 /* Those of one queue, a hash table. Changed by the control ring alone. */

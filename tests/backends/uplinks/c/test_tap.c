@@ -82,6 +82,18 @@ static struct pv_packet *receive_one(uint32_t queue, struct pv_packet_cache *cac
     }
 }
 
+static bool ends_a_sleep(uint32_t queue)
+{
+    struct pollfd readable = {.fd = uplink->ops->fd(uplink, queue), .events = POLLIN};
+    return poll(&readable, 1, 0) == 1;
+}
+
+/* A queue that stays armed from one sleep to the next ends the sleep itself. */
+static bool has_packet(uint32_t queue)
+{
+    return uplink->ops->arm(uplink, queue) || ends_a_sleep(queue);
+}
+
 static uint32_t fill(uint8_t *data, uint32_t length)
 {
     for (uint32_t i = HEADER; i < length; i++)
@@ -112,7 +124,7 @@ static void test_lengths(struct pv_packet_cache *cache)
         for (uint32_t times = 0; times < 2; times++) {
             assert(send(kernel, sent, length, 0) == (ssize_t)length);
             uint32_t queue = 0;
-            while (!uplink->ops->arm(uplink, queue)) /* the kernel chooses it */
+            while (!has_packet(queue)) /* the kernel chooses it */
                 queue = (queue + 1) % QUEUES;
             packet = receive_one(queue, cache);
             assert(packet->length == length && memcmp(packet->data, sent, length) == 0);
@@ -121,6 +133,39 @@ static void test_lengths(struct pv_packet_cache *cache)
         }
     }
     assert(stats_of(uplink).tx_dropped == 0 && stats_of(uplink).rx_dropped == 0);
+}
+
+static uint32_t send_and_find(uint8_t *frame)
+{
+    assert(send(kernel, frame, 60, 0) == 60);
+    for (uint32_t queue = 0;; queue = (queue + 1) % QUEUES)
+        if (has_packet(queue))
+            return queue;
+}
+
+/* A queue whose user takes a packet and sleeps stays armed; one that is busy, or whose user has no
+ * room, does not end sleeps. */
+static void test_arming(struct pv_packet_cache *cache)
+{
+    static uint8_t frame[60] = {[12] = TYPE >> 8, [13] = TYPE & 0xff};
+    uint32_t queue = send_and_find(frame);
+    for (int batch = 0; batch < 2; batch++) {
+        struct pv_packet *packet = receive_one(queue, cache);
+        pv_packet_release(cache, &packet, 1);
+        assert(!uplink->ops->arm(uplink, queue) && !ends_a_sleep(queue));
+        assert(send_and_find(frame) == queue); /* of the same flow */
+    }
+    struct pv_packet *packets[2];
+    packets[0] = receive_one(queue, cache);
+    assert(send(kernel, frame, sizeof frame, 0) == sizeof frame && ends_a_sleep(queue));
+    packets[1] = receive_one(queue, cache);
+    assert(send(kernel, frame, sizeof frame, 0) == sizeof frame && !ends_a_sleep(queue));
+    assert(has_packet(queue));
+    assert(uplink->ops->receive(uplink, queue, cache, packets, 0, now) == 0);
+    assert(!ends_a_sleep(queue) && has_packet(queue));
+    pv_packet_release(cache, packets, 2);
+    packets[0] = receive_one(queue, cache);
+    pv_packet_release(cache, packets, 1);
 }
 
 static void *use_queue(void *argument)
@@ -182,6 +227,7 @@ int main(void)
     open_kernel_end();
     struct pv_packet_cache *cache = pv_packet_cache_create(pool);
     test_lengths(cache);
+    test_arming(cache);
     test_threads();
     uplink->ops->close(uplink);
     pv_packet_cache_destroy(cache);
