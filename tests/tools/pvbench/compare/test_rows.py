@@ -32,6 +32,7 @@ TARGETS = {
     "net-idle-memory": ("<=", 65536),
     "net-large": (">=", 0.6),
     "net-notifications": ("<=", 0.05),
+    "net-ping-taps": ("<=", 2),
     "net-ping-veth": ("<=", 2),
     "net-small": (">=", 0.6),
     "net-tcp-taps": (">=", 0.8),
@@ -151,7 +152,7 @@ def test_ours(name, setting):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["net-tcp-taps", "net-ping-veth"])
+@pytest.mark.parametrize("name", ["net-tcp-taps", "net-ping-taps", "net-ping-veth"])
 def test_both_ways_between_two_stacks(name, setting):
     comparison = catalogue()[name]
     if missing := needs.unmet(comparison, setting):
