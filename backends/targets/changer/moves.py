@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from pvdrivers.backends.targets.changer.changer_unit import INVALID_ELEMENT_ADDRESS, ChangerUnit
 from pvdrivers.backends.targets.changer.inventory import FIRST, Cartridge, Kind, tapes_in
-from pvdrivers.backends.targets.command import CheckCondition, Command, illegal_request
+from pvdrivers.backends.targets.command import Answer, CheckCondition, Command, illegal_request
 from pvdrivers.backends.targets.journal import Journal
 from pvdrivers.backends.targets.operations import operation
 from pvdrivers.backends.targets.persistent import UnitState
@@ -138,8 +138,7 @@ class Moves(ChangerUnit, Removal):
     # ---- over a kill -------------------------------------------------------------------------
 
     def take_up(self, journal: Journal) -> None:
-        """After the drives: finishes a move that was begun, and puts what the drives should have
-        into them."""
+        """Finishes a move that was begun."""
         super().take_up(journal)
         if self._moving:
             identity = self._moving.identity
@@ -148,7 +147,14 @@ class Moves(ChangerUnit, Removal):
             self.commit(identity, answer)
         self._fill_drives()
 
+    def execute(self, command: Command) -> Answer:
+        """A drive that has been taken up after the changer has what its own journal says, which may
+        be older."""
+        self._fill_drives()
+        return super().execute(command)
+
     def _fill_drives(self) -> None:
+        """Puts what should be in each of them into it."""
         for address in self.inventory.addresses(Kind.DRIVE):
             drive, cartridge = self.drive_at(address), self.inventory.cartridges.get(address)
             assert drive

@@ -22,7 +22,7 @@ class Changer(Moves, ElementStatus, Pages):
     changer says which drive has one. They are in slots at first, in the order of their names.
 
     `drives`: tape units that initiators reach at LUNs of their own; empty, and closed by whoever
-    made them. With journals they are taken up before the changer.
+    made them. With journals they are taken up before the changer or after it.
 
     UsageError: a number is out of range, a name is no barcode, or a tape has no room.
     """

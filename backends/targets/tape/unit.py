@@ -76,6 +76,7 @@ class Tape(Positioning, Loading, Pages):
         with self.lock:
             if self.image:
                 self.image.close()
+                self.image, self.loaded = None, False
 
     def __repr__(self) -> str:
         return f"<Tape {self.identity.serial} with {self.image or 'no cartridge'!r}>"

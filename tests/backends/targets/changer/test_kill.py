@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
 from pvdrivers.backends.targets.changer.unit import Changer
 from pvdrivers.backends.targets.command import Answer, Command
 from pvdrivers.backends.targets.journal import Journal, journal_size
@@ -52,16 +54,15 @@ class DyingJournal(Journal):
 
 
 class Process:
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.commits = folder, Commits()
+    def __init__(self, folder: Path, *, drives_first: bool = True) -> None:
+        self.folder, self.commits, self.drives_first = folder, Commits(), drives_first
         self.memories = [bytearray(journal_size(ROOM)) for _ in range(3)]
         self.start()
 
     def start(self) -> None:
         self.robot = Robot(self.folder, attach=False)
-        for unit, memory in zip(
-            (*self.robot.drives, self.robot.changer), self.memories, strict=True
-        ):
+        units = list(zip((*self.robot.drives, self.robot.changer), self.memories, strict=True))
+        for unit, memory in units if self.drives_first else reversed(units):
             journal = DyingJournal(memory, ROOM)
             journal.commits = self.commits
             unit.take_up(journal)
@@ -82,7 +83,8 @@ def drives_of(changer: Changer) -> list[str | None]:
     return [drive.cartridge.stem if drive.cartridge else None for drive in changer.drives]
 
 
-def test_killed_at_every_commit(folder: Path) -> None:
+@pytest.mark.parametrize("drives_first", [True, False])
+def test_killed_at_every_commit(folder: Path, drives_first: bool) -> None:
     process = Process(folder)
     expected = [process.run(n, cdb) for n, cdb in enumerate(SCRIPT)]
     assert [answer.status == Status.GOOD for answer in expected].count(False) == 1
@@ -90,7 +92,7 @@ def test_killed_at_every_commit(folder: Path) -> None:
     assert drives == [None, "A00001"]
     process.robot.close()
     for number in range(200):
-        process, kills = Process(folder), 0
+        process, kills = Process(folder, drives_first=drives_first), 0
         process.commits.left = number
         answers = []
         for n, cdb in enumerate(SCRIPT):
@@ -110,10 +112,11 @@ def test_killed_at_every_commit(folder: Path) -> None:
     assert number > 4 * 6
 
 
-def test_the_attention_of_a_new_tape_is_told_once(folder: Path) -> None:
+@pytest.mark.parametrize("drives_first", [True, False])
+def test_the_attention_of_a_new_tape_is_told_once(folder: Path, drives_first: bool) -> None:
     """Its initiators have it from the process before, or from the one that finishes the move."""
     for number in range(8):
-        process = Process(folder)
+        process = Process(folder, drives_first=drives_first)
         process.commits.left = number
         with suppress(Killed):
             process.run(1, move(SLOT, DRIVE))
@@ -126,8 +129,9 @@ def test_the_attention_of_a_new_tape_is_told_once(folder: Path) -> None:
         process.robot.close()
 
 
-def test_a_tape_stays_where_it_is_in_a_drive(folder: Path) -> None:
-    process = Process(folder)
+@pytest.mark.parametrize("drives_first", [True, False])
+def test_a_tape_stays_where_it_is_in_a_drive(folder: Path, drives_first: bool) -> None:
+    process = Process(folder, drives_first=drives_first)
     process.run(1, move(SLOT, DRIVE))
     [tape, _] = process.robot.tapes
     tape.run("00 00 00 00 00 00")
@@ -147,4 +151,15 @@ def test_a_drive_whose_journal_is_lost_gets_its_tape_again(folder: Path) -> None
     process.memories[0] = bytearray(journal_size(ROOM))
     process.again()
     assert drives_of(process.robot.changer) == ["A00001", "A00002"]
+    process.robot.close()
+
+
+def test_a_drive_that_was_closed_gets_its_tape_again(folder: Path) -> None:
+    """Its last user is gone, and another comes."""
+    process = Process(folder)
+    process.run(1, move(SLOT, DRIVE))
+    process.robot.drives[0].close()
+    assert drives_of(process.robot.changer) == [None, None]
+    process.run(2, bytes(6))
+    assert drives_of(process.robot.changer) == ["A00001", None]
     process.robot.close()
