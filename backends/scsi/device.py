@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from pvdrivers.backends.device import Backend, DeviceContext, QueueContext
@@ -59,7 +58,7 @@ class ScsiBackend(Backend[FrontendRing, ScsiQueue]):
         self.host = host
         self.serve_options = options
         self.features = BackendFeatures()
-        self.luns = Luns(units, partial(options.open_unit, host))
+        self.luns = Luns(units, host, options)
         self._outcome: LunStates = {}  # of CONNECT, to be published
 
     # ---- what its user calls ---------------------------------------------------------------
@@ -70,7 +69,7 @@ class ScsiBackend(Backend[FrontendRing, ScsiQueue]):
             return False
         log.info("%s: %s", self.path, self.serve_options.changes(options))
         self.serve_options = options
-        self.luns.open_unit = partial(options.open_unit, self.host)
+        self.luns.options = options
         return True
 
     def status(self) -> dict[str, Any]:

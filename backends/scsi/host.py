@@ -42,15 +42,23 @@ class ScsiBackendOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 OpenUnit = Callable[[HostConfig, str], Awaitable[LogicalUnit]]
 
 
+def one_way(host: HostConfig, p_dev: str) -> object:
+    """Whatever opens the units does so alike for all hosts."""
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class ServeOptions:
     """How a host is served. `open_unit` opens what a LUN's `p-dev` names; it must not block the
     loop (`open_in_daemon_thread` helps), and what it raises is logged and closes that LUN. Hosts
-    that name the same `p-dev` have the same logical unit, which is opened for the first of them. A
-    reload changes nothing if they are equal, and LUNs that are there in no case."""
+    that name the same `p-dev` have the same logical unit, which is opened for the first of them.
+    `way` tells in words, or what prints so, how a host's `p-dev` is opened: a LUN whose unit is
+    open in another way is refused, since that host is not meant to have it so. A reload changes
+    nothing if they are equal, and LUNs that are there in no case."""
 
     open_unit: OpenUnit
     limits: ScsiBackendOptions = field(default_factory=ScsiBackendOptions)
+    way: Callable[[HostConfig, str], object] = field(default=one_way, compare=False)
 
     def changes(self, new: ServeOptions) -> str:
         """What differs in `new`, in words."""

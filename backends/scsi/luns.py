@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pvdrivers.backends.device import QUIESCE_STEP
+from pvdrivers.backends.scsi.host import HostConfig, ServeOptions
 from pvdrivers.backends.scsi.units import Units
 from pvdrivers.backends.targets.command import Nexus
-from pvdrivers.backends.targets.logical_unit import LogicalUnit
 from pvdrivers.backends.targets.served_unit import ServedUnit, UnitNexus
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.scsi.address import ScsiAddress
@@ -32,8 +32,9 @@ class Luns:
     """Keeps the units of its LUNs open from `add` to `remove`, and has a nexus to each of them from
     `attach` to `detach`."""
 
-    def __init__(self, units: Units, open_unit: Callable[[str], Awaitable[LogicalUnit]]) -> None:
-        self.open_unit = open_unit
+    def __init__(self, units: Units, host: HostConfig, options: ServeOptions) -> None:
+        self.options = options  # for LUNs that come
+        self._host = host
         self.initiator = ""  # as units know this guest, the same over restarts
         self._units = units
         self._luns: dict[str, Lun] = {}  # by directory
@@ -62,7 +63,11 @@ class Luns:
         for lun in self._luns.values():
             if lun.address[1:] == address[1:]:
                 raise UsageError(f"{keys.name}: {lun.keys.name} is at {address} already")
-        served = await self._units.acquire(keys.p_dev, lambda: self.open_unit(keys.p_dev))
+        served = await self._units.acquire(
+            keys.p_dev,
+            lambda: self.options.open_unit(self._host, keys.p_dev),
+            self.options.way(self._host, keys.p_dev),
+        )
         self._luns[keys.name] = Lun(keys, address, served)
 
     def attach(self) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from pvdrivers.backends.exchange import end_in_time, open_in_time
 from pvdrivers.backends.targets.logical_unit import LogicalUnit
 from pvdrivers.backends.targets.served_unit import ServedUnit
+from pvdrivers.ring.errors import UsageError
 
 
 class _Shared:
@@ -16,6 +17,7 @@ class _Shared:
         self.users = 0
         self.lock = asyncio.Lock()  # while it is opened or closed
         self.served: ServedUnit | None = None
+        self.way: object = None  # in which it was opened
 
 
 class Units:
@@ -24,14 +26,20 @@ class Units:
     def __init__(self) -> None:
         self._shared: dict[str, _Shared] = {}
 
-    async def acquire(self, name: str, opening: Callable[[], Awaitable[LogicalUnit]]) -> ServedUnit:
-        """TimeoutError: it is not open in time. What `opening` raises, otherwise."""
+    async def acquire(
+        self, name: str, opening: Callable[[], Awaitable[LogicalUnit]], way: object = None
+    ) -> ServedUnit:
+        """UsageError: it is open, and not in this way. TimeoutError: it is not open in time. What
+        `opening` raises, otherwise."""
         shared = self._shared.setdefault(name, _Shared(name))
         shared.users += 1
         try:
             async with shared.lock:
                 if shared.served is None:
                     shared.served = await _serve(await open_in_time(opening(), name))
+                    shared.way = way
+                elif shared.way != way:
+                    raise UsageError(f"{name} is open as {shared.way}, and cannot be {way} as well")
                 return shared.served
         except BaseException:
             await self._drop(shared)

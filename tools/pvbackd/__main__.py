@@ -1,4 +1,4 @@
-"""Serves guests' virtual disks, on a Xen or on a simulated machine."""
+"""Serves guests' disks, network devices and SCSI hosts, on a Xen or on a simulated machine."""
 
 import asyncio
 import os

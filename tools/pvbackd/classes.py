@@ -3,5 +3,6 @@
 from pvdrivers.tools.pvbackd.served_class import ServedClass
 from pvdrivers.tools.pvbackd.vbd import VBD
 from pvdrivers.tools.pvbackd.vif import VIF
+from pvdrivers.tools.pvbackd.vscsi import VSCSI
 
-CLASSES: tuple[ServedClass, ...] = (VBD, VIF)
+CLASSES: tuple[ServedClass, ...] = (VBD, VIF, VSCSI)

@@ -7,6 +7,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from pvdrivers.backends.scsi import host as vscsi
+from pvdrivers.backends.scsi.host import ScsiBackendOptions
+from pvdrivers.backends.state_directory import StateDirectory
 from pvdrivers.backends.vbd import disk as vbd
 from pvdrivers.backends.vbd.device import VbdBackendOptions
 from pvdrivers.backends.vnif import vif as vnif
@@ -17,6 +20,7 @@ from pvdrivers.ring.errors import UsageError
 from pvdrivers.tools.pvbackd.config_errors import explain
 from pvdrivers.tools.pvbackd.disk_rules import DiskRule
 from pvdrivers.tools.pvbackd.rules import Section, first_match
+from pvdrivers.tools.pvbackd.scsi_rules import LunUnits, ScsiRule, rules_of
 from pvdrivers.tools.pvbackd.stores import DiskStore
 from pvdrivers.tools.pvbackd.uplinks import VifUplink
 from pvdrivers.tools.pvbackd.vif_rules import VifRule
@@ -72,9 +76,13 @@ class Log(Section, frozen=True):
 class Config(Section, frozen=True):
     limits: VbdBackendOptions = VbdBackendOptions()
     disk: tuple[DiskRule, ...] = ()
-    unlisted: Literal["serve", "ignore"] = "serve"  # disks; a vif without a rule is not ours
+    unlisted: Literal["serve", "ignore"] = (
+        "serve"  # disks; another device without a rule is not ours
+    )
     vif_limits: VnifBackendOptions = VnifBackendOptions()
     vif: tuple[VifRule, ...] = ()
+    scsi_limits: ScsiBackendOptions = ScsiBackendOptions()
+    scsi: tuple[ScsiRule, ...] = ()
     threads: Threads = Threads()
     metrics: Metrics = Metrics()
     control: str = ""
@@ -84,7 +92,7 @@ class Config(Section, frozen=True):
     @property
     def rules(self) -> dict[str, int]:
         """How many rules there are, by kind of device."""
-        return {"disk": len(self.disk), "vif": len(self.vif)}
+        return {"disk": len(self.disk), "vif": len(self.vif), "scsi": len(self.scsi)}
 
     def disk_options(self, disk: vbd.DiskConfig) -> vbd.ServeOptions | None:
         """How `disk` is served; None: not by us."""
@@ -101,6 +109,16 @@ class Config(Section, frozen=True):
         return vnif.ServeOptions(
             VifUplink(rule.uplink, rule.filters), rule.limits or self.vif_limits
         )
+
+    def scsi_options(
+        self, host: vscsi.HostConfig, state: StateDirectory | None
+    ) -> vscsi.ServeOptions | None:
+        """How `host` is served, with the units' journals in `state`; None: not by us."""
+        rules = rules_of(self.scsi, host)
+        if not rules:
+            return None
+        units = LunUnits(rules, state)
+        return vscsi.ServeOptions(units, rules[0].limits or self.scsi_limits, units.way)
 
 
 def read_config(path: Path | None) -> Config:

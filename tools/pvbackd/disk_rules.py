@@ -9,7 +9,13 @@ import msgspec
 from pvdrivers.backends.vbd.device import VbdBackendOptions
 from pvdrivers.backends.vbd.disk import DiskConfig
 from pvdrivers.tools.pvbackd.rules import Rule
-from pvdrivers.tools.pvbackd.stores import FilterConfig, FromParams, StoreConfig
+from pvdrivers.tools.pvbackd.stores import (
+    DISK_FIELDS,
+    FilterConfig,
+    FromParams,
+    StoreConfig,
+    check_paths,
+)
 
 
 class DiskRule(Rule, frozen=True):
@@ -19,6 +25,9 @@ class DiskRule(Rule, frozen=True):
     store: StoreConfig = msgspec.field(default_factory=FromParams)
     filters: tuple[FilterConfig, ...] = ()
     limits: VbdBackendOptions | None = None
+
+    def __post_init__(self) -> None:
+        check_paths((self.store, *self.filters), DISK_FIELDS)
 
     def matches(self, config: DiskConfig) -> bool:
         return (

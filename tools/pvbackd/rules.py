@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Collection, Iterable
 from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
 import msgspec
+
+from pvdrivers.tools.command_line import suggestion
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -35,11 +38,32 @@ def first_match(rules: Iterable[AnyRule], config: object, unlisted: AnyRule) -> 
     return next((rule for rule in rules if rule.matches(config)), unlisted)
 
 
+def fill_in(text: str, fields: Iterable[str], config: object) -> str:
+    """A configured name or path with {field} replaced by what `config` has; none of them adds a
+    folder."""
+    for field in fields:
+        text = text.replace(f"{{{field}}}", str(getattr(config, field)).replace("/", "_"))
+    return text
+
+
+def check_fields(text: str, fields: Collection[str]) -> None:
+    """ValueError: between braces is what cannot be filled in."""
+    for name in re.findall(r"\{(.*?)\}", text):
+        if name not in fields:
+            raise ValueError(f"{{{name}}} in {text!r}: {suggestion(name, fields)}")
+
+
 def brief(part: Kind) -> str:
     """Its kind, and what is not the default."""
     settings = [
-        f"{field.name}={getattr(part, field.name)}"
+        f"{field.name}={_shown(getattr(part, field.name))}"
         for field in msgspec.structs.fields(part)
         if getattr(part, field.name) != field.default
     ]
     return " ".join([str(part.__struct_config__.tag), *settings])
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_shown, value))}]"
+    return f"({brief(value)})" if isinstance(value, Kind) else str(value)

@@ -1,9 +1,10 @@
-"""The stores and filters a configuration can name, and how they are opened for a disk."""
+"""The stores and filters a configuration can name, and how they are opened for a disk or a LUN."""
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Literal
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
@@ -25,13 +26,11 @@ from pvdrivers.backends.stores.store import (
 )
 from pvdrivers.backends.vbd.disk import DiskConfig, make_store
 from pvdrivers.daemon_threads import open_in_daemon_thread
-from pvdrivers.tools.command_line import suggestion
-from pvdrivers.tools.pvbackd.rules import Kind, brief
+from pvdrivers.tools.pvbackd.rules import Kind, brief, check_fields, fill_in
 
 OperationName = Literal["read", "write", "flush", "discard"]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Natural = Annotated[int, msgspec.Meta(ge=0)]
-FIELDS = ("params", "name", "domid", "devid")  # of a disk, that a path may hold
 ALL: tuple[OperationName, ...] = ("read", "write", "flush", "discard")
 
 
@@ -39,47 +38,24 @@ def _codes(names: tuple[OperationName, ...]) -> list[StoreOperation]:
     return [StoreOperation[name.upper()] for name in names]
 
 
-def fill_in(text: str, disk: DiskConfig) -> str:
-    """A configured path with {params}, {name}, {domid} and {devid} replaced; each of them is one
-    name in a folder, except that `params` may be the path itself."""
-    for key in FIELDS[1:]:
-        text = text.replace(f"{{{key}}}", str(getattr(disk, key)).replace("/", "_"))
-    return text.replace("{params}", disk.params)
-
-
-def check_fields(path: str) -> None:
-    """ValueError: between braces is what cannot be filled in."""
-    for name in re.findall(r"\{(.*?)\}", path):
-        if name not in FIELDS:
-            raise ValueError(f"{{{name}}} in {path!r}: {suggestion(name, FIELDS)}")
-
-
 class FromParams(Kind, tag="params", frozen=True):
     """What the toolstack wrote: a file's path, or the size of a disk of type ram or null."""
 
-    def open(self, disk: DiskConfig) -> BlockStore:
-        return make_store(disk)
-
 
 class File(Kind, tag="file", frozen=True):
-    path: str = "{params}"
+    path: str = ""  # the one that the toolstack wrote
     direct: bool = False
     threads: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
     read_only: bool = False
     sector_size: Literal[512, 1024, 2048, 4096] = 512
     engine: Literal["auto", "io_uring", "threads"] = "auto"
 
-    def __post_init__(self) -> None:
-        check_fields(self.path)
-
-    def open(self, disk: DiskConfig) -> BlockStore:
-        path = fill_in(self.path, disk) if self.path != "{params}" else disk.file
-        read_only = self.read_only or not disk.writable
+    def open(self, read_only: bool) -> BlockStore:
         return FileStore(
-            path,
+            self.path,
             self.direct,
             self.threads,
-            read_only,
+            self.read_only or read_only,
             self.sector_size,
             self.engine,
         )
@@ -89,7 +65,7 @@ class Ram(Kind, tag="ram", frozen=True):
     size: int
     sector_size: Literal[512, 1024, 2048, 4096] = 512
 
-    def open(self, disk: DiskConfig) -> BlockStore:
+    def open(self, read_only: bool) -> BlockStore:
         return RamStore(self.size, self.sector_size)
 
 
@@ -97,11 +73,12 @@ class Null(Kind, tag="null", frozen=True):
     size: int
     sector_size: Literal[512, 1024, 2048, 4096] = 512
 
-    def open(self, disk: DiskConfig) -> BlockStore:
+    def open(self, read_only: bool) -> BlockStore:
         return NullStore(self.size, self.sector_size)
 
 
-StoreConfig = FromParams | File | Ram | Null
+OwnStore = File | Ram | Null
+StoreConfig = FromParams | OwnStore
 
 
 class Delay(Kind, tag="delay", frozen=True):
@@ -110,7 +87,7 @@ class Delay(Kind, tag="delay", frozen=True):
     seed: int = 0
     operations: tuple[OperationName, ...] = ALL
 
-    def put_on(self, below: BlockStore, disk: DiskConfig) -> BlockStore:
+    def put_on(self, below: BlockStore) -> BlockStore:
         return DelayFilter(
             below,
             delay=self.delay_us * 1000,
@@ -124,7 +101,7 @@ class Rate(Kind, tag="rate", frozen=True):
     bytes_per_second: Annotated[int, msgspec.Meta(ge=1)]
     burst: Natural = 0
 
-    def put_on(self, below: BlockStore, disk: DiskConfig) -> BlockStore:
+    def put_on(self, below: BlockStore) -> BlockStore:
         return RateFilter(below, bytes_per_second=self.bytes_per_second, burst=self.burst)
 
 
@@ -134,7 +111,7 @@ class Error(Kind, tag="error", frozen=True):
     after: Natural = 0
     operations: tuple[OperationName, ...] = ALL
 
-    def put_on(self, below: BlockStore, disk: DiskConfig) -> BlockStore:
+    def put_on(self, below: BlockStore) -> BlockStore:
         return ErrorFilter(
             below,
             seed=self.seed,
@@ -149,7 +126,7 @@ class Short(Kind, tag="short", frozen=True):
     probability: Share = 1.0
     after: Natural = 0
 
-    def put_on(self, below: BlockStore, disk: DiskConfig) -> BlockStore:
+    def put_on(self, below: BlockStore) -> BlockStore:
         return ShortFilter(
             below,
             seed=self.seed,
@@ -164,21 +141,54 @@ class Torn(Kind, tag="torn", frozen=True):
     probability: Share = 1.0
     after: Natural = 0
 
-    def put_on(self, below: BlockStore, disk: DiskConfig) -> BlockStore:
+    def put_on(self, below: BlockStore) -> BlockStore:
         return TornFilter(below, seed=self.seed, probability=self.probability, after=self.after)
 
 
 class Log(Kind, tag="log", frozen=True):
-    path: str
+    path: Annotated[str, msgspec.Meta(min_length=1)]
 
-    def __post_init__(self) -> None:
-        check_fields(self.path)
-
-    def put_on(self, below: BlockStore, disk: DiskConfig) -> BlockStore:
-        return LogFilter(below, fill_in(self.path, disk))
+    def put_on(self, below: BlockStore) -> BlockStore:
+        return LogFilter(below, self.path)
 
 
 FilterConfig = Delay | Rate | Error | Short | Torn | Log
+
+AnyKind = TypeVar("AnyKind", bound=Kind)
+DISK_FIELDS = ("params", "name", "domid", "devid")  # of a disk, that a path may hold
+
+
+def check_paths(parts: Iterable[Kind], fields: Collection[str]) -> None:
+    """ValueError: between braces is what cannot be filled in."""
+    for part in parts:
+        check_fields(getattr(part, "path", ""), fields)
+
+
+def with_path(part: AnyKind, filled: Callable[[str], str]) -> AnyKind:
+    """The same with what its path stands for."""
+    if not hasattr(part, "path"):
+        return part
+    return msgspec.structs.replace(part, path=filled(part.path))
+
+
+def put_filters(bottom: BlockStore, filters: Iterable[FilterConfig]) -> BlockStore:
+    """The first of them next to the store, which is closed when one fails."""
+    top = bottom
+    try:
+        for layer in filters:
+            top = layer.put_on(top)
+    except BaseException:
+        top.close()
+        raise
+    return top
+
+
+def path_for(text: str, disk: DiskConfig) -> str:
+    """A configured path with {params}, {name}, {domid} and {devid} replaced; each of them is one
+    name in a folder, except that `params` may be the path itself."""
+    if text in ("", "{params}"):
+        return disk.file
+    return fill_in(text, DISK_FIELDS[1:], disk).replace("{params}", disk.params)
 
 
 class DiskStore(msgspec.Struct, frozen=True):
@@ -191,14 +201,12 @@ class DiskStore(msgspec.Struct, frozen=True):
         return await open_in_daemon_thread(lambda: self._open(disk))
 
     def _open(self, disk: DiskConfig) -> BlockStore:
-        top = self.store.open(disk)
-        try:
-            for layer in self.filters:
-                top = layer.put_on(top, disk)
-        except BaseException:
-            top.close()
-            raise
-        return top
+        filled = partial(path_for, disk=disk)
+        if isinstance(self.store, FromParams):
+            bottom = make_store(disk)
+        else:
+            bottom = with_path(self.store, filled).open(not disk.writable)
+        return put_filters(bottom, [with_path(layer, filled) for layer in self.filters])
 
     def __str__(self) -> str:
         """Its kinds, and of each what is not the default."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from functools import cache
 from typing import Annotated, Literal
@@ -17,29 +16,13 @@ from pvdrivers.backends.uplinks.tap import TapUplink
 from pvdrivers.backends.uplinks.uplink import HairpinUplink, NullUplink, Uplink
 from pvdrivers.backends.vnif.vif import VifConfig
 from pvdrivers.ring.errors import UsageError
-from pvdrivers.tools.command_line import suggestion
-from pvdrivers.tools.pvbackd.rules import Kind, brief
+from pvdrivers.tools.pvbackd.rules import Kind, brief, check_fields, fill_in
 from pvdrivers.vnif.features import MAX_MTU, MAX_QUEUES
 
 Queues = Annotated[int, msgspec.Meta(ge=1, le=MAX_QUEUES)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Natural = Annotated[int, msgspec.Meta(ge=0)]
 FIELDS = ("interface", "bridge", "mac", "domid", "devid")  # of a vif, that a name may hold
-
-
-def fill_in(text: str, vif: VifConfig) -> str:
-    """A configured name or path with {interface}, {bridge}, {mac}, {domid} and {devid} replaced;
-    none of them adds a folder."""
-    for key in FIELDS:
-        text = text.replace(f"{{{key}}}", str(getattr(vif, key)).replace("/", "_"))
-    return text
-
-
-def check_fields(text: str) -> None:
-    """ValueError: between braces is what cannot be filled in."""
-    for name in re.findall(r"\{(.*?)\}", text):
-        if name not in FIELDS:
-            raise ValueError(f"{{{name}}} in {text!r}: {suggestion(name, FIELDS)}")
 
 
 class Tap(Kind, tag="tap", frozen=True):
@@ -51,11 +34,11 @@ class Tap(Kind, tag="tap", frozen=True):
     queues: Queues = 1
 
     def __post_init__(self) -> None:
-        check_fields(self.interface)
-        check_fields(self.bridge)
+        check_fields(self.interface, FIELDS)
+        check_fields(self.bridge, FIELDS)
 
     async def open(self, vif: VifConfig) -> Uplink:
-        name, bridge = fill_in(self.interface, vif), fill_in(self.bridge, vif)
+        name, bridge = fill_in(self.interface, FIELDS, vif), fill_in(self.bridge, FIELDS, vif)
         if not bridge and name == vif.interface and await find_link(name) is None:
             name = vif.first_interface  # a script gives it the other one
         return await TapUplink.open(
@@ -75,10 +58,10 @@ class SwitchPort(Kind, tag="switch", frozen=True):
     queues: Queues = 1
 
     def __post_init__(self) -> None:
-        check_fields(self.name)
+        check_fields(self.name, FIELDS)
 
     async def open(self, vif: VifConfig) -> Uplink:
-        return _switch(fill_in(self.name, vif)).port(self.queues, isolated=self.isolated)
+        return _switch(fill_in(self.name, FIELDS, vif)).port(self.queues, isolated=self.isolated)
 
 
 class Passt(Kind, tag="passt", frozen=True):
@@ -87,10 +70,10 @@ class Passt(Kind, tag="passt", frozen=True):
     socket: str
 
     def __post_init__(self) -> None:
-        check_fields(self.socket)
+        check_fields(self.socket, FIELDS)
 
     async def open(self, vif: VifConfig) -> Uplink:
-        return PasstUplink(fill_in(self.socket, vif))
+        return PasstUplink(fill_in(self.socket, FIELDS, vif))
 
 
 class Hairpin(Kind, tag="hairpin", frozen=True):

@@ -56,11 +56,16 @@ class Disk(
         super().__init__(identity)
         self.operations = self.operations.without(self._missing(refuse))
 
-    def _missing(self, refuse: Collection[str]) -> set[str]:
-        known = {found.name for found in self.operations}
-        for name in refuse:
+    @classmethod
+    def check_refused(cls, names: Collection[str]) -> None:
+        """UsageError: there is no such command."""
+        known = {found.name for found in cls.operations}
+        for name in names:
             if name not in known:
                 raise UsageError(f"a disk has no command {name!r}: {', '.join(sorted(known))}")
+
+    def _missing(self, refuse: Collection[str]) -> set[str]:
+        self.check_refused(refuse)
         return {*refuse} | (set() if self.medium.is_thin else THIN_ONLY)
 
     # ---- what goes to the store without asking -----------------------------------------------

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from pvdrivers.backends.scsi.units import Units
+from pvdrivers.ring.errors import UsageError
 
 from .ring_guest import PATIENCE, Disk
 
@@ -59,6 +60,24 @@ def test_what_one_could_not_open_the_next_may() -> None:
         await units.release("a")
         assert not opener.opened[0].is_open
         assert served
+
+    asyncio.run(asyncio.wait_for(main(), PATIENCE))
+
+
+def test_a_unit_is_open_in_one_way_at_a_time() -> None:
+    async def main() -> None:
+        units, opener = Units(), Opener()
+        opener.may_open.set()
+        await units.acquire("a", opener.open, "read-only")
+        with pytest.raises(UsageError, match="a is open as read-only, and cannot be read-write"):
+            await units.acquire("a", opener.open, "read-write")
+        await units.acquire("a", opener.open, "read-only")
+        for _ in range(2):
+            assert units.names == ["a"]
+            await units.release("a")
+        await units.acquire("a", opener.open, "read-write")
+        await units.release("a")
+        assert opener.calls == 2
 
     asyncio.run(asyncio.wait_for(main(), PATIENCE))
 

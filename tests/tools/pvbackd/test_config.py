@@ -3,14 +3,20 @@
 import asyncio
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from pvdrivers.backends.scsi.host import HostConfig
+from pvdrivers.backends.state_directory import StateDirectory
 from pvdrivers.backends.vbd.disk import DiskConfig, open_disk
 from pvdrivers.backends.vnif.vif import VifConfig
 from pvdrivers.ring.errors import UsageError
+from pvdrivers.scsi.result import Status
+from pvdrivers.testing.scsi.unit_initiator import UnitInitiator
+from pvdrivers.tools.pvbackd import scsi_units
 from pvdrivers.tools.pvbackd.config import Config, ConfigError, read_config
-from pvdrivers.tools.pvbackd.stores import fill_in
+from pvdrivers.tools.pvbackd.stores import path_for
 
 DISK = DiskConfig("/local/domain/0/backend/vbd/3/51712", "/images/web.img", "phy", "xvda")
 
@@ -42,10 +48,13 @@ def parse(text: str, folder: Path) -> Config:
         ("nonsense = ", "pvbackd.toml"),
         # What may stand there instead.
         ("[limits]\nmax_queue = 1", r"limits: .*'max_queue': did you mean max_queues\?"),
-        ("zzz = 1", "'zzz': there are limits, disk, unlisted, vif_limits, vif, threads, metrics"),
+        (
+            "zzz = 1",
+            "'zzz': there are limits, disk, unlisted, vif_limits, vif, scsi_limits, scsi, threads",
+        ),
         (
             "[pumps]\nthreads = 2",
-            "'pumps': there are limits, disk, unlisted, vif_limits, vif, threads",
+            "'pumps': there are limits, disk, unlisted, vif_limits, vif, scsi_limits, scsi",
         ),
         ("[[disk]]\nparms = '*'", r"disk\[0\]: .*'parms': did you mean params\?"),
         ("[threads]\nmode = 'idle'", "threads.mode: 'idle' is none of event, hybrid, poll"),
@@ -74,6 +83,25 @@ def parse(text: str, folder: Path) -> Config:
         ("[[vif]]\nuplink = {kind = 'tap', bridge = '{brigde}'}", r"{brigde}.*mean bridge\?"),
         ("[[vif]]\nuplink = {kind = 'tap', mtu = 67}", r"vif\[0\].uplink.mtu"),
         ("[[vif]]\nbrigde = 'a'", r"vif\[0\]: .*'brigde': did you mean bridge\?"),
+        ("[scsi_limits]\nsg_grant = 5000", "4096"),
+        ("[[scsi]]\nlunn = 'a'", r"scsi\[0\]: .*'lunn': did you mean lun\?"),
+        ("[[scsi]]\nlun = 'a'\nignore = true", "a host is ignored as a whole"),
+        ("[[scsi]]\nunit = {kind = 'floppy'}", "unit.kind: 'floppy' is none of disk"),
+        ("[[scsi]]\nunit = {kind = 'disk', store = {kind = 'params'}}", "none of file, ram, null"),
+        (
+            "[[scsi]]\nunit = {kind = 'disk', store = {kind = 'file', path = '/a/{params}'}}",
+            "{params} in '/a/{params}': there are lun",
+        ),
+        (
+            "[[scsi]]\nunit = {kind = 'disk', filters = [{kind = 'log', path = '{lum}'}]}",
+            "mean lun",
+        ),
+        ("[[scsi]]\nunit = {kind = 'disk', vendor = 'much too long'}", "vendor.*1 to 8 printable"),
+        ("[[scsi]]\nunit = {kind = 'disk', refuse = ['FORMAT']}", "has no command 'FORMAT'.*UNIT"),
+        (
+            "[[scsi]]\nunit = {kind = 'disk', read_only = true, store = {kind = 'ram', size = 8}}",
+            "read_only is for a store of kind file",
+        ),
         ("unlisted = " + "[" * 5000 + "]" * 5000, "nested too deeply"),
         ("a" + ".a" * 5000 + " = 1", "pvbackd.toml"),
         ("control = '\udcff'", "pvbackd.toml"),
@@ -169,11 +197,12 @@ def test_the_pages_example(tmp_path: Path) -> None:
     page = (Path(__file__).parents[3] / "docs" / "pvbackd.md").read_text()
     examples = re.findall(r"^```toml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
     config = parse(max(examples, key=len), tmp_path)
-    assert all(parse(example, tmp_path).vif for example in examples)
+    assert all(parse(each, tmp_path).vif or parse(each, tmp_path).scsi for each in examples)
     assert config.disk[0].matches(DiskConfig(DISK.path, "/images/test-1", "", "xvda"))
     defaults = Config()
     assert config.limits == defaults.limits
     assert config.vif_limits == defaults.vif_limits
+    assert config.scsi_limits == defaults.scsi_limits
     assert config.log == defaults.log
     assert (config.unlisted, config.control) == (defaults.unlisted, defaults.control)
 
@@ -233,6 +262,82 @@ def test_every_uplink_and_filter_can_be_had(tmp_path: Path) -> None:
             assert f"{part} on" in told
 
 
+HOST = HostConfig("/local/domain/0/backend/vscsi/3/0")
+
+
+def test_a_host_is_served_only_by_a_rule(tmp_path: Path) -> None:
+    assert Config().scsi_options(HOST, None) is None
+    text = """
+        [scsi_limits]
+        sg_grant = 64
+        [[scsi]]
+        device = "3/*"
+        lun = "data*"
+        unit = {kind = "disk", store = {kind = "null", size = 4096}}
+        [[scsi]]
+        device = "4/*"
+        ignore = true
+        [[scsi]]
+        unit = {kind = "disk", store = {kind = "ram", size = 8192}}
+        """
+    config = parse(text, tmp_path)
+    assert config.rules["scsi"] == 3
+    assert config.scsi_options(HostConfig(HOST.path.replace("/3/", "/4/")), None) is None
+    options = config.scsi_options(HOST, None)
+    assert options is not None
+    assert options == parse(text, tmp_path).scsi_options(HOST, None)
+    assert options != parse(text.replace("4096", "512"), tmp_path).scsi_options(HOST, None)
+    assert options.limits.sg_grant == 64
+    for p_dev, blocks in (("data-1", 8), ("root", 16)):
+        unit = asyncio.run(options.open_unit(HOST, p_dev))
+        assert unit.store is not None
+        assert unit.store.sectors == blocks
+        unit.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "p_dev", "file"),
+    [
+        ("{lun}", "/images/a.img", "/images/a.img"),
+        ("", "/images/a.img", "/images/a.img"),
+        ("/images/{lun}.img", "a", "/images/a.img"),
+        ("/images/{lun}", "../../etc/passwd", "/images/.._.._etc_passwd"),
+    ],
+)
+def test_a_luns_path(path: str, p_dev: str, file: str) -> None:
+    assert scsi_units.path_for(path, p_dev) == file
+
+
+def test_a_p_dev_that_is_no_path() -> None:
+    with pytest.raises(UsageError, match="p-dev 'disk' is not a file's path"):
+        scsi_units.path_for("{lun}", "disk")
+
+
+def test_a_journal_is_an_images_own(tmp_path: Path) -> None:
+    """What is to go on after a kill, such as a SANITIZE, goes on on no other image."""
+    state = StateDirectory(tmp_path / "state")
+
+    def disk(image: str) -> Any:
+        (tmp_path / image).write_bytes(bytes(8192))
+        store = f"{{kind = 'file', path = '{tmp_path}/{image}'}}"
+        config = parse(f"[[scsi]]\nunit = {{kind = 'disk', store = {store}}}", tmp_path)
+        options = config.scsi_options(HOST, state)
+        assert options is not None
+        return asyncio.run(options.open_unit(HOST, "disk"))
+
+    def is_ready(unit: Any) -> bool:
+        return UnitInitiator(unit).run(bytes(6)).status == Status.GOOD
+
+    stopped = disk("a")
+    UnitInitiator(stopped).good("1b 00 00 00 00 00")  # START STOP UNIT
+    assert not is_ready(stopped)
+    stopped.close()
+    for image, ready in (("b", True), ("a", False)):
+        unit = disk(image)
+        assert is_ready(unit) is ready
+        unit.close()
+
+
 @pytest.mark.parametrize("params", ["", "web.img", "qcow2:/images/web.img", "nbd:host:1"])
 def test_what_is_no_file(params: str) -> None:
     with pytest.raises(UsageError, match="not a file's path"):
@@ -248,4 +353,4 @@ def test_size_of_a_ram_disk() -> None:
 
 def test_names_in_a_path_do_not_lead_elsewhere() -> None:
     disk = DiskConfig(DISK.path, "/a", "", "../../etc/passwd")
-    assert fill_in("/images/{domid}/{devid}-{name}", disk) == "/images/3/51712-.._.._etc_passwd"
+    assert path_for("/images/{domid}/{devid}-{name}", disk) == "/images/3/51712-.._.._etc_passwd"

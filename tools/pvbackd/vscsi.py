@@ -1,0 +1,84 @@
+"""How the daemon serves virtual SCSI hosts, and what it tells of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from pvdrivers.backends.scsi.queue import ERRORS
+from pvdrivers.backends.scsi.service import ScsiService
+from pvdrivers.backends.state_directory import StateDirectory
+from pvdrivers.hypervisor import Hypervisor
+from pvdrivers.poll.driver import PollDriver
+from pvdrivers.scsi.keys import KIND
+from pvdrivers.tools.pvbackd.config import Config
+from pvdrivers.tools.pvbackd.served_class import Column, Family, ServedClass, Status, counter
+from pvdrivers.xenstore.client import XenstoreClient
+
+REQUESTS = {
+    "read": "rd_req",
+    "write": "wr_req",
+    "flush": "f_req",
+    "test_unit_ready": "tur_req",
+    "emulated": "emulated",
+    "abort": "aborts",
+    "reset": "resets",
+}
+
+
+def make_service(
+    client: XenstoreClient,
+    hypervisor: Hypervisor,
+    config: Callable[[], Config],
+    driver: PollDriver,
+    state_directory: Path | None,
+) -> ScsiService:
+    journals = StateDirectory(state_directory) if state_directory else None
+    return ScsiService(
+        client,
+        hypervisor,
+        lambda host: config().scsi_options(host, journals),
+        driver=driver,
+        state_directory=state_directory,
+    )
+
+
+def _luns(device: Status) -> str:
+    return ", ".join(f"{lun['v_dev']} {lun['p_dev']}" for lun in device.get("luns", ()))
+
+
+def _errors(device: Status) -> str:
+    counters = device.get("counters", {})
+    return str(sum(counters.get(name, 0) for name in ERRORS)) if counters else ""
+
+
+VSCSI = ServedClass(
+    KIND,
+    make_service,
+    (
+        Family("pv_vscsi_requests", "Requests a frontend has made.", "op", REQUESTS),
+        Family(
+            "pv_vscsi_sectors",
+            "Sectors of 512 bytes read and written by READ and WRITE.",
+            "direction",
+            {"read": "rd_sect", "write": "wr_sect"},
+        ),
+        Family(
+            "pv_vscsi_errors",
+            "Requests answered with an error by the ring's side, and errors of stores.",
+            "reason",
+            {name: name for name in ERRORS},
+        ),
+        Family(
+            "pv_vscsi_resumed", "Requests a killed daemon has left behind.", "", {"": "resumed"}
+        ),
+    ),
+    (
+        Column("LUNS", _luns),
+        counter("READS", "rd_req"),
+        counter("WRITES", "wr_req"),
+        counter("FLUSHES", "f_req"),
+        counter("EMULATED", "emulated"),
+        Column("ERRORS", _errors, True),
+    ),
+)
