@@ -127,7 +127,7 @@ class ScsiBackend(Backend[FrontendRing, ScsiQueue]):
 
     async def removed(self) -> None:
         await super().removed()
-        await self.luns.close()
+        await self.luns.close(for_good=await self._is_unplugged())
 
     # ---- queue -----------------------------------------------------------------------------
 

@@ -99,10 +99,11 @@ class Luns:
         for lun in self._luns.values():
             await self._detach(lun, is_lost)
 
-    async def close(self) -> None:
-        """Gives all units up; there is no nexus any more."""
+    async def close(self, for_good: bool) -> None:
+        """Gives all units up; there is no nexus any more. Not `for_good`: the host is served by the
+        next process."""
         for name in self.names:
-            await self._units.release(self._luns.pop(name).keys.p_dev)
+            await self._units.release(self._luns.pop(name).keys.p_dev, for_good)
 
     async def _detach(self, lun: Lun, is_lost: bool) -> None:
         if lun.nexus is None:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from hashlib import sha256
 
 from pvdrivers.backends.exchange import end_in_time, open_in_time
+from pvdrivers.backends.inflight import InflightFile
+from pvdrivers.backends.state_directory import StateDirectory
+from pvdrivers.backends.targets.journal import Journal
 from pvdrivers.backends.targets.logical_unit import LogicalUnit
 from pvdrivers.backends.targets.served_unit import ServedUnit
 from pvdrivers.ring.errors import UsageError
+
+JOURNAL = "unit-"  # what the names of their journals begin with
 
 
 class _Shared:
@@ -21,9 +27,15 @@ class _Shared:
 
 
 class Units:
-    """Opens a unit for its first user, and closes it with the last."""
+    """Opens a unit for its first user, and closes it with the last.
 
-    def __init__(self) -> None:
+    A unit's journal stays for the process that comes after this one. It ends when the last user
+    gives the unit up for good, as if the device had lost its power.
+    """
+
+    def __init__(self, state_directory: Callable[[], StateDirectory | None] = lambda: None) -> None:
+        """`state_directory`: where journals are, once a unit is opened; None: in memory."""
+        self._state_directory = state_directory
         self._shared: dict[str, _Shared] = {}
 
     async def acquire(
@@ -36,24 +48,28 @@ class Units:
         try:
             async with shared.lock:
                 if shared.served is None:
-                    shared.served = await _serve(await open_in_time(opening(), name))
+                    unit = await open_in_time(opening(), name)
+                    shared.served = await _serve(unit, self._journal_file(name))
                     shared.way = way
                 elif shared.way != way:
                     raise UsageError(f"{name} is open as {shared.way}, and cannot be {way} as well")
                 return shared.served
         except BaseException:
-            await self._drop(shared)
+            await self._drop(shared, for_good=False)
             raise
 
-    async def release(self, name: str) -> None:
-        await self._drop(self._shared[name])
+    async def release(self, name: str, for_good: bool = True) -> None:
+        """Not `for_good`: the user goes on with the unit in the next process."""
+        await self._drop(self._shared[name], for_good)
 
-    async def _drop(self, shared: _Shared) -> None:
+    async def _drop(self, shared: _Shared, for_good: bool) -> None:
         shared.users -= 1
         async with shared.lock:
             if shared.users == 0 and shared.served:
                 served, shared.served = shared.served, None
                 await _close(served)
+                if for_good and (file := self._journal_file(shared.name)):
+                    file.clear()
         if shared.users == 0:
             self._shared.pop(shared.name, None)
 
@@ -62,10 +78,21 @@ class Units:
         """Of those that are open."""
         return [name for name, shared in self._shared.items() if shared.served]
 
+    def _journal_file(self, name: str) -> InflightFile | None:
+        folder = self._state_directory()
+        return InflightFile(folder, journal_name(name)) if folder else None
 
-async def _serve(unit: LogicalUnit) -> ServedUnit:
+
+def journal_name(name: str) -> str:
+    """Of the file in the state directory for a unit of this name."""
+    return JOURNAL + sha256(name.encode()).hexdigest()[:32]
+
+
+async def _serve(unit: LogicalUnit, file: InflightFile | None) -> ServedUnit:
     served = ServedUnit(unit)
     try:
+        if unit.journal_room:
+            unit.take_up(Journal.open(file, unit.journal_room))
         served.start()
     except BaseException:
         await _close(served)

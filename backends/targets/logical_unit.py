@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from pvdrivers.backends.stores.store import BlockStore
 from pvdrivers.backends.targets.command import Answer, Command, Nexus
+from pvdrivers.backends.targets.journal import Journal
 
 Done = Callable[[Answer], None]
 
@@ -22,6 +23,11 @@ class LogicalUnit(ABC):
     device_type: int  # peripheral device type: 0 disk, 1 tape, 8 media changer
     store: BlockStore | None = None  # what READ and WRITE may reach without `start`
     may_block: bool = True  # its calls need a thread of their own; false: they are the loop's
+    journal_room: int = 0  # bytes of state that it keeps over a kill; 0: it needs no journal
+
+    def take_up(self, journal: Journal) -> None:
+        """Once, before all other calls, if `journal_room` is not 0: what an earlier process has
+        committed to the journal counts. What it raises keeps the unit from being served."""
 
     def start(self, command: Command, done: Done) -> None:
         """Begins it. `done` is called once, now or later, from any thread.

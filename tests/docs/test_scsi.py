@@ -20,6 +20,7 @@ def test_examples() -> None:
     assert len(inquiry.data) == 36
     memory = bytearray(journal_size(8))
     for identity, number in ((b"a" * 16, 1), (b"b" * 16, 2), (b"a" * 16, 1)):
-        counter = names["Counter"](Journal(memory, 8))
+        counter = names["Counter"]()
+        counter.take_up(Journal(memory, counter.journal_room))
         answer = counter.execute(Command(nexus, b"\xc0" + bytes(5), room=8, identity=identity))
         assert int.from_bytes(answer.data, "big") == number

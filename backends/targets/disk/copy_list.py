@@ -103,6 +103,12 @@ def _target(data: bytes, place: int) -> CopyTarget:
     return CopyTarget(naa, flags & 0x1F, block_size, place)
 
 
+def identification_descriptor(naa: int, block_size: int) -> bytes:
+    """Of a disk."""
+    head = struct.pack(">BxxxBBxB", IDENTIFICATION, _BINARY, _NAA_OF_UNIT, 8)
+    return head + struct.pack(">Q12xI", naa, block_size)
+
+
 def _segments(data: bytes, place: int) -> list[CopySegment]:
     found: list[CopySegment] = []
     while place < len(data):

@@ -24,7 +24,7 @@ from pvdrivers.scsi.result import Status
 EXTENDED_COPY, RECEIVE_COPY_RESULTS = 0x83, 0x84
 
 _DONE, _FAILED = 1, 2  # COPY MANAGER STATUS
-_MAX_RESULTS = 64  # that are kept; then the oldest goes
+MAX_RESULTS = 64  # that are kept; then the oldest goes
 _RECEIVE = "00 00 00 00 00 00 00 00 ff ff ff ff 00 00"
 _BY_LIST = "ff 00 00 00 00 00 00 00 ff ff ff ff 00 00"
 
@@ -113,7 +113,7 @@ class CopyResults(BlockUnit):
     def keep_result(self, initiator: str, identifier: int, result: CopyResult) -> None:
         self._results.pop((initiator, identifier), None)
         self._results[initiator, identifier] = result
-        if len(self._results) > _MAX_RESULTS:
+        if len(self._results) > MAX_RESULTS:
             self._results.popitem(last=False)
 
     def _result_of(self, command: Command) -> CopyResult:
@@ -128,6 +128,10 @@ class CopyResults(BlockUnit):
         return {**super().vpd_pages(), 0x8F: self._third_party_copy_page}
 
     def _third_party_copy_page(self) -> bytes:
+        return b"".join(sorted(self.third_party_descriptors()))  # by their types
+
+    def third_party_descriptors(self) -> list[bytes]:
+        """Of the third-party copy page; subclasses add theirs."""
         commands = b"".join(
             bytes((opcode, len(actions), *actions))
             for opcode in (EXTENDED_COPY, RECEIVE_COPY_RESULTS)
@@ -138,16 +142,14 @@ class CopyResults(BlockUnit):
         segment = 0xFFFF * self.medium.block_size
         granularity = self.medium.block_size.bit_length() - 1
         general = struct.pack(">IIIBB18x", 1, 1, segment, granularity, 0)
-        return b"".join(
-            (
-                _descriptor(0x0001, bytes((len(commands),)) + commands),
-                _descriptor(0x0004, limits),
-                _descriptor(0x0008, bytes((len(codes),)) + codes),
-                _descriptor(0x8001, general),
-            )
-        )
+        return [
+            page_descriptor(0x0001, bytes((len(commands),)) + commands),
+            page_descriptor(0x0004, limits),
+            page_descriptor(0x0008, bytes((len(codes),)) + codes),
+            page_descriptor(0x8001, general),
+        ]
 
 
-def _descriptor(kind: int, value: bytes) -> bytes:
+def page_descriptor(kind: int, value: bytes) -> bytes:
     padded = value.ljust(-(-len(value) // 4) * 4, b"\0")
     return struct.pack(">HH", kind, len(padded)) + padded

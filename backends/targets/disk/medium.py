@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from pvdrivers.backends.stores.store import BlockStore
@@ -28,6 +28,7 @@ class Medium:
         self.store = store
         self.block_size = store.sector_size
         self._sectors = self.block_size // SECTOR  # of a block
+        self.changing: list[Callable[[int, int], None]] = []  # called with LBA and blocks, before
 
     @property
     def blocks(self) -> int:
@@ -55,6 +56,7 @@ class Medium:
 
     def write(self, lba: int, data: bytes | memoryview) -> None:
         if len(data) > 0:
+            self._tell(lba, len(data) // self.block_size)
             with _sense(_WRITE_ERROR, lba):
                 self.store.write(lba * self._sectors, data)
 
@@ -88,7 +90,12 @@ class Medium:
                 return
         self.fill(lba, count, bytes(self.block_size))
 
+    def _tell(self, lba: int, count: int) -> None:
+        for call in self.changing:
+            call(lba, count)
+
     def _discard(self, lba: int, count: int) -> None:
+        self._tell(lba, count)
         with _sense(_WRITE_ERROR, lba):
             try:
                 self.store.discard(lba * self._sectors, count * self._sectors)

@@ -32,7 +32,8 @@ from pvdrivers.scsi.sense import Sense, SenseKey
 THIRD_PARTY_FAILURE = Sense(SenseKey.COPY_ABORTED, 0x0D, 0x01)
 BEYOND_THE_END = Sense(SenseKey.COPY_ABORTED, 0x00, 0x00)  # SPC-4 names no code for it
 
-_READ, _WRITE = 0x88, 0x8A
+READ, WRITE = 0x88, 0x8A
+_COPIES = {0x00, 0x11}  # service actions
 
 
 class ThirdPartyCopy(CopyResults):
@@ -51,7 +52,7 @@ class ThirdPartyCopy(CopyResults):
     def execute(self, command: Command) -> Answer:
         """One command has the medium at a time, with another disk's copy among them. A copy of this
         disk's takes it part by part, since it needs that of others too."""
-        if command.cdb[:1] == bytes((EXTENDED_COPY,)):
+        if command.cdb[:1] == bytes((EXTENDED_COPY,)) and command.cdb[1] & 0x1F in _COPIES:
             return super().execute(command)
         with self.lock:
             return super().execute(command)
@@ -146,9 +147,9 @@ class ThirdPartyCopy(CopyResults):
         while done < segment.blocks:
             count = min(step, segment.blocks - done)
             offset = segment.blocks - done - count if backwards else done
-            with _held(source, destination):
-                source.check_open(command.nexus, _READ)
-                destination.check_open(command.nexus, _WRITE)
+            with held(source, destination):
+                source.check_open(command.nexus, READ)
+                destination.check_open(command.nexus, WRITE)
                 data = source.medium.read(segment.source_lba + offset, count)
                 destination.medium.write(segment.destination_lba + offset, data)
                 destination.written(durable=False)
@@ -167,7 +168,7 @@ class ThirdPartyCopy(CopyResults):
 
 
 @contextmanager
-def _held(*units: ThirdPartyCopy) -> Iterator[None]:
+def held(*units: ThirdPartyCopy) -> Iterator[None]:
     """In an order that is the same for all, so that two copies never wait for each other."""
     with ExitStack() as stack:
         for unit in sorted(set(units), key=id):

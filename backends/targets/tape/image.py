@@ -20,7 +20,7 @@ from pvdrivers.ring.errors import UsageError
 
 LARGEST_RECORD = 0xFFFFFF  # bytes; what a CDB can ask for
 
-_WORD = 4
+_WORD, _HALF = 4, 2
 _FILEMARK, _GAP, _HALF_GAP, _END = 0x00000000, 0xFFFFFFFE, 0xFFFEFFFF, 0xFFFFFFFF
 _DATA, _PRIVATE_MARK, _BAD_DATA, _MARK = 0x0, 0x7, 0x8, 0xF  # classes
 _OPEN = os.O_CLOEXEC | os.O_NONBLOCK  # a FIFO is refused, not waited for
@@ -123,11 +123,12 @@ class TapeImage:
     def before(self, position: Position) -> TapeObject | None:
         """What ends there; None: the tape begins. ImageError."""
         offset = position.offset
-        while offset:
-            word = self._word(offset - _WORD) if offset >= _WORD else _HALF_GAP
-            step = _mark_size(word)
+        while position.number and offset >= _WORD:
+            word = self._word(offset - _WORD)
+            step = _HALF if _ends_with_half_gap(word) else _mark_size(word)
             if word == _FILEMARK:
-                start = Position(offset - _WORD, position.number - 1, position.file - 1)
+                file = max(position.file - 1, 0)  # in a damaged image there may be more than before
+                start = Position(offset - _WORD, position.number - 1, file)
                 return TapeObject(start, position, None, offset)
             if step:
                 offset -= step
@@ -239,8 +240,14 @@ def _encode(record: memoryview) -> tuple[bytes | memoryview, ...]:
 def _mark_size(word: int) -> int:
     """Of a mark; 0: it is a record's length."""
     if word == _HALF_GAP:
-        return _WORD // 2
+        return _HALF
     return _WORD if word >> 28 in (_PRIVATE_MARK, _MARK) else 0
+
+
+def _ends_with_half_gap(word: int) -> bool:
+    """What is read backwards where something has been written over a half of a gap: FFFF, behind
+    the upper half of another word, which is no gap."""
+    return word >> 16 == 0xFFFF and word & 0xF000 != 0xF000
 
 
 def _is_data(word: int) -> bool:

@@ -10,6 +10,7 @@ from pvdrivers.backends.targets.command import (
     Answer,
     CheckCondition,
     Command,
+    Nexus,
     illegal_request,
     invalid_field,
 )
@@ -34,7 +35,7 @@ class Loading(Transfers, Removal):
     """A cartridge that initiators have unloaded is still in the drive, where LOAD finds it."""
 
     def __init__(self, identity: Identity) -> None:
-        self.lock = RLock()  # commands, and whoever else handles the cartridges
+        self.lock = RLock()  # whoever handles cartridges has a thread of its own, as commands have
         super().__init__(identity)
 
     # ---- for whoever handles the cartridges --------------------------------------------------
@@ -100,12 +101,26 @@ class Loading(Transfers, Removal):
         self.flush()
         self.loaded, self.position = False, Position()
 
+    def condition(self) -> Sense | None:
+        return super().condition() if self.loaded else MEDIUM_NOT_PRESENT
+
+    # ---- one at a time -----------------------------------------------------------------------
+
     def execute(self, command: Command) -> Answer:
         with self.lock:
             return super().execute(command)
 
-    def condition(self) -> Sense | None:
-        return super().condition() if self.loaded else MEDIUM_NOT_PRESENT
+    def attach(self, nexus: Nexus) -> None:
+        with self.lock:
+            super().attach(nexus)
+
+    def detach(self, nexus: Nexus) -> None:
+        with self.lock:
+            super().detach(nexus)
+
+    def reset(self, nexus: Nexus) -> None:
+        with self.lock:
+            super().reset(nexus)
 
     # ---- over a kill -------------------------------------------------------------------------
 

@@ -122,17 +122,16 @@ int sim_evtchn_pending(struct pv_evtchn *handle)
 {
     struct pv_machine *machine = handle->slot.machine;
     struct event_handle *h = handle_slot(machine, handle->slot.index);
-    if (!event_slot_lock(&handle->slot)) {
-        quiet_handle(h, handle->slot.fd);
-        return -ESRCH;
-    }
-    evtchn_port_t port = h->head;
+    /* The lock is for the end of the domain too: what found it before may still signal. */
+    event_lock(machine, handle->slot.domain);
+    struct domain *d = event_slot_domain(&handle->slot);
+    evtchn_port_t port = d ? h->head : 0;
     if (port)
-        unqueue_port(machine, handle->slot.domain, port);
-    if (!h->head)
+        unqueue_port(machine, d, port);
+    if (!d || !h->head)
         quiet_handle(h, handle->slot.fd);
     event_slot_unlock(&handle->slot);
-    return port ? (int)port : -EAGAIN;
+    return !d ? -ESRCH : port ? (int)port : -EAGAIN;
 }
 
 int sim_evtchn_unmask(struct pv_evtchn *handle, evtchn_port_t port)

@@ -133,7 +133,7 @@ void queue_port(struct pv_machine *machine, struct domain *d, evtchn_port_t port
 void unqueue_port(struct pv_machine *machine, struct domain *d, evtchn_port_t port);
 /* The eventfd is written when the lock is free. */
 void signal_handle(struct pv_machine *machine, struct domain *d, uint32_t handle);
-/* In the process that owns it: the eventfd is no longer readable. */
+/* In the process that owns it, under the domain's lock: the eventfd is no longer readable. */
 void quiet_handle(struct event_handle *h, int fd);
 /* Under no lock: writes the eventfd again of a handle whose sender may have died before it did. */
 void signal_again(struct pv_machine *machine, uint32_t handle);

@@ -35,12 +35,14 @@ int pv_upcall_fd(struct pv_upcall *upcall)
 
 int pv_upcall_take(struct pv_upcall *upcall)
 {
-    struct event_handle *h = handle_slot(upcall->slot.machine, upcall->slot.index);
-    bool alive = event_slot_lock(&upcall->slot), signalled = h->signalled;
-    quiet_handle(h, upcall->slot.fd);
+    struct event_slot *slot = &upcall->slot;
+    struct event_handle *h = handle_slot(slot->machine, slot->index);
+    /* The lock is for the end of the domain too: what found it before may still signal. */
+    event_lock(slot->machine, slot->domain);
+    bool alive = event_slot_domain(slot), signalled = h->signalled;
+    quiet_handle(h, slot->fd);
     bool taken = signalled && !h->signalled;
-    if (alive)
-        event_slot_unlock(&upcall->slot);
+    event_slot_unlock(slot);
     return !alive ? -ESRCH : taken;
 }
 

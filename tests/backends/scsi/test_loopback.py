@@ -13,11 +13,9 @@ from typing import Any
 
 import pytest
 
-from pvdrivers.backends.inflight import InflightFile
 from pvdrivers.backends.scsi.host import HostConfig, ServeOptions
 from pvdrivers.backends.scsi.service import ScsiService
-from pvdrivers.backends.state_directory import StateDirectory
-from pvdrivers.backends.stores.store import BlockStore, FileStore, RamStore
+from pvdrivers.backends.stores.store import FileStore, RamStore
 from pvdrivers.backends.targets.command import Answer, Command
 from pvdrivers.backends.targets.journal import Journal
 from pvdrivers.backends.targets.operations import operation
@@ -42,8 +40,9 @@ class Counter(Disk):
     """A disk that can also count, which must not be done twice: each COUNT answers with its number,
     and writes that down in the journal."""
 
-    def __init__(self, store: BlockStore, journal: Journal) -> None:
-        super().__init__(store)
+    journal_room = 8
+
+    def take_up(self, journal: Journal) -> None:
         self.journal = journal
 
     @operation(0xC3, "COUNT", "c3 00 00 00 00 07", excludes_direct_access=True)
@@ -72,11 +71,8 @@ class ServeCounters:
         self, client: XenstoreClient, hypervisor: Hypervisor, state_directory: Path | None
     ) -> ScsiService:
         async def open_unit(host: HostConfig, p_dev: str) -> Counter:
-            file = None
-            if state_directory:
-                file = InflightFile(StateDirectory(state_directory), f"unit-{p_dev}")
             store = FileStore(self.image, engine="sync") if self.image else RamStore(SIZE)
-            unit = Counter(store, Journal.open(file, 8))
+            unit = Counter(store)
             unit.may_block = self.may_block
             return unit
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from hypothesis import strategies as st
 
 from pvdrivers.backends.targets.operations import Operation, OperationTable
@@ -27,3 +29,16 @@ def cdbs(draw: st.DrawFn, operations: OperationTable) -> bytes:
     if draw(st.integers(0, 9)) == 0:
         cdb[draw(st.integers(1, 15))] = draw(BYTES)
     return bytes(cdb)
+
+
+def reserved_bits(found: Operation) -> Iterator[tuple[bytes, bytes]]:
+    """A CDB with each bit that it may not have, and the sense key specific field that tells so."""
+    for place in range(1, len(found.usage)):
+        for bit in range(8):
+            is_action = found.service_action is not None and place == 1 and bit < 5
+            if not found.usage[place] >> bit & 1 and not is_action:
+                cdb = bytearray(len(found.usage))
+                cdb[0] = found.opcode
+                cdb[1] = found.service_action or 0
+                cdb[place] |= 1 << bit
+                yield bytes(cdb), bytes((0xC8 | bit, 0, place))

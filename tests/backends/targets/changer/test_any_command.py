@@ -5,15 +5,17 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pvdrivers.backends.targets.changer.unit import Changer
 from pvdrivers.backends.targets.command import Command
+from pvdrivers.backends.targets.operations import Operation
 from pvdrivers.scsi.result import HostByte, Status
 from pvdrivers.scsi.sense import Sense, SenseKey
 
-from ..any_cdb import BYTES, cdbs
+from ..any_cdb import BYTES, cdbs, reserved_bits
 from .conftest import DRIVE, PORT, SLOT, Robot, move
 
 PLACES = st.sampled_from([*range(SLOT, SLOT + 5), PORT, PORT + 1, DRIVE, DRIVE + 1])
@@ -50,3 +52,11 @@ def test_any_command(commands: list[tuple[bytes, bytes]]) -> None:
             path = robot.changer.inventory.path_of(there) if there else None
             assert drive.cartridge == path
         robot.close()
+
+
+@pytest.mark.parametrize("found", list(Changer.operations), ids=lambda found: found.name)
+def test_reserved_bits_are_refused(robot: Robot, found: Operation) -> None:
+    """Each of them, with its place."""
+    for cdb, specific in reserved_bits(found):
+        sense = robot.initiator.sense(cdb)
+        assert (sense[:3], sense.specific) == ((5, 0x24, 0), specific), cdb.hex(" ")

@@ -12,13 +12,18 @@ from pvdrivers.backends.targets.spc.identity import Identity
 from pvdrivers.backends.targets.tape.unit import Tape
 from pvdrivers.ring.errors import UsageError
 
+from ..sg3_utils import decoded
 from .conftest import DRIVE, PICKER, PORT, SLOT, MakeRobot, Robot, move, parse_status, read_status
 
 FULL, BY_OPERATOR, ACCESS, EXPORTS, IMPORTS = 0x01, 0x02, 0x08, 0x10, 0x20
 
 
 def test_it_says_that_it_is_a_changer(robot: Robot) -> None:
-    assert robot.initiator.good("12 00 00 00 ff 00")[:2] == bytes((8, 0x80))
+    text = decoded(
+        "sg_inq", robot.initiator.good("12 00 00 00 ff 00"), "--inhex=-", "--descriptors"
+    )
+    for told in ("Peripheral device type: medium changer", "SMC-3 (no version claimed)"):
+        assert told in text
 
 
 def test_tapes_are_in_slots_at_first_in_the_order_of_their_names(robot: Robot) -> None:

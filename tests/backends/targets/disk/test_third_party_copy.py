@@ -254,7 +254,7 @@ def test_limits_are_told_twice_alike(pair: Pair) -> None:
         kind, size = struct.unpack_from(">HH", rest)
         assert size % 4 == 0
         found[kind], rest = rest[4 : 4 + size], rest[4 + size :]
-    assert found[0x0001].startswith(b"\x08\x83\x01\x00\x84\x03\x00\x03\x04")
+    assert found[0x0001].startswith(b"\x0b\x83\x03\x00\x10\x11\x84\x04\x00\x03\x04\x07")
     assert found[0x0004][4:12] == data[8:16]
     assert found[0x0008].startswith(b"\x02\x02\xe4")
     assert one.good("12 00 00 00 24 00")[5] & 0x08  # 3PC

@@ -16,9 +16,8 @@ from pvdrivers.backends.targets.tape.image import Position, TapeImage
 from pvdrivers.backends.targets.tape.unit import Tape
 from pvdrivers.scsi.result import HostByte, Status
 from pvdrivers.scsi.sense import MAX_SENSE, Sense, SenseKey
-from pvdrivers.testing.scsi.unit_initiator import UnitInitiator
 
-from ..any_cdb import BYTES, cdbs
+from ..any_cdb import BYTES, cdbs, reserved_bits
 from .conftest import MakeTape
 
 DATA = st.one_of(
@@ -72,25 +71,9 @@ def objects_of(path: Path) -> None:
 def test_reserved_bits_are_refused(make_tape: MakeTape, found: Operation) -> None:
     """Each of them, with its place."""
     initiator = make_tape()
-    for place in range(1, len(found.usage)):
-        for bit in range(8):
-            if found.usage[place] >> bit & 1 or is_service_action(found, place, bit):
-                continue
-            cdb = bytearray(len(found.usage))
-            cdb[0] = found.opcode
-            if found.service_action is not None:
-                cdb[1] = found.service_action
-            cdb[place] |= 1 << bit
-            refused(initiator, bytes(cdb), bytes((0xC8 | bit, 0, place)))
-
-
-def is_service_action(found: Operation, place: int, bit: int) -> bool:
-    return found.service_action is not None and place == 1 and bit < 5
-
-
-def refused(initiator: UnitInitiator, cdb: bytes, specific: bytes) -> None:
-    sense = initiator.sense(cdb)
-    assert (sense[:3], sense.specific) == ((5, 0x24, 0), specific), cdb.hex(" ")
+    for cdb, specific in reserved_bits(found):
+        sense = initiator.sense(cdb)
+        assert (sense[:3], sense.specific) == ((5, 0x24, 0), specific), cdb.hex(" ")
 
 
 @pytest.mark.parametrize("found", list(Tape.operations), ids=lambda found: found.name)

@@ -6,10 +6,14 @@ import os
 import shutil
 import struct
 import subprocess
+import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pvdrivers.backends.targets.tape.image import ImageError, Position, TapeImage, TapeObject
 from pvdrivers.ring.errors import UsageError
@@ -100,7 +104,8 @@ def test_tapes_of_others(
     "stored",
     [
         GAP + record(b"one") + GAP + GAP + record(b"22", kind=4) + MARK + GAP,
-        record(b"one") + b"\xfe\xff\xff\xff\xfe\xff" + MARK,
+        record(b"one") + b"\xff\xff" + GAP + MARK,
+        record(b"one", kind=8) + b"\xff\xff" + GAP + GAP + MARK + b"\xff\xff" + GAP,
     ],
 )
 def test_backwards_over_what_is_no_object(tmp_path: Path, stored: bytes) -> None:
@@ -181,6 +186,48 @@ def test_a_write_that_ends_anywhere_leaves_what_begins_as_a_tape(
     image.append(Position(), [memoryview(b"one")])
     assert len(seen) == 8
     assert content(image) == [b"one"]
+
+
+RECORDS = st.builds(record, st.binary(min_size=1, max_size=9), st.sampled_from([0, 0, 0, 8, 3, 14]))
+OBJECTS = st.just(MARK) | RECORDS
+HALF_OVERWRITTEN = OBJECTS.map(lambda one: one + b"\xff\xff" + GAP)
+PIECES = st.one_of(OBJECTS, HALF_OVERWRITTEN, st.sampled_from([GAP, b"\1\2\3\x74"]))
+RUBBISH = st.sampled_from([END, HALF_GAP, b"\xff\xff", b"\xfe\xff"]) | st.binary(max_size=6)
+
+
+@given(st.lists(PIECES, max_size=12).map(b"".join))
+def test_any_tape_of_others(stored: bytes) -> None:
+    """What is found on the way back is what was found before."""
+    with tempfile.TemporaryDirectory() as folder:
+        image = image_of(Path(folder), stored)
+        found = objects(image)
+        position = found[-1].end if found else Position()
+        for expected in reversed(found):
+            before = image.before(position)
+            assert before
+            assert before[2:] == expected[2:]
+            position = before.start
+        assert position[1:] == (0, 0)
+        assert image.before(position) is None
+        image.close()
+
+
+@given(st.lists(PIECES | RUBBISH, max_size=12).map(b"".join), st.integers(0, 100))
+def test_any_file(stored: bytes, offset: int) -> None:
+    """It is refused, or both ways end somewhere."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            image = image_of(Path(folder), stored)
+        except UsageError:
+            return
+        with suppress(ImageError):
+            assert all(one.end.offset <= len(stored) for one in objects(image))
+        position = Position(min(offset, len(stored)), 9, 1)
+        with suppress(ImageError):
+            while one := image.before(position):
+                position = one.start
+                assert min(position) >= 0
+        image.close()
 
 
 def test_simh_reads_it(tmp_path: Path) -> None:

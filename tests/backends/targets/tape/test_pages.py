@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from pvdrivers.testing.scsi.unit_initiator import UnitInitiator
 
+from ..sg3_utils import decoded
 from .conftest import MakeTape
 from .tape_commands import LOAD, PREVENT, UNLOAD, block_length, put, read, write
 
@@ -25,9 +27,9 @@ def raised(initiator: UnitInitiator) -> set[int]:
 
 
 def test_it_says_that_it_is_a_tape(initiator: UnitInitiator) -> None:
-    data = initiator.good("12 00 00 00 ff 00")
-    assert data[:2] == bytes((1, 0x80))
-    assert data[8:32] == b"PVDRIVERTAPE            "
+    text = decoded("sg_inq", initiator.good("12 00 00 00 ff 00"), "--inhex=-", "--descriptors")
+    for told in ("RMB=1", "Peripheral device type: tape", "SSC-4 (no version claimed)"):
+        assert told in text
 
 
 def test_vital_product_data(initiator: UnitInitiator) -> None:
@@ -35,8 +37,11 @@ def test_vital_product_data(initiator: UnitInitiator) -> None:
     assert pages == bytes((0x00, 0x80, 0x83, 0x86, 0x87, 0xB0, 0xB2))
     for page in pages:
         assert initiator.good(bytes((0x12, 1, page, 0, 0xFF, 0)))[:2] == bytes((1, page))
-    assert initiator.good("12 01 b0 00 ff 00")[4:] == bytes(2)  # no WORM
-    assert initiator.good("12 01 b2 00 ff 00")[4:] == bytes.fromhex("0c c0 00 00 00 00 00 00")
+    assert "WORM=0" in decoded("sg_vpd", initiator.good("12 01 b0 00 ff 00"), "--inhex=-")
+    text = decoded("sg_vpd", initiator.good("12 01 b2 00 ff 00"), "--inhex=-")
+    flags = dict(re.findall(r"(\w\w)h: (\d)", text))
+    assert len(flags) == 64
+    assert [flag for flag, is_set in flags.items() if is_set == "1"] == ["05", "06", "09", "0A"]
 
 
 # ---- mode pages --------------------------------------------------------------------------------
@@ -119,6 +124,19 @@ def test_alerts_stay_until_another_cartridge_is_loaded(
     initiator.good(UNLOAD)
     initiator.good(LOAD)
     assert raised(initiator) == set()
+
+
+def test_logs_as_sg_logs_reads_them(make_tape: MakeTape, cartridge: Path) -> None:
+    cartridge.write_bytes(b"\3\0\0\x80bad\0\3\0\0\x80")
+    initiator = make_tape(capacity=10 << 20)
+    initiator.sense(read(3))
+    text = decoded("sg_logs", initiator.good(ALERTS), "--in=-", "--pdt=1")
+    assert re.findall(r"([\w ]+): 1$", text, re.MULTILINE) == ["  Read failure"]
+    text = decoded("sg_logs", initiator.good(CAPACITY), "--in=-", "--pdt=1")
+    assert re.findall(r"Main partition (\w+) capacity \(in MiB\): (\d+)", text) == [
+        ("remaining", "9"),
+        ("maximum", "10"),
+    ]
 
 
 def test_logs_there_are(initiator: UnitInitiator) -> None:
