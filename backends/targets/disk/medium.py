@@ -15,8 +15,8 @@ CHUNK = 1 << 20  # bytes that are read or written at once when the range may be 
 
 _NO_SPACE = (SenseKey.DATA_PROTECT, 0x27, 0x07)  # space allocation failed
 _READ_ONLY = (SenseKey.DATA_PROTECT, 0x27, 0x00)
-_READ_ERROR = (SenseKey.MEDIUM_ERROR, 0x11, 0x00)
-_WRITE_ERROR = (SenseKey.MEDIUM_ERROR, 0x0C, 0x00)
+READ_ERROR = (SenseKey.MEDIUM_ERROR, 0x11, 0x00)
+WRITE_ERROR = (SenseKey.MEDIUM_ERROR, 0x0C, 0x00)
 _ERRORS = {errno.ENOSPC: _NO_SPACE, errno.EDQUOT: _NO_SPACE, errno.EROFS: _READ_ONLY}
 
 
@@ -51,18 +51,18 @@ class Medium:
     def read(self, lba: int, count: int) -> bytes:
         if count == 0:
             return b""
-        with _sense(_READ_ERROR, lba):
+        with _sense(READ_ERROR, lba):
             return self.store.read(lba * self._sectors, count * self._sectors)
 
     def write(self, lba: int, data: bytes | memoryview) -> None:
         if len(data) > 0:
             self._tell(lba, len(data) // self.block_size)
-            with _sense(_WRITE_ERROR, lba):
+            with _sense(WRITE_ERROR, lba):
                 self.store.write(lba * self._sectors, data)
 
     def flush(self) -> None:
         if self.has_cache:
-            with _sense(_WRITE_ERROR):
+            with _sense(WRITE_ERROR):
                 self.store.flush()
 
     def chunks(self, lba: int, count: int, size: int = CHUNK) -> Iterator[tuple[int, int]]:
@@ -96,7 +96,7 @@ class Medium:
 
     def _discard(self, lba: int, count: int) -> None:
         self._tell(lba, count)
-        with _sense(_WRITE_ERROR, lba):
+        with _sense(WRITE_ERROR, lba):
             try:
                 self.store.discard(lba * self._sectors, count * self._sectors)
             except OSError as error:

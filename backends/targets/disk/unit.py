@@ -16,6 +16,7 @@ from pvdrivers.backends.targets.disk.medium import Medium
 from pvdrivers.backends.targets.disk.pages import Pages
 from pvdrivers.backends.targets.disk.power import Power
 from pvdrivers.backends.targets.disk.provisioning import Provisioning
+from pvdrivers.backends.targets.disk.snapshots import Snapshots
 from pvdrivers.backends.targets.disk.token_copy import TokenCopy
 from pvdrivers.backends.targets.disk.transfers import Transfers
 from pvdrivers.backends.targets.spc.identity import Identity
@@ -26,7 +27,16 @@ THIN_ONLY = {"UNMAP", "GET LBA STATUS"}
 
 
 class Disk(
-    Transfers, AtomicCommands, Provisioning, Capacity, Defects, Pages, Erase, Power, TokenCopy
+    Transfers,
+    AtomicCommands,
+    Provisioning,
+    Capacity,
+    Defects,
+    Pages,
+    Erase,
+    Power,
+    TokenCopy,
+    Snapshots,
 ):
     """It owns the store and closes it. `refuse` names commands that it shall not have, as
     REPORT SUPPORTED OPERATION CODES calls them; UsageError: there is no such."""
@@ -72,11 +82,12 @@ class Disk(
 
     def direct_access(self, nexus: Nexus) -> tuple[bool, bool]:
         """The same rules as for commands that come here. With WCE 0 writes come here too, to be
-        flushed, and with tokens, which they revoke."""
+        flushed, and so they do while tokens or snapshots depend on the blocks."""
         if self.has_attention(nexus):
             return False, False
         reads, writes = (self._is_open(nexus, opcode) for opcode in (0x28, 0x2A))
-        return reads, writes and self.caches_writes and not self.tokens.are_there
+        watched = self.tokens.are_there or self.has_snapshots
+        return reads, writes and self.caches_writes and not watched
 
     def _is_open(self, nexus: Nexus, opcode: int) -> bool:
         try:
