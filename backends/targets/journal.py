@@ -101,13 +101,6 @@ class Journal:
         if kept:
             self._keep(kept)
 
-    def clear(self) -> None:
-        """Forgets everything, and has no file any more."""
-        file, self._file = self._file, None
-        if file:
-            self._memory = memoryview(b"")  # which the file takes away
-            file.clear()
-
     # ---- what is stored --------------------------------------------------------------------
 
     def _write_place(self, number: int, state: bytes) -> None:

@@ -36,13 +36,6 @@ class PersistentUnit(EmulatedUnit):
             self.restore(msgspec.msgpack.decode(journal.state))
         self._journal = journal
 
-    def close(self) -> None:
-        """No command is under way. A journal that has nothing to tell ends with the unit."""
-        super().close()
-        journal, self._journal = self._journal, None
-        if journal and not self.state():
-            journal.clear()
-
     def state(self) -> UnitState:
         """A subclass adds what is its own, but nothing that is as in a new unit."""
         waiting = {nexus.name: [*codes] for nexus, codes in self._attentions.items()}

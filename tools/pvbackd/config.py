@@ -9,7 +9,6 @@ import msgspec
 
 from pvdrivers.backends.scsi import host as vscsi
 from pvdrivers.backends.scsi.host import ScsiBackendOptions
-from pvdrivers.backends.state_directory import StateDirectory
 from pvdrivers.backends.vbd import disk as vbd
 from pvdrivers.backends.vbd.device import VbdBackendOptions
 from pvdrivers.backends.vnif import vif as vnif
@@ -110,14 +109,12 @@ class Config(Section, frozen=True):
             VifUplink(rule.uplink, rule.filters), rule.limits or self.vif_limits
         )
 
-    def scsi_options(
-        self, host: vscsi.HostConfig, state: StateDirectory | None
-    ) -> vscsi.ServeOptions | None:
-        """How `host` is served, with the units' journals in `state`; None: not by us."""
+    def scsi_options(self, host: vscsi.HostConfig) -> vscsi.ServeOptions | None:
+        """How `host` is served; None: not by us."""
         rules = rules_of(self.scsi, host)
         if not rules:
             return None
-        units = LunUnits(rules, state)
+        units = LunUnits(rules)
         return vscsi.ServeOptions(units, rules[0].limits or self.scsi_limits, units.way)
 
 

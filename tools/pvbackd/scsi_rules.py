@@ -9,7 +9,6 @@ from itertools import takewhile
 import msgspec
 
 from pvdrivers.backends.scsi.host import HostConfig, ScsiBackendOptions
-from pvdrivers.backends.state_directory import StateDirectory
 from pvdrivers.backends.targets.logical_unit import LogicalUnit
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.tools.pvbackd.rules import Rule, brief
@@ -32,10 +31,9 @@ class LunUnits(msgspec.Struct, frozen=True):
     """Opens the units of a host's LUNs: by the first rule that matches."""
 
     rules: tuple[ScsiRule, ...]
-    state: StateDirectory | None
 
     async def __call__(self, host: HostConfig, p_dev: str) -> LogicalUnit:
-        return await self._unit(p_dev).open(p_dev, self.state)
+        return await self._unit(p_dev).open(p_dev)
 
     def way(self, host: HostConfig, p_dev: str) -> str:
         return brief(self._unit(p_dev))

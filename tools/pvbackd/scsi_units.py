@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from functools import partial
-from hashlib import sha256
 
-from pvdrivers.backends.inflight import InflightFile
-from pvdrivers.backends.state_directory import StateDirectory
 from pvdrivers.backends.targets.disk.unit import Disk
-from pvdrivers.backends.targets.journal import Journal
 from pvdrivers.backends.targets.logical_unit import LogicalUnit
-from pvdrivers.backends.targets.persistent import PersistentUnit
 from pvdrivers.backends.targets.spc.identity import Identity
 from pvdrivers.backends.targets.spc.reservation_file import ReservationFile
 from pvdrivers.daemon_threads import open_in_daemon_thread
@@ -59,26 +54,19 @@ class DiskUnit(Kind, tag="disk", frozen=True):
         if self.read_only and not isinstance(self.store, File):
             raise UsageError("read_only is for a store of kind file: another has no content")
 
-    async def open(self, lun: str, state: StateDirectory | None) -> LogicalUnit:
-        return await open_in_daemon_thread(partial(self._open, lun, state))
+    async def open(self, lun: str) -> LogicalUnit:
+        return await open_in_daemon_thread(partial(self._open, lun))
 
-    def _open(self, lun: str, state: StateDirectory | None) -> Disk:
+    def _open(self, lun: str) -> Disk:
         filled = partial(path_for, lun=lun)
-        store = with_path(self.store, filled)
         filters = [with_path(layer, filled) for layer in self.filters]
-        opened = put_filters(store.open(self.read_only), filters)
+        store = put_filters(with_path(self.store, filled).open(self.read_only), filters)
         try:
-            unit = Disk(opened, self._identity(lun), refuse=self.refuse)
-        except BaseException:
-            opened.close()
-            raise
-        try:
+            unit = Disk(store, self._identity(lun), refuse=self.refuse)
             if self.reservations:
                 unit.keep_reservations_in(ReservationFile(filled(self.reservations)))
-            # What was made of another image, such as a SANITIZE that goes on, is not this one's.
-            take_up(unit, state, f"{getattr(store, 'path', '')} {lun}")
         except BaseException:
-            unit.close()
+            store.close()
             raise
         return unit
 
@@ -90,10 +78,3 @@ class DiskUnit(Kind, tag="disk", frozen=True):
 
 
 UnitConfig = DiskUnit
-
-
-def take_up(unit: PersistentUnit, state: StateDirectory | None, name: str) -> None:
-    """Gives it the journal of that name: where a killed daemon was, it goes on."""
-    if state:
-        file = InflightFile(state, f"unit-{sha256(name.encode()).hexdigest()[:32]}")
-        unit.take_up(Journal.open(file, unit.journal_room))

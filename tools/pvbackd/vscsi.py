@@ -7,7 +7,6 @@ from pathlib import Path
 
 from pvdrivers.backends.scsi.queue import ERRORS
 from pvdrivers.backends.scsi.service import ScsiService
-from pvdrivers.backends.state_directory import StateDirectory
 from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.poll.driver import PollDriver
 from pvdrivers.scsi.keys import KIND
@@ -33,11 +32,10 @@ def make_service(
     driver: PollDriver,
     state_directory: Path | None,
 ) -> ScsiService:
-    journals = StateDirectory(state_directory) if state_directory else None
     return ScsiService(
         client,
         hypervisor,
-        lambda host: config().scsi_options(host, journals),
+        lambda host: config().scsi_options(host),
         driver=driver,
         state_directory=state_directory,
     )

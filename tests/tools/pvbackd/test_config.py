@@ -3,17 +3,13 @@
 import asyncio
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from pvdrivers.backends.scsi.host import HostConfig
-from pvdrivers.backends.state_directory import StateDirectory
 from pvdrivers.backends.vbd.disk import DiskConfig, open_disk
 from pvdrivers.backends.vnif.vif import VifConfig
 from pvdrivers.ring.errors import UsageError
-from pvdrivers.scsi.result import Status
-from pvdrivers.testing.scsi.unit_initiator import UnitInitiator
 from pvdrivers.tools.pvbackd import scsi_units
 from pvdrivers.tools.pvbackd.config import Config, ConfigError, read_config
 from pvdrivers.tools.pvbackd.stores import path_for
@@ -266,7 +262,7 @@ HOST = HostConfig("/local/domain/0/backend/vscsi/3/0")
 
 
 def test_a_host_is_served_only_by_a_rule(tmp_path: Path) -> None:
-    assert Config().scsi_options(HOST, None) is None
+    assert Config().scsi_options(HOST) is None
     text = """
         [scsi_limits]
         sg_grant = 64
@@ -282,11 +278,11 @@ def test_a_host_is_served_only_by_a_rule(tmp_path: Path) -> None:
         """
     config = parse(text, tmp_path)
     assert config.rules["scsi"] == 3
-    assert config.scsi_options(HostConfig(HOST.path.replace("/3/", "/4/")), None) is None
-    options = config.scsi_options(HOST, None)
+    assert config.scsi_options(HostConfig(HOST.path.replace("/3/", "/4/"))) is None
+    options = config.scsi_options(HOST)
     assert options is not None
-    assert options == parse(text, tmp_path).scsi_options(HOST, None)
-    assert options != parse(text.replace("4096", "512"), tmp_path).scsi_options(HOST, None)
+    assert options == parse(text, tmp_path).scsi_options(HOST)
+    assert options != parse(text.replace("4096", "512"), tmp_path).scsi_options(HOST)
     assert options.limits.sg_grant == 64
     for p_dev, blocks in (("data-1", 8), ("root", 16)):
         unit = asyncio.run(options.open_unit(HOST, p_dev))
@@ -311,31 +307,6 @@ def test_a_luns_path(path: str, p_dev: str, file: str) -> None:
 def test_a_p_dev_that_is_no_path() -> None:
     with pytest.raises(UsageError, match="p-dev 'disk' is not a file's path"):
         scsi_units.path_for("{lun}", "disk")
-
-
-def test_a_journal_is_an_images_own(tmp_path: Path) -> None:
-    """What is to go on after a kill, such as a SANITIZE, goes on on no other image."""
-    state = StateDirectory(tmp_path / "state")
-
-    def disk(image: str) -> Any:
-        (tmp_path / image).write_bytes(bytes(8192))
-        store = f"{{kind = 'file', path = '{tmp_path}/{image}'}}"
-        config = parse(f"[[scsi]]\nunit = {{kind = 'disk', store = {store}}}", tmp_path)
-        options = config.scsi_options(HOST, state)
-        assert options is not None
-        return asyncio.run(options.open_unit(HOST, "disk"))
-
-    def is_ready(unit: Any) -> bool:
-        return UnitInitiator(unit).run(bytes(6)).status == Status.GOOD
-
-    stopped = disk("a")
-    UnitInitiator(stopped).good("1b 00 00 00 00 00")  # START STOP UNIT
-    assert not is_ready(stopped)
-    stopped.close()
-    for image, ready in (("b", True), ("a", False)):
-        unit = disk(image)
-        assert is_ready(unit) is ready
-        unit.close()
 
 
 @pytest.mark.parametrize("params", ["", "web.img", "qcow2:/images/web.img", "nbd:host:1"])

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from pvdrivers.backends.inflight import InflightFile
-from pvdrivers.backends.state_directory import StateDirectory
 from pvdrivers.backends.stores.store import RamStore
 from pvdrivers.backends.targets.command import Answer, Command, Nexus
 from pvdrivers.backends.targets.disk.unit import Disk
@@ -168,24 +164,3 @@ def test_a_sanitize_that_was_answered_goes_on(machine: Machine) -> None:
     machine.start()
     machine.first.good("00" * 6)
     assert not machine.background.step()
-
-
-def test_a_journal_with_nothing_to_tell_ends_with_its_unit(tmp_path: Path) -> None:
-    state = StateDirectory(tmp_path / "state")
-
-    def disk() -> tuple[Disk, UnitInitiator]:
-        unit = Disk(RamStore(BLOCKS * BLOCK), Identity.of("disk"))
-        unit.take_up(Journal.open(InflightFile(state, "unit"), ROOM))
-        return unit, UnitInitiator(unit)
-
-    unit, initiator = disk()
-    initiator.good("1b 00 00 00 00 00")  # START STOP UNIT: stop
-    unit.close()
-    assert state.names() == ["unit"]
-    unit, initiator = disk()
-    assert initiator.code("00" * 6) == "02/04/02"
-    initiator.good("1b 00 00 00 01 00")  # start
-    unit.detach(initiator.nexus)
-    unit.close()
-    assert state.names() == []
-    unit.close()
