@@ -77,9 +77,7 @@ def test_kills_in_a_chain_of_compare_and_writes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("for_good", [True, False])
 def test_a_journal_ends_with_the_last_user_for_good(tmp_path: Path, for_good: bool) -> None:
     async def open_disk() -> Disk:
-        unit = Disk(RamStore(1 << 20), Identity.of("kept"))
-        unit.restore({"attentions": {"a guest": [(0x29, 0)]}})  # something for a journal to tell
-        return unit
+        return Disk(RamStore(1 << 20), Identity.of("kept"))
 
     async def main() -> None:
         state = StateDirectory(tmp_path / "state")
