@@ -19,11 +19,11 @@ from pvdrivers.scsi.features import PROTOCOL_FEATURES as SCSI
 from pvdrivers.tools.pvbench.compare.command import compare
 from pvdrivers.tools.pvbench.compare.report import goal
 from pvdrivers.tools.pvbench.compare.runner import catalogue, purpose
+from pvdrivers.tools.pvbench.fio.absent import IGNORED, REFUSED
+from pvdrivers.tools.pvbench.fio.run_options import FioRunOptions
 from pvdrivers.tools.pvbench.job.options import DEVICE, WORKLOAD
 from pvdrivers.tools.pvbench.job.run_options import RUN
-from pvdrivers.tools.pvbench.vbd.fio_absent import IGNORED, REFUSED
 from pvdrivers.tools.pvbench.vbd.options import VbdOptions
-from pvdrivers.tools.pvbench.vbd.run_options import VbdRunOptions
 from pvdrivers.tools.pvbench.vnif.options import VnifOptions
 from pvdrivers.tools.pvbench.vnif.run_options import VnifRunOptions
 from pvdrivers.vbd.features import PROTOCOL_FEATURES as VBD
@@ -193,7 +193,7 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
     "pvbench.md": {
         "fio's options": lambda: options(VbdOptions, WORKLOAD),
         "device options": lambda: options(VbdOptions, DEVICE),
-        "run options": lambda: options(VbdRunOptions, RUN),
+        "run options": lambda: options(FioRunOptions, RUN),
         "ignored": lambda: absent(IGNORED),
         "refused": lambda: absent(REFUSED),
     },

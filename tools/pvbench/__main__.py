@@ -15,12 +15,12 @@ from pvdrivers.ring.errors import PeerError
 from pvdrivers.tools.command_line import add_documentation
 from pvdrivers.tools.pvbench.compare.command import compare
 from pvdrivers.tools.pvbench.errors import BenchError, OptionError
+from pvdrivers.tools.pvbench.fio.run_options import FioRunOptions
 from pvdrivers.tools.pvbench.job import command
 from pvdrivers.tools.pvbench.job.command_line import Settings, as_given
 from pvdrivers.tools.pvbench.job.device_bench import DeviceBench
 from pvdrivers.tools.pvbench.vbd.bench import VbdBench
 from pvdrivers.tools.pvbench.vbd.options import VbdOptions
-from pvdrivers.tools.pvbench.vbd.run_options import VbdRunOptions
 from pvdrivers.tools.pvbench.vnif.bench import VnifBench
 from pvdrivers.tools.pvbench.vnif.options import VnifOptions
 from pvdrivers.tools.pvbench.vnif.run_options import VnifRunOptions
@@ -33,7 +33,7 @@ add_documentation(app)
 VBD = VbdBench()
 VNIF = VnifBench()
 NO_VBD_OPTIONS = VbdOptions()
-NO_VBD_RUN_OPTIONS = VbdRunOptions()
+NO_FIO_RUN_OPTIONS = FioRunOptions()
 NO_VNIF_OPTIONS = VnifOptions()
 NO_VNIF_RUN_OPTIONS = VnifRunOptions()
 
@@ -42,8 +42,8 @@ NO_VNIF_RUN_OPTIONS = VnifRunOptions()
 def vbd(
     *job_files: Path,
     options: VbdOptions = NO_VBD_OPTIONS,
-    run: VbdRunOptions = NO_VBD_RUN_OPTIONS,
-) -> tuple[VbdOptions, VbdRunOptions]:
+    run: FioRunOptions = NO_FIO_RUN_OPTIONS,
+) -> tuple[VbdOptions, FioRunOptions]:
     """Measures a block device: a guest's blkfront, a ring, a backend and its store.
 
     Names, units and defaults are fio's, and so are job files. Without rw and job files a set of

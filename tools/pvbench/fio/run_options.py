@@ -1,6 +1,7 @@
 """Options of a whole run that every disk has."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -19,3 +20,10 @@ class FioRunOptions(RunOptions):
             "commas; all but the table are fio's."
         ),
     ] = ("normal",)
+    make_image: Annotated[
+        Path | None,
+        run_option(
+            "Make an image there first, overwriting what is there: an ext4 file system with "
+            "mke2fs, random bytes where that is missing."
+        ),
+    ] = None

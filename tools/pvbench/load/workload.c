@@ -62,7 +62,8 @@ static int submit_all(struct pv_blk_workload *workload, uint64_t now)
         struct batch *batch = &workload->batches[i];
         if (batch->count == 0)
             continue;
-        int error = pv_blkfront_submit(workload->queues[i], batch->ios, batch->count);
+        const struct pv_load_queue *queue = &workload->queues[i];
+        int error = queue->ops->submit(queue->front, batch->ios, batch->count);
         if (error)
             return error;
         uint64_t submitted = pv_load_now_ns();
@@ -122,7 +123,8 @@ static int reap_all(struct pv_blk_workload *workload)
 {
     int finished = 0;
     for (uint32_t i = 0; i < workload->config.nr_queues; i++) {
-        int count = pv_blkfront_poll(workload->queues[i], workload->done, workload->reap_budget);
+        const struct pv_load_queue *queue = &workload->queues[i];
+        int count = queue->ops->poll(queue->front, workload->done, workload->reap_budget);
         if (count < 0)
             return count;
         if (count == 0)
@@ -153,7 +155,7 @@ static uint64_t until_due(const struct pv_blk_workload *workload)
 static void sleep_until_event(struct pv_blk_workload *workload)
 {
     for (uint32_t i = 0; i < workload->config.nr_queues; i++)
-        if (pv_blkfront_arm(workload->queues[i]))
+        if (workload->queues[i].ops->arm(workload->queues[i].front))
             return;
     workload->result.sleeps++;
     pv_load_wait_sleep(&workload->wait, until_due(workload));
@@ -165,7 +167,7 @@ static void look_around(const struct pv_blk_workload *workload)
 {
     for (unsigned look = 0; look < LOOKS; look++) {
         for (uint32_t i = 0; i < workload->config.nr_queues; i++)
-            if (pv_blkfront_has_news(workload->queues[i]))
+            if (workload->queues[i].ops->has_news(workload->queues[i].front))
                 return;
     }
     pv_cpu_relax();

@@ -5,9 +5,9 @@
 #ifndef TOOLS_PVBENCH_LOAD_WORKLOAD_H
 #define TOOLS_PVBENCH_LOAD_WORKLOAD_H
 
-#include "pvdrivers/frontends/vbd/blkfront.h"
 #include "pvdrivers/poll/group.h"
 #include "tools/pvbench/load/histogram.h"
+#include "tools/pvbench/load/queue.h"
 
 /* cffi: begin */
 struct pv_blk_workload;
@@ -32,8 +32,8 @@ struct pv_blk_sizes {
 
 struct pv_blk_workload_config {
     struct pv_hypervisor *hypervisor;
-    struct pv_evtchn *evtchn;          /* of all the queues */
-    struct pv_blkfront_queue **queues; /* connected; a job's operations go round them */
+    struct pv_evtchn *evtchn;           /* of all the queues */
+    const struct pv_load_queue *queues; /* connected; a job's operations go round them */
     uint32_t nr_queues;
     uint32_t jobs, iodepth;       /* operations outstanding: jobs * iodepth */
     uint32_t block_size;          /* bytes, a multiple of the sector size */

@@ -75,8 +75,9 @@ static void *data_of(const struct pv_blk_workload *workload, uint32_t slot)
     const struct pv_blk_workload_config *config = &workload->config;
     if (workload->data)
         return workload->data + slot * stride(workload);
-    uint8_t *buffers = pv_blkfront_buffers(config->queues[slot % config->nr_queues]);
-    return buffers + slot / config->nr_queues * stride(workload);
+    const struct pv_load_queue *queue = &config->queues[slot % config->nr_queues];
+    return (uint8_t *)queue->ops->buffers(queue->front) +
+           slot / config->nr_queues * stride(workload);
 }
 
 static int create_slots(struct pv_blk_workload *workload)

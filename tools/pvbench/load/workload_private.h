@@ -67,7 +67,7 @@ enum pass { PASS_LAYOUT, PASS_MEASURE, PASS_VERIFY };
 
 struct pv_blk_workload {
     struct pv_blk_workload_config config;
-    struct pv_blkfront_queue **queues;
+    struct pv_load_queue *queues;
     uint64_t nr_blocks;
     struct slot *slots;
     uint32_t nr_slots;

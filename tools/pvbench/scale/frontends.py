@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
 
 from pvdrivers.hypervisor import Hypervisor
+from pvdrivers.tools.pvbench.fio.workload import Workload
 from pvdrivers.tools.pvbench.scale.guest_process import RAMP_NS, GuestProcess
 from pvdrivers.tools.pvbench.scale.processors import pin_thread
 from pvdrivers.tools.pvbench.scale.spec import NAMES, Activity, ScaleSpec
-from pvdrivers.tools.pvbench.vbd.workload import Workload
 from pvdrivers.tools.pvbench.vbd.xenbus import DrivenFrontend
 from pvdrivers.vbd.config import disk_config
 from pvdrivers.vbd.features import FrontendFeatures

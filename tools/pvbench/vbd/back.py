@@ -1,51 +1,24 @@
 """The backend's half of a benchmark: a store behind blkback's queues."""
 
-import os
 import threading
 from collections import Counter
 from typing import Any
 
 from pvdrivers._core import ffi, lib
 from pvdrivers.backends.device import DeviceContext
-from pvdrivers.backends.stores import store as backend_store
 from pvdrivers.backends.vbd.device import VbdBackendOptions
 from pvdrivers.backends.vbd.queue import ERRORS
 from pvdrivers.poll.group import MODES
-from pvdrivers.ring.abi import SECTOR
 from pvdrivers.sim.machine import Machine
-from pvdrivers.tools.pvbench.errors import BenchError, OptionError
+from pvdrivers.tools.pvbench.errors import BenchError
+from pvdrivers.tools.pvbench.fio.store import open_store
 from pvdrivers.tools.pvbench.job.counters import counters
 from pvdrivers.tools.pvbench.job.measurement import BackMeasurement
 from pvdrivers.tools.pvbench.job.xenstore import Loop
-from pvdrivers.tools.pvbench.vbd.job import StoreSpec, VbdJob
+from pvdrivers.tools.pvbench.vbd.job import VbdJob
 from pvdrivers.tools.pvbench.vbd.python_null import PythonNull
 from pvdrivers.tools.pvbench.vbd.xenbus import DrivenBackend, device_config
 from pvdrivers.xenstore.client import XenstoreClient
-
-STORE_THREADS = 4  # at most, of a store that has any
-
-
-def open_store(store: StoreSpec) -> backend_store.BlockStore:
-    """A store as backends take it. Raises OptionError when its file cannot be used."""
-    if store.kind == "python":
-        return PythonNull(store.size)
-    sectors = store.size // SECTOR
-    if store.kind == "null":
-        opened = lib.pv_null_store_create(sectors, store.sector_size, True)
-    elif store.kind == "ram":
-        opened = lib.pv_ram_store_create(sectors, store.sector_size)
-    else:
-        assert store.path
-        path = ffi.new("char[]", os.fsencode(store.path))
-        config = ffi.new("struct pv_file_store_config *")
-        config.path, config.sector_size = path, store.sector_size
-        config.threads = STORE_THREADS
-        config.direct, config.read_only = store.direct, store.read_only
-        opened = lib.pv_file_store_create(config)
-    if opened == ffi.NULL:
-        name = store.path or f"the {store.kind} store"
-        raise OptionError(f"{name} cannot be opened: {os.strerror(ffi.errno)}")
-    return backend_store.BlockStore(opened)
 
 
 class Back:
@@ -61,7 +34,8 @@ class Back:
         self._job = job
         self._path = device_config(job, frontend, domid).backend_path
         self._xenstore = xenstore
-        self._store = open_store(job.store)
+        spec = job.store
+        self._store = PythonNull(spec.size) if spec.kind == "python" else open_store(spec)
         self._hypervisor = machine.open_hypervisor(domid)
         self._loop = Loop()
         self._device: DrivenBackend | None = None

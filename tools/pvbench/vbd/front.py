@@ -1,149 +1,20 @@
-"""The frontend's half of a benchmark: the guest that does I/O and measures it."""
+"""The frontend's half of a benchmark of a virtual block device."""
 
-from typing import Any
-
-from pvdrivers._core import lib
 from pvdrivers.ring.abi import SECTOR
-from pvdrivers.tools.pvbench.fio.measurement import Clone, Direction, Measurement
-from pvdrivers.tools.pvbench.job.latency import Latency
-from pvdrivers.tools.pvbench.job.measurement import Counts, Progress
-from pvdrivers.tools.pvbench.job.workload_front import WorkloadFront
+from pvdrivers.tools.pvbench.fio.front import FioFront
 from pvdrivers.tools.pvbench.vbd.job import VbdJob
-from pvdrivers.tools.pvbench.vbd.logs import write_logs
-from pvdrivers.tools.pvbench.vbd.workload import Workload
 from pvdrivers.tools.pvbench.vbd.xenbus import DrivenFrontend, device_config, make_frontend
 from pvdrivers.vbd.features import DeviceInfo
 from pvdrivers.xenstore.client import XenstoreClient
 
-DISTRIBUTIONS = {
-    "random": lib.PV_BLK_UNIFORM,
-    "zipf": lib.PV_BLK_ZIPF,
-    "pareto": lib.PV_BLK_PARETO,
-}
 
-
-class Front(WorkloadFront[VbdJob, DrivenFrontend, Workload]):
+class Front(FioFront[VbdJob, DrivenFrontend]):
     def _make_device(self, client: XenstoreClient) -> DrivenFrontend:
-        job = self._job
-        path = device_config(job, self._domid, self._backend).frontend_path
-        device = make_frontend(job, client, path, self._hypervisor)
+        path = device_config(self._job, self._domid, self._backend).frontend_path
+        device = make_frontend(self._job, client, path, self._hypervisor)
         device.leave = self._leave
-        device.buffer_pages = self._buffer_pages() if job.granted_memory else 0
+        device.buffer_pages = self._buffer_pages()
         return device
 
-    def _buffer_pages(self) -> int:
-        pages = -(-self._job.max_bs // self._hypervisor.page_size)
-        return pages * -(-self._job.iodepth * self._job.numjobs // self._job.queues)
-
-    def _make_workload(self, device: DrivenFrontend, info: DeviceInfo) -> Workload:
-        job = self._job
-        room = info.sectors * SECTOR - job.offset
-        size = min(job.size or room, room) // job.bs * job.bs
-        return Workload(
-            [device],
-            job.mode,
-            jobs=job.numjobs,
-            iodepth=job.iodepth,
-            block_size=job.bs,
-            sizes=[
-                {"min": s.min, "max": s.max, "nr_shares": len(s.shares), "shares": s.shares}
-                for s in job.sizes
-            ],
-            random=job.random,
-            random_map=job.random_map,
-            distribution=DISTRIBUTIONS[job.distribution],
-            theta=job.theta,
-            io_size=(job.io_size or size) * job.loops,
-            rate=job.pace.rate,
-            rate_iops=job.pace.rate_iops,
-            thinktime_ns=job.pace.thinktime_ns,
-            thinktime_blocks=job.pace.thinktime_blocks,
-            log=job.logs.wanted,
-            log_window_ns=job.logs.window_ns,
-            trim=job.trims,
-            read_percent=job.read_percent,
-            offset=job.offset,
-            size=size,
-            time_based=job.time_based,
-            runtime_ns=job.runtime_ns,
-            ramp_ns=job.ramp_ns,
-            fsync=job.fsync,
-            seed=job.randseed + job.first_clone - 1,
-            verify=job.verify,
-            in_place=job.granted_memory,
-        )
-
-    # ---- running
-
-    def _prepare(self, workload: Workload) -> None:
-        """Makes the content of what is going to be read known."""
-        job = self._job
-        if job.verify and job.expect_content:
-            assert job.store.path
-            self._phase = "read image"
-            workload.expect(job.store.path)
-        elif job.reads and (job.verify or job.store.kind == "ram"):
-            self._phase = "layout"
-            workload.layout()
-
-    def _check(self, workload: Workload) -> None:
-        if self._job.verify and self._job.writes:
-            self._phase = "verify"
-            workload.verify()
-
-    def progress(self) -> Progress:
-        assert self._workload
-        done = not self._thread.is_alive()
-        clones = [self._workload.progress(clone) for clone in range(self._job.numjobs)]
-        return Progress(self._phase, done, [Counts(list(c.ios), list(c.bytes)) for c in clones])
-
-    def finish(self) -> Measurement:
-        """Waits for the workload's end."""
-        assert self._workload
-        self._thread.join()
-        write_logs(self._job, self._workload)
-        return self.measurement()
-
-    def measurement(self) -> Measurement:
-        """What has been measured until now."""
-        assert self._workload
-        numjobs = self._job.numjobs
-        result, jobs = self._workload.copy(lambda: self._phase in ("run", "verify"))
-        return Measurement(
-            clones=[_clone(result, jobs[clone]) for clone in range(numjobs)],
-            user_ns=result.user_ns,
-            system_ns=result.system_ns,
-            context_switches=result.context_switches,
-            major_faults=result.major_faults,
-            minor_faults=result.minor_faults,
-            depth_submit=list(result.depth_submit),
-            depth_complete=list(result.depth_complete),
-            sleeps=result.sleeps,
-            verified=result.verified,
-            verify_errors=result.verify_errors,
-            mismatch=_describe_mismatch(result) if result.verify_errors else None,
-            error=-result.first_error,
-            failure=self._failure,
-            **self._costs_so_far(),
-        )
-
-
-def _clone(result: Any, job: Any) -> Clone:
-    return Clone(
-        elapsed_ns=result.elapsed_ns,
-        directions=[
-            Direction(d.ios, d.bytes, Latency.of(d.slat), Latency.of(d.clat), Latency.of(d.lat))
-            for d in job.direction
-        ],
-        syncs=job.syncs,
-        sync_lat=Latency.of(job.sync_lat),
-        depth_level=list(job.depth_level),
-    )
-
-
-def _describe_mismatch(result: Any) -> str:
-    mismatch = result.mismatch
-    what = f"crc32c {mismatch.found_crc:08x} instead of {mismatch.expected_crc:08x}"
-    if mismatch.is_ours:
-        what += f": write {mismatch.found_sequence} to offset {mismatch.found_offset} is there"
-    return f"offset {mismatch.offset} has {what}"
+    def _size(self, info: DeviceInfo) -> int:
+        return info.sectors * SECTOR

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from pvdrivers._core import lib
 from pvdrivers.backends.vbd.device import VbdBackend
 from pvdrivers.frontends.vbd.device import VbdFrontend
 from pvdrivers.hypervisor import Hypervisor
@@ -36,6 +37,10 @@ class DrivenFrontend(VbdFrontend):
 
     def serve(self) -> None:
         """The workload's thread does."""
+
+    def load_queues(self) -> list[Any]:
+        """As `LoadedDevice` has them."""
+        return [lib.pv_load_blk_queue(queue.pointer) for queue in self.queues]
 
     async def disconnect(self) -> None:
         await asyncio.to_thread(self.leave)

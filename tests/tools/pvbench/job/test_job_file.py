@@ -66,7 +66,7 @@ def test_what_means_nothing_here_is_accepted_with_a_reason(read):
         ("", "has no job"),
         (
             "[a]\n\nzonemode=zbd\n",
-            "jobs.fio:3: zonemode is not supported: blkif disks have no zones",
+            "jobs.fio:3: zonemode is not supported: disks have no zones here",
         ),
         ("[a]\nlops=3\n", "jobs.fio:2: lops is no option: did you mean loops?"),
         ("[a]\noutput-format=json\n", "jobs.fio:2: output_format belongs on the command line"),

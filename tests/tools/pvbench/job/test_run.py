@@ -9,12 +9,13 @@ import pytest
 
 from pvdrivers.ring.abi import Abi
 from pvdrivers.tools.pvbench.errors import BenchError
+from pvdrivers.tools.pvbench.fio.image import copy_start, image_size, make_image
+from pvdrivers.tools.pvbench.fio.job import StoreSpec
+from pvdrivers.tools.pvbench.fio.suite import suite
 from pvdrivers.tools.pvbench.job import run as bench
 from pvdrivers.tools.pvbench.vbd import halves
-from pvdrivers.tools.pvbench.vbd.image import copy_start, image_size, make_image
-from pvdrivers.tools.pvbench.vbd.job import StoreSpec, VbdJob
+from pvdrivers.tools.pvbench.vbd.job import VbdJob
 from pvdrivers.tools.pvbench.vbd.options import VbdOptions
-from pvdrivers.tools.pvbench.vbd.suite import suite
 
 MIB = 1 << 20
 

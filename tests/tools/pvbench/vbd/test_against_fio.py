@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from pvdrivers.tools.pvbench.__main__ import VBD, run
+from pvdrivers.tools.pvbench.fio.absent import WHY_IGNORED, WHY_REFUSED
 from pvdrivers.tools.pvbench.units import parse_size
-from pvdrivers.tools.pvbench.vbd.fio_absent import WHY_IGNORED, WHY_REFUSED
 
 pytestmark = [
     pytest.mark.slow,

@@ -29,7 +29,8 @@ static inline struct bench open_bench(struct pv_blk_workload_config config,
     bench.peer->serves = true;
     config.hypervisor = front.hypervisor;
     config.evtchn = front.evtchn;
-    config.queues = &bench.queue;
+    struct pv_load_queue queue = pv_load_blk_queue(bench.queue);
+    config.queues = &queue;
     config.nr_queues = 1;
     bench.workload = pv_blk_workload_create(&config);
     if (bench.workload) {

@@ -148,7 +148,8 @@ static void test_mistakes(void)
     config = make_config(1, 100, false);
     config.hypervisor = &bench.peer->guest.hypervisor;
     config.evtchn = (struct pv_evtchn *)bench.peer;
-    config.queues = &bench.queue;
+    struct pv_load_queue queue = pv_load_blk_queue(bench.queue);
+    config.queues = &queue;
     config.nr_queues = 1;
     config.size = 2048; /* less than a block */
     assert(!pv_blk_workload_create(&config) && errno == EINVAL);

@@ -40,7 +40,7 @@ REFUSED = {
         exitall exit_what exitall_on_error wait_for startdelay""",
     "write rwmixread": "rwmixwrite",
     "write direct": "buffered",
-    "write fsync, which is a flush; blkif has no other": """
+    "write fsync, which is a flush; a disk has no other here": """
         fdatasync sync_file_range write_barrier sync end_fsync atomic""",
     "a disk has one offset and one size for a job and its clones": """
         offset_increment offset_align filesize file_append lockfile""",
@@ -63,7 +63,7 @@ REFUSED = {
         replay_align replay_time_scale replay_skip merge_blktrace_file merge_blktrace_scalars
         merge_blktrace_iters""",
     "no commands are run": "exec_prerun exec_postrun",
-    "blkif disks have no zones": """
+    "disks have no zones here": """
         zonemode zonesize zonecapacity zonerange zoneskip read_beyond_wp max_open_zones
         job_max_open_zones ignore_zone_limits zone_reset_threshold zone_reset_frequency""",
     "write cpus, which is for both halves": """

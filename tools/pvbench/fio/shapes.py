@@ -4,8 +4,8 @@ import math
 
 from pvdrivers.ring.abi import SECTOR
 from pvdrivers.tools.pvbench.errors import OptionError
+from pvdrivers.tools.pvbench.fio.job import Distribution, Sizes
 from pvdrivers.tools.pvbench.units import parse_by_direction, parse_size
-from pvdrivers.tools.pvbench.vbd.job import Distribution, Sizes
 
 MAX_SHARES = 64  # fio's, and the workload's
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pvdrivers.tools.pvbench.fio.image import copy_start, image_size
+from pvdrivers.tools.pvbench.fio.options import FioOptions
 from pvdrivers.tools.pvbench.job.batches import JobBatch
-from pvdrivers.tools.pvbench.vbd.image import copy_start, image_size
-from pvdrivers.tools.pvbench.vbd.options import VbdOptions
 
 RUNTIME = "1500ms"
 COPY_SIZE = 256 << 20  # bytes of the user's image that are tried
@@ -31,7 +31,7 @@ _IN_MEMORY: tuple[dict[str, Any], ...] = (
 
 
 @contextmanager
-def suite(common: VbdOptions, image: Path | None, made: bool) -> Iterator[list[JobBatch]]:
+def suite(common: FioOptions, image: Path | None, made: bool) -> Iterator[list[JobBatch]]:
     """Jobs, one after the other, with the common options of the command line. The user's own image
     is only read: what writes works on a copy of its start. Raises OptionError."""
     common = replace(common, time_based=True, runtime=common.runtime or RUNTIME, verify="crc32c")

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from pvdrivers.tools.pvbench.vbd.job import VbdJob
-from pvdrivers.tools.pvbench.vbd.workload import Workload
+from pvdrivers.tools.pvbench.fio.job import FioJob
+from pvdrivers.tools.pvbench.fio.workload import Workload
 
 Value = Callable[[Any], int]
 
@@ -21,7 +21,7 @@ def _iops(entry: Any) -> int:
     return int(entry.ios * NS_PER_S // entry.window_ns) if entry.window_ns else 1
 
 
-def _files(job: VbdJob) -> Iterator[tuple[str, Value]]:
+def _files(job: FioJob) -> Iterator[tuple[str, Value]]:
     logs = job.logs
     if logs.bw is not None:
         yield f"{logs.bw}_bw", _bandwidth
@@ -36,11 +36,11 @@ def _files(job: VbdJob) -> Iterator[tuple[str, Value]]:
 def _line(entry: Any, value: Value, offsets: bool) -> str:
     size = 0 if entry.window_ns else entry.bytes
     offset = f"{entry.offset}, " if offsets else ""
-    # The last is the priority, which blkif has not.
+    # The last is the priority, which rings have not.
     return f"{entry.time_ns // 1_000_000}, {value(entry)}, {entry.direction}, {size}, {offset}0\n"
 
 
-def write_logs(job: VbdJob, workload: Workload) -> None:
+def write_logs(job: FioJob, workload: Workload) -> None:
     """Writes the files of each clone, `NAME_bw.1.log` and so on. Raises OSError."""
     for clone in range(job.numjobs):
         for name, value in _files(job):

@@ -2,13 +2,25 @@
 
 import os
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
 
 from pvdrivers._core import ffi, lib
-from pvdrivers.frontends.vbd.device import VbdFrontend
+from pvdrivers.hypervisor import EventChannels, Hypervisor
 from pvdrivers.poll.group import MODES, Mode
 from pvdrivers.tools.pvbench.errors import BenchError
+
+
+class LoadedDevice(Protocol):
+    """A frontend whose queues a workload drives."""
+
+    hypervisor: Hypervisor
+
+    @property
+    def channels(self) -> EventChannels: ...
+
+    def load_queues(self) -> Iterable[Any]:
+        """Each as a `struct pv_load_queue`, which is good as long as they are connected."""
 
 
 class Workload:
@@ -18,10 +30,10 @@ class Workload:
     thread: with others beside it the mode must be "poll".
     """
 
-    def __init__(self, disks: Sequence[VbdFrontend], mode: Mode, **settings: Any) -> None:
+    def __init__(self, disks: Sequence[LoadedDevice], mode: Mode, **settings: Any) -> None:
         """`settings`: further members of `struct pv_blk_workload_config`."""
-        self._queues = [queue.pointer for disk in disks for queue in disk.queues]
-        queues = ffi.new("struct pv_blkfront_queue *[]", self._queues)
+        self._queues = [queue for disk in disks for queue in disk.load_queues()]
+        queues = ffi.new("struct pv_load_queue[]", self._queues)
         config = {
             "hypervisor": disks[0].hypervisor.cdata,
             "evtchn": disks[0].channels.cdata,
@@ -64,8 +76,8 @@ class Workload:
     def _broken_ring(self) -> str:
         line = ffi.new("char[]", 512)
         for queue in self._queues:
-            if lib.pv_blkfront_broken(queue):
-                lib.pv_blkfront_describe(queue, line, len(line))
+            if queue.ops.is_broken(queue.front):
+                queue.ops.describe(queue.front, line, len(line))
                 return f" ({ffi.string(line).decode()})"
         return ""
 

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pvdrivers.tools.pvbench.errors import OptionError
+from pvdrivers.tools.pvbench.fio import shapes
+from pvdrivers.tools.pvbench.fio.job import Sizes
 from pvdrivers.tools.pvbench.units import parse_percentiles
-from pvdrivers.tools.pvbench.vbd import shapes
-from pvdrivers.tools.pvbench.vbd.job import Sizes
 
 K = 1024
 
