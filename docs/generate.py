@@ -23,6 +23,7 @@ from pvdrivers.tools.pvbench.fio.absent import IGNORED, REFUSED
 from pvdrivers.tools.pvbench.fio.run_options import FioRunOptions
 from pvdrivers.tools.pvbench.job.options import DEVICE, WORKLOAD
 from pvdrivers.tools.pvbench.job.run_options import RUN
+from pvdrivers.tools.pvbench.scsi.options import ScsiOptions
 from pvdrivers.tools.pvbench.vbd.options import VbdOptions
 from pvdrivers.tools.pvbench.vnif.options import VnifOptions
 from pvdrivers.tools.pvbench.vnif.run_options import VnifRunOptions
@@ -197,6 +198,7 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
         "ignored": lambda: absent(IGNORED),
         "refused": lambda: absent(REFUSED),
     },
+    "pvbench-scsi.md": {"device options": lambda: options(ScsiOptions, DEVICE)},
     "pvbench-vnif.md": {
         "workload options": lambda: options(VnifOptions, WORKLOAD),
         "device options": lambda: options(VnifOptions, DEVICE),

@@ -28,6 +28,7 @@ PAGES = [
     "scsi.md",
     "pvbench.md",
     "pvbench-compare.md",
+    "pvbench-scsi.md",
     "pvbench-vnif.md",
 ]
 

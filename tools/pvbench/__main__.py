@@ -19,6 +19,8 @@ from pvdrivers.tools.pvbench.fio.run_options import FioRunOptions
 from pvdrivers.tools.pvbench.job import command
 from pvdrivers.tools.pvbench.job.command_line import Settings, as_given
 from pvdrivers.tools.pvbench.job.device_bench import DeviceBench
+from pvdrivers.tools.pvbench.scsi.bench import ScsiBench
+from pvdrivers.tools.pvbench.scsi.options import ScsiOptions
 from pvdrivers.tools.pvbench.vbd.bench import VbdBench
 from pvdrivers.tools.pvbench.vbd.options import VbdOptions
 from pvdrivers.tools.pvbench.vnif.bench import VnifBench
@@ -31,8 +33,10 @@ app.command(compare)
 add_documentation(app)
 
 VBD = VbdBench()
+SCSI = ScsiBench()
 VNIF = VnifBench()
 NO_VBD_OPTIONS = VbdOptions()
+NO_SCSI_OPTIONS = ScsiOptions()
 NO_FIO_RUN_OPTIONS = FioRunOptions()
 NO_VNIF_OPTIONS = VnifOptions()
 NO_VNIF_RUN_OPTIONS = VnifRunOptions()
@@ -48,6 +52,24 @@ def vbd(
 
     Names, units and defaults are fio's, and so are job files. Without rw and job files a set of
     workloads runs, on the image if one is named.
+
+    Parameters
+    ----------
+    job_files
+        Job files of fio. Each job is a guest of its own.
+    """
+    return options, run
+
+
+@app.command
+def scsi(
+    *job_files: Path,
+    options: ScsiOptions = NO_SCSI_OPTIONS,
+    run: FioRunOptions = NO_FIO_RUN_OPTIONS,
+) -> tuple[ScsiOptions, FioRunOptions]:
+    """Measures a disk of a SCSI host: a guest's scsifront, a ring, a backend and the disk's store.
+
+    Options and job files are those of vbd, but for the device.
 
     Parameters
     ----------
@@ -75,7 +97,7 @@ def vnif(
     return options, run
 
 
-BENCHES: dict[str, DeviceBench] = {bench.name: bench for bench in (VBD, VNIF)}
+BENCHES: dict[str, DeviceBench] = {bench.name: bench for bench in (VBD, SCSI, VNIF)}
 
 
 class Parser:

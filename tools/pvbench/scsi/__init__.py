@@ -1,0 +1,1 @@
+"""A disk of a virtual SCSI host as pvbench measures it."""
