@@ -32,20 +32,25 @@ bool page_pool_is_buffer(const struct page_pool *pool, const void *data, size_t 
     return offset < size && bytes <= size - offset;
 }
 
+/* Apart, so that a page that is granted already costs no saved registers. */
+__attribute__((noinline)) static int make_grant(struct page_pool *pool, uint32_t page,
+                                                bool readonly)
+{
+    /* The backend maps a persistent grant once, for requests of both directions. */
+    int error = pool->hypervisor->ops->grant_access(
+        pool->hypervisor, pool->backend, page_pool_address(pool, page),
+        readonly && !pool->persistent, &pool->grefs[page]);
+    if (error)
+        return error;
+    pool->states[page] = PAGE_GRANTED;
+    pool->grants_made++;
+    return 0;
+}
+
 int page_pool_grant(struct page_pool *pool, uint32_t page, bool readonly)
 {
-    if (pool->states[page] != PAGE_GRANTED) {
-        /* The backend maps a persistent grant once, for requests of both directions. */
-        int error = pool->hypervisor->ops->grant_access(
-            pool->hypervisor, pool->backend, page_pool_address(pool, page),
-            readonly && !pool->persistent, &pool->grefs[page]);
-        if (error)
-            return error;
-        pool->states[page] = PAGE_GRANTED;
-        pool->grants_made++;
-    }
     pool->users[page]++;
-    return 0;
+    return pool->states[page] == PAGE_GRANTED ? 0 : make_grant(pool, page, readonly);
 }
 
 static void end_grant(struct page_pool *pool, uint32_t page)
@@ -63,9 +68,7 @@ static void end_grant(struct page_pool *pool, uint32_t page)
 
 void page_pool_release(struct page_pool *pool, uint32_t page)
 {
-    if (pool->users[page] > 0) /* else it could not be granted */
-        pool->users[page]--;
-    if (!pool->persistent && pool->users[page] == 0)
+    if (--pool->users[page] == 0 && !pool->persistent)
         end_grant(pool, page);
     if (page >= pool->buffers && pool->states[page] != PAGE_LEAKED)
         pool->free[pool->nr_free++] = page;

@@ -19,7 +19,7 @@ struct page_pool {
     uint32_t count, buffers;
     grant_ref_t *grefs;
     enum page_state *states;
-    uint32_t *users; /* requests that have granted a page and not given it back */
+    uint32_t *users; /* requests that have asked for a page's grant and not given the page back */
     uint32_t *free, nr_free;
     uint64_t grants_made, grants_ended, grants_leaked; /* also after page_pool_close */
 };
@@ -31,8 +31,9 @@ int page_pool_init(struct page_pool *pool, struct pv_hypervisor *hypervisor, dom
 void page_pool_close(struct page_pool *pool);
 /* Whether `bytes` of data lie in the caller's pages. */
 bool page_pool_is_buffer(const struct page_pool *pool, const void *data, size_t bytes);
-/* Grants a page for a request, unless it is granted already; 0 or a negative errno. Requests that
- * use one of the caller's pages at a time share its grant, so all ask for the same direction. */
+/* Grants a page for a request, unless it is granted already; 0 or a negative errno, and also then
+ * the page is to be given back. Requests that use one of the caller's pages at a time share its
+ * grant, so all ask for the same direction. */
 int page_pool_grant(struct page_pool *pool, uint32_t page, bool readonly);
 /* Gives a page back after a request; the last that uses it ends its grant, unless grants are
  * persistent. */

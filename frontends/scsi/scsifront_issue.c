@@ -48,11 +48,9 @@ static int add_page(struct pv_scsifront_queue *queue, struct shadow *shadow, boo
 {
     struct page_pool *pool = &queue->pool;
     uint32_t page = in_place ? page_pool_page(pool, in_place) : page_pool_take(pool);
+    shadow->pages[shadow->nr_pages++] = page; /* from here on released with the request */
     /* Commands of both directions may use a page of the caller's buffers at a time. */
-    int error = page_pool_grant(pool, page, readonly && !in_place);
-    if (!error || !in_place)
-        shadow->pages[shadow->nr_pages++] = page; /* from here on released with the request */
-    return error;
+    return page_pool_grant(pool, page, readonly && !in_place);
 }
 
 static int add_data(struct pv_scsifront_queue *queue, struct shadow *shadow,

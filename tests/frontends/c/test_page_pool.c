@@ -12,6 +12,7 @@
 
 static uint8_t *area;
 static bool granted[PAGES], readonly_grant[PAGES], in_use[PAGES], freed[PAGES];
+static bool no_grants;
 
 static void *fake_alloc(struct pv_hypervisor *hypervisor, unsigned count)
 {
@@ -35,6 +36,8 @@ static int fake_grant(struct pv_hypervisor *hypervisor, domid_t domid, const voi
                       bool readonly, grant_ref_t *ref)
 {
     (void)hypervisor;
+    if (no_grants)
+        return -ENOSPC;
     size_t number = (size_t)((const uint8_t *)page - area) / PAGE;
     assert(domid == BACKEND && !granted[number]);
     granted[number] = true;
@@ -140,6 +143,22 @@ static void test_buffer_in_two_requests(void)
     close_pool(&pool);
 }
 
+/* A request that gets no grant gives its page back all the same. */
+static void test_no_grant(void)
+{
+    struct page_pool pool = new_pool(false);
+    no_grants = true;
+    assert(page_pool_grant(&pool, 1, false) == -ENOSPC);
+    no_grants = false;
+    page_pool_release(&pool, 1);
+    assert(page_pool_grant(&pool, 1, false) == 0 && page_pool_grant(&pool, 1, false) == 0);
+    page_pool_release(&pool, 1);
+    assert(granted[1] && pool.grants_made == 1);
+    page_pool_release(&pool, 1);
+    assert(!granted[1]);
+    close_pool(&pool);
+}
+
 /* A page that the backend still uses is neither used again nor freed (XSA-396). */
 static void test_leak(void)
 {
@@ -160,6 +179,7 @@ int main(void)
     test_persistent();
     test_buffers();
     test_buffer_in_two_requests();
+    test_no_grant();
     test_leak();
     return 0;
 }
