@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import Self
 
-from pvdrivers.backends.scsi.host import HostConfig, ServeOptions
+from pvdrivers.backends.scsi.host import HostConfig, ScsiBackendOptions, ServeOptions
 from pvdrivers.backends.scsi.service import ScsiService
 from pvdrivers.backends.targets.logical_unit import LogicalUnit
 from pvdrivers.daemon_threads import open_in_daemon_thread
@@ -21,11 +21,11 @@ from pvdrivers.poll.threads import PollThreads
 from pvdrivers.ring.errors import PeerError, UsageError
 from pvdrivers.scsi.address import ScsiAddress
 from pvdrivers.scsi.config import LunConfig, scsi_config
-from pvdrivers.scsi.features import SG_GRANT
+from pvdrivers.scsi.features import FrontendFeatures
 from pvdrivers.sim import Machine
 from pvdrivers.sim.machine import Domain
 from pvdrivers.tools.pvbridge.iscsi.initiator import Outcome
-from pvdrivers.tools.pvbridge.iscsi.luns import LunSpec
+from pvdrivers.tools.pvbridge.iscsi.luns import MAX_TRANSFER, LunSpec
 from pvdrivers.toolstack.devices import add_device, create_domain_directory, destroy_device
 from pvdrivers.toolstack.domain_builder import build, introduce
 from pvdrivers.toolstack.xenstore_rings import GuestRings, GuestXenstore
@@ -35,6 +35,7 @@ from pvdrivers.xenstore.client import XenstoreClient
 DOM0 = 0
 MEMORY = 32 << 20  # bytes of each guest
 MACHINE_MEMORY = 4 << 30  # bytes that guests can have together; used is what they touch
+SG_GRANT = MAX_TRANSFER // 4096 + 1  # segments; data need not begin with a page
 CONNECT_TIMEOUT = 30.0  # seconds for a guest's host to be there
 
 
@@ -49,7 +50,7 @@ class Guest:
         self.frontend = frontend
         self.luns = sorted(block_sizes)
         self._block_sizes = block_sizes
-        self.max_transfer = SG_GRANT * domain.hypervisor.page_size
+        self.max_transfer = MAX_TRANSFER
 
     def block_size(self, lun: int) -> int:
         return self._block_sizes[lun]
@@ -108,7 +109,7 @@ class MachineGuests:
         client = XenstoreClient.in_process(store, DOM0)
         stack.callback(client.close)
         driver = stack.enter_context(PollThreads(1, "hybrid"))
-        options = ServeOptions(self._open_unit)
+        options = ServeOptions(self._open_unit, ScsiBackendOptions(sg_grant=SG_GRANT))
         service = ScsiService(client, dom0.hypervisor, lambda host: options, driver=driver)
         await stack.enter_async_context(service)
         # Kept open while there is no initiator: what is in memory, and reservations, stay.
@@ -160,7 +161,9 @@ class MachineGuests:
         stack.push_async_callback(destroy_device, toolstack, config)
         xenstore = GuestXenstore(domain.hypervisor)
         stack.callback(xenstore.close)
-        frontend = ScsiFrontend(xenstore.client, config.frontend_path, domain.hypervisor)
+        hypervisor = domain.hypervisor
+        features = FrontendFeatures(protocol=hypervisor.abi.protocol, sg_grant=SG_GRANT)
+        frontend = ScsiFrontend(xenstore.client, config.frontend_path, hypervisor, features)
         frontend.start()
         stack.push_async_callback(frontend.abort)
         await self._connect(frontend)

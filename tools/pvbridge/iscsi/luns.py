@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pvdrivers.backends.stores.store import FileStore, RamStore
+from pvdrivers.backends.stores.store import BlockStore, FileStore, RamStore
+from pvdrivers.backends.targets.disk.block_unit import Limits
 from pvdrivers.backends.targets.disk.unit import Disk
 from pvdrivers.backends.targets.logical_unit import LogicalUnit
 from pvdrivers.backends.targets.spc.identity import Identity
 from pvdrivers.ring.errors import UsageError
 
 MAX_LUN = 0x3FFF  # of the flat address method
+MAX_TRANSFER = 2 << 20  # bytes of a command's data; the disks say so, and the guests' rings can
 RAM = "ram:"
 UNITS = {"k": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
@@ -54,7 +56,12 @@ class LunSpec:
     def open(self) -> LogicalUnit:
         """May block as a file's server does. UsageError, in one sentence."""
         if self.ram:
-            return Disk(RamStore(self.ram), Identity.of(f"LUN {self.number}", product="RAM DISK"))
+            identity = Identity.of(f"LUN {self.number}", product="RAM DISK")
+            return _disk(RamStore(self.ram), identity)
         store = FileStore(self.medium, read_only=not os.access(self.medium, os.W_OK))
-        name = str(Path(self.medium).resolve())
-        return Disk(store, Identity.of(name, product="DISK"))
+        return _disk(store, Identity.of(str(Path(self.medium).resolve()), product="DISK"))
+
+
+def _disk(store: BlockStore, identity: Identity) -> Disk:
+    usual = Limits.for_block_size(store.sector_size)
+    return Disk(store, identity, limits=replace(usual, transfer=MAX_TRANSFER // store.sector_size))

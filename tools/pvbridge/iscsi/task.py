@@ -29,6 +29,9 @@ LUN_NOT_SUPPORTED = Outcome(
     b"",
     0,
 )
+TOO_LONG = LUN_NOT_SUPPORTED._replace(
+    sense=Sense(SenseKey.ILLEGAL_REQUEST, 0x24, 0x00).fixed()  # invalid field in CDB
+)
 STATUS_OF_HOST = {
     HostByte.BUS_BUSY: Status.BUSY,
     HostByte.REQUEUE: Status.BUSY,
@@ -102,7 +105,7 @@ class Task:
         cdb = cdb[: LENGTHS[cdb[0] >> 5]]
         expected = self.pdu.transfer_tag
         if self._too_large:
-            return Outcome(0, HostByte.ERROR, b"", b"", expected)
+            return TOO_LONG._replace(residual=expected)
         if lun is None or lun not in self._initiator.luns:
             return self._without_unit(cdb, expected)
         reads, initiator = bool(self.pdu.flags & READ), self._initiator

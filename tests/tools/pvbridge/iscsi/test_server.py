@@ -460,12 +460,15 @@ def test_a_lun_that_is_not_there() -> None:
     asyncio.run(main())
 
 
-def test_more_data_than_a_guest_can_move_get_no_status() -> None:
+def test_more_data_than_a_guest_can_move_are_refused() -> None:
     async def main() -> None:
         async with serving(DirectGuests({0: Memory()})) as portal, raw(portal) as initiator:
             await initiator.log_in()
             answer = await initiator.ask(initiator.command(write10(0, 1), 1 << 30, WRITE))
-            assert (answer.opcode, answer.header[2]) == (Opcode.SCSI_RESPONSE, 1)
+            assert answer.header[3] == Status.CHECK_CONDITION
+            sense = Sense.parse(bytes(answer.data[2:]))
+            assert sense is not None
+            assert (sense.key, sense.asc) == (5, 0x24)
 
     asyncio.run(main())
 
