@@ -70,7 +70,7 @@ def test_check(tmp_path: Path) -> None:
     config = tmp_path / "pvbackd.toml"
     config.write_text("[[disk]]\n")
     told = subprocess.check_output([*PROGRAMS["pvbackd"], "check", config], text=True)
-    assert told == f"{config}: can be used, 1 disk rule, 0 vif rules\n"
+    assert told == f"{config}: can be used, 1 disk rule, 0 vif rules, 0 scsi rules\n"
     config.write_text("[[dsk]]\n")
     assert "'dsk': did you mean disk?" in said("pvbackd", "check", config)
 
