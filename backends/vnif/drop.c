@@ -9,6 +9,7 @@ const char *pv_netback_error_text(enum pv_netback_error error)
         [PV_NETBACK_TOO_SHORT] = "a packet has no room for an Ethernet header",
         [PV_NETBACK_BAD_GRANT] = "a slot's page cannot be read",
         [PV_NETBACK_BAD_GSO_PACKET] = "a packet to be cut up is not TCP of its kind",
+        [PV_NETBACK_BAD_CHECKSUM] = "a blank checksum in what is neither TCP nor UDP",
         [PV_NETBACK_MULTICAST_FULL] = "there are too many multicast addresses",
         [PV_NETBACK_RING_OVERRUN] = "the frontend overran its ring",
         [PV_NETBACK_CUT_SHORT] = "slots of a packet are missing",

@@ -280,8 +280,16 @@ static void test_xsa_39_many_bad_packets(void)
     loopback_close(loop);
 }
 
+/* A capture tells a packet that was dropped by its reason, and takes others for sent. */
+static void test_every_error_has_words(void)
+{
+    for (int i = 0; i < PV_NETBACK_ERROR_COUNT; i++)
+        assert(pv_netback_error_text(i) && *pv_netback_error_text(i));
+}
+
 int main(void)
 {
+    test_every_error_has_words();
     test_xsa_39_overrun(257);
     test_xsa_39_overrun(0x80000000);
     test_xsa_39_overrun(UINT32_MAX);
