@@ -35,10 +35,11 @@ $(VENV)/installed: $(VENV)/tools $(SOURCES)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(PIP) install --no-build-isolation .
 	@touch $@
 
+BENCHDISK = $(if $(IMAGE),--filename '$(IMAGE)',--make-image build/bench.img)
 # BENCHFLAGS are for all, VBDFLAGS, SCSIFLAGS and VNIFFLAGS for one.
 bench: install
-	@$(BIN)/python -m pvdrivers.tools.pvbench vbd $(if $(IMAGE),--filename '$(IMAGE)',--make-image build/bench.img) $(BENCHFLAGS) $(VBDFLAGS)
-	@$(BIN)/python -m pvdrivers.tools.pvbench scsi $(if $(IMAGE),--filename '$(IMAGE)',--make-image build/bench.img) $(BENCHFLAGS) $(SCSIFLAGS)
+	@$(BIN)/python -m pvdrivers.tools.pvbench vbd $(BENCHDISK) $(BENCHFLAGS) $(VBDFLAGS)
+	@$(BIN)/python -m pvdrivers.tools.pvbench scsi $(BENCHDISK) $(BENCHFLAGS) $(SCSIFLAGS)
 	@$(BIN)/python -m pvdrivers.tools.pvbench vnif $(BENCHFLAGS) $(VNIFFLAGS)
 
 # Ours beside every competitor that is there. What is missing is asked of Debian for root, one package
