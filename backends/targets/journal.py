@@ -30,15 +30,14 @@ from typing import Any
 from pvdrivers._core import ffi
 from pvdrivers.backends.inflight import InflightFile
 from pvdrivers.backends.targets.command import Answer
+from pvdrivers.scsi.sense import MAX_SENSE
 
 IDENTITY = 16  # bytes
 MAX_DATA = 64  # bytes of an answer's data
-MAX_SENSE = 96
 ANSWERS = 1024
 
-_HEADER = struct.Struct(
-    "<IIQ"
-)  # checksum of all that follows, bytes of state, number of the commit
+_HEADER = struct.Struct("<IIQ")
+"""Checksum of all that follows, bytes of state, number of the commit."""
 _ANSWER = struct.Struct(f"<IIQ{IDENTITY}sBBBBI{MAX_SENSE}s{MAX_DATA}s")
 """Checksum of all that follows, 0, number of the answer, identity, status, host byte, bytes of
 sense and of data, `unused`, sense, data."""
