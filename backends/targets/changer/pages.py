@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 from pvdrivers.backends.targets.changer.changer_unit import ChangerUnit
 from pvdrivers.backends.targets.changer.inventory import FIRST, Kind
-from pvdrivers.backends.targets.spc.mode import ModePage, control_page
+from pvdrivers.backends.targets.spc.mode import EXCEPTIONS_PAGE, ModePage, control_page
 
-_EXCEPTIONS, _ADDRESSES, _GEOMETRY, _CAPABILITIES = 0x1C, 0x1D, 0x1E, 0x1F
+_ADDRESSES, _GEOMETRY, _CAPABILITIES = 0x1D, 0x1E, 0x1F
 _ALL_BUT_TRANSPORT = 0x0E  # drives, import/export and storage elements
 
 
@@ -20,7 +20,7 @@ class Pages(ChangerUnit):
         moves = bytes((0, *[_ALL_BUT_TRANSPORT] * 3))  # from the transport, and from the others
         return (
             control_page(),
-            ModePage(_EXCEPTIONS, b"\x08" + bytes(9)),  # DEXCPT: nothing is told
+            EXCEPTIONS_PAGE,
             ModePage(
                 _ADDRESSES, b"".join(struct.pack(">HH", *one) for one in addresses) + bytes(2)
             ),

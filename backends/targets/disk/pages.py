@@ -8,17 +8,20 @@ from collections.abc import Iterable
 from pvdrivers.backends.targets.command import invalid_parameter
 from pvdrivers.backends.targets.disk.block_unit import BlockUnit
 from pvdrivers.backends.targets.spc.inquiry import VpdPages
-from pvdrivers.backends.targets.spc.mode import WRITE_PROTECTED, ModePage, control_page
-from pvdrivers.scsi.sense import Sense, SenseKey
+from pvdrivers.backends.targets.spc.mode import (
+    DISCONNECT_PAGE,
+    EXCEPTIONS_PAGE,
+    HARDWARE_PROTECTED,
+    ModePage,
+    control_page,
+)
+from pvdrivers.scsi.sense import Sense
 
-_ERROR_RECOVERY, _DISCONNECT, _CACHING, _EXCEPTIONS = 0x01, 0x02, 0x08, 0x1C
+_ERROR_RECOVERY, _CACHING = 0x01, 0x08
 _WCE = 0x04
 _DPOFUA = 0x10  # in the device-specific parameter
 _LBPU, _LBPWS, _LBPWS10, _LBPRZ = 0x80, 0x40, 0x20, 0x04
 _THIN = 2
-
-HARDWARE_PROTECTED = Sense(SenseKey.DATA_PROTECT, 0x27, 0x00)
-SOFTWARE_PROTECTED = Sense(SenseKey.DATA_PROTECT, 0x27, 0x02)
 
 
 class Pages(BlockUnit):
@@ -66,10 +69,10 @@ class Pages(BlockUnit):
         caches = _WCE if self.medium.has_cache else 0
         return (
             ModePage(_ERROR_RECOVERY, bytes(10)),
-            ModePage(_DISCONNECT, bytes(14)),
+            DISCONNECT_PAGE,
             ModePage(_CACHING, bytes((caches, *bytes(17))), bytes((caches, *bytes(17)))),
             control_page(write_protectable=True),
-            ModePage(_EXCEPTIONS, b"\x08" + bytes(9)),  # DEXCPT: nothing is told
+            EXCEPTIONS_PAGE,
         )
 
     @property
@@ -77,12 +80,10 @@ class Pages(BlockUnit):
         return bool(self.mode_page(_CACHING)[0] & _WCE)
 
     def device_specific_parameter(self) -> int:
-        return (WRITE_PROTECTED if self.write_protection() else 0) | _DPOFUA
+        return super().device_specific_parameter() | _DPOFUA
 
     def write_protection(self) -> Sense | None:
-        if self.medium.store.read_only:
-            return HARDWARE_PROTECTED
-        return SOFTWARE_PROTECTED if self.software_write_protected else None
+        return HARDWARE_PROTECTED if self.medium.store.read_only else super().write_protection()
 
     def block_descriptor(self, long: bool) -> bytes:
         blocks, size = self.medium.blocks, self.medium.block_size

@@ -15,13 +15,14 @@ from pvdrivers.backends.targets.disk.block_unit import BlockUnit, Limits
 from pvdrivers.backends.targets.disk.capacity import Capacity
 from pvdrivers.backends.targets.disk.defects import Defects
 from pvdrivers.backends.targets.disk.medium import WRITE_ERROR
-from pvdrivers.backends.targets.disk.pages import HARDWARE_PROTECTED, Pages
+from pvdrivers.backends.targets.disk.pages import Pages
 from pvdrivers.backends.targets.disk.power import Power
 from pvdrivers.backends.targets.disk.snapshot import Snapshot, SnapshotMedium
 from pvdrivers.backends.targets.disk.token_copy import TokenCopy
 from pvdrivers.backends.targets.disk.transfers import Transfers
 from pvdrivers.backends.targets.operations import Access, Needs, operation
 from pvdrivers.backends.targets.spc.identity import Identity
+from pvdrivers.backends.targets.spc.mode import HARDWARE_PROTECTED
 from pvdrivers.scsi.sense import Sense, SenseKey
 
 NO_SNAPSHOT = Sense(SenseKey.NOT_READY, 0x3A, 0x00)  # medium not present

@@ -18,15 +18,17 @@ from pvdrivers.backends.targets.command import (
 )
 from pvdrivers.backends.targets.operations import Access, operation
 from pvdrivers.backends.targets.persistent import PersistentUnit, UnitState
-from pvdrivers.scsi.sense import Sense
+from pvdrivers.scsi.sense import Sense, SenseKey
 
 MODE_PARAMETERS_CHANGED = (0x2A, 0x01)
 CONTROL_PAGE = 0x0A
 ALL_PAGES, ALL_SUBPAGES = 0x3F, 0xFF
-WRITE_PROTECTED = 0x80  # in the device-specific parameter, of disks and tapes
+HARDWARE_PROTECTED = Sense(SenseKey.DATA_PROTECT, 0x27, 0x00)
+SOFTWARE_PROTECTED = Sense(SenseKey.DATA_PROTECT, 0x27, 0x02)
 
 _CURRENT, _CHANGEABLE, _DEFAULT, _SAVED = range(4)  # PC
 _SUBPAGE_FORMAT = 0x40
+_WRITE_PROTECTED = 0x80  # in the device-specific parameter, of disks and tapes
 
 PageKey = tuple[int, int]  # page code and subpage code
 
@@ -57,6 +59,11 @@ class ModePage:
         return head + body
 
 
+# For units that add them to their own: no limits of a connection, and no exceptions told (DEXCPT).
+DISCONNECT_PAGE = ModePage(0x02, bytes(14))
+EXCEPTIONS_PAGE = ModePage(0x1C, b"\x08" + bytes(9))
+
+
 def control_page(*, write_protectable: bool = False) -> ModePage:
     """D_SENSE is changeable, and for media that can be written SWP."""
     default = bytearray(10)
@@ -83,8 +90,8 @@ class ModePages(PersistentUnit):
         return (control_page(),)
 
     def device_specific_parameter(self) -> int:
-        """A byte of the mode parameter header."""
-        return 0
+        """A byte of the mode parameter header; subclasses set more bits."""
+        return _WRITE_PROTECTED if self.write_protection() else 0
 
     def block_descriptor(self, long: bool) -> bytes:
         """8 bytes, or 16 when `long` ones are asked for and there are any; or none."""
@@ -115,6 +122,9 @@ class ModePages(PersistentUnit):
     @property
     def software_write_protected(self) -> bool:
         return bool(self.mode_page(CONTROL_PAGE)[2] & 0x08)
+
+    def write_protection(self) -> Sense | None:
+        return SOFTWARE_PROTECTED if self.software_write_protected else super().write_protection()
 
     def encode_sense(self, sense: Sense) -> bytes:
         d_sense = self.mode_page(CONTROL_PAGE)[0] & 0x04

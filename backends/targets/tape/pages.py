@@ -9,7 +9,13 @@ from pvdrivers.backends.targets.command import CheckCondition, Command, invalid_
 from pvdrivers.backends.targets.operations import Access, Operation, operation
 from pvdrivers.backends.targets.spc.inquiry import VpdPages
 from pvdrivers.backends.targets.spc.log import LogPages, LogParameter
-from pvdrivers.backends.targets.spc.mode import WRITE_PROTECTED, ModePage, control_page
+from pvdrivers.backends.targets.spc.mode import (
+    DISCONNECT_PAGE,
+    EXCEPTIONS_PAGE,
+    HARDWARE_PROTECTED,
+    ModePage,
+    control_page,
+)
 from pvdrivers.backends.targets.tape.tape_unit import (
     MEDIUM_NOT_PRESENT,
     READ_FAILURE,
@@ -23,12 +29,8 @@ from pvdrivers.scsi.sense import Sense, SenseKey
 DENSITY = 0x80  # vendor specific: no tape of any maker
 NO_CHANGE, DEFAULT_DENSITY = 0x7F, 0x00
 
-HARDWARE_PROTECTED = Sense(SenseKey.DATA_PROTECT, 0x27, 0x00)
-SOFTWARE_PROTECTED = Sense(SenseKey.DATA_PROTECT, 0x27, 0x02)
-
 _BUFFERED = 0x10  # in the device-specific parameter
-_ERROR_RECOVERY, _DISCONNECT, _COMPRESSION, _CONFIGURATION = 0x01, 0x02, 0x0F, 0x10
-_EXCEPTIONS = 0x1C
+_ERROR_RECOVERY, _COMPRESSION, _CONFIGURATION = 0x01, 0x0F, 0x10
 _LOGICAL_IDENTIFIERS, _REPORT_EARLY_WARNING, _ERASES_AT_EARLY_WARNING = 0x40, 0x08, 0x10
 _ALERTS_STAY, _SHORT_ERASE_ENDS_DATA = 0x01, 0x02
 _TAPE_ALERT, _CAPACITY = 0x2E, 0x31
@@ -42,7 +44,7 @@ class Pages(TapeUnit):
         early = _REPORT_EARLY_WARNING | _ERASES_AT_EARLY_WARNING
         return (
             ModePage(_ERROR_RECOVERY, bytes(10)),
-            ModePage(_DISCONNECT, bytes(14)),
+            DISCONNECT_PAGE,
             control_page(write_protectable=True),
             ModePage(_COMPRESSION, bytes(14)),  # there is none
             ModePage(_CONFIGURATION, bytes((*bytes(6), _LOGICAL_IDENTIFIERS, 0, early, *bytes(5)))),
@@ -51,11 +53,11 @@ class Pages(TapeUnit):
                 bytes((_ALERTS_STAY, _SHORT_ERASE_ENDS_DATA, *bytes(26))),
                 subcode=0x01,
             ),
-            ModePage(_EXCEPTIONS, b"\x08" + bytes(9)),  # DEXCPT: TapeAlert is polled
+            EXCEPTIONS_PAGE,  # TapeAlert is polled
         )
 
     def device_specific_parameter(self) -> int:
-        return (WRITE_PROTECTED if self.write_protection() else 0) | _BUFFERED
+        return super().device_specific_parameter() | _BUFFERED
 
     def block_descriptor(self, long: bool) -> bytes:
         return struct.pack(">II", DENSITY << 24, self.block_length)
@@ -75,9 +77,8 @@ class Pages(TapeUnit):
     # ---- write protection --------------------------------------------------------------------
 
     def write_protection(self) -> Sense | None:
-        if self.image and self.image.read_only:
-            return HARDWARE_PROTECTED
-        return SOFTWARE_PROTECTED if self.software_write_protected else None
+        read_only = self.image and self.image.read_only
+        return HARDWARE_PROTECTED if read_only else super().write_protection()
 
     def check_access(self, found: Operation, command: Command) -> None:
         try:
@@ -97,11 +98,9 @@ class Pages(TapeUnit):
         return [LogParameter(flag, bytes((flag in self.alerts,))) for flag in range(1, 65)]
 
     def _capacity_log(self) -> list[LogParameter]:
-        used = self.position.offset if self.loaded else 0
-        left, all_of_it = max(self.capacity - used, 0), self.capacity
-        numbers = (left, 0, all_of_it, 0)  # of the partition there is, and of the one there is not
-        if not self.loaded:
-            numbers = (0, 0, 0, 0)
+        left = max(self.capacity - self.position.offset, 0)
+        # Of the partition there is, and of the one there is not.
+        numbers = (left, 0, self.capacity, 0) if self.loaded else (0, 0, 0, 0)
         return [
             LogParameter(code, struct.pack(">I", min(number // _MEBIBYTE, 0xFFFFFFFF)))
             for code, number in enumerate(numbers, 1)
