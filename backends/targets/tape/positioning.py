@@ -10,9 +10,9 @@ from pvdrivers.backends.targets.operations import Access, Needs, operation
 from pvdrivers.backends.targets.tape.image import Position, TapeObject
 from pvdrivers.backends.targets.tape.tape_unit import (
     BEGINNING_OF_MEDIUM,
-    END_OF_DATA,
-    FILEMARK_DETECTED,
     TapeUnit,
+    at_end_of_data,
+    at_filemark,
 )
 from pvdrivers.scsi.sense import Sense, SenseKey
 
@@ -56,12 +56,10 @@ class Positioning(TapeUnit):
         while left:
             found = find(self.position)
             if found is None:
-                raise _beginning(left) if back else _end_of_data(left)
+                raise CheckCondition(_at_beginning(left) if back else at_end_of_data(left))
             self.position = found.start if back else found.end
             if found.is_filemark and not filemarks:
-                raise CheckCondition(
-                    Sense(SenseKey.NO_SENSE, *FILEMARK_DETECTED, information=left, filemark=True)
-                )
+                raise CheckCondition(at_filemark(left))
             left -= found.is_filemark or not filemarks
 
     def _go_to_end(self) -> None:
@@ -104,7 +102,7 @@ class Positioning(TapeUnit):
         while number(self.position) < wanted:
             found = self.object_after(self.position)
             if found is None:
-                raise _end_of_data(None)
+                raise CheckCondition(at_end_of_data(None))
             self.position = found.end
 
     # ---- READ POSITION -----------------------------------------------------------------------
@@ -157,11 +155,5 @@ def _signed(command: Command, place: int, size: int) -> int:
     return int.from_bytes(command.cdb[place : place + size], "big", signed=True)
 
 
-def _beginning(left: int) -> CheckCondition:
-    return CheckCondition(
-        Sense(SenseKey.NO_SENSE, *BEGINNING_OF_MEDIUM, information=left, end_of_medium=True)
-    )
-
-
-def _end_of_data(left: int | None) -> CheckCondition:
-    return CheckCondition(Sense(SenseKey.BLANK_CHECK, *END_OF_DATA, information=left))
+def _at_beginning(left: int) -> Sense:
+    return Sense(SenseKey.NO_SENSE, *BEGINNING_OF_MEDIUM, information=left, end_of_medium=True)

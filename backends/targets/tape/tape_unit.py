@@ -7,11 +7,9 @@ from pvdrivers.backends.targets.spc.unit import PrimaryUnit
 from pvdrivers.backends.targets.tape.image import ImageError, Position, TapeImage, TapeObject
 from pvdrivers.scsi.sense import Sense, SenseKey
 
-FILEMARK_DETECTED = (0x00, 0x01)
 END_OF_MEDIUM = (0x00, 0x02)
 BEGINNING_OF_MEDIUM = (0x00, 0x04)
-END_OF_DATA = (0x00, 0x05)
-WRITE_ERROR, READ_ERROR = (0x0C, 0x00), (0x11, 0x00)
+WRITE_ERROR, READ_ERROR, ERASE_FAILURE = (0x0C, 0x00), (0x11, 0x00), (0x51, 0x00)
 MEDIUM_NOT_PRESENT = Sense(SenseKey.NOT_READY, 0x3A, 0x00)
 
 # TapeAlert flags (SSC-4 table A.1)
@@ -66,3 +64,13 @@ class TapeUnit(PrimaryUnit):
         if self.tape.size > self.position.offset:
             self.tape.cut(self.position.offset)
             self.commit()
+
+
+def at_filemark(left: int) -> Sense:
+    """`left`: what the command had still to pass or to transfer, in the unit of its CDB."""
+    return Sense(SenseKey.NO_SENSE, 0x00, 0x01, information=left, filemark=True)
+
+
+def at_end_of_data(left: int | None) -> Sense:
+    """As above; None: it does not count."""
+    return Sense(SenseKey.BLANK_CHECK, 0x00, 0x05, information=left)

@@ -15,12 +15,13 @@ from pvdrivers.backends.targets.tape.image import (
     record_space,
 )
 from pvdrivers.backends.targets.tape.tape_unit import (
-    END_OF_DATA,
     END_OF_MEDIUM,
-    FILEMARK_DETECTED,
+    ERASE_FAILURE,
     WRITE_ERROR,
     WRITE_FAILURE,
     TapeUnit,
+    at_end_of_data,
+    at_filemark,
 )
 from pvdrivers.scsi.sense import Sense, SenseKey
 
@@ -114,13 +115,9 @@ class Transfers(TapeUnit):
         try:
             found = self.object_after(position)
             if found is None:
-                sense = Sense(SenseKey.BLANK_CHECK, *END_OF_DATA, information=residual)
-                return _ReadResult(b"", position, sense)
+                return _ReadResult(b"", position, at_end_of_data(residual))
             if found.length is None:
-                sense = Sense(
-                    SenseKey.NO_SENSE, *FILEMARK_DETECTED, information=residual, filemark=True
-                )
-                return _ReadResult(b"", found.end, sense)
+                return _ReadResult(b"", found.end, at_filemark(residual))
             if found.is_bad:
                 return _ReadResult(b"", found.end, self.read_failure(residual).sense)
             return self.tape.read(found, most), found.length, found.end
@@ -142,10 +139,7 @@ class Transfers(TapeUnit):
             self._append(records[:fitting], residual=len(records) * unit)
         if fitting < len(records):
             raise _overflow((len(records) - fitting) * unit)
-        if self.in_early_warning:
-            raise CheckCondition(
-                Sense(SenseKey.NO_SENSE, *END_OF_MEDIUM, information=0, end_of_medium=True)
-            )
+        self._check_early_warning()
         return Answer(unused=len(command.data_out) - sum(map(len, records)))
 
     def _records_of(self, command: Command) -> list[memoryview]:
@@ -179,14 +173,24 @@ class Transfers(TapeUnit):
             self.end_tape_here()
             self.position = self.tape.append(self.position, records)
         except OSError as error:
-            raise self._write_failure(error, residual) from error
+            raise self._not_written(error, residual) from error
 
-    def _write_failure(self, error: OSError, residual: int) -> CheckCondition:
+    def _not_written(self, error: OSError, residual: int) -> CheckCondition:
         """A full file system is a full tape."""
-        if error.errno in _FULL:
-            return _overflow(residual)
+        return _overflow(residual) if error.errno in _FULL else self._write_failure(residual)
+
+    def _write_failure(
+        self, information: int | None = None, code: tuple[int, int] = WRITE_ERROR
+    ) -> CheckCondition:
         self.alerts.add(WRITE_FAILURE)
-        return CheckCondition(Sense(SenseKey.MEDIUM_ERROR, *WRITE_ERROR, information=residual))
+        return CheckCondition(Sense(SenseKey.MEDIUM_ERROR, *code, information=information))
+
+    def _check_early_warning(self) -> None:
+        """CheckCondition: all was written, and the tape ends soon."""
+        if self.in_early_warning:
+            raise CheckCondition(
+                Sense(SenseKey.NO_SENSE, *END_OF_MEDIUM, information=0, end_of_medium=True)
+            )
 
     # ---- marks -------------------------------------------------------------------------------
 
@@ -199,10 +203,8 @@ class Transfers(TapeUnit):
             self._write_filemarks(count)
         if not command.cdb[1] & 0x01:  # IMMED
             self.flush()
-        if count and self.in_early_warning:
-            raise CheckCondition(
-                Sense(SenseKey.NO_SENSE, *END_OF_MEDIUM, information=0, end_of_medium=True)
-            )
+        if count:
+            self._check_early_warning()
 
     def _write_filemarks(self, count: int) -> None:
         if protection := self.write_protection():
@@ -212,7 +214,7 @@ class Transfers(TapeUnit):
             self.end_tape_here()
             self.position = self.tape.append_filemarks(self.position, fitting)
         except OSError as error:
-            raise self._write_failure(error, count) from error
+            raise self._not_written(error, count) from error
         if fitting < count:
             raise _overflow(count - fitting)
 
@@ -221,8 +223,7 @@ class Transfers(TapeUnit):
         try:
             self.tape.flush()
         except OSError as error:
-            self.alerts.add(WRITE_FAILURE)
-            raise CheckCondition(Sense(SenseKey.MEDIUM_ERROR, *WRITE_ERROR)) from error
+            raise self._write_failure() from error
 
     @operation(0x19, "ERASE(6)", "19 03 00 00 00 00", needs=Needs.WRITABLE)
     def erase(self, command: Command) -> None:
@@ -231,8 +232,7 @@ class Transfers(TapeUnit):
         try:
             self.end_tape_here()
         except OSError as error:
-            self.alerts.add(WRITE_FAILURE)
-            raise CheckCondition(Sense(SenseKey.MEDIUM_ERROR, 0x51, 0x00)) from error
+            raise self._write_failure(code=ERASE_FAILURE) from error
 
     @operation(0x05, "READ BLOCK LIMITS", "05 00 00 00 00 00", access=Access.NONE)
     def read_block_limits(self, command: Command) -> bytes:
