@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import struct
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from pvdrivers.backends.targets.command import Command, Nexus, invalid_field
+from pvdrivers.backends.targets.command import CheckCondition, Command, Nexus, invalid_field
 from pvdrivers.backends.targets.disk.block_unit import BlockUnit
 from pvdrivers.backends.targets.disk.copy_list import (
     BLOCKS_TO_BLOCKS,
@@ -23,32 +26,69 @@ from pvdrivers.scsi.result import Status
 
 EXTENDED_COPY, RECEIVE_COPY_RESULTS = 0x83, 0x84
 
-_DONE, _FAILED = 1, 2  # COPY MANAGER STATUS
 MAX_RESULTS = 64  # that are kept; then the oldest goes
 _RECEIVE = "00 00 00 00 00 00 00 00 ff ff ff ff 00 00"
 _BY_LIST = "ff 00 00 00 00 00 00 00 ff ff ff ff 00 00"
 
 
 @dataclass(slots=True)
-class CopyResult:
+class KeptResult:
+    sense: bytes = b""  # of what it has failed with
+
+    @property
+    def status(self) -> int:
+        """COPY MANAGER STATUS: done, or failed."""
+        return 2 if self.sense else 1
+
+
+@dataclass(slots=True)
+class CopyResult(KeptResult):
     segments: int = 0  # that are done
     size: int = 0  # bytes that were copied
-    sense: bytes = b""  # of what it has failed with
+
+
+R = TypeVar("R", bound=KeptResult)
+
+
+class KeptResults(Generic[R]):
+    """Of copies, by their initiators and the list identifiers that these have given."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[str, int], R] = OrderedDict()
+
+    def keep(self, nexus: Nexus, identifier: int, result: R) -> None:
+        """In the place of an earlier one."""
+        self._kept.pop((nexus.name, identifier), None)
+        self._kept[nexus.name, identifier] = result
+        if len(self._kept) > MAX_RESULTS:
+            self._kept.popitem(last=False)
+
+    def find(self, nexus: Nexus, identifier: int) -> R:
+        """CheckCondition: there is none."""
+        result = self._kept.get((nexus.name, identifier))
+        if result is None:
+            raise invalid_field(2)
+        return result
+
+    def discard(self, nexus: Nexus, identifier: int) -> None:
+        del self._kept[nexus.name, identifier]
+
+    def discard_all_of(self, nexus: Nexus) -> None:
+        for key in [key for key in self._kept if key[0] == nexus.name]:
+            del self._kept[key]
 
 
 class CopyResults(BlockUnit):
-    """Results are an initiator's, by the list identifier that it has given, as long as it is there.
-    They end with the process."""
+    """Results are kept as long as their initiator is there. They end with the process."""
 
     third_party_copy = True
 
     def __init__(self, identity: Identity) -> None:
         super().__init__(identity)
-        self._results: OrderedDict[tuple[str, int], CopyResult] = OrderedDict()
+        self.copy_results: KeptResults[CopyResult] = KeptResults()
 
     def detach(self, nexus: Nexus) -> None:
-        for key in [key for key in self._results if key[0] == nexus.name]:
-            del self._results[key]
+        self.copy_results.discard_all_of(nexus)
         super().detach(nexus)
 
     # ---- RECEIVE COPY RESULTS ------------------------------------------------------------------
@@ -60,9 +100,9 @@ class CopyResults(BlockUnit):
         service_action=0x00,
     )
     def receive_copy_status(self, command: Command) -> bytes:
-        result = self._result_of(command)
-        status = _FAILED if result.sense else _DONE
-        data = struct.pack(">IBHBI", 8, status, result.segments, 1, result.size >> 10)  # KiB
+        result = self.copy_results.find(command.nexus, command.cdb[2])
+        kibibytes = result.size >> 10
+        data = struct.pack(">IBHBI", 8, result.status, result.segments, 1, kibibytes)
         return data[: command.number(10, 4)]
 
     @operation(
@@ -73,10 +113,10 @@ class CopyResults(BlockUnit):
     )
     def receive_copy_failure_details(self, command: Command) -> bytes:
         """They are discarded then."""
-        result = self._result_of(command)
+        result = self.copy_results.find(command.nexus, command.cdb[2])
         if not result.sense:
             raise invalid_field(2)
-        self._results.pop((command.nexus.name, command.cdb[2]))
+        self.copy_results.discard(command.nexus, command.cdb[2])
         details = struct.pack(">BxH", Status.CHECK_CONDITION, len(result.sense)) + result.sense
         data = struct.pack(">I52x", 56 - 4 + len(details)) + details
         return data[: command.number(10, 4)]
@@ -110,17 +150,14 @@ class CopyResults(BlockUnit):
         data += codes
         return (struct.pack(">I", len(data)) + data)[: command.number(10, 4)]
 
-    def keep_result(self, initiator: str, identifier: int, result: CopyResult) -> None:
-        self._results.pop((initiator, identifier), None)
-        self._results[initiator, identifier] = result
-        if len(self._results) > MAX_RESULTS:
-            self._results.popitem(last=False)
-
-    def _result_of(self, command: Command) -> CopyResult:
-        result = self._results.get((command.nexus.name, command.cdb[2]))
-        if result is None:
-            raise invalid_field(2)
-        return result
+    @contextmanager
+    def failure_kept_in(self, result: KeptResult) -> Iterator[None]:
+        """The sense data of what fails are in the result too."""
+        try:
+            yield
+        except CheckCondition as error:
+            result.sense = self.encode_sense(error.sense)
+            raise
 
     # ---- vital product data --------------------------------------------------------------------
 

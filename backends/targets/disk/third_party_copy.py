@@ -75,12 +75,10 @@ class ThirdPartyCopy(CopyResults):
         wanted = parse_copy_list(data)
         result = CopyResult()
         if wanted.identifier is not None:
-            self.keep_result(command.nexus.name, wanted.identifier, result)
+            self.copy_results.keep(command.nexus, wanted.identifier, result)
         try:
-            self._copy(command, wanted, result)
-        except CheckCondition as error:
-            result.sense = self.encode_sense(error.sense)
-            raise
+            with self.failure_kept_in(result):
+                self._copy(command, wanted, result)
         finally:
             self._copying = None
 

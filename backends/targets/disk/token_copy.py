@@ -4,7 +4,6 @@ another disk of the service may be given (SBC-3 5, SPC-4 6)."""
 from __future__ import annotations
 
 import struct
-from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from pvdrivers.backends.targets.command import (
     CommandError,
     Nexus,
     illegal_request,
-    invalid_field,
     invalid_parameter,
 )
 from pvdrivers.backends.targets.disk.copy_list import (
@@ -25,8 +23,9 @@ from pvdrivers.backends.targets.disk.copy_list import (
 )
 from pvdrivers.backends.targets.disk.copy_results import (
     EXTENDED_COPY,
-    MAX_RESULTS,
     RECEIVE_COPY_RESULTS,
+    KeptResult,
+    KeptResults,
     page_descriptor,
 )
 from pvdrivers.backends.targets.disk.medium import CHUNK
@@ -57,15 +56,13 @@ MAX_BLOCKS = 1 << 20  # that a token represents, and that one command writes
 
 _POPULATE, _WRITE_USING, _RECEIVE = 0x10, 0x11, 0x07
 _RTV, _DEL_TKN = 0x02, 0x02
-_DONE, _FAILED = 1, 2
 _LOGICAL_BLOCKS = 0xF1  # TRANSFER COUNT UNITS
 
 
 @dataclass(slots=True)
-class TokenResult:
-    action: int
+class TokenResult(KeptResult):
+    action: int = 0
     blocks: int = 0
-    sense: bytes = b""
     token: bytes = b""
 
 
@@ -76,11 +73,10 @@ class TokenCopy(ThirdPartyCopy):
         super().__init__(identity)
         self.tokens = Tokens()
         self.medium.changing.append(self.tokens.changing)
-        self._token_results: OrderedDict[tuple[str, int], TokenResult] = OrderedDict()
+        self.token_results: KeptResults[TokenResult] = KeptResults()
 
     def detach(self, nexus: Nexus) -> None:
-        for key in [key for key in self._token_results if key[0] == nexus.name]:
-            del self._token_results[key]
+        self.token_results.discard_all_of(nexus)
         super().detach(nexus)
 
     # ---- POPULATE TOKEN ------------------------------------------------------------------------
@@ -95,8 +91,7 @@ class TokenCopy(ThirdPartyCopy):
         excludes_direct_access=True,
     )
     def populate_token(self, command: Command) -> None:
-        result = self._begin_result(command, _POPULATE)
-        with self._recorded(result):
+        with self._result_of(command, _POPULATE) as result:
             data = _parameters(command, 16)
             flags, timeout, kind, length = struct.unpack_from(">xxBxIIxxH", data)
             if flags & _RTV and kind != CHANGE_VULNERABLE:
@@ -136,8 +131,7 @@ class TokenCopy(ThirdPartyCopy):
     )
     def write_using_token(self, command: Command) -> None:
         """All that is asked for has to be in the token, and nothing of it on what it stands for."""
-        result = self._begin_result(command, _WRITE_USING)
-        with self._recorded(result):
+        with self._result_of(command, _WRITE_USING) as result:
             data = _parameters(command, 536)
             flags, offset, encoded, length = struct.unpack_from(">xxB5xQ512s6xH", data)
             ranges = self._ranges(data, 536, length)
@@ -204,14 +198,12 @@ class TokenCopy(ThirdPartyCopy):
         access=Access.READ,
     )
     def receive_rod_token_information(self, command: Command) -> bytes:
-        result = self._token_results.get((command.nexus.name, command.number(2, 4)))
-        if result is None:
-            raise invalid_field(2)
+        result = self.token_results.find(command.nexus, command.number(2, 4))
         token = struct.pack(">xx512s", result.token) if result.token else b""
         data = struct.pack(
             ">BBHIBBBBQH6x",
             result.action,
-            _FAILED if result.sense else _DONE,
+            result.status,
             1,
             0xFFFFFFFE,  # no estimate
             Status.CHECK_CONDITION if result.sense else Status.GOOD,
@@ -224,25 +216,17 @@ class TokenCopy(ThirdPartyCopy):
         data += result.sense + struct.pack(">I", len(token)) + token
         return (struct.pack(">I", len(data)) + data)[: command.number(10, 4)]
 
-    def _begin_result(self, command: Command, action: int) -> TokenResult:
-        key = command.nexus.name, command.number(6, 4)
-        self._token_results.pop(key, None)
-        result = self._token_results[key] = TokenResult(action)
-        if len(self._token_results) > MAX_RESULTS:
-            self._token_results.popitem(last=False)
-        return result
-
     @contextmanager
-    def _recorded(self, result: TokenResult) -> Iterator[None]:
-        """The sense data of what fails is in the result too."""
-        try:
-            yield
-        except CommandError as error:
-            failure = (
-                error if isinstance(error, CheckCondition) else CheckCondition(THIRD_PARTY_FAILURE)
-            )
-            result.sense = self.encode_sense(failure.sense)
-            raise failure from error
+    def _result_of(self, command: Command, action: int) -> Iterator[TokenResult]:
+        result = TokenResult(action=action)
+        self.token_results.keep(command.nexus, command.number(6, 4), result)
+        with self.failure_kept_in(result):
+            try:
+                yield result
+            except CheckCondition:
+                raise
+            except CommandError as error:  # as a reservation of the other disk
+                raise CheckCondition(THIRD_PARTY_FAILURE) from error
 
     # ---- vital product data --------------------------------------------------------------------
 
