@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from pvdrivers.backends.targets.command import Answer, CheckCondition, Command
-from pvdrivers.backends.targets.disk.block_unit import BlockUnit
+from pvdrivers.backends.targets.disk.block_unit import FUA, BlockUnit
 from pvdrivers.backends.targets.disk.transfers import MISCOMPARE
 from pvdrivers.backends.targets.journal import Journal
 from pvdrivers.backends.targets.operations import Needs, operation
 from pvdrivers.backends.targets.persistent import UnitState
 from pvdrivers.scsi.sense import Sense
-
-_FUA = 0x08
 
 
 class AtomicCommands(BlockUnit):
@@ -37,7 +35,7 @@ class AtomicCommands(BlockUnit):
         self._writing = command.identity, lba, bytes(new)
         self.commit()
         try:
-            self._finish_writing(durable=bool(command.cdb[1] & _FUA))
+            self._finish_writing(durable=bool(command.cdb[1] & FUA))
         finally:
             self._writing = None
 
@@ -77,7 +75,7 @@ class AtomicCommands(BlockUnit):
         bits = int.from_bytes(self.medium.read(lba, count), "big") | int.from_bytes(data, "big")
         self.medium.write(lba, bits.to_bytes(len(data), "big"))
         if count:
-            self.written(durable=bool(command.cdb[1] & _FUA))
+            self.written(durable=bool(command.cdb[1] & FUA))
         return Answer(unused=len(command.data_out) - len(data))
 
 

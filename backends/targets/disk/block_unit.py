@@ -5,12 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-from pvdrivers.backends.targets.command import Command, Nexus, illegal_request, invalid_field
+from pvdrivers.backends.targets.command import (
+    CheckCondition,
+    Command,
+    Nexus,
+    illegal_request,
+    invalid_field,
+)
 from pvdrivers.backends.targets.disk.medium import Medium
 from pvdrivers.backends.targets.spc.unit import PrimaryUnit
 from pvdrivers.scsi.block_range import BlockRange
 
 LBA_OUT_OF_RANGE = (0x21, 0x00)
+FUA = 0x08  # in byte 1 of a CDB
 MAX_COMPARE_AND_WRITE = 1 << 16  # bytes, which a journal has room for
 
 
@@ -55,7 +62,7 @@ class BlockUnit(PrimaryUnit):
         """CheckCondition: there are no such blocks, or more than `longest`."""
         wanted = BlockRange.of(command.cdb)
         if longest is not None and wanted.blocks > longest:
-            raise invalid_field(_LENGTH_PLACE[command.cdb[0] >> 5])
+            raise self.wrong_length(command)
         self.check_range(*wanted)
         return wanted
 
@@ -64,8 +71,12 @@ class BlockUnit(PrimaryUnit):
         `exactly` as much."""
         size, sent = blocks * self.medium.block_size, len(command.data_out)
         if sent < size or (exactly and sent > size):
-            raise invalid_field(_LENGTH_PLACE[command.cdb[0] >> 5])
+            raise self.wrong_length(command)
         return memoryview(command.data_out)[:size]
+
+    def wrong_length(self, command: Command) -> CheckCondition:
+        """The number of blocks in its CDB is what cannot be."""
+        return invalid_field(_LENGTH_PLACE[command.cdb[0] >> 5])
 
     def written(self, *, durable: bool) -> None:
         """After each write: `durable` when the CDB wants the data on the medium now."""

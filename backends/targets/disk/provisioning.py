@@ -78,7 +78,7 @@ class Provisioning(BlockUnit):
         lba, count = self.range_of(command)
         count = count or self.medium.blocks - lba
         if count > self.limits.write_same:
-            raise invalid_field(10 if command.cdb[0] == 0x93 else 7)
+            raise self.wrong_length(command)
         no_data = command.cdb[0] == 0x93 and flags & _NDOB
         data = b"" if no_data else bytes(self.data_of(command, 1, exactly=True))
         if flags & _UNMAP and not any(data):

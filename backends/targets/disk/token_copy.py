@@ -28,7 +28,6 @@ from pvdrivers.backends.targets.disk.copy_results import (
     KeptResults,
     page_descriptor,
 )
-from pvdrivers.backends.targets.disk.medium import CHUNK
 from pvdrivers.backends.targets.disk.third_party_copy import (
     READ,
     THIRD_PARTY_FAILURE,
@@ -177,7 +176,7 @@ class TokenCopy(ThirdPartyCopy):
             raise invalid_parameter(536)
         for lba, count in ranges:
             for start, blocks in token.parts(offset, count):
-                for place, part in source.medium.chunks(start, blocks, CHUNK):
+                for place, part in source.medium.chunks(start, blocks):
                     with held(source, self):
                         source.tokens.check(token)
                         source.check_open(command.nexus, READ)

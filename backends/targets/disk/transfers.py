@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pvdrivers.backends.targets.command import Answer, CheckCondition, Command, invalid_field
-from pvdrivers.backends.targets.disk.block_unit import BlockUnit
+from pvdrivers.backends.targets.disk.block_unit import FUA, BlockUnit
 from pvdrivers.backends.targets.operations import Access, Needs, operation
 from pvdrivers.scsi.block_range import BlockRange
 from pvdrivers.scsi.result import Status
@@ -11,7 +11,6 @@ from pvdrivers.scsi.sense import Sense, SenseKey
 
 MISCOMPARE = (SenseKey.MISCOMPARE, 0x1D, 0x00)
 
-_FUA = 0x08
 _NO_COMPARISON, _COMPARE_ALL, _RESERVED, _COMPARE_ONE = range(4)  # BYTCHK
 
 
@@ -45,7 +44,7 @@ class Transfers(BlockUnit):
     )
     def read(self, command: Command) -> bytes:
         wanted = self.range_of(command, self.limits.transfer)
-        if command.cdb[1] & _FUA:
+        if command.cdb[1] & FUA:
             self.medium.flush()  # what is read is on the medium then
         return self.medium.read(*wanted)
 
@@ -64,7 +63,7 @@ class Transfers(BlockUnit):
         needs=Needs.WRITABLE,
     )
     def write(self, command: Command) -> Answer:
-        return self._write(command, durable=bool(command.cdb[1] & _FUA))
+        return self._write(command, durable=bool(command.cdb[1] & FUA))
 
     @operation(0x2E, "WRITE AND VERIFY(10)", "2e 16 ff ff ff ff 1f ff ff 00", needs=Needs.WRITABLE)
     @operation(
