@@ -50,8 +50,7 @@ class Command:
 
     def parameters(self, length: int) -> bytes:
         """The parameter list, of which the CDB says `length`. CheckCondition: less has come."""
-        if len(self.data_out) < length:
-            raise illegal_request(PARAMETER_LIST_LENGTH)
+        check_length(self.data_out, length)
         return bytes(self.data_out[:length])
 
 
@@ -96,3 +95,9 @@ def invalid_field(byte: int, bit: int | None = None) -> CheckCondition:
 def invalid_parameter(byte: int, bit: int | None = None) -> CheckCondition:
     """Of the parameter list."""
     return illegal_request(INVALID_FIELD_IN_PARAMETERS, Field(byte, bit, in_cdb=False))
+
+
+def check_length(parameters: bytes | memoryview, length: int) -> None:
+    """CheckCondition: the parameter list ends before that."""
+    if len(parameters) < length:
+        raise illegal_request(PARAMETER_LIST_LENGTH)

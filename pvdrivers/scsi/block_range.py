@@ -22,6 +22,11 @@ class BlockRange(NamedTuple):
             return cls(*struct.unpack_from(">II", cdb, 2))
         return cls(*struct.unpack_from(">IxH", cdb, 2))
 
+    @classmethod
+    def list_of(cls, data: bytes) -> list[Self]:
+        """Of descriptors of 16 bytes, as UNMAP and copies by tokens have them."""
+        return [cls(*fields) for fields in struct.iter_unpack(">QI4x", data)]
+
     def cdb(self, opcode: int, flags: int = 0) -> bytes:
         """`flags` are byte 1. OverflowError: the range does not fit into such a CDB."""
         group = opcode >> 5

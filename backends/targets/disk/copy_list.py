@@ -8,6 +8,7 @@ from typing import NamedTuple
 from pvdrivers.backends.targets.command import (
     PARAMETER_LIST_LENGTH,
     CheckCondition,
+    check_length,
     illegal_request,
     invalid_parameter,
 )
@@ -63,8 +64,7 @@ class CopyList(NamedTuple):
 
 def parse_copy_list(data: bytes) -> CopyList:
     """CheckCondition: it is none, or more than there may be."""
-    if len(data) < _HEADER:
-        raise illegal_request(PARAMETER_LIST_LENGTH)
+    check_length(data, _HEADER)
     identifier, flags, targets, segments, inline = struct.unpack_from(">BBH4xII", data)
     usage = flags >> 3 & 0x03
     if usage == _RESERVED_USAGE or (usage == _NO_LIST_ID and identifier):
@@ -78,8 +78,7 @@ def parse_copy_list(data: bytes) -> CopyList:
     if inline:
         raise illegal_request(INLINE_DATA_LENGTH)
     start = _HEADER + targets
-    if len(data) < start + segments:
-        raise illegal_request(PARAMETER_LIST_LENGTH)
+    check_length(data, start + segments)
     return CopyList(
         None if usage == _NO_LIST_ID else identifier,
         [_target(data, place) for place in range(_HEADER, start, _TARGET)],
@@ -116,8 +115,7 @@ def _segments(data: bytes, place: int) -> list[CopySegment]:
             raise illegal_request(TOO_MANY_SEGMENTS)
         if data[place] != BLOCKS_TO_BLOCKS:
             raise illegal_request(UNSUPPORTED_SEGMENT)
-        if len(data) - place < _SEGMENT:
-            raise illegal_request(PARAMETER_LIST_LENGTH)
+        check_length(data, place + _SEGMENT)
         flags, length = struct.unpack_from(">xBH", data, place)
         if length != _SEGMENT - 4:
             raise invalid_parameter(place + 2)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import struct
 
 from pvdrivers.backends.targets.command import (
-    PARAMETER_LIST_LENGTH,
     Command,
-    illegal_request,
+    check_length,
     invalid_field,
     invalid_parameter,
 )
@@ -41,17 +40,13 @@ class Provisioning(BlockUnit):
             self.medium.unmap(lba, count)
 
     def _ranges_in(self, data: bytes) -> list[BlockRange]:
-        if len(data) < 8:
-            raise illegal_request(PARAMETER_LIST_LENGTH)
+        check_length(data, 8)
         length = int.from_bytes(data[2:4], "big")
-        if length > len(data) - 8:
-            raise illegal_request(PARAMETER_LIST_LENGTH)
+        check_length(data, 8 + length)
         descriptors = length // 16  # what is left over is ignored
         if descriptors > self.limits.unmap_descriptors:
             raise invalid_parameter(2)
-        ranges = [
-            BlockRange(*struct.unpack_from(">QI", data, 8 + 16 * i)) for i in range(descriptors)
-        ]
+        ranges = BlockRange.list_of(data[8 : 8 + 16 * descriptors])
         if sum(one.blocks for one in ranges) > self.limits.unmap:
             raise invalid_parameter(8)
         return ranges

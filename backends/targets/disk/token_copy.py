@@ -108,10 +108,7 @@ class TokenCopy(ThirdPartyCopy):
             raise invalid_parameter(start - 2)
         if length > MAX_RANGES * 16:
             raise illegal_request(TOO_MANY_SEGMENTS)
-        ranges = [
-            BlockRange(*struct.unpack_from(">QI", data, place))
-            for place in range(start, len(data), 16)
-        ]
+        ranges = BlockRange.list_of(data[start:])
         for one in ranges:
             self.check_range(*one)
         if not 0 < sum(one.blocks for one in ranges) <= MAX_BLOCKS:

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pvdrivers.backends.targets.command import (
-    PARAMETER_LIST_LENGTH,
     SAVING_PARAMETERS_NOT_SUPPORTED,
     Command,
     Nexus,
+    check_length,
     illegal_request,
     invalid_field,
     invalid_parameter,
@@ -184,7 +184,7 @@ class ModePages(PersistentUnit):
     def mode_select_6(self, command: Command) -> None:
         data = self._list_of(command, command.cdb[4])
         if data:
-            _check_length(data, 4)
+            check_length(data, 4)
             self._select(command.nexus, data, 4, data[3], 8)
 
     @operation(
@@ -193,7 +193,7 @@ class ModePages(PersistentUnit):
     def mode_select_10(self, command: Command) -> None:
         data = self._list_of(command, command.number(7, 2))
         if data:
-            _check_length(data, 8)
+            check_length(data, 8)
             size = 16 if data[4] & 0x01 else 8
             self._select(command.nexus, data, 8, int.from_bytes(data[6:8], "big"), size)
 
@@ -207,7 +207,7 @@ class ModePages(PersistentUnit):
         pages = start + descriptors
         if descriptors not in (0, size):
             raise invalid_parameter(start - 1)
-        _check_length(data, pages)
+        check_length(data, pages)
         values = dict(self._values_in(data, pages))
         before = self.block_descriptor(False)
         if descriptors:
@@ -223,7 +223,7 @@ class ModePages(PersistentUnit):
             length = int.from_bytes(data[place + (2 if page.subcode else 1) : place + head], "big")
             if length != len(page.default):
                 raise invalid_parameter(place + head - 1)
-            _check_length(data, place + head + length)
+            check_length(data, place + head + length)
             value = data[place + head : place + head + length]
             self._check_changeable(page, value, place + head)
             yield page.key, value
@@ -233,7 +233,7 @@ class ModePages(PersistentUnit):
         """The page, and how long its head is."""
         has_subcode = bool(data[place] & _SUBPAGE_FORMAT)
         head = 4 if has_subcode else 2
-        _check_length(data, place + head)
+        check_length(data, place + head)
         page = self._mode_pages.get((data[place] & 0x3F, data[place + 1] if has_subcode else 0))
         if page is None:
             raise invalid_parameter(place)
@@ -251,8 +251,3 @@ def _is_asked_for(key: PageKey, code: int, subcode: int) -> bool:
     if code == ALL_PAGES and subcode not in (0, ALL_SUBPAGES):
         return False
     return code in (ALL_PAGES, key[0]) and subcode in (ALL_SUBPAGES, key[1])
-
-
-def _check_length(data: bytes, length: int) -> None:
-    if len(data) < length:
-        raise illegal_request(PARAMETER_LIST_LENGTH)

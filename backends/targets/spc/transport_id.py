@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from pvdrivers.backends.targets.command import (
-    PARAMETER_LIST_LENGTH,
-    illegal_request,
-    invalid_parameter,
-)
+from pvdrivers.backends.targets.command import check_length, invalid_parameter
 
 _ISCSI, _WITH_SESSION = 0x05, 0x45  # format code and protocol identifier
 _SESSION_SEPARATOR = b",i,0x"
@@ -29,12 +25,10 @@ def parse_transport_ids(data: bytes, start: int) -> list[str]:
     """
     initiators = []
     while start < len(data):
-        if len(data) - start < 4:
-            raise illegal_request(PARAMETER_LIST_LENGTH)
+        check_length(data, start + 4)
         kind, size = struct.unpack_from(">BxH", data, start)
         end = start + 4 + size
-        if end > len(data):
-            raise illegal_request(PARAMETER_LIST_LENGTH)
+        check_length(data, end)
         initiators.append(_name_in(kind, data[start + 4 : end], start))
         start = end
     return initiators
