@@ -13,7 +13,6 @@ from pvdrivers.backends.targets.operations import Access, operation
 _VOLUME_TAGS, _DRIVE_IDENTIFIERS = 0x10, 0x01
 _FULL, _BY_OPERATOR, _ACCESS, _EXPORTS, _IMPORTS = 0x01, 0x02, 0x08, 0x10, 0x20
 _SOURCE_VALID = 0x80
-_BINARY, _NAA = 1, 3
 
 
 class ElementStatus(ChangerUnit):
@@ -67,7 +66,7 @@ class ElementStatus(ChangerUnit):
             data += barcode + bytes(4)
         drive = self.drive_at(element.address)
         if drive and identified:
-            return data + struct.pack(">BBxBQ", _BINARY, _NAA, 8, drive.identity.naa)
+            return data + drive.identity.designator
         return data + bytes(4)
 
     def _flags(self, element: Element, cartridge: Cartridge | None) -> int:

@@ -12,6 +12,7 @@ from pvdrivers.backends.targets.command import (
     illegal_request,
     invalid_parameter,
 )
+from pvdrivers.backends.targets.spc.identity import BINARY, NAA_OF_UNIT
 from pvdrivers.scsi.sense import Sense, SenseKey
 
 TOO_MANY_TARGETS = (0x26, 0x06)
@@ -29,7 +30,6 @@ _HEADER, _TARGET, _SEGMENT = 16, 32, 28
 MAX_LIST = MAX_TARGETS * _TARGET + MAX_SEGMENTS * _SEGMENT  # bytes of descriptors
 
 _NO_LIST_ID, _RESERVED_USAGE = 3, 1
-_BINARY, _NAA_OF_UNIT = 1, 0x03  # code set; association and designator type
 _NUL, _DC = 0x20, 0x02
 
 
@@ -96,16 +96,10 @@ def _target(data: bytes, place: int) -> CopyTarget:
         if length > 20:
             raise invalid_parameter(place + 7)
         naa = int.from_bytes(data[place + 8 : place + 8 + length], "big")
-        if (code_set & 0x0F, designator_type & 0x3F, length) != (_BINARY, _NAA_OF_UNIT, 8):
+        if (code_set & 0x0F, designator_type & 0x3F, length) != (BINARY, NAA_OF_UNIT, 8):
             naa = -1  # which nobody has
     block_size = int.from_bytes(data[place + 29 : place + 32], "big")
     return CopyTarget(naa, flags & 0x1F, block_size, place)
-
-
-def identification_descriptor(naa: int, block_size: int) -> bytes:
-    """Of a disk."""
-    head = struct.pack(">BxxxBBxB", IDENTIFICATION, _BINARY, _NAA_OF_UNIT, 8)
-    return head + struct.pack(">Q12xI", naa, block_size)
 
 
 def _segments(data: bytes, place: int) -> list[CopySegment]:

@@ -17,10 +17,7 @@ from pvdrivers.backends.targets.command import (
     illegal_request,
     invalid_parameter,
 )
-from pvdrivers.backends.targets.disk.copy_list import (
-    TOO_MANY_SEGMENTS,
-    identification_descriptor,
-)
+from pvdrivers.backends.targets.disk.copy_list import IDENTIFICATION, TOO_MANY_SEGMENTS
 from pvdrivers.backends.targets.disk.copy_results import (
     EXTENDED_COPY,
     RECEIVE_COPY_RESULTS,
@@ -98,8 +95,9 @@ class TokenCopy(ThirdPartyCopy):
             if timeout > MAX_TIMEOUT:
                 raise invalid_parameter(4)
             ranges = self._ranges(data, 16, length)
-            creator = identification_descriptor(self.identity.naa, self.medium.block_size)
-            token = Token(ranges, timeout or DEFAULT_TIMEOUT, creator, self.medium.block_size)
+            size = self.medium.block_size
+            creator = struct.pack(">B3x12s12xI", IDENTIFICATION, self.identity.designator, size)
+            token = Token(ranges, timeout or DEFAULT_TIMEOUT, creator, size)
             self.tokens.add(token)
             result.token, result.blocks = token.encoded, token.blocks
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Self
 
 from pvdrivers.ring.errors import UsageError
+
+BINARY, NAA_OF_UNIT = 1, 0x03  # code set; association and designator type
 
 _LOCALLY_ASSIGNED = 0x3 << 60  # NAA 3h: 60 bits that need no registration (SPC-4 7.8.6.6)
 _LENGTHS = {"vendor": 8, "product": 16, "revision": 4, "serial": 64}
@@ -40,6 +43,11 @@ class Identity:
         number = int.from_bytes(sha256(name.encode()).digest()[:8], "big") >> 4
         texts.setdefault("serial", f"{number:015X}")
         return cls(naa=_LOCALLY_ASSIGNED | number, product=product, **texts)
+
+    @property
+    def designator(self) -> bytes:
+        """The NAA as designation descriptors have it, 12 bytes (SPC-4 7.8.6)."""
+        return struct.pack(">BBxBQ", BINARY, NAA_OF_UNIT, 8, self.naa)
 
     def padded(self, name: str) -> bytes:
         """A text as INQUIRY has it: left-aligned, spaces behind."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pvdrivers.backends.targets.command import Command, invalid_field
 from pvdrivers.backends.targets.emulated_unit import EmulatedUnit
 from pvdrivers.backends.targets.operations import Access, operation
-from pvdrivers.backends.targets.spc.identity import Identity
+from pvdrivers.backends.targets.spc.identity import BINARY, Identity
 
 VpdPages = dict[int, Callable[[], bytes]]
 
@@ -16,9 +16,9 @@ SPC_4 = 0x06  # the version that standard data claims
 SAM_5_DESCRIPTOR, SPC_4_DESCRIPTOR = 0x00A0, 0x0460
 TARGET_PORT_GROUP = 1  # the only one
 
-_BINARY, _ASCII = 1, 2  # code sets of designators
+_ASCII = 2  # code set
 _UNIT, _PORT = 0x00, 0x10  # what a designator is of
-_T10_VENDOR, _NAA, _RELATIVE_PORT, _PORT_GROUP = 1, 3, 4, 5
+_T10_VENDOR, _RELATIVE_PORT, _PORT_GROUP = 1, 4, 5
 
 
 class Inquiry(EmulatedUnit):
@@ -81,10 +81,10 @@ class Inquiry(EmulatedUnit):
         identity = self.identity
         name = identity.padded("vendor") + identity.padded("product") + identity.serial.encode()
         return (
-            _designator(_BINARY, _UNIT | _NAA, identity.naa.to_bytes(8, "big"))
+            identity.designator
             + _designator(_ASCII, _UNIT | _T10_VENDOR, name)
-            + _designator(_BINARY, _PORT | _RELATIVE_PORT, struct.pack(">HH", 0, 1))
-            + _designator(_BINARY, _PORT | _PORT_GROUP, struct.pack(">HH", 0, TARGET_PORT_GROUP))
+            + _designator(BINARY, _PORT | _RELATIVE_PORT, struct.pack(">HH", 0, 1))
+            + _designator(BINARY, _PORT | _PORT_GROUP, struct.pack(">HH", 0, TARGET_PORT_GROUP))
         )
 
     def extended_inquiry(self) -> bytearray:
