@@ -118,8 +118,8 @@ class PersistentReserve(Reserve):
         kind = self.reservations.kind
         if kind is None:
             return self._listed(command, [])
-        key = 0 if self.reservations.is_for_all_registrants else self.reservations.holder_key
-        return self._listed(command, [struct.pack(">Q4xxBxx", key, kind)])
+        entry = struct.pack(">Q4xxBxx", self.reservations.holder_key, kind)
+        return self._listed(command, [entry])
 
     @_in(2, "REPORT CAPABILITIES")
     def report_capabilities(self, command: Command) -> bytes:

@@ -110,8 +110,10 @@ class Reservations:
 
     @property
     def holder_key(self) -> int:
-        """As READ RESERVATION shows it, and PREEMPT names it."""
-        return 0 if self.holder is None else self.keys[self.holder]
+        """As READ RESERVATION shows it, and PREEMPT names it: 0 when all registrants hold it."""
+        if self.holder is None or self.is_for_all_registrants:
+            return 0
+        return self.keys[self.holder]
 
     # ---- registrations -----------------------------------------------------------------------
 
@@ -216,10 +218,7 @@ class Reservations:
     def preempt(self, who: Registrant, key: int, kind: ReservationType | None) -> Attentions:
         """Takes the reservation over from the holder that has this key, or, if it is another's, the
         registrations alone away. `kind`: None when the CDB names none that there is."""
-        takes_over = self.kind is not None and key == (
-            0 if self.is_for_all_registrants else self.holder_key
-        )
-        if takes_over:
+        if self.kind is not None and key == self.holder_key:
             return self._take_over(who, key, kind)
         if key == 0:
             raise invalid_parameter(_ACTION_KEY)

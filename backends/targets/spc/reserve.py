@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pvdrivers.backends.targets.command import Command, CommandError, Nexus
+from pvdrivers.backends.targets.command import Command, Nexus
 from pvdrivers.backends.targets.operations import Access, Operation, operation
 from pvdrivers.backends.targets.persistent import PersistentUnit, UnitState
-from pvdrivers.scsi.result import Status
+from pvdrivers.backends.targets.spc.reservations import conflict
 
 RESERVE, RELEASE = frozenset({0x16, 0x56}), frozenset({0x17, 0x57})
 _TEST_UNIT_READY = 0x00
@@ -32,7 +32,7 @@ class Reserve(PersistentUnit):
     def check_access(self, found: Operation, command: Command) -> None:
         someone_else = self._reserved_by not in (None, command.nexus.name)
         if someone_else and _conflicts(found, command.cdb):
-            raise CommandError(Status.RESERVATION_CONFLICT)
+            raise conflict()
         super().check_access(found, command)
 
     def state(self) -> UnitState:
