@@ -18,7 +18,6 @@ from pvdrivers.backends.targets.operations import Needs, Operation, OperationTab
 from pvdrivers.scsi.result import Status
 from pvdrivers.scsi.sense import Sense, SenseKey
 
-POWER_ON = (0x29, 0x01)
 DEVICE_RESET = (0x29, 0x03)
 MAX_ATTENTIONS = 16  # that wait for one initiator; when there are more, the oldest goes
 
@@ -92,12 +91,11 @@ class EmulatedUnit(LogicalUnit):
         return method
 
     def _check_attention(self, found: Operation, nexus: Nexus) -> None:
-        waiting = self._attentions.get(nexus)
-        if waiting and not found.despite_attention:
-            raise CheckCondition(Sense(SenseKey.UNIT_ATTENTION, *waiting.popleft()))
+        if not found.despite_attention and (code := self.take_attention(nexus)):
+            raise CheckCondition(Sense(SenseKey.UNIT_ATTENTION, *code))
 
     def take_attention(self, nexus: Nexus) -> tuple[int, int] | None:
-        """The oldest that is pending, for REQUEST SENSE; it is pending no more."""
+        """The oldest that is pending; it is pending no more."""
         waiting = self._attentions.get(nexus)
         return waiting.popleft() if waiting else None
 

@@ -13,10 +13,12 @@ from pvdrivers.backends.targets.command import (
     Nexus,
     invalid_parameter,
 )
-from pvdrivers.backends.targets.emulated_unit import DEVICE_RESET, POWER_ON, EmulatedUnit
+from pvdrivers.backends.targets.emulated_unit import DEVICE_RESET, EmulatedUnit
 from pvdrivers.backends.targets.operations import operation
 from pvdrivers.scsi.result import Status
 from pvdrivers.scsi.sense import Sense, SenseKey
+
+POWER_ON = (0x29, 0x01)
 
 
 class Lamp(EmulatedUnit):
