@@ -27,12 +27,12 @@ class Medium:
     def __init__(self, store: BlockStore) -> None:
         self.store = store
         self.block_size = store.sector_size
-        self._sectors = self.block_size // SECTOR  # of a block
+        self.block_sectors = self.block_size // SECTOR
         self.changing: list[Callable[[int, int], None]] = []  # called with LBA and blocks, before
 
     @property
     def blocks(self) -> int:
-        return self.store.sectors // self._sectors
+        return self.store.sectors // self.block_sectors
 
     @property
     def is_thin(self) -> bool:
@@ -51,18 +51,18 @@ class Medium:
     def read(self, lba: int, count: int) -> bytes:
         if count == 0:
             return b""
-        with _sense(READ_ERROR, lba):
-            return self.store.read(lba * self._sectors, count * self._sectors)
+        with sense_of(READ_ERROR, lba):
+            return self.store.read(lba * self.block_sectors, count * self.block_sectors)
 
     def write(self, lba: int, data: bytes | memoryview) -> None:
         if len(data) > 0:
             self._tell(lba, len(data) // self.block_size)
-            with _sense(WRITE_ERROR, lba):
-                self.store.write(lba * self._sectors, data)
+            with sense_of(WRITE_ERROR, lba):
+                self.store.write(lba * self.block_sectors, data)
 
     def flush(self) -> None:
         if self.has_cache:
-            with _sense(WRITE_ERROR):
+            with sense_of(WRITE_ERROR):
                 self.store.flush()
 
     def chunks(self, lba: int, count: int, size: int = CHUNK) -> Iterator[tuple[int, int]]:
@@ -96,9 +96,9 @@ class Medium:
 
     def _discard(self, lba: int, count: int) -> None:
         self._tell(lba, count)
-        with _sense(WRITE_ERROR, lba):
+        with sense_of(WRITE_ERROR, lba):
             try:
-                self.store.discard(lba * self._sectors, count * self._sectors)
+                self.store.discard(lba * self.block_sectors, count * self.block_sectors)
             except OSError as error:
                 if error.errno in (errno.EOPNOTSUPP, errno.ENOSYS):
                     raise _Unsupported from error
@@ -107,17 +107,17 @@ class Medium:
     def mapped(self, lba: int) -> tuple[bool, int]:
         """Whether a block, or a part of it, is mapped, and where a block begins that may differ.
         A block that is mapped in parts counts as mapped."""
-        first = lba * self._sectors
+        first = lba * self.block_sectors
         is_mapped, end = self.store.mapped(first)
         if is_mapped:
-            return True, min(-(-end // self._sectors), self.blocks)
-        if end // self._sectors > lba:
-            return False, min(end // self._sectors, self.blocks)
+            return True, min(-(-end // self.block_sectors), self.blocks)
+        if end // self.block_sectors > lba:
+            return False, min(end // self.block_sectors, self.blocks)
         return True, lba + 1
 
     def prefetch(self, lba: int, count: int) -> None:
         with suppress(OSError):
-            self.store.prefetch(lba * self._sectors, count * self._sectors)
+            self.store.prefetch(lba * self.block_sectors, count * self.block_sectors)
 
 
 class _Unsupported(Exception):
@@ -125,7 +125,8 @@ class _Unsupported(Exception):
 
 
 @contextmanager
-def _sense(otherwise: tuple[SenseKey, int, int], lba: int | None = None) -> Iterator[None]:
+def sense_of(otherwise: tuple[SenseKey, int, int], lba: int | None = None) -> Iterator[None]:
+    """Of an OSError of a store: what its number says, or `otherwise`."""
     try:
         yield
     except OSError as error:

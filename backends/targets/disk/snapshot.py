@@ -7,11 +7,9 @@ import threading
 from contextlib import suppress
 
 from pvdrivers.backends.stores.store import BlockStore
-from pvdrivers.backends.targets.command import CheckCondition
-from pvdrivers.backends.targets.disk.medium import READ_ERROR, Medium
+from pvdrivers.backends.targets.disk.medium import READ_ERROR, Medium, sense_of
 from pvdrivers.ring.abi import SECTOR
 from pvdrivers.ring.errors import UsageError
-from pvdrivers.scsi.sense import Sense
 
 CHUNK = 1 << 16  # bytes that are copied at once
 
@@ -109,7 +107,7 @@ class Snapshot:
         """A store that has no room must not hold up the disk: the snapshot is lost then."""
         if not self.is_taken:
             return
-        sectors = self.origin.block_size // SECTOR
+        sectors = self.origin.block_sectors
         first, end = lba * sectors, min((lba + count) * sectors, self.sectors)
         with self._lock:
             try:
@@ -175,13 +173,10 @@ class SnapshotMedium(Medium):
 
     @property
     def blocks(self) -> int:
-        return self.snapshot.sectors * SECTOR // self.block_size
+        return self.snapshot.sectors // self.block_sectors
 
     def read(self, lba: int, count: int) -> bytes:
-        sectors = self.block_size // SECTOR
-        try:
-            return self.snapshot.read(lba * sectors, count * sectors)
-        except OSError as error:
-            raise CheckCondition(Sense(*READ_ERROR, information=lba)) from error
+        with sense_of(READ_ERROR, lba):
+            return self.snapshot.read(lba * self.block_sectors, count * self.block_sectors)
 
     def prefetch(self, lba: int, count: int) -> None: ...
