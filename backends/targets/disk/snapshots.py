@@ -8,9 +8,8 @@ other LUN than those it has.
 from __future__ import annotations
 
 import struct
-from typing import Any
 
-from pvdrivers.backends.targets.command import CheckCondition, Command, invalid_field
+from pvdrivers.backends.targets.command import Answer, CheckCondition, Command, invalid_field
 from pvdrivers.backends.targets.disk.block_unit import BlockUnit, Limits
 from pvdrivers.backends.targets.disk.capacity import Capacity
 from pvdrivers.backends.targets.disk.defects import Defects
@@ -23,11 +22,10 @@ from pvdrivers.backends.targets.disk.transfers import Transfers
 from pvdrivers.backends.targets.operations import Access, Needs, operation
 from pvdrivers.backends.targets.spc.identity import Identity
 from pvdrivers.backends.targets.spc.mode import HARDWARE_PROTECTED
+from pvdrivers.backends.targets.spc.removal import MEDIUM_MAY_HAVE_CHANGED, MEDIUM_NOT_PRESENT
 from pvdrivers.scsi.sense import Sense, SenseKey
 
-NO_SNAPSHOT = Sense(SenseKey.NOT_READY, 0x3A, 0x00)  # medium not present
 SNAPSHOT_LOST = Sense(SenseKey.NOT_READY, 0x3E, 0x01)  # logical unit failure
-MEDIUM_CHANGED = (0x28, 0x00)
 
 _TAKE, _DROP = 0, 1
 
@@ -102,18 +100,18 @@ class SnapshotDisk(Transfers, Capacity, Defects, Pages, Power, TokenCopy):
 
     def condition(self) -> Sense | None:
         if not self.snapshot.is_taken:
-            return SNAPSHOT_LOST if self.snapshot.has_failed else NO_SNAPSHOT
+            return SNAPSHOT_LOST if self.snapshot.has_failed else MEDIUM_NOT_PRESENT
         return super().condition()
 
     def write_protection(self) -> Sense | None:
         return HARDWARE_PROTECTED
 
-    def _carry_out(self, command: Command) -> Any:
+    def execute(self, command: Command) -> Answer:
         """Initiators are told when it is another snapshot, which the origin's thread has taken."""
         if self._number != self.snapshot.number:
             self._number = self.snapshot.number
-            self.establish_attention(MEDIUM_CHANGED)
-        return super()._carry_out(command)
+            self.establish_attention(MEDIUM_MAY_HAVE_CHANGED)
+        return super().execute(command)
 
     def __repr__(self) -> str:
         return f"<SnapshotDisk {self.identity.serial} of {self.snapshot!r}>"

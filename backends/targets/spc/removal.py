@@ -5,8 +5,11 @@ from __future__ import annotations
 from pvdrivers.backends.targets.command import Command, Nexus
 from pvdrivers.backends.targets.operations import operation
 from pvdrivers.backends.targets.persistent import PersistentUnit, UnitState
+from pvdrivers.scsi.sense import Sense, SenseKey
 
+MEDIUM_MAY_HAVE_CHANGED = (0x28, 0x00)
 MEDIUM_REMOVAL_PREVENTED = (0x53, 0x02)
+MEDIUM_NOT_PRESENT = Sense(SenseKey.NOT_READY, 0x3A, 0x00)
 
 
 class Removal(PersistentUnit):

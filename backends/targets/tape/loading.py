@@ -17,14 +17,17 @@ from pvdrivers.backends.targets.command import (
 from pvdrivers.backends.targets.operations import operation
 from pvdrivers.backends.targets.persistent import UnitState
 from pvdrivers.backends.targets.spc.identity import Identity
-from pvdrivers.backends.targets.spc.removal import MEDIUM_REMOVAL_PREVENTED, Removal
+from pvdrivers.backends.targets.spc.removal import (
+    MEDIUM_MAY_HAVE_CHANGED,
+    MEDIUM_NOT_PRESENT,
+    MEDIUM_REMOVAL_PREVENTED,
+    Removal,
+)
 from pvdrivers.backends.targets.tape.image import Position, TapeImage
-from pvdrivers.backends.targets.tape.tape_unit import MEDIUM_NOT_PRESENT, REMOVAL_PREVENTED_ALERT
+from pvdrivers.backends.targets.tape.tape_unit import REMOVAL_PREVENTED_ALERT
 from pvdrivers.backends.targets.tape.transfers import Transfers
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.scsi.sense import Sense
-
-MEDIUM_MAY_HAVE_CHANGED = (0x28, 0x00)
 
 _EOT, _LOAD = 0x04, 0x01
 

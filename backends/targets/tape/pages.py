@@ -16,8 +16,8 @@ from pvdrivers.backends.targets.spc.mode import (
     ModePage,
     control_page,
 )
+from pvdrivers.backends.targets.spc.removal import MEDIUM_NOT_PRESENT
 from pvdrivers.backends.targets.tape.tape_unit import (
-    MEDIUM_NOT_PRESENT,
     READ_FAILURE,
     REMOVAL_PREVENTED_ALERT,
     WRITE_FAILURE,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pvdrivers.backends.targets.command import CheckCondition
+from pvdrivers.backends.targets.spc.removal import MEDIUM_NOT_PRESENT
 from pvdrivers.backends.targets.spc.unit import PrimaryUnit
 from pvdrivers.backends.targets.tape.image import ImageError, Position, TapeImage, TapeObject
 from pvdrivers.scsi.sense import Sense, SenseKey
@@ -10,7 +11,6 @@ from pvdrivers.scsi.sense import Sense, SenseKey
 END_OF_MEDIUM = (0x00, 0x02)
 BEGINNING_OF_MEDIUM = (0x00, 0x04)
 WRITE_ERROR, READ_ERROR, ERASE_FAILURE = (0x0C, 0x00), (0x11, 0x00), (0x51, 0x00)
-MEDIUM_NOT_PRESENT = Sense(SenseKey.NOT_READY, 0x3A, 0x00)
 
 # TapeAlert flags (SSC-4 table A.1)
 READ_FAILURE, WRITE_FAILURE, WRITE_PROTECTED_ALERT, REMOVAL_PREVENTED_ALERT = 5, 6, 9, 10
