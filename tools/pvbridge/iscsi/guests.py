@@ -24,7 +24,6 @@ from pvdrivers.scsi.config import LunConfig, scsi_config
 from pvdrivers.scsi.features import FrontendFeatures
 from pvdrivers.sim import Machine
 from pvdrivers.sim.machine import Domain
-from pvdrivers.tools.pvbridge.iscsi.initiator import Outcome
 from pvdrivers.tools.pvbridge.iscsi.luns import MAX_TRANSFER, LunSpec
 from pvdrivers.toolstack.devices import add_device, create_domain_directory, destroy_device
 from pvdrivers.toolstack.domain_builder import build, introduce
@@ -57,14 +56,14 @@ class Guest:
 
     async def execute(
         self, lun: int, cdb: bytes, data_out: bytes | memoryview, room: int
-    ) -> Outcome:
+    ) -> CommandResult:
         issued = self.frontend.submit(_address(lun), cdb, bytes(data_out), room)
         try:
             await asyncio.shield(issued.done)
         except asyncio.CancelledError:
             await self.frontend.abort_task(issued)
             raise
-        return _outcome(issued.result)
+        return issued.result
 
     async def reset(self, lun: int) -> bool:
         return await self.frontend.reset_lun(_address(lun))
@@ -72,10 +71,6 @@ class Guest:
 
 def _address(lun: int) -> ScsiAddress:
     return ScsiAddress(0, 0, 0, lun)
-
-
-def _outcome(result: CommandResult) -> Outcome:
-    return Outcome(result.status, result.host, result.sense, result.data, result.residual)
 
 
 class MachineGuests:

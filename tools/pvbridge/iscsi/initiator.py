@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-
-class Outcome(NamedTuple):
-    """Of a command. `host` is Linux's host byte: other than 0, no device has answered."""
-
-    status: int
-    host: int
-    sense: bytes
-    data: bytes | memoryview
-    residual: int  # bytes of the transfer that was asked for which did not happen
+from pvdrivers.frontends.scsi.command import CommandResult
 
 
 class Initiator(Protocol):
@@ -32,7 +24,7 @@ class Initiator(Protocol):
 
     async def execute(
         self, lun: int, cdb: bytes, data_out: bytes | memoryview, room: int
-    ) -> Outcome:
+    ) -> CommandResult:
         """Carries a command out. When cancelled, the command is aborted."""
 
     async def reset(self, lun: int) -> bool:

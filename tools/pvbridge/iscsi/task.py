@@ -6,9 +6,10 @@ import asyncio
 import struct
 from typing import TYPE_CHECKING
 
+from pvdrivers.frontends.scsi.command import CommandResult
 from pvdrivers.scsi.result import HostByte, Status
 from pvdrivers.scsi.sense import Sense, SenseKey
-from pvdrivers.tools.pvbridge.iscsi.initiator import Initiator, Outcome
+from pvdrivers.tools.pvbridge.iscsi.initiator import Initiator
 from pvdrivers.tools.pvbridge.iscsi.lengths import fit
 from pvdrivers.tools.pvbridge.iscsi.pdu import FINAL, Opcode, Pdu
 from pvdrivers.tools.pvbridge.iscsi.transfer import WriteData, data_in
@@ -22,12 +23,8 @@ TARGET_FAILURE = 0x01  # response: the command got no status
 INQUIRY, REPORT_LUNS = 0x12, 0xA0
 LENGTHS = (6, 10, 10, 16, 16, 12, 16, 16)  # of CDBs, by the highest three bits of the opcode
 NO_UNIT = bytes([0x7F, 0, 6, 2, 31]) + bytes(31)  # peripheral qualifier 3: not possible here
-LUN_NOT_SUPPORTED = Outcome(
-    Status.CHECK_CONDITION,
-    HostByte.OK,
-    Sense(SenseKey.ILLEGAL_REQUEST, 0x25, 0x00).fixed(),
-    b"",
-    0,
+LUN_NOT_SUPPORTED = CommandResult(
+    Status.CHECK_CONDITION, sense=Sense(SenseKey.ILLEGAL_REQUEST, 0x25, 0x00).fixed()
 )
 TOO_LONG = LUN_NOT_SUPPORTED._replace(
     sense=Sense(SenseKey.ILLEGAL_REQUEST, 0x24, 0x00).fixed()  # invalid field in CDB
@@ -100,7 +97,7 @@ class Task:
         if self._write.complete:
             self._complete.set()
 
-    async def _execute(self) -> Outcome:
+    async def _execute(self) -> CommandResult:
         cdb, lun = bytes(self.pdu.header[32:48]), self.lun
         cdb = cdb[: LENGTHS[cdb[0] >> 5]]
         expected = self.pdu.transfer_tag
@@ -114,10 +111,10 @@ class Task:
         data_out = memoryview(self._write.data) if self._write else b""
         if self._overflow:
             data_out = data_out[: len(data_out) // size * size]
-        outcome = await initiator.execute(lun, cdb, data_out, room)
-        return outcome._replace(data=outcome.data[:expected]) if self._overflow else outcome
+        result = await initiator.execute(lun, cdb, data_out, room)
+        return result._replace(data=result.data[:expected]) if self._overflow else result
 
-    def _without_unit(self, cdb: bytes, expected: int) -> Outcome:
+    def _without_unit(self, cdb: bytes, expected: int) -> CommandResult:
         """What a target answers for a LUN that it does not have (SAM-5 5.11)."""
         if cdb[0] == INQUIRY and not cdb[1] & 1:
             data, room = NO_UNIT, int.from_bytes(cdb[3:5], "big")
@@ -126,7 +123,7 @@ class Task:
         else:
             return LUN_NOT_SUPPORTED._replace(residual=expected)
         data = data[: min(room, expected)]
-        return Outcome(Status.GOOD, HostByte.OK, b"", data, expected - len(data))
+        return CommandResult(Status.GOOD, data=data, residual=expected - len(data))
 
     def _report_luns(self) -> bytes:
         entry, luns = Pdu(), self._initiator.luns
@@ -138,18 +135,18 @@ class Task:
 
     # ---- answering -------------------------------------------------------------------------
 
-    async def _respond(self, outcome: Outcome) -> None:
+    async def _respond(self, result: CommandResult) -> None:
         parameters = self.connection.parameters
-        status: int = outcome.status
-        if outcome.host != HostByte.OK:
-            status = STATUS_OF_HOST.get(HostByte(outcome.host), -1)
-        data = memoryview(outcome.data)
+        status: int = result.status
+        if result.host != HostByte.OK:
+            status = STATUS_OF_HOST.get(HostByte(result.host), -1)
+        data = memoryview(result.data)
         sent = 0
         for pdu in data_in(self.pdu, data, parameters):
             sent += 1
             whole = pdu.buffer_offset + len(pdu.data) == len(data)
             if whole and status == Status.GOOD:  # the status travels with the last data
-                pdu.flags |= HAS_STATUS | self._residual(pdu, outcome)
+                pdu.flags |= HAS_STATUS | self._residual(pdu, result)
                 pdu.header[3] = status
                 self.connection.send(pdu, counts=True)
                 await self.connection.drain()
@@ -161,16 +158,16 @@ class Task:
             response.header[2] = TARGET_FAILURE
         else:
             response.header[3] = status
-            response.flags = FINAL | self._residual(response, outcome)
+            response.flags = FINAL | self._residual(response, result)
             response.data_sn = sent  # ExpDataSN
-            if outcome.sense and status == Status.CHECK_CONDITION:
-                response.data = len(outcome.sense).to_bytes(2, "big") + outcome.sense
+            if result.sense and status == Status.CHECK_CONDITION:
+                response.data = len(result.sense).to_bytes(2, "big") + result.sense
         self.connection.send(response, counts=True)
         await self.connection.drain()
 
-    def _residual(self, pdu: Pdu, outcome: Outcome) -> int:
-        if self._overflow and outcome.status == Status.GOOD:
+    def _residual(self, pdu: Pdu, result: CommandResult) -> int:
+        if self._overflow and result.status == Status.GOOD:
             pdu.residual = self._overflow
             return OVERFLOW
-        pdu.residual = outcome.residual
-        return UNDERFLOW if outcome.residual else 0
+        pdu.residual = result.residual
+        return UNDERFLOW if result.residual else 0

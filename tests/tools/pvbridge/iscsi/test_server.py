@@ -17,10 +17,11 @@ from pvdrivers.backends.targets.command import Answer, Command, Nexus
 from pvdrivers.backends.targets.emulated_unit import EmulatedUnit
 from pvdrivers.backends.targets.logical_unit import LogicalUnit
 from pvdrivers.backends.targets.operations import operation
+from pvdrivers.frontends.scsi.command import CommandResult
 from pvdrivers.scsi.result import Status
 from pvdrivers.scsi.sense import Sense
 from pvdrivers.tools.pvbridge.iscsi.chap import Account
-from pvdrivers.tools.pvbridge.iscsi.initiator import Initiator, Outcome
+from pvdrivers.tools.pvbridge.iscsi.initiator import Initiator
 from pvdrivers.tools.pvbridge.iscsi.login import TargetInfo
 from pvdrivers.tools.pvbridge.iscsi.pdu import IMMEDIATE, NO_TAG, Opcode, Pdu, read_pdu
 from pvdrivers.tools.pvbridge.iscsi.server import serve
@@ -100,7 +101,7 @@ class DirectInitiator:
 
     async def execute(
         self, lun: int, cdb: bytes, data_out: bytes | memoryview, room: int
-    ) -> Outcome:
+    ) -> CommandResult:
         if self.hang:
             try:
                 await self.hang.wait()
@@ -111,7 +112,7 @@ class DirectInitiator:
         data = bytes(answer.data[:room])
         moved = len(data) if room else len(data_out) - answer.unused
         residual = (room or len(data_out)) - moved
-        return Outcome(answer.status, answer.host, answer.sense, data, residual)
+        return CommandResult(answer.status, answer.host, answer.sense, data, residual)
 
     async def reset(self, lun: int) -> bool:
         self.units[lun].reset(self.nexus)
