@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
-from pvdrivers.tools.pvbackd.sockets import serve_unix
+from pvdrivers.tools.sockets import serve_unix
 
 TIMEOUT = 10.0  # seconds a client has to ask, and a daemon to answer
 COMMAND_MAX = 64  # bytes

@@ -18,7 +18,7 @@ from pvdrivers.tools.pvbackd.classes import CLASSES
 from pvdrivers.tools.pvbackd.config import Metrics
 from pvdrivers.tools.pvbackd.http_page import REQUEST_MAX, HttpPage
 from pvdrivers.tools.pvbackd.served_class import Family
-from pvdrivers.tools.pvbackd.sockets import serve_unix
+from pvdrivers.tools.sockets import serve_unix
 from pvdrivers.xenbus.device import XenbusDevice
 
 AT_ONCE = 64  # devices whose counters are read before the loop does something else

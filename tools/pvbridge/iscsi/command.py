@@ -13,11 +13,11 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from pvdrivers.ring.errors import UsageError
+from pvdrivers.tools.pvbridge.guests import MachineGuests
 from pvdrivers.tools.pvbridge.iscsi.accounts import read_accounts
-from pvdrivers.tools.pvbridge.iscsi.guests import MachineGuests
 from pvdrivers.tools.pvbridge.iscsi.login import TargetInfo
-from pvdrivers.tools.pvbridge.iscsi.luns import LunSpec
 from pvdrivers.tools.pvbridge.iscsi.server import serve
+from pvdrivers.tools.pvbridge.luns import LunSpec
 
 NAME = re.compile(r"(iqn\.\d{4}-\d{2}\.[a-z0-9.-]+(:[^\s/,]+)?|(eui|naa)\.[0-9A-Fa-f]+)")
 DEFAULT_NAME = "iqn.2012-04.org.pvdrivers:target"
