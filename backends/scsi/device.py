@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from pvdrivers.backends.device import Backend, DeviceContext, QueueContext
 from pvdrivers.backends.inflight import LogMemory
 from pvdrivers.backends.scsi.host import HostConfig, ServeOptions
-from pvdrivers.backends.scsi.luns import Lun, Luns
+from pvdrivers.backends.scsi.luns import Luns
 from pvdrivers.backends.scsi.queue import ScsiQueue
 from pvdrivers.backends.scsi.units import Units
 from pvdrivers.backends.service import traceback_of
@@ -121,9 +122,11 @@ class ScsiBackend(Backend[FrontendRing, ScsiQueue]):
             await self._write_lun_states(outcome)
 
     async def disconnect(self) -> None:
-        await super().disconnect()
         # Without an end of the connection a successor of this process goes on with it.
-        await self.luns.detach(is_lost=self.state not in LIVE)
+        is_lost = self.state not in LIVE
+        with self.luns.aborted_in_time() if is_lost else nullcontext():
+            await super().disconnect()
+        await self.luns.detach(is_lost)
 
     async def removed(self) -> None:
         await super().removed()
@@ -197,11 +200,9 @@ class ScsiBackend(Backend[FrontendRing, ScsiQueue]):
         return True
 
     async def _remove(self, names: Iterable[str]) -> None:
-        gone: list[Lun] = [self.luns.take(name) for name in names if name in self.luns]
-        if gone:
+        if gone := [self.luns.take(name) for name in names if name in self.luns]:
             self._tell_queues()
-        for lun in gone:
-            await self.luns.end(lun)
+            await self.luns.end(gone)
 
     def _tell_queues(self) -> None:
         for queue in self._queues:

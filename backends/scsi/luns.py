@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import logging
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pvdrivers.backends.device import QUIESCE_STEP
@@ -16,6 +18,12 @@ from pvdrivers.scsi.address import ScsiAddress
 from pvdrivers.scsi.keys import LunKeys
 
 MAX_PORT = 0xFFFF  # relative port identifiers, of which 0 is none
+
+# Seconds that the commands of a LUN that leaves have, and then once more to end when they are
+# aborted. libxl waits 10 for both.
+ABORT_AFTER = 4.0
+
+log = logging.getLogger("pvdrivers.backends.scsi")
 
 
 @dataclass(slots=True)
@@ -38,6 +46,7 @@ class Luns:
         self.initiator = ""  # as units know this guest, the same over restarts
         self._units = units
         self._luns: dict[str, Lun] = {}  # by directory
+        self._ending: set[asyncio.Task[None]] = set()
 
     @property
     def names(self) -> list[str]:
@@ -72,10 +81,11 @@ class Luns:
 
     def attach(self) -> None:
         """Makes nexuses to LUNs that have none. OSError: there is no memory."""
-        for lun in self._luns.values():
+        for lun in self:
             if lun.nexus is None:
                 port = 1 + (lun.address.channel << 8 | lun.address.target) % MAX_PORT
-                lun.nexus = lun.served.attach(Nexus(self.initiator, port))
+                nexus = Nexus(self.initiator, port, self._luns_beside(lun.address))
+                lun.nexus = lun.served.attach(nexus)
         self._tell_luns()
 
     @property
@@ -89,8 +99,34 @@ class Luns:
         self._tell_luns()
         return lun
 
-    async def end(self, lun: Lun) -> None:
-        """Waits for its commands, and gives its unit up."""
+    async def end(self, luns: Collection[Lun]) -> None:
+        """Waits for their commands, and gives their units up. What has not ended after ABORT_AFTER
+        is aborted. What cannot be aborted, and holds its unit as long as it lasts, holds up nobody
+        who waits for this."""
+        ending = {asyncio.create_task(self._end(lun)): lun for lun in luns}
+        self._ending.update(ending)
+        for task in ending:
+            task.add_done_callback(self._ending.discard)
+        _, late = await asyncio.wait(ending, timeout=ABORT_AFTER)
+        if late:
+            _abort(ending[task] for task in late)
+            _, late = await asyncio.wait(late, timeout=ABORT_AFTER)
+        for task, lun in ending.items():
+            if task in late:
+                log.error("%r: still busy, though its LUN %s is gone", lun.served, lun.address)
+            else:
+                task.result()
+
+    @contextmanager
+    def aborted_in_time(self) -> Iterator[None]:
+        """Commands that are not over when this has lasted for ABORT_AFTER are aborted."""
+        timer = asyncio.get_running_loop().call_later(ABORT_AFTER, _abort, self)
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    async def _end(self, lun: Lun) -> None:
         await self._detach(lun, is_lost=True)
         await self._units.release(lun.keys.p_dev)
 
@@ -102,6 +138,7 @@ class Luns:
     async def close(self, for_good: bool) -> None:
         """Gives all units up; there is no nexus any more. Not `for_good`: the host is served by the
         next process."""
+        await asyncio.gather(*self._ending)
         for name in self.names:
             await self._units.release(self._luns.pop(name).keys.p_dev, for_good)
 
@@ -114,10 +151,21 @@ class Luns:
         lun.served.detach(lun.nexus, is_lost)
         lun.nexus = None
 
+    def _luns_beside(self, address: ScsiAddress) -> tuple[int, ...]:
+        """All of the same channel and target."""
+        same = (lun.address for lun in self if lun.address[:3] == address[:3])
+        return tuple(sorted(address.lun for address in same))
+
     def _tell_luns(self) -> None:
-        """Each initiator, which LUNs its target has: those of the same channel and target."""
-        for lun in self._luns.values():
-            target = lun.address[:3]
-            same = [each.address for each in self._luns.values() if each.address[:3] == target]
-            if lun.nexus:
-                lun.nexus.nexus.luns = tuple(sorted(address.lun for address in same))
+        """Each initiator, which LUNs its target has now."""
+        for lun in self:
+            luns = self._luns_beside(lun.address)
+            if lun.nexus and lun.nexus.nexus.luns != luns:
+                lun.nexus.nexus.luns = luns
+                lun.served.luns_changed(lun.nexus)
+
+
+def _abort(luns: Iterable[Lun]) -> None:
+    for lun in luns:
+        if lun.nexus:
+            lun.served.abort(lun.nexus)

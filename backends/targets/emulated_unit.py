@@ -19,6 +19,7 @@ from pvdrivers.scsi.result import Status
 from pvdrivers.scsi.sense import Sense, SenseKey
 
 DEVICE_RESET = (0x29, 0x03)
+REPORTED_LUNS_CHANGED = (0x3F, 0x0E)
 MAX_ATTENTIONS = 16  # that wait for one initiator; when there are more, the oldest goes
 
 
@@ -64,6 +65,9 @@ class EmulatedUnit(LogicalUnit):
 
     def reset(self, nexus: Nexus) -> None:
         self.establish_attention(DEVICE_RESET)
+
+    def luns_changed(self, nexus: Nexus) -> None:
+        self.establish_attention(REPORTED_LUNS_CHANGED, only=nexus)
 
     # ---- commands --------------------------------------------------------------------------
 

@@ -42,8 +42,8 @@ class LogicalUnit(ABC):
         """Carries it out. What it raises is a defect, and the initiator's HARDWARE ERROR."""
 
     def abort(self, command: Command) -> bool:
-        """ABORT TASK for a command that was started: true when `done` will not be called. False:
-        it is being carried out, and its answer will come."""
+        """ABORT TASK for a command that was started, or its LUN leaves. True: `done` will not be
+        called. False: it is being carried out, and its answer will come."""
         return False
 
     def reset(self, nexus: Nexus) -> None:
@@ -55,6 +55,9 @@ class LogicalUnit(ABC):
 
     def detach(self, nexus: Nexus) -> None:
         """It is gone for good, or its connection is (I_T nexus loss)."""
+
+    def luns_changed(self, nexus: Nexus) -> None:
+        """There are others at its target than before: `nexus.luns`."""
 
     def direct_access(self, nexus: Nexus) -> tuple[bool, bool]:
         """Whether READ, and WRITE, of this initiator may go to `store` without asking this unit

@@ -90,6 +90,10 @@ class PersistentUnit(EmulatedUnit):
         super().reset(nexus)
         self.commit()
 
+    def luns_changed(self, nexus: Nexus) -> None:
+        super().luns_changed(nexus)
+        self.commit()
+
     def detach(self, nexus: Nexus) -> None:
         super().detach(nexus)
         self.commit()

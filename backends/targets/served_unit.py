@@ -49,6 +49,7 @@ class UnitNexus:
         self.nexus = nexus
         self.number = number
         self.permitted = (False, False)
+        self.is_leaving = False  # its commands are not wanted
 
     @property
     def is_used(self) -> bool:
@@ -59,10 +60,11 @@ class UnitNexus:
 class _Task:
     """A command, or a LOGICAL UNIT RESET, that was taken."""
 
-    __slots__ = ("answer", "asked_to_abort", "cdata", "command", "is_started")
+    __slots__ = ("answer", "asked_to_abort", "attached", "cdata", "command", "is_started")
 
-    def __init__(self, cdata: Any, command: Command) -> None:
+    def __init__(self, cdata: Any, attached: UnitNexus, command: Command) -> None:
         self.cdata = cdata
+        self.attached = attached
         self.command = command
         self.answer: Answer | None = None
         self.is_started = False
@@ -96,6 +98,16 @@ class ServedUnit:
         attached = UnitNexus(self, nexus, next(self._numbers))
         self._call(lambda: self._attach(attached))
         return attached
+
+    def luns_changed(self, attached: UnitNexus) -> None:
+        """The LUNs that its nexus names are others than before."""
+        self._call(lambda: self._luns_changed(attached))
+
+    def abort(self, attached: UnitNexus) -> None:
+        """Ends the commands of a nexus that is to be detached, as ABORT does, also those that are
+        still to come."""
+        attached.is_leaving = True
+        lib.pv_scsi_unit_wake(self.pointer)
 
     def detach(self, attached: UnitNexus, is_lost: bool = True) -> None:
         """No queue uses it any more. Not `is_lost`: a successor of this process takes it up, and
@@ -153,6 +165,10 @@ class ServedUnit:
         self._ask(lambda: self.unit.attach(attached.nexus), None)
         self._permit()
 
+    def _luns_changed(self, attached: UnitNexus) -> None:
+        self._ask(lambda: self.unit.luns_changed(attached.nexus), None)
+        self._permit()
+
     def _detach(self, attached: UnitNexus, is_lost: bool) -> None:
         del self._nexuses[attached.number]
         lib.pv_scsi_nexus_detach(attached.pointer)
@@ -169,13 +185,14 @@ class ServedUnit:
             return otherwise
 
     def _add(self, cdata: Any) -> None:
-        nexus = self._nexuses[lib.pv_scsi_nexus_number(cdata.nexus)].nexus
+        attached = self._nexuses[lib.pv_scsi_nexus_number(cdata.nexus)]
         data_out: bytes | memoryview = b""
         if cdata.data_out:
             data_out = memoryview(ffi.buffer(cdata.data, cdata.data_out)).toreadonly()
         cdb = bytes(ffi.buffer(cdata.cdb, cdata.cdb_length))
         identity = bytes(ffi.buffer(cdata.identity))
-        task = _Task(cdata, Command(nexus, cdb, data_out, int(cdata.room), identity))
+        command = Command(attached.nexus, cdb, data_out, int(cdata.room), identity)
+        task = _Task(cdata, attached, command)
         if cdata.reset:
             self._abort_all()
         self._waiting.append(task)
@@ -293,7 +310,8 @@ class ServedUnit:
 
 
 def _is_unwanted(task: _Task) -> bool:
-    return bool(lib.pv_scsi_command_is_aborted(task.cdata))
+    leaving = task.attached.is_leaving and not task.cdata.reset
+    return leaving or bool(lib.pv_scsi_command_is_aborted(task.cdata))
 
 
 def _complete(task: _Task, word: int, answer: Answer) -> None:

@@ -6,12 +6,10 @@ from __future__ import annotations
 import struct
 
 from pvdrivers.backends.targets.command import Command, invalid_field
-from pvdrivers.backends.targets.emulated_unit import EmulatedUnit
+from pvdrivers.backends.targets.emulated_unit import REPORTED_LUNS_CHANGED, EmulatedUnit
 from pvdrivers.backends.targets.operations import Access, Needs, operation
 from pvdrivers.backends.targets.spc.inquiry import TARGET_PORT_GROUP
 from pvdrivers.scsi.sense import Sense, SenseKey
-
-REPORTED_LUNS_CHANGED = (0x3F, 0x0E)
 
 _ALL_BUT_WELL_KNOWN, _WELL_KNOWN, _ALL = 0, 1, 2  # SELECT REPORT
 _ACTIVE_OPTIMIZED, _SUPPORTS_ACTIVE_OPTIMIZED = 0x0, 0x01

@@ -125,6 +125,10 @@ class Loading(Transfers, Removal):
         with self.lock:
             super().reset(nexus)
 
+    def luns_changed(self, nexus: Nexus) -> None:
+        with self.lock:
+            super().luns_changed(nexus)
+
     # ---- over a kill -------------------------------------------------------------------------
 
     def state(self) -> UnitState:

@@ -32,10 +32,11 @@ from pvdrivers.xenbus.keys import QueueKeys
 from pvdrivers.xenstore.client import XenstoreClient
 from pvdrivers.xenstore.store import XenStore
 
-from .ring_guest import BLOCK, INQUIRY, LUN_0, PATIENCE, Disk, RingGuest, read_10, until
+from .ring_guest import BLOCK, INQUIRY, LUN_0, PATIENCE, Disk, RingGuest, read_10, until, write_10
 
 LUN_1 = ScsiAddress(0, 0, 0, 1)
-HOLD = bytes.fromhex("c10000000000")
+HOLD, HOLD_FAST = bytes.fromhex("c10000000000"), bytes.fromhex("c10100000000")
+LUNS_CHANGED = bytes((0x3F, 0x0E))
 
 
 class Guest(RingGuest):
@@ -342,11 +343,98 @@ def test_a_lun_is_unplugged_when_it_has_answered() -> None:
             await removing
             gone = await guest.run(read_10(0), room=BLOCK, at=LUN_1)
             assert gone.result.host == HostByte.NO_CONNECT
-            assert (await guest.run(read_10(0), room=BLOCK)).word == 0
             following = asyncio.create_task(guest.reconfigure())
             assert await add_lun(house.toolstack, back, "dev-1", DISK_B, PATIENCE)
             await following
             assert (await guest.run(read_10(0), room=BLOCK, at=LUN_1)).word == 0
+
+    run(scenario)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pvdrivers.backends.scsi.luns.ABORT_AFTER", 0.01)
+
+
+def test_what_a_lun_that_leaves_does_not_answer_is_aborted(impatient: None) -> None:
+    async def scenario(house: House) -> None:
+        guest = await house.plug(DISK_A, DISK_B)
+        async with house.service():
+            await guest.connect_with("dev-0", "dev-1")
+            held, waiting = guest.put(HOLD, at=LUN_1), guest.put(INQUIRY, room=36, at=LUN_1)
+            following = asyncio.create_task(guest.reconfigure())
+            back = guest.config.backend_path
+            await remove_lun(house.toolstack, back, "dev-1", PATIENCE)
+            await following
+            for rqid in (held, waiting):
+                assert (await guest.answer(rqid)).result.host == HostByte.ABORT
+            assert house.disks["b"].calls[-2:] == ["abort", f"detach xen-domain-{guest.domid}-0"]
+            assert not house.disks["b"].is_open
+
+    run(scenario)
+
+
+def test_what_cannot_be_aborted_holds_up_its_own_unit_alone(impatient: None) -> None:
+    async def scenario(house: House) -> None:
+        guest = await house.plug(DISK_A, DISK_B)
+        disk = house.disks["b"]
+        async with house.service() as service:
+            await guest.connect_with("dev-0", "dev-1")
+            held = guest.put(HOLD_FAST, at=LUN_1)
+            await until(lambda: disk.held)
+            back = guest.config.backend_path
+            for change in (
+                remove_lun(house.toolstack, back, "dev-1", PATIENCE),
+                add_lun(house.toolstack, back, "dev-2", DISK_B, PATIENCE),
+            ):
+                following = asyncio.create_task(guest.reconfigure())
+                await change
+                await following
+            assert (await guest.run(write_10(0), b"x" * BLOCK, at=LUN_1)).word == 0
+            disk.held.pop()[1](Answer())
+            assert (await guest.answer(held)).word == 0
+            await until(lambda: disk.calls[-1].startswith("detach"))
+            assert service.units.names == ["a", "b"]
+
+    run(scenario)
+
+
+def test_a_guest_that_closes_does_not_wait_for_what_is_not_answered(impatient: None) -> None:
+    async def scenario(house: House) -> None:
+        guest = await house.plug(DISK_A)
+        async with house.service():
+            await guest.connect_with("dev-0")
+            held = guest.put(HOLD)
+            await until(lambda: house.disks["a"].held)
+            await guest.write("state", 5)
+            await guest.see("state", "5")
+            await guest.write("state", 6)
+            await guest.see("state", "6")
+            assert (await guest.answer(held)).result.host == HostByte.ABORT
+
+    run(scenario)
+
+
+def test_the_luns_beside_are_told_of_one_that_comes_or_goes() -> None:
+    """Those of the same target, in their next command, and no more than once."""
+
+    async def scenario(house: House) -> None:
+        elsewhere = LunConfig("b", ScsiAddress(0, 0, 1, 0))
+        guest = await house.plug(DISK_A, elsewhere)
+        async with house.service():
+            await guest.connect_with("dev-0", "dev-1")
+            back = guest.config.backend_path
+            for change in (
+                add_lun(house.toolstack, back, "dev-7", DISK_B, PATIENCE),
+                remove_lun(house.toolstack, back, "dev-7", PATIENCE),
+            ):
+                following = asyncio.create_task(guest.reconfigure())
+                await change
+                await following
+                answer = await guest.run(read_10(0), room=BLOCK)
+                assert (answer.sense[2], answer.sense[12:14]) == (6, LUNS_CHANGED)
+                assert (await guest.run(read_10(0), room=BLOCK)).word == 0
+                assert (await guest.run(read_10(0), room=BLOCK, at=elsewhere.v_dev)).word == 0
 
     run(scenario)
 

@@ -11,7 +11,7 @@ from pvdrivers.backends.targets.command import Command, invalid_parameter
 from pvdrivers.backends.targets.operations import Access, Needs, operation
 from pvdrivers.backends.targets.spc.identity import Identity
 from pvdrivers.backends.targets.spc.mode import ModePage, control_page
-from pvdrivers.backends.targets.spc.state import REPORTED_LUNS_CHANGED, encode_lun
+from pvdrivers.backends.targets.spc.state import encode_lun
 from pvdrivers.backends.targets.spc.unit import PrimaryUnit
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.scsi.result import Status
@@ -175,7 +175,8 @@ def test_request_sense_takes_the_attention(initiator: UnitInitiator, lamp: Lamp)
 
 
 def test_report_luns(initiator: UnitInitiator, lamp: Lamp) -> None:
-    lamp.establish_attention(REPORTED_LUNS_CHANGED)
+    lamp.luns_changed(initiator.nexus)
+    assert lamp.has_attention(initiator.nexus)
     data = initiator.good("a0 00 00 00 00 00 00 00 01 00 00 00")
     assert struct.unpack(">I", data[:4])[0] == 5 * 8 == len(data) - 8
     luns = [data[8 + 8 * i : 16 + 8 * i] for i in range(5)]
