@@ -11,6 +11,7 @@ struct source_queue {
     uint64_t start_ns, sent;
     uint64_t now_ns; /* of the last look */
     uint64_t tx_packets, tx_bytes, rx_bytes;
+    struct pv_frame_headers headers;
 } __attribute__((aligned(128)));
 
 struct packet_source {
@@ -66,7 +67,7 @@ static uint32_t source_receive(struct pv_uplink *uplink, uint32_t index,
         struct pv_packet *packet = pv_packet_alloc(cache, source->frames.size);
         if (!packet)
             break;
-        pv_frame_init(&source->frames, (uint8_t)index, packet);
+        pv_frame_init(packet, source->frames.size, &queue->headers);
         pv_frame_fill(packet, pv_frame_number((uint8_t)index, sent));
         packets[made] = packet;
     }
@@ -149,6 +150,8 @@ struct pv_uplink *pv_packet_source_create(const struct pv_packet_source_config *
     source->frames.rate = config->rate;
     memcpy(source->frames.source, config->source, sizeof config->source);
     memcpy(source->frames.destination, config->destination, sizeof config->destination);
+    for (uint32_t i = 0; i < config->queues; i++)
+        pv_frame_make_headers(&source->frames, (uint8_t)i, &queues[i].headers);
     source->queues = queues;
     return &source->uplink;
 }

@@ -16,11 +16,13 @@ static bool config_is_sound(const struct pv_packet_workload_config *config)
 static int create_packets(struct pv_packet_workload *workload, struct load_queue *queue)
 {
     const struct pv_packet_workload_config *config = &workload->config;
+    struct pv_frame_headers headers;
+    pv_frame_make_headers(config, queue->stream, &headers);
     for (uint32_t i = 0; i < config->batch; i++) {
         queue->packets[i] = pv_packet_alloc(workload->cache, config->size);
         if (!queue->packets[i])
             return -ENOMEM;
-        pv_frame_init(config, queue->stream, queue->packets[i]);
+        pv_frame_init(queue->packets[i], config->size, &headers);
     }
     return 0;
 }

@@ -27,6 +27,7 @@ struct tag {
 
 #define PATTERN_START (sizeof(struct headers) + sizeof(struct tag))
 
+static_assert(sizeof(struct headers) == PV_FRAME_HEADERS, "bytes of all headers");
 static_assert(PATTERN_START <= PV_PACKET_WORKLOAD_MIN_SIZE, "a frame has room for its tag");
 
 static uint16_t ip_checksum(const uint8_t *ip)
@@ -40,8 +41,8 @@ static uint16_t ip_checksum(const uint8_t *ip)
     return (uint16_t) ~(sum + (sum >> 16));
 }
 
-void pv_frame_init(const struct pv_packet_workload_config *config, uint8_t stream,
-                   struct pv_packet *packet)
+void pv_frame_make_headers(const struct pv_packet_workload_config *config, uint8_t stream,
+                           struct pv_frame_headers *made)
 {
     struct headers headers = {
         .ethernet.ether_type = htons(ETHERTYPE_IP),
@@ -60,8 +61,13 @@ void pv_frame_init(const struct pv_packet_workload_config *config, uint8_t strea
     memcpy(headers.ethernet.ether_shost, config->source, ETH_ALEN);
     memcpy(headers.ethernet.ether_dhost, config->destination, ETH_ALEN);
     headers.ip.check = ip_checksum((const uint8_t *)&headers + offsetof(struct headers, ip));
-    packet->length = config->size;
-    memcpy(packet->data, &headers, sizeof(headers));
+    memcpy(made, &headers, sizeof(headers));
+}
+
+void pv_frame_init(struct pv_packet *packet, uint32_t size, const struct pv_frame_headers *headers)
+{
+    packet->length = size;
+    memcpy(packet->data, headers, sizeof(*headers));
 }
 
 static uint64_t first_word(uint64_t number)

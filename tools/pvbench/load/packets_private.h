@@ -54,9 +54,17 @@ struct pv_packet_workload {
 /* packets_frame.c */
 enum pv_frame { PV_FRAME_GOOD, PV_FRAME_CORRUPT, PV_FRAME_FOREIGN };
 
-/* The headers, which stay. */
-void pv_frame_init(const struct pv_packet_workload_config *config, uint8_t stream,
-                   struct pv_packet *packet);
+#define PV_FRAME_HEADERS 42u /* bytes: Ethernet, IPv4, UDP */
+
+/* What all frames of a stream begin with. */
+struct pv_frame_headers {
+    uint8_t bytes[PV_FRAME_HEADERS];
+};
+
+void pv_frame_make_headers(const struct pv_packet_workload_config *config, uint8_t stream,
+                           struct pv_frame_headers *headers);
+/* The headers of a frame of `size` bytes. */
+void pv_frame_init(struct pv_packet *packet, uint32_t size, const struct pv_frame_headers *headers);
 /* The number and a pattern that depends on it. A number has its stream in its top byte. */
 void pv_frame_fill(struct pv_packet *packet, uint64_t number);
 enum pv_frame pv_frame_check(const struct pv_packet *packet, uint64_t *number);
