@@ -16,9 +16,11 @@ static uint32_t places(const struct pv_netback_vif *vif)
     return 2 * netback_static_grants_limit(vif);
 }
 
+/* References that follow one another, as a ring's pages have them, stand side by side. A guest that
+ * chooses some that meet makes only its own packets slower. */
 static uint32_t home(const struct netback_static_grants *table, grant_ref_t ref)
 {
-    return (ref * 2654435761u >> 8) & table->mask;
+    return ref & table->mask;
 }
 
 /* The place of a reference, or the free one where it would be. */

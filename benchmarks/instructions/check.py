@@ -69,16 +69,17 @@ class PacketCase:
     direction: str  # tx, rx, or null: tx to an uplink that looks at no byte
     size: int  # bytes
     depth: int
+    grants: str = "copy"
     idle: None = None
     halves: tuple[str, ...] = ("back", "front")
 
     @property
     def name(self) -> str:
-        return f"packets {self.direction} {self.size}"
+        return f"packets {self.direction} {self.size} {self.grants}"
 
     @property
     def arguments(self) -> list[str]:
-        return ["packets", self.direction, str(self.size), str(self.depth)]
+        return ["packets", self.direction, str(self.size), self.grants, str(self.depth)]
 
 
 AnyCase = Case | PacketCase
@@ -109,6 +110,8 @@ CASES: list[AnyCase] = [
     PacketCase("tx", 65000, 8),
     PacketCase("rx", 64, 64),
     PacketCase("rx", 1500, 64),
+    PacketCase("tx", 64, 64, "static"),
+    PacketCase("rx", 64, 64, "static"),
 ]
 
 

@@ -1,6 +1,7 @@
 /* Both halves of a network device on one simulated machine and in one thread, as pumps.c does it
  * for a disk. */
 #include "benchmarks/instructions/packets.h"
+#include "benchmarks/instructions/static_grants.h"
 #include "pvdrivers/backends/vnif/netback.h"
 #include "pvdrivers/frontends/vnif/netfront.h"
 #include "pvdrivers/sim/machine.h"
@@ -27,6 +28,7 @@ struct device {
     struct pv_hypervisor *back_view, *front_view;
     struct pv_evtchn *back_events, *front_events;
     struct pv_netback_vif *vif;
+    struct pv_netback_control *control; /* with static grants */
     struct pv_netback_queue *back;
     struct pv_netfront_queue *front;
     struct pv_packet *batch[MAX_DEPTH];
@@ -155,6 +157,7 @@ static struct pv_packet *make_packet(struct device *device, uint32_t length)
 static void tear_down(struct device *device)
 {
     pv_netback_queue_destroy(device->back);
+    pv_netback_control_destroy(device->control);
     pv_netback_vif_destroy(device->vif);
     pv_netfront_destroy(device->front);
     pv_packet_release(device->cache, &device->link.packet, 1);
@@ -204,8 +207,8 @@ int count_packets(char **argv)
 {
     static struct device device;
     bool tx = strcmp(argv[2], "rx") != 0;
-    uint32_t length = (uint32_t)atoi(argv[3]), depth = (uint32_t)atoi(argv[4]);
-    uint32_t rounds = (uint32_t)atoi(argv[5]);
+    uint32_t length = (uint32_t)atoi(argv[3]), depth = (uint32_t)atoi(argv[5]);
+    uint32_t rounds = (uint32_t)atoi(argv[6]);
     require(depth <= MAX_DEPTH, "depth");
     device.link.uplink = (struct pv_uplink){.ops = &link_ops,
                                             .pool = pv_packet_pool_create(),
@@ -215,6 +218,11 @@ int count_packets(char **argv)
     device.cache = pv_packet_cache_create(device.link.uplink.pool);
     make_machine(&device);
     connect(&device);
+    if (strcmp(argv[4], "static") == 0) {
+        device.control = add_static_grants(device.vif, device.back_events, device.front_view,
+                                           device.front_events, device.front);
+        require(device.control, "static grants");
+    }
     device.link.packet = make_packet(&device, length);
     for (uint32_t round = 0; round < WARM_ROUNDS + rounds; round++)
         run_round(&device, tx, depth, round >= WARM_ROUNDS);

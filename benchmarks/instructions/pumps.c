@@ -256,7 +256,7 @@ static void run_round(struct device *device, const struct workload *workload, ui
 int main(int argc, char **argv)
 {
     static struct device device;
-    if (argc == 6 && strcmp(argv[1], "packets") == 0)
+    if (argc == 7 && strcmp(argv[1], "packets") == 0)
         return count_packets(argv);
     require(argc == 7 || argc == 8, "arguments");
     const struct workload workload = {.store = argv[1],
