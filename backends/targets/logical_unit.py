@@ -17,12 +17,14 @@ Done = Callable[[Answer], None]
 
 
 class LogicalUnit(ABC):
-    """All calls come from one thread at a time: one that serves this unit alone and may block or,
-    when `may_block` is false, an asyncio loop's."""
+    """All calls come from one thread at a time, on which an asyncio loop runs: one that serves this
+    unit alone, so that calls may block, or the service's when `may_block` is false. After it has
+    ended come only `detach` and `close`."""
 
     device_type: int  # peripheral device type: 0 disk, 1 tape, 8 media changer
     store: BlockStore | None = None  # what READ and WRITE may reach without `start`
     may_block: bool = True  # its calls need a thread of their own; false: they are the loop's
+    depth: int = 1  # commands that it carries out at the same time
     journal_room: int = 0  # bytes of state that it keeps over a kill; 0: it needs no journal
 
     def take_up(self, journal: Journal) -> None:

@@ -1,16 +1,13 @@
 """A logical unit between the queues that submit commands and the code that carries them out.
 
-It carries out one command after the other. What READ and WRITE may do without it (targets/unit.h)
-is decided here: after each command the unit is asked, and before one that needs the unit for itself
-all direct access ends.
+It carries out one command after the other, or as many at a time as the unit can. What READ and
+WRITE may do without it (targets/unit.h) is decided here: after each command the unit is asked, and
+before one that needs the unit for itself all direct access ends.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import select
-import threading
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -21,6 +18,7 @@ from pvdrivers._core import ffi, lib
 from pvdrivers.backends.owned import created
 from pvdrivers.backends.targets.command import Answer, Command, Nexus
 from pvdrivers.backends.targets.logical_unit import LogicalUnit
+from pvdrivers.backends.targets.unit_servers import LoopServer, ThreadServer
 from pvdrivers.scsi.result import (
     TASK_MANAGEMENT_FAILURE,
     TASK_MANAGEMENT_SUCCESS,
@@ -87,9 +85,9 @@ class ServedUnit:
             deque()
         )  # of other threads, for the one that serves
         self._waiting: deque[_Task] = deque()
-        self._current: _Task | None = None  # started
-        self._is_excluding = False  # direct access, for the next command or the current one
-        self._server: _LoopServer | _ThreadServer | None = None
+        self._started: list[_Task] = []
+        self._is_excluding = False  # direct access, for the next command or the one that is started
+        self._server: LoopServer | ThreadServer | None = None
 
     # ---- from any thread -------------------------------------------------------------------
 
@@ -116,7 +114,7 @@ class ServedUnit:
 
     def start(self) -> None:
         """Serves the unit from now on."""
-        self._server = _ThreadServer(self) if self.unit.may_block else _LoopServer(self)
+        self._server = ThreadServer(self) if self.unit.may_block else LoopServer(self)
 
     def close(self) -> None:
         """Ends that, and closes the unit, which has no nexus any more. May block as the unit
@@ -154,11 +152,8 @@ class ServedUnit:
         for cdata in self._taken[0:number]:
             self._add(cdata)
         self._drop_aborted()
-        while self._current is None or self._current.answer:
-            if self._current:
-                self._finish_current()
-            elif not self._start_next():
-                return
+        while self._finish_answered() or self._start_next():
+            pass
 
     def _attach(self, attached: UnitNexus) -> None:
         self._nexuses[attached.number] = attached
@@ -204,19 +199,20 @@ class ServedUnit:
         for task in [task for task in self._waiting if _is_unwanted(task)]:
             self._waiting.remove(task)
             self._finish(task, ABORTED)
-        if self._current and _is_unwanted(self._current):
-            self._abort_current(ABORTED)
+        for task in self._started:
+            if _is_unwanted(task):
+                self._abort_started(task, ABORTED)
 
     def _abort_all(self) -> None:
         for task in [task for task in self._waiting if not task.cdata.reset]:
             self._waiting.remove(task)
             self._finish(task, RESET)
-        self._abort_current(RESET)
+        for task in self._started:
+            self._abort_started(task, RESET)
 
-    def _abort_current(self, answer: Answer) -> None:
+    def _abort_started(self, task: _Task, answer: Answer) -> None:
         """Unless it is past aborting: then its own answer comes."""
-        task = self._current
-        if not task or task.answer or task.asked_to_abort:
+        if task.answer or task.asked_to_abort:
             return
         task.asked_to_abort = True
         if self._ask(lambda: self.unit.abort(task.command), False):
@@ -225,18 +221,22 @@ class ServedUnit:
     # ---- commands in turn ------------------------------------------------------------------
 
     def _start_next(self) -> bool:
-        """False: there is none, or it has to wait until no direct command is under way."""
+        """False: there is none, or it has to wait for those that are started, or until no direct
+        command is under way."""
         task = self._waiting[0] if self._waiting else None
+        if self._started and (task is None or not self._may_join(task)):
+            return False
         if task is None or not self._is_exclusive(task):
             self._end_exclusion()  # for one that was aborted
         elif not self._exclude_direct():
             return False
         if task is None:
             return False
-        self._current = self._waiting.popleft()
+        self._waiting.popleft()
         if task.cdata.reset:
             self._reset(task)
             return True
+        self._started.append(task)
         try:
             self.unit.start(task.command, lambda answer: self._done(task, answer))
         except Exception:
@@ -245,6 +245,12 @@ class ServedUnit:
         # From here on `_done` wakes this thread; what it did before is seen by who looks next.
         task.is_started = True
         return True
+
+    def _may_join(self, task: _Task) -> bool:
+        """Whether it may begin beside those that are started."""
+        if task.cdata.reset or self._is_excluding or self._is_exclusive(task):
+            return False
+        return len(self._started) < self.unit.depth
 
     def _done(self, task: _Task, answer: Answer) -> None:
         if task.answer is None:  # else it was aborted
@@ -258,19 +264,22 @@ class ServedUnit:
             return TASK_MANAGEMENT_SUCCESS
 
         word = self._ask(reset, TASK_MANAGEMENT_FAILURE)
-        self._current = None
         self._is_excluding = False
         self._permit()
         _complete(task, word, Answer())
 
-    def _finish_current(self) -> None:
-        task, self._current = self._current, None
-        assert task
-        assert task.answer
-        # Before its initiator is told: what it may do then follows from this command.
-        self._is_excluding = False
-        self._permit()
-        self._finish(task, task.answer)
+    def _finish_answered(self) -> bool:
+        """False: there is none."""
+        answered = [task for task in self._started if task.answer]
+        if answered:
+            self._started = [task for task in self._started if not task.answer]
+            # Before initiators are told: what they may do then follows from these commands.
+            self._is_excluding = False
+            self._permit()
+        for task in answered:
+            assert task.answer
+            self._finish(task, task.answer)
+        return bool(answered)
 
     def _finish(self, task: _Task, answer: Answer) -> None:
         _complete(task, Result(answer.status, answer.host).word, answer)
@@ -326,35 +335,3 @@ def _complete(task: _Task, word: int, answer: Answer) -> None:
         len(sense),
         answer.unused,
     )
-
-
-class _LoopServer:
-    def __init__(self, served: ServedUnit) -> None:
-        self._fd = served.fileno()
-        self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._fd, served.serve)
-
-    def stop(self) -> None:
-        self._loop.remove_reader(self._fd)
-
-
-class _ThreadServer:
-    """A daemon thread: what blocks for ever in a unit must not hold up the end of the process."""
-
-    def __init__(self, served: ServedUnit) -> None:
-        self._served = served
-        self._stopping = False
-        self._thread = threading.Thread(target=self._run, name=repr(served), daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        poll = select.poll()
-        poll.register(self._served.fileno(), select.POLLIN)
-        while not self._stopping:
-            poll.poll()
-            self._served.serve()
-
-    def stop(self) -> None:
-        self._stopping = True
-        lib.pv_scsi_unit_wake(self._served.pointer)
-        self._thread.join()

@@ -12,8 +12,9 @@ import pytest
 
 from pvdrivers._core import lib
 from pvdrivers.backends.scsi.queue import ScsiQueue
-from pvdrivers.backends.targets.command import Answer, Nexus
+from pvdrivers.backends.targets.command import Answer, Command, Nexus
 from pvdrivers.backends.targets.emulated_unit import DEVICE_RESET
+from pvdrivers.backends.targets.logical_unit import Done
 from pvdrivers.backends.targets.served_unit import ServedUnit
 from pvdrivers.daemon_threads import in_daemon_thread
 from pvdrivers.poll.loop import LoopDriver
@@ -111,10 +112,12 @@ def run(
     scenario: Callable[[Served, RingGuest, RingGuest], Coroutine[Any, Any, None]],
     *,
     may_block: bool = False,
+    depth: int = 1,
 ) -> None:
     async def main() -> None:
         disk = Disk()
         disk.may_block = may_block
+        disk.depth = depth
         async with asyncio.timeout(2 * PATIENCE), serving(disk) as served:
             await scenario(served, *served.guests)
 
@@ -206,6 +209,77 @@ def test_commands_are_carried_out_in_turn() -> None:
         assert (await second.answer(later)).word == 0
 
     run(scenario)
+
+
+def test_as_many_at_the_same_time_as_the_unit_can() -> None:
+    """They end in any order, and another begins when one has ended."""
+
+    async def scenario(served: Served, first: RingGuest, second: RingGuest) -> None:
+        rqids = []
+        for number, guest in enumerate((first, second)):
+            rqids.append(guest.put(HOLD, room=4))
+            await until(lambda number=number: len(served.disk.held) == number + 1)
+        rqids.append(first.put(HOLD, room=4))
+        await until(lambda: served.count("emulated") == 3)
+        assert len(served.disk.held) == 2
+        served.disk.held[1][1](Answer(data=b"late"))
+        assert (await second.answer(rqids[1])).data == b"late"
+        await until(lambda: len(served.disk.held) == 3)
+        for number in (2, 0):
+            served.disk.held[number][1](Answer(data=b"%04d" % number))
+            assert (await first.answer(rqids[number])).data == b"%04d" % number
+
+    run(scenario, depth=2)
+
+
+def test_what_needs_the_unit_for_itself_joins_nothing() -> None:
+    async def scenario(served: Served, first: RingGuest, second: RingGuest) -> None:
+        served.disk.go.set()
+        held = first.put(HOLD)
+        await until(lambda: served.disk.held)
+        alone = second.put(WAIT, room=6)
+        later = first.put(HOLD)
+        await until(lambda: served.count("emulated") == 3)
+        assert "wait" not in served.disk.calls
+        served.disk.held.pop()[1](Answer())
+        assert (await first.answer(held)).word == 0
+        assert (await second.answer(alone)).word == 0
+        await until(lambda: served.disk.held)
+        served.disk.held.pop()[1](Answer())
+        assert (await first.answer(later)).word == 0
+
+    run(scenario, depth=4)
+
+
+def test_a_reset_joins_nothing() -> None:
+    """It waits for what is past aborting."""
+
+    async def scenario(served: Served, first: RingGuest, second: RingGuest) -> None:
+        rqids = [first.put(HOLD_FAST), first.put(HOLD)]
+        await until(lambda: len(served.disk.held) == 2)
+        resetting = second.put(b"", act=RESET)
+        assert (await first.answer(rqids[1])).result.host == HostByte.RESET
+        assert "reset" not in served.disk.calls
+        served.disk.held[0][1](Answer())
+        assert (await first.answer(rqids[0])).word == 0
+        assert (await second.answer(resetting)).word == TASK_MANAGEMENT_SUCCESS
+        assert served.disk.calls[-1] == "reset"
+
+    run(scenario, depth=4)
+
+
+def test_a_unit_on_a_thread_has_a_loop_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(served: Served, first: RingGuest, second: RingGuest) -> None:
+        def start(command: Command, done: Done) -> None:
+            loop = asyncio.get_running_loop()
+            loop.call_later(
+                0.001, lambda: done(Answer(data=threading.current_thread().name.encode()))
+            )
+
+        monkeypatch.setattr(served.disk, "start", start)
+        assert (await first.run(HOLD, room=6)).data == b"<Disk>"
+
+    run(scenario, may_block=True)
 
 
 def test_a_defect_is_a_hardware_error_of_one_command() -> None:
