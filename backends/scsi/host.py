@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -39,7 +39,7 @@ class ScsiBackendOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True
         check_sg_grant(self.sg_grant)
 
 
-OpenUnit = Callable[[HostConfig, str], Awaitable[LogicalUnit]]
+OpenUnit = Callable[..., Awaitable[LogicalUnit]]  # of a host, a `p-dev`, and what it stands on
 
 
 def one_way(host: HostConfig, p_dev: str) -> object:
@@ -47,11 +47,18 @@ def one_way(host: HostConfig, p_dev: str) -> object:
     return None
 
 
+def nothing_below(host: HostConfig, p_dev: str) -> Sequence[str]:
+    """Each unit is there without any other."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class ServeOptions:
     """How a host is served. `open_unit` opens what a LUN's `p-dev` names; it must not block the
     loop (`open_in_daemon_thread` helps), and what it raises is logged and closes that LUN. Hosts
     that name the same `p-dev` have the same logical unit, which is opened for the first of them.
+    `stands_on` names other units that this one is made of, as a changer is of drives: they are
+    opened before and closed after it, and `open_unit` gets them as further arguments.
     `way` tells in words, or what prints so, how a host's `p-dev` is opened: a LUN whose unit is
     open in another way is refused, since that host is not meant to have it so. A reload changes
     nothing if they are equal, and LUNs that are there in no case."""
@@ -59,6 +66,9 @@ class ServeOptions:
     open_unit: OpenUnit
     limits: ScsiBackendOptions = field(default_factory=ScsiBackendOptions)
     way: Callable[[HostConfig, str], object] = field(default=one_way, compare=False)
+    stands_on: Callable[[HostConfig, str], Sequence[str]] = field(
+        default=nothing_below, compare=False
+    )
 
     def changes(self, new: ServeOptions) -> str:
         """What differs in `new`, in words."""

@@ -28,11 +28,13 @@ log = logging.getLogger("pvdrivers.backends.scsi")
 
 @dataclass(slots=True)
 class Lun:
-    """A LUN that is served. `nexus`: None between two connections."""
+    """A LUN that is served. `units`: names of what is open for it, itself last. `nexus`: None
+    between two connections."""
 
     keys: LunKeys
     address: ScsiAddress
     served: ServedUnit
+    units: list[str]
     nexus: UnitNexus | None = None
 
 
@@ -72,12 +74,27 @@ class Luns:
         for lun in self._luns.values():
             if lun.address[1:] == address[1:]:
                 raise UsageError(f"{keys.name}: {lun.keys.name} is at {address} already")
+        opened: list[str] = []
+        try:
+            served = await self._open(keys.p_dev, opened)
+        except BaseException:
+            await self._release(opened, for_good=False)
+            raise
+        self._luns[keys.name] = Lun(keys, address, served, opened)
+
+    async def _open(self, p_dev: str, opened: list[str]) -> ServedUnit:
+        """Behind what it stands on; `opened` gets the names of all that is open then."""
+        options, host = self.options, self._host
+        below = [(await self._open(name, opened)).unit for name in options.stands_on(host, p_dev)]
         served = await self._units.acquire(
-            keys.p_dev,
-            lambda: self.options.open_unit(self._host, keys.p_dev),
-            self.options.way(self._host, keys.p_dev),
+            p_dev, lambda: options.open_unit(host, p_dev, *below), options.way(host, p_dev)
         )
-        self._luns[keys.name] = Lun(keys, address, served)
+        opened.append(p_dev)
+        return served
+
+    async def _release(self, opened: list[str], for_good: bool) -> None:
+        for name in reversed(opened):
+            await self._units.release(name, for_good)
 
     def attach(self) -> None:
         """Makes nexuses to LUNs that have none. OSError: there is no memory."""
@@ -128,7 +145,7 @@ class Luns:
 
     async def _end(self, lun: Lun) -> None:
         await self._detach(lun, is_lost=True)
-        await self._units.release(lun.keys.p_dev)
+        await self._release(lun.units, for_good=True)
 
     async def detach(self, is_lost: bool) -> None:
         """There is no queue any more. Not `is_lost`: a successor goes on with the connection."""
@@ -140,7 +157,7 @@ class Luns:
         next process."""
         await asyncio.gather(*self._ending)
         for name in self.names:
-            await self._units.release(self._luns.pop(name).keys.p_dev, for_good)
+            await self._release(self._luns.pop(name).units, for_good)
 
     async def _detach(self, lun: Lun, is_lost: bool) -> None:
         if lun.nexus is None:

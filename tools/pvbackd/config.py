@@ -19,7 +19,7 @@ from pvdrivers.ring.errors import UsageError
 from pvdrivers.tools.pvbackd.config_errors import explain
 from pvdrivers.tools.pvbackd.disk_rules import DiskRule
 from pvdrivers.tools.pvbackd.rules import Section, first_match
-from pvdrivers.tools.pvbackd.scsi_rules import LunUnits, ScsiRule, rules_of
+from pvdrivers.tools.pvbackd.scsi_rules import LunUnits, ScsiRule, check_rules, rules_of
 from pvdrivers.tools.pvbackd.stores import DiskStore
 from pvdrivers.tools.pvbackd.uplinks import VifUplink
 from pvdrivers.tools.pvbackd.vif_rules import VifRule
@@ -88,6 +88,9 @@ class Config(Section, frozen=True):
     state_directory: str = ""
     log: Log = Log()
 
+    def __post_init__(self) -> None:
+        check_rules(self.scsi)
+
     @property
     def rules(self) -> dict[str, int]:
         """How many rules there are, by kind of device."""
@@ -115,7 +118,8 @@ class Config(Section, frozen=True):
         if not rules:
             return None
         units = LunUnits(rules)
-        return vscsi.ServeOptions(units, rules[0].limits or self.scsi_limits, units.way)
+        limits = rules[0].limits or self.scsi_limits
+        return vscsi.ServeOptions(units, limits, units.way, units.stands_on)
 
 
 def read_config(path: Path | None) -> Config:

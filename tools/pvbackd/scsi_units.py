@@ -1,24 +1,18 @@
-"""The logical units a configuration can name, and how they are opened for a LUN."""
+"""What all logical units that a configuration can name have."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
-from pvdrivers.backends.targets.disk.unit import Disk
 from pvdrivers.backends.targets.logical_unit import LogicalUnit
 from pvdrivers.backends.targets.spc.identity import Identity
 from pvdrivers.backends.targets.spc.reservation_file import ReservationFile
+from pvdrivers.backends.targets.spc.unit import PrimaryUnit
 from pvdrivers.daemon_threads import open_in_daemon_thread
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.tools.pvbackd.rules import Kind, check_fields
-from pvdrivers.tools.pvbackd.stores import (
-    File,
-    FilterConfig,
-    OwnStore,
-    check_paths,
-    put_filters,
-    with_path,
-)
 
 FIELDS = ("lun",)  # what a path may hold
 
@@ -33,42 +27,52 @@ def path_for(text: str, lun: str) -> str:
     return lun
 
 
-class DiskUnit(Kind, tag="disk", frozen=True):
-    """A disk on a store. Texts are as Identity has them; serial and NAA follow from `p-dev`."""
+class UnitKind(Kind, frozen=True):
+    """A kind of logical unit, with its keys."""
 
-    store: OwnStore = File()
-    filters: tuple[FilterConfig, ...] = ()
-    read_only: bool = False
+    def stands_on(self, lun: str) -> tuple[str, ...]:
+        """`p-dev`s of the units that it is made of."""
+        return ()
+
+    def check_below(self, name: str, unit: UnitKind) -> None:
+        """UsageError: what it is to stand on cannot be that."""
+
+    async def open(self, lun: str, *below: Any) -> LogicalUnit:
+        """`below`: the units that it stands on, open."""
+        raise NotImplementedError
+
+
+class EmulatedKind(UnitKind, frozen=True):
+    """Of a unit that pvdrivers emulates. Texts are as Identity has them; serial and NAA follow from
+    `p-dev`."""
+
     vendor: str = "PVDRIVER"
-    product: str = "DISK"
+    product: str = "LOGICAL UNIT"
     revision: str = "0001"
     serial: str = ""  # empty: from `p-dev`
-    refuse: tuple[str, ...] = ()  # names of commands
     reservations: str = ""  # a file for those that outlive a loss of power (APTPL); else none do
 
     def __post_init__(self) -> None:
-        check_paths((self.store, *self.filters), FIELDS)
         check_fields(self.reservations, FIELDS)
         self._identity("")
-        Disk.check_refused(self.refuse)
-        if self.read_only and not isinstance(self.store, File):
-            raise UsageError("read_only is for a store of kind file: another has no content")
 
-    async def open(self, lun: str) -> LogicalUnit:
-        return await open_in_daemon_thread(partial(self._open, lun))
+    async def open(self, lun: str, *below: Any) -> LogicalUnit:
+        return await open_in_daemon_thread(partial(self._open, lun, *below))
 
-    def _open(self, lun: str) -> Disk:
+    def _open(self, lun: str, *below: Any) -> PrimaryUnit:
         filled = partial(path_for, lun=lun)
-        filters = [with_path(layer, filled) for layer in self.filters]
-        store = put_filters(with_path(self.store, filled).open(self.read_only), filters)
+        unit = self.make(self._identity(lun), filled, *below)
         try:
-            unit = Disk(store, self._identity(lun), refuse=self.refuse)
             if self.reservations:
-                unit.keep_reservations_in(ReservationFile(filled(self.reservations)))
+                unit.keep_reservations_in(_reservation_file(filled(self.reservations)))
         except BaseException:
-            store.close()
+            unit.close()
             raise
         return unit
+
+    def make(self, identity: Identity, filled: Callable[[str], str], *below: Any) -> PrimaryUnit:
+        """The unit; `filled` gives paths. It may block."""
+        raise NotImplementedError
 
     def _identity(self, lun: str) -> Identity:
         texts = {"vendor": self.vendor, "revision": self.revision}
@@ -77,4 +81,8 @@ class DiskUnit(Kind, tag="disk", frozen=True):
         return Identity.of(lun, product=self.product, **texts)
 
 
-UnitConfig = DiskUnit
+def _reservation_file(path: str) -> ReservationFile:
+    try:
+        return ReservationFile(path)
+    except OSError as error:
+        raise UsageError(f"reservations {path}: {error.strerror}") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pvdrivers.backends.targets.changer.inventory import Inventory, Kind, tapes_in
+from pvdrivers.backends.targets.changer.inventory import Cartridge, Inventory, Kind, tapes_in
 from pvdrivers.backends.targets.changer.moves import Moves
 from pvdrivers.backends.targets.changer.pages import Pages
 from pvdrivers.backends.targets.changer.status import ElementStatus
@@ -19,12 +19,14 @@ SLOTS, PORTS = 24, 4  # unless told otherwise
 
 class Changer(Moves, ElementStatus, Pages):
     """The tapes are the files of `folder` that end with .tap, which stay where they are: the
-    changer says which drive has one. They are in slots at first, in the order of their names.
+    changer says which drive has one. What is in no drive is in slots at first, in the order of the
+    names.
 
-    `drives`: tape units that initiators reach at LUNs of their own; empty, and closed by whoever
-    made them. With journals they are taken up before the changer or after it.
+    `drives`: tape units that initiators reach at LUNs of their own, closed by whoever made them
+    after the changer. With journals they are taken up before the changer or after it.
 
-    UsageError: a number is out of range, a name is no barcode, or a tape has no room.
+    UsageError: a number is out of range, a name is no barcode, a tape has no room, or a drive is
+    another changer's or has what is no tape of the folder.
     """
 
     device_type = 0x08
@@ -42,11 +44,33 @@ class Changer(Moves, ElementStatus, Pages):
     ) -> None:
         self.drives = drives
         self.inventory = Inventory(folder, slots, ports, len(drives))
-        for drive in drives:
-            if drive.cartridge:
-                raise UsageError(f"{drive!r}: a changer's drives are empty at first")
-        self.inventory.put(tapes_in(folder), Kind.STORAGE)
+        self._look_into_drives()
+        there = {cartridge.name for cartridge in self.inventory.cartridges.values()}
+        new = [name for name in tapes_in(folder) if name not in there]
+        self.inventory.put(new, Kind.STORAGE)
         super().__init__(identity)
+        for drive in drives:
+            drive.changer = identity.serial
+
+    def _look_into_drives(self) -> None:
+        """An earlier changer may have left tapes there."""
+        folder, addresses = self.inventory.folder, self.inventory.addresses(Kind.DRIVE)
+        for address, drive in zip(addresses, self.drives, strict=True):
+            if drive.changer:
+                raise UsageError(f"{drive!r} is a drive of the changer {drive.changer} already")
+            if path := drive.cartridge:
+                if path.parent != folder:
+                    raise UsageError(
+                        f"{drive!r} has what is no tape of {folder}: a changer's drive is empty"
+                        " at first"
+                    )
+                self.inventory.cartridges[address] = Cartridge(path.name)
+
+    def close(self) -> None:
+        for drive in self.drives:
+            if drive.changer == self.identity.serial:
+                drive.changer = ""
+        super().close()
 
     def __repr__(self) -> str:
         return f"<Changer {self.identity.serial} over {self.inventory.folder}>"

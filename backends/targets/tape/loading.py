@@ -35,7 +35,12 @@ log = logging.getLogger("pvdrivers.backends")
 
 
 class Loading(Transfers, Removal):
-    """A cartridge that initiators have unloaded is still in the drive, where LOAD finds it."""
+    """A cartridge that initiators have unloaded is still in the drive, where LOAD finds it.
+
+    `changer`: the serial number of the one whose drive it is, if any.
+    """
+
+    changer = ""
 
     def __init__(self, identity: Identity) -> None:
         self.lock = RLock()  # whoever handles cartridges has a thread of its own, as commands have

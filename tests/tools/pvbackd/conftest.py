@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from pvdrivers.scsi.address import ScsiAddress
+from pvdrivers.scsi.config import LunConfig
+from pvdrivers.testing.scsi.loopback import ScsiLoopback
 from pvdrivers.testing.vbd.loopback import VbdLoopback
 from pvdrivers.tools.pvbackd.control import ask
 from pvdrivers.tools.pvbackd.status import parse
@@ -16,6 +19,7 @@ from pvdrivers.tools.pvbackd.status import parse
 PVBACKD = (sys.executable, "-m", "pvdrivers.tools.pvbackd")
 SIZE = 1 << 20
 PATIENCE = 60.0  # seconds
+Hosts = Callable[..., ScsiLoopback]
 
 
 @pytest.fixture
@@ -39,6 +43,23 @@ def pvbackd_disk(image: Path) -> Iterator[Callable[..., VbdLoopback]]:
                 daemon=[*PVBACKD, *map(str, options)],
                 **{"kind": "phy", "params": str(image)} | disk,
             )
+            return stack.enter_context(loopback)
+
+        yield make
+
+
+@pytest.fixture
+def pvbackd_scsi(tmp_path: Path) -> Iterator[Hosts]:
+    """Makes a guest with LUNs of these names, and a daemon with this configuration."""
+    config = tmp_path / "pvbackd.toml"
+    with ExitStack() as stack:
+
+        def make(text: str, *p_devs: str) -> ScsiLoopback:
+            config.write_text(text)
+            options = ("--config", config, "--control", tmp_path / "control")
+            luns = [LunConfig(name, ScsiAddress(0, 0, 0, n)) for n, name in enumerate(p_devs)]
+            daemon = [*PVBACKD, *map(str, options)]
+            loopback = ScsiLoopback(None, mode="processes", daemon=daemon, luns=luns)
             return stack.enter_context(loopback)
 
         yield make

@@ -16,6 +16,14 @@ from pvdrivers.tools.pvbackd.stores import path_for
 
 DISK = DiskConfig("/local/domain/0/backend/vbd/3/51712", "/images/web.img", "phy", "xvda")
 
+ROBOT = """
+[[scsi]]
+lun = "robot"
+unit = {{kind = "changer", folder = "/tapes", drives = ["lto-1"]}}
+[[scsi]]
+{}
+"""
+
 
 def parse(text: str, folder: Path) -> Config:
     path = folder / "pvbackd.toml"
@@ -98,6 +106,34 @@ def parse(text: str, folder: Path) -> Config:
             "[[scsi]]\nunit = {kind = 'disk', read_only = true, store = {kind = 'ram', size = 8}}",
             "read_only is for a store of kind file",
         ),
+        ("[[scsi]]\nunit = {kind = 'robot'}", "'robot' is none of disk, tape, changer"),
+        ("[[scsi]]\nunit = {kind = 'tape', capacity = 5}", "a capacity of at least 65536 bytes"),
+        ("[[scsi]]\nunit = {kind = 'tape', block_length = -1}", "block_length is 0 .variable. to"),
+        ("[[scsi]]\nunit = {kind = 'tape', catridge = ''}", "mean cartridge"),
+        (
+            "[[scsi]]\nunit = {kind = 'tape', cartridge = '', read_only = true}",
+            "read_only is for a cartridge: an empty drive has none",
+        ),
+        ("[[scsi]]\nunit = {kind = 'tape', reservations = '/a/{tape}'}", "{tape}.*there are lun"),
+        ("[[scsi]]\nunit = {kind = 'changer'}", "the key 'drives' is missing"),
+        ("[[scsi]]\nunit = {kind = 'changer', drives = []}", "1 to 768 drive elements"),
+        (
+            "[[scsi]]\nunit = {kind = 'changer', drives = ['a'], slots = 0}",
+            "1 to 64512 storage elements",
+        ),
+        (
+            "[[scsi]]\nunit = {kind = 'changer', drives = ['lto-1', 'lto-1']}",
+            "drives lto-1, lto-1: each is there once",
+        ),
+        (
+            ROBOT.format("lun = 'lto-2'\nunit = {kind = 'tape', cartridge = ''}"),
+            "the rule for lun 'robot': no rule of the configuration matches p-dev 'lto-1'",
+        ),
+        (
+            ROBOT.format("unit = {kind = 'tape', cartridge = '/tapes/a.tap'}"),
+            "drive 'lto-1' of a changer is tape cartridge=/tapes/a.tap: it has to be of kind tape",
+        ),
+        (ROBOT.format(""), "drive 'lto-1' of a changer is disk: it has to be"),
         ("unlisted = " + "[" * 5000 + "]" * 5000, "nested too deeply"),
         ("a" + ".a" * 5000 + " = 1", "pvbackd.toml"),
         ("control = '\udcff'", "pvbackd.toml"),
@@ -289,6 +325,63 @@ def test_a_host_is_served_only_by_a_rule(tmp_path: Path) -> None:
         assert unit.store is not None
         assert unit.store.sectors == blocks
         unit.close()
+
+
+def test_a_changer_is_opened_with_its_drives(tmp_path: Path) -> None:
+    text = """
+        [[scsi]]
+        lun = "robot-?"
+        unit = {{kind = "changer", folder = "{0}", ports = 0, drives = ["{{lun}}-drive"]}}
+        [[scsi]]
+        lun = "lto"
+        unit = {{kind = "tape", cartridge = "{0}/A.tap", read_only = true, block_length = 512}}
+        """
+    (tmp_path / "A.tap").touch()
+    options = parse(text.format(tmp_path), tmp_path).scsi_options(HOST)
+    assert options is not None
+    with pytest.raises(UsageError, match="no rule of the configuration matches p-dev 'robot-1-dri"):
+        options.stands_on(HOST, "robot-1")
+    text += """
+        [[scsi]]
+        unit = {{kind = "tape", cartridge = "", capacity = 65536}}
+        """
+    options = parse(text.format(tmp_path), tmp_path).scsi_options(HOST)
+    assert options is not None
+    assert options.stands_on(HOST, "robot-1") == ("robot-1-drive",)
+    drive = asyncio.run(options.open_unit(HOST, "robot-1-drive"))
+    robot = asyncio.run(options.open_unit(HOST, "robot-1", drive))
+    assert (drive.capacity, drive.cartridge, robot.drives) == (65536, None, (drive,))
+    assert len(robot.inventory.elements) == 1 + 1 + 24
+    tape = asyncio.run(options.open_unit(HOST, "lto"))
+    assert (tape.cartridge, tape.image.read_only) == (tmp_path / "A.tap", True)
+    assert tape.block_length == 512
+    for unit in (robot, drive, tape):
+        unit.close()
+
+
+@pytest.mark.parametrize(
+    ("unit", "complaint"),
+    [
+        ("kind = 'tape', cartridge = '{0}/none.tap'", "tape image .*none.tap: No such file"),
+        ("kind = 'tape', cartridge = '{0}/no_tape'", "no_tape is no tape image in SIMH format"),
+        ("kind = 'tape', cartridge = '{0}'", "tape image .*: (Is a directory|not a regular file)"),
+        ("kind = 'tape'", "p-dev 'lun' is not a file's path"),
+        (
+            "kind = 'tape', cartridge = '', reservations = '{0}/no_tape'",
+            "no_tape is not a file of reservations",
+        ),
+        ("kind = 'tape', cartridge = '', reservations = '{0}'", "reservations .*: Is a directory"),
+        ("kind = 'disk', store = {{kind = 'file', path = '{0}/none'}}", "none: no such file"),
+    ],
+)
+def test_a_unit_that_cannot_be_opened(unit: str, complaint: str, tmp_path: Path) -> None:
+    (tmp_path / "no_tape").write_bytes(bytes(range(1, 255)))
+    config = parse(f"[[scsi]]\nunit = {{{unit.format(tmp_path)}}}", tmp_path)
+    options = config.scsi_options(HOST)
+    assert options is not None
+    with pytest.raises((UsageError, OSError), match=complaint) as caught:
+        asyncio.run(options.open_unit(HOST, "lun"))
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

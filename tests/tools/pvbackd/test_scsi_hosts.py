@@ -3,8 +3,7 @@
 import asyncio
 import signal
 import subprocess
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,10 @@ from pvdrivers.scsi.block_range import BlockRange
 from pvdrivers.scsi.config import LunConfig
 from pvdrivers.scsi.hotplug import add_lun
 from pvdrivers.scsi.result import Status
-from pvdrivers.testing.scsi.loopback import ScsiLoopback
 from pvdrivers.xenbus.states import XenbusState
 
-from .conftest import PATIENCE, PVBACKD, SIZE, until
+from .conftest import PATIENCE, PVBACKD, SIZE, Hosts, until
+from .scsi_guest import FIRST, SECOND, code, good
 
 pytestmark = pytest.mark.slow
 
@@ -27,41 +26,7 @@ INQUIRY = bytes.fromhex("12 00 00 00 ff 00")
 READ, WRITE, COMPARE_AND_WRITE = 0x28, 0x2A, 0x89
 RESERVE = bytes.fromhex("16 00 00 00 00 00")
 FORMAT_UNIT = bytes.fromhex("04 00 00 00 00 00")
-FIRST, SECOND = ScsiAddress(0, 0, 0, 0), ScsiAddress(0, 0, 0, 1)
-Hosts = Callable[..., ScsiLoopback]
 Devices = Callable[[], Awaitable[list[dict[str, Any]]]]
-
-
-@pytest.fixture
-def pvbackd_scsi(tmp_path: Path) -> Iterator[Hosts]:
-    """Makes a guest with LUNs of these names, and a daemon with this configuration."""
-    config = tmp_path / "pvbackd.toml"
-    with ExitStack() as stack:
-
-        def make(text: str, *p_devs: str) -> ScsiLoopback:
-            config.write_text(text)
-            options = ("--config", config, "--control", tmp_path / "control")
-            luns = [LunConfig(name, ScsiAddress(0, 0, 0, n)) for n, name in enumerate(p_devs)]
-            daemon = [*PVBACKD, *map(str, options)]
-            loopback = ScsiLoopback(None, mode="processes", daemon=daemon, luns=luns)
-            return stack.enter_context(loopback)
-
-        yield make
-
-
-async def good(frontend: Any, at: ScsiAddress, cdb: bytes, data: bytes = b"", room: int = 0) -> Any:
-    async with asyncio.timeout(PATIENCE):
-        await frontend.wait_for_lun(at)
-        result = await frontend.execute(at, cdb, data, room=room)
-    assert result.good, (result, result.parsed_sense)
-    return result
-
-
-async def code(frontend: Any, at: ScsiAddress, cdb: bytes, data: bytes = b"") -> str:
-    async with asyncio.timeout(PATIENCE):
-        await frontend.wait_for_lun(at)
-        sense = (await frontend.execute(at, cdb, data)).parsed_sense
-    return f"{sense.key:02x}/{sense.asc:02x}/{sense.ascq:02x}"
 
 
 async def count(frontend: Any, at: ScsiAddress, block: int, first: int, times: int) -> None:
@@ -258,7 +223,7 @@ def test_a_reload_holds_for_luns_that_come(
         await (await loopback.add_guest()).frontend()
 
         async def is_refused() -> bool:
-            return "cannot be disk store=(ram size=1048576) product=NEW as well" in log()
+            return "cannot be disk product=NEW store=(ram size=1048576) as well" in log()
 
         await until(is_refused)
 

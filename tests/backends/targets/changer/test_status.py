@@ -11,6 +11,7 @@ from pvdrivers.backends.targets.changer.unit import Changer
 from pvdrivers.backends.targets.spc.identity import Identity
 from pvdrivers.backends.targets.tape.unit import Tape
 from pvdrivers.ring.errors import UsageError
+from pvdrivers.testing.scsi.unit_initiator import UnitInitiator
 
 from ..sg3_utils import decoded
 from .conftest import DRIVE, PICKER, PORT, SLOT, MakeRobot, Robot, move, parse_status, read_status
@@ -135,10 +136,32 @@ def test_a_folder_that_is_not_there(make_robot: MakeRobot, tmp_path: Path) -> No
         make_robot(tmp_path / "none")
 
 
-def test_drives_are_empty_at_first(folder: Path) -> None:
+def test_what_an_earlier_changer_has_left_in_a_drive(folder: Path) -> None:
+    """Its tape is in the drive, and in no slot."""
     drive = Tape(Identity.of("drive"), folder / "A00001.tap")
-    with pytest.raises(UsageError, match="a changer's drives are empty at first"):
+    robot = Changer(Identity.of("robot"), folder, [drive])
+    assert robot.inventory.cartridges[DRIVE].barcode == "A00001"
+    names = [one.barcode for one in robot.inventory.cartridges.values()]
+    assert names.count("A00001") == 1
+    UnitInitiator(robot).good(move(DRIVE, SLOT + 3))
+    assert drive.cartridge is None
+    robot.close()
+    drive.close()
+
+
+def test_drives_that_it_cannot_have(folder: Path, tmp_path: Path) -> None:
+    foreign = tmp_path / "elsewhere" / "foreign.tap"
+    foreign.parent.mkdir()
+    foreign.touch()
+    drive = Tape(Identity.of("drive"), foreign)
+    with pytest.raises(UsageError, match=r"no tape of .*: a changer's drive is empty at first"):
         Changer(Identity.of("robot"), folder, [drive])
+    drive.remove()
+    robot = Changer(Identity.of("robot"), folder, [drive])
+    with pytest.raises(UsageError, match=r"is a drive of the changer .* already"):
+        Changer(Identity.of("other robot"), folder, [drive])
+    robot.close()
+    Changer(Identity.of("other robot"), folder, [drive]).close()
     with pytest.raises(UsageError, match="1 to 768 drive elements"):
         Changer(Identity.of("robot"), folder, [])
     drive.close()

@@ -1,0 +1,27 @@
+"""What a guest of a daemon that serves SCSI hosts does with their LUNs."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from pvdrivers.scsi.address import ScsiAddress
+
+from .conftest import PATIENCE
+
+FIRST, SECOND = ScsiAddress(0, 0, 0, 0), ScsiAddress(0, 0, 0, 1)
+
+
+async def good(frontend: Any, at: ScsiAddress, cdb: bytes, data: bytes = b"", room: int = 0) -> Any:
+    async with asyncio.timeout(PATIENCE):
+        await frontend.wait_for_lun(at)
+        result = await frontend.execute(at, cdb, data, room=room)
+    assert result.good, (result, result.parsed_sense)
+    return result
+
+
+async def code(frontend: Any, at: ScsiAddress, cdb: bytes, data: bytes = b"") -> str:
+    async with asyncio.timeout(PATIENCE):
+        await frontend.wait_for_lun(at)
+        sense = (await frontend.execute(at, cdb, data)).parsed_sense
+    return f"{sense.key:02x}/{sense.asc:02x}/{sense.ascq:02x}"
