@@ -9,6 +9,8 @@ from hashlib import sha256
 from pvdrivers.backends.exchange import end_in_time, open_in_time
 from pvdrivers.backends.inflight import InflightFile
 from pvdrivers.backends.state_directory import StateDirectory
+from pvdrivers.backends.targets.command import Nexus
+from pvdrivers.backends.targets.disk.third_party_copy import ThirdPartyCopy
 from pvdrivers.backends.targets.journal import Journal
 from pvdrivers.backends.targets.logical_unit import LogicalUnit
 from pvdrivers.backends.targets.served_unit import ServedUnit
@@ -49,6 +51,8 @@ class Units:
             async with shared.lock:
                 if shared.served is None:
                     unit = await open_in_time(opening(), name)
+                    if isinstance(unit, ThirdPartyCopy) and unit.find_copy_target is None:
+                        unit.find_copy_target = self.copy_target
                     shared.served = await _serve(unit, self._journal_file(name))
                     shared.way = way
                 elif shared.way != way:
@@ -72,6 +76,18 @@ class Units:
                     file.clear()
         if shared.users == 0:
             self._shared.pop(shared.name, None)
+
+    def copy_target(self, nexus: Nexus, naa: int) -> ThirdPartyCopy | None:
+        """The disk of that NAA, if this initiator has it as a LUN too. From any thread."""
+        for shared in list(self._shared.values()):
+            unit = shared.served.unit if shared.served else None
+            if (
+                isinstance(unit, ThirdPartyCopy)
+                and unit.identity.naa == naa
+                and any(one.name == nexus.name for one in unit.nexuses)
+            ):
+                return unit
+        return None
 
     @property
     def names(self) -> list[str]:

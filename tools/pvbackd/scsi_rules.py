@@ -12,11 +12,11 @@ from pvdrivers.backends.scsi.host import HostConfig, ScsiBackendOptions
 from pvdrivers.backends.targets.logical_unit import LogicalUnit
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.tools.pvbackd.rules import Rule, brief
-from pvdrivers.tools.pvbackd.scsi_disks import DiskUnit
+from pvdrivers.tools.pvbackd.scsi_disks import DiskUnit, SnapshotUnit
 from pvdrivers.tools.pvbackd.scsi_tapes import ChangerUnit, TapeUnit
 from pvdrivers.tools.pvbackd.scsi_units import UnitKind
 
-UnitConfig = DiskUnit | TapeUnit | ChangerUnit
+UnitConfig = DiskUnit | SnapshotUnit | TapeUnit | ChangerUnit
 
 
 class ScsiRule(Rule, frozen=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import struct
 import threading
 from contextlib import suppress
@@ -35,6 +37,29 @@ def snapshot_size(size: int) -> int:
     there, and room for all of the disk, of which a sparse file takes what has been copied."""
     room = size // SECTOR
     return (_data_sector(room) + _chunks(room) * _CHUNK_SECTORS) * SECTOR
+
+
+def make_snapshot_file(path: str, size: int) -> None:
+    """A sparse file for a snapshot of a disk of so many bytes, unless it is there; one that is too
+    small becomes larger. UsageError: it cannot be one, or has other content."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise UsageError(f"snapshot {path}: not a regular file")
+            if os.fstat(fd).st_size == 0:
+                os.pwrite(fd, _HEADER.pack(_MAGIC, False, 0, 0, 0), 0)
+            elif os.pread(fd, len(_MAGIC), 0) != _MAGIC:
+                raise UsageError(
+                    f"snapshot {path}: it has other content, which a snapshot would overwrite;"
+                    " remove it, or name another file"
+                )
+            if os.fstat(fd).st_size < snapshot_size(size):
+                os.ftruncate(fd, snapshot_size(size))
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise UsageError(f"snapshot {path}: {error.strerror}") from error
 
 
 class Snapshot:

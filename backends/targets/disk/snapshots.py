@@ -20,6 +20,7 @@ from pvdrivers.backends.targets.disk.snapshot import Snapshot, SnapshotMedium
 from pvdrivers.backends.targets.disk.token_copy import TokenCopy
 from pvdrivers.backends.targets.disk.transfers import Transfers
 from pvdrivers.backends.targets.operations import Access, Needs, operation
+from pvdrivers.backends.targets.persistent import UnitState
 from pvdrivers.backends.targets.spc.identity import Identity
 from pvdrivers.backends.targets.spc.mode import HARDWARE_PROTECTED
 from pvdrivers.backends.targets.spc.removal import MEDIUM_MAY_HAVE_CHANGED, MEDIUM_NOT_PRESENT
@@ -112,6 +113,13 @@ class SnapshotDisk(Transfers, Capacity, Defects, Pages, Power, TokenCopy):
             self._number = self.snapshot.number
             self.establish_attention(MEDIUM_MAY_HAVE_CHANGED)
         return super().execute(command)
+
+    def state(self) -> UnitState:
+        return super().state() | {"snapshot": self._number}
+
+    def restore(self, state: UnitState) -> None:
+        super().restore(state)
+        self._number = state["snapshot"]
 
     def __repr__(self) -> str:
         return f"<SnapshotDisk {self.identity.serial} of {self.snapshot!r}>"

@@ -11,6 +11,7 @@ from pvdrivers.backends.targets.command import (
     CheckCondition,
     Command,
     CommandError,
+    Nexus,
 )
 from pvdrivers.backends.targets.disk.copy_list import (
     NOT_REACHABLE,
@@ -37,10 +38,12 @@ _COPIES = {0x00, 0x11}  # service actions
 
 
 class ThirdPartyCopy(CopyResults):
-    """`find_copy_target`: the disk of that NAA which copies may read and write; by itself a disk
-    knows itself alone."""
+    """`find_copy_target`: the disk of that NAA that copies of that initiator may read and write;
+    by itself a disk knows itself alone. Not `joins_copies`: none go between it and others."""
 
-    find_copy_target: Callable[[int], ThirdPartyCopy | None] | None = None
+    find_copy_target: Callable[[Nexus, int], ThirdPartyCopy | None] | None = None
+    joins_copies = True
+    is_closed = False
 
     # The identity of a copy that is under way, its segment, and how many blocks of it are done.
     _copying: tuple[bytes, int, int] | None = None
@@ -83,7 +86,7 @@ class ThirdPartyCopy(CopyResults):
             self._copying = None
 
     def _copy(self, command: Command, wanted: CopyList, result: CopyResult) -> None:
-        units = [self._find(target) for target in wanted.targets]
+        units = [self._find(target, command.nexus) for target in wanted.targets]
         first, done = self._begun_before(command.identity)
         result.segments = first
         for index, segment in list(enumerate(wanted.segments))[first:]:
@@ -101,12 +104,19 @@ class ThirdPartyCopy(CopyResults):
             return self._copying[1:]
         return 0, 0
 
-    def _find(self, target: CopyTarget) -> ThirdPartyCopy | None:
+    def copy_target(self, nexus: Nexus, naa: int) -> ThirdPartyCopy | None:
+        """None: there is none for copies of this initiator."""
+        if naa == self.identity.naa:
+            return self
+        if not self.find_copy_target or not self.joins_copies:
+            return None
+        found = self.find_copy_target(nexus, naa)
+        return found if found and found.joins_copies else None
+
+    def _find(self, target: CopyTarget, nexus: Nexus) -> ThirdPartyCopy | None:
         if target.naa is None:
             return None
-        unit: ThirdPartyCopy | None = self
-        if target.naa != self.identity.naa:
-            unit = self.find_copy_target(target.naa) if self.find_copy_target else None
+        unit = self.copy_target(nexus, target.naa)
         if unit is None:
             raise CheckCondition(NOT_REACHABLE)
         if target.device_type != unit.device_type:
@@ -130,11 +140,12 @@ class ThirdPartyCopy(CopyResults):
         block_size = source.medium.block_size
         if destination.medium.block_size != block_size:
             raise CheckCondition(Sense(SenseKey.COPY_ABORTED, 0x26, 0x0C))
-        if (
-            segment.source_lba + segment.blocks > source.medium.blocks
-            or segment.destination_lba + segment.blocks > destination.medium.blocks
-        ):
-            raise CheckCondition(BEYOND_THE_END)
+        with held(source, destination):
+            if (
+                segment.source_lba + segment.blocks > source.medium.blocks
+                or segment.destination_lba + segment.blocks > destination.medium.blocks
+            ):
+                raise CheckCondition(BEYOND_THE_END)
         distance = segment.destination_lba - segment.source_lba
         step = CHUNK // block_size
         if source is destination and abs(distance) < segment.blocks:
@@ -156,6 +167,12 @@ class ThirdPartyCopy(CopyResults):
             self._copying = command.identity, index, done
             self.commit()
 
+    def close(self) -> None:
+        """A copy that another disk is making ends at its next part."""
+        with self.lock:
+            self.is_closed = True
+        super().close()
+
     def state(self) -> UnitState:
         return super().state() | ({"copying": self._copying} if self._copying else {})
 
@@ -167,10 +184,13 @@ class ThirdPartyCopy(CopyResults):
 
 @contextmanager
 def held(*units: ThirdPartyCopy) -> Iterator[None]:
-    """In an order that is the same for all, so that two copies never wait for each other."""
+    """In an order that is the same for all, so that two copies never wait for each other.
+    CheckCondition: one has been closed."""
     with ExitStack() as stack:
         for unit in sorted(set(units), key=id):
             stack.enter_context(unit.lock)
+        if any(unit.is_closed for unit in units):
+            raise CheckCondition(NOT_REACHABLE)
         yield
 
 

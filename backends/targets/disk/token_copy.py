@@ -133,7 +133,7 @@ class TokenCopy(ThirdPartyCopy):
             if kind == ZERO:
                 self._write_zeros(ranges, result)
                 return
-            source = self if naa == self.identity.naa else self._other(naa)
+            source = self._source(command.nexus, naa)
             with held(source):
                 token = source.tokens.find(encoded)
             self._write_token(command, source, token, offset, ranges, result)
@@ -141,8 +141,8 @@ class TokenCopy(ThirdPartyCopy):
                 with held(source):
                     source.tokens.delete(token)
 
-    def _other(self, naa: int | None) -> TokenCopy:
-        unit = self.find_copy_target(naa) if self.find_copy_target and naa is not None else None
+    def _source(self, nexus: Nexus, naa: int | None) -> TokenCopy:
+        unit = self.copy_target(nexus, naa) if naa is not None else None
         if not isinstance(unit, TokenCopy):
             raise unknown_token()
         return unit

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import pytest
 
 from pvdrivers.backends.scsi.units import Units
+from pvdrivers.backends.stores.store import RamStore
+from pvdrivers.backends.targets.command import Nexus
+from pvdrivers.backends.targets.disk.unit import Disk as EmulatedDisk
+from pvdrivers.backends.targets.spc.identity import Identity
 from pvdrivers.ring.errors import UsageError
 
 from .ring_guest import PATIENCE, Disk
@@ -96,5 +101,34 @@ def test_who_gives_up_leaves_nothing() -> None:
         assert len(opener.opened) == 1
         await units.release("a")
         assert units.names == []
+
+    asyncio.run(asyncio.wait_for(main(), PATIENCE))
+
+
+def test_copies_reach_what_their_initiator_has_as_a_lun() -> None:
+    """And nobody else's disks."""
+
+    async def disk(name: str) -> EmulatedDisk:
+        return EmulatedDisk(RamStore(4096), Identity.of(name))
+
+    async def main() -> None:
+        units = Units()
+        a, b, c = [await units.acquire(name, partial(disk, name)) for name in "abc"]
+        mine, beside, others = Nexus("guest 1"), Nexus("guest 1", 2), Nexus("guest 2")
+        attached = [a.attach(mine), b.attach(beside), b.attach(others), c.attach(others)]
+        for served in (a, b, c):
+            while len(served.unit.nexuses) < (2 if served is b else 1):  # noqa: ASYNC110
+                await asyncio.sleep(0.001)  # its thread does that
+        naa = {name: Identity.of(name).naa for name in "abc"}
+        found = a.unit.find_copy_target
+        assert found(mine, naa["b"]) is b.unit
+        assert found(mine, naa["c"]) is None
+        assert b.unit.find_copy_target(others, naa["c"]) is c.unit
+        assert b.unit.find_copy_target(others, naa["a"]) is None
+        for served, nexus in zip((a, b, b, c), attached, strict=True):
+            served.detach(nexus)
+        for name in "abc":
+            await units.release(name)
+        assert found(mine, naa["b"]) is None
 
     asyncio.run(asyncio.wait_for(main(), PATIENCE))

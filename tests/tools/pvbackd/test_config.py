@@ -106,7 +106,7 @@ def parse(text: str, folder: Path) -> Config:
             "[[scsi]]\nunit = {kind = 'disk', read_only = true, store = {kind = 'ram', size = 8}}",
             "read_only is for a store of kind file",
         ),
-        ("[[scsi]]\nunit = {kind = 'robot'}", "'robot' is none of disk, tape, changer"),
+        ("[[scsi]]\nunit = {kind = 'robot'}", "'robot' is none of disk, snapshot, tape, changer"),
         ("[[scsi]]\nunit = {kind = 'tape', capacity = 5}", "a capacity of at least 65536 bytes"),
         ("[[scsi]]\nunit = {kind = 'tape', block_length = -1}", "block_length is 0 .variable. to"),
         ("[[scsi]]\nunit = {kind = 'tape', catridge = ''}", "mean cartridge"),
@@ -132,6 +132,20 @@ def parse(text: str, folder: Path) -> Config:
         (
             ROBOT.format("unit = {kind = 'tape', cartridge = '/tapes/a.tap'}"),
             "drive 'lto-1' of a changer is tape cartridge=/tapes/a.tap: it has to be of kind tape",
+        ),
+        (
+            "[[scsi]]\nunit = {kind = 'disk', snapshots = ['/s/{disk}']}",
+            "{disk} in '/s/{disk}': there are lun",
+        ),
+        ("[[scsi]]\nunit = {kind = 'snapshot'}", "the key 'disk' is missing"),
+        (
+            "[[scsi]]\nlun = 'db@1'\nunit = {kind = 'snapshot', disk = 'db'}",
+            "the rule for lun 'db@1': no rule of the configuration matches p-dev 'db'",
+        ),
+        (
+            "[[scsi]]\nlun = 'db@2'\nunit = {kind = 'snapshot', disk = 'db', number = 2}\n"
+            "[[scsi]]\nunit = {kind = 'disk', snapshots = ['/s/1']}",
+            r"'db', whose snapshot 2 a unit is to be, is disk snapshots=\[/s/1\]: it has to be",
         ),
         (ROBOT.format(""), "drive 'lto-1' of a changer is disk: it has to be"),
         ("unlisted = " + "[" * 5000 + "]" * 5000, "nested too deeply"),
@@ -359,9 +373,34 @@ def test_a_changer_is_opened_with_its_drives(tmp_path: Path) -> None:
         unit.close()
 
 
+def test_a_snapshot_is_opened_with_its_disk(tmp_path: Path) -> None:
+    text = """
+        [[scsi]]
+        lun = "db@2"
+        unit = {{kind = "snapshot", disk = "db", number = 2, copies = false}}
+        [[scsi]]
+        unit = {{kind = "disk", store = {{kind = "ram", size = 1048576}}, copies = false,
+                snapshots = ["{0}/{{lun}}-1", "{0}/{{lun}}-2"]}}
+        """.replace("false,\n", "false,")
+    options = parse(text.format(tmp_path), tmp_path).scsi_options(HOST)
+    assert options is not None
+    assert options.stands_on(HOST, "db@2") == ("db",)
+    disk = asyncio.run(options.open_unit(HOST, "db"))
+    snapshot = asyncio.run(options.open_unit(HOST, "db@2", disk))
+    assert snapshot.snapshot is disk.snapshots[2]
+    assert sorted(path.name for path in tmp_path.glob("db-*")) == ["db-1", "db-2"]
+    assert (disk.joins_copies, snapshot.joins_copies) == (False, False)
+    snapshot.close()
+    disk.close()
+
+
 @pytest.mark.parametrize(
     ("unit", "complaint"),
     [
+        (
+            "kind = 'disk', store = {{kind = 'ram', size = 4096}}, snapshots = ['{0}/no_tape']",
+            "no_tape: it has other content",
+        ),
         ("kind = 'tape', cartridge = '{0}/none.tap'", "tape image .*none.tap: No such file"),
         ("kind = 'tape', cartridge = '{0}/no_tape'", "no_tape is no tape image in SIMH format"),
         ("kind = 'tape', cartridge = '{0}'", "tape image .*: (Is a directory|not a regular file)"),

@@ -5,16 +5,23 @@ from __future__ import annotations
 import errno
 import struct
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from pvdrivers.backends.stores.store import RamStore
-from pvdrivers.backends.targets.disk.snapshot import CHUNK, Snapshot, snapshot_size
+from pvdrivers.backends.stores.store import FileStore, RamStore
+from pvdrivers.backends.targets.disk.snapshot import (
+    CHUNK,
+    Snapshot,
+    make_snapshot_file,
+    snapshot_size,
+)
 from pvdrivers.backends.targets.disk.snapshots import SnapshotDisk
 from pvdrivers.backends.targets.disk.unit import Disk
+from pvdrivers.backends.targets.journal import Journal, journal_size
 from pvdrivers.backends.targets.spc.identity import Identity
 from pvdrivers.ring.abi import SECTOR
 from pvdrivers.ring.errors import UsageError
@@ -112,7 +119,8 @@ class Comparison(RuleBasedStateMachine):
             return
         snapshot = self.array.readers[number].unit
         assert isinstance(snapshot, SnapshotDisk)
-        self.array.disk.find_copy_target = {snapshot.identity.naa: snapshot}.get
+        by_naa = {snapshot.identity.naa: snapshot}
+        self.array.disk.find_copy_target = lambda _, naa: by_naa.get(naa)
         count = min(count, BLOCKS - lba, BLOCKS - to)
         targets = [target(self.array.disk), target(snapshot)]  # type: ignore[arg-type]
         data = copy_list(targets, [segment(1, 0, count, lba, to)])
@@ -212,3 +220,53 @@ def test_a_kill_at_any_write_leaves_the_snapshot_whole() -> None:
         assert array.read(1) == old
         array.origin.good(cdb, new)
         assert array.read(1) == old
+
+
+def test_a_file_for_a_snapshot(tmp_path: Path) -> None:
+    path = tmp_path / "snapshot"
+    make_snapshot_file(str(path), SIZE)
+    size = path.stat()
+    assert (size.st_size, size.st_mode & 0o777) == (snapshot_size(SIZE), 0o600)
+    assert size.st_blocks * 512 < CHUNK
+    disk = Disk(RamStore(SIZE), Identity.of("origin"))
+    disk.snapshots[1] = Snapshot(disk.medium, FileStore(str(path)))
+    UnitInitiator(disk).good(control(1))
+    disk.close()
+    make_snapshot_file(str(path), 2 * SIZE)  # the disk has grown
+    disk = Disk(RamStore(2 * SIZE), Identity.of("origin"))
+    disk.snapshots[1] = Snapshot(disk.medium, FileStore(str(path)))
+    assert disk.snapshots[1].is_taken
+    UnitInitiator(disk).good(control(1))
+    assert disk.snapshots[1].sectors == SIZE // SECTOR
+    disk.close()
+
+
+def test_files_that_are_no_snapshots(tmp_path: Path) -> None:
+    image = tmp_path / "disk.img"
+    image.write_bytes(bytes(SIZE))
+    with pytest.raises(UsageError, match=r"disk\.img: it has other content, which .* overwrite"):
+        make_snapshot_file(str(image), SIZE)
+    assert image.read_bytes() == bytes(SIZE)
+    with pytest.raises(UsageError, match=r"none/snapshot: No such file or directory"):
+        make_snapshot_file(str(tmp_path / "none" / "snapshot"), SIZE)
+    with pytest.raises(UsageError, match="Is a directory"):
+        make_snapshot_file(str(tmp_path), SIZE)
+    with pytest.raises(UsageError, match="not a regular file"):
+        make_snapshot_file("/dev/null", SIZE)
+
+
+def test_who_reads_a_snapshot_is_told_of_another_one_over_a_kill() -> None:
+    """It was taken, and the process killed, before they sent a command."""
+    array, memory = Array(), bytearray(journal_size(SnapshotDisk.journal_room))
+
+    def take_up() -> UnitInitiator:
+        disk = SnapshotDisk(array.disk.snapshots[1], Identity.of("reader"))
+        disk.take_up(Journal(memory, SnapshotDisk.journal_room))
+        return UnitInitiator(disk)
+
+    assert take_up().code(bytes(6)) == "02/3a/00"
+    array.origin.good(control(1))
+    reader = take_up()
+    assert reader.code(bytes(6)) == "06/28/00"
+    assert reader.good(bytes(6)) == b""
+    assert take_up().good(bytes(6)) == b""

@@ -39,7 +39,7 @@ class Pair:
         self.disks = [Disk(store, Identity.of(str(i))) for i, store in enumerate(self.stores)]
         by_naa = {disk.identity.naa: disk for disk in self.disks}
         for disk in self.disks:
-            disk.find_copy_target = by_naa.get
+            disk.find_copy_target = lambda _, naa: by_naa.get(naa)
         self.initiators = [UnitInitiator(disk) for disk in self.disks]
 
     def targets(self) -> list[bytes]:
@@ -194,8 +194,19 @@ def test_targets_that_are_not_there(pair: Pair) -> None:
     assert code(one, copy_list([here, target(pair.disks[1], size=4096)], moves)) == "0a/26/00"
     assert code(one, copy_list([here, target(pair.disks[1], flags=0x20)], moves)) == "0a/08/04"
     assert code(one, copy_list([here], moves)) == "0a/08/04"
+    pair.disks[1].joins_copies = False
+    assert code(one, copy_list([here, there], moves)) == "0a/0d/02"
+    assert code(pair.initiators[1], copy_list([here, there], moves)) == "0a/0d/02"
+    pair.disks[1].joins_copies = True
     pair.disks[0].find_copy_target = None
     assert code(one, copy_list([here, there], moves)) == "0a/0d/02"
+
+
+def test_a_disk_that_is_closed_meanwhile(pair: Pair) -> None:
+    """Whoever unplugs a LUN does not wait for the copies that other LUNs make of it."""
+    data = copy_list(pair.targets(), [segment(0, 1, 1, 0, 0)])
+    pair.disks[1].close()
+    assert code(pair.initiators[0], data) == "0a/0d/02"
 
 
 def test_a_copy_stops_where_it_fails_and_says_where(pair: Pair) -> None:
