@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from pvdrivers.backends.targets.changer.changer_unit import ChangerUnit
 from pvdrivers.backends.targets.changer.inventory import FIRST, Kind
-from pvdrivers.backends.targets.spc.mode import EXCEPTIONS_PAGE, ModePage, control_page
+from pvdrivers.backends.targets.spc.mode import EXCEPTIONS_PAGE, ModePage
 
 _ADDRESSES, _GEOMETRY, _CAPABILITIES = 0x1D, 0x1E, 0x1F
 _ALL_BUT_TRANSPORT = 0x0E  # drives, import/export and storage elements
@@ -19,7 +19,7 @@ class Pages(ChangerUnit):
         addresses = [(FIRST[kind], self.inventory.numbers[kind]) for kind in order]
         moves = bytes((0, *[_ALL_BUT_TRANSPORT] * 3))  # from the transport, and from the others
         return (
-            control_page(),
+            *super().mode_pages(),
             EXCEPTIONS_PAGE,
             ModePage(
                 _ADDRESSES, b"".join(struct.pack(">HH", *one) for one in addresses) + bytes(2)

@@ -13,7 +13,6 @@ from pvdrivers.backends.targets.spc.mode import (
     EXCEPTIONS_PAGE,
     HARDWARE_PROTECTED,
     ModePage,
-    control_page,
 )
 from pvdrivers.scsi.sense import Sense
 
@@ -25,6 +24,8 @@ _THIN = 2
 
 
 class Pages(BlockUnit):
+    write_protectable = True
+
     # ---- vital product data ------------------------------------------------------------------
 
     def vpd_pages(self) -> VpdPages:
@@ -68,10 +69,10 @@ class Pages(BlockUnit):
     def mode_pages(self) -> Iterable[ModePage]:
         caches = _WCE if self.medium.has_cache else 0
         return (
+            *super().mode_pages(),
             ModePage(_ERROR_RECOVERY, bytes(10)),
             DISCONNECT_PAGE,
             ModePage(_CACHING, bytes((caches, *bytes(17))), bytes((caches, *bytes(17)))),
-            control_page(write_protectable=True),
             EXCEPTIONS_PAGE,
         )
 

@@ -76,7 +76,10 @@ def control_page(*, write_protectable: bool = False) -> ModePage:
 
 
 class ModePages(PersistentUnit):
-    """All initiators share the pages. A reset brings the defaults back."""
+    """All initiators share the pages. A reset brings the defaults back. `write_protectable`:
+    whether initiators may protect the medium (SWP)."""
+
+    write_protectable = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -86,8 +89,8 @@ class ModePages(PersistentUnit):
     # ---- what subclasses say -----------------------------------------------------------------
 
     def mode_pages(self) -> Iterable[ModePage]:
-        """All there are; called once."""
-        return (control_page(),)
+        """All there are; called once. Subclasses add theirs."""
+        return (control_page(write_protectable=self.write_protectable),)
 
     def device_specific_parameter(self) -> int:
         """A byte of the mode parameter header; subclasses set more bits."""

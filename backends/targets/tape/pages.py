@@ -14,7 +14,6 @@ from pvdrivers.backends.targets.spc.mode import (
     EXCEPTIONS_PAGE,
     HARDWARE_PROTECTED,
     ModePage,
-    control_page,
 )
 from pvdrivers.backends.targets.spc.removal import MEDIUM_NOT_PRESENT
 from pvdrivers.backends.targets.tape.tape_unit import (
@@ -38,14 +37,16 @@ _MEBIBYTE = 1 << 20
 
 
 class Pages(TapeUnit):
+    write_protectable = True
+
     # ---- mode pages --------------------------------------------------------------------------
 
     def mode_pages(self) -> Iterable[ModePage]:
         early = _REPORT_EARLY_WARNING | _ERASES_AT_EARLY_WARNING
         return (
+            *super().mode_pages(),
             ModePage(_ERROR_RECOVERY, bytes(10)),
             DISCONNECT_PAGE,
-            control_page(write_protectable=True),
             ModePage(_COMPRESSION, bytes(14)),  # there is none
             ModePage(_CONFIGURATION, bytes((*bytes(6), _LOGICAL_IDENTIFIERS, 0, early, *bytes(5)))),
             ModePage(
