@@ -218,6 +218,7 @@ def test_a_reload_holds_for_luns_that_come(
         assert told.data[16:32].rstrip() == b"NEW"
         told = await good(frontend, FIRST, INQUIRY, room=255)
         assert told.data[16:32].rstrip() == b"OLD"
+        assert await code(frontend, FIRST, bytes(6)) == "06/3f/0e"  # there are other LUNs
         read = await good(frontend, FIRST, block.cdb(READ), room=BLOCK)
         assert read.data.startswith(b"kept")
         await (await loopback.add_guest()).frontend()
