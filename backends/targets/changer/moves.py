@@ -15,8 +15,8 @@ from pvdrivers.backends.targets.journal import Journal
 from pvdrivers.backends.targets.operations import operation
 from pvdrivers.backends.targets.persistent import UnitState
 from pvdrivers.backends.targets.spc.removal import MEDIUM_REMOVAL_PREVENTED, Removal
-from pvdrivers.backends.targets.tape.image import TapeImage
 from pvdrivers.backends.targets.tape.unit import Tape
+from pvdrivers.backends.targets.tape.volume import Volume
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.scsi.sense import Sense, SenseKey
 
@@ -78,7 +78,7 @@ class Moves(ChangerUnit, Removal):
             raise illegal_request(PREVENTED_BY_DRIVE)
         if self.drive_at(destination):
             with _load_failure(self.identity.serial):
-                TapeImage.open(self._path_at(source), read_only=True).close()
+                Volume(self._path_at(source), 0, read_only=True).close()
 
     def _path_at(self, address: int) -> Path:
         return self.inventory.path_of(self.inventory.cartridges[address])

@@ -105,12 +105,24 @@ class ModePages(PersistentUnit):
         of the list is right. CheckCondition: it cannot be."""
         raise invalid_parameter(place)
 
+    def check_mode_page(self, key: PageKey, value: bytes, place: int) -> None:
+        """A new value, at `place` of the list, that differs only where it may. CheckCondition: it
+        cannot be."""
+
     # ---- current values ----------------------------------------------------------------------
 
     def mode_page(self, code: int, subcode: int = 0) -> bytes:
         """The current value of a page there is."""
         key = code, subcode
-        return self._current.get(key, self._mode_pages[key].default)
+        return self._current.get(key) or self.initial_mode_page(key)
+
+    def initial_mode_page(self, key: PageKey) -> bytes:
+        """The value of a page as long as no initiator has chosen another."""
+        return self._mode_pages[key].default
+
+    def deselect(self, key: PageKey) -> None:
+        """What initiators have chosen counts no more."""
+        self._current.pop(key, None)
 
     def state(self) -> UnitState:
         pages = [(*key, value) for key, value in sorted(self._current.items())]
@@ -229,6 +241,8 @@ class ModePages(PersistentUnit):
             check_length(data, place + head + length)
             value = data[place + head : place + head + length]
             self._check_changeable(page, value, place + head)
+            if value != self.mode_page(*page.key):
+                self.check_mode_page(page.key, value, place + head)
             yield page.key, value
             place += head + length
 

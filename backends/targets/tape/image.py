@@ -31,11 +31,18 @@ class Position(NamedTuple):
     """A place between two objects, which are records and filemarks.
 
     `offset`: in the file. `number`: of the objects before it. `file`: of the filemarks before it.
+    `partition`: which image of the cartridge this is in; an image does not look at it.
     """
 
     offset: int = 0
     number: int = 0
     file: int = 0
+    partition: int = 0
+
+    def moved(self, offset: int, objects: int, filemarks: int = 0) -> Position:
+        """To another place of the same image, over so many."""
+        number, file = self.number + objects, self.file + filemarks
+        return Position(offset, number, file, self.partition)
 
 
 class TapeObject(NamedTuple):
@@ -115,8 +122,7 @@ class TapeImage:
             if self._word(end - _WORD) != word:
                 raise self._damaged(offset, end)
             if _is_data(word):
-                after = Position(end, position.number + 1, position.file)
-                return _record(position, after, word, offset + _WORD)
+                return _record(position, position.moved(end, 1), word, offset + _WORD)
             offset = end
         return None
 
@@ -127,8 +133,8 @@ class TapeImage:
             word = self._word(offset - _WORD)
             step = _HALF if _ends_with_half_gap(word) else _mark_size(word)
             if word == _FILEMARK:
-                file = max(position.file - 1, 0)  # in a damaged image there may be more than before
-                start = Position(offset - _WORD, position.number - 1, file)
+                passed = min(position.file, 1)  # in a damaged image there may be more than before
+                start = position.moved(offset - _WORD, -1, -passed)
                 return TapeObject(start, position, None, offset)
             if step:
                 offset -= step
@@ -137,8 +143,7 @@ class TapeImage:
             if begin < 0 or self._word(begin) != word:
                 raise self._damaged(max(begin, 0), offset)
             if _is_data(word):
-                start = Position(begin, position.number - 1, position.file)
-                return _record(start, position, word, begin + _WORD)
+                return _record(position.moved(begin, -1), position, word, begin + _WORD)
             offset = begin
         return None
 
@@ -174,7 +179,7 @@ class TapeImage:
         except OSError:
             self.cut(position.offset)
             raise
-        return Position(offset, position.number + len(records), position.file)
+        return position.moved(offset, len(records))
 
     def append_filemarks(self, position: Position, count: int) -> Position:
         """As `append`."""
@@ -184,7 +189,7 @@ class TapeImage:
         except OSError:
             self.cut(position.offset)
             raise
-        return Position(position.offset + space, position.number + count, position.file + count)
+        return position.moved(position.offset + space, count, count)
 
     def _write(self, parts: Sequence[bytes | memoryview], offset: int) -> None:
         """The first word of a file comes last. Whenever the process is killed, it begins as a tape
@@ -259,7 +264,7 @@ def _record_size(word: int) -> int:
 
 
 def _filemark(position: Position, end: int) -> TapeObject:
-    return TapeObject(position, Position(end, position.number + 1, position.file + 1), None, end)
+    return TapeObject(position, position.moved(end, 1, 1), None, end)
 
 
 def _record(start: Position, end: Position, word: int, place: int) -> TapeObject:

@@ -23,9 +23,11 @@ from pvdrivers.backends.targets.spc.removal import (
     MEDIUM_REMOVAL_PREVENTED,
     Removal,
 )
-from pvdrivers.backends.targets.tape.image import Position, TapeImage
+from pvdrivers.backends.targets.tape.image import Position
+from pvdrivers.backends.targets.tape.partitions import PARTITIONS_PAGE
 from pvdrivers.backends.targets.tape.tape_unit import REMOVAL_PREVENTED_ALERT
 from pvdrivers.backends.targets.tape.transfers import Transfers
+from pvdrivers.backends.targets.tape.volume import Volume
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.scsi.sense import Sense
 
@@ -51,7 +53,7 @@ class Loading(Transfers, Removal):
     @property
     def cartridge(self) -> Path | None:
         """What is in the drive, loaded or not."""
-        return self.image.path if self.image else None
+        return self.volume.path if self.volume else None
 
     def insert(self, path: Path, *, read_only: bool = False) -> None:
         """Puts a cartridge into the empty drive and loads it; initiators get a unit attention.
@@ -59,9 +61,9 @@ class Loading(Transfers, Removal):
         UsageError: it cannot be opened, it is no tape image, or there is one in the drive.
         """
         with self.lock:
-            if self.image:
-                raise UsageError(f"{path}: the drive has {self.image.path} already")
-            self.image = TapeImage.open(path, read_only=read_only)
+            if self.volume:
+                raise UsageError(f"{path}: the drive has {self.volume.path} already")
+            self.volume = Volume(path, self.capacity, read_only=read_only)
             self._load()
             self.establish_attention(MEDIUM_MAY_HAVE_CHANGED)
             self.commit()
@@ -70,20 +72,21 @@ class Loading(Transfers, Removal):
         """Takes it out, whatever initiators prevent. CheckCondition: what was written cannot be
         flushed; it is out all the same."""
         with self.lock:
-            image = self.image
-            if image is None:
+            volume = self.volume
+            if volume is None:
                 return
             try:
                 if self.loaded:
                     self.flush()
             finally:
-                self.image, self.loaded, self.position = None, False, Position()
-                image.close()
+                self.volume, self.loaded, self.position = None, False, Position()
+                volume.close()
                 self.commit()
 
     def _load(self) -> None:
         self.loaded, self.position = True, Position()
         self.alerts.clear()
+        self.deselect(PARTITIONS_PAGE)
 
     # ---- commands ----------------------------------------------------------------------------
 
@@ -93,7 +96,7 @@ class Loading(Transfers, Removal):
         flags = command.cdb[4]
         if flags & _LOAD and flags & _EOT:
             raise invalid_field(4, 2)
-        if self.image is None:
+        if self.volume is None:
             raise CheckCondition(MEDIUM_NOT_PRESENT)
         if flags & _LOAD:
             if not self.loaded:
@@ -137,30 +140,31 @@ class Loading(Transfers, Removal):
     # ---- over a kill -------------------------------------------------------------------------
 
     def state(self) -> UnitState:
-        image = self.image
+        volume = self.volume
         return super().state() | {
-            "cartridge": image and str(image.path),
-            "read_only": image is not None and image.read_only,
+            "cartridge": volume and str(volume.path),
+            "read_only": volume is not None and volume.read_only,
             "loaded": self.loaded,
             "position": self.position,
-            "end": image.size if image else 0,
+            "ends": [image.size for image in volume.images] if volume else [],
         }
 
     def restore(self, state: UnitState) -> None:
         super().restore(state)
-        if self.image:
-            self.image.close()
-        self.image, self.loaded = None, False
+        if self.volume:
+            self.volume.close()
+        self.volume, self.loaded = None, False
         if state["cartridge"]:
             self._restore_cartridge(Path(state["cartridge"]), state)
 
     def _restore_cartridge(self, path: Path, state: UnitState) -> None:
-        """What is behind the committed end comes from a command that was killed. It would begin
+        """What is behind a committed end comes from a command that was killed. It would begin
         there again; without it, it is no record."""
         try:
-            self.image = TapeImage.open(path, read_only=state["read_only"])
-            if self.image.size > state["end"] and not self.image.read_only:
-                self.image.cut(state["end"])
+            self.volume = Volume(path, self.capacity, read_only=state["read_only"])
+            for image, end in zip(self.volume.images, state["ends"], strict=False):
+                if image.size > end and not image.read_only:
+                    image.cut(end)
         except (UsageError, OSError) as error:
             log.warning("%s: the drive is empty from now on: %s", self.identity.serial, error)
             return

@@ -14,6 +14,7 @@ from pvdrivers.backends.targets.spc.mode import (
     EXCEPTIONS_PAGE,
     HARDWARE_PROTECTED,
     ModePage,
+    PageKey,
 )
 from pvdrivers.backends.targets.spc.removal import MEDIUM_NOT_PRESENT
 from pvdrivers.backends.targets.tape.tape_unit import (
@@ -57,6 +58,12 @@ class Pages(TapeUnit):
             EXCEPTIONS_PAGE,  # TapeAlert is polled
         )
 
+    def initial_mode_page(self, key: PageKey) -> bytes:
+        page = super().initial_mode_page(key)
+        if key == (_CONFIGURATION, 0):  # ACTIVE PARTITION
+            return page[:1] + bytes((self.position.partition,)) + page[2:]
+        return page
+
     def device_specific_parameter(self) -> int:
         return super().device_specific_parameter() | _BUFFERED
 
@@ -78,7 +85,7 @@ class Pages(TapeUnit):
     # ---- write protection --------------------------------------------------------------------
 
     def write_protection(self) -> Sense | None:
-        read_only = self.image and self.image.read_only
+        read_only = self.volume and self.volume.read_only
         return HARDWARE_PROTECTED if read_only else super().write_protection()
 
     def check_access(self, found: Operation, command: Command) -> None:
@@ -99,12 +106,16 @@ class Pages(TapeUnit):
         return [LogParameter(flag, bytes((flag in self.alerts,))) for flag in range(1, 65)]
 
     def _capacity_log(self) -> list[LogParameter]:
-        left = max(self.capacity - self.position.offset, 0)
-        # Of the partition there is, and of the one there is not.
-        numbers = (left, 0, self.capacity, 0) if self.loaded else (0, 0, 0, 0)
+        """What is left and what there is at most, of both partitions."""
+        left, sizes = [0, 0], [0, 0]
+        if self.volume and self.loaded:
+            for i, image in enumerate(self.volume.images):
+                used = self.position.offset if i == self.position.partition else image.size
+                sizes[i] = self.volume.sizes[i]
+                left[i] = max(sizes[i] - used, 0)
         return [
             LogParameter(code, struct.pack(">I", min(number // _MEBIBYTE, 0xFFFFFFFF)))
-            for code, number in enumerate(numbers, 1)
+            for code, number in enumerate(left + sizes, 1)
         ]
 
     # ---- vital product data ------------------------------------------------------------------

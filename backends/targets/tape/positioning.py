@@ -26,7 +26,7 @@ _LARGEST = 0xFFFFFFFF  # object in the short form
 class Positioning(TapeUnit):
     @operation(0x01, "REWIND", "01 01 00 00 00 00", needs=Needs.READY)
     def rewind(self, command: Command) -> None:
-        self.position = Position()
+        self.position = self.beginning
 
     # ---- SPACE -------------------------------------------------------------------------------
 
@@ -71,32 +71,36 @@ class Positioning(TapeUnit):
     @operation(0x2B, "LOCATE(10)", "2b 07 00 ff ff ff ff 00 ff 00", needs=Needs.READY)
     def locate_10(self, command: Command) -> None:
         """BT too counts objects from 0."""
-        self._check_partition(command, 8)
+        self._go_to_partition(command, 8)
         self._locate(command.number(3, 4), lambda position: position.number)
 
     @operation(
         0x92, "LOCATE(16)", "92 3b 01 ff ff ff ff ff ff ff ff ff 00 00 00 00", needs=Needs.READY
     )
     def locate_16(self, command: Command) -> None:
-        self._check_partition(command, 3)
         kind, wanted = command.cdb[1] >> 3 & 0x07, command.number(4, 8)
+        if kind not in (_OBJECT, _FILE, _END):
+            raise invalid_field(1, 5)
+        self._go_to_partition(command, 3)
         if kind == _END:
             self._go_to_end()
         elif kind == _OBJECT:
             self._locate(wanted, lambda position: position.number)
-        elif kind == _FILE:
-            self._locate(wanted, lambda position: position.file)
         else:
-            raise invalid_field(1, 5)
+            self._locate(wanted, lambda position: position.file)
 
-    def _check_partition(self, command: Command, place: int) -> None:
-        if command.cdb[1] & _CHANGE_PARTITION and command.cdb[place]:
+    def _go_to_partition(self, command: Command, place: int) -> None:
+        partition = command.cdb[place]
+        if not command.cdb[1] & _CHANGE_PARTITION or partition == self.position.partition:
+            return
+        if partition >= self.partitions:
             raise invalid_field(place)
+        self.position = Position(partition=partition)
 
     def _locate(self, wanted: int, number: Callable[[Position], int]) -> None:
         """To the first place with that number, from where the tape is or from its beginning."""
         if wanted <= number(self.position) - wanted:
-            self.position = Position()
+            self.position = self.beginning
         while number(self.position) >= wanted and (found := self.object_before(self.position)):
             self.position = found.start
         while number(self.position) < wanted:
@@ -116,10 +120,10 @@ class Positioning(TapeUnit):
         needs=Needs.READY,
     )
     def read_position_short(self, command: Command) -> bytes:
-        number = self.position.number
+        number, partition = self.position.number, self.position.partition
         if number > _LARGEST:
-            return struct.pack(">B19x", self._flags() | _POSITION_ERROR)
-        return struct.pack(">BBxxII8x", self._flags(), 0, number, number)
+            return struct.pack(">BB18x", self._flags() | _POSITION_ERROR, partition)
+        return struct.pack(">BBxxII8x", self._flags(), partition, number, number)
 
     @operation(
         0x34,
@@ -130,7 +134,8 @@ class Positioning(TapeUnit):
         needs=Needs.READY,
     )
     def read_position_long(self, command: Command) -> bytes:
-        return struct.pack(">B7xQQ8x", self._flags(), self.position.number, self.position.file)
+        _, number, file, partition = self.position
+        return struct.pack(">BxxxIQQ8x", self._flags(), partition, number, file)
 
     @operation(
         0x34,
@@ -141,8 +146,8 @@ class Positioning(TapeUnit):
         needs=Needs.READY,
     )
     def read_position_extended(self, command: Command) -> bytes:
-        number = self.position.number
-        data = struct.pack(">BBHxxxxQQ8x", self._flags(), 0, 0x1C, number, number)
+        number, partition = self.position.number, self.position.partition
+        data = struct.pack(">BBHxxxxQQ8x", self._flags(), partition, 0x1C, number, number)
         return data[: command.number(7, 2)]
 
     def _flags(self) -> int:

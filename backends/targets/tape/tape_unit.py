@@ -6,6 +6,7 @@ from pvdrivers.backends.targets.command import CheckCondition
 from pvdrivers.backends.targets.spc.removal import MEDIUM_NOT_PRESENT
 from pvdrivers.backends.targets.spc.unit import PrimaryUnit
 from pvdrivers.backends.targets.tape.image import ImageError, Position, TapeImage, TapeObject
+from pvdrivers.backends.targets.tape.volume import Volume
 from pvdrivers.scsi.sense import Sense, SenseKey
 
 END_OF_MEDIUM = (0x00, 0x02)
@@ -13,44 +14,72 @@ BEGINNING_OF_MEDIUM = (0x00, 0x04)
 WRITE_ERROR, READ_ERROR, ERASE_FAILURE = (0x0C, 0x00), (0x11, 0x00), (0x51, 0x00)
 
 # TapeAlert flags (SSC-4 table A.1)
+EARLY_WARNING = 64 << 20  # bytes before a partition's end, or a sixteenth of it if that is less
+
 READ_FAILURE, WRITE_FAILURE, WRITE_PROTECTED_ALERT, REMOVAL_PREVENTED_ALERT = 5, 6, 9, 10
 
 
 class TapeUnit(PrimaryUnit):
-    """`block_length`: of blocks when a CDB has FIXED; 0: it may not have."""
+    """`block_length`: of blocks when a CDB has FIXED; 0: it may not have. `capacity`: bytes of a
+    cartridge."""
 
-    image: TapeImage | None = None
+    volume: Volume | None = None
     loaded = False
     position = Position()
     block_length = 0
     capacity: int
-    early_warning: int
     alerts: set[int]
 
     @property
-    def tape(self) -> TapeImage:
-        """What is loaded. CheckCondition: nothing is."""
-        if self.image is None or not self.loaded:
+    def partitions(self) -> int:
+        """Of what is loaded; 0: nothing is."""
+        return len(self.volume.images) if self.volume and self.loaded else 0
+
+    def image_at(self, position: Position) -> TapeImage:
+        """CheckCondition: nothing is loaded, or no such partition."""
+        if self.volume is None or position.partition >= self.partitions:
             raise CheckCondition(MEDIUM_NOT_PRESENT)
-        return self.image
+        return self.volume.images[position.partition]
+
+    @property
+    def tape(self) -> TapeImage:
+        """Where the tape is."""
+        return self.image_at(self.position)
+
+    @property
+    def beginning(self) -> Position:
+        """Of the partition."""
+        return Position(partition=self.position.partition)
+
+    @property
+    def partition_size(self) -> int:
+        """Bytes, at most, of the partition where the tape is."""
+        self.image_at(self.position)
+        assert self.volume
+        return self.volume.sizes[self.position.partition]
+
+    @property
+    def left(self) -> int:
+        """Bytes until the partition's end; at least 0."""
+        return max(self.partition_size - self.position.offset, 0)
 
     @property
     def in_early_warning(self) -> bool:
-        return self.position.offset >= self.capacity - self.early_warning
+        return self.left <= min(EARLY_WARNING, self.partition_size // 16)
 
     # ---- from object to object ---------------------------------------------------------------
 
     def object_after(self, position: Position) -> TapeObject | None:
         """None: data end there. CheckCondition: the image is damaged."""
         try:
-            return self.tape.after(position)
+            return self.image_at(position).after(position)
         except (ImageError, OSError) as error:
             raise self.read_failure() from error
 
     def object_before(self, position: Position) -> TapeObject | None:
         """None: the tape begins there."""
         try:
-            return self.tape.before(position)
+            return self.image_at(position).before(position)
         except (ImageError, OSError) as error:
             raise self.read_failure() from error
 

@@ -29,7 +29,7 @@ LARGEST_TRANSFER = 64 << 20  # bytes of one command
 
 _FIXED, _SILI = 0x01, 0x02
 _READ = b"\x08"
-_START = struct.Struct("<QQQI")  # a position and a block length
+_START = struct.Struct("<QQQQI")  # a position and a block length
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -120,7 +120,8 @@ class Transfers(TapeUnit):
                 return _ReadResult(b"", found.end, at_filemark(residual))
             if found.is_bad:
                 return _ReadResult(b"", found.end, self.read_failure(residual).sense)
-            return self.tape.read(found, most), found.length, found.end
+            image = self.image_at(position)
+            return image.read(found, most), found.length, found.end
         except OSError:
             return _ReadResult(b"", position, self.read_failure(residual).sense)
         except CheckCondition as error:
@@ -161,10 +162,10 @@ class Transfers(TapeUnit):
 
     def _fitting(self, records: list[memoryview]) -> int:
         """How many of them the tape has room for."""
-        end = self.position.offset
+        left = self.left
         for count, record in enumerate(records):
-            end += record_space(len(record))
-            if end > self.capacity:
+            left -= record_space(len(record))
+            if left < 0:
                 return count
         return len(records)
 
@@ -209,7 +210,7 @@ class Transfers(TapeUnit):
     def _write_filemarks(self, count: int) -> None:
         if protection := self.write_protection():
             raise CheckCondition(protection)
-        fitting = min(count, max(self.capacity - self.position.offset, 0) // FILEMARK_SPACE)
+        fitting = min(count, self.left // FILEMARK_SPACE)
         try:
             self.end_tape_here()
             self.position = self.tape.append_filemarks(self.position, fitting)
@@ -220,8 +221,9 @@ class Transfers(TapeUnit):
 
     def flush(self) -> None:
         """CheckCondition: it cannot be known whether all is on the medium."""
+        assert self.volume
         try:
-            self.tape.flush()
+            self.volume.flush()
         except OSError as error:
             raise self._write_failure() from error
 

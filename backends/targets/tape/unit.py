@@ -10,21 +10,21 @@ from pvdrivers.backends.targets.spc.identity import Identity
 from pvdrivers.backends.targets.tape.image import LARGEST_RECORD
 from pvdrivers.backends.targets.tape.loading import Loading
 from pvdrivers.backends.targets.tape.pages import Pages
+from pvdrivers.backends.targets.tape.partitions import Partitions
 from pvdrivers.backends.targets.tape.positioning import Positioning
+from pvdrivers.backends.targets.tape.volume import SMALLEST_PARTITION
 from pvdrivers.ring.errors import UsageError
 
 SSC_4_DESCRIPTOR = 0x0520
 CAPACITY = 100 * 10**9  # bytes of a cartridge's file, unless told otherwise
-EARLY_WARNING = 64 << 20
-SMALLEST_CAPACITY = 1 << 16
 
 
-class Tape(Positioning, Loading, Pages):
+class Tape(Positioning, Loading, Partitions, Pages):
     """`cartridge`: what is in the drive at first; `take_up` finds in the journal of a process that
     was killed what was in it then.
 
-    `capacity`: bytes of a cartridge's file at most; `EARLY_WARNING` before, or at 15/16 of a
-    smaller one, initiators are warned. `block_length`: until an initiator chooses another.
+    `capacity`: bytes of a cartridge's files at most, unless it has been partitioned by another
+    drive. `block_length`: until an initiator chooses another.
 
     UsageError: a number is out of range, or the cartridge is no tape image.
     """
@@ -42,12 +42,11 @@ class Tape(Positioning, Loading, Pages):
         capacity: int = CAPACITY,
         block_length: int = 0,
     ) -> None:
-        if capacity < SMALLEST_CAPACITY:
-            raise UsageError(f"a tape has a capacity of at least {SMALLEST_CAPACITY} bytes")
+        if capacity < SMALLEST_PARTITION:
+            raise UsageError(f"a tape has a capacity of at least {SMALLEST_PARTITION} bytes")
         if not 0 <= block_length <= LARGEST_RECORD:
             raise UsageError(f"a tape's block_length is 0 (variable) to {LARGEST_RECORD}")
         self.capacity = capacity
-        self.early_warning = min(EARLY_WARNING, capacity // 16)
         self.block_length = self._default_block_length = block_length
         self.alerts = set()
         super().__init__(identity)
@@ -74,9 +73,9 @@ class Tape(Positioning, Loading, Pages):
     def close(self) -> None:
         super().close()
         with self.lock:
-            if self.image:
-                self.image.close()
-                self.image, self.loaded = None, False
+            if self.volume:
+                self.volume.close()
+                self.volume, self.loaded = None, False
 
     def __repr__(self) -> str:
-        return f"<Tape {self.identity.serial} with {self.image or 'no cartridge'!r}>"
+        return f"<Tape {self.identity.serial} with {self.volume or 'no cartridge'!r}>"

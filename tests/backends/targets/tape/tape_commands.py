@@ -14,6 +14,9 @@ PREVENT, ALLOW = "1e 00 00 00 01 00", "1e 00 00 00 00 00"
 TO_END = "11 03 00 00 00 00"
 BLOCKS, FILEMARKS = 0, 1
 FIXED, SILI = 1, 2
+BY_DRIVE, SELECTED, BY_INITIATOR = 0x80, 0x40, 0x20  # who says the sizes of partitions
+REST = 0xFFFF  # a partition's size: what the other leaves
+ONE_PARTITION, AS_CHOSEN = 0, 1  # FORMAT MEDIUM
 
 
 def read(length: int, flags: int = 0) -> bytes:
@@ -36,12 +39,18 @@ def space_16(kind: int, count: int) -> bytes:
     return struct.pack(">BBxxqxxxx", 0x91, kind, count)
 
 
-def locate(number: int) -> bytes:
-    return struct.pack(">BxxIxxx", 0x2B, number)
+def locate(number: int, partition: int | None = None) -> bytes:
+    changes = partition is not None
+    return struct.pack(">BBxIxBx", 0x2B, changes << 1, number, partition or 0)
 
 
-def locate_16(kind: int, number: int) -> bytes:
-    return struct.pack(">BBxxQxxxx", 0x92, kind << 3, number)
+def locate_16(kind: int, number: int, partition: int | None = None) -> bytes:
+    changes = partition is not None
+    return struct.pack(">BBxBQxxxx", 0x92, kind << 3 | changes << 1, partition or 0, number)
+
+
+def format_medium(kind: int) -> bytes:
+    return bytes((0x04, 0, kind, 0, 0, 0))
 
 
 def put(initiator: UnitInitiator, *objects: bytes | None) -> None:
@@ -62,6 +71,20 @@ def position(initiator: UnitInitiator) -> tuple[int, int]:
 def block_length(initiator: UnitInitiator, length: int) -> None:
     """MODE SELECT, as `mt setblk`."""
     initiator.good("15 10 00 00 0c 00", struct.pack(">xxxBxxxxI", 8, length))
+
+
+def choose_partitions(
+    initiator: UnitInitiator, *sizes: int, flags: int = BY_INITIATOR, power: int = 3
+) -> None:
+    """MODE SELECT for FORMAT MEDIUM, with two sizes in units of 10^power bytes, or for one
+    partition."""
+    initiator.good("15 10 00 00 10 00", partition_page(*sizes, flags=flags, power=power))
+
+
+def partition_page(*sizes: int, flags: int = BY_INITIATOR, power: int = 3) -> bytes:
+    first, second = sizes or (0, 0)
+    page = struct.pack(">BBBBBxHH", 1, len(sizes) // 2, flags | 0x1C, 3, power, first, second)
+    return bytes(4) + bytes((0x11, len(page))) + page
 
 
 def brief(sense: Sense) -> tuple[str, int | None, str]:

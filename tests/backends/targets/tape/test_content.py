@@ -1,35 +1,46 @@
-"""Whatever commands come, a tape has the objects and the position that a list would have."""
+"""Whatever commands come, and wherever the process is killed, each partition of a tape has the
+objects, and the tape the position, that lists would have."""
 
 from __future__ import annotations
 
+import itertools
+import re
+import shutil
+import struct
+import subprocess
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from pvdrivers.backends.targets.journal import Journal, journal_size
+from pvdrivers.backends.targets.command import Answer, Command, Nexus
+from pvdrivers.backends.targets.journal import Journal
 from pvdrivers.backends.targets.spc.identity import Identity
 from pvdrivers.backends.targets.tape.image import Position, TapeImage
 from pvdrivers.backends.targets.tape.unit import Tape
 from pvdrivers.scsi.result import Status
 from pvdrivers.scsi.sense import Sense
-from pvdrivers.testing.scsi.unit_initiator import UnitInitiator
 
+from .kills import Killed, Memory, Stores
 from .tape_commands import (
+    AS_CHOSEN,
     BLOCKS,
     FILEMARKS,
     FIXED,
+    ONE_PARTITION,
+    REST,
     REWIND,
     SILI,
     TO_END,
-    block_length,
     brief,
     filemarks,
+    format_medium,
     locate,
     locate_16,
-    position,
+    partition_page,
     read,
     space,
     space_16,
@@ -40,34 +51,58 @@ GOOD = ("", None, "")
 MARK = None
 LENGTHS = st.integers(1, 20)
 COUNTS = st.integers(-6, 6)
+PARTITIONS = st.sampled_from([None, None, 0, 1])  # None: the one where the tape is
 End = tuple[str, int | None, str]
 
 
 class Content(RuleBasedStateMachine):
-    """`objects`: records, or None for a filemark. `place`: how many are before the position."""
+    """`partitions`: of each, the records, or None for a filemark. `place`: how many of them are
+    before the position, which is in `partition`."""
 
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
         self.path = Path(self.folder.name) / "tape.tap"
         self.path.touch()
-        self.memory = bytearray(journal_size(Tape.journal_room))
-        self.objects: list[bytes | None] = []
-        self.place = self.block_length = self.written = 0
+        self.patch = pytest.MonkeyPatch()
+        self.stores = Stores(self.patch)
+        self.memory = Memory(self.stores)
+        self.partitions: list[list[bytes | None]] = [[]]
+        self.partition = self.place = self.block_length = self.written = self.number = 0
         self.start()
 
     def start(self) -> None:
-        tape = Tape(Identity.of("tape"), self.path)
-        tape.take_up(Journal(self.memory, Tape.journal_room))
-        self.initiator = UnitInitiator(tape)
+        self.tape = Tape(Identity.of("tape"), self.path)
+        self.tape.take_up(Journal(self.memory, Tape.journal_room))
+        self.nexus = Nexus("guest")
+        self.tape.attach(self.nexus)
 
-    def run(self, cdb: bytes, data: bytes = b"") -> tuple[bytes, End]:
-        answer = self.initiator.run(cdb, data)
+    def run(self, cdb: str | bytes, data: bytes = b"") -> tuple[bytes, End]:
+        answer = self.answer(bytes.fromhex(cdb) if isinstance(cdb, str) else cdb, data)
         if answer.status == Status.GOOD:
             return bytes(answer.data), GOOD
         sense = Sense.parse(answer.sense)
         assert sense
         return bytes(answer.data), brief(sense)
+
+    def answer(self, cdb: bytes, data: bytes) -> Answer:
+        """A process that is killed meanwhile has a successor, which is given the command again."""
+        self.number += 1
+        identity = self.number.to_bytes(16, "big")
+        try:
+            return self.tape.execute(Command(self.nexus, cdb, data, 1 << 16, identity))
+        except Killed:
+            self.another_process()
+            return self.tape.execute(Command(self.nexus, cdb, data, 1 << 16, identity))
+
+    def good(self, cdb: str | bytes, data: bytes = b"") -> bytes:
+        found, end = self.run(cdb, data)
+        assert end == GOOD
+        return found
+
+    @property
+    def objects(self) -> list[bytes | None]:
+        return self.partitions[self.partition]
 
     def data(self, length: int) -> bytes:
         """Others each time."""
@@ -103,7 +138,7 @@ class Content(RuleBasedStateMachine):
 
     @rule()
     def erase(self) -> None:
-        self.initiator.good("19 01 00 00 00 00")
+        self.good("19 01 00 00 00 00")
         del self.objects[self.place :]
 
     # ---- reading -----------------------------------------------------------------------------
@@ -147,19 +182,19 @@ class Content(RuleBasedStateMachine):
 
     @rule(length=st.integers(0, 5))
     def choose_block_length(self, length: int) -> None:
-        block_length(self.initiator, length)
+        self.good("15 10 00 00 0c 00", bytes((0, 0, 0, 8, *bytes(7), length)))
         self.block_length = length
 
     # ---- positions ---------------------------------------------------------------------------
 
     @rule()
     def rewind(self) -> None:
-        self.initiator.good(REWIND)
+        self.good(REWIND)
         self.place = 0
 
     @rule()
     def to_end(self) -> None:
-        self.initiator.good(TO_END)
+        self.good(TO_END)
         self.place = len(self.objects)
 
     @rule(count=COUNTS, kind=st.sampled_from([BLOCKS, FILEMARKS]), long=st.booleans())
@@ -181,48 +216,109 @@ class Content(RuleBasedStateMachine):
                 left -= 1
         return GOOD
 
-    @rule(number=st.integers(0, 30), long=st.booleans())
-    def locate(self, number: int, long: bool) -> None:
-        end = self.run(locate_16(0, number) if long else locate(number))[1]
+    def changes_partition(self, partition: int | None) -> bool:
+        """False: there is no such partition."""
+        if partition not in (None, self.partition) and partition < len(self.partitions):
+            self.partition, self.place = partition, 0
+        return partition in (None, self.partition)
+
+    @rule(number=st.integers(0, 30), long=st.booleans(), partition=PARTITIONS)
+    def locate(self, number: int, long: bool, partition: int | None) -> None:
+        cdb = locate_16(0, number, partition) if long else locate(number, partition)
+        end = self.run(cdb)[1]
+        if not self.changes_partition(partition):
+            assert end[0] == "05/24/00"
+            return
         is_there = number <= len(self.objects)
         assert end == (GOOD if is_there else ("08/00/05", None, ""))
         self.place = min(number, len(self.objects))
 
-    @rule(file=st.integers(0, 5))
-    def locate_file(self, file: int) -> None:
+    @rule(file=st.integers(0, 5), partition=PARTITIONS)
+    def locate_file(self, file: int, partition: int | None) -> None:
+        end = self.run(locate_16(1, file, partition))[1]
+        if not self.changes_partition(partition):
+            assert end[0] == "05/24/00"
+            return
         marks = [i + 1 for i, one in enumerate(self.objects) if one is MARK]
         places = [0, *marks]
-        end = self.run(locate_16(1, file))[1]
         is_there = file < len(places)
         assert end == (GOOD if is_there else ("08/00/05", None, ""))
         self.place = places[file] if is_there else len(self.objects)
 
+    # ---- partitions and processes ------------------------------------------------------------
+
+    @rule(number=st.sampled_from([1, 2, 2]), rewinds=st.booleans())
+    def format(self, number: int, rewinds: bool) -> None:
+        if rewinds:
+            self.run(locate(0, 0))
+            self.partition = self.place = 0
+        self.good("15 10 00 00 10 00", partition_page(REST, 100))
+        end = self.run(format_medium(AS_CHOSEN if number == 2 else ONE_PARTITION))[1]
+        if self.partition or self.place:
+            assert end[0] == "05/3b/0c"
+            return
+        assert end == GOOD
+        self.partitions = [[] for _ in range(number)]
+
     @rule()
     def another_process(self) -> None:
-        self.initiator.unit.close()
-        self.start()
+        self.tape.close()
+        try:
+            self.start()
+        except Killed:  # this one too
+            self.another_process()
+
+    @rule(after=st.integers(0, 8), torn=st.booleans())
+    def killed(self, after: int, torn: bool) -> None:
+        """At one of the stores to come."""
+        self.stores.left, self.stores.torn = after, torn
 
     # ---- what is there -----------------------------------------------------------------------
 
     @invariant()
     def position_is_right(self) -> None:
+        told = self.good("34 06" + "00" * 8)
         marks = self.objects[: self.place].count(MARK)
-        assert position(self.initiator) == (self.place, marks)
+        assert struct.unpack(">4xIQQ8x", told) == (self.partition, self.place, marks)
 
     @invariant()
-    def image_is_right(self) -> None:
-        image, at = TapeImage.open(self.path, read_only=True), Position()
-        found: list[bytes | None] = []
-        while one := image.after(at):
-            found.append(MARK if one.is_filemark else image.read(one, 100))
-            at = one.end
-        image.close()
-        assert found == self.objects
+    def images_are_right(self) -> None:
+        for objects, path in zip(self.partitions, self.paths, strict=False):
+            image, at = TapeImage.open(path, read_only=True), Position()
+            found: list[bytes | None] = []
+            while one := image.after(at):
+                found.append(MARK if one.is_filemark else image.read(one, 100))
+                at = one.end
+            image.close()
+            assert found == objects
+
+    @property
+    def paths(self) -> tuple[Path, Path]:
+        return self.path, self.path.with_name("tape.tap.1")
 
     def teardown(self) -> None:
-        self.initiator.unit.close()
+        self.tape.close()
+        self.patch.undo()
+        for objects, path in zip(self.partitions, self.paths, strict=False):
+            simh_reads(path, objects)
         self.folder.cleanup()
 
 
+def simh_reads(path: Path, objects: list[bytes | None]) -> None:
+    """What SIMH's mtdump finds, which stops at the second of two filemarks."""
+    if not shutil.which("mtdump"):  # test_image.py says that it is missing
+        return
+    command = ["mtdump", path]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    found = re.findall(r"^Obj.*(?:length = (\d+)|(end of \w+) )", done.stdout, re.MULTILINE)
+    expected = []
+    for before, one in itertools.pairwise([b"", *objects]):
+        expected.append((str(len(one)), "") if one else ("", "end of tape"))
+        if one is before is MARK:
+            expected[-1] = ("", "end of logical")
+            break
+    assert found == expected
+
+
 TestContent = Content.TestCase
-TestContent.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+TestContent.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
