@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 FOLDERS := include ring pvdrivers backends frontends tools
 SOURCES := $(shell find $(FOLDERS) -name __pycache__ -prune -o -type f -print) CMakeLists.txt pyproject.toml README.md LICENSE
 
-.PHONY: bare bench compare instructions test install tools check c-test fuzz soak docs dist lab clean
+.PHONY: bare bench compare instructions test install tools check c-test fuzz soak docs dist lab oracles clean
 
 install: $(VENV)/installed
 
@@ -101,6 +101,11 @@ dist: $(VENV)/group-dist
 # A real Xen with a Linux guest, emulated; see docs/lab.md.
 lab: tools
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/lab/lab.py build/lab $(STEPS)
+
+# Our disk and other people's, which run in a guest under emulation, answer the same SCSI commands;
+# see docs/measurements/scsi-oracles.md.
+oracles: install
+	$(BIN)/python tests/oracles/oracles.py build/oracles
 
 # README followed on a Debian with nothing but make and python3. Needs root and debootstrap. All
 # of it: make bare BARE='"make bench" "make test"'

@@ -13,6 +13,8 @@ from pvdrivers.backends.targets.operations import Access, operation
 _CUMULATIVE = 1  # PC: current cumulative values
 _SUPPORTED_PAGES, _SUPPORTED_SUBPAGES = (0x00, 0x00), (0x00, 0xFF)
 _INFORMATIONAL_EXCEPTIONS = 0x2F
+# No additional sense code; the temperature, and what programs take for its threshold, is unknown.
+_NO_EXCEPTION = bytes((0, 0, 0xFF, 0xFF))
 
 
 class LogParameter(NamedTuple):
@@ -31,7 +33,7 @@ class Log(EmulatedUnit):
     def log_pages(self) -> LogPages:
         """What makes the parameters of each page, in the order of their codes; subclasses add
         theirs."""
-        return {_INFORMATIONAL_EXCEPTIONS: lambda: [LogParameter(0, bytes(4))]}
+        return {_INFORMATIONAL_EXCEPTIONS: lambda: [LogParameter(0, _NO_EXCEPTION)]}
 
     @operation(0x4D, "LOG SENSE", "4d 00 ff ff 00 ff ff ff ff 00", access=Access.NONE)
     def log_sense(self, command: Command) -> bytes:

@@ -427,9 +427,14 @@ def test_log_sense(initiator: UnitInitiator) -> None:
     assert initiator.good("4d 00 40 ff 00 00 00 00 ff 00").hex(" ") == (
         "40 ff 00 06 00 00 00 ff 2f 00"
     )
-    page = "2f 00 00 08 00 00 03 04 00 00 00 00"
+    page = "2f 00 00 08 00 00 03 04 00 00 ff ff"
     assert initiator.good("4d 00 6f 00 00 00 00 00 ff 00").hex(" ") == page
     assert initiator.good("4d 00 6f 00 00 00 00 00 05 00").hex(" ") == page[:14]
+
+
+def test_no_temperature_is_made_up(initiator: UnitInitiator) -> None:
+    page = initiator.good("4d 00 6f 00 00 00 00 00 ff 00")
+    assert "temperature = <not available>" in decoded("sg_logs", page, "--in=-")
 
 
 @pytest.mark.parametrize("cdb", ["4d 00 41", "4d 00 6f 01", "4d 00 2f", "4d 01 6f", "4d 00 ef"])
