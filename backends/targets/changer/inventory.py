@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -31,6 +31,11 @@ MOST = {Kind.IMPORT_EXPORT: 0xF0, Kind.DRIVE: 0x300, Kind.STORAGE: 0xFC00}
 class Element(NamedTuple):
     address: int
     kind: Kind
+
+
+class Move(NamedTuple):
+    source: int
+    destination: int
 
 
 @dataclass(slots=True)
@@ -85,12 +90,14 @@ class Inventory:
         for kind in kinds:
             yield from (one for one in self.addresses(kind) if one not in self.cartridges)
 
-    def move(self, source: int, destination: int) -> None:
-        cartridge = self.cartridges.pop(source)
-        if self.kind_of(source) is Kind.STORAGE:
-            cartridge.source = source
-        cartridge.is_new = False
-        self.cartridges[destination] = cartridge
+    def move(self, moves: Iterable[Move]) -> None:
+        """All at the same time."""
+        taken = [(self.cartridges.pop(move.source), move) for move in moves]
+        for cartridge, move in taken:
+            if self.kind_of(move.source) is Kind.STORAGE:
+                cartridge.source = move.source
+            cartridge.is_new = False
+            self.cartridges[move.destination] = cartridge
 
     def put(self, names: list[str], *kinds: Kind) -> list[int]:
         """New cartridges into free elements, in order; returns which. UsageError: there is no room

@@ -1,15 +1,13 @@
-"""MOVE MEDIUM, POSITION TO ELEMENT and INITIALIZE ELEMENT STATUS (SMC-3 6)."""
+"""MOVE MEDIUM, EXCHANGE MEDIUM, POSITION TO ELEMENT and INITIALIZE ELEMENT STATUS (SMC-3 6)."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from pvdrivers.backends.targets.changer.changer_unit import INVALID_ELEMENT_ADDRESS, ChangerUnit
-from pvdrivers.backends.targets.changer.inventory import FIRST, Cartridge, Kind, tapes_in
+from pvdrivers.backends.targets.changer.inventory import FIRST, Cartridge, Kind, Move, tapes_in
 from pvdrivers.backends.targets.command import Answer, CheckCondition, Command, illegal_request
 from pvdrivers.backends.targets.journal import Journal
 from pvdrivers.backends.targets.operations import operation
@@ -28,71 +26,61 @@ IMPORT_EXPORT_ACCESSED = (0x28, 0x01)
 log = logging.getLogger("pvdrivers.backends")
 
 
-class _Move(NamedTuple):
-    """One that was begun, by the command of this identity."""
-
-    identity: bytes
-    source: int
-    destination: int
-
-
 class Moves(ChangerUnit, Removal):
-    """A move is committed before a drive is touched, and finished by a successor: its parts may
-    happen twice."""
-
-    _moving: _Move | None = None
+    """What is where after a move is committed, with the command's answer, before a drive is
+    touched. What the drives lack then, they get from whoever goes on."""
 
     @operation(0xA5, "MOVE MEDIUM", "a5 00 ff ff ff ff ff ff 00 00 00 00")
     def move_medium(self, command: Command) -> None:
-        source, destination = command.number(4, 2), command.number(6, 2)
+        self._move(command, Move(command.number(4, 2), command.number(6, 2)))
+
+    @operation(0xA6, "EXCHANGE MEDIUM", "a6 00 ff ff ff ff ff ff ff ff 00 00")
+    def exchange_medium(self, command: Command) -> None:
+        """What was in the first destination goes to the second, which may be the source."""
+        source, first, second = (command.number(place, 2) for place in (4, 6, 8))
+        self._move(command, Move(source, first), Move(first, second))
+
+    def _move(self, command: Command, *moves: Move) -> None:
+        """All at the same time."""
         self._check_transport(command.number(2, 2))
-        self._check_places(source, destination)
-        if source == destination:
+        self._check_places(moves)
+        if moves[0].source == moves[0].destination:
             return
-        self._check_drives(source, destination)
-        self._moving = _Move(command.identity, source, destination)
-        try:
-            self.commit()
-            self._finish_move()
-        finally:
-            self._moving = None
+        for move in moves:
+            self._check_drives(move)
+        self.inventory.move(moves)
+        self.commit(command.identity, Answer())
+        self._fill_drives()
 
     def _check_transport(self, address: int) -> None:
         if address not in (0, FIRST[Kind.TRANSPORT]):
             raise illegal_request(INVALID_ELEMENT_ADDRESS)
 
-    def _check_places(self, source: int, destination: int) -> None:
-        kinds = self.kind_of(source), self.kind_of(destination)
+    def _check_places(self, moves: Sequence[Move]) -> None:
+        sources, destinations = zip(*moves, strict=True)
+        kinds = {self.kind_of(address) for address in sources + destinations}
         if Kind.TRANSPORT in kinds:  # it holds nothing but what it moves
             raise illegal_request(INVALID_ELEMENT_ADDRESS)
-        if source not in self.inventory.cartridges:
+        if any(source not in self.inventory.cartridges for source in sources):
             raise illegal_request(SOURCE_EMPTY)
-        if destination in self.inventory.cartridges and destination != source:
+        full = {one for one in destinations if one in self.inventory.cartridges}
+        several = min(len({*sources}), len({*destinations})) < len(moves)  # at one place
+        if several or not full <= {*sources}:
             raise illegal_request(DESTINATION_FULL)
         if self.removal_is_prevented and Kind.IMPORT_EXPORT in kinds:
             raise illegal_request(MEDIUM_REMOVAL_PREVENTED)
 
-    def _check_drives(self, source: int, destination: int) -> None:
+    def _check_drives(self, move: Move) -> None:
         """Whatever can be known before."""
-        if (emptied := self.drive_at(source)) and emptied.removal_is_prevented:
+        if (emptied := self.drive_at(move.source)) and emptied.removal_is_prevented:
             raise illegal_request(PREVENTED_BY_DRIVE)
-        if self.drive_at(destination):
-            with _load_failure(self.identity.serial):
-                Volume(self._path_at(source), 0, read_only=True).close()
-
-    def _path_at(self, address: int) -> Path:
-        return self.inventory.path_of(self.inventory.cartridges[address])
-
-    def _finish_move(self) -> None:
-        assert self._moving
-        _, source, destination = self._moving
-        path = self._path_at(source)
-        if (filled := self.drive_at(destination)) and filled.cartridge != path:
-            with _load_failure(self.identity.serial):
-                filled.insert(path)
-        if emptied := self.drive_at(source):
-            _empty(emptied)
-        self.inventory.move(source, destination)
+        if self.drive_at(move.destination):
+            path = self.inventory.path_of(self.inventory.cartridges[move.source])
+            try:
+                Volume(path, 0, read_only=True).close()
+            except UsageError as error:  # a file that is no tape does not get into a drive
+                log.warning("%s: %s", self.identity.serial, error)
+                raise CheckCondition(LOAD_FAILED) from error
 
     @operation(0x2B, "POSITION TO ELEMENT", "2b 00 ff ff ff ff 00 00 00 00")
     def position_to_element(self, command: Command) -> None:
@@ -138,13 +126,7 @@ class Moves(ChangerUnit, Removal):
     # ---- over a kill -------------------------------------------------------------------------
 
     def take_up(self, journal: Journal) -> None:
-        """Finishes a move that was begun."""
         super().take_up(journal)
-        if self._moving:
-            identity = self._moving.identity
-            answer = self.answered(self._finish_move)
-            self._moving = None
-            self.commit(identity, answer)
         self._fill_drives()
 
     def execute(self, command: Command) -> Answer:
@@ -154,14 +136,16 @@ class Moves(ChangerUnit, Removal):
         return super().execute(command)
 
     def _fill_drives(self) -> None:
-        """Puts what should be in each of them into it."""
+        """Puts what should be in each of them into it, when all others are out."""
+        wrong = []
         for address in self.inventory.addresses(Kind.DRIVE):
             drive, cartridge = self.drive_at(address), self.inventory.cartridges.get(address)
             assert drive
             path = self.inventory.path_of(cartridge) if cartridge else None
-            if drive.cartridge == path:
-                continue
-            _empty(drive)
+            if drive.cartridge != path:
+                _empty(drive)
+                wrong.append((drive, address, path))
+        for drive, address, path in wrong:
             if path:
                 self._fill(drive, address, path)
 
@@ -173,15 +157,12 @@ class Moves(ChangerUnit, Removal):
             del self.inventory.cartridges[address]
 
     def state(self) -> UnitState:
-        own: UnitState = {
+        return super().state() | {
             "cartridges": [
                 (address, one.name, one.source, one.is_new)
                 for address, one in sorted(self.inventory.cartridges.items())
             ]
         }
-        if self._moving:
-            own["moving"] = self._moving
-        return super().state() | own
 
     def restore(self, state: UnitState) -> None:
         super().restore(state)
@@ -190,18 +171,6 @@ class Moves(ChangerUnit, Removal):
             for address, *rest in state["cartridges"]
             if self.inventory.kind_of(address)
         }
-        if moving := state.get("moving"):
-            self._moving = _Move(*moving)
-
-
-@contextmanager
-def _load_failure(serial: str) -> Iterator[None]:
-    """A file that is no tape does not get into a drive."""
-    try:
-        yield
-    except UsageError as error:
-        log.warning("%s: %s", serial, error)
-        raise CheckCondition(LOAD_FAILED) from error
 
 
 def _empty(drive: Tape) -> None:

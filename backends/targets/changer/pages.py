@@ -17,7 +17,9 @@ class Pages(ChangerUnit):
     def mode_pages(self) -> Iterable[ModePage]:
         order = (Kind.TRANSPORT, Kind.STORAGE, Kind.IMPORT_EXPORT, Kind.DRIVE)
         addresses = [(FIRST[kind], self.inventory.numbers[kind]) for kind in order]
-        moves = bytes((0, *[_ALL_BUT_TRANSPORT] * 3))  # from the transport, and from the others
+        # From the transport, and from the others; which moves there are, and which exchanges.
+        moves = bytes((0, *[_ALL_BUT_TRANSPORT] * 3))
+        capabilities = bytes((_ALL_BUT_TRANSPORT, 0)) + moves + bytes(4) + moves + bytes(4)
         return (
             *super().mode_pages(),
             EXCEPTIONS_PAGE,
@@ -25,5 +27,5 @@ class Pages(ChangerUnit):
                 _ADDRESSES, b"".join(struct.pack(">HH", *one) for one in addresses) + bytes(2)
             ),
             ModePage(_GEOMETRY, bytes(2)),  # one transport, which does not turn media around
-            ModePage(_CAPABILITIES, bytes((_ALL_BUT_TRANSPORT, 0)) + moves + bytes(12)),
+            ModePage(_CAPABILITIES, capabilities),
         )

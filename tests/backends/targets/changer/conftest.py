@@ -22,6 +22,10 @@ def move(source: int, destination: int, transport: int = 0) -> bytes:
     return struct.pack(">BxHHHxxxx", 0xA5, transport, source, destination)
 
 
+def exchange(source: int, first: int, second: int, transport: int = 0) -> bytes:
+    return struct.pack(">BxHHHHxx", 0xA6, transport, source, first, second)
+
+
 def read_status(
     kind: int = 0, first: int = 0, most: int = 0xFFFF, *, tags: bool = True, drives: bool = True
 ) -> bytes:

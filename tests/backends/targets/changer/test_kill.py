@@ -13,7 +13,7 @@ from pvdrivers.backends.targets.journal import Journal, journal_size
 from pvdrivers.backends.targets.persistent import PersistentUnit
 from pvdrivers.scsi.result import Status
 
-from .conftest import DRIVE, INITIALIZE, PORT, SLOT, Robot, move
+from .conftest import DRIVE, INITIALIZE, PORT, SLOT, Robot, exchange, move
 
 ROOM = PersistentUnit.journal_room
 SCRIPT = [
@@ -25,6 +25,8 @@ SCRIPT = [
     bytes.fromhex(INITIALIZE),
     move(DRIVE, PORT),
     move(SLOT + 3, DRIVE + 1),
+    exchange(PORT, DRIVE + 1, DRIVE),
+    exchange(DRIVE, DRIVE + 1, DRIVE),
 ]
 
 
@@ -89,7 +91,7 @@ def test_killed_at_every_commit(folder: Path, drives_first: bool) -> None:
     expected = [process.run(n, cdb) for n, cdb in enumerate(SCRIPT)]
     assert [answer.status == Status.GOOD for answer in expected].count(False) == 1
     full, drives = process.robot.full(), drives_of(process.robot.changer)
-    assert drives == [None, "A00001"]
+    assert drives == ["A00002", "A00001"]
     process.robot.close()
     for number in range(200):
         process, kills = Process(folder, drives_first=drives_first), 0

@@ -8,7 +8,7 @@ import pytest
 
 from pvdrivers.testing.scsi.unit_initiator import UnitInitiator
 
-from .conftest import DRIVE, INITIALIZE, PICKER, PORT, SLOT, MakeRobot, Robot, move
+from .conftest import DRIVE, INITIALIZE, PICKER, PORT, SLOT, MakeRobot, Robot, exchange, move
 
 TEST_UNIT_READY, PREVENT, ALLOW = "00 00 00 00 00 00", "1e 00 00 00 01 00", "1e 00 00 00 00 00"
 WRITE, READ, REWIND = "0a 00 00 00 03 00", "08 00 00 00 03 00", "01 00 00 00 00 00"
@@ -49,6 +49,15 @@ def test_between_elements_that_are_no_drives(robot: Robot) -> None:
         (move(PICKER, SLOT + 3), "05/21/01"),
         (move(SLOT, DRIVE, transport=2), "05/21/01"),
         ("a5 00 00 00 04 00 01 00 00 00 01 00", "05/24/00"),  # turned around
+        ("a6 00 00 00 04 00 04 01 04 00 02 00", "05/24/00"),
+        (exchange(SLOT + 3, SLOT, SLOT + 1), "05/3b/0e"),
+        (exchange(SLOT, SLOT + 3, SLOT), "05/3b/0e"),
+        (exchange(SLOT, SLOT + 1, SLOT + 2), "05/3b/0d"),
+        (exchange(SLOT, SLOT + 1, SLOT + 1), "05/3b/0d"),
+        (exchange(SLOT, SLOT, SLOT + 3), "05/3b/0d"),
+        (exchange(SLOT, SLOT + 1, PICKER), "05/21/01"),
+        (exchange(SLOT, SLOT + 1, SLOT + 4), "05/21/01"),
+        (exchange(SLOT, SLOT + 1, SLOT, transport=2), "05/21/01"),
         ("2b 00 00 01 09 00 00 00 00 00", "05/21/01"),
         ("2b 00 00 02 04 00 00 00 00 00", "05/21/01"),
         ("37 01 05 00 00 00 00 01 00 00", "05/21/01"),
@@ -58,6 +67,40 @@ def test_moves_that_cannot_be(robot: Robot, cdb: bytes | str, code: str) -> None
     before = robot.full()
     assert robot.initiator.code(cdb) == code
     assert robot.full() == before
+
+
+def test_exchanges(robot: Robot) -> None:
+    first, second = robot.tapes
+    robot.initiator.good(move(SLOT, DRIVE))
+    first.run(TEST_UNIT_READY)
+    first.good(WRITE, b"one")
+    robot.initiator.good(exchange(SLOT + 1, DRIVE, SLOT + 1, transport=PICKER))  # swapped
+    assert robot.full() == {DRIVE: "A00002", SLOT + 1: "A00001", SLOT + 2: "B00003"}
+    assert first.code(TEST_UNIT_READY) == "06/28/00"
+    assert first.code(READ) == "08/00/05"
+    robot.initiator.good(exchange(SLOT + 1, DRIVE, DRIVE + 1))
+    assert robot.full() == {DRIVE: "A00001", DRIVE + 1: "A00002", SLOT + 2: "B00003"}
+    robot.initiator.good(exchange(DRIVE, DRIVE + 1, DRIVE))
+    assert second.code(TEST_UNIT_READY) == "06/28/00"
+    assert second.good(READ) == b"one"
+    status = robot.status()
+    assert [status[DRIVE + n].source for n in range(2)] == [SLOT + 1, SLOT + 1]
+
+
+def test_an_exchange_is_carried_out_as_a_whole_or_not_at_all(robot: Robot, folder: Path) -> None:
+    robot.initiator.good(move(SLOT, DRIVE))
+    [tape, _] = robot.tapes
+    tape.run(TEST_UNIT_READY)
+    before = robot.full()
+    tape.good(PREVENT)
+    assert robot.initiator.code(exchange(SLOT + 1, DRIVE, SLOT)) == "05/53/03"
+    tape.good(ALLOW)
+    (folder / "A00002.tap").write_text("no tape at all")
+    assert robot.initiator.code(exchange(SLOT + 1, DRIVE, SLOT)) == "03/53/00"
+    robot.initiator.good(PREVENT)
+    assert robot.initiator.code(exchange(SLOT + 2, DRIVE, PORT)) == "05/53/02"
+    assert robot.full() == before
+    tape.good(TEST_UNIT_READY)
 
 
 def test_the_picker_goes_everywhere(robot: Robot) -> None:

@@ -97,7 +97,9 @@ def test_pages(robot: Robot) -> None:
     assert addresses == b"\x1d\x12" + struct.pack(">8H2x", *numbers)
     assert robot.initiator.good("1a 08 1e 00 ff 00")[4:] == bytes((0x1E, 2, 0, 0))
     capabilities = robot.initiator.good("1a 08 1f 00 ff 00")[4:]
-    assert capabilities == bytes.fromhex("1f 12 0e 00 00 0e 0e 0e") + bytes(12)
+    assert capabilities == bytes.fromhex(
+        "1f 12 0e 00 00 0e 0e 0e 00 00 00 00 00 0e 0e 0e 00 00 00 00"
+    )
 
 
 # ---- what a changer is made of -----------------------------------------------------------------
