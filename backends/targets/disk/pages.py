@@ -21,6 +21,9 @@ _WCE = 0x04
 _DPOFUA = 0x10  # in the device-specific parameter
 _LBPU, _LBPWS, _LBPWS10, _LBPRZ = 0x80, 0x40, 0x20, 0x04
 _THIN = 2
+# What a ring's list of segments carries by default. Linux' sd believes none that is longer than
+# READ (10) has room for.
+OPTIMAL_TRANSFER = 512 << 10  # bytes
 
 
 class Pages(BlockUnit):
@@ -45,7 +48,7 @@ class Pages(BlockUnit):
             limits.compare_and_write,
             max(geometry.physical_sector_size // size, 1),
             limits.transfer,
-            limits.transfer,
+            min(limits.transfer, OPTIMAL_TRANSFER // size),
             0,  # PRE-FETCH: no limit
             limits.unmap if thin else 0,
             limits.unmap_descriptors if thin else 0,

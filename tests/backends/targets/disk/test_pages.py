@@ -52,6 +52,7 @@ def test_block_limits(make_disk: MakeDisk) -> None:
         "Maximum compare and write length: 5 blocks",
         "Optimal transfer length granularity: 1 blocks",
         "Maximum transfer length: 100 blocks",
+        "Optimal transfer length: 100 blocks",
         "Maximum unmap LBA count: 300",
         "Maximum unmap block descriptor count: 40",
         "Optimal unmap granularity: 1 blocks",
@@ -59,6 +60,15 @@ def test_block_limits(make_disk: MakeDisk) -> None:
         "Maximum write same length: 0xc8 blocks",
     ):
         assert expected in text, text
+
+
+@pytest.mark.parametrize("block_size", [512, 4096])
+def test_the_optimal_transfer_is_one_that_initiators_take(
+    make_disk: MakeDisk, block_size: int
+) -> None:
+    """Linux' sd ignores one that READ (10) has no room for, and says so in the guest's log."""
+    data = vpd(make_disk(RamStore(BLOCKS * 512, block_size)), 0xB0)
+    assert int.from_bytes(data[12:16]) == (512 << 10) // block_size
 
 
 @pytest.mark.parametrize(
