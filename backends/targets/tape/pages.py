@@ -1,4 +1,4 @@
-"""A tape's mode pages, log pages, vital product data and densities (SSC-4 8, 7.9)."""
+"""A tape's mode pages, vital product data and densities (SSC-4 8.3, 8.4, 7.9)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from pvdrivers.backends.targets.command import CheckCondition, Command, invalid_parameter
 from pvdrivers.backends.targets.operations import Access, Operation, operation
 from pvdrivers.backends.targets.spc.inquiry import VpdPages
-from pvdrivers.backends.targets.spc.log import LogPages, LogParameter
 from pvdrivers.backends.targets.spc.mode import (
     DISCONNECT_PAGE,
     EXCEPTIONS_PAGE,
@@ -18,6 +17,7 @@ from pvdrivers.backends.targets.spc.mode import (
 )
 from pvdrivers.backends.targets.spc.removal import MEDIUM_NOT_PRESENT
 from pvdrivers.backends.targets.tape.tape_unit import (
+    CONFIGURATION_PAGE,
     READ_FAILURE,
     REMOVAL_PREVENTED_ALERT,
     WRITE_FAILURE,
@@ -30,11 +30,9 @@ DENSITY = 0x80  # vendor specific: no tape of any maker
 NO_CHANGE, DEFAULT_DENSITY = 0x7F, 0x00
 
 _BUFFERED = 0x10  # in the device-specific parameter
-_ERROR_RECOVERY, _COMPRESSION, _CONFIGURATION = 0x01, 0x0F, 0x10
+_ERROR_RECOVERY, _COMPRESSION = 0x01, 0x0F
 _LOGICAL_IDENTIFIERS, _REPORT_EARLY_WARNING, _ERASES_AT_EARLY_WARNING = 0x40, 0x08, 0x10
 _ALERTS_STAY, _SHORT_ERASE_ENDS_DATA = 0x01, 0x02
-_TAPE_ALERT, _CAPACITY = 0x2E, 0x31
-_MEBIBYTE = 1 << 20
 
 
 class Pages(TapeUnit):
@@ -49,10 +47,13 @@ class Pages(TapeUnit):
             ModePage(_ERROR_RECOVERY, bytes(10)),
             DISCONNECT_PAGE,
             ModePage(_COMPRESSION, bytes(14)),  # there is none
-            ModePage(_CONFIGURATION, bytes((*bytes(6), _LOGICAL_IDENTIFIERS, 0, early, *bytes(5)))),
             ModePage(
-                _CONFIGURATION,
+                CONFIGURATION_PAGE, bytes((*bytes(6), _LOGICAL_IDENTIFIERS, 0, early, *bytes(5)))
+            ),
+            ModePage(
+                CONFIGURATION_PAGE,
                 bytes((_ALERTS_STAY, _SHORT_ERASE_ENDS_DATA, *bytes(26))),
+                bytes((0, 0, 0xFF, 0xFF, *bytes(24))),  # PEWS
                 subcode=0x01,
             ),
             EXCEPTIONS_PAGE,  # TapeAlert is polled
@@ -60,7 +61,7 @@ class Pages(TapeUnit):
 
     def initial_mode_page(self, key: PageKey) -> bytes:
         page = super().initial_mode_page(key)
-        if key == (_CONFIGURATION, 0):  # ACTIVE PARTITION
+        if key == (CONFIGURATION_PAGE, 0):  # ACTIVE PARTITION
             return page[:1] + bytes((self.position.partition,)) + page[2:]
         return page
 
@@ -95,28 +96,6 @@ class Pages(TapeUnit):
             if error.sense.key == SenseKey.DATA_PROTECT:
                 self.alerts.add(WRITE_PROTECTED_ALERT)
             raise
-
-    # ---- logs --------------------------------------------------------------------------------
-
-    def log_pages(self) -> LogPages:
-        return super().log_pages() | {_TAPE_ALERT: self._alert_log, _CAPACITY: self._capacity_log}
-
-    def _alert_log(self) -> list[LogParameter]:
-        """A flag stays until another cartridge is loaded, as the configuration page says."""
-        return [LogParameter(flag, bytes((flag in self.alerts,))) for flag in range(1, 65)]
-
-    def _capacity_log(self) -> list[LogParameter]:
-        """What is left and what there is at most, of both partitions."""
-        left, sizes = [0, 0], [0, 0]
-        if self.volume and self.loaded:
-            for i, image in enumerate(self.volume.images):
-                used = self.position.offset if i == self.position.partition else image.size
-                sizes[i] = self.volume.sizes[i]
-                left[i] = max(sizes[i] - used, 0)
-        return [
-            LogParameter(code, struct.pack(">I", min(number // _MEBIBYTE, 0xFFFFFFFF)))
-            for code, number in enumerate(left + sizes, 1)
-        ]
 
     # ---- vital product data ------------------------------------------------------------------
 

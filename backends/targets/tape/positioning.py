@@ -19,7 +19,7 @@ from pvdrivers.scsi.sense import Sense, SenseKey
 _BLOCKS, _FILEMARKS, _END_OF_DATA = 0, 1, 3  # what SPACE counts
 _OBJECT, _FILE, _END = 0, 1, 3  # DEST_TYPE of LOCATE(16)
 _CHANGE_PARTITION = 0x02
-_BEGINNING, _EARLY_WARNING, _POSITION_ERROR = 0x80, 0x40, 0x02
+_BEGINNING, _EARLY_WARNING, _POSITION_ERROR, _PROGRAMMABLE_WARNING = 0x80, 0x40, 0x02, 0x01
 _LARGEST = 0xFFFFFFFF  # object in the short form
 
 
@@ -151,9 +151,12 @@ class Positioning(TapeUnit):
         return data[: command.number(7, 2)]
 
     def _flags(self) -> int:
-        return (0 if self.position.number else _BEGINNING) | (
-            _EARLY_WARNING if self.in_early_warning else 0
-        )
+        flags = 0 if self.position.number else _BEGINNING
+        if self.left <= self.early_warning:
+            flags |= _EARLY_WARNING
+        if self.left <= self.programmable_warning:
+            flags |= _PROGRAMMABLE_WARNING
+        return flags
 
 
 def _signed(command: Command, place: int, size: int) -> int:

@@ -9,19 +9,20 @@ from pvdrivers.backends.targets.tape.image import ImageError, Position, TapeImag
 from pvdrivers.backends.targets.tape.volume import Volume
 from pvdrivers.scsi.sense import Sense, SenseKey
 
-END_OF_MEDIUM = (0x00, 0x02)
+END_OF_MEDIUM, PROGRAMMABLE_WARNING = (0x00, 0x02), (0x00, 0x07)
 BEGINNING_OF_MEDIUM = (0x00, 0x04)
 WRITE_ERROR, READ_ERROR, ERASE_FAILURE = (0x0C, 0x00), (0x11, 0x00), (0x51, 0x00)
 
 # TapeAlert flags (SSC-4 table A.1)
 EARLY_WARNING = 64 << 20  # bytes before a partition's end, or a sixteenth of it if that is less
+CONFIGURATION_PAGE = 0x10  # device configuration, and with subcode 1 its extension
 
 READ_FAILURE, WRITE_FAILURE, WRITE_PROTECTED_ALERT, REMOVAL_PREVENTED_ALERT = 5, 6, 9, 10
 
 
 class TapeUnit(PrimaryUnit):
     """`block_length`: of blocks when a CDB has FIXED; 0: it may not have. `capacity`: bytes of a
-    cartridge."""
+    cartridge. `bytes_written` and `bytes_read`: as the log counts them."""
 
     volume: Volume | None = None
     loaded = False
@@ -29,6 +30,7 @@ class TapeUnit(PrimaryUnit):
     block_length = 0
     capacity: int
     alerts: set[int]
+    bytes_written = bytes_read = 0
 
     @property
     def partitions(self) -> int:
@@ -64,8 +66,16 @@ class TapeUnit(PrimaryUnit):
         return max(self.partition_size - self.position.offset, 0)
 
     @property
-    def in_early_warning(self) -> bool:
-        return self.left <= min(EARLY_WARNING, self.partition_size // 16)
+    def early_warning(self) -> int:
+        """Bytes before the partition's end where every WRITE warns."""
+        return min(EARLY_WARNING, self.partition_size // 16)
+
+    @property
+    def programmable_warning(self) -> int:
+        """Bytes before the partition's end where one WRITE warns, since initiators want it (PEWS);
+        -1: they do not."""
+        megabytes = int.from_bytes(self.mode_page(CONFIGURATION_PAGE, 0x01)[2:4], "big")
+        return self.early_warning + megabytes * 10**6 if megabytes else -1
 
     # ---- from object to object ---------------------------------------------------------------
 

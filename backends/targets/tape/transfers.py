@@ -17,6 +17,7 @@ from pvdrivers.backends.targets.tape.image import (
 from pvdrivers.backends.targets.tape.tape_unit import (
     END_OF_MEDIUM,
     ERASE_FAILURE,
+    PROGRAMMABLE_WARNING,
     WRITE_ERROR,
     WRITE_FAILURE,
     TapeUnit,
@@ -51,6 +52,7 @@ class Transfers(TapeUnit):
         self._read_began = _START.pack(*self.position, self.block_length)
         result = self._read(command, self.position, self.block_length)
         self.position = result.after
+        self.bytes_read += len(result.data)
         if result.sense:
             raise CheckCondition(result.sense, result.data)
         return result.data
@@ -135,12 +137,12 @@ class Transfers(TapeUnit):
         if not records:
             return Answer(unused=len(command.data_out))
         unit = len(records[0]) if not command.cdb[1] & _FIXED else 1
-        fitting = self._fitting(records)
+        fitting, left = self._fitting(records), self.left
         if fitting:
             self._append(records[:fitting], residual=len(records) * unit)
         if fitting < len(records):
             raise _overflow((len(records) - fitting) * unit)
-        self._check_early_warning()
+        self._warn(left)
         return Answer(unused=len(command.data_out) - sum(map(len, records)))
 
     def _records_of(self, command: Command) -> list[memoryview]:
@@ -175,6 +177,7 @@ class Transfers(TapeUnit):
             self.position = self.tape.append(self.position, records)
         except OSError as error:
             raise self._not_written(error, residual) from error
+        self.bytes_written += sum(map(len, records))
 
     def _not_written(self, error: OSError, residual: int) -> CheckCondition:
         """A full file system is a full tape."""
@@ -186,12 +189,15 @@ class Transfers(TapeUnit):
         self.alerts.add(WRITE_FAILURE)
         return CheckCondition(Sense(SenseKey.MEDIUM_ERROR, *code, information=information))
 
-    def _check_early_warning(self) -> None:
+    def _warn(self, left_before: int) -> None:
         """CheckCondition: all was written, and the tape ends soon."""
-        if self.in_early_warning:
-            raise CheckCondition(
-                Sense(SenseKey.NO_SENSE, *END_OF_MEDIUM, information=0, end_of_medium=True)
-            )
+        if self.left <= self.programmable_warning < left_before:
+            code = PROGRAMMABLE_WARNING
+        elif self.left <= self.early_warning:
+            code = END_OF_MEDIUM
+        else:
+            return
+        raise CheckCondition(Sense(SenseKey.NO_SENSE, *code, information=0, end_of_medium=True))
 
     # ---- marks -------------------------------------------------------------------------------
 
@@ -199,13 +205,13 @@ class Transfers(TapeUnit):
     def write_filemarks(self, command: Command) -> None:
         """Unless the initiator does not wait for it, what was written is on the file's medium
         afterwards. No filemarks: that alone."""
-        count = command.number(2, 3)
+        count, left = command.number(2, 3), self.left
         if count:
             self._write_filemarks(count)
         if not command.cdb[1] & 0x01:  # IMMED
             self.flush()
         if count:
-            self._check_early_warning()
+            self._warn(left)
 
     def _write_filemarks(self, count: int) -> None:
         if protection := self.write_protection():

@@ -9,6 +9,7 @@ from pvdrivers.backends.targets.persistent import UnitState
 from pvdrivers.backends.targets.spc.identity import Identity
 from pvdrivers.backends.targets.tape.image import LARGEST_RECORD
 from pvdrivers.backends.targets.tape.loading import Loading
+from pvdrivers.backends.targets.tape.logs import Logs
 from pvdrivers.backends.targets.tape.pages import Pages
 from pvdrivers.backends.targets.tape.partitions import Partitions
 from pvdrivers.backends.targets.tape.positioning import Positioning
@@ -19,7 +20,7 @@ SSC_4_DESCRIPTOR = 0x0520
 CAPACITY = 100 * 10**9  # bytes of a cartridge's file, unless told otherwise
 
 
-class Tape(Positioning, Loading, Partitions, Pages):
+class Tape(Positioning, Loading, Partitions, Pages, Logs):
     """`cartridge`: what is in the drive at first; `take_up` finds in the journal of a process that
     was killed what was in it then.
 
@@ -59,11 +60,13 @@ class Tape(Positioning, Loading, Partitions, Pages):
         return super().state() | {
             "block_length": self.block_length,
             "alerts": sorted(self.alerts),
+            "transferred": (self.bytes_written, self.bytes_read),
         }
 
     def restore(self, state: UnitState) -> None:
         super().restore(state)
         self.block_length, self.alerts = state["block_length"], set(state["alerts"])
+        self.bytes_written, self.bytes_read = state["transferred"]
 
     def reset(self, nexus: Nexus) -> None:
         """The tape stays where it is."""

@@ -126,6 +126,7 @@ SCRIPT = [
         (write(4), b"over"),
         (SHORT, b""),
         (format_medium(AS_CHOSEN), b""),  # not here
+        ("4d 00 4c 00 00 00 00 ff ff 00", b""),  # bytes that were transferred
         ("1a 00 11 00 ff 00", b""),
     ]
 ]

@@ -14,6 +14,7 @@ from ..sg3_utils import decoded
 from .conftest import MakeTape
 from .tape_commands import LOAD, PREVENT, UNLOAD, block_length, put, read, write
 
+TRANSFERS = "4d 00 4c 00 00 00 00 ff ff 00"
 ALERTS, CAPACITY = "4d 00 6e 00 00 00 00 ff ff 00", "4d 00 71 00 00 00 00 ff ff 00"
 
 
@@ -140,7 +141,7 @@ def test_logs_as_sg_logs_reads_them(make_tape: MakeTape, cartridge: Path) -> Non
 
 
 def test_logs_there_are(initiator: UnitInitiator) -> None:
-    assert initiator.good("4d 00 40 00 00 00 00 00 ff 00")[4:] == bytes((0, 0x2E, 0x2F, 0x31))
+    assert initiator.good("4d 00 40 00 00 00 00 00 ff 00")[4:] == bytes((0, 0x0C, 0x2E, 0x2F, 0x31))
 
 
 def test_capacity_is_in_mebibytes(make_tape: MakeTape) -> None:
@@ -155,6 +156,30 @@ def test_capacity_is_in_mebibytes(make_tape: MakeTape) -> None:
     assert numbers() == [6, 0, 10, 0]
     initiator.good(UNLOAD)
     assert numbers() == [0, 0, 0, 0]
+
+
+def test_bytes_that_were_transferred(make_tape: MakeTape) -> None:
+    """From initiators and to the tape, from the tape and to initiators."""
+    initiator = make_tape(block_length=100)
+    second = UnitInitiator(initiator.unit, "initiator 2")
+
+    def counted() -> list[int]:
+        log = initiator.good(TRANSFERS)
+        return [value for _, value in struct.iter_unpack(">HxxQ", log[4:])]
+
+    put(initiator, bytes(1000), None)
+    initiator.good(write(3, 1), bytes(300))
+    initiator.good("01 00 00 00 00 00")
+    initiator.sense(read(600))
+    assert counted() == [1300, 1300, 600, 600]
+    initiator.good("4c 00 40 00 00 00 00 00 00 00")
+    assert initiator.code("4c 02 40 00 00 00 00 00 01 00", b"x") == "05/24/00"
+    assert counted() == [1300, 1300, 600, 600]
+    initiator.good("4c 02 40 00 00 00 00 00 00 00")
+    assert counted() == [0, 0, 0, 0]
+    text = decoded("sg_logs", initiator.good(TRANSFERS), "--in=-", "--pdt=1")
+    assert "Data bytes transferred by READ commands: 0 GB" in text
+    assert second.code("00 00 00 00 00 00") == "06/2a/02"
 
 
 # ---- densities ---------------------------------------------------------------------------------

@@ -230,6 +230,32 @@ def failed_write(initiator: UnitInitiator, cdb: bytes, data: bytes) -> tuple[str
     return brief(initiator.sense(cdb, data))
 
 
+def test_a_warning_where_initiators_want_it(make_tape: MakeTape) -> None:
+    """Once, whenever writing comes there; the other warning follows, however far it came."""
+    initiator = make_tape(capacity=8_000_000)
+    page = "00 00 00 00 50 01 00 1c 01 02 00 02" + "00" * 24
+    initiator.good("15 10 00 00 24 00", page)
+    block = bytes(999_992)  # 1 000 000 with its lengths
+
+    def flags() -> int:
+        return initiator.good("34" + "00" * 9)[0]
+
+    for _ in range(2):
+        put(initiator, *[block] * 5)
+        assert flags() == 0
+        assert failed_write(initiator, write(999_992), block) == ("00/00/07", 0, "E")
+        assert (flags(), position(initiator)) == (0x01, (6, 0))
+        put(initiator, block, None)
+        assert failed_write(initiator, write(900_000), bytes(900_000)) == ("00/00/02", 0, "E")
+        assert flags() == 0x41
+        initiator.good(REWIND)
+    put(initiator, *[block] * 5, bytes(499_988))
+    assert failed_write(initiator, filemarks(1), b"") == ("00/00/07", 0, "E")
+    initiator.good(REWIND)
+    assert failed_write(initiator, write(7_900_000), bytes(7_900_000)) == ("00/00/07", 0, "E")
+    assert failed_write(initiator, filemarks(1), b"") == ("00/00/02", 0, "E")
+
+
 def test_as_many_fixed_blocks_as_there_is_room_for(make_tape: MakeTape) -> None:
     initiator = make_tape(capacity=1 << 16, block_length=1016)
     data = os.urandom(70 * 1016)
