@@ -61,17 +61,20 @@ class ScsiBackend(Backend[FrontendRing, ScsiQueue]):
         self.features = BackendFeatures()
         self.luns = Luns(units, host, options)
         self._outcome: LunStates = {}  # of CONNECT, to be published
+        self._refused: set[str] = set()  # directories of LUNs that could not be served
 
     # ---- what its user calls ---------------------------------------------------------------
 
     async def reload(self, options: ServeOptions) -> bool:
-        """For LUNs that come, and for the next connection."""
-        if options == self.serve_options:
-            return False
-        log.info("%s: %s", self.path, self.serve_options.changes(options))
-        self.serve_options = options
-        self.luns.options = options
-        return True
+        """For LUNs that come, and for the next connection. LUNs that could not be served are tried
+        again; the others stay as they are."""
+        is_changed = options != self.serve_options
+        if is_changed:
+            log.info("%s: %s", self.path, self.serve_options.changes(options))
+            self.serve_options = options
+            self.luns.options = options
+        await self._try_again()
+        return is_changed
 
     def status(self) -> dict[str, Any]:
         return super().status() | {
@@ -192,12 +195,24 @@ class ScsiBackend(Backend[FrontendRing, ScsiQueue]):
             await self._remove([keys.name])
         if keys.name in self.luns:
             return True
+        self._refused.discard(keys.name)
         try:
             await self.luns.add(keys)
         except Exception as error:
             log.error("%s: %s: %s", self.path, keys.name, error, exc_info=traceback_of(error))
+            self._refused.add(keys.name)
             return False
         return True
+
+    async def _try_again(self) -> None:
+        """As if the toolstack had just plugged in those that were refused, unless they are gone."""
+        found = await self._read_luns() if self._refused else []
+        waiting = {keys.name for keys in found if keys.state in (CLOSED, INITIALISING)}
+        if refused := waiting & self._refused:
+            keys = {lun_state_key(name): str(int(INITIALISING)) for name in refused}
+            if self.state is CONNECTED:  # else they are taken up with the next change of states
+                keys["state"] = str(int(XenbusState.RECONFIGURING))
+            await self.write_keys(keys)
 
     async def _remove(self, names: Iterable[str]) -> None:
         if gone := [self.luns.take(name) for name in names if name in self.luns]:

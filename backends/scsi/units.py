@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from hashlib import sha256
+from itertools import product
 
-from pvdrivers.backends.exchange import end_in_time, open_in_time
+from pvdrivers.backends.exchange import close_in_time, end_in_time, open_in_time
 from pvdrivers.backends.inflight import InflightFile
 from pvdrivers.backends.state_directory import StateDirectory
 from pvdrivers.backends.targets.command import Nexus
@@ -43,14 +44,15 @@ class Units:
     async def acquire(
         self, name: str, opening: Callable[[], Awaitable[LogicalUnit]], way: object = None
     ) -> ServedUnit:
-        """UsageError: it is open, and not in this way. TimeoutError: it is not open in time. What
-        `opening` raises, otherwise."""
+        """UsageError: it is open, and not in this way, or another unit has one of its files.
+        TimeoutError: it is not open in time. What `opening` raises, otherwise."""
         shared = self._shared.setdefault(name, _Shared(name))
         shared.users += 1
         try:
             async with shared.lock:
                 if shared.served is None:
                     unit = await open_in_time(opening(), name)
+                    await self._check_files(name, unit)
                     if isinstance(unit, ThirdPartyCopy) and unit.find_copy_target is None:
                         unit.find_copy_target = self.copy_target
                     shared.served = await _serve(unit, self._journal_file(name))
@@ -76,6 +78,17 @@ class Units:
                     file.clear()
         if shared.users == 0:
             self._shared.pop(shared.name, None)
+
+    async def _check_files(self, name: str, unit: LogicalUnit) -> None:
+        """Two units on one file know nothing of each other's reservations and caches."""
+        for other, path in product(self._shared.values(), unit.files):
+            files = other.served.unit.files if other.served else {}
+            if path in files and (files[path] or unit.files[path]):
+                await close_in_time(unit)
+                raise UsageError(
+                    f"{name}: {path} is in use by {other.name}; hosts that are to share it name the"
+                    " same p-dev"
+                )
 
     def copy_target(self, nexus: Nexus, naa: int) -> ThirdPartyCopy | None:
         """The disk of that NAA, if this initiator has it as a LUN too. From any thread."""

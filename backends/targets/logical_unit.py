@@ -7,7 +7,7 @@ method for each command.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from pvdrivers.backends.stores.store import BlockStore
 from pvdrivers.backends.targets.command import Answer, Command, Nexus
@@ -25,6 +25,7 @@ class LogicalUnit(ABC):
     store: BlockStore | None = None  # what READ and WRITE may reach without `start`
     may_block: bool = True  # its calls need a thread of their own; false: they are the loop's
     depth: int = 1  # commands that it carries out at the same time
+    files: Mapping[str, bool] = {}  # real paths of what it stands on, and whether it writes there
     journal_room: int = 0  # bytes of state that it keeps over a kill; 0: it needs no journal
 
     def take_up(self, journal: Journal) -> None:

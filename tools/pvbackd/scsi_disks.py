@@ -60,6 +60,12 @@ class DiskUnit(EmulatedKind, tag="disk", frozen=True):
             raise
         return disk
 
+    def files(self, unit: Disk, filled: Callable[[str], str]) -> dict[str, bool]:
+        files = dict.fromkeys(map(filled, self.snapshots), True)
+        if isinstance(self.store, File):
+            files[filled(self.store.path)] = not unit.store.read_only
+        return files
+
 
 class SnapshotUnit(EmulatedKind, tag="snapshot", frozen=True, kw_only=True):
     """What a disk was when its snapshot of that number was taken."""

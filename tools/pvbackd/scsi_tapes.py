@@ -36,6 +36,9 @@ class TapeUnit(EmulatedKind, tag="tape", frozen=True):
             drive.insert(Path(filled(self.cartridge)), read_only=self.read_only)
         return drive
 
+    def files(self, unit: Tape, filled: Callable[[str], str]) -> dict[str, bool]:
+        return {str(unit.volume.path): not unit.volume.read_only} if unit.volume else {}
+
     def _drive(self, identity: Identity) -> Tape:
         return Tape(identity, capacity=self.capacity, block_length=self.block_length)
 
@@ -70,3 +73,7 @@ class ChangerUnit(EmulatedKind, tag="changer", frozen=True, kw_only=True):
     def make(self, identity: Identity, filled: Callable[[str], str], *below: Tape) -> Changer:
         folder = Path(filled(self.folder))
         return Changer(identity, folder, below, slots=self.slots, ports=self.ports)
+
+    def files(self, unit: Changer, filled: Callable[[str], str]) -> dict[str, bool]:
+        inventory = unit.inventory
+        return {str(inventory.path_of(one)): True for one in inventory.cartridges.values()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -63,8 +64,12 @@ class EmulatedKind(UnitKind, frozen=True):
         filled = partial(path_for, lun=lun)
         unit = self.make(self._identity(lun), filled, *below)
         try:
+            files = self.files(unit, filled)
             if self.reservations:
-                unit.keep_reservations_in(_reservation_file(filled(self.reservations)))
+                path = filled(self.reservations)
+                files[path] = True
+                unit.keep_reservations_in(_reservation_file(path))
+            unit.files = {os.path.realpath(path): written for path, written in files.items()}
         except BaseException:
             unit.close()
             raise
@@ -73,6 +78,10 @@ class EmulatedKind(UnitKind, frozen=True):
     def make(self, identity: Identity, filled: Callable[[str], str], *below: Any) -> PrimaryUnit:
         """The unit; `filled` gives paths. It may block."""
         raise NotImplementedError
+
+    def files(self, unit: Any, filled: Callable[[str], str]) -> dict[str, bool]:
+        """Paths of what the unit stands on, and whether it writes there."""
+        return {}
 
     def _identity(self, lun: str) -> Identity:
         texts = {"vendor": self.vendor, "revision": self.revision}

@@ -132,3 +132,41 @@ def test_copies_reach_what_their_initiator_has_as_a_lun() -> None:
         assert found(mine, naa["b"]) is None
 
     asyncio.run(asyncio.wait_for(main(), PATIENCE))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_refused"),
+    [
+        ({"/a": True}, {"/a": True}, True),
+        ({"/a": True}, {"/a": False}, True),
+        ({"/a": False}, {"/b": True, "/a": True}, True),
+        ({"/a": False}, {"/a": False}, False),
+        ({"/a": True}, {"/b": True}, False),
+    ],
+)
+def test_files_that_two_units_have(
+    first: dict[str, bool], second: dict[str, bool], is_refused: bool
+) -> None:
+    """One that is written belongs to one of them, until that is closed."""
+    opened: list[Disk] = []
+
+    async def disk(files: dict[str, bool]) -> Disk:
+        opened.append(Disk())
+        opened[-1].files = files
+        return opened[-1]
+
+    async def main() -> None:
+        units = Units()
+        await units.acquire("a", partial(disk, first))
+        if is_refused:
+            with pytest.raises(UsageError, match="b: /a is in use by a; hosts that are to share"):
+                await units.acquire("b", partial(disk, second))
+            assert (opened[0].is_open, opened[1].is_open) == (True, False)
+        else:
+            await units.acquire("b", partial(disk, second))
+            await units.release("b")
+        await units.release("a")
+        await units.acquire("b", partial(disk, second))
+        await units.release("b")
+
+    asyncio.run(asyncio.wait_for(main(), PATIENCE))

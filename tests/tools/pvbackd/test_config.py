@@ -367,7 +367,7 @@ def test_a_changer_is_opened_with_its_drives(tmp_path: Path) -> None:
     assert (drive.capacity, drive.cartridge, robot.drives) == (65536, None, (drive,))
     assert len(robot.inventory.elements) == 1 + 1 + 24
     tape = asyncio.run(options.open_unit(HOST, "lto"))
-    assert (tape.cartridge, tape.image.read_only) == (tmp_path / "A.tap", True)
+    assert (tape.cartridge, tape.volume.read_only) == (tmp_path / "A.tap", True)
     assert tape.block_length == 512
     for unit in (robot, drive, tape):
         unit.close()
@@ -390,8 +390,47 @@ def test_a_snapshot_is_opened_with_its_disk(tmp_path: Path) -> None:
     assert snapshot.snapshot is disk.snapshots[2]
     assert sorted(path.name for path in tmp_path.glob("db-*")) == ["db-1", "db-2"]
     assert (disk.joins_copies, snapshot.joins_copies) == (False, False)
+    assert disk.files == {f"{tmp_path}/db-1": True, f"{tmp_path}/db-2": True}
     snapshot.close()
     disk.close()
+
+
+@pytest.mark.parametrize(
+    ("unit", "files"),
+    [
+        ("kind = 'disk', store = {{kind = 'file', path = '{0}/a.tap'}}", {"a.tap": True}),
+        (
+            "kind = 'disk', read_only = true, store = {{kind = 'file', path = '{0}/a.tap'}}",
+            {"a.tap": False},
+        ),
+        ("kind = 'tape', cartridge = '{0}/a.tap'", {"a.tap": True}),
+        ("kind = 'tape', cartridge = '{0}/a.tap', read_only = true", {"a.tap": False}),
+        (
+            "kind = 'tape', cartridge = '', reservations = '{0}/{{lun}}.reservations'",
+            {"lun.reservations": True},
+        ),
+        ("kind = 'changer', drives = ['lun'], folder = '{0}'", {"a.tap": True}),
+    ],
+)
+def test_the_files_of_a_unit(unit: str, files: dict[str, bool], tmp_path: Path) -> None:
+    (tmp_path / "a.tap").write_bytes(bytes(512))
+    (tmp_path / "toml").mkdir()
+    text = f"[[scsi]]\nlun = 'lun'\nunit = {{{unit.format(tmp_path)}}}"
+    if "changer" in unit:
+        text = "[[scsi]]\nlun = 'lun'\nunit = {kind = 'tape', cartridge = ''}\n" + text.replace(
+            "lun = 'lun'", ""
+        )
+    options = parse(text, tmp_path / "toml").scsi_options(HOST)
+    assert options is not None
+    below = (
+        [asyncio.run(options.open_unit(HOST, name)) for name in options.stands_on(HOST, "x")]
+        if "changer" in unit
+        else []
+    )
+    opened = asyncio.run(options.open_unit(HOST, "x" if below else "lun", *below))
+    assert opened.files == {f"{tmp_path}/{name}": written for name, written in files.items()}
+    for each in (opened, *below):
+        each.close()
 
 
 @pytest.mark.parametrize(

@@ -149,6 +149,7 @@ def test_what_the_daemon_tells_of_a_host(
 def test_a_lun_that_cannot_be_had_closes_alone(
     pvbackd_scsi: Hosts, image: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    """And comes at a reload, when it can be had."""
     missing = tmp_path / "missing"
     loopback = pvbackd_scsi('[[scsi]]\nlun = "/*"\n', str(missing), str(image), "tape")
 
@@ -157,17 +158,24 @@ def test_a_lun_that_cannot_be_had_closes_alone(
         folder = f"{loopback.config.backend_path}/vscsi-devs"
         names = [f"dev-{number}/state" for number in range(3)]
 
-        async def are_settled() -> bool:
+        async def are(*states: str) -> bool:
             keys = await loopback.toolstack.read_keys(folder, names)
-            return [keys[name] for name in names] == ["6", "4", "6"]
+            return [keys[name] for name in names] == [*states]
 
-        await until(are_settled)
+        await until(lambda: are("6", "4", "6"))
+        missing.write_bytes(b"found".ljust(SIZE))
+        loopback.daemon.send_signal(signal.SIGHUP)
+        read = await good(frontend, FIRST, BlockRange(0, 1).cdb(READ), room=BLOCK)
+        assert read.data.startswith(b"found")
+        assert await code(frontend, SECOND, bytes(6)) == "06/3f/0e"
+        await until(lambda: are("4", "4", "6"))
 
     loopback.run(scenario)
     lines = [line for line in capfd.readouterr().err.splitlines() if "dev-" in line]
-    assert len(lines) == 2
+    assert len(lines) == 3
     assert str(missing) in lines[0]
-    assert "no rule of the configuration matches p-dev 'tape'" in lines[1]
+    for line in lines[1:]:
+        assert "no rule of the configuration matches p-dev 'tape'" in line
 
 
 def test_what_a_rule_gives_a_disk(pvbackd_scsi: Hosts, image: Path, tmp_path: Path) -> None:
@@ -252,3 +260,26 @@ def test_guests_that_name_one_lun_share_it(pvbackd_scsi: Hosts) -> None:
         assert result.status == Status.RESERVATION_CONFLICT
 
     loopback.run(scenario)
+
+
+def test_two_units_on_one_file(
+    pvbackd_scsi: Hosts, image: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "alias").symlink_to(image)
+    loopback = pvbackd_scsi("[[scsi]]\n", str(image), str(tmp_path / "alias"))
+
+    async def scenario(frontend: Any) -> None:
+        await good(frontend, FIRST, bytes(6))
+        folder = f"{loopback.config.backend_path}/vscsi-devs"
+
+        async def is_refused() -> bool:
+            keys = await loopback.toolstack.read_keys(folder, ["dev-1/state"])
+            return keys["dev-1/state"] == str(int(XenbusState.CLOSED))
+
+        await until(is_refused)
+        assert frontend.luns == [FIRST]
+
+    loopback.run(scenario)
+    assert (
+        f"{tmp_path}/alias: {image} is in use by {image}; hosts that are" in capfd.readouterr().err
+    )
