@@ -108,6 +108,7 @@ static void drain_staged(struct pv_scsiback_queue *queue)
         scsiback_submit_staged(queue);
         take_finished(queue);
     } while (queue->copying.head || queue->submission_count);
+    scsiback_emulate_staged(queue);
 }
 
 static void free_answered(struct pv_scsiback_queue *queue)

@@ -37,6 +37,7 @@ static void init_from_config(struct pv_scsiback_queue *queue,
     queue->deadline = UINT64_MAX;
     request_list_init(&queue->answered);
     request_list_init(&queue->copying);
+    request_list_init(&queue->emulated);
     queue->copies.hypervisor = config->hypervisor;
     queue->copies.domid = config->frontend;
     completions_init(&queue->completions);

@@ -58,17 +58,41 @@ static void fail(struct pv_scsiback_queue *queue, struct scsiback_request *reque
     respond(queue, request);
 }
 
-static enum scsiback_next emulate(struct pv_scsiback_queue *queue, struct scsiback_request *request)
+/* Whether it is behind the other on the ring. */
+static bool is_behind(const struct scsiback_request *request, const struct scsiback_request *other)
 {
-    struct pv_scsi_command *command = &request->command;
-    if (command->aborted) {
-        command->result = SCSIBACK_ABORTED;
+    return (int32_t)(request->entry->request - other->entry->request) > 0;
+}
+
+/* A command without data is ready before one whose data are still to be copied, and would overtake
+ * it on the way to the unit. */
+static enum scsiback_next stage_emulation(struct pv_scsiback_queue *queue,
+                                          struct scsiback_request *request)
+{
+    struct scsiback_request **at = &queue->emulated.head;
+    if (request->command.aborted) {
+        request->command.result = SCSIBACK_ABORTED;
         return SCSIBACK_ANSWER;
     }
-    queue->stats.emulated += !command->reset;
+    queue->stats.emulated += !request->command.reset;
     request->is_submitted = true;
-    pv_scsi_unit_submit(command);
+    while (*at && is_behind(request, *at))
+        at = &(*at)->next;
+    request->next = *at;
+    *at = request;
+    if (!request->next)
+        queue->emulated.tail = &request->next;
     return SCSIBACK_NOTHING;
+}
+
+void scsiback_emulate_staged(struct pv_scsiback_queue *queue)
+{
+    struct scsiback_request *request = request_list_take_all(&queue->emulated);
+    while (request) {
+        struct scsiback_request *next = request->next;
+        pv_scsi_unit_submit(&request->command);
+        request = next;
+    }
 }
 
 /* Which of its bytes go which way; then what comes from the guest. */
@@ -119,7 +143,7 @@ static void advance(struct pv_scsiback_queue *queue, struct scsiback_request *re
     if (next == SCSIBACK_DIRECT_DONE)
         next = scsiback_finish_direct(queue, request);
     if (next == SCSIBACK_EMULATE)
-        next = emulate(queue, request);
+        next = stage_emulation(queue, request);
     if (next == SCSIBACK_SUBMIT)
         queue->submissions[queue->submission_count++] = &request->io;
     else if (next == SCSIBACK_WAIT_COPIES)

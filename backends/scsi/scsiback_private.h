@@ -110,6 +110,7 @@ struct pv_scsiback_queue {
     size_t buffer_size;           /* of each request */
     struct request_list answered; /* free once the response is published */
     struct request_list copying;  /* copies staged */
+    struct request_list emulated; /* on their way to units, in the order of the ring */
     struct copy_batch copies;
     struct pv_blk_io **submissions; /* to stores */
     uint32_t submission_count;
@@ -181,6 +182,8 @@ enum scsiback_next scsiback_begin_reset(struct pv_scsiback_queue *queue,
 struct scsiback_request *scsiback_make_request(struct pv_scsiback_queue *queue);
 /* Each advances a request until it is answered or has to wait. */
 void scsiback_begin(struct pv_scsiback_queue *queue, struct scsiback_request *request);
+/* Gives commands to their units. */
+void scsiback_emulate_staged(struct pv_scsiback_queue *queue);
 void scsiback_copies_done(struct pv_scsiback_queue *queue, struct scsiback_request *request);
 void scsiback_store_done(struct pv_scsiback_queue *queue, struct scsiback_request *request);
 void scsiback_unit_done(struct pv_scsiback_queue *queue, struct scsiback_request *request);

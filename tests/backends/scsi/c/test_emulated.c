@@ -121,6 +121,30 @@ static void test_answers_overtake_each_other(void)
 }
 
 /* The fd stays readable until all are taken. */
+/* A command whose data have to be copied, even by a list, is not overtaken by one without. */
+static void test_the_order_of_the_ring(void)
+{
+    const uint8_t select[6] = {0x15, 0x10, 0, 0, 24}, rewind[6] = {0x01};
+    struct pv_scsi_command *commands[4];
+    struct pv_vscsiif_request listed = scsi_cdb(&loop, select, 6, VSCSIIF_TO_DEVICE, 24);
+    memcpy(scsi_page(&loop, DATA + 1), listed.seg, sizeof listed.seg[0]);
+    listed.nr_segments = VSCSIIF_SG_GRANT | 1;
+    listed.seg[0] = (struct pv_vscsiif_segment){.gref = DATA + 1, .length = sizeof listed.seg[0]};
+    scsi_put(&loop, listed);
+    scsi_put(&loop, scsi_cdb(&loop, select, 6, VSCSIIF_TO_DEVICE, 24));
+    scsi_put(&loop, scsi_cdb(&loop, rewind, 6, VSCSIIF_NO_DATA, 0));
+    scsi_put(&loop, scsi_cdb(&loop, select, 6, VSCSIIF_TO_DEVICE, 24));
+    scsi_pump(&loop);
+    assert(pv_scsi_unit_take(loop.unit, commands, 4) == 4);
+    for (int i = 0; i < 4; i++) {
+        assert(commands[i]->cdb[0] == (i == 2 ? 0x01 : 0x15));
+        scsi_finish(commands[i], 0, "");
+    }
+    scsi_pump(&loop);
+    for (int i = 0; i < 4; i++)
+        assert(scsi_take(&loop, &response) && response.rqid == loop.next_rqid - 3 + i);
+}
+
 static void test_taken_one_by_one(void)
 {
     for (int i = 0; i < 3; i++)
@@ -408,6 +432,7 @@ int main(void)
         test_no_data,
         test_both_directions,
         test_answers_overtake_each_other,
+        test_the_order_of_the_ring,
         test_taken_one_by_one,
         test_abort_of_a_waiting_command,
         test_abort_twice_and_too_late,
