@@ -1,5 +1,6 @@
 """The options of a disk's job that every device class of disks has, as fio names them."""
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -269,6 +270,9 @@ class FioOptions(JobOptions):
         default = DEFAULT_MEMORY_SIZE if keeps else DEFAULT_NULL_SIZE
         used = self._size("size")
         return StoreSpec(kind, max(used + self._size("offset"), SECTOR) if used else default)
+
+    @abstractmethod
+    def job(self) -> FioJob: ...
 
     def check_fit(self, job: FioJob) -> None:
         """OptionError: the device is too small for it."""

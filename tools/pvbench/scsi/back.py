@@ -1,6 +1,7 @@
-"""The backend's half of a benchmark of a SCSI disk: scsiback, and a disk on a store."""
+"""The backend's half of a benchmark of a SCSI host: scsiback, and a disk on a store, or a tape."""
 
 from collections import Counter
+from pathlib import Path
 
 from pvdrivers.backends.device import DeviceContext
 from pvdrivers.backends.scsi.device import ScsiBackend
@@ -10,9 +11,11 @@ from pvdrivers.backends.scsi.units import Units
 from pvdrivers.backends.targets.disk.unit import Disk
 from pvdrivers.backends.targets.logical_unit import LogicalUnit
 from pvdrivers.backends.targets.spc.identity import Identity
+from pvdrivers.backends.targets.tape.unit import Tape
 from pvdrivers.poll.threads import PollThreads
+from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim.machine import Machine
-from pvdrivers.tools.pvbench.errors import BenchError
+from pvdrivers.tools.pvbench.errors import BenchError, OptionError
 from pvdrivers.tools.pvbench.fio.store import open_store
 from pvdrivers.tools.pvbench.job.measurement import BackMeasurement
 from pvdrivers.tools.pvbench.job.xenstore import Loop
@@ -22,8 +25,8 @@ from pvdrivers.xenstore.client import XenstoreClient
 
 
 class Back:
-    """One host with one disk. A poll thread serves the ring, reads and writes included; other
-    commands are left to a thread of the disk.
+    """One host with one unit. A poll thread serves the ring, a disk's reads and writes included;
+    other commands are left to a thread of the unit.
 
     The calls come in this order: open, measurement as often as wanted, finish, close.
     """
@@ -34,7 +37,7 @@ class Back:
         self._path = device_config(frontend, domid).backend_path
         self._xenstore = xenstore
         self._limits = ScsiBackendOptions(sg_grant=job.segments)
-        self._disk = Disk(open_store(job.store), Identity.of("pvbench"))
+        self._unit = _open_unit(job)
         self._hypervisor = machine.open_hypervisor(domid)
         self._threads = PollThreads(1, job.mode)
         self._threads.__enter__()
@@ -53,7 +56,7 @@ class Back:
         self._device.start()
 
     async def _open_unit(self, host: HostConfig, p_dev: str) -> LogicalUnit:
-        return self._disk
+        return self._unit
 
     def check(self) -> None:
         """Raises BenchError when the ring is broken."""
@@ -80,7 +83,7 @@ class Back:
         if self._device:
             self._loop.call(self._close_device(self._device))
         else:
-            self._disk.close()
+            self._unit.close()
         self._loop.close()
         self._threads.__exit__(None, None, None)
         self._hypervisor.close()
@@ -88,3 +91,15 @@ class Back:
     async def _close_device(self, device: ScsiBackend) -> None:
         await device.abort()
         await device.luns.close(for_good=True)
+
+
+def _open_unit(job: ScsiJob) -> LogicalUnit:
+    """OptionError: its file cannot be used."""
+    identity = Identity.of("pvbench")
+    if job.unit == "disk":
+        return Disk(open_store(job.store), identity)
+    assert job.store.path
+    try:
+        return Tape(identity, Path(job.store.path))
+    except UsageError as error:
+        raise OptionError(f"--filename: {error}") from None

@@ -1,15 +1,17 @@
 """The options of a SCSI disk's job."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from pvdrivers.scsi.features import MAX_SG_GRANT, SG_GRANT, check_sg_grant
 from pvdrivers.tools.pvbench.errors import OptionError
-from pvdrivers.tools.pvbench.fio.options import FioOptions
+from pvdrivers.tools.pvbench.fio.job import StoreSpec
+from pvdrivers.tools.pvbench.fio.options import DEFAULT_MEMORY_SIZE, FioOptions
 from pvdrivers.tools.pvbench.job.options import DEVICE, Rule, option
-from pvdrivers.tools.pvbench.scsi.job import ScsiJob
+from pvdrivers.tools.pvbench.scsi.job import CommandKind, ScsiJob, UnitKind
 
 
 @Parameter(name="*")
@@ -21,6 +23,23 @@ class ScsiOptions(FioOptions):
     store: Annotated[
         Literal["null", "ram", "file"] | None,
         option("Where the disk's blocks live: file when there is an image, else ram.", DEVICE),
+        Rule(suite_sets=True),
+    ] = None
+    unit: Annotated[
+        UnitKind,
+        option(
+            "A disk, or a tape in SIMH's format in the file that --filename names, of --size; with "
+            "--rw=write alone.",
+            DEVICE,
+        ),
+        Rule(suite_sets=True),
+    ] = "disk"
+    command: Annotated[
+        CommandKind | None,
+        option(
+            "Commands that move no blocks instead of READ: TEST UNIT READY, or MODE SENSE(6).",
+            DEVICE,
+        ),
         Rule(suite_sets=True),
     ] = None
     segments: Annotated[
@@ -40,9 +59,40 @@ class ScsiOptions(FioOptions):
         except ValueError as error:
             raise OptionError(f"--segments: {self.segments}: {error}") from None
 
+        if self.unit == "tape":
+            self._check_tape()
+        if self.command and (self.rw != "read" or self.verify):
+            raise OptionError(f"--command={self.command} goes with --rw=read, and without --verify")
+
+    def _check_tape(self) -> None:
+        if self.rw != "write":
+            raise OptionError(f"--unit=tape: its --rw is write, not {self.rw}")
+        if self.filename is None:
+            raise OptionError("--unit=tape needs --filename, a tape image or a file to be")
+        if self.store not in (None, "file"):
+            raise OptionError(f"--unit=tape: --store={self.store} is for disks")
+        several = self.numjobs > 1 or self.bsrange or self.bssplit
+        if self.verify or self._size("offset") or several:
+            raise OptionError(
+                "--unit=tape is for one job with one size of records: without --verify, --offset, "
+                "--numjobs, --bsrange and --bssplit"
+            )
+
+    def _store(self) -> StoreSpec:
+        if self.unit == "disk":
+            return super()._store()
+        path: Path | None = self.filename
+        assert path
+        try:
+            path.touch()
+        except OSError as error:
+            raise OptionError(f"--filename: {path}: {error.strerror}") from None
+        size = self._size("size") or DEFAULT_MEMORY_SIZE
+        return StoreSpec("file", size, str(path.absolute()))
+
     def job(self) -> ScsiJob:
         self.check()
-        job = ScsiJob(**self.shared(), segments=self.segments)
+        job = ScsiJob(**self.shared(), segments=self.segments, unit=self.unit, command=self.command)
         self.check_fit(job)
         if not job.trims and job.max_bs > job.max_length:
             raise OptionError(

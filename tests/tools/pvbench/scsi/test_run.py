@@ -1,10 +1,11 @@
-"""Whole benchmarks of SCSI disks, with every block checked."""
+"""Whole benchmarks of SCSI disks, with every block checked, and of tapes."""
 
 import json
 import random
 
 import pytest
 
+from pvdrivers.backends.targets.tape.image import Position, TapeImage
 from pvdrivers.ring.abi import Abi
 from pvdrivers.tools.pvbench.__main__ import run
 from pvdrivers.tools.pvbench.fio.costs import per_request
@@ -77,6 +78,32 @@ def test_trim_unmaps():
     assert result.back.stats["emulated"] >= 64
 
 
+def test_commands_without_blocks():
+    """TEST UNIT READY is answered by the ring's thread, MODE SENSE by the disk's."""
+    result = check(ScsiOptions(rw="read", command="tur", store="null", size="1m").job())
+    assert result.front.directions[0].ios == 256
+    assert result.front.directions[0].bytes == 0
+    assert result.back.stats["tur_req"] >= 256
+    assert result.back.stats["rd_req"] == 0
+    result = check(ScsiOptions(rw="read", command="mode-sense", store="null", size="1m").job())
+    assert result.front.directions[0].ios == 256
+    assert result.back.stats["emulated"] >= 256
+
+
+def test_a_tape_is_written_from_its_start_again(tmp_path):
+    """Twice as much as it has: what is there is of the second time."""
+    path = tmp_path / "tape.tap"
+    options = {"bs": "64k", "size": "512k", "io_size": "768k", "iodepth": 4}
+    result = check(ScsiOptions(rw="write", unit="tape", filename=path, **options).job())
+    assert result.front.directions[1].bytes == 768 << 10
+    tape, position, lengths = TapeImage.open(path), Position(), []
+    while found := tape.after(position):
+        lengths.append(found.length)
+        position = found.end
+    assert lengths == [64 << 10] * 4
+    tape.close()
+
+
 def test_an_image_is_what_the_guest_reads(tmp_path):
     image, before = tmp_path / "image", random.Random(1).randbytes(4 * MIB)
     image.write_bytes(before)
@@ -136,10 +163,29 @@ def test_the_set_of_workloads(tmp_path, capfd):
         ("--store=python", "python"),
         ("--persistent", "--persistent is no option"),
         ("--store=null --verify=crc32c", "the null store keeps nothing"),
+        ("--command=tur --verify=crc32c", "--command=tur goes with --rw=read, and without"),
+        ("--unit=tape", "--unit=tape: its --rw is write, not read"),
     ],
 )
 def test_what_cannot_be_is_one_sentence(capfd, words, sentence):
     assert run(["scsi", "--rw=read", *words.split()]) == 2
+    out, err = capfd.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert sentence in err
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("", "--unit=tape needs --filename"),
+        ("--filename=/dev/null --store=ram", "--unit=tape: --store=ram is for disks"),
+        ("--filename=/dev/null --verify=crc32c", "without --verify, --offset"),
+        ("--filename=/dev/null", "not a regular file"),
+        ("--filename=/nowhere/tape.tap", "No such file or directory"),
+    ],
+)
+def test_what_no_tape_can_be_is_one_sentence(capfd, words, sentence):
+    assert run(["scsi", "--unit=tape", "--rw=write", *words.split()]) == 2
     out, err = capfd.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert sentence in err

@@ -1,4 +1,4 @@
-/* A workload's operations as commands of a disk, and what their answers make of them. */
+/* A workload's operations as commands of a disk or a tape, and what their answers make of them. */
 #include "frontends/scsi/c/fake_scsiback.h"
 #include "tools/pvbench/load/lun.h"
 
@@ -12,20 +12,24 @@ struct bench {
     struct pv_blkfront_io *done[4];
 };
 
-static struct bench open_bench(uint32_t block_size)
+static struct bench open_unit(struct pv_load_lun_config config)
 {
     struct bench bench = {.peer = fake_scsiback_create(PV_ABI_X86_64)};
     bench.front = fake_connect(bench.peer, 128, 0);
-    struct pv_load_lun_config config = {.queue = bench.front,
-                                        .channel = 1,
-                                        .target = 2,
-                                        .lun = 3,
-                                        .block_size = block_size,
-                                        .commands = 4};
+    config.queue = bench.front;
+    config.channel = 1;
+    config.target = 2;
+    config.lun = 3;
+    config.commands = 4;
     bench.lun = pv_load_lun_create(&config);
     assert(bench.lun);
     bench.queue = pv_load_lun_queue(bench.lun);
     return bench;
+}
+
+static struct bench open_bench(uint32_t block_size)
+{
+    return open_unit((struct pv_load_lun_config){.block_size = block_size});
 }
 
 static void end_bench(struct bench *bench)
@@ -117,6 +121,66 @@ static void test_discard_names_its_blocks_in_the_data(void)
     assert(memcmp(bench.peer->medium, parameters, sizeof(parameters)) == 0);
     fake_answer(bench.peer, request.rqid, 0);
     expect(&bench, &io, 0);
+    end_bench(&bench);
+}
+
+static void test_reads_that_move_no_blocks(void)
+{
+    static uint8_t data[512];
+    struct pv_blkfront_io io = {.operation = BLKIF_OP_READ, .nr_sectors = 1, .data = data};
+    struct pv_vscsiif_request request;
+    struct bench bench = open_unit(
+        (struct pv_load_lun_config){.reads = PV_LOAD_LUN_TEST_UNIT_READY, .block_size = 512});
+    request = command_of(&bench, io);
+    check_cdb(&request, VSCSIIF_NO_DATA, 6, (uint8_t[]){0, 0, 0, 0, 0, 0});
+    assert(request.nr_segments == 0);
+    io.operation = BLKIF_OP_WRITE;
+    request = command_of(&bench, io);
+    check_cdb(&request, VSCSIIF_TO_DEVICE, 10, (uint8_t[]){0x2a, 0, 0, 0, 0, 0, 0, 0, 1, 0});
+    end_bench(&bench);
+
+    bench =
+        open_unit((struct pv_load_lun_config){.reads = PV_LOAD_LUN_MODE_SENSE, .block_size = 512});
+    io.operation = BLKIF_OP_READ;
+    submit(&bench, &io);
+    fake_take(bench.peer, &request);
+    check_cdb(&request, VSCSIIF_FROM_DEVICE, 6, (uint8_t[]){0x1a, 0, 8, 0, 192, 0});
+    assert(request.seg[0].length == 192);
+    fake_respond(bench.peer,
+                 &(struct pv_vscsiif_response){.rqid = request.rqid, .residual_len = 160});
+    expect(&bench, &io, 0);
+    end_bench(&bench);
+}
+
+/* Behind its last record a tape is written from its start on. */
+static void test_a_tape(void)
+{
+    static uint8_t data[2][4096];
+    struct bench bench = open_unit((struct pv_load_lun_config){.is_tape = true, .block_size = 512});
+    const uint8_t write[6] = {0x0a, 0, 0, 0x10, 0, 0}, rewind[6] = {0x01, 0, 0, 0, 0, 0};
+    struct pv_blkfront_io ios[2], *list[2] = {&ios[0], &ios[1]};
+    struct pv_vscsiif_request requests[3];
+    for (uint32_t i = 0; i < 2; i++)
+        ios[i] = (struct pv_blkfront_io){
+            .operation = BLKIF_OP_WRITE, .sector = 8 * i, .nr_sectors = 8, .data = data[i]};
+
+    requests[0] = command_of(&bench, ios[0]); /* it is there at first */
+    check_cdb(&requests[0], VSCSIIF_TO_DEVICE, 6, write);
+    assert(bench.queue.ops->submit(bench.queue.front, list, 2) == 0);
+    for (int i = 0; i < 3; i++)
+        fake_take(bench.peer, &requests[i]);
+    check_cdb(&requests[0], VSCSIIF_NO_DATA, 6, rewind);
+    check_cdb(&requests[1], VSCSIIF_TO_DEVICE, 6, write);
+    check_cdb(&requests[2], VSCSIIF_TO_DEVICE, 6, write);
+    fake_answer(bench.peer, requests[0].rqid, 0);
+    assert(poll(&bench) == 0);
+    fake_answer(bench.peer, requests[1].rqid, 0);
+    fake_answer(bench.peer, requests[2].rqid, 0);
+    assert(poll(&bench) == 2 && bench.done[0] == &ios[0] && bench.done[1] == &ios[1]);
+
+    requests[0] =
+        command_of(&bench, (struct pv_blkfront_io){.operation = BLKIF_OP_FLUSH_DISKCACHE});
+    check_cdb(&requests[0], VSCSIIF_NO_DATA, 6, (uint8_t[]){0x10, 0, 0, 0, 0, 0});
     end_bench(&bench);
 }
 
@@ -213,6 +277,8 @@ int main(void)
 {
     test_operations();
     test_discard_names_its_blocks_in_the_data();
+    test_reads_that_move_no_blocks();
+    test_a_tape();
     test_a_unit_attention_is_no_answer();
     test_failures();
     test_commands_are_limited();
