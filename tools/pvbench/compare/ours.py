@@ -1,23 +1,38 @@
-"""Our contender: pvbench's own jobs, frontend and backend in a process each."""
+"""Our contender with a disk or another SCSI unit: pvbench's own jobs, frontend and backend in a
+process each."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pvdrivers.tools.pvbench.compare.model import Contender, Measured, Setting
 from pvdrivers.tools.pvbench.compare.needs import DISK, TWO_PROCESSORS
 from pvdrivers.tools.pvbench.compare.processors import processors
 from pvdrivers.tools.pvbench.errors import BenchError
 from pvdrivers.tools.pvbench.fio.costs import per_request
+from pvdrivers.tools.pvbench.fio.job import FioJob
 from pvdrivers.tools.pvbench.fio.measurement import Direction, FioResult
+from pvdrivers.tools.pvbench.fio.options import FioOptions
 from pvdrivers.tools.pvbench.job.job import PERCENTILES
-from pvdrivers.tools.pvbench.job.run import run_together
-from pvdrivers.tools.pvbench.vbd.halves import open_halves
-from pvdrivers.tools.pvbench.vbd.job import VbdJob
+from pvdrivers.tools.pvbench.job.run import OpenHalves, run_together
+from pvdrivers.tools.pvbench.scsi import halves as scsi_halves
+from pvdrivers.tools.pvbench.scsi.options import ScsiOptions
+from pvdrivers.tools.pvbench.vbd import halves as vbd_halves
 from pvdrivers.tools.pvbench.vbd.options import VbdOptions
 
 RAMP = "200ms"
 File = Literal["memory", "disk"]
 Reading = Callable[[FioResult], float]
+
+
+class DeviceClass(NamedTuple):
+    """What `pvbench` has for it."""
+
+    options: type[FioOptions]
+    open_halves: OpenHalves
+
+
+VBD = DeviceClass(VbdOptions, vbd_halves.open_halves)
+SCSI = DeviceClass(ScsiOptions, scsi_halves.open_halves)
 
 
 def operations(result: FioResult) -> float:
@@ -46,20 +61,25 @@ def busiest(result: FioResult) -> Direction:
 
 
 def job(
-    setting: Setting, *, file: File | None = None, pinned: bool = False, **options: Any
-) -> VbdJob:
+    setting: Setting,
+    device: DeviceClass = VBD,
+    *,
+    file: File | None = None,
+    pinned: bool = False,
+    **options: Any,
+) -> FioJob:
     """A job that runs for the setting's time. `pinned`: a processor for each half."""
     if file:
         options["filename"] = setting.memory_file if file == "memory" else setting.disk_file
     if pinned:
         options["cpus"] = processors()
     runtime = f"{setting.seconds * 1e6:.0f}us"
-    return VbdOptions(time_based=True, runtime=runtime, ramp_time=RAMP, **options).job()
+    return device.options(time_based=True, runtime=runtime, ramp_time=RAMP, **options).job()
 
 
-def run(wanted: VbdJob) -> FioResult:
+def run(wanted: FioJob, device: DeviceClass = VBD) -> FioResult:
     """Raises BenchError when an operation fails."""
-    (result,) = run_together(open_halves, [wanted], processes=True)
+    (result,) = run_together(device.open_halves, [wanted], processes=True)
     if result.front.failure:
         raise BenchError(result.front.failure)
     return result
@@ -71,11 +91,17 @@ def measured(result: FioResult, reading: Reading = operations) -> Measured:
     return Measured(reading(result), points)
 
 
-def ours(reading: Reading = operations, *, name: str = "pvdrivers", **options: Any) -> Contender:
-    """`options` are those of `pvbench vbd`, and `job`'s."""
+def ours(
+    reading: Reading = operations,
+    *,
+    name: str = "pvdrivers",
+    device: DeviceClass = VBD,
+    **options: Any,
+) -> Contender:
+    """`options` are those of the device's `pvbench` command, and `job`'s."""
 
     def measure(setting: Setting) -> Measured:
-        return measured(run(job(setting, **options)), reading)
+        return measured(run(job(setting, device, **options), device), reading)
 
     needs = [DISK] if options.get("file") == "disk" else []
     if options.get("pinned"):

@@ -43,6 +43,11 @@ TARGETS = {
     "ram-mmap": (">=", 0.9),
     "ram-nbd": (">=", 12),
     "ram-qemu": (">=", 8),
+    "scsi-emulated": (">=", 20_000),
+    "scsi-iscsi": (">=", 1.0),
+    "scsi-memcpy": (">=", 0.7),
+    "scsi-ring": (">=", 0.5),
+    "scsi-vbd": (">=", 0.7),
     "sequential-memcpy": (">=", 0.8),
     "tmpfs-io-uring": (">=", 1.0),
     "two-queues": (">=", 1.6),
@@ -85,7 +90,7 @@ def test_the_disk_file_is_not_in_the_page_cache(tmp_path):
             os.close(file)
 
 
-@pytest.mark.parametrize("name", ["null-ring", "sequential-memcpy", "latency-poll"])
+@pytest.mark.parametrize("name", ["null-ring", "scsi-ring", "sequential-memcpy", "latency-poll"])
 def test_bare_baselines(name, setting):
     measured = measure(catalogue()[name].baseline, setting)
     assert [ns for ns, _ in measured.latency] == sorted(ns for ns, _ in measured.latency)
@@ -103,6 +108,19 @@ def test_bare_network(size, setting):
     assert measure(bare("net-tx", size), setting).value > 0
     measured = measure(bare("net-latency", size), setting)
     assert measured.value == {share: ns for ns, share in measured.latency}[50]
+
+
+@pytest.mark.slow
+def test_iscsi_targets(setting):
+    comparison = catalogue()["scsi-iscsi"]
+    if missing := needs.unmet(comparison, setting):
+        pytest.skip(needs.sentence(*missing[0]))
+    assert measure(comparison.ours, setting).value > 0
+    assert measure(comparison.baseline, setting).value > 0
+
+
+def test_a_tape(setting):
+    assert measure(catalogue()["scsi-tape"].ours, setting).value > 0
 
 
 @pytest.mark.slow
@@ -183,7 +201,7 @@ def test_rows_that_want_two_processors_are_not_measured_on_one(setting, monkeypa
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0})
     apart = {"null-ring", "latency-poll", "latency-event", "two-queues", "net-small", "net-large"}
     apart |= {"net-notifications", "net-tx-ring", "net-guests-idle", "net-idle-memory"}
-    apart |= {"net-dpdk-memif", "net-dpdk-vhost"}
+    apart |= {"net-dpdk-memif", "net-dpdk-vhost", "scsi-ring"}
     rows = catalogue()
     for name in TARGETS:
         unmet = [need for need, _ in needs.unmet(rows[name], setting)]

@@ -10,6 +10,7 @@
  *
  * ring         two processes on one ring of the block protocol's shape, 32 requests outstanding
  * ring-latency the same with one outstanding
+ * scsi-ring    as ring, of the SCSI protocol's shape: 16 slots, all of them outstanding
  * eventfd      two processes wake each other in turn
  * memcpy       blocks copied from BYTES of memory, in sequence, to DEPTH blocks in turn
  * net          two processes on two rings of the network protocol's shape: frames of SIZE bytes go
@@ -25,19 +26,7 @@
 
 #include <sys/eventfd.h>
 
-#define SLOTS 32
 #define LARGE_PAGE ((size_t)2 << 20)
-
-/* blkif's ring: all four indices share a cache line. */
-struct ring {
-    uint32_t req_prod, req_event, rsp_prod, rsp_event;
-    uint8_t padding[48];
-    uint8_t slot[SLOTS][112];
-};
-
-struct response {
-    uint64_t id, status;
-};
 
 struct channels {
     int to_back, to_front;
@@ -54,92 +43,6 @@ static char *allocate_large(size_t bytes)
     madvise(memory, bytes, MADV_HUGEPAGE);
     memset(memory, 1, bytes);
     return memory;
-}
-
-/* ---- The ring ------------------------------------------------------------------------------ */
-
-static void ring_back(void *context)
-{
-    struct ring *ring = context;
-    for (uint32_t cons = 0;;) {
-        uint32_t prod = pv_load_acquire(&ring->req_prod);
-        if (cons == prod) {
-            pv_cpu_relax();
-            continue;
-        }
-        for (; cons != prod; cons++) {
-            uint8_t *slot = ring->slot[cons % SLOTS];
-            uint8_t request[112];
-            memcpy(request, slot, sizeof request);
-            use(request);
-            struct response response = {0};
-            memcpy(&response.id, request + 8, sizeof response.id);
-            memcpy(slot, &response, sizeof response);
-        }
-        pv_store_release(&ring->rsp_prod, prod);
-    }
-}
-
-struct ring_front {
-    struct ring *ring;
-    uint32_t req_prod, rsp_cons;
-};
-
-static void fill(struct ring_front *front, uint32_t depth)
-{
-    uint8_t request[112] = {0};
-    if (front->req_prod - front->rsp_cons == depth)
-        return;
-    while (front->req_prod - front->rsp_cons < depth) {
-        uint64_t id = front->req_prod;
-        memcpy(request + 8, &id, sizeof id);
-        use(request);
-        memcpy(front->ring->slot[front->req_prod++ % SLOTS], request, sizeof request);
-    }
-    pv_store_release(&front->ring->req_prod, front->req_prod);
-}
-
-static void reap(struct ring_front *front)
-{
-    uint32_t prod = pv_load_acquire(&front->ring->rsp_prod);
-    if (front->rsp_cons == prod)
-        pv_cpu_relax();
-    for (; front->rsp_cons != prod; front->rsp_cons++) {
-        struct response response;
-        memcpy(&response, front->ring->slot[front->rsp_cons % SLOTS], sizeof response);
-        use(&response);
-        if (response.id != front->rsp_cons)
-            errx(1, "a response is not the one expected");
-    }
-}
-
-/* At least one answer, even when the other process did not get its processor in time. */
-static uint64_t ring_rate(struct ring_front *front, uint64_t end)
-{
-    uint32_t before = front->rsp_cons;
-    uint64_t total = 0;
-    do {
-        for (int i = 0; i < ROUNDS_BETWEEN_CLOCKS; i++) {
-            fill(front, SLOTS);
-            reap(front);
-        }
-        total += front->rsp_cons - before;
-        before = front->rsp_cons;
-    } while (now_ns() < end || total == 0);
-    return total;
-}
-
-static uint64_t ring_latency(struct ring_front *front, uint64_t end, struct pv_histogram *latency)
-{
-    uint64_t total = 0;
-    for (uint64_t begin; (begin = now_ns()) < end;) {
-        fill(front, 1);
-        while (front->rsp_cons != front->req_prod)
-            reap(front);
-        pv_histogram_add(latency, now_ns() - begin);
-        total++;
-    }
-    return total;
 }
 
 /* ---- eventfd ------------------------------------------------------------------------------- */
@@ -174,28 +77,22 @@ static uint64_t eventfd_latency(struct channels *channels, uint64_t end,
 
 /* ---- Kinds --------------------------------------------------------------------------------- */
 
-static void measure_pair(const char *kind, uint64_t duration, char **percentiles)
+static void measure_eventfd(uint64_t duration, char **percentiles)
 {
     struct pv_histogram *latency = calloc(1, sizeof *latency);
-    struct ring_front front = {.ring = allocate(sizeof(struct ring))};
     struct channels channels = {eventfd(0, EFD_CLOEXEC), eventfd(0, EFD_CLOEXEC)};
-    bool events = !strcmp(kind, "eventfd"), rate = !strcmp(kind, "ring");
     if (!latency || channels.to_back < 0 || channels.to_front < 0)
-        err(1, "%s", kind);
-    pid_t child = events ? start(eventfd_back, &channels) : start(ring_back, front.ring);
+        err(1, "eventfd");
+    pid_t child = start(eventfd_back, &channels);
     uint64_t total = 0, begin = 0, length = RAMP_NS;
     for (int pass = 0; pass < 2; pass++, length = duration) {
         memset(latency, 0, sizeof *latency);
         begin = now_ns();
-        if (events)
-            total = eventfd_latency(&channels, begin + length, latency);
-        else
-            total = rate ? ring_rate(&front, begin + length)
-                         : ring_latency(&front, begin + length, latency);
+        total = eventfd_latency(&channels, begin + length, latency);
     }
     double seconds = (double)(now_ns() - begin) / NS_PER_S;
     stop(child);
-    print_result((double)total / seconds, latency, rate ? (char *[]){NULL} : percentiles);
+    print_result((double)total / seconds, latency, percentiles);
     free(latency);
 }
 
@@ -221,7 +118,6 @@ static void measure_memcpy(uint64_t duration, size_t bytes, size_t block, size_t
 
 int main(int argc, char **argv)
 {
-    static const char *const pairs[] = {"ring", "ring-latency", "eventfd"};
     if (argc < 3)
         errx(2, "bare KIND MILLISECONDS ...");
     uint64_t duration = number(argv[2]) * 1000000;
@@ -245,11 +141,11 @@ int main(int argc, char **argv)
         bare_net_latency(duration, argv + 3);
         return 0;
     }
-    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
-        if (!strcmp(argv[1], pairs[i])) {
-            measure_pair(argv[1], duration, argv + 3);
-            return 0;
-        }
+    if (!strcmp(argv[1], "eventfd")) {
+        measure_eventfd(duration, argv + 3);
+        return 0;
     }
+    if (bare_ring(argv[1], duration, argv + 3))
+        return 0;
     errx(2, "%s is no kind", argv[1]);
 }

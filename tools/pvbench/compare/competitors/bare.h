@@ -9,6 +9,7 @@
 #include <err.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,6 +99,10 @@ static inline size_t number(const char *text)
 {
     return strtoull(text, NULL, 10);
 }
+
+/* bare_ring.c */
+/* `kind` is ring, ring-latency or scsi-ring; false: it is none of these. */
+bool bare_ring(const char *kind, uint64_t duration, char **percentiles);
 
 /* bare_net.c */
 /* `arguments` are what follows MILLISECONDS. */
