@@ -82,7 +82,24 @@ class PacketCase:
         return ["packets", self.direction, str(self.size), self.grants, str(self.depth)]
 
 
-AnyCase = Case | PacketCase
+@dataclass(frozen=True)
+class CommandCase:
+    kind: str  # tur, read, write, or emulated: by the unit's creator
+    size: int  # bytes
+    depth: int = 15
+    idle: None = None
+    halves: tuple[str, ...] = ("back", "front")
+
+    @property
+    def name(self) -> str:
+        return f"commands {self.kind} {self.size}"
+
+    @property
+    def arguments(self) -> list[str]:
+        return ["commands", self.kind, str(self.size), str(self.depth)]
+
+
+AnyCase = Case | PacketCase | CommandCase
 
 CASES: list[AnyCase] = [
     Case("null", "read", 4096, "persistent", 32),
@@ -112,6 +129,9 @@ CASES: list[AnyCase] = [
     PacketCase("rx", 1500, 64),
     PacketCase("tx", 64, 64, "static"),
     PacketCase("rx", 64, 64, "static"),
+    CommandCase("tur", 0),
+    CommandCase("emulated", 512),
+    *(CommandCase(kind, size) for size in (4096, 131072) for kind in ("read", "write")),
 ]
 
 

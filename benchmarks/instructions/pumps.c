@@ -3,8 +3,9 @@
  * executes the same instructions. `measured_back` and `measured_front` are what callgrind counts;
  * all else is preparation. Usage: pumps STORE READ|WRITE BLOCK-SIZE GRANTS DEPTH ROUNDS
  * [IDLE]; with IDLE, a poll group drives the backend's queue and IDLE idle ones. For a network
- * device see packets.h.
+ * device see packets.h, for a SCSI host commands.h.
  */
+#include "benchmarks/instructions/commands.h"
 #include "benchmarks/instructions/packets.h"
 #include "pvdrivers/backends/stores/stores.h"
 #include "pvdrivers/backends/vbd/blkback.h"
@@ -258,6 +259,8 @@ int main(int argc, char **argv)
     static struct device device;
     if (argc == 7 && strcmp(argv[1], "packets") == 0)
         return count_packets(argv);
+    if (argc == 6 && strcmp(argv[1], "commands") == 0)
+        return count_commands(argv);
     require(argc == 7 || argc == 8, "arguments");
     const struct workload workload = {.store = argv[1],
                                       .operation = strcmp(argv[2], "write") == 0 ? BLKIF_OP_WRITE
