@@ -19,32 +19,45 @@ from pvdrivers.scsi.sense import MAX_SENSE, Sense, SenseKey
 
 from ..any_cdb import BYTES, cdbs, reserved_bits
 from .conftest import MakeTape
+from .tape_commands import AS_CHOSEN, REST, format_medium, locate, partition_page
 
 DATA = st.one_of(
     st.binary(max_size=64),
     st.lists(BYTES, max_size=64).map(bytes),
     st.integers(0, 1 << 17).map(bytes),
 )
+ANY = st.tuples(cdbs(Tape.operations), DATA)
+MAKES_PARTITIONS = st.sampled_from(
+    [
+        (bytes.fromhex("15 10 00 00 10 00"), partition_page(REST, 66)),
+        (format_medium(AS_CHOSEN), b""),
+        (locate(0, 1), b""),
+        (locate(0, 0), b""),
+    ]
+)
+SIZE = 3 << 16
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.tuples(cdbs(Tape.operations), DATA, st.booleans()), min_size=1, max_size=15))
-def test_any_command(commands: list[tuple[bytes, bytes, bool]]) -> None:
+@given(st.lists(st.tuples(ANY | MAKES_PARTITIONS, st.booleans()), min_size=1, max_size=15))
+def test_any_command(commands: list[tuple[tuple[bytes, bytes], bool]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "tape.tap"
         path.write_bytes(b"\3\0\0\0one\0\3\0\0\0" + bytes(4) + b"\2\0\0\x80xy\2\0\0\x80" + bytes(4))
-        tape = Tape(Identity.of("tape"), path, capacity=1 << 17)
+        tape = Tape(Identity.of("tape"), path, capacity=SIZE)
         nexuses = Nexus("initiator 1"), Nexus("initiator 2")
         for nexus in nexuses:
             tape.attach(nexus)
-        for cdb, data, first in commands:
+        for (cdb, data), first in commands:
             answer = tape.execute(Command(nexuses[first], cdb, data, room=1 << 16))
             check(answer.status, answer.sense)
             assert answer.host == HostByte.OK
             assert 0 <= answer.unused <= len(data)
         tape.close()
-        assert path.stat().st_size <= 1 << 17
-        objects_of(path)
+        images = [path, *path.parent.glob("tape.tap.1")]
+        assert sum(image.stat().st_size for image in images) <= SIZE
+        for image in images:
+            objects_of(image)
 
 
 def check(status: int, encoded: bytes) -> None:
