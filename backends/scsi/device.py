@@ -9,6 +9,7 @@ and goes to 7, this end adds and removes and goes to 8, the frontend takes what 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 from pvdrivers.backends.device import Backend, DeviceContext, QueueContext
 from pvdrivers.backends.inflight import LogMemory
 from pvdrivers.backends.scsi.host import HostConfig, ServeOptions
-from pvdrivers.backends.scsi.luns import Luns
+from pvdrivers.backends.scsi.luns import Lun, Luns
 from pvdrivers.backends.scsi.queue import ScsiQueue
 from pvdrivers.backends.scsi.units import Units
 from pvdrivers.backends.service import traceback_of
@@ -76,13 +77,19 @@ class ScsiBackend(Backend[FrontendRing, ScsiQueue]):
         await self._try_again()
         return is_changed
 
+    def statistics(self) -> dict[str, int]:
+        """Also how many LUNs there are, by their kinds, and what their units count."""
+        counted = Counter(super().statistics())
+        for lun in self.luns:
+            status = lun.served.unit.status()
+            counted.update({f"{status.kind}_luns": 1})
+            counted.update(status.counts)
+        return dict(counted)
+
     def status(self) -> dict[str, Any]:
         return super().status() | {
             "whole_host": self.host.whole_host,
-            "luns": [
-                {"p_dev": lun.keys.p_dev, "v_dev": str(lun.address), "unit": repr(lun.served)}
-                for lun in self.luns
-            ],
+            "luns": [_described(lun) for lun in self.luns],
         }
 
     def describe(self) -> str:
@@ -240,3 +247,14 @@ class ScsiBackend(Backend[FrontendRing, ScsiQueue]):
         vm = await self.client.read_optional(f"/local/domain/{self.peer_domid}/vm")
         guest = (vm or "").removeprefix("/vm/") or f"domain-{self.peer_domid}"
         return f"xen-{guest}-{self.host.devid}"
+
+
+def _described(lun: Lun) -> dict[str, str]:
+    status = lun.served.unit.status()
+    return {
+        "p_dev": lun.keys.p_dev,
+        "v_dev": str(lun.address),
+        "kind": status.kind,
+        "medium": status.medium,
+        "unit": repr(lun.served),
+    }

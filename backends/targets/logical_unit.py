@@ -8,12 +8,22 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from pvdrivers.backends.stores.store import BlockStore
 from pvdrivers.backends.targets.command import Answer, Command, Nexus
 from pvdrivers.backends.targets.journal import Journal
 
 Done = Callable[[Answer], None]
+
+
+class UnitStatus(NamedTuple):
+    """For whoever looks after a service. `kind`: disk, tape … `medium`: what is in it, in a few
+    words; empty: its medium never changes. `counts`: of bytes and other things, by their names."""
+
+    kind: str
+    medium: str = ""
+    counts: Mapping[str, int] = {}
 
 
 class LogicalUnit(ABC):
@@ -71,6 +81,10 @@ class LogicalUnit(ABC):
         """Whether READ and WRITE of all initiators have to wait while this command is carried out,
         and those under way have to end before."""
         return False
+
+    def status(self) -> UnitStatus:
+        """What it is and what is in it now; from any thread, until `close`."""
+        return UnitStatus("other")
 
     def close(self) -> None:
         """A second call does nothing."""

@@ -41,6 +41,7 @@ COMMON = (
 )
 LABELS = ("domid", "devid")
 
+AnyMetric = CounterMetricFamily | GaugeMetricFamily
 Devices = Callable[[], Mapping[str, XenbusDevice]]
 ByDevice = dict[str, dict[tuple[str, ...], dict[str, int]]]
 
@@ -97,13 +98,14 @@ class CountersCollector(Collector):
         yield CounterMetricFamily("pv_log_suppressed", "Log lines held back.", value=held_back)
 
 
-def _new_metric(family: Family, *labels: str) -> CounterMetricFamily:
+def _new_metric(family: Family, *labels: str) -> AnyMetric:
     own = [family.label] if family.label else []
-    return CounterMetricFamily(family.name, family.about, labels=(*labels, *own))
+    kind = GaugeMetricFamily if family.is_gauge else CounterMetricFamily
+    return kind(family.name, family.about, labels=(*labels, *own))
 
 
 def _add_samples(
-    metric: CounterMetricFamily,
+    metric: AnyMetric,
     family: Family,
     devices: Mapping[tuple[str, ...], Mapping[str, int]],
     *common: str,

@@ -18,12 +18,13 @@ Status = dict[str, Any]  # of a device, as `status` tells it
 
 class Family(NamedTuple):
     """Counters of one kind in the metrics: name and meaning, a label of their own, and by the
-    label's value the field of the devices' statistics."""
+    label's value the field of the devices' statistics. `is_gauge`: they also go down."""
 
     name: str
     about: str
     label: str
     fields: dict[str, str]
+    is_gauge: bool = False
 
 
 class Column(NamedTuple):

@@ -24,6 +24,8 @@ REQUESTS = {
     "reset": "resets",
 }
 
+LUN_KINDS = ("disk", "snapshot", "tape", "changer", "other")
+
 
 def make_service(
     client: XenstoreClient,
@@ -42,7 +44,12 @@ def make_service(
 
 
 def _luns(device: Status) -> str:
-    return ", ".join(f"{lun['v_dev']} {lun['p_dev']}" for lun in device.get("luns", ()))
+    return ", ".join(map(_lun, device.get("luns", ())))
+
+
+def _lun(lun: dict[str, str]) -> str:
+    medium = f" ({lun['medium']})" if lun["medium"] else ""
+    return f"{lun['v_dev']} {lun['p_dev']}{medium}"
 
 
 def _errors(device: Status) -> str:
@@ -69,6 +76,26 @@ VSCSI = ServedClass(
         ),
         Family(
             "pv_vscsi_resumed", "Requests a killed daemon has left behind.", "", {"": "resumed"}
+        ),
+        Family(
+            "pv_vscsi_luns",
+            "LUNs that are served.",
+            "kind",
+            {kind: f"{kind}_luns" for kind in LUN_KINDS},
+            is_gauge=True,
+        ),
+        Family(
+            "pv_vscsi_snapshot_bytes",
+            "Bytes that the snapshots of its disks have copied.",
+            "",
+            {"": "snapshot_bytes"},
+            is_gauge=True,
+        ),
+        Family(
+            "pv_vscsi_tape_bytes",
+            "Bytes that the tapes among its LUNs have read and written.",
+            "direction",
+            {"read": "tape_bytes_read", "write": "tape_bytes_written"},
         ),
     ),
     (

@@ -9,6 +9,7 @@ from pvdrivers.backends.targets.changer.inventory import Cartridge, Inventory, K
 from pvdrivers.backends.targets.changer.moves import Moves
 from pvdrivers.backends.targets.changer.pages import Pages
 from pvdrivers.backends.targets.changer.status import ElementStatus
+from pvdrivers.backends.targets.logical_unit import UnitStatus
 from pvdrivers.backends.targets.spc.identity import Identity
 from pvdrivers.backends.targets.tape.unit import Tape
 from pvdrivers.ring.errors import UsageError
@@ -71,6 +72,12 @@ class Changer(Moves, ElementStatus, Pages):
             if drive.changer == self.identity.serial:
                 drive.changer = ""
         super().close()
+
+    def status(self) -> UnitStatus:
+        drives = self.inventory.addresses(Kind.DRIVE)
+        places = [*self.inventory.cartridges]
+        filled = sum(place in drives for place in places)
+        return UnitStatus("changer", f"{len(places)} tapes, {filled} in drives")
 
     def __repr__(self) -> str:
         return f"<Changer {self.identity.serial} over {self.inventory.folder}>"

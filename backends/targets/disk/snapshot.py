@@ -176,9 +176,13 @@ class Snapshot:
         self.origin.changing.remove(self._before_change)
         self.store.close()
 
+    @property
+    def condition(self) -> str:
+        """In a word or two."""
+        return "taken" if self.is_taken else "lost" if self.has_failed else "not taken"
+
     def __repr__(self) -> str:
-        state = "taken" if self.is_taken else "lost" if self.has_failed else "not taken"
-        return f"<Snapshot {state}, {self.copied_bytes} bytes copied, on {self.store!r}>"
+        return f"<Snapshot {self.condition}, {self.copied_bytes} bytes copied, on {self.store!r}>"
 
 
 class SnapshotMedium(Medium):

@@ -19,6 +19,7 @@ from pvdrivers.backends.targets.disk.power import Power
 from pvdrivers.backends.targets.disk.snapshot import Snapshot, SnapshotMedium
 from pvdrivers.backends.targets.disk.token_copy import TokenCopy
 from pvdrivers.backends.targets.disk.transfers import Transfers
+from pvdrivers.backends.targets.logical_unit import UnitStatus
 from pvdrivers.backends.targets.operations import Access, Needs, operation
 from pvdrivers.backends.targets.persistent import UnitState
 from pvdrivers.backends.targets.spc.identity import Identity
@@ -120,6 +121,9 @@ class SnapshotDisk(Transfers, Capacity, Defects, Pages, Power, TokenCopy):
     def restore(self, state: UnitState) -> None:
         super().restore(state)
         self._number = state["snapshot"]
+
+    def status(self) -> UnitStatus:
+        return UnitStatus("snapshot", self.snapshot.condition)
 
     def __repr__(self) -> str:
         return f"<SnapshotDisk {self.identity.serial} of {self.snapshot!r}>"

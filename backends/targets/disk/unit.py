@@ -19,6 +19,7 @@ from pvdrivers.backends.targets.disk.provisioning import Provisioning
 from pvdrivers.backends.targets.disk.snapshots import Snapshots
 from pvdrivers.backends.targets.disk.token_copy import TokenCopy
 from pvdrivers.backends.targets.disk.transfers import Transfers
+from pvdrivers.backends.targets.logical_unit import UnitStatus
 from pvdrivers.backends.targets.spc.identity import Identity
 from pvdrivers.ring.errors import UsageError
 
@@ -95,6 +96,10 @@ class Disk(
         except CommandError:
             return False
         return True
+
+    def status(self) -> UnitStatus:
+        copied = sum(one.copied_bytes for one in self.snapshots.values() if one.is_taken)
+        return UnitStatus("disk", counts={"snapshot_bytes": copied})
 
     def close(self) -> None:
         super().close()

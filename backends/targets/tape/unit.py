@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pvdrivers.backends.targets.command import Nexus
+from pvdrivers.backends.targets.logical_unit import UnitStatus
 from pvdrivers.backends.targets.persistent import UnitState
 from pvdrivers.backends.targets.spc.identity import Identity
 from pvdrivers.backends.targets.tape.image import LARGEST_RECORD
@@ -79,6 +80,14 @@ class Tape(Positioning, Loading, Partitions, Pages, Logs):
             if self.volume:
                 self.volume.close()
                 self.volume, self.loaded = None, False
+
+    def status(self) -> UnitStatus:
+        volume, moved = self.volume, {"written": self.bytes_written, "read": self.bytes_read}
+        medium = volume.path.name if volume else "empty"
+        if volume and not self.loaded:
+            medium += ", unloaded"
+        counts = {f"tape_bytes_{name}": count for name, count in moved.items()}
+        return UnitStatus("tape", medium, counts)
 
     def __repr__(self) -> str:
         return f"<Tape {self.identity.serial} with {self.volume or 'no cartridge'!r}>"

@@ -20,6 +20,7 @@ PVBACKD = (sys.executable, "-m", "pvdrivers.tools.pvbackd")
 SIZE = 1 << 20
 PATIENCE = 60.0  # seconds
 Hosts = Callable[..., ScsiLoopback]
+Devices = Callable[[], Awaitable[list[dict[str, Any]]]]
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import asyncio
 import signal
 import subprocess
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from pvdrivers.scsi.hotplug import add_lun
 from pvdrivers.scsi.result import Status
 from pvdrivers.xenbus.states import XenbusState
 
-from .conftest import PATIENCE, PVBACKD, SIZE, Hosts, until
+from .conftest import PATIENCE, PVBACKD, SIZE, Devices, Hosts, until
 from .scsi_guest import FIRST, SECOND, code, good
 
 pytestmark = pytest.mark.slow
@@ -26,7 +25,6 @@ INQUIRY = bytes.fromhex("12 00 00 00 ff 00")
 READ, WRITE, COMPARE_AND_WRITE = 0x28, 0x2A, 0x89
 RESERVE = bytes.fromhex("16 00 00 00 00 00")
 FORMAT_UNIT = bytes.fromhex("04 00 00 00 00 00")
-Devices = Callable[[], Awaitable[list[dict[str, Any]]]]
 
 
 async def count(frontend: Any, at: ScsiAddress, block: int, first: int, times: int) -> None:
@@ -142,6 +140,9 @@ def test_what_the_daemon_tells_of_a_host(
         assert f'pv_vscsi_sectors_total{{devid="0",direction="write",domid="{domid}"}} 6.0' in page
         assert f'pv_vscsi_errors_total{{{where},reason="no_lun"}} 1.0' in page
         assert "pv_vscsi_devices 1.0" in page
+        assert f'pv_vscsi_luns{{devid="0",domid="{domid}",kind="disk"}} 2.0' in page
+        where = f'devid="0",direction="read",domid="{domid}"'
+        assert f"pv_vscsi_tape_bytes_total{{{where}}} 0.0" in page
 
     loopback.run(scenario)
 

@@ -14,7 +14,7 @@ from pvdrivers.scsi.config import LunConfig
 from pvdrivers.scsi.hotplug import add_lun, remove_lun
 from pvdrivers.xenbus.states import XenbusState
 
-from .conftest import PATIENCE, Hosts, until
+from .conftest import PATIENCE, Devices, Hosts, until
 from .scsi_guest import FIRST, SECOND, code, good
 
 pytestmark = pytest.mark.slow
@@ -120,13 +120,19 @@ def test_a_daemon_that_is_killed_between_moves_and_blocks(
 
 
 def test_a_changer_that_is_unplugged_leaves_a_tape_to_who_reads_it(
-    pvbackd_scsi: Hosts, library: Path
+    pvbackd_scsi: Hosts, library: Path, devices: Devices
 ) -> None:
     """The drive is in use by another guest; the changer finds the tape there when it is back."""
     loopback = pvbackd_scsi(LIBRARY.format(library), "robot", "lto-2")
 
+    async def told() -> list[tuple[str, str]]:
+        return [(lun["kind"], lun["medium"]) for lun in (await devices())[0]["luns"]]
+
     async def scenario(robot: Any) -> None:
+        await good(robot, FIRST, TEST_UNIT_READY)
+        assert await told() == [("changer", "2 tapes, 0 in drives"), ("tape", "empty")]
         await good(robot, FIRST, move(SLOT, DRIVE + 1))
+        assert await told() == [("changer", "2 tapes, 1 in drives"), ("tape", "A00001.tap")]
         guest = await loopback.add_guest()
         reader = await guest.frontend()
         path = loopback.config.backend_path
