@@ -10,7 +10,6 @@ from pvdrivers.backends.targets.command import Command, invalid_field
 from pvdrivers.backends.targets.emulated_unit import EmulatedUnit
 from pvdrivers.backends.targets.operations import Access, operation
 
-_CUMULATIVE = 1  # PC: current cumulative values
 _SUPPORTED_PAGES, _SUPPORTED_SUBPAGES = (0x00, 0x00), (0x00, 0xFF)
 _INFORMATIONAL_EXCEPTIONS = 0x2F
 # No additional sense code; the temperature, and what programs take for its threshold, is unknown.
@@ -37,9 +36,8 @@ class Log(EmulatedUnit):
 
     @operation(0x4D, "LOG SENSE", "4d 00 ff ff 00 ff ff ff ff 00", access=Access.NONE)
     def log_sense(self, command: Command) -> bytes:
-        control, code, subcode = command.cdb[2] >> 6, command.cdb[2] & 0x3F, command.cdb[3]
-        if control != _CUMULATIVE:
-            raise invalid_field(2, 7)
+        """PC is ignored, as it is for lists."""
+        code, subcode = command.cdb[2] & 0x3F, command.cdb[3]
         pages = self.log_pages()
         if (code, subcode) == _SUPPORTED_PAGES:
             data = bytes((0, *sorted(pages)))

@@ -437,7 +437,13 @@ def test_no_temperature_is_made_up(initiator: UnitInitiator) -> None:
     assert "temperature = <not available>" in decoded("sg_logs", page, "--in=-")
 
 
-@pytest.mark.parametrize("cdb", ["4d 00 41", "4d 00 6f 01", "4d 00 2f", "4d 01 6f", "4d 00 ef"])
+def test_page_control_does_not_count_for_lists(initiator: UnitInitiator) -> None:
+    """tapeinfo asks for thresholds of TapeAlert."""
+    logs = {initiator.good(bytes((0x4D, 0, pc << 6 | 0x2F, *bytes(5), 99, 0))) for pc in range(4)}
+    assert len(logs) == 1
+
+
+@pytest.mark.parametrize("cdb", ["4d 00 41", "4d 00 6f 01", "4d 01 6f"])
 def test_log_pages_there_are_not(initiator: UnitInitiator, cdb: str) -> None:
     given = bytes.fromhex(cdb)
     assert initiator.code(given + bytes(8 - len(given)) + b"\xff\0") == "05/24/00"
