@@ -104,19 +104,10 @@ class ScsiFrontend(Frontend[ScsiQueue]):
         patience: float | None = None,
     ) -> CommandResult:
         """Carries out one command: with `data_out` for the device, or with `room` for so many bytes
-        from it. The host of `address` is this one, whatever it says.
-
-        A command that takes longer than `patience` seconds is aborted, and its logical unit is
-        reset if that fails within as many seconds; then the host byte is TIME_OUT. UsageError: it
-        is no command that a ring can carry, or the device is closed.
+        from it. The host of `address` is this one, whatever it says. `patience` is `result_of`'s.
+        UsageError: it is no command that a ring can carry, or the device is closed.
         """
-        issued = self.submit(address, cdb, data_out, room)
-        if await issued.ends_within(patience):
-            return issued.result
-        await self._end_command(issued, patience)
-        if not issued.done.done() or issued.result.host in _ENDED_BY_US:
-            return CommandResult(Status.GOOD, HostByte.TIME_OUT, residual=len(data_out) or room)
-        return issued.result
+        return await self.result_of(self.submit(address, cdb, data_out, room), patience)
 
     def submit(
         self, address: ScsiAddress, cdb: bytes, data_out: bytes = b"", room: int = 0
@@ -125,6 +116,20 @@ class ScsiFrontend(Frontend[ScsiQueue]):
         issued = Issued.command(address, cdb, data_out, room)
         self._submit(issued)
         return issued
+
+    async def result_of(self, issued: Issued, patience: float | None = None) -> CommandResult:
+        """Waits for the end of what `submit` has begun.
+
+        A command that takes longer than `patience` seconds is aborted, and its logical unit is
+        reset if that fails within as many seconds; then the host byte is TIME_OUT.
+        """
+        if await issued.ends_within(patience):
+            return issued.result
+        await self._end_command(issued, patience)
+        if not issued.done.done() or issued.result.host in _ENDED_BY_US:
+            length = int(issued.cdata.length)
+            return CommandResult(Status.GOOD, HostByte.TIME_OUT, residual=length)
+        return issued.result
 
     async def abort_task(self, issued: Issued) -> bool:
         """ABORT TASK. True: the command has ended, with the host byte ABORT if it was not answered

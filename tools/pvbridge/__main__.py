@@ -9,9 +9,11 @@ import pvdrivers
 from pvdrivers.tools.command_line import add_documentation
 from pvdrivers.tools.command_line import run as run_app
 from pvdrivers.tools.pvbridge.iscsi.command import iscsi
+from pvdrivers.tools.pvbridge.sg.command import sg
 
 app = App(name="pvbridge", help=__doc__, version=pvdrivers.__version__)
 app.command(iscsi)
+app.command(sg)
 add_documentation(app)
 
 

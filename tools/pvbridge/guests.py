@@ -55,15 +55,20 @@ class Guest:
         return self._block_sizes[lun]
 
     async def execute(
-        self, lun: int, cdb: bytes, data_out: bytes | memoryview, room: int
+        self,
+        lun: int,
+        cdb: bytes,
+        data_out: bytes | memoryview,
+        room: int,
+        patience: float | None = None,
     ) -> CommandResult:
+        """As the frontend's; when cancelled, the command is aborted."""
         issued = self.frontend.submit(_address(lun), cdb, bytes(data_out), room)
         try:
-            await asyncio.shield(issued.done)
+            return await self.frontend.result_of(issued, patience)
         except asyncio.CancelledError:
             await self.frontend.abort_task(issued)
             raise
-        return issued.result
 
     async def reset(self, lun: int) -> bool:
         return await self.frontend.reset_lun(_address(lun))
@@ -80,7 +85,7 @@ class MachineGuests:
         """UsageError: two have one number, or there is none."""
         numbers = [spec.number for spec in specs]
         if not numbers:
-            raise UsageError("there is no --lun: an initiator would find nothing")
+            raise UsageError("there is no --lun: nobody would find anything")
         if twice := [number for number in numbers if numbers.count(number) > 1]:
             raise UsageError(f"--lun {twice[0]}: two have this number")
         self._specs: Mapping[str, LunSpec] = {str(spec.number): spec for spec in specs}

@@ -15,6 +15,7 @@ from pathlib import Path
 from pvdrivers.process_lock import process_lock
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Machine
+from pvdrivers.tools.captive_command import run_captive
 from pvdrivers.tools.pvxl.guest import MEMORY, Guest, GuestSpec
 from pvdrivers.toolstack.xenstore_rings import GuestRings
 from pvdrivers.xenstore import XenStore
@@ -56,7 +57,7 @@ class Host:
         async with AsyncExitStack() as stack:
             await self._start(stack)
             if command:
-                return await self._run_command(command, stop)
+                return await run_captive(command, self._environment, stop)
             say("The disks are served by, in another terminal:")
             say(f"  {self.daemon_command}")
             await stop.wait()
@@ -98,22 +99,10 @@ class Host:
             stack.push_async_callback(asyncio.wait, [telling])
             stack.callback(telling.cancel)
 
-    async def _run_command(self, command: Sequence[str], stop: asyncio.Event) -> int:
-        """The command's exit status, as a shell gives it; it is terminated once `stop` is set."""
-        environment = {
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {
             **os.environ,
             "PVDRIVERS_MACHINE": str(self.machine_socket.absolute()),
             "XENSTORED_PATH": str(self.xenstore_socket.absolute()),
         }
-        try:
-            process = await asyncio.create_subprocess_exec(*command, env=environment)
-        except OSError as error:
-            raise UsageError(f"{command[0]} cannot be run: {error.strerror}") from error
-        ended = asyncio.ensure_future(process.wait())
-        stopped = asyncio.ensure_future(stop.wait())
-        await asyncio.wait([ended, stopped], return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        if not ended.done():
-            process.terminate()
-        status = await ended
-        return status if status >= 0 else 128 - status

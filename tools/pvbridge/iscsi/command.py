@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 import signal
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from pvdrivers.tools.pvbridge.guests import MachineGuests
 from pvdrivers.tools.pvbridge.iscsi.accounts import read_accounts
 from pvdrivers.tools.pvbridge.iscsi.login import TargetInfo
 from pvdrivers.tools.pvbridge.iscsi.server import serve
+from pvdrivers.tools.pvbridge.logs import log_to_stderr
 from pvdrivers.tools.pvbridge.luns import LunSpec
 
 NAME = re.compile(r"(iqn\.\d{4}-\d{2}\.[a-z0-9.-]+(:[^\s/,]+)?|(eui|naa)\.[0-9A-Fa-f]+)")
@@ -48,8 +48,7 @@ def iscsi(
         A TOML file with those who may log in, by CHAP: a table for each initiator's name, with
         user and secret. Without it everybody who reaches the port may.
     """
-    logging.basicConfig(format="%(message)s", level=logging.INFO)
-    logging.getLogger("pvdrivers.backends").setLevel(logging.WARNING)
+    log_to_stderr()
     if not NAME.fullmatch(name):
         raise UsageError(f"--name {name}: write such as {DEFAULT_NAME}")
     host, port = _parse_address(listen)
