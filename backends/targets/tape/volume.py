@@ -1,8 +1,8 @@
 """A cartridge: an image for each of its partitions.
 
 The file that gives the cartridge its name is partition 0. With a second one there are two more
-files: NAME.1 is its image, and NAME.partitions has the bytes of both, as a list in JSON. Without
-such a list a cartridge has one partition, as long as its drive says.
+files: NAME.partition-1 is its image, and NAME.partitions has the bytes of both, as a list in JSON.
+Without such a list a cartridge has one partition, as long as its drive says.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Volume:
         """`size`: if there is one partition. UsageError: a file cannot be opened, or its content is
         not what it should be."""
         self.path = path
-        self._second = path.with_name(path.name + ".1")
+        self._second = path.with_name(path.name + ".partition-1")
         self._layout = DurableFile(path.with_name(path.name + ".partitions"))
         self.sizes = self._read_layout() or [size]
         self.images: list[TapeImage] = []

@@ -54,7 +54,7 @@ def test_any_command(commands: list[tuple[tuple[bytes, bytes], bool]]) -> None:
             assert answer.host == HostByte.OK
             assert 0 <= answer.unused <= len(data)
         tape.close()
-        images = [path, *path.parent.glob("tape.tap.1")]
+        images = [path, *path.parent.glob("tape.tap.partition-1")]
         assert sum(image.stat().st_size for image in images) <= SIZE
         for image in images:
             objects_of(image)

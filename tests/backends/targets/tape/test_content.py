@@ -294,7 +294,7 @@ class Content(RuleBasedStateMachine):
 
     @property
     def paths(self) -> tuple[Path, Path]:
-        return self.path, self.path.with_name("tape.tap.1")
+        return self.path, self.path.with_name("tape.tap.partition-1")
 
     def teardown(self) -> None:
         self.tape.close()

@@ -137,7 +137,7 @@ def test_killed_at_every_store(tmp_path: Path, stores: Stores, torn: bool) -> No
     process = Process(tmp_path / "expected.tap", stores)
     expected = [process.run(n, *one) for n, one in enumerate(SCRIPT)]
     content = process.content()
-    assert [*content] == ["", ".1", ".partitions"]
+    assert [*content] == ["", ".partition-1", ".partitions"]
     process.close()
     assert any(answer.status != Status.GOOD for answer in expected)
 

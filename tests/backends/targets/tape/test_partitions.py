@@ -273,7 +273,7 @@ def test_a_cartridge_keeps_its_partitions(
     """In another drive too, whose tapes are longer."""
     partitioned.good(locate(0, 1))
     put(partitioned, b"index")
-    assert (cartridge.with_name("tape.tap.1")).read_bytes() == b"\5\0\0\0index\0\5\0\0\0"
+    assert (cartridge.with_name("tape.tap.partition-1")).read_bytes() == b"\5\0\0\0index\0\5\0\0\0"
     assert (cartridge.with_name("tape.tap.partitions")).read_text() == "[134000,66000]"
     partitioned.good(UNLOAD)
     partitioned.good(LOAD)
@@ -305,8 +305,8 @@ def test_a_partition_that_is_missing(
     unit = partitioned.unit
     assert isinstance(unit, Tape)
     unit.remove()
-    cartridge.with_name("tape.tap.1").unlink()
-    with pytest.raises(UsageError, match=r"tape.tap.1: No such file"):
+    cartridge.with_name("tape.tap.partition-1").unlink()
+    with pytest.raises(UsageError, match=r"tape.tap.partition-1: No such file"):
         unit.insert(cartridge)
     assert unit.cartridge is None
     assert partitioned.code(TO_END) == "02/3a/00"
