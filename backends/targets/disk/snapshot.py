@@ -6,6 +6,7 @@ import os
 import stat
 import struct
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 
 from pvdrivers.backends.stores.store import BlockStore
@@ -78,6 +79,7 @@ class Snapshot:
         self.sectors = 0  # of the disk when it was taken
         self.is_taken = False
         self.has_failed = False
+        self.ending: list[Callable[[int, int], None]] = []  # called before it shows something else
         self._lock = threading.Lock()  # no chunk is copied while it is looked for
         self._room = origin.store.sectors  # for so many
         self._map = bytearray(_map_sectors(self._room) * SECTOR)
@@ -158,6 +160,9 @@ class Snapshot:
 
     def _write_header(self, *, taken: bool) -> None:
         self.is_taken = False
+        if not taken:
+            for call in self.ending:
+                call(0, self.sectors)
         header = _HEADER.pack(_MAGIC, taken, self.number, self.sectors, self._room)
         self.store.write(0, header.ljust(SECTOR, b"\0"))
         self.is_taken = taken

@@ -99,6 +99,7 @@ class SnapshotDisk(Transfers, Capacity, Defects, Pages, Power, TokenCopy):
         self.limits = Limits.for_block_size(self.medium.block_size)
         self._number = snapshot.number
         super().__init__(identity)
+        snapshot.ending.append(self.tokens.changing)
 
     def condition(self) -> Sense | None:
         if not self.snapshot.is_taken:
@@ -114,6 +115,11 @@ class SnapshotDisk(Transfers, Capacity, Defects, Pages, Power, TokenCopy):
             self._number = self.snapshot.number
             self.establish_attention(MEDIUM_MAY_HAVE_CHANGED)
         return super().execute(command)
+
+    def close(self) -> None:
+        if not self.is_closed:
+            self.snapshot.ending.remove(self.tokens.changing)
+        super().close()
 
     def state(self) -> UnitState:
         return super().state() | {"snapshot": self._number}

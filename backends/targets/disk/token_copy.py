@@ -173,10 +173,12 @@ class TokenCopy(ThirdPartyCopy):
             for start, blocks in token.parts(offset, count):
                 for place, part in source.medium.chunks(start, blocks):
                     with held(source, self):
-                        source.tokens.check(token)
                         source.check_open(command.nexus, READ)
                         self.check_open(command.nexus, WRITE)
-                        self.medium.write(lba, source.medium.read(place, part))
+                        data = source.medium.read(place, part)
+                        # Behind the read: a snapshot is replaced by its disk's thread.
+                        source.tokens.check(token)
+                        self.medium.write(lba, data)
                         self.written(durable=False)
                     lba += part
                     result.blocks += part

@@ -29,6 +29,7 @@ from pvdrivers.scsi.block_range import BlockRange
 from pvdrivers.testing.scsi.unit_initiator import UnitInitiator
 
 from .test_third_party_copy import Killed, MortalStore, copy_cdb, copy_list, segment, target
+from .test_token_copy import populate, refused, write
 
 SIZE = 5 * CHUNK // 2  # the last chunk is a half
 BLOCKS = SIZE // SECTOR
@@ -270,3 +271,19 @@ def test_who_reads_a_snapshot_is_told_of_another_one_over_a_kill() -> None:
     assert reader.code(bytes(6)) == "06/28/00"
     assert reader.good(bytes(6)) == b""
     assert take_up().good(bytes(6)) == b""
+
+
+@pytest.mark.parametrize("ends", [control(1), control(1, drop=True)])
+def test_a_token_of_a_snapshot_ends_with_it(array: Array, ends: str) -> None:
+    array.origin.good(BlockRange(0, 1).cdb(0x2A), b"first".ljust(SECTOR))
+    array.origin.good(control(1))
+    array.origin.good(BlockRange(0, 1).cdb(0x2A), b"second".ljust(SECTOR))
+    array.read(1)
+    reader = array.readers[1]
+    token = populate(reader, [(0, 1)])
+    array.disk.find_copy_target = lambda _, naa: reader.unit
+    write(array.origin, token, [(5, 1)])
+    assert array.origin.good(BlockRange(5, 1).cdb(0x28)).startswith(b"first")
+    array.origin.good(ends)
+    array.origin.good(control(1))
+    assert refused(array.origin, token, [(6, 1)]) == "05/23/06"
