@@ -71,6 +71,11 @@ def test_check(tmp_path: Path) -> None:
     config.write_text("[[disk]]\n")
     told = subprocess.check_output([*PROGRAMS["pvbackd"], "check", config], text=True)
     assert told == f"{config}: can be used, 1 disk rule, 0 vif rules, 0 scsi rules\n"
+    tape = "[[scsi]]\nlun = 'lto-*'\nunit = {kind = 'tape', cartridge = ''}\n"
+    robot = "[[scsi]]\nunit = {kind = 'changer', drives = ['lto-1']}\n"
+    config.write_text(tape + tape + robot)
+    told = subprocess.check_output([*PROGRAMS["pvbackd"], "check", config], text=True)
+    assert told.endswith("0 vif rules, 3 scsi rules (1 changer, 2 tape)\n")
     config.write_text("[[dsk]]\n")
     assert "'dsk': did you mean disk?" in said("pvbackd", "check", config)
 

@@ -115,9 +115,13 @@ def check(config: Path = CONFIG, /) -> int:
     config
         The file.
     """
-    rules = read_config(config).rules
-    counts = [f"{count} {kind} rule{'' if count == 1 else 's'}" for kind, count in rules.items()]
-    print(f"{config}: can be used, {', '.join(counts)}")
+    read = read_config(config)
+    counts = [
+        f"{count} {kind} rule{'' if count == 1 else 's'}" for kind, count in read.rules.items()
+    ]
+    kinds = [f"{count} {kind}" for kind, count in sorted(read.scsi_kinds.items())]
+    units = f" ({', '.join(kinds)})" if kinds else ""
+    print(f"{config}: can be used, {', '.join(counts)}{units}")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,7 +19,7 @@ from pvdrivers.poll.threads import MAX_THREADS, PollThreads
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.tools.pvbackd.config_errors import explain
 from pvdrivers.tools.pvbackd.disk_rules import DiskRule
-from pvdrivers.tools.pvbackd.rules import Section, first_match
+from pvdrivers.tools.pvbackd.rules import Section, first_match, kind_of
 from pvdrivers.tools.pvbackd.scsi_rules import LunUnits, ScsiRule, check_rules, rules_of
 from pvdrivers.tools.pvbackd.stores import DiskStore
 from pvdrivers.tools.pvbackd.uplinks import VifUplink
@@ -95,6 +96,11 @@ class Config(Section, frozen=True):
     def rules(self) -> dict[str, int]:
         """How many rules there are, by kind of device."""
         return {"disk": len(self.disk), "vif": len(self.vif), "scsi": len(self.scsi)}
+
+    @property
+    def scsi_kinds(self) -> Counter[str]:
+        """How many of the SCSI rules have which kind of unit."""
+        return Counter(kind_of(rule.unit) for rule in self.scsi if not rule.ignore)
 
     def disk_options(self, disk: vbd.DiskConfig) -> vbd.ServeOptions | None:
         """How `disk` is served; None: not by us."""

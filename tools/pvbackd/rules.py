@@ -53,6 +53,10 @@ def check_fields(text: str, fields: Collection[str]) -> None:
             raise ValueError(f"{{{name}}} in {text!r}: {suggestion(name, fields)}")
 
 
+def kind_of(part: Kind) -> str:
+    return str(part.__struct_config__.tag)
+
+
 def brief(part: Kind) -> str:
     """Its kind, and what is not the default."""
     settings = [
@@ -60,7 +64,7 @@ def brief(part: Kind) -> str:
         for field in msgspec.structs.fields(part)
         if getattr(part, field.name) != field.default
     ]
-    return " ".join([str(part.__struct_config__.tag), *settings])
+    return " ".join([kind_of(part), *settings])
 
 
 def _shown(value: object) -> str:

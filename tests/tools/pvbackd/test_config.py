@@ -10,6 +10,8 @@ from pvdrivers.backends.scsi.host import HostConfig
 from pvdrivers.backends.vbd.disk import DiskConfig, open_disk
 from pvdrivers.backends.vnif.vif import VifConfig
 from pvdrivers.ring.errors import UsageError
+from pvdrivers.testing.scsi.persistent_reserve import Out, reserve_out
+from pvdrivers.testing.scsi.unit_initiator import UnitInitiator
 from pvdrivers.tools.pvbackd import scsi_units
 from pvdrivers.tools.pvbackd.config import Config, ConfigError, read_config
 from pvdrivers.tools.pvbackd.stores import path_for
@@ -496,3 +498,35 @@ def test_size_of_a_ram_disk() -> None:
 def test_names_in_a_path_do_not_lead_elsewhere() -> None:
     disk = DiskConfig(DISK.path, "/a", "", "../../etc/passwd")
     assert path_for("/images/{domid}/{devid}-{name}", disk) == "/images/3/51712-.._.._etc_passwd"
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "kind = 'disk', store = {{kind = 'ram', size = 4096}}",
+        "kind = 'tape', cartridge = ''",
+        "kind = 'changer', drives = ['drive'], folder = '{0}'",
+    ],
+)
+def test_reservations_that_outlive_a_loss_of_power(unit: str, tmp_path: Path) -> None:
+    """Of units of all kinds: no journal is there when they are opened again."""
+    text = """
+        [[scsi]]
+        lun = "drive"
+        unit = {{kind = "tape", cartridge = ""}}
+        [[scsi]]
+        unit = {{%s, reservations = "{0}/{{lun}}.reservations"}}
+        """
+    options = parse((text % unit).format(tmp_path), tmp_path).scsi_options(HOST)
+    assert options is not None
+    key = bytes(range(8))
+    for is_first in (True, False):
+        names = options.stands_on(HOST, "unit")
+        below = [asyncio.run(options.open_unit(HOST, name)) for name in names]
+        opened = asyncio.run(options.open_unit(HOST, "unit", *below))
+        initiator = UnitInitiator(opened)
+        if is_first:
+            reserve_out(initiator, Out.REGISTER, new=int.from_bytes(key), flags=0x01)
+        assert key in initiator.good("5e 00 00 00 00 00 00 01 00 00")
+        for each in (opened, *below):
+            each.close()
