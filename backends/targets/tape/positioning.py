@@ -120,10 +120,19 @@ class Positioning(TapeUnit):
         needs=Needs.READY,
     )
     def read_position_short(self, command: Command) -> bytes:
-        number, partition = self.position.number, self.position.partition
-        if number > _LARGEST:
-            return struct.pack(">BB18x", self._flags() | _POSITION_ERROR, partition)
-        return struct.pack(">BBxxII8x", self._flags(), partition, number, number)
+        return self._short_form()
+
+    @operation(
+        0x34,
+        "READ POSITION VENDOR-SPECIFIC",
+        "34 01 00 00 00 00 00 00 00 00",
+        service_action=0x01,
+        access=Access.READ,
+        needs=Needs.READY,
+    )
+    def read_position_vendor_specific(self, command: Command) -> bytes:
+        """It counts objects from 0 too. Linux' st asks so unless it is told otherwise."""
+        return self._short_form()
 
     @operation(
         0x34,
@@ -149,6 +158,12 @@ class Positioning(TapeUnit):
         number, partition = self.position.number, self.position.partition
         data = struct.pack(">BBHxxxxQQ8x", self._flags(), partition, 0x1C, number, number)
         return data[: command.number(7, 2)]
+
+    def _short_form(self) -> bytes:
+        number, partition = self.position.number, self.position.partition
+        if number > _LARGEST:
+            return struct.pack(">BB18x", self._flags() | _POSITION_ERROR, partition)
+        return struct.pack(">BBxxII8x", self._flags(), partition, number, number)
 
     def _flags(self) -> int:
         flags = 0 if self.position.number else _BEGINNING

@@ -133,6 +133,7 @@ def test_position_in_all_forms(recorded: UnitInitiator) -> None:
     assert recorded.good(SHORT) == b"\x80" + bytes(19)
     recorded.good(locate(4))
     assert recorded.good(SHORT) == struct.pack(">4xII8x", 4, 4)
+    assert recorded.good("34 01" + "00" * 8) == recorded.good(SHORT)  # as Linux' st asks
     assert recorded.good("34 06" + "00" * 8) == struct.pack(">8xQQ8x", 4, 1)
     assert recorded.good(EXTENDED) == struct.pack(">2xH4xQQ8x", 28, 4, 4)
     assert recorded.good("34 08 00 00 00 00 00 00 04 00") == struct.pack(">2xH", 28)
