@@ -9,22 +9,23 @@ import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import Self
+from typing import Any, Self
 
 from pvdrivers.backends.scsi.host import HostConfig, ScsiBackendOptions, ServeOptions
 from pvdrivers.backends.scsi.service import ScsiService
+from pvdrivers.backends.scsi.units import Units
 from pvdrivers.backends.targets.logical_unit import LogicalUnit
 from pvdrivers.daemon_threads import open_in_daemon_thread
 from pvdrivers.frontends.scsi.command import CommandResult
 from pvdrivers.frontends.scsi.device import ScsiFrontend
 from pvdrivers.poll.threads import PollThreads
-from pvdrivers.ring.errors import PeerError, UsageError
+from pvdrivers.ring.errors import PeerError
 from pvdrivers.scsi.address import ScsiAddress
 from pvdrivers.scsi.config import LunConfig, scsi_config
 from pvdrivers.scsi.features import FrontendFeatures
 from pvdrivers.sim import Machine
 from pvdrivers.sim.machine import Domain
-from pvdrivers.tools.pvbridge.luns import MAX_TRANSFER, LunSpec
+from pvdrivers.tools.pvbridge.luns import CHANGER, MAX_TRANSFER, LunSpec, check_luns
 from pvdrivers.toolstack.devices import add_device, create_domain_directory, destroy_device
 from pvdrivers.toolstack.domain_builder import build, introduce
 from pvdrivers.toolstack.xenstore_rings import GuestRings, GuestXenstore
@@ -82,12 +83,8 @@ class MachineGuests:
     """Entered, it serves the logical units in dom0 of a machine of its own."""
 
     def __init__(self, specs: Sequence[LunSpec]) -> None:
-        """UsageError: two have one number, or there is none."""
-        numbers = [spec.number for spec in specs]
-        if not numbers:
-            raise UsageError("there is no --lun: nobody would find anything")
-        if twice := [number for number in numbers if numbers.count(number) > 1]:
-            raise UsageError(f"--lun {twice[0]}: two have this number")
+        """UsageError: they cannot be together."""
+        check_luns(specs)
         self._specs: Mapping[str, LunSpec] = {str(spec.number): spec for spec in specs}
         self._block_sizes: dict[int, int] = {}  # of the units, once they are open
         self._guests: dict[str, tuple[Guest, AsyncExitStack]] = {}
@@ -109,24 +106,34 @@ class MachineGuests:
         client = XenstoreClient.in_process(store, DOM0)
         stack.callback(client.close)
         driver = stack.enter_context(PollThreads(1, "hybrid"))
-        options = ServeOptions(self._open_unit, ScsiBackendOptions(sg_grant=SG_GRANT))
+        limits = ScsiBackendOptions(sg_grant=SG_GRANT)
+        options = ServeOptions(self._open, limits, stands_on=self._stands_on)
         service = ScsiService(client, dom0.hypervisor, lambda host: options, driver=driver)
         await stack.enter_async_context(service)
         # Kept open while there is no initiator: what is in memory, and reservations, stay.
-        for name, spec in self._specs.items():
-            await service.units.acquire(name, partial(self._open, spec))
-            stack.push_async_callback(service.units.release, name)
+        for name in self._specs:
+            await self._acquire(service.units, name, stack)
 
     async def __aexit__(self, *exc_info: object) -> None:
         for name in list(self._guests):
             await self.leave(name)
         await self._stack.aclose()
 
-    async def _open_unit(self, host: HostConfig, name: str) -> LogicalUnit:
-        return await self._open(self._specs[name])
+    async def _acquire(self, units: Units, name: str, stack: AsyncExitStack) -> LogicalUnit:
+        below = [await self._acquire(units, drive, stack) for drive in self._stands_on(None, name)]
+        served = await units.acquire(name, partial(self._open, None, name, *below))
+        stack.push_async_callback(units.release, name)
+        return served.unit
 
-    async def _open(self, spec: LunSpec) -> LogicalUnit:
-        unit = spec.open() if spec.ram else await open_in_daemon_thread(spec.open)
+    def _stands_on(self, host: HostConfig | None, name: str) -> Sequence[str]:
+        if self._specs[name].kind != CHANGER:
+            return ()
+        return [drive for drive, spec in self._specs.items() if spec.is_drive]
+
+    async def _open(self, host: HostConfig | None, name: str, *below: Any) -> LogicalUnit:
+        spec = self._specs[name]
+        opening = partial(spec.open, *below)
+        unit = await open_in_daemon_thread(opening) if spec.may_block else opening()
         self._block_sizes[spec.number] = unit.store.sector_size if unit.store else 0
         return unit
 

@@ -89,6 +89,11 @@ def test_a_reset_is_told_to_all() -> None:
         (["0=ram:"], "a size is such as 64M"),
         (["0=/dev/null"], "/dev/null: neither a regular file nor a block device"),
         (["0=ram:100"], "not a positive multiple"),
+        (["0=tape:/nowhere/x"], "no such tape; make one: touch /nowhere/x"),
+        (["0=changer:/nowhere/x", "1=tape:"], "there is no folder /nowhere/x"),
+        (["0=changer:/"], "--lun 0: a changer needs a drive, such as --lun 2=tape:"),
+        (["0=changer:/", "1=tape:", "2=changer:/"], "--lun 2: there is a changer"),
+        (["1=tape:"], "--lun 1: a drive without a tape needs a changer"),
     ],
 )
 def test_luns_that_cannot_be(texts: list[str], sentence: str) -> None:

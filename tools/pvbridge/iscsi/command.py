@@ -38,8 +38,9 @@ def iscsi(
     Parameters
     ----------
     lun
-        NUMBER=IMAGE, a file or block device, or NUMBER=ram:SIZE, a disk in memory, such as
-        0=disk.img or 1=ram:64M. May be given several times.
+        NUMBER=IMAGE, a file or block device; NUMBER=ram:SIZE, a disk in memory; NUMBER=tape:FILE,
+        a tape drive; NUMBER=changer:FOLDER, over the tapes in a folder, whose drives are those of
+        NUMBER=tape: alone. Such as 0=disk.img, 1=ram:64M. May be given several times.
     listen
         HOST:PORT; port 0 leaves it to the system.
     name

@@ -40,8 +40,9 @@ def sg(
     command
         After `--`: a program that finds them too, such as a shell; its exit status is pvbridge's.
     lun
-        NUMBER=IMAGE, a file or block device, or NUMBER=ram:SIZE, a disk in memory, such as
-        0=disk.img or 1=ram:64M. May be given several times.
+        NUMBER=IMAGE, a file or block device; NUMBER=ram:SIZE, a disk in memory; NUMBER=tape:FILE,
+        a tape drive; NUMBER=changer:FOLDER, over the tapes in a folder, whose drives are those of
+        NUMBER=tape: alone. Such as 0=disk.img, 1=ram:64M. May be given several times.
     name
         /dev/pvsg/NAME is the guest's; "guest" unless told otherwise. Given several times there are
         so many guests, which have the same logical units.

@@ -19,7 +19,7 @@ from pvdrivers.tools.pvbridge.sg.folder import VARIABLE
 from pvdrivers.tools.pvbridge.sg.preload import preloaded
 from pvdrivers.tools.pvbridge.sg.server import SgServer, probe
 
-PACKAGES = {"mtx": "mtx", "tapeinfo": "mtx", "loaderinfo": "mtx"}
+PACKAGES = dict.fromkeys(("mtx", "tapeinfo", "loaderinfo", "scsitape"), "mtx")
 
 
 @dataclass

@@ -84,6 +84,20 @@ def test_content_is_copied(on_disks: OnDisks, tmp_path: Path, program: str) -> N
     on_disks(scenario)
 
 
+def test_a_disk_copies_to_another(on_disks: OnDisks, tmp_path: Path) -> None:
+    """By EXTENDED COPY: no data pass through the guest."""
+    content, copy = tmp_path / "content", tmp_path / "copy"
+    content.write_bytes(os.urandom(100 * 512))
+
+    async def scenario(programs: Programs) -> None:
+        await programs.run("sg_dd", f"if={content}", f"of={DISK}", "bs=512")
+        await programs.run("sg_xcopy", f"if={DISK}", f"of={OTHER}", "bs=512", "count=100")
+        await programs.run("sg_dd", f"if={OTHER}", f"of={copy}", "bs=512", "count=100")
+        assert copy.read_bytes() == content.read_bytes()
+
+    on_disks(scenario)
+
+
 @pytest.mark.parametrize("way", ["blk_sgio=1", "mmap=1", "no_dxfer=1", "dio=1"])
 def test_sg_read(on_disks: OnDisks, way: str) -> None:
     async def scenario(programs: Programs) -> None:
