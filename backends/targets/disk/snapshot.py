@@ -94,7 +94,7 @@ class Snapshot:
     @property
     def copied_bytes(self) -> int:
         """In whole chunks."""
-        return CHUNK * sum(byte.bit_count() for byte in self._map)
+        return CHUNK * int.from_bytes(self._map).bit_count()
 
     def take(self) -> None:
         """It is what the disk is now. OSError: its store has failed, and it is none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import struct
 from pathlib import Path
 from typing import Any
@@ -70,13 +71,14 @@ async def tapes_in_elements(frontend: Any, robot: ScsiAddress) -> dict[int, str]
     return found
 
 
-def test_a_daemon_that_is_killed_between_moves_and_blocks(
-    pvbackd_scsi: Hosts, library: Path
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_daemon_that_is_replaced_between_moves_and_blocks(
+    pvbackd_scsi: Hosts, library: Path, how: signal.Signals
 ) -> None:
     """Each move and each block happens once: a move that is done twice finds its source empty, and
     blocks are read in their order. The guests stay Connected."""
     loopback = pvbackd_scsi(LIBRARY.format(library), "robot", "lto-1")
-    kills = 4
+    lives = 4
 
     async def shuttle(frontend: Any, times: int) -> None:
         """A tape goes from slot to slot through the second drive."""
@@ -98,25 +100,25 @@ def test_a_daemon_that_is_killed_between_moves_and_blocks(
         await good(robot, FIRST, move(SLOT, DRIVE))
         writer = await (await loopback.add_guest()).frontend()
         await good(writer, SECOND, RESERVE)
-        for kill in range(kills):
+        for life in range(lives):
             written = asyncio.Event()
-            work = [shuttle(robot, 10), write(writer, kill * 40, 40, written)]
+            work = [shuttle(robot, 10), write(writer, life * 40, 40, written)]
             using = [asyncio.create_task(each) for each in work]
             async with asyncio.timeout(PATIENCE):
                 await written.wait()
-            loopback.kill_backend()
+            loopback.kill_backend(how)
             loopback.restart_backend()
             await asyncio.gather(*using)
         assert await tapes_in_elements(robot, FIRST) == {DRIVE: "A00001", SLOT + 1: "A00002"}
         await good(writer, SECOND, REWIND)
-        for number in range(kills * 40):
+        for number in range(lives * 40):
             assert (await good(writer, SECOND, transfer(0x08), room=LENGTH)).data == block(number)
         assert await code(writer, SECOND, transfer(0x08)) == "08/00/05"
         assert {robot.state, writer.state} == {XenbusState.CONNECTED}
         assert (robot.reissued, writer.reissued) == (0, 0)
 
     loopback.run(scenario)
-    assert (library / "A00001.tap").stat().st_size == kills * 40 * (LENGTH + 8)
+    assert (library / "A00001.tap").stat().st_size == lives * 40 * (LENGTH + 8)
 
 
 def test_a_changer_that_is_unplugged_leaves_a_tape_to_who_reads_it(
