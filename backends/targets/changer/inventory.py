@@ -101,7 +101,9 @@ class Inventory:
 
     def put(self, names: list[str], *kinds: Kind) -> list[int]:
         """New cartridges into free elements, in order; returns which. UsageError: there is no room
-        for all of them."""
+        for all of them, or a name is no barcode."""
+        for name in names:
+            self._check_barcode(name)
         places = list(self.free(*kinds))
         if len(names) > len(places):
             raise UsageError(
@@ -113,18 +115,18 @@ class Inventory:
             self.cartridges[address] = Cartridge(name)
         return used
 
-
-def tapes_in(folder: Path) -> list[str]:
-    """File names, in order. UsageError: a name is no barcode, or there is no folder."""
-    try:
-        names = sorted(path.name for path in folder.iterdir() if path.suffix == SUFFIX)
-    except OSError as error:
-        raise UsageError(f"folder of tapes {folder}: {error.strerror}") from error
-    for name in names:
+    def _check_barcode(self, name: str) -> None:
         barcode = name.removesuffix(SUFFIX)
         if len(barcode) > LONGEST_BARCODE or not (barcode.isascii() and barcode.isprintable()):
             raise UsageError(
-                f"{folder}: {name!r} is no barcode with {SUFFIX}, of up to {LONGEST_BARCODE}"
+                f"{self.folder}: {name!r} is no barcode with {SUFFIX}, of up to {LONGEST_BARCODE}"
                 " printable ASCII characters"
             )
-    return names
+
+
+def tapes_in(folder: Path) -> list[str]:
+    """File names, in order. UsageError: there is no folder."""
+    try:
+        return sorted(path.name for path in folder.iterdir() if path.suffix == SUFFIX)
+    except OSError as error:
+        raise UsageError(f"folder of tapes {folder}: {error.strerror}") from error

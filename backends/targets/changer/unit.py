@@ -9,6 +9,7 @@ from pvdrivers.backends.targets.changer.inventory import Cartridge, Inventory, K
 from pvdrivers.backends.targets.changer.moves import Moves
 from pvdrivers.backends.targets.changer.pages import Pages
 from pvdrivers.backends.targets.changer.status import ElementStatus
+from pvdrivers.backends.targets.journal import Journal
 from pvdrivers.backends.targets.logical_unit import UnitStatus
 from pvdrivers.backends.targets.spc.identity import Identity
 from pvdrivers.backends.targets.tape.unit import Tape
@@ -26,8 +27,8 @@ class Changer(Moves, ElementStatus, Pages):
     `drives`: tape units that initiators reach at LUNs of their own, closed by whoever made them
     after the changer. With journals they are taken up before the changer or after it.
 
-    UsageError: a number is out of range, a name is no barcode, a tape has no room, or a drive is
-    another changer's or has what is no tape of the folder.
+    UsageError: a number is out of range, there is no folder, or a drive is another changer's or has
+    what is no tape of the folder.
     """
 
     device_type = 0x08
@@ -48,10 +49,21 @@ class Changer(Moves, ElementStatus, Pages):
         self._look_into_drives()
         there = {cartridge.name for cartridge in self.inventory.cartridges.values()}
         new = [name for name in tapes_in(folder) if name not in there]
-        self.inventory.put(new, Kind.STORAGE)
+        self._not_placed: UsageError | None = None
+        try:
+            self.inventory.put(new, Kind.STORAGE)
+        except UsageError as error:
+            self._not_placed = error
         super().__init__(identity)
         for drive in drives:
             drive.changer = identity.serial
+
+    def take_up(self, journal: Journal) -> None:
+        """UsageError: the slots have no room for all tapes, or a name is no barcode. An earlier
+        process may have known what to do with them."""
+        if journal.state is None and self._not_placed:
+            raise self._not_placed
+        super().take_up(journal)
 
     def _look_into_drives(self) -> None:
         """An earlier changer may have left tapes there."""

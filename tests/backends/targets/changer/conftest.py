@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from pvdrivers.backends.targets.changer.unit import Changer
+from pvdrivers.backends.targets.journal import Journal, journal_size
 from pvdrivers.backends.targets.spc.identity import Identity
 from pvdrivers.backends.targets.tape.unit import Tape
 from pvdrivers.testing.scsi.unit_initiator import UnitInitiator
@@ -76,6 +77,8 @@ class Robot:
             Identity.of("robot", product="CHANGER"), folder, self.drives, **options
         )
         if attach:
+            room = Changer.journal_room
+            self.changer.take_up(Journal(bytearray(journal_size(room)), room))
             self.attach()
 
     def attach(self) -> None:

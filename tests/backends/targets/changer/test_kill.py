@@ -131,6 +131,24 @@ def test_the_attention_of_a_new_tape_is_told_once(folder: Path, drives_first: bo
         process.robot.close()
 
 
+def test_a_folder_that_has_become_too_full_is_no_reason_not_to_go_on(folder: Path) -> None:
+    """A new changer would have no slots for all tapes."""
+    process = Process(folder)
+    process.run(1, move(SLOT, PORT))
+    process.run(2, move(SLOT + 1, DRIVE))
+    for name in ("N1", "N2", "N3", "käse"):
+        (folder / f"{name}.tap").touch()
+    full = process.robot.full()
+    process.again()
+    assert process.robot.full() == full
+    assert process.robot.initiator.code(INITIALIZE) == "02/04/03"
+    (folder / "käse.tap").unlink()
+    process.robot.initiator.good(INITIALIZE)
+    assert process.robot.initiator.code(bytes(6)) == "06/28/01"
+    assert len(process.robot.full()) == 6
+    process.robot.close()
+
+
 @pytest.mark.parametrize("drives_first", [True, False])
 def test_a_tape_stays_where_it_is_in_a_drive(folder: Path, drives_first: bool) -> None:
     process = Process(folder, drives_first=drives_first)
