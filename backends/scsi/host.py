@@ -58,7 +58,8 @@ class ServeOptions:
     loop (`open_in_daemon_thread` helps), and what it raises is logged and closes that LUN. Hosts
     that name the same `p-dev` have the same logical unit, which is opened for the first of them.
     `stands_on` names other units that this one is made of, as a changer is of drives: they are
-    opened before and closed after it, and `open_unit` gets them as further arguments.
+    opened before and closed after it, and `open_unit` gets them as further arguments. `below`: how
+    those are opened; None: as LUNs are.
     `way` tells in words, or what prints so, how a host's `p-dev` is opened: a LUN whose unit is
     open in another way is refused, since that host is not meant to have it so. A reload changes
     nothing if they are equal, and LUNs that are there in no case."""
@@ -69,6 +70,7 @@ class ServeOptions:
     stands_on: Callable[[HostConfig, str], Sequence[str]] = field(
         default=nothing_below, compare=False
     )
+    below: ServeOptions | None = None
 
     def changes(self, new: ServeOptions) -> str:
         """What differs in `new`, in words."""

@@ -76,16 +76,18 @@ class Luns:
                 raise UsageError(f"{keys.name}: {lun.keys.name} is at {address} already")
         opened: list[str] = []
         try:
-            served = await self._open(keys.p_dev, opened)
+            served = await self._open(self.options, keys.p_dev, opened)
         except BaseException:
             await self._release(opened, for_good=False)
             raise
         self._luns[keys.name] = Lun(keys, address, served, opened)
 
-    async def _open(self, p_dev: str, opened: list[str]) -> ServedUnit:
+    async def _open(self, options: ServeOptions, p_dev: str, opened: list[str]) -> ServedUnit:
         """Behind what it stands on; `opened` gets the names of all that is open then."""
-        options, host = self.options, self._host
-        below = [(await self._open(name, opened)).unit for name in options.stands_on(host, p_dev)]
+        host, lower = self._host, options.below or options
+        below = [
+            (await self._open(lower, name, opened)).unit for name in options.stands_on(host, p_dev)
+        ]
         served = await self._units.acquire(
             p_dev, lambda: options.open_unit(host, p_dev, *below), options.way(host, p_dev)
         )

@@ -20,7 +20,7 @@ from pvdrivers.ring.errors import UsageError
 from pvdrivers.tools.pvbackd.config_errors import explain
 from pvdrivers.tools.pvbackd.disk_rules import DiskRule
 from pvdrivers.tools.pvbackd.rules import Section, first_match, kind_of
-from pvdrivers.tools.pvbackd.scsi_rules import LunUnits, ScsiRule, check_rules, rules_of
+from pvdrivers.tools.pvbackd.scsi_rules import ScsiRule, check_rules, units_of
 from pvdrivers.tools.pvbackd.stores import DiskStore
 from pvdrivers.tools.pvbackd.uplinks import VifUplink
 from pvdrivers.tools.pvbackd.vif_rules import VifRule
@@ -120,12 +120,10 @@ class Config(Section, frozen=True):
 
     def scsi_options(self, host: vscsi.HostConfig) -> vscsi.ServeOptions | None:
         """How `host` is served; None: not by us."""
-        rules = rules_of(self.scsi, host)
-        if not rules:
+        units = units_of(self.scsi, host)
+        if units is None:
             return None
-        units = LunUnits(rules)
-        limits = rules[0].limits or self.scsi_limits
-        return vscsi.ServeOptions(units, limits, units.way, units.stands_on)
+        return units.options(units.rules[0].limits or self.scsi_limits)
 
 
 def read_config(path: Path | None) -> Config:

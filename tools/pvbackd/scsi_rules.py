@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from itertools import takewhile
 
 import msgspec
 
-from pvdrivers.backends.scsi.host import HostConfig, ScsiBackendOptions
+from pvdrivers.backends.scsi.host import HostConfig, ScsiBackendOptions, ServeOptions
 from pvdrivers.backends.targets.logical_unit import LogicalUnit
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.tools.pvbackd.rules import Rule, brief
@@ -32,38 +32,57 @@ class ScsiRule(Rule, frozen=True):
 
 
 class LunUnits(msgspec.Struct, frozen=True):
-    """Opens the units of a host's LUNs: by the first rule that matches."""
+    """Opens the units of a host's LUNs: by the first rule that matches. `below`: rules for what
+    they stand on, which may be no LUNs of that host."""
 
     rules: tuple[ScsiRule, ...]
+    below: tuple[ScsiRule, ...] = ()
+
+    def options(self, limits: ScsiBackendOptions) -> ServeOptions:
+        below = LunUnits(self.below).options(limits) if self.below else None
+        return ServeOptions(self, limits, self.way, self.stands_on, below)
 
     async def __call__(self, host: HostConfig, p_dev: str, *below: LogicalUnit) -> LogicalUnit:
-        return await self.unit_of(p_dev).open(p_dev, *below)
+        return await unit_of(p_dev, self.rules).open(p_dev, *below)
 
     def way(self, host: HostConfig, p_dev: str) -> str:
-        return brief(self.unit_of(p_dev))
+        return brief(unit_of(p_dev, self.rules))
 
     def stands_on(self, host: HostConfig, p_dev: str) -> tuple[str, ...]:
         """UsageError: one of them cannot be that."""
-        unit = self.unit_of(p_dev)
+        unit = unit_of(p_dev, self.rules)
         names = unit.stands_on(p_dev)
         for name in names:
-            unit.check_below(name, self.unit_of(name))
+            unit.check_below(name, unit_of(name, self.below))
         return names
-
-    def unit_of(self, p_dev: str) -> UnitKind:
-        """UsageError: there is none."""
-        for rule in self.rules:
-            if fnmatchcase(p_dev, rule.lun):
-                return rule.unit
-        raise _no_rule(p_dev)
 
     def __str__(self) -> str:
         return ", ".join(f"{rule.lun}: {brief(rule.unit)}" for rule in self.rules)
 
 
-def rules_of(rules: Iterable[ScsiRule], host: HostConfig) -> tuple[ScsiRule, ...]:
-    """Those for the LUNs of a host, as far as one that ignores it."""
-    return tuple(takewhile(lambda rule: not rule.ignore, (r for r in rules if r.matches(host))))
+def unit_of(p_dev: str, rules: Iterable[ScsiRule]) -> UnitKind:
+    """UsageError: there is none."""
+    for rule in rules:
+        if fnmatchcase(p_dev, rule.lun):
+            return rule.unit
+    raise _no_rule(p_dev)
+
+
+def units_of(rules: Sequence[ScsiRule], host: HostConfig) -> LunUnits | None:
+    """Those of a host's LUNs; None: it has no rule. What they stand on is found by its own rules,
+    as far as one that ignores it, or else by those of other hosts."""
+    own = tuple(takewhile(lambda rule: not rule.ignore, (r for r in rules if r.matches(host))))
+    if not own:
+        return None
+    names = [name for rule in own for name in rule.unit.stands_on("{lun}")]
+    others = tuple(
+        rule
+        for rule in rules
+        if not rule.ignore
+        and not rule.matches(host)
+        and any(fnmatchcase(name, rule.lun) for name in names)
+    )
+    return LunUnits(own, own + others if names else ())
 
 
 def check_rules(rules: Iterable[ScsiRule]) -> None:
@@ -72,22 +91,21 @@ def check_rules(rules: Iterable[ScsiRule]) -> None:
     serving = [rule for rule in rules if not rule.ignore]
     for rule in serving:
         for name in rule.unit.stands_on("{lun}"):
-            if "{lun}" not in name:
-                found = [each.unit for each in serving if fnmatchcase(name, each.lun)]
-                if error := _fault_below(rule.unit, name, found):
-                    raise UsageError(f"the rule for lun {rule.lun!r}: {error}")
+            if "{lun}" not in name and (fault := _fault_below(rule.unit, name, serving)):
+                raise UsageError(f"the rule for lun {rule.lun!r}: {fault}")
 
 
-def _fault_below(unit: UnitKind, name: str, found: Iterable[UnitKind]) -> UsageError | None:
-    """Why none of those it may find is what it can stand on."""
+def _fault_below(unit: UnitKind, name: str, rules: Iterable[ScsiRule]) -> UsageError | None:
+    """Why no rule of that name has what it can stand on."""
     fault = _no_rule(name)
-    for each in found:
-        try:
-            unit.check_below(name, each)
-        except UsageError as error:
-            fault = error
-        else:
-            return None
+    for rule in rules:
+        if fnmatchcase(name, rule.lun):
+            try:
+                unit.check_below(name, rule.unit)
+            except UsageError as error:
+                fault = error
+            else:
+                return None
     return fault
 
 

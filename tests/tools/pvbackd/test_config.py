@@ -397,6 +397,42 @@ def test_a_snapshot_is_opened_with_its_disk(tmp_path: Path) -> None:
     disk.close()
 
 
+def test_who_reads_a_snapshot_need_not_have_its_disk(tmp_path: Path) -> None:
+    """The rule for the disk is another host's."""
+    text = f"""
+        [[scsi]]
+        device = "3/*"
+        lun = "db@1"
+        unit = {{kind = "snapshot", disk = "db"}}
+        [[scsi]]
+        device = "4/*"
+        lun = "db"
+        unit.kind = "disk"
+        unit.store = {{kind = "ram", size = 4096}}
+        unit.snapshots = ["{tmp_path}/1"]
+        [[scsi]]
+        device = "5/*"
+        lun = "other"
+        unit = {{kind = "tape"}}
+        """
+    options = parse(text, tmp_path).scsi_options(HOST)
+    assert options is not None
+    assert options.below is not None
+    assert options.stands_on(HOST, "db@1") == ("db",)
+    with pytest.raises(UsageError, match="no rule of the configuration matches p-dev 'db'"):
+        options.stands_on(HOST, "db")
+    with pytest.raises(UsageError, match="no rule of the configuration matches p-dev 'db'"):
+        asyncio.run(options.open_unit(HOST, "db"))
+    of_the_disk = parse(text, tmp_path).scsi_options(HostConfig(HOST.path.replace("/3/", "/4/")))
+    assert of_the_disk is not None
+    assert options.below.way(HOST, "db") == of_the_disk.way(HOST, "db")
+    assert options == parse(text.replace("tape", "disk"), tmp_path).scsi_options(HOST)
+    assert options != parse(text.replace("4096", "8192"), tmp_path).scsi_options(HOST)
+    disk = asyncio.run(options.below.open_unit(HOST, "db"))
+    asyncio.run(options.open_unit(HOST, "db@1", disk)).close()
+    disk.close()
+
+
 @pytest.mark.parametrize(
     ("unit", "files"),
     [

@@ -284,3 +284,37 @@ def test_two_units_on_one_file(
     assert (
         f"{tmp_path}/alias: {image} is in use by {image}; hosts that are" in capfd.readouterr().err
     )
+
+
+SNAPSHOT = """
+[[scsi]]
+device = "1/*"
+lun = "db"
+unit = {{kind = "disk", store = {{kind = "ram", size = 1048576}}, snapshots = ["{0}/snapshot"]}}
+[[scsi]]
+device = "2/*"
+lun = "db@1"
+unit = {{kind = "snapshot", disk = "db"}}
+"""
+
+
+def test_a_guest_that_may_read_a_snapshot_and_not_its_disk(
+    pvbackd_scsi: Hosts, tmp_path: Path
+) -> None:
+    """The toolstack has given both LUNs to both guests."""
+    loopback = pvbackd_scsi(SNAPSHOT.format(tmp_path), "db", "db@1")
+    block = BlockRange(5, 1)
+
+    async def scenario(first: Any) -> None:
+        await good(first, FIRST, block.cdb(WRITE), b"before".ljust(BLOCK))
+        second = await (await loopback.add_guest()).frontend()
+        assert await code(second, SECOND, bytes(6)) == "02/3a/00"
+        await good(first, FIRST, bytes.fromhex("a4 1f 00 00 00 00 00 01 00 00 00 00"))
+        await good(first, FIRST, block.cdb(WRITE), b"after".ljust(BLOCK))
+        assert await code(second, SECOND, bytes(6)) == "06/28/00"
+        read = await good(second, SECOND, block.cdb(READ), room=BLOCK)
+        assert read.data.startswith(b"before")
+        assert await code(second, SECOND, block.cdb(WRITE), bytes(BLOCK)) == "07/27/00"
+        assert (first.luns, second.luns) == ([FIRST], [SECOND])
+
+    loopback.run(scenario)
