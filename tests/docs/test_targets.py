@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pvdrivers.backends.targets.changer.unit import Changer
 from pvdrivers.backends.targets.disk.unit import Disk
+from pvdrivers.backends.targets.passthrough.commands import table_of
 from pvdrivers.backends.targets.spc.unit import PrimaryUnit
 from pvdrivers.backends.targets.tape.unit import Tape
 
@@ -15,7 +16,7 @@ BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 
 
 def test_its_code() -> None:
-    assert len(BLOCKS) == 5
+    assert len(BLOCKS) == 6
     for block in BLOCKS:
         exec(compile(block, "targets.md", "exec"), {})
 
@@ -38,3 +39,13 @@ def test_it_names_each_command() -> None:
             actions = r"SANITIZE |READ POSITION |(?<=PERSISTENT RESERVE) (?:IN|OUT) |RECEIVE COPY "
             for word in re.split(actions, name):
                 assert word.lower() in text.lower(), f"{found.name} is not in {title}"
+
+
+def test_it_names_each_command_that_is_refused_unless_it_is_allowed() -> None:
+    text = section("Pass-through")
+    listed = re.split("### ", text)[1]
+    refused = {
+        each.name for kind in (0x00, 0x01, 0x08) for each in table_of(kind) if not each.allowed
+    }
+    missing = [name for name in refused if not re.search(rf"[ |]{re.escape(name)}[, ]", listed)]
+    assert not missing

@@ -44,13 +44,9 @@ class State(EmulatedUnit):
         despite_attention=True,
     )
     def report_luns(self, command: Command) -> bytes:
-        select = command.cdb[2]
-        if select not in (_ALL_BUT_WELL_KNOWN, _WELL_KNOWN, _ALL):
-            raise invalid_field(2)
+        data = luns_of(command)
         self.clear_attention(command.nexus, REPORTED_LUNS_CHANGED)
-        luns = () if select == _WELL_KNOWN else command.nexus.luns
-        data = b"".join(map(encode_lun, luns))
-        return (struct.pack(">I4x", len(data)) + data)[: command.number(6, 4)]
+        return data
 
     @operation(
         0xA3,
@@ -75,6 +71,16 @@ class State(EmulatedUnit):
         header = bytes((0x10, 0, 0, 0)) if extended else b""
         data = struct.pack(">I", len(header + group)) + header + group
         return data[: command.number(6, 4)]
+
+
+def luns_of(command: Command) -> bytes:
+    """What REPORT LUNS tells an initiator. CheckCondition: it does not ask for what there is."""
+    select = command.cdb[2]
+    if select not in (_ALL_BUT_WELL_KNOWN, _WELL_KNOWN, _ALL):
+        raise invalid_field(2)
+    luns = () if select == _WELL_KNOWN else command.nexus.luns
+    data = b"".join(map(encode_lun, luns))
+    return (struct.pack(">I4x", len(data)) + data)[: command.number(6, 4)]
 
 
 def encode_lun(lun: int) -> bytes:

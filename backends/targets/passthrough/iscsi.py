@@ -1,0 +1,103 @@
+"""A logical unit that is a LUN of a SAN."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Coroutine
+from dataclasses import dataclass, replace
+from functools import partial
+from hashlib import sha256
+from typing import Any
+
+from pvdrivers.backends.targets.command import Command, Nexus
+from pvdrivers.backends.targets.passthrough.iscsi_lun import MAX_LUN, IscsiLun, check_name
+from pvdrivers.backends.targets.passthrough.iscsi_session import IscsiSession, LoginRefused
+from pvdrivers.backends.targets.passthrough.path import PATIENCE
+from pvdrivers.backends.targets.passthrough.policy import Policy
+from pvdrivers.backends.targets.passthrough.unit import PassThrough
+from pvdrivers.ring.errors import UsageError
+from pvdrivers.scsi.result import Status
+
+INITIATOR = "iqn.2012-04.org.pvdrivers:{initiator}"
+OURSELVES = "pvbackd"  # in place of a guest's name, for the session that looks at the LUN
+_INQUIRY = bytes.fromhex("12 00 00 00 24 00")
+_REPORT_LUNS = bytes.fromhex("a0 00 00 00 00 00 00 00 10 00 00 00")
+_ROOM = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Initiators:
+    """Each guest is an initiator of its own, so that a reservation is that guest's. `pattern`: an
+    iSCSI name with {initiator} in it, for which the name of the guest's nexus stands."""
+
+    lun: IscsiLun
+    pattern: str = INITIATOR
+
+    def __post_init__(self) -> None:
+        """UsageError: it is no name, or would be the same for all guests."""
+        if "{initiator}" not in self.pattern:
+            raise UsageError(
+                f"initiator {self.pattern!r} lacks {{initiator}}, by which guests are told apart"
+            )
+        check_name(self.name_of(""))
+
+    def name_of(self, nexus_name: str) -> str:
+        """Only what a name may have: others are written as their numbers, so it stays unique."""
+        plain = "".join(
+            c if (c.isalnum() and c.isascii()) or c in "-.:" else f"-{ord(c):x}" for c in nexus_name
+        )
+        return self.pattern.replace("{initiator}", plain.lower())
+
+    def session_of(self, nexus: Nexus) -> partial[Coroutine[Any, Any, IscsiSession]]:
+        """The same initiator port each time, for the same guest and LUN."""
+        port = f"{self.lun} {nexus.target_port}"
+        isid = int.from_bytes(sha256(port.encode()).digest()[:3], "big")
+        return partial(IscsiSession.open, self.lun, self.name_of(nexus.name), isid)
+
+
+async def open_iscsi(
+    initiators: Initiators, policy: Policy, *, patience: float = PATIENCE
+) -> PassThrough:
+    """Looks at the LUN. One whose target is not reached can be taken up from an earlier process.
+
+    UsageError: there is no libiscsi, the target refuses the initiator, or has no such LUN.
+    """
+    lun = initiators.lun
+    device_type, missing = None, None
+    try:
+        device_type = await _device_type(initiators)
+    except LoginRefused as error:
+        name = initiators.name_of(OURSELVES)
+        raise UsageError(f"{lun}: the target refuses initiator {name}: {error}") from error
+    except OSError as error:
+        missing = OSError(f"{lun}: the target is not reached: {error}")
+    return PassThrough(
+        str(lun), initiators.session_of, policy, device_type, patience=patience, missing=missing
+    )
+
+
+async def _device_type(initiators: Initiators) -> int:
+    """UsageError: there is no such LUN. OSError: the target is not there."""
+    data = await _ask(initiators, _INQUIRY, 36)
+    if data and data[0] >> 5 == 0:
+        return data[0] & 0x1F
+    lun_0 = replace(initiators, lun=replace(initiators.lun, lun=0))
+    data = await _ask(lun_0, _REPORT_LUNS, _ROOM)
+    listed = data[8 : 8 + int.from_bytes(data[:4], "big") // 8 * 8]
+    found = [str(number & MAX_LUN) for (number,) in struct.iter_unpack(">H6x", listed)]
+    lun = initiators.lun
+    raise UsageError(
+        f"{lun}: the target has no LUN {lun.lun} for this initiator: there is"
+        f" {', '.join(found) or 'none'}"
+    )
+
+
+async def _ask(initiators: Initiators, cdb: bytes, room: int) -> bytes:
+    """What comes back; nothing: it failed."""
+    nexus = Nexus(OURSELVES)
+    session = await initiators.session_of(nexus)()
+    try:
+        answer = await session.execute(Command(nexus, cdb, room=room))
+    finally:
+        session.close()
+    return bytes(answer.data) if answer.status == Status.GOOD else b""
