@@ -78,7 +78,7 @@ c-test: tools
 
 # Every fuzz target for so many seconds; see docs/fuzzing.md.
 FUZZSECONDS ?= 20
-fuzz: tools
+fuzz: install $(VENV)/group-fuzz
 	PATH="$(CURDIR)/$(BIN):$$PATH" tests/run_fuzzers $(FUZZSECONDS) $(FUZZFLAGS)
 
 # Hours of virtual time of the network device, from a seed: make soak SOAKFLAGS='--hours 24 --seed 7'

@@ -55,7 +55,8 @@ class ThirdPartyCopy(CopyResults):
     def execute(self, command: Command) -> Answer:
         """One command has the medium at a time, with another disk's copy among them. A copy of this
         disk's takes it part by part, since it needs that of others too."""
-        if command.cdb[:1] == bytes((EXTENDED_COPY,)) and command.cdb[1] & 0x1F in _COPIES:
+        cdb = command.cdb
+        if len(cdb) > 1 and cdb[0] == EXTENDED_COPY and cdb[1] & 0x1F in _COPIES:
             return super().execute(command)
         with self.lock:
             return super().execute(command)

@@ -1,0 +1,181 @@
+"""Any bytes from an initiator to the iSCSI target: what it answers is iSCSI, each command has one
+answer at most, and nothing is left of the session when its connection has ended.
+
+Input: an option (1: logged in already, 2: by CHAP), then what the initiator sends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections import Counter
+from typing import Any
+
+import atheris
+
+with atheris.instrument_imports(include=["pvdrivers"]):
+    from pvdrivers.backends.stores.store import RamStore
+    from pvdrivers.backends.targets.command import Command, Nexus
+    from pvdrivers.backends.targets.disk.unit import Disk
+    from pvdrivers.backends.targets.spc.identity import Identity
+    from pvdrivers.frontends.scsi.command import CommandResult
+    from pvdrivers.tools.pvbridge.iscsi.chap import Account
+    from pvdrivers.tools.pvbridge.iscsi.connection import Connection
+    from pvdrivers.tools.pvbridge.iscsi.login import TargetInfo
+    from pvdrivers.tools.pvbridge.iscsi.pdu import HEADER, NO_TAG, Opcode, Pdu
+    from pvdrivers.tools.pvbridge.iscsi.session import Sessions
+    from pvdrivers.tools.pvbridge.iscsi.text import encode
+
+TARGET, INITIATOR = "iqn.2012-04.org.example:t", "iqn.2012-04.org.example:i"
+ACCOUNTS = {INITIATOR: Account("user", b"a secret of 20 bytes")}
+BLOCK, BLOCKS = 512, 64
+LOGGED_IN, CHAP = 1, 2
+STRAIGHT = 0x87  # from the operational stage to the full feature phase
+ANSWERS = (
+    Opcode.NOP_IN,
+    Opcode.SCSI_RESPONSE,
+    Opcode.TASK_MANAGEMENT_RESPONSE,
+    Opcode.LOGIN_RESPONSE,
+    Opcode.TEXT_RESPONSE,
+    Opcode.DATA_IN,
+    Opcode.LOGOUT_RESPONSE,
+    Opcode.R2T,
+    Opcode.REJECT,
+)
+
+
+class Guest:
+    """Its commands go to a disk without a ring."""
+
+    luns = (0,)
+    max_transfer = 1 << 20
+
+    def __init__(self, name: str) -> None:
+        self.disk = Disk(RamStore(BLOCKS * BLOCK), Identity.of("disk"))
+        self.nexus = Nexus(name)
+        self.disk.attach(self.nexus)
+
+    def block_size(self, lun: int) -> int:
+        return BLOCK
+
+    async def execute(
+        self, lun: int, cdb: bytes, data_out: bytes | memoryview, room: int
+    ) -> CommandResult:
+        await asyncio.sleep(0)  # what comes meanwhile, such as an abort, is seen
+        answer = self.disk.execute(Command(self.nexus, cdb, data_out, room))
+        data = bytes(answer.data[:room])
+        moved = len(data) if room else len(data_out) - answer.unused
+        return CommandResult(
+            answer.status,
+            sense=answer.sense,
+            data=data,
+            residual=(room or len(data_out)) - moved,
+        )
+
+    async def reset(self, lun: int) -> bool:
+        self.disk.reset(self.nexus)
+        return True
+
+
+class Guests:
+    def __init__(self) -> None:
+        self.there: dict[str, Guest] = {}
+
+    async def join(self, name: str) -> Guest:
+        if name not in self.there:
+            self.there[name] = Guest(name)
+        return self.there[name]
+
+    async def leave(self, name: str) -> None:
+        self.there.pop(name).disk.close()
+
+
+class Writer:
+    """What the target has sent, until it closes."""
+
+    def __init__(self, reader: asyncio.StreamReader) -> None:
+        self.sent = bytearray()
+        self._reader = reader
+
+    def write(self, data: bytes) -> None:
+        self.sent += data
+
+    async def drain(self) -> None:
+        await asyncio.sleep(0)
+
+    def close(self) -> None:
+        if not self._reader.at_eof():
+            self._reader.feed_eof()
+
+    def get_extra_info(self, name: str) -> tuple[str, int]:
+        return "127.0.0.1", 3260
+
+
+def login() -> bytes:
+    pdu = Pdu.of(Opcode.LOGIN, 1, STRAIGHT)
+    pdu.header[8:14] = b"\x40\0\0\1\2\3"
+    pdu.cmd_sn = 1
+    keys = {"InitiatorName": INITIATOR, "TargetName": TARGET, "SessionType": "Normal"}
+    pdu.data = encode(keys | {"InitialR2T": "No", "FirstBurstLength": "1024"})
+    return pdu.encode()
+
+
+async def converse(option: int, sent: bytes) -> bytes:
+    tasks: list[asyncio.Task[Any]] = []
+
+    def make(loop: asyncio.AbstractEventLoop, work: Any, **named: Any) -> asyncio.Task[Any]:
+        tasks.append(asyncio.Task(work, loop=loop, **named))
+        return tasks[-1]
+
+    asyncio.get_running_loop().set_task_factory(make)
+    guests = Guests()
+    sessions = Sessions(guests)
+    reader = asyncio.StreamReader()
+    writer = Writer(reader)
+    target = TargetInfo(TARGET, ACCOUNTS if option & CHAP and not option & LOGGED_IN else {})
+    connection = Connection(reader, writer, target, sessions)  # type: ignore[arg-type]
+    reader.feed_data((login() if option & LOGGED_IN else b"") + sent)
+    running = asyncio.create_task(connection.run())
+    for _ in range(20):  # what has come in full is answered before the connection ends
+        await asyncio.sleep(0)
+    if not reader.at_eof():
+        reader.feed_eof()
+    await running
+    await sessions.close()
+    assert not guests.there, "a guest whose initiator is gone"
+    if tasks:
+        await asyncio.wait(tasks)  # what is not done has been cancelled
+    for task in tasks:
+        if not task.cancelled():
+            task.result()
+    return bytes(writer.sent)
+
+
+def check(sent: bytes) -> None:
+    """What a target has sent is iSCSI, from the first byte to the last."""
+    place = 0
+    responses: Counter[int] = Counter()
+    while place < len(sent):
+        pdu = Pdu(bytearray(sent[place:][:HEADER]))
+        assert len(pdu.header) == HEADER
+        assert pdu.opcode in ANSWERS, pdu
+        length = int.from_bytes(pdu.header[5:8], "big")
+        place += HEADER + length + -length % 4
+        if pdu.opcode == Opcode.R2T:
+            assert pdu.transfer_tag != NO_TAG
+        responses[pdu.tag] += pdu.opcode == Opcode.SCSI_RESPONSE
+    assert place == len(sent)
+
+
+def test_one_input(data: bytes) -> None:
+    option, sent = (data[0], data[1:]) if data else (0, b"")
+    check(LOOP.run_until_complete(converse(option, sent)))
+
+
+LOOP = asyncio.new_event_loop()
+
+if __name__ == "__main__":
+    logging.disable()
+    atheris.Setup(sys.argv, test_one_input)
+    atheris.Fuzz()
