@@ -30,7 +30,7 @@ BUFFER = 1 << 20  # bytes that are read from a connection before somebody wants 
 PROBES = 8  # as often as a unit may have something to tell before it is used
 TEST_UNIT_READY = bytes(6)
 INQUIRY = bytes.fromhex("12 00 00 00 24 00")
-STANDARD_INQUIRY = 36
+STANDARD_INQUIRY, UNKNOWN_TYPE = 36, 0x1F
 LOG = logging.getLogger(__name__)
 
 
@@ -39,7 +39,8 @@ async def probe(guest: Guest) -> dict[int, int]:
     what waits to be told of the unit's power-on, so that no program has to."""
     types = {}
     for lun in guest.luns:
-        types[lun] = (await guest.execute(lun, INQUIRY, b"", STANDARD_INQUIRY)).data[0] & 0x1F
+        data = (await guest.execute(lun, INQUIRY, b"", STANDARD_INQUIRY)).data
+        types[lun] = data[0] & 0x1F if data else UNKNOWN_TYPE
         for _ in range(PROBES):
             sense = (await guest.execute(lun, TEST_UNIT_READY, b"", 0)).parsed_sense
             if sense is None or sense.key != SenseKey.UNIT_ATTENTION:

@@ -28,27 +28,35 @@ class Programs:
 
     folder: Path
 
-    async def run(self, *words: object, status: int = 0, stdin: bytes | None = None) -> str:
-        """What it says on stdout and stderr."""
+    async def start(self, *words: object) -> asyncio.subprocess.Process:
         program = str(words[0])
         if not shutil.which(program):
             pytest.skip(f"needs {program} (Debian package {PACKAGES.get(program, 'sg3-utils')})")
-        process = await asyncio.create_subprocess_exec(
+        return await asyncio.create_subprocess_exec(
             *map(str, words),
             env=preloaded({**os.environ, VARIABLE: str(self.folder)}),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
+
+    async def run(self, *words: object, status: int = 0, stdin: bytes | None = None) -> str:
+        """What it says on stdout and stderr."""
+        process = await self.start(*words)
         said = (await process.communicate(stdin))[0].decode(errors="replace")
         assert process.returncode == status, f"{words}: {said}"
         return said
 
     async def python(self, program: str) -> str:
         """A Python program that may use the structs and functions of sgio.py."""
-        path = str(Path(__file__).parent)
-        text = f"import sys\nsys.path.insert(0, {path!r})\nfrom sgio import *\n{program}"
-        return await self.run(sys.executable, "-c", text)
+        return await self.run(*python(program))
+
+
+def python(program: str) -> tuple[str, ...]:
+    """The words of a command."""
+    path = str(Path(__file__).parent)
+    text = f"import sys\nsys.path.insert(0, {path!r})\nfrom sgio import *\n{program}"
+    return sys.executable, "-c", text
 
 
 Machine = Callable[..., AbstractAsyncContextManager[Programs]]
