@@ -4,6 +4,7 @@
 #define BACKENDS_STORES_COMPLETIONS_H
 
 #include "pvdrivers/backends/stores/store.h"
+#include "pvdrivers/ring/barrier.h"
 
 #include <pthread.h>
 
@@ -20,14 +21,53 @@ struct completions {
 void completions_init(struct completions *completions);
 void completions_destroy(struct completions *completions);
 
-/* Between these two, what ends in this thread has ended here. They do not nest. */
-void completions_enter(struct completions *completions);
-void completions_leave(void);
+/* Whose operations end in this thread. Found without a call, though this is a shared object
+ * (initial-exec TLS): a program that loads it later has room for a few pointers among its static
+ * thread-local variables. */
+extern _Thread_local struct completions *completions_entered
+    __attribute__((tls_model("initial-exec")));
 
+/* Between these two, what ends in this thread has ended here. They do not nest. */
+static inline void completions_enter(struct completions *completions)
+{
+    completions_entered = completions;
+}
+
+static inline void completions_leave(void)
+{
+    completions_entered = NULL;
+}
+
+static inline void completions_append(struct pv_blk_io ***tail, struct pv_blk_io *io)
+{
+    io->next = NULL;
+    **tail = io;
+    *tail = &io->next;
+}
+
+/* What has ended in another thread. */
+void completions_add_other(struct completions *completions, struct pv_blk_io *io);
 /* From any thread; the operation's last use of the queue, which may be freed behind it. */
-void completions_add(struct completions *completions, struct pv_blk_io *io);
+static inline void completions_add(struct completions *completions, struct pv_blk_io *io)
+{
+    if (completions == completions_entered)
+        completions_append(&completions->here_tail, io);
+    else
+        completions_add_other(completions, io);
+}
+
+/* Puts what other threads have ended behind what has ended here. */
+void completions_gather(struct completions *completions);
 /* Everything that has ended so far, in order, as one list; NULL: nothing. */
-struct pv_blk_io *completions_take(struct completions *completions);
+static inline struct pv_blk_io *completions_take(struct completions *completions)
+{
+    if (pv_read_once(&completions->count))
+        completions_gather(completions);
+    struct pv_blk_io *head = completions->here;
+    completions->here = NULL;
+    completions->here_tail = &completions->here;
+    return head;
+}
 
 /* Before sleeping: true when there is something to take (do not sleep). */
 bool completions_arm(struct completions *completions);

@@ -27,11 +27,10 @@
 
 #include "backends/copy_batch.h"
 #include "backends/grant_cache.h"
+#include "backends/stores/completions.h"
 #include "pvdrivers/backends/inflight.h"
 #include "pvdrivers/backends/vbd/blkback.h"
 #include "pvdrivers/ring/ring.h"
-
-#include <pthread.h>
 
 #define BLKBACK_BATCH 64            /* requests between two publications */
 #define BLKBACK_MAX_BYTES (4 << 20) /* of data a pump begins to move, and one request more */
@@ -116,18 +115,11 @@ struct pv_blkback_queue {
     uint32_t free_buffer_count, buffers_made;
     struct grant_cache cache;
 
-    /* Finished store operations: by this thread inside submit, or by any other. */
-    struct pv_blk_io *finished_here, **finished_here_tail;
-    pthread_mutex_t lock; /* for the rest */
-    struct pv_blk_io *finished, **finished_tail;
-    uint32_t finished_count; /* also read without the lock: something to take? */
-    bool armed;              /* a finished operation must write to the eventfd */
-    bool slept;              /* the pump's own: it armed since it last looked at the eventfd */
-    int eventfd;             /* the pollable's fd is readable when this or the store's is */
+    struct completions completions; /* the pollable's fd watches theirs and the store's */
 
     int fault_fd;                             /* 0: faults are not reported */
-    bool fault_reported;                      /* until the owner asks; under the lock */
-    struct pv_blkback_store_error last_error; /* under the lock */
+    bool fault_reported;                      /* until the owner asks; under completions.lock */
+    struct pv_blkback_store_error last_error; /* under completions.lock */
 
     struct pv_blkback_stats stats;
 };
@@ -216,11 +208,10 @@ __attribute__((cold)) void blkback_note_store_error(struct pv_blkback_queue *que
                                                     const struct pv_blk_io *io);
 __attribute__((cold)) void blkback_report_fault(struct pv_blkback_queue *queue);
 
-/* completion.c: store operations coming back. */
+/* completion.c: store operations on their way out and back. */
 extern const struct pv_pollable_ops blkback_pollable_ops;
 void blkback_complete(struct pv_blk_io *io);
 void blkback_submit_staged(struct pv_blkback_queue *queue);
 void blkback_poll_store(struct pv_blkback_queue *queue);
-struct pv_blk_io *blkback_take_finished(struct pv_blkback_queue *queue);
 
 #endif

@@ -1,8 +1,6 @@
 /* One pump: take requests, carry out what is staged, answer, publish, decide once to notify. */
 #include "backends/vbd/blkback_private.h"
 
-#include <sys/eventfd.h>
-
 #define PREFETCHED 4u /* slots prefetched from the frontend's cache while one is worked on */
 
 static uint32_t in_flight(const struct pv_blkback_queue *queue)
@@ -90,7 +88,7 @@ static uint32_t take_requests(struct pv_blkback_queue *queue, uint32_t most)
 
 static void take_finished(struct pv_blkback_queue *queue)
 {
-    struct pv_blk_io *io = blkback_take_finished(queue);
+    struct pv_blk_io *io = completions_take(&queue->completions);
     while (io) {
         struct pv_blk_io *next = io->next;
         blkback_store_done(queue, (struct blkback_request *)io);
@@ -160,18 +158,6 @@ static void publish(struct pv_blkback_queue *queue)
     free_answered(queue);
 }
 
-/* Undoes the arm before this pump, and takes its wake-up from the eventfd. */
-static void wake_up(struct pv_blkback_queue *queue)
-{
-    if (!queue->slept)
-        return;
-    eventfd_t count;
-    pthread_mutex_lock(&queue->lock);
-    queue->slept = queue->armed = false;
-    eventfd_read(queue->eventfd, &count);
-    pthread_mutex_unlock(&queue->lock);
-}
-
 static bool expiry_is_due(const struct pv_blkback_queue *queue)
 {
     return queue->persistent && queue->now - queue->last_expiry >= BLKBACK_EXPIRE_INTERVAL;
@@ -188,8 +174,8 @@ static void expire_grants(struct pv_blkback_queue *queue)
 /* Return early when idle: a poller then sees new requests sooner. */
 static bool is_idle(const struct pv_blkback_queue *queue)
 {
-    return in_flight(queue) == 0 && !queue->slept && !expiry_is_due(queue) && !queue->broken &&
-           pv_back_unconsumed_requests(&queue->ring) == 0;
+    return in_flight(queue) == 0 && !queue->completions.slept && !expiry_is_due(queue) &&
+           !queue->broken && pv_back_unconsumed_requests(&queue->ring) == 0;
 }
 
 int pv_blkback_pump(struct pv_blkback_queue *queue, uint32_t budget, uint64_t now)
@@ -201,7 +187,7 @@ int pv_blkback_pump(struct pv_blkback_queue *queue, uint32_t budget, uint64_t no
     uint32_t taken = 0, resumed = 0, batch, answered;
     queue->submitted = false;
     queue->bytes_left = BLKBACK_MAX_BYTES;
-    wake_up(queue);
+    completions_wake(&queue->completions);
     expire_grants(queue);
     blkback_poll_store(queue);
     do { /* an answer may have made room for what could not be taken before */

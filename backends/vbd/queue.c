@@ -52,15 +52,12 @@ static void init_from_config(struct pv_blkback_queue *queue, const struct pv_blk
                               : BLKIF_MAX_SEGMENTS_PER_REQUEST;
     queue->fault_fd = config->fault_fd;
     queue->deadline = UINT64_MAX;
-    queue->eventfd = -1;
     request_list_init(&queue->answered);
     request_list_init(&queue->copying);
     request_list_init(&queue->waiting);
     queue->copies.hypervisor = config->hypervisor;
     queue->copies.domid = config->frontend;
-    queue->finished_here_tail = &queue->finished_here;
-    queue->finished_tail = &queue->finished;
-    pthread_mutex_init(&queue->lock, NULL);
+    completions_init(&queue->completions);
 }
 
 static int make_log(struct pv_blkback_queue *queue, const struct pv_blkback_config *config)
@@ -154,12 +151,13 @@ static int make_fds(struct pv_blkback_queue *queue)
 {
     struct pv_blk_store *store = queue->store;
     int store_fd = store->ops->fd ? store->ops->fd(store) : -1;
+    int own = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     int *fd = &queue->pollable.fd;
-    *fd = queue->eventfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    *fd = queue->completions.eventfd = own;
     if (*fd < 0 || store_fd < 0)
         return *fd < 0 ? -errno : 0;
     *fd = epoll_create1(EPOLL_CLOEXEC);
-    if (*fd < 0 || watch(*fd, queue->eventfd) < 0 || watch(*fd, store_fd) < 0)
+    if (*fd < 0 || watch(*fd, own) < 0 || watch(*fd, store_fd) < 0)
         return -errno;
     return 0;
 }
@@ -253,15 +251,15 @@ int pv_blkback_destroy(struct pv_blkback_queue *queue)
         return status;
     if (queue->pollable.fd >= 0)
         close(queue->pollable.fd);
-    if (queue->eventfd >= 0 && queue->eventfd != queue->pollable.fd)
-        close(queue->eventfd);
+    if (queue->completions.eventfd >= 0 && queue->completions.eventfd != queue->pollable.fd)
+        close(queue->completions.eventfd);
     if (queue->buffers)
         munmap(queue->buffers, queue->buffers_size);
     if (queue->own_log_size)
         munmap(queue->log, queue->own_log_size);
     if (queue->requests)
         munmap(queue->requests, queue->tables_size);
-    pthread_mutex_destroy(&queue->lock);
+    completions_destroy(&queue->completions);
     /* After every use of the store: a reader of 0 may free it. */
     pv_fetch_sub(&queue->store->users, 1);
     free(queue);
