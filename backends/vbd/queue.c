@@ -1,5 +1,6 @@
 /* Creates and ends a queue. All memory that it will ever need is reserved here; little of that is
  * used at a time, and hardly any while the queue is idle. */
+#include "backends/map_ring.h"
 #include "backends/reserve.h"
 #include "backends/vbd/blkback_private.h"
 #include "pvdrivers/ring/abi_layout.h"
@@ -109,36 +110,17 @@ static int make_tables(struct pv_blkback_queue *queue, const struct pv_blkback_c
     return area && queue->buffers ? 0 : -ENOMEM;
 }
 
-/* The frontend names its ABI, and may lie: if its pages were smaller than the ABI's, its requests
- * could reach memory behind them here. The page size is known once the ring is mapped, and does not
- * change. */
-static bool abi_is_true(const struct pv_blkback_queue *queue)
-{
-    struct pv_hypervisor *hypervisor = queue->pollable.hypervisor;
-    uint32_t granted = hypervisor->ops->gnttab_page_size
-                           ? hypervisor->ops->gnttab_page_size(hypervisor, queue->frontend)
-                           : hypervisor->page_size;
-    return granted == queue->page_size;
-}
-
 static int attach_ring(struct pv_blkback_queue *queue, const grant_ref_t *refs)
 {
-    const struct pv_hypervisor_ops *ops = queue->pollable.hypervisor->ops;
-    void *area = ops->gnttab_map_contiguous(queue->pollable.hypervisor, queue->frontend, refs,
-                                            queue->ring_pages, false);
-    if (!area)
-        return -errno;
-    if (!abi_is_true(queue)) {
-        ops->gnttab_unmap_contiguous(queue->pollable.hypervisor, area, queue->ring_pages);
-        return -EPROTO;
-    }
-    struct pv_sring *sring = area;
-    /* Where an earlier backend stopped; read once, since the frontend can change it later. */
-    uint32_t rsp_prod = pv_read_once(&sring->rsp_prod);
-    pv_back_ring_attach(&queue->ring, sring, (size_t)queue->ring_pages * queue->page_size,
-                        pv_blkif_slot_size(queue->abi), rsp_prod);
-    queue->published = rsp_prod;
-    return pv_back_unconsumed_requests(&queue->ring) < 0 ? -EIO : 0;
+    const struct ring_source source = {.hypervisor = queue->pollable.hypervisor,
+                                       .frontend = queue->frontend,
+                                       .refs = refs,
+                                       .pages = queue->ring_pages,
+                                       .page_size = queue->page_size,
+                                       .slot_size = pv_blkif_slot_size(queue->abi)};
+    int status = map_ring(&source, &queue->ring);
+    queue->published = queue->ring.rsp_prod_pvt;
+    return status;
 }
 
 static int watch(int epoll_fd, int fd)

@@ -1,5 +1,6 @@
 /* What the queues of one vif share. Settings that change are behind a lock; a queue looks at their
  * generation in each pump, and copies them when it has changed. */
+#include "backends/map_ring.h"
 #include "backends/reserve.h"
 #include "backends/vnif/netback_private.h"
 #include "pvdrivers/ring/abi_layout.h"
@@ -176,33 +177,16 @@ bool netback_copy_to_page(struct pv_netback_vif *vif, grant_ref_t ref, void *fro
 
 /* ---- Rings ----------------------------------------------------------------------------------- */
 
-/* If the frontend's pages were smaller than the ABI's, its requests could reach memory behind them
- * here. The page size is known once a ring is mapped, and does not change. */
-static bool abi_is_true(const struct pv_netback_vif *vif)
-{
-    struct pv_hypervisor *hypervisor = vif->config.hypervisor;
-    uint32_t granted = hypervisor->ops->gnttab_page_size
-                           ? hypervisor->ops->gnttab_page_size(hypervisor, vif->config.frontend)
-                           : hypervisor->page_size;
-    return granted == vif->page_size;
-}
-
 int netback_map_ring(struct pv_netback_vif *vif, grant_ref_t ref, uint32_t slot_size,
                      struct pv_back_ring *ring)
 {
-    struct pv_hypervisor *hypervisor = vif->config.hypervisor;
-    struct pv_sring *sring =
-        hypervisor->ops->gnttab_map_contiguous(hypervisor, vif->config.frontend, &ref, 1, false);
-    if (!sring)
-        return -errno;
-    if (!abi_is_true(vif)) {
-        hypervisor->ops->gnttab_unmap_contiguous(hypervisor, sring, 1);
-        return -EPROTO;
-    }
-    /* Where an earlier backend stopped; read once, since the frontend can change it later. */
-    uint32_t rsp_prod = pv_read_once(&sring->rsp_prod);
-    pv_back_ring_attach(ring, sring, vif->page_size, slot_size, rsp_prod);
-    return pv_back_unconsumed_requests(ring) < 0 ? -EIO : 0;
+    const struct ring_source source = {.hypervisor = vif->config.hypervisor,
+                                       .frontend = vif->config.frontend,
+                                       .refs = &ref,
+                                       .pages = 1,
+                                       .page_size = vif->page_size,
+                                       .slot_size = slot_size};
+    return map_ring(&source, ring);
 }
 
 void netback_unmap_ring(struct pv_netback_vif *vif, struct pv_back_ring *ring)
