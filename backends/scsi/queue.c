@@ -222,10 +222,7 @@ bool pv_scsiback_broken(const struct pv_scsiback_queue *queue)
 void pv_scsiback_get_stats(const struct pv_scsiback_queue *queue, struct pv_scsiback_stats *stats)
 {
     /* Another thread may be pumping the queue, and counting, at this moment. */
-    const uint64_t *from = (const uint64_t *)&queue->stats;
-    uint64_t *to = (uint64_t *)stats;
-    for (size_t i = 0; i < sizeof *stats / sizeof *to; i++)
-        to[i] = pv_read_counter(&from[i]);
+    pv_read_counters(&queue->stats, stats, sizeof *stats);
     stats->grant_copies = pv_read_counter(&queue->copies.copies);
     stats->grant_copy_calls = pv_read_counter(&queue->copies.calls);
     stats->bytes_copied = pv_read_counter(&queue->copies.bytes);

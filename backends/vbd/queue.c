@@ -266,10 +266,7 @@ bool pv_blkback_broken(const struct pv_blkback_queue *queue)
 void pv_blkback_get_stats(const struct pv_blkback_queue *queue, struct pv_blkback_stats *stats)
 {
     /* Another thread may be pumping the queue, and counting, at this moment. */
-    const uint64_t *from = (const uint64_t *)&queue->stats;
-    uint64_t *to = (uint64_t *)stats;
-    for (size_t i = 0; i < sizeof *stats / sizeof *to; i++)
-        to[i] = pv_read_counter(&from[i]);
+    pv_read_counters(&queue->stats, stats, sizeof *stats);
     stats->grant_maps = pv_read_counter(&queue->cache.maps);
     stats->grant_unmaps = pv_read_counter(&queue->cache.unmaps);
     stats->grant_copies = pv_read_counter(&queue->copies.copies);

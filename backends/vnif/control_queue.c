@@ -162,8 +162,5 @@ void pv_netback_control_get_stats(const struct pv_netback_control *control,
                                   struct pv_netback_control_stats *stats)
 {
     /* Another thread may be pumping the ring, and counting, at this moment. */
-    const uint64_t *from = (const uint64_t *)&control->stats;
-    uint64_t *to = (uint64_t *)stats;
-    for (size_t i = 0; i < sizeof *stats / sizeof *to; i++)
-        to[i] = pv_read_counter(&from[i]);
+    pv_read_counters(&control->stats, stats, sizeof *stats);
 }

@@ -245,10 +245,7 @@ void pv_netback_queue_get_stats(const struct pv_netback_queue *queue,
                                 struct pv_netback_stats *stats)
 {
     /* Another thread may be pumping the queue, and counting, at this moment. */
-    const uint64_t *from = (const uint64_t *)&queue->stats;
-    uint64_t *to = (uint64_t *)stats;
-    for (size_t i = 0; i < sizeof *stats / sizeof *to; i++)
-        to[i] = pv_read_counter(&from[i]);
+    pv_read_counters(&queue->stats, stats, sizeof *stats);
     stats->grant_copies = pv_read_counter(&queue->copies.copies);
     stats->grant_copy_calls = pv_read_counter(&queue->copies.calls);
     stats->bytes_copied += pv_read_counter(&queue->copies.bytes);

@@ -9,6 +9,7 @@
 #define PVDRIVERS_RING_BARRIER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* Full barrier: everything before it is performed before anything after it, a later load after an
@@ -241,6 +242,13 @@ static inline uint16_t pv_compare_exchange_16(uint16_t *p, uint16_t expected, ui
 static inline uint64_t pv_read_counter(const uint64_t *p)
 {
     return __atomic_load_n(p, __ATOMIC_RELAXED);
+}
+
+/* Of a struct that is nothing but counters; `size` is its size. */
+static inline void pv_read_counters(const void *from, void *to, size_t size)
+{
+    for (size_t i = 0; i < size / sizeof(uint64_t); i++)
+        ((uint64_t *)to)[i] = pv_read_counter((const uint64_t *)from + i);
 }
 
 static inline void pv_add_counter(uint64_t *p, uint64_t value) /* one writer only */
