@@ -74,14 +74,6 @@ static int make_log(struct pv_blkback_queue *queue, const struct pv_blkback_conf
     return 0;
 }
 
-/* The next part of an area; without an area it only adds up the size. */
-static void *carve(uint8_t *area, size_t *at, size_t count, size_t size)
-{
-    void *part = area ? area + *at : NULL;
-    *at += (count * size + 63) & ~(size_t)63;
-    return part;
-}
-
 static void carve_tables(struct pv_blkback_queue *queue, uint8_t *area)
 {
     size_t count = queue->ring.nr_ents, segments = count * queue->max_segments, at = 0;
