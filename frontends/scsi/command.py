@@ -108,11 +108,12 @@ class Issued:
     def result(self) -> CommandResult:
         """Of a CDB that has ended."""
         cdata = self.cdata
-        status, host = Result.of(cdata.rslt)
+        word = cdata.rslt
+        status, host = Result.of(word) if word else (Status.GOOD, HostByte.OK)
         data = b""
         if cdata.direction == FROM_DEVICE:
             data = bytes(ffi.buffer(self._data, cdata.length - cdata.residual))
-        sense = bytes(ffi.buffer(cdata.sense, cdata.sense_length))
+        sense = bytes(ffi.buffer(cdata.sense, cdata.sense_length)) if cdata.sense_length else b""
         return CommandResult(status, host, sense, data, int(cdata.residual))
 
     @property

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -66,6 +66,7 @@ class ScsiFrontend(Frontend[ScsiQueue]):
         self._luns = LunTable()
         self._commands: dict[int, Issued] = {}  # given to a queue, and not returned by it
         self._waiting: list[Issued] = []  # for a connection
+        self._held: list[Issued] | None = None  # what is issued together
         self._next_key = 1
 
     # ---- what its user calls ---------------------------------------------------------------
@@ -131,6 +132,18 @@ class ScsiFrontend(Frontend[ScsiQueue]):
             return CommandResult(Status.GOOD, HostByte.TIME_OUT, residual=length)
         return issued.result
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Commands that are submitted inside, without waiting for anything, are issued together at
+        its end: the backend is notified once at most."""
+        self._held = []
+        try:
+            yield
+        finally:
+            held, self._held = self._held, None
+            if held:
+                self._issue(held)
+
     async def abort_task(self, issued: Issued) -> bool:
         """ABORT TASK. True: the command has ended, with the host byte ABORT if it was not answered
         before. False: it has not been aborted, and its answer may still come."""
@@ -194,11 +207,15 @@ class ScsiFrontend(Frontend[ScsiQueue]):
 
     def issue_waiting(self) -> None:
         waiting, self._waiting = self._waiting, []
+        fitting = []
         for issued in waiting:
             try:
-                self._issue(issued)
+                self._check_length(issued)
+                fitting.append(issued)
             except UsageError:  # too long for this backend
                 issued.fail(HostByte.ERROR)
+        if fitting:
+            self._issue(fitting)
 
     def fail_requests(self) -> None:
         super().fail_requests()
@@ -240,22 +257,29 @@ class ScsiFrontend(Frontend[ScsiQueue]):
         except OSError:  # it has failed
             issued.fail(HostByte.NO_CONNECT)
             return
-        if self.accepts:
-            self._issue(issued)
-        else:
+        if not self.accepts:
             self._waiting.append(issued)
+            return
+        self._check_length(issued)
+        if self._held is None:
+            self._issue([issued])
+        else:
+            self._held.append(issued)
 
-    def _issue(self, issued: Issued) -> None:
+    def _check_length(self, issued: Issued) -> None:
+        length, most = issued.cdata.length, self._queues[0].max_length
+        if length > most:
+            raise UsageError(f"a command's data have {length} bytes, at most {most}")
+
+    def _issue(self, several: Sequence[Issued]) -> None:
         queue = self._queues[0]
-        key, self._next_key = self._next_key, self._next_key + 1
-        issued.cdata.user = ffi.cast("void *", key)
-        self._commands[key] = issued
-        try:
-            if not queue.submit(issued.cdata):
-                self._waiting.append(self._commands.pop(key))
-        except UsageError:
-            del self._commands[key]
-            raise
+        first = self._next_key
+        self._next_key += len(several)
+        for key, issued in enumerate(several, first):
+            issued.cdata.user = ffi.cast("void *", key)
+            self._commands[key] = issued
+        if not queue.submit([issued.cdata for issued in several]):
+            self._waiting += (self._commands.pop(key) for key in range(first, self._next_key))
         if queue.has_news:
             self.wake(queue)
 

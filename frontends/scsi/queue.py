@@ -1,8 +1,7 @@
 """The ring of a SCSI frontend: the data plane's in C, as `pvdrivers.frontends.device` has it."""
 
-import errno
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pvdrivers._core import ffi, lib
@@ -65,16 +64,11 @@ class ScsiQueue:
         if (error := lib.pv_scsifront_connect(self.pointer, agreement.max_segments)) < 0:
             raise UsageError(f"no pages for data: {os.strerror(-error)}")
 
-    def submit(self, cdata: Any) -> bool:
-        """Issues a `struct pv_scsifront_command *`; false: the ring is broken. UsageError: its data
-        are too long."""
-        pointers = ffi.new("struct pv_scsifront_command *[]", [cdata])
-        error = int(lib.pv_scsifront_submit(self.pointer, pointers, 1))
-        if error == -errno.EINVAL:
-            raise UsageError(
-                f"a command's data have {cdata.length} bytes, at most {self.max_length}"
-            )
-        return error == 0
+    def submit(self, commands: Sequence[Any]) -> bool:
+        """Issues `struct pv_scsifront_command *` with data of `max_length` at most; false: the ring
+        is broken."""
+        pointers = ffi.new("struct pv_scsifront_command *[]", commands)
+        return int(lib.pv_scsifront_submit(self.pointer, pointers, len(commands))) == 0
 
     def poll(self, budget: int) -> int:
         count = int(lib.pv_scsifront_poll(self.pointer, self._done, min(budget, BUDGET)))

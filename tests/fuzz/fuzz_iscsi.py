@@ -10,6 +10,7 @@ import asyncio
 import logging
 import sys
 from collections import Counter
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import atheris
@@ -45,6 +46,15 @@ ANSWERS = (
 )
 
 
+class Running:
+    def __init__(self, done: asyncio.Task[CommandResult]) -> None:
+        self.done = done
+
+    @property
+    def result(self) -> CommandResult:
+        return self.done.result()
+
+
 class Guest:
     """Its commands go to a disk without a ring."""
 
@@ -58,6 +68,16 @@ class Guest:
 
     def block_size(self, lun: int) -> int:
         return BLOCK
+
+    def together(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def submit(self, lun: int, cdb: bytes, data_out: bytes | memoryview, room: int) -> Running:
+        return Running(asyncio.create_task(self.execute(lun, cdb, data_out, room)))
+
+    async def abort(self, running: Running) -> None:
+        running.done.cancel()
+        await asyncio.wait([running.done])
 
     async def execute(
         self, lun: int, cdb: bytes, data_out: bytes | memoryview, room: int
@@ -118,7 +138,7 @@ def login() -> bytes:
     pdu.cmd_sn = 1
     keys = {"InitiatorName": INITIATOR, "TargetName": TARGET, "SessionType": "Normal"}
     pdu.data = encode(keys | {"InitialR2T": "No", "FirstBurstLength": "1024"})
-    return pdu.encode()
+    return b"".join(pdu.encode())
 
 
 async def converse(option: int, sent: bytes) -> bytes:

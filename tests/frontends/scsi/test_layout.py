@@ -50,7 +50,7 @@ class Buffers:
         writes = opcode == WRITE
         command.direction = lib.VSCSIIF_TO_DEVICE if writes else lib.VSCSIIF_FROM_DEVICE
         command.data, command.length = self.start + offset, length
-        assert self.queue.submit(command)
+        assert self.queue.submit([command])
         await self.pair.wait(lambda: command.place == lib.PV_SCSIFRONT_FINISHED)
         assert (command.rslt, command.residual) == (0, 0)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from functools import partial
 
 from pvdrivers.tools.pvbridge.iscsi import text
@@ -21,8 +22,8 @@ from pvdrivers.tools.pvbridge.iscsi.pdu import (
     NO_TAG,
     Opcode,
     Pdu,
+    PduReader,
     ProtocolError,
-    read_pdu,
 )
 from pvdrivers.tools.pvbridge.iscsi.session import Session, Sessions
 from pvdrivers.tools.pvbridge.iscsi.task import Task
@@ -45,12 +46,12 @@ class Connection:
     ) -> None:
         self.session: Session
         self.parameters = Parameters()
-        self._reader, self._writer = reader, writer
+        self._reader, self._writer = PduReader(reader), writer
+        self._unsent: list[bytes | bytearray | memoryview] = []  # of this turn of the loop
         self._target, self._sessions = target, sessions
         self._stat_sn = 1
         self._handlers: dict[int, Callable[[Pdu], None]] = {
             Opcode.NOP_OUT: self._nop,
-            Opcode.SCSI_COMMAND: self._command,
             Opcode.TASK_MANAGEMENT: self._task_management,
             Opcode.TEXT: self._text,
             Opcode.LOGOUT: self._logout,
@@ -64,19 +65,23 @@ class Connection:
         return (task for task in self.session.tasks.values() if task.connection is self)
 
     def send(self, pdu: Pdu, *, counts: bool) -> None:
-        """`counts`: it has a status number of its own."""
-        pdu.stat_sn = self._stat_sn if counts or pdu.opcode != Opcode.DATA_IN else 0
+        """`counts`: it has a status number of its own. What is sent in one turn of the loop goes
+        to the system in one piece."""
+        stat_sn = self._stat_sn if counts or pdu.opcode != Opcode.DATA_IN else 0
         if counts:
             self._stat_sn = (self._stat_sn + 1) & 0xFFFFFFFF
-        pdu.exp_cmd_sn = self.session.window.expected
-        pdu.max_cmd_sn = self.session.window.last
-        self._writer.write(pdu.encode())
+        pdu.put_numbers(stat_sn, self.session.window.expected, self.session.window.last)
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._unsent += pdu.encode()
 
-    async def drain(self) -> None:
-        """Waits while the initiator does not take what it is sent. ConnectionError."""
-        await self._writer.drain()
+    def _flush(self) -> None:
+        if self._unsent:
+            self._writer.write(b"".join(self._unsent))
+            self._unsent.clear()
 
     def close(self) -> None:
+        self._flush()
         self._writer.close()
 
     # ---- its life --------------------------------------------------------------------------
@@ -101,7 +106,7 @@ class Connection:
         try:
             async with asyncio.timeout(LOGIN_TIMEOUT):
                 while not login.done:
-                    pdu = await read_pdu(self._reader, text.MAX_TEXT)
+                    pdu = await self._reader.read(text.MAX_TEXT)
                     if pdu is None:
                         return False
                     await self._answer_login(login, pdu)
@@ -126,47 +131,55 @@ class Connection:
         self._send_login(answer, login)
 
     def _send_login(self, pdu: Pdu, login: Login) -> None:
-        pdu.stat_sn = self._stat_sn
+        pdu.put_numbers(self._stat_sn, login.cmd_sn, login.cmd_sn)
         self._stat_sn += 1
-        pdu.exp_cmd_sn = pdu.max_cmd_sn = login.cmd_sn
-        self._writer.write(pdu.encode())
+        self._writer.write(b"".join(pdu.encode()))
 
     async def _serve(self) -> None:
-        while (pdu := await read_pdu(self._reader, MAX_RECEIVED)) is not None:
-            if pdu.opcode == Opcode.DATA_OUT:
-                self._data_out(pdu)
-                continue
-            handler = self._handlers.get(pdu.opcode)
-            if handler is None:
-                self._reject(pdu, NOT_SUPPORTED)
-            elif pdu.immediate:
-                handler(pdu)
-            else:
-                if pdu.opcode == Opcode.SCSI_COMMAND and not self._admit(pdu):
-                    continue
-                for ready in self.session.window.put(pdu.cmd_sn, partial(handler, pdu)):
-                    ready()
-            await self.drain()
+        """Takes no more while the initiator does not take what it is sent."""
+        initiator = self.session.initiator
+        while (pdu := await self._reader.read(MAX_RECEIVED)) is not None:
+            with initiator.together() if initiator else nullcontext():
+                self._handle(pdu)
+                while (pdu := self._reader.take(MAX_RECEIVED)) is not None:
+                    self._handle(pdu)
+            await self._writer.drain()
+
+    def _handle(self, pdu: Pdu) -> None:
+        opcode = pdu.opcode
+        if opcode == Opcode.DATA_OUT:
+            self._data_out(pdu)
+            return
+        begin: Callable[[], None] | None
+        if opcode == Opcode.SCSI_COMMAND:
+            begin = self._admit(pdu)
+        elif handler := self._handlers.get(opcode):
+            begin = partial(handler, pdu)
+        else:
+            begin = None
+            self._reject(pdu, NOT_SUPPORTED)
+        if begin is None:
+            return
+        if pdu.immediate:
+            begin()
+            return
+        for ready in self.session.window.put(pdu.cmd_sn, begin):
+            ready()
 
     # ---- requests --------------------------------------------------------------------------
 
-    def _admit(self, pdu: Pdu) -> bool:
+    def _admit(self, pdu: Pdu) -> Callable[[], None] | None:
         """Makes the task of a command, which may have to wait for its turn: data can come before.
-        False: it cannot be one."""
-        if self.session.initiator is None:
+        None: it cannot be one."""
+        session, tag = self.session, pdu.tag
+        if session.initiator is None:
             self._reject(pdu, NOT_SUPPORTED)
-            return False
-        if pdu.tag == NO_TAG or pdu.tag in self.session.tasks:
-            self._reject(pdu, INVALID_FIELD if pdu.tag == NO_TAG else TASK_IN_PROGRESS)
-            return False
-        self.session.tasks[pdu.tag] = Task(self, pdu, self.session.initiator)
-        return True
-
-    def _command(self, pdu: Pdu) -> None:
-        if pdu.immediate and not self._admit(pdu):
-            return
-        if task := self.session.tasks.get(pdu.tag):  # else it was aborted before its turn
-            task.start()
+            return None
+        if tag == NO_TAG or tag in session.tasks:
+            self._reject(pdu, INVALID_FIELD if tag == NO_TAG else TASK_IN_PROGRESS)
+            return None
+        task = session.tasks[tag] = Task(self, pdu, session.initiator)
+        return task.start
 
     def _data_out(self, pdu: Pdu) -> None:
         task = self.session.tasks.get(pdu.tag)

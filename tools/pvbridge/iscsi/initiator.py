@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
-from typing import Protocol
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
 from pvdrivers.frontends.scsi.command import CommandResult
+
+
+class Running(Protocol):
+    """A command that was submitted."""
+
+    @property
+    def done(self) -> asyncio.Future[Any]:
+        """Its end."""
+
+    @property
+    def result(self) -> CommandResult:
+        """When it is done."""
 
 
 class Initiator(Protocol):
@@ -22,10 +36,14 @@ class Initiator(Protocol):
     def block_size(self, lun: int) -> int:
         """Bytes of a logical block; 0: the unit has none."""
 
-    async def execute(
-        self, lun: int, cdb: bytes, data_out: bytes | memoryview, room: int
-    ) -> CommandResult:
-        """Carries a command out. When cancelled, the command is aborted."""
+    def together(self) -> AbstractContextManager[object]:
+        """Commands that are submitted inside, without waiting for anything, begin at its end."""
+
+    def submit(self, lun: int, cdb: bytes, data_out: bytes | memoryview, room: int) -> Running:
+        """Begins a command."""
+
+    async def abort(self, running: Any) -> None:
+        """ABORT TASK of one that `submit` has returned."""
 
     async def reset(self, lun: int) -> bool:
         """LOGICAL UNIT RESET; whether it was done."""

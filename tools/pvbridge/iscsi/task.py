@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pvdrivers.frontends.scsi.command import CommandResult
 from pvdrivers.scsi.result import HostByte, Status
 from pvdrivers.scsi.sense import Sense, SenseKey
-from pvdrivers.tools.pvbridge.iscsi.initiator import Initiator
+from pvdrivers.tools.pvbridge.iscsi.initiator import Initiator, Running
 from pvdrivers.tools.pvbridge.iscsi.lengths import fit
 from pvdrivers.tools.pvbridge.iscsi.pdu import FINAL, Opcode, Pdu
 from pvdrivers.tools.pvbridge.iscsi.transfer import WriteData, data_in
@@ -47,72 +47,82 @@ class Task:
         self.lun = pdu.lun
         self._initiator = initiator
         self._write: WriteData | None = None
-        self._too_large = pdu.transfer_tag > initiator.max_transfer
-        if pdu.flags & WRITE and not self._too_large:
+        self._flags, self._tag, self._expected = pdu.flags, pdu.tag, pdu.transfer_tag
+        self._too_large = self._expected > initiator.max_transfer
+        if self._flags & WRITE and not self._too_large:
             tag = connection.session.next_transfer_tag()
             self._write = WriteData(pdu, connection.session.parameters, tag)
         self._overflow = 0  # bytes that the command moves beyond what is expected
-        self._complete = asyncio.Event()
-        self._running: asyncio.Task[None] | None = None
+        self._may_run = False  # its turn has come
+        self._is_cancelled = False
+        self._running: Running | None = None
+        self._aborting: asyncio.Task[None] | None = None
 
     # ---- what its connection calls ---------------------------------------------------------
 
     def start(self) -> None:
         """Its turn has come."""
-        name = f"iSCSI task {self.pdu.tag:#x}"
-        self._running = asyncio.get_running_loop().create_task(self._run(), name=name)
+        if not self._is_cancelled:
+            self._may_run = True
+            self._go_on()
 
     def add_data(self, pdu: Pdu) -> None:
         """A Data-Out. ProtocolError: it is not what was asked for."""
         if self._write:
             self._write.add(pdu)
-            self._ask_for_data()
+            self._go_on()
 
     def cancel(self) -> None:
-        self.connection.session.tasks.pop(self.pdu.tag, None)
-        if self._running:
-            self._running.cancel()
+        """It is not answered any more."""
+        self.connection.session.tasks.pop(self._tag, None)
+        self._is_cancelled, self._may_run = True, False
+        if self._running and not self._aborting:
+            abort = self._initiator.abort(self._running)
+            self._aborting = asyncio.get_running_loop().create_task(abort)
 
     async def ended(self) -> None:
-        if self._running:
-            await asyncio.wait([self._running])
+        """Waits for the end of one that was cancelled."""
+        if self._aborting:
+            await asyncio.wait([self._aborting])
 
     # ---- running ---------------------------------------------------------------------------
 
-    async def _run(self) -> None:
-        try:
-            if self._write:
-                self._ask_for_data()
-                await self._complete.wait()
-            await self._respond(await self._execute())
-        except ConnectionError:
-            return  # nobody is there to be answered
-        finally:
-            self.connection.session.tasks.pop(self.pdu.tag, None)
-
-    def _ask_for_data(self) -> None:
-        assert self._write
-        if self._running and (r2t := self._write.next_r2t()):
+    def _go_on(self) -> None:
+        """As far as it can: it asks for data, or begins when they are all here."""
+        if not self._may_run or self._running:
+            return
+        if self._write and (r2t := self._write.next_r2t()):
             self.connection.send(r2t, counts=False)
-        if self._write.complete:
-            self._complete.set()
+        if not self._write or self._write.complete:
+            self._begin()
 
-    async def _execute(self) -> CommandResult:
+    def _begin(self) -> None:
         cdb, lun = bytes(self.pdu.header[32:48]), self.lun
         cdb = cdb[: LENGTHS[cdb[0] >> 5]]
-        expected = self.pdu.transfer_tag
+        expected = self._expected
         if self._too_large:
-            return TOO_LONG._replace(residual=expected)
+            self._respond(TOO_LONG._replace(residual=expected))
+            return
         if lun is None or lun not in self._initiator.luns:
-            return self._without_unit(cdb, expected)
-        reads, initiator = bool(self.pdu.flags & READ), self._initiator
+            self._respond(self._without_unit(cdb, expected))
+            return
+        reads, initiator = bool(self._flags & READ), self._initiator
         size, limit = initiator.block_size(lun), initiator.max_transfer
         cdb, room, self._overflow = fit(cdb, expected, reads, size, limit)
         data_out = memoryview(self._write.data) if self._write else b""
         if self._overflow:
             data_out = data_out[: len(data_out) // size * size]
-        result = await initiator.execute(lun, cdb, data_out, room)
-        return result._replace(data=result.data[:expected]) if self._overflow else result
+        self._running = initiator.submit(lun, cdb, data_out, room)
+        self._running.done.add_done_callback(self._answered)
+
+    def _answered(self, _: object) -> None:
+        assert self._running
+        if not self._may_run:
+            return
+        result = self._running.result
+        if self._overflow:
+            result = result._replace(data=result.data[: self._expected])
+        self._respond(result)
 
     def _without_unit(self, cdb: bytes, expected: int) -> CommandResult:
         """What a target answers for a LUN that it does not have (SAM-5 5.11)."""
@@ -135,25 +145,26 @@ class Task:
 
     # ---- answering -------------------------------------------------------------------------
 
-    async def _respond(self, result: CommandResult) -> None:
+    def _respond(self, result: CommandResult) -> None:
+        self.connection.session.tasks.pop(self._tag, None)
         parameters = self.connection.parameters
         status: int = result.status
         if result.host != HostByte.OK:
             status = STATUS_OF_HOST.get(HostByte(result.host), -1)
         data = memoryview(result.data)
-        sent = 0
+        sent = moved = 0
         for pdu in data_in(self.pdu, data, parameters):
             sent += 1
-            whole = pdu.buffer_offset + len(pdu.data) == len(data)
-            if whole and status == Status.GOOD:  # the status travels with the last data
+            moved += len(pdu.data)
+            if (
+                moved == len(data) and status == Status.GOOD
+            ):  # the status travels with the last data
                 pdu.flags |= HAS_STATUS | self._residual(pdu, result)
                 pdu.header[3] = status
                 self.connection.send(pdu, counts=True)
-                await self.connection.drain()
                 return
             self.connection.send(pdu, counts=False)
-            await self.connection.drain()
-        response = Pdu.of(Opcode.SCSI_RESPONSE, self.pdu.tag)
+        response = Pdu.of(Opcode.SCSI_RESPONSE, self._tag)
         if status < 0:
             response.header[2] = TARGET_FAILURE
         else:
@@ -163,11 +174,12 @@ class Task:
             if result.sense and status == Status.CHECK_CONDITION:
                 response.data = len(result.sense).to_bytes(2, "big") + result.sense
         self.connection.send(response, counts=True)
-        await self.connection.drain()
 
     def _residual(self, pdu: Pdu, result: CommandResult) -> int:
         if self._overflow and result.status == Status.GOOD:
             pdu.residual = self._overflow
             return OVERFLOW
+        if not result.residual:
+            return 0
         pdu.residual = result.residual
-        return UNDERFLOW if result.residual else 0
+        return UNDERFLOW

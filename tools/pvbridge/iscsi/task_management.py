@@ -28,12 +28,8 @@ COMPLETE, NO_TASK, NO_LUN, NOT_SUPPORTED, REJECTED = 0, 1, 2, 5, 255
 async def manage(connection: Connection, pdu: Pdu) -> None:
     """Carries the request out and answers it. Tasks that it ends are not answered."""
     answer = Pdu.of(Opcode.TASK_MANAGEMENT_RESPONSE, pdu.tag)
-    try:
-        answer.header[2] = await _carry_out(connection, pdu)
-        connection.send(answer, counts=True)
-        await connection.drain()
-    except ConnectionError:
-        return
+    answer.header[2] = await _carry_out(connection, pdu)
+    connection.send(answer, counts=True)
 
 
 async def _carry_out(connection: Connection, pdu: Pdu) -> int:

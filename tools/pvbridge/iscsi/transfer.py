@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import struct
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from pvdrivers.tools.pvbridge.iscsi.parameters import Parameters
 from pvdrivers.tools.pvbridge.iscsi.pdu import FINAL, NO_TAG, Opcode, Pdu, ProtocolError
+
+_DATA_IN = struct.Struct(">BB6x8s4sI12xII4x")  # the status' numbers are filled in when it is sent
 
 
 @dataclass(slots=True)
@@ -84,16 +87,18 @@ def data_in(command: Pdu, data: memoryview, parameters: Parameters) -> Iterator[
     """PDUs no larger than the initiator takes, in sequences no longer than a burst."""
     for number, (start, end) in enumerate(_pieces(len(data), parameters)):
         last = end == len(data) or end % parameters.max_burst == 0
-        pdu = Pdu.of(Opcode.DATA_IN, command.tag, FINAL if last else 0)
-        pdu.header[8:16] = command.header[8:16]
-        pdu.transfer_tag = NO_TAG
-        pdu.data_sn = number
-        pdu.buffer_offset = start
-        pdu.data = data[start:end]
-        yield pdu
+        flags, lun, tag = FINAL if last else 0, command.header[8:16], command.header[16:20]
+        header = _DATA_IN.pack(Opcode.DATA_IN, flags, lun, tag, NO_TAG, number, start)
+        yield Pdu(bytearray(header), data[start:end])
 
 
-def _pieces(length: int, parameters: Parameters) -> Iterator[tuple[int, int]]:
+def _pieces(length: int, parameters: Parameters) -> Iterable[tuple[int, int]]:
+    if 0 < length <= min(parameters.max_burst, parameters.max_data):
+        return ((0, length),)
+    return _several_pieces(length, parameters)
+
+
+def _several_pieces(length: int, parameters: Parameters) -> Iterator[tuple[int, int]]:
     for burst in range(0, length, parameters.max_burst):
         burst_end = min(burst + parameters.max_burst, length)
         for start in range(burst, burst_end, parameters.max_data):

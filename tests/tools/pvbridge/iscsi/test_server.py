@@ -6,7 +6,7 @@ import asyncio
 import re
 import shutil
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 
 import pytest
@@ -23,7 +23,7 @@ from pvdrivers.scsi.sense import Sense
 from pvdrivers.tools.pvbridge.iscsi.chap import Account
 from pvdrivers.tools.pvbridge.iscsi.initiator import Initiator
 from pvdrivers.tools.pvbridge.iscsi.login import TargetInfo
-from pvdrivers.tools.pvbridge.iscsi.pdu import IMMEDIATE, NO_TAG, Opcode, Pdu, read_pdu
+from pvdrivers.tools.pvbridge.iscsi.pdu import IMMEDIATE, NO_TAG, Opcode, Pdu, PduReader
 from pvdrivers.tools.pvbridge.iscsi.server import serve
 from pvdrivers.tools.pvbridge.iscsi.text import encode
 
@@ -83,6 +83,15 @@ class Memory(EmulatedUnit):
 
 
 @dataclass
+class DirectCommand:
+    done: asyncio.Task[CommandResult]
+
+    @property
+    def result(self) -> CommandResult:
+        return self.done.result()
+
+
+@dataclass
 class DirectInitiator:
     """Commands go to the units without a ring."""
 
@@ -98,6 +107,19 @@ class DirectInitiator:
 
     def block_size(self, lun: int) -> int:
         return BLOCK
+
+    def together(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def submit(
+        self, lun: int, cdb: bytes, data_out: bytes | memoryview, room: int
+    ) -> DirectCommand:
+        execution = self.execute(lun, cdb, data_out, room)
+        return DirectCommand(asyncio.get_running_loop().create_task(execution))
+
+    async def abort(self, running: DirectCommand) -> None:
+        running.done.cancel()
+        await asyncio.wait([running.done])
 
     async def execute(
         self, lun: int, cdb: bytes, data_out: bytes | memoryview, room: int
@@ -227,6 +249,7 @@ class Raw:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
+        self.pdus = PduReader(reader)
         self.number = 1
         self.tag = 100
 
@@ -251,14 +274,14 @@ class Raw:
         return pdu
 
     def send(self, pdu: Pdu) -> None:
-        self.writer.write(pdu.encode())
+        self.writer.write(b"".join(pdu.encode()))
 
     async def ask(self, pdu: Pdu) -> Pdu:
         self.send(pdu)
         return await self.receive()
 
     async def receive(self) -> Pdu:
-        pdu = await read_pdu(self.reader, 1 << 24)
+        pdu = await self.pdus.read(1 << 24)
         assert pdu is not None, "the target has closed the connection"
         return pdu
 
