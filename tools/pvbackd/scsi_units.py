@@ -91,6 +91,9 @@ class EmulatedKind(UnitKind, frozen=True):
 
 
 def _reservation_file(path: str) -> ReservationFile:
+    folder = os.path.dirname(path)
+    if not os.path.isdir(folder):
+        raise UsageError(f"reservations {path}: there is no folder {folder}")
     try:
         return ReservationFile(path)
     except OSError as error:

@@ -486,6 +486,10 @@ def test_the_files_of_a_unit(unit: str, files: dict[str, bool], tmp_path: Path) 
             "kind = 'tape', cartridge = '', reservations = '{0}/no_tape'",
             "no_tape is not a file of reservations",
         ),
+        (
+            "kind = 'tape', cartridge = '', reservations = '{0}/none/{{lun}}'",
+            "reservations .*/none/lun: there is no folder .*/none",
+        ),
         ("kind = 'tape', cartridge = '', reservations = '{0}'", "reservations .*: Is a directory"),
         ("kind = 'disk', store = {{kind = 'file', path = '{0}/none'}}", "none: no such file"),
     ],

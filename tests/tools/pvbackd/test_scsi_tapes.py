@@ -13,6 +13,7 @@ import pytest
 from pvdrivers.scsi.address import ScsiAddress
 from pvdrivers.scsi.config import LunConfig
 from pvdrivers.scsi.hotplug import add_lun, remove_lun
+from pvdrivers.scsi.result import Status
 from pvdrivers.xenbus.states import XenbusState
 
 from .conftest import PATIENCE, Devices, Hosts, until
@@ -25,6 +26,7 @@ DRIVE, SLOT = 0x100, 0x400
 TEST_UNIT_READY = bytes(6)
 REWIND = bytes.fromhex("01 00 00 00 00 00")
 RESERVE = bytes.fromhex("16 00 00 00 00 00")
+RELEASE = bytes.fromhex("17 00 00 00 00 00")
 LIBRARY = """
 [[scsi]]
 lun = "robot"
@@ -174,3 +176,25 @@ def test_a_library_without_a_folder(
     loopback.run(scenario)
     [line] = [line for line in capfd.readouterr().err.splitlines() if "dev-0" in line]
     assert f"folder of tapes {library}/none: No such file or directory" in line
+
+
+def test_guests_that_share_a_drive(pvbackd_scsi: Hosts, tmp_path: Path) -> None:
+    """One reserves it, and the other finds the tape where the first has left it."""
+    cartridge = tmp_path / "shared.tap"
+    cartridge.touch()
+    loopback = pvbackd_scsi('[[scsi]]\nunit = {kind = "tape"}\n', str(cartridge))
+
+    async def scenario(first: Any) -> None:
+        second = await (await loopback.add_guest()).frontend()
+        await good(first, FIRST, RESERVE)
+        await good(first, FIRST, transfer(0x0A), block(1))
+        result = await second.execute(FIRST, transfer(0x0A), block(2))
+        assert result.status == Status.RESERVATION_CONFLICT
+        await good(first, FIRST, RELEASE)
+        await good(second, FIRST, transfer(0x0A), block(3))
+        await good(second, FIRST, REWIND)
+        for number in (1, 3):
+            read = await good(first, FIRST, transfer(0x08), room=LENGTH)
+            assert read.data == block(number)
+
+    loopback.run(scenario)
