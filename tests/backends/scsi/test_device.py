@@ -529,7 +529,8 @@ def test_what_is_told_of_a_host() -> None:
             [device] = service.devices.values()
             assert isinstance(device, ScsiBackend)
             status = device.status()
-            assert status["luns"] == [{"p_dev": "a", "v_dev": "0:0:0:0", "unit": "<Disk>"}]
+            lun = {"p_dev": "a", "v_dev": "0:0:0:0", "unit": "<Disk>"}
+            assert status["luns"] == [lun | {"kind": "other", "medium": ""}]
             assert status["counters"]["bad_act"] == 1
             assert device.describe().endswith("connected, peer connected, 1 LUN")
 
