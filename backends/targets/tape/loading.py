@@ -168,4 +168,6 @@ class Loading(Transfers, Removal):
         except (UsageError, OSError) as error:
             log.warning("%s: the drive is empty from now on: %s", self.identity.serial, error)
             return
-        self.loaded, self.position = state["loaded"], Position(*state["position"])
+        self.loaded, position = state["loaded"], Position(*state["position"])
+        is_there = position.partition < len(self.volume.images)  # unless somebody took the files
+        self.position = position if is_there else Position()

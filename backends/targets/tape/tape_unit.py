@@ -39,9 +39,10 @@ class TapeUnit(PrimaryUnit):
 
     def image_at(self, position: Position) -> TapeImage:
         """CheckCondition: nothing is loaded, or no such partition."""
-        if self.volume is None or position.partition >= self.partitions:
+        volume = self.volume
+        if volume is None or not self.loaded or position.partition >= len(volume.images):
             raise CheckCondition(MEDIUM_NOT_PRESENT)
-        return self.volume.images[position.partition]
+        return volume.images[position.partition]
 
     @property
     def tape(self) -> TapeImage:
@@ -55,8 +56,7 @@ class TapeUnit(PrimaryUnit):
 
     @property
     def partition_size(self) -> int:
-        """Bytes, at most, of the partition where the tape is."""
-        self.image_at(self.position)
+        """Bytes, at most, of the partition where the tape is, which is loaded."""
         assert self.volume
         return self.volume.sizes[self.position.partition]
 

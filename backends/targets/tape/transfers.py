@@ -137,7 +137,8 @@ class Transfers(TapeUnit):
         if not records:
             return Answer(unused=len(command.data_out))
         unit = len(records[0]) if not command.cdb[1] & _FIXED else 1
-        fitting, left = self._fitting(records), self.left
+        left = self.left
+        fitting = _fitting(records, left)
         if fitting:
             self._append(records[:fitting], residual=len(records) * unit)
         if fitting < len(records):
@@ -162,15 +163,6 @@ class Transfers(TapeUnit):
         if blocks * block_length > LARGEST_TRANSFER:
             raise invalid_field(2)
 
-    def _fitting(self, records: list[memoryview]) -> int:
-        """How many of them the tape has room for."""
-        left = self.left
-        for count, record in enumerate(records):
-            left -= record_space(len(record))
-            if left < 0:
-                return count
-        return len(records)
-
     def _append(self, records: list[memoryview], residual: int) -> None:
         try:
             self.end_tape_here()
@@ -191,9 +183,10 @@ class Transfers(TapeUnit):
 
     def _warn(self, left_before: int) -> None:
         """CheckCondition: all was written, and the tape ends soon."""
-        if self.left <= self.programmable_warning < left_before:
+        left = self.left
+        if left <= self.programmable_warning < left_before:
             code = PROGRAMMABLE_WARNING
-        elif self.left <= self.early_warning:
+        elif left <= self.early_warning:
             code = END_OF_MEDIUM
         else:
             return
@@ -245,6 +238,15 @@ class Transfers(TapeUnit):
     @operation(0x05, "READ BLOCK LIMITS", "05 00 00 00 00 00", access=Access.NONE)
     def read_block_limits(self, command: Command) -> bytes:
         return struct.pack(">IH", LARGEST_RECORD, 1)
+
+
+def _fitting(records: list[memoryview], left: int) -> int:
+    """How many of them so many bytes of the tape have room for."""
+    for count, record in enumerate(records):
+        left -= record_space(len(record))
+        if left < 0:
+            return count
+    return len(records)
 
 
 def _incorrect_length(residual: int) -> Sense:

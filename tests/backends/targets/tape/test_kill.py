@@ -203,6 +203,20 @@ def test_a_command_is_carried_out_once_per_identity(tmp_path: Path, stores: Stor
     process.close()
 
 
+def test_a_partition_that_is_gone(tmp_path: Path, stores: Stores) -> None:
+    process = Process(tmp_path / "tape.tap", stores)
+    process.run(1, as_bytes("15 10 00 00 10 00"), partition_page(REST, 66))
+    process.run(2, format_medium(AS_CHOSEN), b"")
+    process.run(3, locate(0, 1), b"")
+    process.run(4, write(3), b"one")
+    process.close()
+    (tmp_path / "tape.tap.partitions").unlink()
+    process.start()
+    assert process.run(5, as_bytes(SHORT), b"").data[:2] == b"\x80\0"
+    assert process.run(6, write(3), b"two").status == Status.GOOD
+    process.close()
+
+
 def test_a_read_is_answered_again_after_later_ones(tmp_path: Path, stores: Stores) -> None:
     process = Process(tmp_path / "tape.tap", stores)
     for n, data in enumerate((b"one", b"three")):
