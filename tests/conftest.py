@@ -1,9 +1,13 @@
 """What all tests share."""
 
+import shutil
 import signal
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from pvdrivers.testing.scsi.tgt import PROGRAMS, Tgt
 
 # A busy machine is no reason for a property test to fail.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -23,6 +27,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help="how often tests/tools/pvbackd kills the daemon (default 20)",
     )
+
+
+@pytest.fixture
+def san() -> Iterator[Tgt]:
+    """A SAN, which Debian's tgt plays."""
+    if not all(map(shutil.which, PROGRAMS)):
+        pytest.skip("needs tgtd (Debian package tgt)")
+    with Tgt() as daemon:
+        yield daemon
 
 
 def pytest_configure() -> None:

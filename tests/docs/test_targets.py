@@ -43,7 +43,7 @@ def test_it_names_each_command() -> None:
 
 def test_it_names_each_command_that_is_refused_unless_it_is_allowed() -> None:
     text = section("Pass-through")
-    listed = re.split("### ", text)[1]
+    listed = text.split("### What is passed on")[1]
     refused = {
         each.name for kind in (0x00, 0x01, 0x08) for each in table_of(kind) if not each.allowed
     }

@@ -13,10 +13,11 @@ from pvdrivers.backends.targets.logical_unit import LogicalUnit
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.tools.pvbackd.rules import Rule, brief
 from pvdrivers.tools.pvbackd.scsi_disks import DiskUnit, SnapshotUnit
+from pvdrivers.tools.pvbackd.scsi_pass_through import IscsiUnit, SgUnit
 from pvdrivers.tools.pvbackd.scsi_tapes import ChangerUnit, TapeUnit
 from pvdrivers.tools.pvbackd.scsi_units import UnitKind
 
-UnitConfig = DiskUnit | SnapshotUnit | TapeUnit | ChangerUnit
+UnitConfig = DiskUnit | SnapshotUnit | TapeUnit | ChangerUnit | IscsiUnit | SgUnit
 
 
 class ScsiRule(Rule, frozen=True):

@@ -25,6 +25,15 @@ _REPORT_LUNS = bytes.fromhex("a0 00 00 00 00 00 00 00 10 00 00 00")
 _ROOM = 4096
 
 
+def check_pattern(pattern: str) -> None:
+    """UsageError: it makes no names, or the same one for all guests."""
+    if "{initiator}" not in pattern:
+        raise UsageError(
+            f"initiator {pattern!r} lacks {{initiator}}, by which guests are told apart"
+        )
+    check_name(pattern)
+
+
 @dataclass(frozen=True, slots=True)
 class Initiators:
     """Each guest is an initiator of its own, so that a reservation is that guest's. `pattern`: an
@@ -34,12 +43,7 @@ class Initiators:
     pattern: str = INITIATOR
 
     def __post_init__(self) -> None:
-        """UsageError: it is no name, or would be the same for all guests."""
-        if "{initiator}" not in self.pattern:
-            raise UsageError(
-                f"initiator {self.pattern!r} lacks {{initiator}}, by which guests are told apart"
-            )
-        check_name(self.name_of(""))
+        check_pattern(self.pattern)
 
     def name_of(self, nexus_name: str) -> str:
         """Only what a name may have: others are written as their numbers, so it stays unique."""

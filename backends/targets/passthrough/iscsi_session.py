@@ -6,17 +6,16 @@ import asyncio
 import re
 import select
 import socket
-from ctypes import addressof, byref, c_char, string_at
 from typing import Any, Self
 
 from pvdrivers.backends.targets.command import Answer, Command
 from pvdrivers.backends.targets.passthrough import libiscsi
 from pvdrivers.backends.targets.passthrough.iscsi_lun import IscsiLun
-from pvdrivers.backends.targets.passthrough.libiscsi import Iovec, library, when_ended
+from pvdrivers.backends.targets.passthrough.iscsi_transfer import IscsiTransfer
+from pvdrivers.backends.targets.passthrough.libiscsi import library, when_ended
 from pvdrivers.backends.targets.passthrough.session import ABORTED, Session
 from pvdrivers.daemon_threads import in_daemon_thread
 from pvdrivers.scsi.result import Status
-from pvdrivers.scsi.sense import MAX_SENSE
 
 LOGIN_TIME = 15.0  # seconds for the connection and the login
 NOP_INTERVAL = 10.0  # seconds between two questions whether the target is there
@@ -28,55 +27,6 @@ _INITIATOR_ERROR = 2  # class of a login's status
 
 class LoginRefused(OSError):
     """The target will refuse it the next time, too."""
-
-
-class _Transfer:
-    """A command in flight, with the memory that libiscsi reads and writes.
-
-    What is sent is copied: libiscsi may have data of a command queued that has been aborted, and
-    whose initiator uses its memory again."""
-
-    def __init__(self, command: Command) -> None:
-        loop = asyncio.get_running_loop()
-        self.answer: asyncio.Future[Answer] = loop.create_future()
-        self.is_aborted = False
-        self.is_answered = False
-        sent = bytes(command.data_out)
-        self._size = len(sent) or command.room
-        self._is_read = not sent and command.room > 0
-        direction = libiscsi.XFER_WRITE if sent else libiscsi.XFER_READ
-        self.task = library().scsi_create_task(
-            len(command.cdb),
-            command.cdb,
-            direction if self._size else libiscsi.XFER_NONE,
-            self._size,
-        )
-        if not self.task:
-            raise MemoryError
-        if self._size:
-            self._data = bytearray(sent or self._size)
-            self._pinned = (c_char * self._size).from_buffer(self._data)
-            self._iovec = Iovec(addressof(self._pinned), self._size)
-            put = "scsi_task_set_iov_out" if sent else "scsi_task_set_iov_in"
-            getattr(library(), put)(self.task, byref(self._iovec), 1)
-
-    def ended(self, status: int) -> Answer | None:
-        """None: it was not answered."""
-        if status >= libiscsi.CANCELLED:
-            return ABORTED if self.is_aborted else None
-        self.is_answered = True
-        task = self.task.contents
-        missing = task.residual if task.residual_status == libiscsi.UNDERFLOW else 0
-        sense = b""
-        if status == Status.CHECK_CONDITION and task.datain_size > 2:
-            told = string_at(task.datain, task.datain_size)
-            sense = told[2 : 2 + min(int.from_bytes(told[:2], "big"), MAX_SENSE)]
-        if self._is_read:
-            return Answer(status, memoryview(self._data)[: max(0, self._size - missing)], sense)
-        return Answer(status, b"", sense, min(missing, self._size))
-
-    def free(self) -> None:
-        library().scsi_free_scsi_task(self.task)
 
 
 class IscsiSession(Session):
@@ -92,8 +42,8 @@ class IscsiSession(Session):
         self._fd = -1
         self._is_logged_in = False
         self._has_ended = False  # something, since the last look
-        self._transfers: dict[Command, _Transfer] = {}
-        self._unanswered: list[_Transfer] = []  # over, but libiscsi may still know them
+        self._transfers: dict[Command, IscsiTransfer] = {}
+        self._unanswered: list[IscsiTransfer] = []  # over, but libiscsi may still know them
         self._nops: asyncio.Task[None] | None = None
         self._context = self._lib.iscsi_create_context(initiator.encode())
         if not self._context:
@@ -174,7 +124,7 @@ class IscsiSession(Session):
 
     async def execute(self, command: Command) -> Answer:
         self.check_open()
-        transfer = _Transfer(command)
+        transfer = IscsiTransfer(command)
         callback, number = when_ended(lambda status: self._transfer_ended(transfer, status))
         failed = self._lib.iscsi_scsi_command_async(
             self._context, self._lun.lun, transfer.task, callback, None, number
@@ -195,7 +145,7 @@ class IscsiSession(Session):
             else:
                 transfer.free()
 
-    def _transfer_ended(self, transfer: _Transfer, status: int) -> None:
+    def _transfer_ended(self, transfer: IscsiTransfer, status: int) -> None:
         self._has_ended = True
         answer = transfer.ended(status)
         if answer is None:
@@ -216,7 +166,7 @@ class IscsiSession(Session):
             libiscsi.forget(number)
         self._watch()
 
-    def _abort_ended(self, transfer: _Transfer, status: int) -> None:
+    def _abort_ended(self, transfer: IscsiTransfer, status: int) -> None:
         if status == Status.GOOD and not self.lost.done() and not transfer.answer.done():
             self._lib.iscsi_scsi_cancel_task(self._context, transfer.task)
 

@@ -55,7 +55,7 @@ class Policy:
         found = table_of(device_type).find(cdb)
         if not self.permits(found):
             raise illegal_request(INVALID_OPCODE, Field(0))
-        length = _LENGTHS.get(cdb[0] >> 5, len(cdb))
+        length = cdb_length(cdb)
         if len(cdb) < length:
             raise invalid_field(len(cdb))
         if cdb[length - 1] & 1 << _NACA:  # nobody could clear an auto contingent allegiance
@@ -111,6 +111,11 @@ class Policy:
             return self.permits(table_of(device_type).find(bytes(cdb)))
         except CheckCondition:
             return False
+
+
+def cdb_length(cdb: bytes) -> int:
+    """Of the command in it, in bytes: what is behind is ignored."""
+    return _LENGTHS.get(cdb[0] >> 5, len(cdb))
 
 
 def check_names(allow: Iterable[str]) -> None:

@@ -58,11 +58,15 @@ class PassThrough(LogicalUnit):
         device_type: int | None,
         *,
         patience: float = PATIENCE,
+        depth: int = DEPTH,
         missing: OSError | None = None,
     ) -> None:
-        """`device_type`: None when the device is not there, which `missing` says; then it is
-        served if an earlier process had it."""
+        """`name` is the device's, whichever way it is opened; no other unit may be on it.
+        `device_type`: None when the device is not there, which `missing` says; then it is served
+        if an earlier process had it. `depth`: of commands that are in flight at the same time."""
         self._name = name
+        self.files = {name: True}
+        self._depth = depth
         self._open_session = open_session
         self._policy = policy
         self._patience = patience
@@ -76,7 +80,9 @@ class PassThrough(LogicalUnit):
 
     def _be(self, device_type: int) -> None:
         self.device_type = device_type
-        self.depth = 1 if device_type == TAPE else DEPTH  # where a tape stands is known in between
+        self.depth = (
+            1 if device_type == TAPE else self._depth
+        )  # where a tape stands is known in between
 
     def take_up(self, journal: Journal) -> None:
         self._records = Records(journal)

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-from collections.abc import Iterator
 from itertools import count
 from typing import Any
-
-import pytest
 
 from pvdrivers.backends.targets.command import Answer, Command, Nexus
 from pvdrivers.backends.targets.passthrough.unit import PassThrough
 from pvdrivers.scsi.result import Status
 from pvdrivers.scsi.sense import Sense
-from pvdrivers.testing.scsi.tgt import PROGRAMS, Tgt
 
 PATIENCE = 60.0  # seconds
 _numbers = count(1)
@@ -62,11 +57,3 @@ class Initiator:
             told.append(f"{sense.key:02x}/{sense.asc:02x}/{sense.ascq:02x}")
             await asyncio.sleep(0.001)
         return told
-
-
-@pytest.fixture
-def san() -> Iterator[Tgt]:
-    if not all(map(shutil.which, PROGRAMS)):
-        pytest.skip("needs tgtd (Debian package tgt)")
-    with Tgt() as daemon:
-        yield daemon
