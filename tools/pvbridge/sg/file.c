@@ -81,6 +81,7 @@ int pvsg_file_open(const char *path, int flags)
         return -ENOMEM;
     }
     *file = (struct pvsg_file){
+        .process = getpid(),
         .references = 1,
         .access = flags & O_ACCMODE,
         .device = device,
@@ -106,6 +107,9 @@ struct pvsg_file *pvsg_file_get(int fd)
     }
     pthread_mutex_lock(&table_lock);
     struct pvsg_file *file = table[fd];
+    if (file && file->process != getpid()) {
+        file = NULL; /* the parent may be using its connections */
+    }
     if (file) {
         file->references++;
     }

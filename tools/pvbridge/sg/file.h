@@ -21,6 +21,7 @@ struct pvsg_reserve {
 
 struct pvsg_file {
     int fd;
+    pid_t process;  /* that has opened it */
     int references; /* the table's lock protects it */
     int access;     /* O_RDONLY, O_WRONLY or O_RDWR */
     struct pvsg_device device;
@@ -38,7 +39,7 @@ struct pvsg_file {
 /* open(): an fd, or a negative errno. */
 int pvsg_file_open(const char *path, int flags);
 
-/* NULL: the fd is not ours. To be put back. */
+/* NULL: the fd is not ours, or was opened before a fork. To be put back. */
 struct pvsg_file *pvsg_file_get(int fd);
 void pvsg_file_put(struct pvsg_file *file);
 

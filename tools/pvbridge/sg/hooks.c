@@ -111,6 +111,23 @@ HOOK int close(int fd)
     return NEXT(close)(fd);
 }
 
+/* These close a file as well. */
+HOOK int dup2(int from, int to)
+{
+    if (from != to) {
+        pvsg_file_forget(to);
+    }
+    return NEXT(dup2)(from, to);
+}
+
+HOOK int dup3(int from, int to, int flags)
+{
+    if (from != to) {
+        pvsg_file_forget(to);
+    }
+    return NEXT(dup3)(from, to, flags);
+}
+
 /* ---- stat --------------------------------------------------------------------------------- */
 
 #define FILL(status, device)                                                                       \

@@ -18,7 +18,7 @@ from pvdrivers.tools.pvbridge.sg.preload import LIBRARY, preloaded
 PVBRIDGE = (sys.executable, "-m", "pvdrivers.tools.pvbridge", "sg")
 PVSG = (sys.executable, "-m", "pvdrivers.tools.pvbridge.sg.preload")
 OPEN = "import os; os.open('/dev/pvsg/{}/0:0:0:1', os.O_RDWR)"
-PATIENCE = 60
+PATIENCE = 120  # seconds
 
 
 def environment(folder: Path) -> dict[str, str]:

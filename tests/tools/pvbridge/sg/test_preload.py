@@ -74,7 +74,12 @@ if child := os.fork():
 else:
     own = os.open("/dev/pvsg/guest/0:0:0:0", os.O_RDWR)
     Command("00 00 00 00 00 00").execute(own)
-    os._exit(0)
+    try:
+        Command("00 00 00 00 00 00").execute(fd)
+    except OSError:
+        os.close(fd)
+        os._exit(0)
+    os._exit(1)
 assert Command("00 00 00 00 00 00").execute(fd).status == 0
 """)
 

@@ -48,6 +48,19 @@ static void test_open(void)
     assert(close(-1) == -1 && errno == EBADF);
 }
 
+/* What takes the place of a file of ours is the system's. */
+static void test_dup(void)
+{
+    char magic[4];
+    int fds[] = {open(PATH, O_RDWR), open(PATH, O_RDWR), open(OWN, O_RDONLY)};
+    assert(dup2(fds[0], fds[0]) == fds[0] && dup2(fds[2], fds[0]) == fds[0]);
+    assert(dup3(fds[2], fds[1], O_CLOEXEC) == fds[1]);
+    for (int i = 0; i < 3; i++) {
+        assert(lseek(fds[i], 0, SEEK_SET) == 0 && read(fds[i], magic, 4) == 4);
+        assert(!memcmp(magic, "\177ELF", 4) && !close(fds[i]));
+    }
+}
+
 /* A file that is made has the mode that was asked for. */
 static void test_mode(void)
 {
@@ -154,6 +167,7 @@ int main(void)
 {
     start_machine();
     test_open();
+    test_dup();
     test_mode();
     test_stat();
     test_commands();
