@@ -24,7 +24,7 @@ REQUESTS = {
     "reset": "resets",
 }
 
-LUN_KINDS = ("disk", "snapshot", "tape", "changer", "other")
+LUN_KINDS = ("disk", "snapshot", "tape", "changer", "pass-through", "other")
 
 
 def make_service(

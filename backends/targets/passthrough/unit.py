@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from pvdrivers.backends.targets.command import Answer, CheckCondition, Command, Nexus
 from pvdrivers.backends.targets.journal import Journal, journal_size
-from pvdrivers.backends.targets.logical_unit import Done, LogicalUnit
+from pvdrivers.backends.targets.logical_unit import Done, LogicalUnit, UnitStatus
 from pvdrivers.backends.targets.passthrough.commands import TAPE, Passed
 from pvdrivers.backends.targets.passthrough.path import (
     PATIENCE,
@@ -228,6 +228,9 @@ class PassThrough(LogicalUnit):
                 return OUTCOME_UNKNOWN
             self._position.forget()
         return await self._send_once(path, command, place, attempts)
+
+    def status(self) -> UnitStatus:
+        return UnitStatus("pass-through")
 
     def __repr__(self) -> str:
         return f"<PassThrough to {self._name}>"

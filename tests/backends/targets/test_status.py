@@ -6,9 +6,13 @@ from pathlib import Path
 
 from pvdrivers.backends.stores.store import RamStore
 from pvdrivers.backends.targets.changer.unit import Changer
+from pvdrivers.backends.targets.command import Nexus
 from pvdrivers.backends.targets.disk.snapshot import CHUNK, Snapshot, snapshot_size
 from pvdrivers.backends.targets.disk.snapshots import SnapshotDisk
 from pvdrivers.backends.targets.disk.unit import Disk
+from pvdrivers.backends.targets.passthrough.path import OpenSession
+from pvdrivers.backends.targets.passthrough.policy import Policy
+from pvdrivers.backends.targets.passthrough.unit import PassThrough
 from pvdrivers.backends.targets.spc.identity import Identity
 from pvdrivers.backends.targets.tape.unit import Tape
 from pvdrivers.scsi.block_range import BlockRange
@@ -50,3 +54,12 @@ def test_a_tape_and_a_changer(tmp_path: Path) -> None:
     assert drive.status().medium == "A.tap, unloaded"
     robot.close()
     drive.close()
+
+
+def test_a_pass_through() -> None:
+    def no_session(nexus: Nexus) -> OpenSession:
+        raise AssertionError
+
+    unit = PassThrough("iscsi://san/target/1", no_session, Policy(), 1)
+    assert unit.status() == ("pass-through", "", {})
+    unit.close()
