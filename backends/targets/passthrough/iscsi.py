@@ -62,17 +62,22 @@ class Initiators:
 async def open_iscsi(
     initiators: Initiators, policy: Policy, *, patience: float = PATIENCE
 ) -> PassThrough:
-    """Looks at the LUN. One whose target is not reached can be taken up from an earlier process.
+    """Looks at the LUN. When the target is not reached, refuses the initiator or has no such LUN,
+    the unit raises that when it is taken up, unless it is an earlier process's: a SAN that starts
+    does so at first.
 
-    UsageError: there is no libiscsi, the target refuses the initiator, or has no such LUN.
+    UsageError: there is no libiscsi.
     """
     lun = initiators.lun
-    device_type, missing = None, None
+    device_type: int | None = None
+    missing: Exception | None = None
     try:
         device_type = await _device_type(initiators)
     except LoginRefused as error:
         name = initiators.name_of(OURSELVES)
-        raise UsageError(f"{lun}: the target refuses initiator {name}: {error}") from error
+        missing = UsageError(f"{lun}: the target refuses initiator {name}: {error}")
+    except _NoLun as error:
+        missing = error
     except OSError as error:
         missing = OSError(f"{lun}: the target is not reached: {error}")
     return PassThrough(
@@ -80,8 +85,12 @@ async def open_iscsi(
     )
 
 
+class _NoLun(UsageError):
+    pass
+
+
 async def _device_type(initiators: Initiators) -> int:
-    """UsageError: there is no such LUN. OSError: the target is not there."""
+    """_NoLun, LoginRefused, or another OSError: the target is not there."""
     data = await _ask(initiators, _INQUIRY, 36)
     if data and data[0] >> 5 == 0:
         return data[0] & 0x1F
@@ -90,7 +99,7 @@ async def _device_type(initiators: Initiators) -> int:
     listed = data[8 : 8 + int.from_bytes(data[:4], "big") // 8 * 8]
     found = [str(number & MAX_LUN) for (number,) in struct.iter_unpack(">H6x", listed)]
     lun = initiators.lun
-    raise UsageError(
+    raise _NoLun(
         f"{lun}: the target has no LUN {lun.lun} for this initiator: there is"
         f" {', '.join(found) or 'none'}"
     )

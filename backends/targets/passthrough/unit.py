@@ -59,7 +59,7 @@ class PassThrough(LogicalUnit):
         *,
         patience: float = PATIENCE,
         depth: int = DEPTH,
-        missing: OSError | None = None,
+        missing: Exception | None = None,
     ) -> None:
         """`name` is the device's, whichever way it is opened; no other unit may be on it.
         `device_type`: None when the device is not there, which `missing` says; then it is served

@@ -322,6 +322,28 @@ def test_a_lun_that_two_guests_see_has_a_session_of_each(san: Tgt, image: Path) 
     run(san.add(image), scenario)
 
 
+def test_a_successor_waits_for_a_san_that_is_down(san: Tgt, image: Path) -> None:
+    """An operator's new LUN would be refused; a guest that has it does not lose it."""
+    url = san.add(image)
+    memory = bytearray(journal_size(ROOM))
+
+    async def main() -> None:
+        unit = await unit_of(url)
+        unit.take_up(Journal(memory, ROOM))
+        unit.close()
+        await asyncio.to_thread(san.kill)
+        successor = await unit_of(url)
+        successor.take_up(Journal(memory, ROOM))
+        assert successor.device_type == 0
+        _, reading = Initiator(successor).begin("12 00 00 00 24 00", room=36)
+        await asyncio.to_thread(san.start)
+        async with asyncio.timeout(PATIENCE):
+            assert (await reading).data[16:28] == b"VIRTUAL-DISK"
+        successor.close()
+
+    asyncio.run(main())
+
+
 # ---- what an operator is told --------------------------------------------------------------
 
 
