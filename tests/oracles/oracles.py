@@ -15,8 +15,9 @@ from pathlib import Path
 import guest
 import ours
 from cases import CASES, SAME_DATA
+from facts import facts
 from outcome import Outcome
-from page import PAGE, differences, explained
+from page import PAGE, differences, explained, lacks_facts
 
 PROGRAMS = {  # and the Debian packages that have them
     "qemu-system-x86_64": "qemu-system-x86",
@@ -48,6 +49,8 @@ def complaints_of_ours(mine: Mapping[str, Outcome]) -> Iterator[str]:
         told = mine[difference.name].told
         if told != difference.told[0] or not reason:
             yield f"{PAGE.name}: {difference.name} ends with {told} here"
+    for row in lacks_facts(facts(mine)):
+        yield f"not in {PAGE.name}: {row}"
 
 
 def complaints(
@@ -61,6 +64,8 @@ def complaints(
     for difference in known:
         if difference not in found:
             yield f"in {PAGE.name}, and no more: {difference.name}"
+    for row in lacks_facts(facts(mine), *(facts(theirs[target]) for target in guest.TARGETS)):
+        yield f"not in {PAGE.name}: {row} |"
     for name in SAME_DATA:
         given = {target: theirs[target][name] for target in theirs if name in theirs[target]}
         for target, outcome in given.items():

@@ -14,6 +14,13 @@ from outcome import LACKS_IT, Outcome
 PAGE = Path(__file__).parents[2] / "docs" / "measurements" / "scsi-oracles.md"
 
 
+def lacks_facts(*targets: Mapping[str, str]) -> list[str]:
+    """The beginnings of rows that the page does not have, of these targets in their order."""
+    rows = [" | ".join((f"| {name}", *(one[name] for one in targets))) for name in targets[0]]
+    text = PAGE.read_text()
+    return [row for row in rows if f"\n{row} |" not in text]
+
+
 class Difference(NamedTuple):
     """`told`: how the case ended here, and on each target."""
 
