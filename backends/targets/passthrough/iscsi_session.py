@@ -304,7 +304,10 @@ async def _addresses(lun: IscsiLun) -> list[str]:
     """As libiscsi takes them, so that it looks nothing up. OSError: there are none."""
 
     def look_up() -> list[Any]:
-        return socket.getaddrinfo(lun.host, lun.port, type=socket.SOCK_STREAM)
+        try:
+            return socket.getaddrinfo(lun.host, lun.port, type=socket.SOCK_STREAM)
+        except UnicodeError as error:
+            raise OSError(f"{lun.host} is no name of a host") from error
 
     found = [address[:2] for *_, address in await in_daemon_thread(look_up)]
     return [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in found]

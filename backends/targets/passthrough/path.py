@@ -61,10 +61,11 @@ class LunPath:
         while True:
             try:
                 session = await self._try_session()
-            except OSError as error:
+            except Exception as error:
                 if str(error) != told:
                     told = str(error)
-                    log.warning("%s: no session: %s", self._name, told)
+                    defect = None if isinstance(error, OSError) else error
+                    log.warning("%s: no session: %s", self._name, told, exc_info=defect)
             else:
                 if told or not self._is_first:
                     log.info("%s: there is a session", self._name)

@@ -377,8 +377,9 @@ def test_a_target_that_is_not_reached() -> None:
     assert "Connection refused" in told
 
 
-def test_a_host_that_has_no_address() -> None:
-    url = f"iscsi://san.invalid:3260/{TARGET}/1"
+@pytest.mark.parametrize("host", ["san.invalid", "san..invalid"])
+def test_a_host_that_has_no_address(host: str) -> None:
+    url = f"iscsi://{host}:3260/{TARGET}/1"
     assert complaint(url).startswith(f"{url}: the target is not reached: ")
 
 

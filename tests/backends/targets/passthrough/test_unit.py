@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -207,6 +207,21 @@ class NoLun(ByteUnit):
     def execute(self, command: Command) -> Answer:
         sense = Sense(SenseKey.ILLEGAL_REQUEST, *NO_SUCH_LUN).fixed()
         return Answer(Status.CHECK_CONDITION, sense=sense)
+
+
+def test_a_defect_is_tried_again() -> None:
+    async def scenario(device: Device, unit: PassThrough, initiator: Initiator) -> None:
+        there, device.unit = device.unit, cast(LogicalUnit, None)  # no session can be made of it
+        device.cut()
+        _, reading = initiator.begin(read(1), room=BLOCK)
+        device.is_there.set()
+        await asyncio.sleep(0.01)
+        device.unit = there
+        assert (await reading).status == Status.CHECK_CONDITION
+        assert NEXUS_LOSS not in await initiator.hear_attentions()  # it was told by that
+        await initiator.good(read(1), room=BLOCK)
+
+    run(scenario)
 
 
 def test_an_initiator_is_told_what_the_device_tells_it() -> None:
