@@ -8,12 +8,12 @@
 <Domain 1 x86_64 running, 2048 pages of 4096 bytes>
 """
 
+from pvdrivers.sim.errors import MachineError
 from pvdrivers.sim.machine import (
     Domain,
     DomainInfo,
     DomainState,
     Machine,
-    MachineError,
     MemoryExtent,
     ShutdownReason,
     TraceEvent,

@@ -14,6 +14,8 @@ from pvdrivers._core import ffi, lib
 from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.ring.abi import Abi
 from pvdrivers.ring.errors import UsageError
+from pvdrivers.sim.errors import MachineError, check
+from pvdrivers.sim.scheduler import MAX_CPUS, Scheduler
 
 GIB = 1 << 30
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -33,10 +35,6 @@ ACCOUNTS = (
     "memory_op",
     "domctl",
 )
-
-
-class MachineError(OSError):
-    """The machine refused a call; `errno` says why."""
 
 
 class DomainState(IntEnum):
@@ -123,12 +121,6 @@ def cells(count: int, memory: int | str, stride: int | str) -> list[MemoryExtent
     return [MemoryExtent(cell * step, size) for cell in range(count)]
 
 
-def _check(result: int, what: str) -> int:
-    if result < 0:
-        raise MachineError(-result, f"{what}: {os.strerror(-result)}")
-    return result
-
-
 class Domain:
     """A domain of a machine. `hypervisor` is this process's view as that domain."""
 
@@ -146,7 +138,7 @@ class Domain:
     @property
     def info(self) -> DomainInfo:
         info = ffi.new("struct pv_domain_info *")
-        _check(lib.pv_domain_info(self.machine.cdata, self.domid, info), f"domain {self.domid}")
+        check(lib.pv_domain_info(self.machine.cdata, self.domid, info), f"domain {self.domid}")
         return DomainInfo(
             self.domid,
             DomainState(info.state),
@@ -164,21 +156,21 @@ class Domain:
     def accounts(self) -> dict[str, int]:
         """What Xen would have charged this domain for, by name."""
         counters = ffi.new("uint64_t[]", len(ACCOUNTS))
-        _check(lib.pv_domain_accounts(self.machine.cdata, self.domid, counters), "accounts")
+        check(lib.pv_domain_accounts(self.machine.cdata, self.domid, counters), "accounts")
         return dict(zip(ACCOUNTS, counters, strict=True))
 
     def gfn_to_mfn(self, gfn: int) -> int:
         """The machine frame (4 KiB) behind a guest frame; MachineError(EFAULT) in a hole."""
-        return _check(lib.pv_domain_gfn_to_mfn(self.machine.cdata, self.domid, gfn), f"gfn {gfn}")
+        return check(lib.pv_domain_gfn_to_mfn(self.machine.cdata, self.domid, gfn), f"gfn {gfn}")
 
     def pause(self) -> None:
-        _check(lib.pv_domain_pause(self.machine.cdata, self.domid), "pause")
+        check(lib.pv_domain_pause(self.machine.cdata, self.domid), "pause")
 
     def unpause(self) -> None:
-        _check(lib.pv_domain_unpause(self.machine.cdata, self.domid), "unpause")
+        check(lib.pv_domain_unpause(self.machine.cdata, self.domid), "unpause")
 
     def shutdown(self, reason: ShutdownReason = ShutdownReason.POWEROFF) -> None:
-        _check(lib.pv_domain_shutdown(self.machine.cdata, self.domid, reason), "shutdown")
+        check(lib.pv_domain_shutdown(self.machine.cdata, self.domid, reason), "shutdown")
 
     def crash(self) -> None:
         self.shutdown(ShutdownReason.CRASH)
@@ -188,7 +180,7 @@ class Domain:
         if self._hypervisor is not None:
             self._hypervisor.close()
             self._hypervisor = None
-        _check(lib.pv_domain_destroy(self.machine.cdata, self.domid), "destroy")
+        check(lib.pv_domain_destroy(self.machine.cdata, self.domid), "destroy")
 
     def __repr__(self) -> str:
         try:
@@ -213,7 +205,13 @@ class Machine:
         max_domains: int = 1024,
         max_domain_memory: int | str = "16G",
         virtual_time: bool = False,
+        cpus: int = 0,
     ) -> None:
+        """`cpus`: on which vcpus are scheduled, in virtual time; 0: domains run at any time."""
+        if not 0 <= cpus <= MAX_CPUS:
+            raise UsageError(f"{cpus} CPUs are not 0 to {MAX_CPUS}")
+        if cpus and not virtual_time:
+            raise UsageError("CPUs are scheduled in virtual time only: virtual_time=True")
         extents = [MemoryExtent(0, parse_size(memory))] if isinstance(memory, int | str) else memory
         config = ffi.new("struct pv_machine_config *")
         array = ffi.new("struct pv_memory_extent[]", [(e.start, e.size) for e in extents])
@@ -221,8 +219,9 @@ class Machine:
         config.max_domains = max_domains
         config.max_domain_memory = parse_size(max_domain_memory)
         config.virtual_time = virtual_time
+        config.cpus = cpus
         out = ffi.new("struct pv_machine **")
-        _check(lib.pv_machine_create(config, out), "creating a machine")
+        check(lib.pv_machine_create(config, out), "creating a machine")
         self._init(out[0])
 
     def _init(self, cdata: Any) -> None:
@@ -230,6 +229,7 @@ class Machine:
         self._hypervisors: list[Hypervisor] = []
         self._trace_cursor = ffi.new("uint64_t *")
         self._trace_lost = ffi.new("uint64_t *")
+        self.scheduler = Scheduler(self)
 
     @property
     def cdata(self) -> Any:
@@ -246,7 +246,7 @@ class Machine:
         result = lib.pv_machine_attach(os.fsencode(path), out)
         if result in (-errno.ENOENT, -errno.ECONNREFUSED):
             raise MachineError(-result, f"no machine is served at {path}")
-        _check(result, f"attaching to the machine at {path}")
+        check(result, f"attaching to the machine at {path}")
         machine = cls.__new__(cls)
         machine._init(out[0])
         return machine
@@ -254,7 +254,7 @@ class Machine:
     def serve(self, socket_path: str | os.PathLike[str]) -> None:
         """Lets other processes attach, from a thread that ends with `close`."""
         path = os.fspath(socket_path)
-        _check(lib.pv_machine_serve(self.cdata, os.fsencode(path)), f"serving at {path}")
+        check(lib.pv_machine_serve(self.cdata, os.fsencode(path)), f"serving at {path}")
 
     def create_domain(
         self,
@@ -279,7 +279,7 @@ class Machine:
         config.max_maptrack_frames = max_maptrack_frames
         config.max_grant_version = max_grant_version
         wanted = lib.DOMID_INVALID if domid is None else domid
-        created = _check(lib.pv_domain_create(self.cdata, wanted, config), "creating a domain")
+        created = check(lib.pv_domain_create(self.cdata, wanted, config), "creating a domain")
         domain = Domain(self, created)
         if not paused:
             domain.unpause()
@@ -295,7 +295,7 @@ class Machine:
         """This process's view as domain `domid`."""
         out = ffi.new("struct pv_hypervisor **")
         what = f"opening the hypervisor as domain {domid}"
-        _check(lib.pv_machine_open_hypervisor(self.cdata, domid, out), what)
+        check(lib.pv_machine_open_hypervisor(self.cdata, domid, out), what)
         hypervisor = Hypervisor(out[0], keep_alive=self)
         self._hypervisors.append(hypervisor)
         return hypervisor

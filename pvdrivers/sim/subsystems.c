@@ -5,10 +5,12 @@
 #include "pvdrivers/sim/grants/grants.h"
 #include "pvdrivers/sim/memory/guest_pages.h"
 #include "pvdrivers/sim/memory/memory.h"
+#include "pvdrivers/sim/sched/sched.h"
 
 const struct subsystem *const subsystems[SUBSYSTEM_COUNT] = {
     [SUBSYSTEM_GUEST_PAGES] = &guest_pages_subsystem,
     [SUBSYSTEM_EVENTS] = &events_subsystem,
+    [SUBSYSTEM_SCHED] = &sched_subsystem,
     [SUBSYSTEM_GRANTS] = &grants_subsystem,
     [SUBSYSTEM_MEMORY] = &memory_subsystem,
 };

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pvdrivers._core import lib
 from pvdrivers.hypervisor import EventChannel, Hypervisor, MappedPages, check
-from pvdrivers.sim.machine import DomainState, Machine, MachineError
+from pvdrivers.sim import DomainState, Machine, MachineError
 from pvdrivers.toolstack.domain_builder import START_INFO_GFN, StartInfo
 from pvdrivers.xenstore.client import XenstoreClient
 from pvdrivers.xenstore.errors import XenstoreError

@@ -24,6 +24,7 @@ struct pv_machine_config {
     uint32_t max_domains;                   /* domids 0 to max_domains - 1 */
     uint64_t max_domain_memory;             /* bytes one domain may own at most */
     bool virtual_time;                      /* the clock moves only by pv_machine_advance */
+    uint32_t cpus; /* that vcpus are scheduled on, with virtual_time; 0: domains run at any time */
 };
 
 struct pv_domain_config {

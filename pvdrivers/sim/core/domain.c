@@ -148,6 +148,8 @@ static int change_state(struct pv_machine *machine, domid_t domid, unsigned from
     if (allowed) {
         __atomic_store_n(&d->shutdown_reason, reason, __ATOMIC_RELAXED);
         domain_set_state(machine, d, to);
+        FOR_EACH_SUBSYSTEM(id, domain_state_changed)
+        subsystems[id]->domain_state_changed(machine, d);
         account(d, PV_ACCOUNT_DOMCTL, 1);
     }
     machine_unlock(machine);

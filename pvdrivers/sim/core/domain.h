@@ -6,6 +6,7 @@
 #include "pvdrivers/sim/grants/state.h"
 #include "pvdrivers/sim/machine.h"
 #include "pvdrivers/sim/memory/state.h"
+#include "pvdrivers/sim/sched/state.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -16,6 +17,7 @@ struct vcpu {
     uint32_t id;
     bool online;
     uint64_t upcalls;
+    struct sched_vcpu sched;
 };
 
 /* The big per-domain tables follow it in the domain's window (domain_window). */
@@ -38,6 +40,7 @@ struct domain {
     /* One for each subsystem that has state here, declared in its room. */
     struct guest_allocator guest;
     struct event_channels event_channels;
+    struct sched_domain sched;
     struct grant_table grant_table;
     struct maptrack maptrack;
 };

@@ -24,6 +24,8 @@ static int check_config(const struct pv_machine_config *config)
         return -EINVAL;
     if (config->max_domains == 0 || config->max_domains > DOMID_FIRST_RESERVED)
         return -EINVAL;
+    if (config->cpus > SCHED_MAX_CPUS || (config->cpus && !config->virtual_time))
+        return -EINVAL;
     uint64_t end = 0;
     for (uint32_t i = 0; i < config->extent_count; i++) {
         const struct pv_memory_extent *extent = &config->extents[i];

@@ -11,6 +11,7 @@
  *   domain.grant_table.lock  one domain's grant table; never two at once but in ascending domid
  *   domain.maptrack.lock     the handles a domain holds on others' grants
  *   domain.event_channels.lock  one domain's ports; two at once in ascending domid
+ *   machine.scheduler.lock   CPUs and who runs on them; taken last, after machine.lock too
  * No lock is held while the broker is asked for an eventfd: it may be waiting for that lock.
  * What keeps a domain from being wiped while it is used: rcu.h.
  */
@@ -25,7 +26,7 @@
 
 #include <pthread.h>
 
-#define MACHINE_MAGIC 0x50564d4143483032ull /* "PVMACH02": another layout, another number */
+#define MACHINE_MAGIC 0x50564d4143483033ull /* "PVMACH03": another layout, another number */
 #define FRAME_SHIFT 12                      /* machine frames are 4 KiB; a 16 KiB page is four */
 #define FRAME_SIZE (1ull << FRAME_SHIFT)
 #define MAX_EXTENTS 64
@@ -77,6 +78,7 @@ struct machine {
     uint32_t client_end; /* no client from here on was ever in use */
     struct client clients[MAX_CLIENTS];
     struct event_handles event_handles; /* open handles of all processes */
+    struct scheduler scheduler;
 };
 
 /* One process's attachment. */

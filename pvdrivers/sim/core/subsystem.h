@@ -4,7 +4,7 @@
  * life; the core calls it by this table and knows no subsystem by name. A new one adds a row, and
  * its state to struct domain or struct machine.
  *
- * Rooms include each other downwards only: core, then memory, events, grants, and what joins them
+ * Rooms include each other downwards only: core, then memory, events, sched, grants, and what joins them
  * (pvdrivers/sim/subsystems.c, hypervisor.c) on top. Of a room, the others see its header
  * (memory.h, events.h, grants.h). Only a room's state.h, which declares its structs and needs none
  * of the core, is included from below, to be a member of struct domain and struct machine.
@@ -32,6 +32,8 @@ struct sim_hypervisor;
  *   apart before grants: the kernel of a dying domain does not notify granters of
  *   unmaps.
  *
+ * - sched: the vcpus, whose number is the shape's. Taken apart, they leave their CPUs for good.
+ *
  * - grants: the table's size follows from the page size. Taken apart before memory: from then on no
  *   call takes a page into use.
  *
@@ -44,6 +46,7 @@ struct sim_hypervisor;
 enum subsystem_id {
     SUBSYSTEM_GUEST_PAGES,
     SUBSYSTEM_EVENTS,
+    SUBSYSTEM_SCHED,
     SUBSYSTEM_GRANTS,
     SUBSYSTEM_MEMORY,
     SUBSYSTEM_COUNT
@@ -71,6 +74,8 @@ struct subsystem {
     /* 0 or a negative errno; the domain is then taken apart. */
     int (*domain_create)(struct pv_machine *machine, struct domain *d,
                          const struct pv_domain_config *config);
+    /* Its state is another one now. Under machine.lock. */
+    void (*domain_state_changed)(struct pv_machine *machine, struct domain *d);
     /* The domain has shut down or was destroyed. Under no lock. */
     void (*domain_ended)(struct pv_machine *machine);
     /* A bounded step of taking a dying domain apart, which may be repeated: where the next begins

@@ -1,0 +1,176 @@
+/* What active vcpus earn. Each slice the credits of all CPUs are shared out among the domains, by
+ * their weights and up to their caps; what a domain cannot use goes to the others. */
+#include "pvdrivers/sim/sched/internal.h"
+
+/* ---- Who is active --------------------------------------------------------------------------- */
+
+/* At the head of the list. */
+static void link_domain(struct pv_machine *machine, struct domain *d)
+{
+    struct scheduler *sched = scheduler(machine);
+    struct sched_domain *own = &d->sched;
+    if (sched->active_domains++ == 0) {
+        sched->first_active = own->next = own->prev = d->domain_id;
+        return;
+    }
+    struct sched_domain *next = &domain_window(machine, sched->first_active)->sched;
+    own->next = sched->first_active;
+    own->prev = next->prev;
+    domain_window(machine, own->prev)->sched.next = d->domain_id;
+    next->prev = d->domain_id;
+    sched->first_active = d->domain_id;
+}
+
+static void unlink_domain(struct pv_machine *machine, const struct domain *d)
+{
+    struct scheduler *sched = scheduler(machine);
+    const struct sched_domain *own = &d->sched;
+    domain_window(machine, own->prev)->sched.next = own->next;
+    domain_window(machine, own->next)->sched.prev = own->prev;
+    sched->active_domains--;
+    if (sched->first_active == d->domain_id)
+        sched->first_active = own->next;
+}
+
+void account_start(struct pv_machine *machine, struct domain *d, struct sched_vcpu *vcpu)
+{
+    vcpu->active = true;
+    scheduler(machine)->weight += d->sched.weight;
+    if (d->sched.active_vcpus++ == 0)
+        link_domain(machine, d);
+}
+
+void account_stop(struct pv_machine *machine, struct domain *d, struct sched_vcpu *vcpu)
+{
+    vcpu->active = false;
+    scheduler(machine)->weight -= d->sched.weight;
+    if (--d->sched.active_vcpus == 0)
+        unlink_domain(machine, d);
+}
+
+/* ---- A domain's share ------------------------------------------------------------------------ */
+
+/* Of one accounting. */
+struct account {
+    int64_t total;       /* credits to share out */
+    int64_t weight;      /* of all */
+    int64_t weight_left; /* of the domains that have not had their share yet */
+    int64_t balance;     /* credits of all after it */
+    bool wanted;         /* a domain before could have used more than its share */
+};
+
+static int64_t divide_up(int64_t value, int64_t by)
+{
+    return (value + by - 1) / by;
+}
+
+static int64_t smaller(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* The most that the domain can use: its vcpus on a CPU each, or its cap. */
+static int64_t peak(const struct scheduler *sched, const struct sched_domain *own,
+                    const struct account *account)
+{
+    int64_t slice = credit_of_slice(sched), most = own->active_vcpus * slice;
+    if (sched->balance < 0)
+        most += divide_up(-sched->balance * own->weight * own->active_vcpus, account->weight);
+    return own->cap ? smaller(most, divide_up(own->cap * slice, 100)) : most;
+}
+
+/* Credits for each of its vcpus. */
+static int64_t share(struct pv_machine *machine, struct domain *d, struct account *account)
+{
+    struct scheduler *sched = scheduler(machine);
+    struct sched_domain *own = &d->sched;
+    int64_t weight = (int64_t)own->weight * own->active_vcpus;
+    int64_t fair = divide_up(account->total * weight, account->weight);
+    int64_t most = peak(sched, own, account);
+    account->weight_left -= weight;
+    if (fair < most) {
+        account->wanted = true;
+        return divide_up(fair, own->active_vcpus);
+    }
+    if (account->weight_left > 0)
+        account->total += divide_up((fair - most) * account->weight, account->weight_left);
+    if (account->wanted && sched->first_active != d->domain_id) {
+        unlink_domain(machine, d); /* so that all get some of what it leaves, next time */
+        link_domain(machine, d);
+    }
+    return divide_up(most, own->active_vcpus);
+}
+
+/* ---- A vcpu's credits ------------------------------------------------------------------------ */
+
+static int64_t cap_of_vcpu(const struct scheduler *sched, const struct sched_domain *own)
+{
+    return divide_up(divide_up(own->cap * (int64_t)credit_of_slice(sched), 100), own->active_vcpus);
+}
+
+static void park(struct pv_machine *machine, vcpu_ref ref, bool parked, uint64_t now)
+{
+    struct sched_vcpu *vcpu = vcpu_at(machine, ref);
+    if (vcpu->parked == parked)
+        return;
+    vcpu->parked = parked;
+    vcpu_changed(machine, ref, now, false);
+}
+
+static void earn(struct pv_machine *machine, vcpu_ref ref, int64_t credits, int64_t cap,
+                 uint64_t now)
+{
+    struct domain *d = domain_of(machine, ref);
+    struct sched_vcpu *vcpu = vcpu_at(machine, ref);
+    int32_t slice = credit_of_slice(scheduler(machine));
+    vcpu->credit += (int32_t)credits;
+    if (vcpu->credit < 0) {
+        vcpu->priority = OVER;
+        if (d->sched.cap && vcpu->credit < -cap)
+            park(machine, ref, true, now);
+        if (vcpu->credit < -slice)
+            vcpu->credit = -slice;
+        return;
+    }
+    vcpu->priority = UNDER;
+    park(machine, ref, false, now);
+    if (vcpu->credit > slice) {
+        account_stop(machine, d, vcpu); /* it uses less than it gets */
+        vcpu->credit /= 2;
+    }
+}
+
+/* ---- All of them ----------------------------------------------------------------------------- */
+
+static void account_domain(struct pv_machine *machine, struct domain *d, struct account *account,
+                           uint64_t now)
+{
+    int64_t cap = cap_of_vcpu(scheduler(machine), &d->sched);
+    int64_t credits = share(machine, d, account);
+    for (uint32_t i = 0; i < d->max_vcpus; i++) {
+        struct sched_vcpu *vcpu = &d->vcpu[i].sched;
+        if (!vcpu->active)
+            continue;
+        earn(machine, make_ref(d, i), credits, cap, now);
+        account->balance += vcpu->credit;
+    }
+}
+
+void account_all(struct pv_machine *machine, uint64_t now)
+{
+    struct scheduler *sched = scheduler(machine);
+    struct account account = {.weight = sched->weight, .weight_left = sched->weight};
+    account.total = (int64_t)sched->cpus * credit_of_slice(sched);
+    if (sched->balance < 0)
+        account.total -= sched->balance; /* back to 0 in the long run */
+    domid_t domid = sched->first_active;
+    for (uint32_t left = sched->active_domains; left > 0; left--) {
+        struct domain *d = domain_window(machine, domid);
+        domid = d->sched.next; /* before it moves in the list or leaves it */
+        account_domain(machine, d, &account, now);
+    }
+    sched->balance = account.balance;
+    for (uint32_t cpu = 0; cpu < sched->cpus; cpu++)
+        runqueue_sort(machine, cpu);
+    sched->account_at = now + sched->slice_us * NS_PER_US;
+}

@@ -1,0 +1,118 @@
+/* A CPU: whom it runs, and when something happens on it by itself. */
+#include "pvdrivers/sim/sched/internal.h"
+
+/* ---- The order of the CPUs' next events ------------------------------------------------------ */
+
+/* By time, then by number, so that equal times have an order. */
+static bool before(const struct scheduler *sched, uint16_t a, uint16_t b)
+{
+    uint64_t at = sched->cpu[a].next, bt = sched->cpu[b].next;
+    return at < bt || (at == bt && a < b);
+}
+
+static void put(struct scheduler *sched, uint32_t place, uint16_t cpu)
+{
+    sched->heap[place] = cpu;
+    sched->cpu[cpu].heap_place = place;
+}
+
+static void sift(struct scheduler *sched, uint16_t cpu)
+{
+    uint32_t place = sched->cpu[cpu].heap_place;
+    for (uint32_t parent; place > 0; place = parent) {
+        parent = (place - 1) / 2;
+        if (!before(sched, cpu, sched->heap[parent]))
+            break;
+        put(sched, place, sched->heap[parent]);
+    }
+    for (uint32_t child; (child = 2 * place + 1) < sched->cpus; place = child) {
+        if (child + 1 < sched->cpus && before(sched, sched->heap[child + 1], sched->heap[child]))
+            child++;
+        if (!before(sched, sched->heap[child], cpu))
+            break;
+        put(sched, place, sched->heap[child]);
+    }
+    put(sched, place, cpu);
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+void cpu_update(struct pv_machine *machine, uint32_t cpu)
+{
+    struct scheduler *sched = scheduler(machine);
+    struct sched_cpu *own = &sched->cpu[cpu];
+    own->next = NEVER;
+    if (own->current != NO_VCPU && !own->done) {
+        uint64_t demand = vcpu_at(machine, own->current)->demand;
+        own->next = earlier(own->slice_end, own->tick_at);
+        if (demand > 0 && demand < NEVER - own->since)
+            own->next = earlier(own->next, own->since + demand);
+    }
+    sift(sched, (uint16_t)cpu);
+}
+
+/* ---- Running --------------------------------------------------------------------------------- */
+
+void cpu_charge(struct pv_machine *machine, struct sched_cpu *cpu, uint64_t now)
+{
+    if (cpu->current == NO_VCPU) {
+        cpu->idle_time += now - cpu->since;
+    } else {
+        struct sched_vcpu *vcpu = vcpu_at(machine, cpu->current);
+        uint64_t ran = now - cpu->since;
+        vcpu->demand -= ran < vcpu->demand ? ran : vcpu->demand;
+    }
+    cpu->since = now;
+}
+
+static void leave(struct pv_machine *machine, vcpu_ref ref, uint64_t now)
+{
+    struct sched_vcpu *vcpu = vcpu_at(machine, ref);
+    vcpu_set_state(vcpu, vcpu_rest_state(domain_of(machine, ref), vcpu), now);
+}
+
+static void enter(struct pv_machine *machine, uint32_t cpu, vcpu_ref ref, uint64_t now)
+{
+    struct scheduler *sched = scheduler(machine);
+    struct sched_vcpu *vcpu = vcpu_at(machine, ref);
+    uint64_t tick = sched->slice_us * NS_PER_US / 3;
+    vcpu_set_state(vcpu, RUNSTATE_running, now);
+    vcpu->burned_until = now;
+    if (sched->cpu[cpu].current == NO_VCPU)
+        sched->cpu[cpu].tick_at = now - now % tick + tick; /* ticks stop while a CPU idles */
+}
+
+/* One that had to leave its CPU to a vcpu that may run nowhere else. */
+static void find_idle_cpu(struct pv_machine *machine, vcpu_ref ref, uint64_t now)
+{
+    uint32_t idle = place_idle(machine, vcpu_at(machine, ref));
+    if (idle != SCHED_MAX_CPUS)
+        cpu_schedule(machine, idle, now);
+}
+
+void cpu_schedule(struct pv_machine *machine, uint32_t cpu, uint64_t now)
+{
+    struct scheduler *sched = scheduler(machine);
+    struct sched_cpu *own = &sched->cpu[cpu];
+    uint64_t slice;
+    cpu_charge(machine, own, now);
+    vcpu_ref before = own->current, next = credit_choose(machine, cpu, now, &slice);
+    sched->decisions++;
+    own->slice_end = now + slice;
+    if (next != before) {
+        sched->switches++;
+        if (before != NO_VCPU)
+            leave(machine, before, now);
+        if (next != NO_VCPU)
+            enter(machine, cpu, next, now);
+        own->current = next;
+        own->done = false;
+        mask_put(&sched->idlers, cpu, next == NO_VCPU);
+    }
+    cpu_update(machine, cpu);
+    if (next != before && before != NO_VCPU && vcpu_at(machine, before)->queued)
+        find_idle_cpu(machine, before, now);
+}

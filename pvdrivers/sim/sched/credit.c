@@ -1,0 +1,91 @@
+/* Xen's credit scheduler: a vcpu that runs burns credits, and one that has none left waits behind
+ * those that have. The numbers are Xen's (sched/credit.c). */
+#include "pvdrivers/sim/sched/internal.h"
+
+#define CREDITS_PER_MS 10u
+#define TICKS_PER_SLICE 3u
+
+void credit_vcpu_init(struct sched_vcpu *vcpu, uint64_t now)
+{
+    *vcpu = (struct sched_vcpu){.state = RUNSTATE_blocked,
+                                .state_since = now,
+                                .next = NO_VCPU,
+                                .prev = NO_VCPU,
+                                .priority = UNDER};
+}
+
+int32_t credit_of_slice(const struct scheduler *sched)
+{
+    return (int32_t)(sched->slice_us / 1000 * CREDITS_PER_MS);
+}
+
+/* Whole credits; the rest of a ms is remembered. */
+void credit_burn(struct sched_vcpu *vcpu, uint64_t now)
+{
+    uint64_t cost = (now - vcpu->burned_until) * CREDITS_PER_MS + vcpu->residual;
+    vcpu->residual = cost % NS_PER_MS;
+    vcpu->credit -= (int32_t)(cost / NS_PER_MS);
+    vcpu->burned_until = now;
+}
+
+/* One that has credits left goes before all that compute, until a tick finds it running. */
+void credit_boost(struct pv_machine *machine, struct sched_vcpu *vcpu)
+{
+    if (vcpu->priority != UNDER)
+        return;
+    vcpu->priority = BOOST;
+    scheduler(machine)->boosts++;
+}
+
+/* Only a vcpu that a tick has found running earns, and counts with its weight. */
+void credit_tick(struct pv_machine *machine, uint32_t cpu, uint64_t now)
+{
+    struct scheduler *sched = scheduler(machine);
+    struct sched_cpu *own = &sched->cpu[cpu];
+    struct sched_vcpu *vcpu = vcpu_at(machine, own->current);
+    if (vcpu->priority == BOOST)
+        vcpu->priority = UNDER;
+    credit_burn(vcpu, now);
+    if (!vcpu->active)
+        account_start(machine, domain_of(machine, own->current), vcpu);
+    runqueue_sort(machine, cpu);
+    own->tick_at = now + sched->slice_us * NS_PER_US / TICKS_PER_SLICE;
+}
+
+/* ns that `current` runs on because it has run for less than the limit; 0: it may be preempted. */
+static uint64_t rate_limited(const struct scheduler *sched, const struct sched_vcpu *current,
+                             uint64_t now)
+{
+    uint64_t limit = sched->ratelimit_us * NS_PER_US, ran = now - current->state_since;
+    return ran < limit ? limit - ran : 0;
+}
+
+vcpu_ref credit_choose(struct pv_machine *machine, uint32_t cpu, uint64_t now, uint64_t *slice)
+{
+    struct scheduler *sched = scheduler(machine);
+    struct sched_cpu *own = &sched->cpu[cpu];
+    vcpu_ref current = own->current;
+    *slice = sched->slice_us * NS_PER_US;
+    if (current != NO_VCPU) {
+        struct sched_vcpu *vcpu = vcpu_at(machine, current);
+        bool runnable = vcpu_is_runnable(domain_of(machine, current), vcpu);
+        uint64_t rest = rate_limited(sched, vcpu, now);
+        credit_burn(vcpu, now);
+        if (runnable && rest && mask_test(&vcpu->affinity, cpu)) {
+            *slice = rest;
+            return current;
+        }
+        if (runnable)
+            runqueue_insert(machine, current);
+    }
+    vcpu_ref chosen = own->first;
+    int priority = chosen == NO_VCPU ? IDLE : vcpu_at(machine, chosen)->priority;
+    if (priority <= OVER) {
+        vcpu_ref stolen = place_steal(machine, cpu, priority);
+        if (stolen != NO_VCPU)
+            return stolen;
+    }
+    if (chosen != NO_VCPU)
+        runqueue_remove(machine, chosen);
+    return chosen;
+}

@@ -1,0 +1,101 @@
+/* What the files of the scheduler share. All of it is under the scheduler's lock, which is taken
+ * last of all. */
+#ifndef PVDRIVERS_SIM_SCHED_INTERNAL_H
+#define PVDRIVERS_SIM_SCHED_INTERNAL_H
+
+#include "pvdrivers/sim/sched/sched.h"
+
+#define NEVER UINT64_MAX
+#define NS_PER_US 1000ull
+#define NS_PER_MS 1000000ull
+
+/* Xen's numbers; a higher one is more urgent. */
+enum priority { IDLE = -64, OVER = -2, UNDER = -1, BOOST = 0 };
+
+static inline struct scheduler *scheduler(struct pv_machine *machine)
+{
+    return &machine->shared->scheduler;
+}
+
+static inline vcpu_ref make_ref(const struct domain *d, uint32_t vcpu)
+{
+    return (uint32_t)d->domain_id << 8 | vcpu;
+}
+
+static inline struct domain *domain_of(struct pv_machine *machine, vcpu_ref ref)
+{
+    return domain_window(machine, (domid_t)(ref >> 8));
+}
+
+static inline struct sched_vcpu *vcpu_at(struct pv_machine *machine, vcpu_ref ref)
+{
+    return &domain_of(machine, ref)->vcpu[ref & 0xFF].sched;
+}
+
+static inline bool mask_test(const struct cpu_mask *mask, uint32_t cpu)
+{
+    return mask->words[cpu / 64] >> cpu % 64 & 1;
+}
+
+static inline void mask_put(struct cpu_mask *mask, uint32_t cpu, bool set)
+{
+    mask->words[cpu / 64] &= ~(1ull << cpu % 64);
+    mask->words[cpu / 64] |= (uint64_t)set << cpu % 64;
+}
+
+void sched_lock(struct pv_machine *machine);
+void sched_unlock(struct pv_machine *machine);
+
+/* ---- runqueue.c ---- */
+/* Behind those that are as urgent. */
+void runqueue_insert(struct pv_machine *machine, vcpu_ref ref);
+void runqueue_remove(struct pv_machine *machine, vcpu_ref ref);
+/* In the order of priorities that have changed; those of one priority keep theirs. */
+void runqueue_sort(struct pv_machine *machine, uint32_t cpu);
+
+/* ---- credit.c: who is urgent ---- */
+void credit_vcpu_init(struct sched_vcpu *vcpu, uint64_t now);
+/* `current` of the CPU pays for what it ran. */
+void credit_burn(struct sched_vcpu *vcpu, uint64_t now);
+/* It wakes. */
+void credit_boost(struct pv_machine *machine, struct sched_vcpu *vcpu);
+/* While `current` of the CPU runs, each 10 ms. */
+void credit_tick(struct pv_machine *machine, uint32_t cpu, uint64_t now);
+/* The next one, not queued any more, or NO_VCPU; `slice`: ns it may run. */
+vcpu_ref credit_choose(struct pv_machine *machine, uint32_t cpu, uint64_t now, uint64_t *slice);
+
+/* ---- account.c: what is earned ---- */
+int32_t credit_of_slice(const struct scheduler *sched);
+void account_start(struct pv_machine *machine, struct domain *d, struct sched_vcpu *vcpu);
+void account_stop(struct pv_machine *machine, struct domain *d, struct sched_vcpu *vcpu);
+/* Each slice. */
+void account_all(struct pv_machine *machine, uint64_t now);
+
+/* ---- place.c: on which CPU ---- */
+/* Where the vcpu may wait: its CPU, unless another one that it may use idles. */
+uint32_t place_choose(struct pv_machine *machine, const struct sched_vcpu *vcpu);
+/* A CPU that idles and that the vcpu may use, or SCHED_MAX_CPUS. */
+uint32_t place_idle(struct pv_machine *machine, const struct sched_vcpu *vcpu);
+/* A CPU that should choose anew now that the vcpu waits, or SCHED_MAX_CPUS. */
+uint32_t place_tickled(struct pv_machine *machine, vcpu_ref ref);
+/* Takes one from another CPU's queue that is more urgent than `priority`, or NO_VCPU. */
+vcpu_ref place_steal(struct pv_machine *machine, uint32_t cpu, int priority);
+
+/* ---- cpu.c ---- */
+/* A CPU chooses whom it runs from now on. */
+void cpu_schedule(struct pv_machine *machine, uint32_t cpu, uint64_t now);
+/* What `current` has run is taken from what it wants. */
+void cpu_charge(struct pv_machine *machine, struct sched_cpu *cpu, uint64_t now);
+/* Its next event's time has changed. */
+void cpu_update(struct pv_machine *machine, uint32_t cpu);
+
+/* ---- vcpu.c ---- */
+bool vcpu_is_runnable(const struct domain *d, const struct sched_vcpu *vcpu);
+/* Its state while it has no CPU. */
+uint8_t vcpu_rest_state(const struct domain *d, const struct sched_vcpu *vcpu);
+void vcpu_set_state(struct sched_vcpu *vcpu, uint8_t state, uint64_t now);
+/* It may have become runnable, or ceased to be: `demand`, the domain or parking has changed.
+ * `boost`: whether it wakes by an event. */
+void vcpu_changed(struct pv_machine *machine, vcpu_ref ref, uint64_t now, bool boost);
+
+#endif

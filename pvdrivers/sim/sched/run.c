@@ -1,0 +1,110 @@
+/* Virtual time moves on from one event of a CPU to the next. */
+#include "pvdrivers/sim/sched/internal.h"
+
+#include <errno.h>
+
+static void set_now(struct pv_machine *machine, uint64_t now)
+{
+    __atomic_store_n(&machine->shared->now, now, __ATOMIC_RELAXED);
+}
+
+/* Those that were reported when time last stood, and want nothing more, block. */
+static void block_done(struct pv_machine *machine, uint64_t now)
+{
+    struct scheduler *sched = scheduler(machine);
+    if (!sched->some_done)
+        return;
+    sched->some_done = false;
+    for (uint32_t cpu = 0; cpu < sched->cpus; cpu++) {
+        struct sched_cpu *own = &sched->cpu[cpu];
+        if (!own->done)
+            continue;
+        own->done = false;
+        if (vcpu_at(machine, own->current)->demand == 0)
+            cpu_schedule(machine, cpu, now);
+        else
+            cpu_update(machine, cpu);
+    }
+}
+
+/* Whether `current` has had what it wanted. */
+static bool report(struct pv_machine *machine, struct sched_cpu *cpu, uint64_t now,
+                   struct pv_sched_done *done)
+{
+    if (cpu->current == NO_VCPU || cpu->done || vcpu_at(machine, cpu->current)->demand > 0)
+        return false;
+    cpu->done = scheduler(machine)->some_done = true;
+    *done = (struct pv_sched_done){
+        .time = now, .domid = (domid_t)(cpu->current >> 8), .vcpu = cpu->current & 0xFF};
+    return true;
+}
+
+/* Accounting comes after the ticks of its time, so that all have paid, and before a CPU chooses
+ * anew at that time. */
+static void do_accounting(struct pv_machine *machine, uint64_t now)
+{
+    struct scheduler *sched = scheduler(machine);
+    for (uint32_t cpu = 0; cpu < sched->cpus; cpu++) {
+        if (sched->cpu[cpu].current == NO_VCPU || sched->cpu[cpu].tick_at > now)
+            continue;
+        credit_tick(machine, cpu, now);
+        cpu_update(machine, cpu);
+    }
+    account_all(machine, now);
+}
+
+/* What happens on the CPU at this time. Whether its vcpu is to be reported. */
+static bool cpu_event(struct pv_machine *machine, uint32_t cpu, uint64_t now,
+                      struct pv_sched_done *done)
+{
+    struct sched_cpu *own = &scheduler(machine)->cpu[cpu];
+    cpu_charge(machine, own, now);
+    bool reported = report(machine, own, now, done);
+    if (own->tick_at <= now)
+        credit_tick(machine, cpu, now);
+    if (!reported && own->slice_end <= now)
+        cpu_schedule(machine, cpu, now);
+    else
+        cpu_update(machine, cpu);
+    return reported;
+}
+
+/* All that happens up to `until`, or at the first time at which something is to be reported. */
+static uint32_t run(struct pv_machine *machine, uint64_t until, struct pv_sched_done *done,
+                    uint32_t max)
+{
+    struct scheduler *sched = scheduler(machine);
+    uint32_t count = 0;
+    while (count < max) {
+        uint32_t cpu = sched->heap[0];
+        uint64_t at = sched->cpu[cpu].next;
+        bool accounting = sched->account_at <= at;
+        at = accounting ? sched->account_at : at;
+        if (at > until || (count && at > done[0].time))
+            break;
+        set_now(machine, at);
+        if (accounting)
+            do_accounting(machine, at);
+        else
+            count += cpu_event(machine, cpu, at, &done[count]);
+    }
+    if (count == 0)
+        set_now(machine, until);
+    return count;
+}
+
+int pv_sched_run(struct pv_machine *machine, uint64_t until, struct pv_sched_done *done,
+                 uint32_t max)
+{
+    struct scheduler *sched = scheduler(machine);
+    if (sched->cpus == 0)
+        return -ENODEV;
+    uint64_t now = pv_machine_now(machine);
+    if (max == 0 || until < now || until > INT64_MAX)
+        return -EINVAL;
+    sched_lock(machine);
+    block_done(machine, now);
+    uint32_t count = run(machine, until, done, max);
+    sched_unlock(machine);
+    return (int)count;
+}

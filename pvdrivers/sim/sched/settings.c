@@ -1,0 +1,184 @@
+/* What toolstacks and vcpus ask of the scheduler. */
+#include "pvdrivers/sim/core/rcu.h"
+#include "pvdrivers/sim/sched/internal.h"
+
+#include <errno.h>
+
+/* ---- The scheduler --------------------------------------------------------------------------- */
+
+int pv_sched_set_params(struct pv_machine *machine, const struct pv_sched_params *params)
+{
+    struct scheduler *sched = scheduler(machine);
+    uint32_t limit = params->ratelimit_us;
+    if (sched->cpus == 0)
+        return -ENODEV;
+    if (params->tslice_ms < 1 || params->tslice_ms > 1000 || limit > params->tslice_ms * 1000 ||
+        (limit && (limit < 100 || limit > 500000)))
+        return -EINVAL;
+    sched_lock(machine);
+    sched->slice_us = params->tslice_ms * 1000;
+    sched->ratelimit_us = limit;
+    sched_unlock(machine);
+    return 0;
+}
+
+int pv_sched_get_params(struct pv_machine *machine, struct pv_sched_params *params)
+{
+    const struct scheduler *sched = scheduler(machine);
+    if (sched->cpus == 0)
+        return -ENODEV;
+    sched_lock(machine);
+    *params = (struct pv_sched_params){sched->slice_us / 1000, sched->ratelimit_us};
+    sched_unlock(machine);
+    return 0;
+}
+
+int pv_sched_get_stats(struct pv_machine *machine, struct pv_sched_stats *stats)
+{
+    const struct scheduler *sched = scheduler(machine);
+    if (sched->cpus == 0)
+        return -ENODEV;
+    sched_lock(machine);
+    *stats =
+        (struct pv_sched_stats){sched->decisions, sched->switches, sched->steals, sched->boosts};
+    sched_unlock(machine);
+    return 0;
+}
+
+int pv_sched_get_idle_time(struct pv_machine *machine, uint32_t cpu, uint64_t *ns)
+{
+    struct scheduler *sched = scheduler(machine);
+    if (sched->cpus == 0)
+        return -ENODEV;
+    if (cpu >= sched->cpus)
+        return -EINVAL;
+    sched_lock(machine);
+    if (sched->cpu[cpu].current == NO_VCPU)
+        cpu_charge(machine, &sched->cpu[cpu], pv_machine_now(machine));
+    *ns = sched->cpu[cpu].idle_time;
+    sched_unlock(machine);
+    return 0;
+}
+
+/* ---- A domain -------------------------------------------------------------------------------- */
+
+/* In a read-side section. */
+static int find(struct pv_machine *machine, domid_t domid, uint32_t vcpu, struct domain **d)
+{
+    if (scheduler(machine)->cpus == 0)
+        return -ENODEV;
+    *d = find_live_domain(machine, NULL, domid);
+    if (!*d)
+        return -ESRCH;
+    return vcpu < (*d)->max_vcpus ? 0 : -EINVAL;
+}
+
+int pv_sched_set_domain(struct pv_machine *machine, domid_t domid,
+                        const struct pv_sched_domain *settings)
+{
+    RCU_SECTION(machine);
+    struct domain *d;
+    int error = find(machine, domid, 0, &d);
+    if (error)
+        return error;
+    uint32_t weight = settings->weight;
+    if (weight < PV_SCHED_MIN_WEIGHT || weight > PV_SCHED_MAX_WEIGHT ||
+        settings->cap > 100 * d->max_vcpus)
+        return -EINVAL;
+    sched_lock(machine);
+    scheduler(machine)->weight += (weight - d->sched.weight) * d->sched.active_vcpus;
+    d->sched.weight = (uint16_t)weight;
+    d->sched.cap = (uint16_t)settings->cap;
+    sched_unlock(machine);
+    return 0;
+}
+
+int pv_sched_get_domain(struct pv_machine *machine, domid_t domid, struct pv_sched_domain *settings)
+{
+    RCU_SECTION(machine);
+    struct domain *d;
+    int error = find(machine, domid, 0, &d);
+    if (error)
+        return error;
+    sched_lock(machine);
+    *settings = (struct pv_sched_domain){d->sched.weight, d->sched.cap};
+    sched_unlock(machine);
+    return 0;
+}
+
+/* ---- A vcpu ---------------------------------------------------------------------------------- */
+
+/* Off its CPU or out of its queue, and to the best place it may use. */
+static void move(struct pv_machine *machine, vcpu_ref ref, uint64_t now)
+{
+    struct sched_vcpu *vcpu = vcpu_at(machine, ref);
+    vcpu->moving = true;
+    vcpu_changed(machine, ref, now, false);
+    vcpu->moving = false;
+    vcpu->cpu = (uint16_t)place_choose(machine, vcpu);
+    vcpu_changed(machine, ref, now, false);
+}
+
+int pv_vcpu_set_affinity(struct pv_machine *machine, domid_t domid, uint32_t id,
+                         const uint64_t *words)
+{
+    RCU_SECTION(machine);
+    struct cpu_mask mask = {0};
+    bool some = false;
+    struct domain *d;
+    int error = find(machine, domid, id, &d);
+    if (error)
+        return error;
+    for (uint32_t cpu = 0; cpu < scheduler(machine)->cpus; cpu++) {
+        bool wanted = words[cpu / 64] >> cpu % 64 & 1;
+        mask_put(&mask, cpu, wanted);
+        some = some || wanted;
+    }
+    if (!some)
+        return -EINVAL;
+    sched_lock(machine);
+    d->vcpu[id].sched.affinity = mask;
+    move(machine, make_ref(d, id), pv_machine_now(machine));
+    sched_unlock(machine);
+    return 0;
+}
+
+int pv_vcpu_get_runstate(struct pv_machine *machine, domid_t domid, uint32_t id,
+                         struct pv_vcpu_runstate *runstate)
+{
+    RCU_SECTION(machine);
+    struct domain *d;
+    int error = find(machine, domid, id, &d);
+    if (error)
+        return error;
+    sched_lock(machine);
+    const struct sched_vcpu *vcpu = &d->vcpu[id].sched;
+    *runstate = (struct pv_vcpu_runstate){
+        .state = vcpu->state, .cpu = vcpu->cpu, .state_entry_time = vcpu->state_since};
+    for (int i = 0; i < SCHED_RUNSTATES; i++)
+        runstate->time[i] = vcpu->time[i];
+    runstate->time[vcpu->state] += pv_machine_now(machine) - vcpu->state_since;
+    sched_unlock(machine);
+    return 0;
+}
+
+int pv_vcpu_demand(struct pv_machine *machine, domid_t domid, uint32_t id, uint64_t ns)
+{
+    RCU_SECTION(machine);
+    struct domain *d;
+    int error = find(machine, domid, id, &d);
+    if (error)
+        return error;
+    sched_lock(machine);
+    struct sched_vcpu *vcpu = &d->vcpu[id].sched;
+    uint64_t now = pv_machine_now(machine);
+    if (vcpu->state == RUNSTATE_running)
+        cpu_charge(machine, &scheduler(machine)->cpu[vcpu->cpu], now);
+    vcpu->demand = ns > UINT64_MAX - vcpu->demand ? UINT64_MAX : vcpu->demand + ns;
+    if (vcpu->state == RUNSTATE_running)
+        cpu_update(machine, vcpu->cpu);
+    else
+        vcpu_changed(machine, make_ref(d, id), now, true);
+    sched_unlock(machine);
+    return 0;
+}

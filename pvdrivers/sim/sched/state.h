@@ -1,0 +1,77 @@
+/* What the sched room keeps of each vcpu, of each domain and of the machine's CPUs. */
+#ifndef PVDRIVERS_SIM_SCHED_STATE_H
+#define PVDRIVERS_SIM_SCHED_STATE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SCHED_MAX_CPUS 256
+#define SCHED_MASK_WORDS (SCHED_MAX_CPUS / 64)
+#define SCHED_RUNSTATES 4
+
+/* domid << 8 | vcpu */
+typedef uint32_t vcpu_ref;
+#define NO_VCPU UINT32_MAX
+
+struct cpu_mask {
+    uint64_t words[SCHED_MASK_WORDS];
+};
+
+struct sched_vcpu {
+    uint64_t demand; /* ns of CPU time that it still wants */
+    /* Runstate. */
+    uint8_t state; /* RUNSTATE_* */
+    uint64_t state_since, time[SCHED_RUNSTATES];
+    /* Where it waits or runs. */
+    uint16_t cpu;
+    bool queued;
+    vcpu_ref next, prev; /* in the runqueue of `cpu` */
+    struct cpu_mask affinity;
+    /* The credit scheduler. */
+    int8_t priority;
+    int32_t credit;
+    uint64_t burned_until; /* what it ran until then is paid; while it runs */
+    uint64_t residual;     /* of a credit, ns times credits a ms */
+    bool active, parked;
+    bool moving; /* off its CPU for a moment */
+};
+
+struct sched_domain {
+    bool runnable; /* neither paused nor ended */
+    uint16_t weight, cap;
+    uint32_t active_vcpus; /* how many; in the list of active domains if any */
+    uint16_t next, prev;   /* in that list, domids */
+};
+
+struct sched_cpu {
+    vcpu_ref current;     /* NO_VCPU: idle */
+    vcpu_ref first, last; /* runqueue, the most urgent first */
+    uint64_t since;       /* when `current` last was charged */
+    uint64_t slice_end, tick_at;
+    uint64_t next; /* when something happens here by itself */
+    uint32_t heap_place;
+    bool done; /* `current` has what it wanted, and was reported */
+    uint64_t idle_time;
+};
+
+struct scheduler {
+    pthread_mutex_t lock;
+    uint32_t cpus; /* 0: there is none, and domains run whenever they like */
+    struct cpu_mask idlers;
+    bool some_done;                /* of the CPUs */
+    uint32_t bias;                 /* the CPU at which the next search for an idle one starts */
+    uint32_t stolen_from;          /* the last one */
+    uint16_t heap[SCHED_MAX_CPUS]; /* by `next` */
+    struct sched_cpu cpu[SCHED_MAX_CPUS];
+    /* The credit scheduler. */
+    uint32_t slice_us, ratelimit_us;
+    uint16_t first_active; /* domid */
+    uint32_t active_domains;
+    uint32_t weight; /* of all active vcpus */
+    int64_t balance; /* credits of all of them, after the last accounting */
+    uint64_t account_at;
+    uint64_t decisions, switches, steals, boosts; /* counted */
+};
+
+#endif

@@ -1,0 +1,55 @@
+/* A vcpu's states, and what it wants. */
+#include "pvdrivers/sim/sched/internal.h"
+
+bool vcpu_is_runnable(const struct domain *d, const struct sched_vcpu *vcpu)
+{
+    return d->sched.runnable && vcpu->demand > 0 && !vcpu->parked && !vcpu->moving;
+}
+
+/* As Xen has it: one that is paused, or that its cap has parked, is offline. */
+uint8_t vcpu_rest_state(const struct domain *d, const struct sched_vcpu *vcpu)
+{
+    if (vcpu->demand == 0)
+        return RUNSTATE_blocked;
+    return vcpu_is_runnable(d, vcpu) ? RUNSTATE_runnable : RUNSTATE_offline;
+}
+
+void vcpu_set_state(struct sched_vcpu *vcpu, uint8_t state, uint64_t now)
+{
+    if (vcpu->state == state)
+        return;
+    vcpu->time[vcpu->state] += now - vcpu->state_since;
+    vcpu->state = state;
+    vcpu->state_since = now;
+}
+
+static void wake(struct pv_machine *machine, vcpu_ref ref, uint64_t now, bool boost)
+{
+    struct sched_vcpu *vcpu = vcpu_at(machine, ref);
+    vcpu_set_state(vcpu, RUNSTATE_runnable, now);
+    if (boost)
+        credit_boost(machine, vcpu);
+    runqueue_insert(machine, ref);
+    uint32_t cpu = place_tickled(machine, ref);
+    if (cpu != SCHED_MAX_CPUS)
+        cpu_schedule(machine, cpu, now);
+}
+
+void vcpu_changed(struct pv_machine *machine, vcpu_ref ref, uint64_t now, bool boost)
+{
+    struct sched_vcpu *vcpu = vcpu_at(machine, ref);
+    uint8_t state = vcpu_rest_state(domain_of(machine, ref), vcpu);
+    bool runnable = state == RUNSTATE_runnable;
+    if (vcpu->state == RUNSTATE_running) {
+        if (!runnable)
+            cpu_schedule(machine, vcpu->cpu, now);
+        return;
+    }
+    if (runnable && !vcpu->queued) {
+        wake(machine, ref, now, boost);
+        return;
+    }
+    if (!runnable && vcpu->queued)
+        runqueue_remove(machine, ref);
+    vcpu_set_state(vcpu, state, now);
+}

@@ -1,0 +1,109 @@
+/* A process is killed inside the scheduler: whoever comes next repairs it, and every vcpu gets what
+ * it wants. */
+#include "pvdrivers/sim/sched.h"
+#include "tests/pvdrivers/sim/core/c/stepping.h"
+
+#define DOMAINS 4
+#define CPUS 2
+#define MS 1000000ull
+#define TRIED 40 /* instants, at equal distances */
+
+static struct pv_machine *make_machine(void)
+{
+    struct pv_machine *machine;
+    const struct pv_memory_extent extent = {0, 64u << 20};
+    const struct pv_machine_config config = {.extents = &extent,
+                                             .extent_count = 1,
+                                             .max_domains = DOMAINS,
+                                             .max_domain_memory = 1u << 20,
+                                             .virtual_time = true,
+                                             .cpus = CPUS};
+    const struct pv_domain_config domain = {.memory = 1u << 16, .vcpus = 1};
+    assert(pv_machine_create(&config, &machine) == 0);
+    for (domid_t domid = 0; domid < DOMAINS; domid++) {
+        assert(pv_domain_create(machine, domid, &domain) == domid);
+        assert(pv_domain_unpause(machine, domid) == 0);
+    }
+    return machine;
+}
+
+static void run(struct pv_machine *machine, uint64_t ns)
+{
+    struct pv_sched_done done[DOMAINS];
+    uint64_t end = pv_machine_now(machine) + ns;
+    while (pv_machine_now(machine) < end)
+        assert(pv_sched_run(machine, end, done, DOMAINS) >= 0);
+}
+
+/* One computes, two have waited for it, and the last one still sleeps. */
+static struct pv_machine *make_busy_machine(void)
+{
+    struct pv_machine *machine = make_machine();
+    for (domid_t domid = 0; domid < DOMAINS - 1; domid++)
+        assert(pv_vcpu_demand(machine, domid, 0, 100 * MS) == 0);
+    run(machine, 45 * MS);
+    return machine;
+}
+
+static int wake_and_pause(void *argument)
+{
+    struct pv_machine *machine = argument;
+    pv_vcpu_demand(machine, DOMAINS - 1, 0, 20 * MS);
+    pv_domain_pause(machine, 0);
+    pv_domain_unpause(machine, 0);
+    run(machine, 12 * MS);
+    return 0;
+}
+
+static bool step(pid_t process)
+{
+    int status;
+    assert(ptrace(PTRACE_SINGLESTEP, process, 0, 0) == 0);
+    assert(waitpid(process, &status, 0) == process);
+    return !WIFEXITED(status);
+}
+
+/* Whether there was such an instant: so many steps after the beginning. */
+static bool kill_at(unsigned instant)
+{
+    struct pv_machine *machine = make_busy_machine();
+    pid_t process = start_stopped(wake_and_pause, machine);
+    bool there = true;
+    for (unsigned i = 0; there && i < instant; i++)
+        there = step(process);
+    if (there)
+        kill_stopped(process);
+    pv_vcpu_demand(machine, DOMAINS - 1, 0, MS);
+    for (domid_t domid = 0; domid < DOMAINS; domid++)
+        pv_domain_unpause(machine, domid);
+    run(machine, 1000 * MS);
+    for (domid_t domid = 0; domid < DOMAINS; domid++) {
+        struct pv_vcpu_runstate state;
+        assert(pv_vcpu_get_runstate(machine, domid, 0, &state) == 0);
+        assert(state.state == RUNSTATE_blocked);
+        assert(state.time[RUNSTATE_running] >= (domid < DOMAINS - 1 ? 100 : 1) * MS);
+    }
+    pv_machine_close(machine);
+    return there;
+}
+
+static unsigned count_instants(void)
+{
+    struct pv_machine *machine = make_busy_machine();
+    pid_t process = start_stopped(wake_and_pause, machine);
+    unsigned count = 0;
+    while (step(process))
+        count++;
+    pv_machine_close(machine);
+    return count;
+}
+
+int main(void)
+{
+    if (!STEPPING)
+        return 0;
+    unsigned instants = count_instants();
+    for (unsigned i = 0; i < TRIED; i++)
+        assert(kill_at(1 + (unsigned)((uint64_t)instants * i / TRIED)));
+    return 0;
+}

@@ -1,0 +1,353 @@
+"""Who gets the CPUs: Xen's credit scheduler in virtual time."""
+
+import errno
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pvdrivers.ring.errors import UsageError
+from pvdrivers.sim import Machine, MachineError
+from pvdrivers.sim.scheduler import FOR_EVER, RunState, SchedDomain, SchedParams, Scheduler
+
+MS = 1_000_000
+S = 1_000 * MS
+
+
+@contextmanager
+def machine_with(cpus: int, domains: int, vcpus: int = 1) -> Iterator[Machine]:
+    """Domains 0 to `domains` - 1, which do nothing yet."""
+    with Machine(max_domains=domains, virtual_time=True, cpus=cpus) as machine:
+        for _ in range(domains):
+            machine.create_domain(memory="64K", vcpus=vcpus)
+        yield machine
+
+
+def run_to(scheduler: Scheduler, end: int) -> None:
+    while scheduler.run(end):
+        pass
+
+
+def compute(machine: Machine, domids: Sequence[int], ns: int) -> list[float]:
+    """The domains compute for so long; how many CPUs each had on average."""
+    scheduler, start = machine.scheduler, machine.now
+    before = {domid: scheduler.run_state(domid, 0).running for domid in domids}
+    for domid in domids:
+        scheduler.demand(domid, 0, FOR_EVER)
+    scheduler.run(start + ns)
+    return [(scheduler.run_state(domid, 0).running - before[domid]) / ns for domid in domids]
+
+
+def fair_shares(cpus: int, settings: Sequence[SchedDomain]) -> list[float]:
+    """What the formula says: by weight; nobody more than one CPU or its cap, and what that leaves
+    goes to the others by weight."""
+    limits = [min(1, each.cap / 100) if each.cap else 1.0 for each in settings]
+    shares = dict[int, float]()
+    left = float(cpus)
+    open_ones = set(range(len(settings)))
+    while open_ones:
+        weight = sum(settings[i].weight for i in open_ones)
+        full = {i for i in open_ones if left * settings[i].weight / weight >= limits[i]}
+        if not full:
+            return [shares.get(i, left * settings[i].weight / weight) for i in range(len(settings))]
+        for i in full:
+            shares[i] = limits[i]
+        left -= sum(limits[i] for i in full)
+        open_ones -= full
+    return [shares[i] for i in range(len(settings))]
+
+
+def running_of(machine: Machine, domids: Sequence[int]) -> int:
+    """The one of them that runs."""
+    (running,) = (
+        domid for domid in domids if machine.scheduler.run_state(domid, 0).state == RunState.RUNNING
+    )
+    return running
+
+
+# ---- Weights and caps ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cpus", [1, 2, 4])
+def test_equal_guests_have_equal_shares(cpus: int) -> None:
+    with machine_with(cpus, 8) as machine:
+        assert compute(machine, range(8), 100 * S) == pytest.approx([cpus / 8] * 8, abs=0.01)
+
+
+@pytest.mark.parametrize("cpus", [1, 2, 4])
+def test_shares_follow_the_weights(cpus: int) -> None:
+    settings = [SchedDomain(weight=256 * (1 + number % 4)) for number in range(8)]
+    with machine_with(cpus, 8) as machine:
+        for domid, each in enumerate(settings):
+            machine.scheduler.set_domain(domid, each)
+        shares = compute(machine, range(8), 1000 * S)
+        assert shares == pytest.approx(fair_shares(cpus, settings), abs=0.01)
+
+
+def shares_beside_interrupts(domains: Sequence[SchedDomain], ns: int) -> list[float]:
+    """Of one CPU. Alone, guests that compute change places in step with the accounting, which
+    favours some weights by 4 %. A guest that wakes now and then ends that, as the interrupts of a
+    real machine do."""
+    with machine_with(1, len(domains) + 1) as machine:
+        for domid, each in enumerate(domains):
+            machine.scheduler.set_domain(domid, each)
+            machine.scheduler.demand(domid, 0, FOR_EVER)
+        for end in range(7_300_000, ns, 7_300_000):
+            machine.scheduler.demand(len(domains), 0, 10_000)
+            run_to(machine.scheduler, end)
+        states = [machine.scheduler.run_state(domid, 0) for domid in range(len(domains))]
+        return [state.running / machine.now for state in states]
+
+
+@pytest.mark.parametrize(
+    "domains",
+    [
+        [SchedDomain(64), SchedDomain(64), SchedDomain(195)],
+        [SchedDomain(100), SchedDomain(300, 25), SchedDomain(500)],
+        [SchedDomain(64), SchedDomain(1000), SchedDomain(77, 10), SchedDomain(77)],
+    ],
+    ids=("weights", "a cap", "both"),
+)
+def test_in_a_long_run_shares_are_what_the_formula_says(domains: list[SchedDomain]) -> None:
+    shares = shares_beside_interrupts(domains, 500 * S)
+    assert shares == pytest.approx(fair_shares(1, domains), abs=0.01)
+
+
+@settings(max_examples=20)
+@given(
+    st.lists(
+        st.builds(SchedDomain, st.integers(64, 1024), st.sampled_from((0, 0, 10, 25, 60))),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_in_a_short_run_shares_are_near_the_formula(domains: list[SchedDomain]) -> None:
+    shares = shares_beside_interrupts(domains, 30 * S)
+    assert shares == pytest.approx(fair_shares(1, domains), abs=0.03)
+
+
+def test_a_cap_holds_on_an_idle_machine_too() -> None:
+    with machine_with(4, 1) as machine:
+        machine.scheduler.set_domain(0, SchedDomain(cap=30))
+        assert compute(machine, [0], 100 * S) == pytest.approx([0.3], abs=0.01)
+
+
+def test_a_weight_changes_the_shares_from_then_on() -> None:
+    with machine_with(1, 2) as machine:
+        assert compute(machine, (0, 1), 100 * S) == pytest.approx([0.5, 0.5], abs=0.01)
+        machine.scheduler.set_domain(1, SchedDomain(weight=768))
+        assert compute(machine, (0, 1), 100 * S) == pytest.approx([0.25, 0.75], abs=0.01)
+
+
+def test_what_a_guest_leaves_the_others_get() -> None:
+    with machine_with(1, 3) as machine:
+        machine.domain(2).pause()
+        shares = compute(machine, (0, 1, 2), 100 * S)
+        assert shares == pytest.approx([0.5, 0.5, 0.0], abs=0.01)
+        machine.domain(2).unpause()
+        machine.domain(0).destroy()
+        assert compute(machine, (1, 2), 100 * S) == pytest.approx([0.5, 0.5], abs=0.01)
+
+
+# ---- Who goes first --------------------------------------------------------------------------
+
+
+def latency(machine: Machine, domid: int, work: int) -> int:
+    """ns from a wake-up until it has computed for `work` ns."""
+    scheduler, start = machine.scheduler, machine.now
+    scheduler.demand(domid, 0, work)
+    while not any(done.domid == domid for done in scheduler.run(start + 10 * S)):
+        assert machine.now < start + 10 * S
+    return machine.now - start
+
+
+def test_a_guest_that_wakes_is_boosted_before_those_that_compute() -> None:
+    with machine_with(1, 4) as machine:
+        compute(machine, (0, 1, 2), S + 5 * MS)
+        assert latency(machine, 3, MS) == MS
+        assert machine.scheduler.stats.boosts == 4
+
+
+def test_a_guest_that_was_not_woken_waits_for_its_slice() -> None:
+    with machine_with(1, 4) as machine:
+        compute(machine, (0, 1, 2), S + 5 * MS)
+        machine.domain(3).pause()
+        machine.scheduler.demand(3, 0, MS)
+        start = machine.now
+        machine.domain(3).unpause()
+        (done,) = machine.scheduler.run(start + S)
+        assert done.time - start > 10 * MS
+
+
+@pytest.mark.parametrize(("limit_us", "expected"), [(0, MS), (5000, 5 * MS)])
+def test_the_rate_limit_keeps_a_guest_from_being_preempted_at_once(
+    limit_us: int, expected: int
+) -> None:
+    with machine_with(1, 3) as machine:
+        scheduler = machine.scheduler
+        scheduler.params = SchedParams(ratelimit_us=limit_us)
+        compute(machine, (0, 1), S)
+        switches = scheduler.stats.switches
+        while scheduler.stats.switches == switches:
+            scheduler.run(machine.now + MS // 4)
+        scheduler.run(scheduler.run_state(running_of(machine, (0, 1)), 0).entered + MS)
+        assert latency(machine, 2, MS) == expected
+
+
+def test_a_boosted_guest_that_computes_loses_the_boost_at_the_next_tick() -> None:
+    with machine_with(1, 2) as machine:
+        compute(machine, (0,), S)
+        machine.scheduler.demand(1, 0, FOR_EVER)
+        machine.scheduler.run(machine.now + S)
+        states = [machine.scheduler.run_state(domid, 0) for domid in (0, 1)]
+        assert states[1].running == pytest.approx(S / 2, abs=50 * MS)
+
+
+def test_guests_of_one_priority_take_turns_of_a_slice() -> None:
+    with machine_with(1, 2) as machine:
+        machine.scheduler.params = SchedParams(tslice_ms=5)
+        before = machine.scheduler.stats.switches
+        compute(machine, (0, 1), S)
+        assert machine.scheduler.stats.switches - before == pytest.approx(200, abs=10)
+
+
+# ---- Demands ---------------------------------------------------------------------------------
+
+
+def test_a_demand_is_reported_when_it_has_been_met() -> None:
+    with machine_with(1, 1) as machine:
+        machine.scheduler.demand(0, 0, 3 * MS)
+        (done,) = machine.scheduler.run(S)
+        assert (done.time, done.domid, done.vcpu) == (3 * MS, 0, 0)
+        assert machine.now == 3 * MS
+        assert machine.scheduler.run(S) == []
+        assert machine.now == S
+        state = machine.scheduler.run_state(0, 0)
+        assert (state.state, state.running, state.blocked) == (
+            RunState.BLOCKED,
+            3 * MS,
+            S - 3 * MS,
+        )
+
+
+def test_one_that_wants_more_at_once_goes_on_without_having_blocked() -> None:
+    with machine_with(1, 2) as machine:
+        machine.scheduler.demand(0, 0, 3 * MS)
+        machine.scheduler.run(S)
+        machine.scheduler.demand(0, 0, 2 * MS)
+        (done,) = machine.scheduler.run(S)
+        assert done.time == 5 * MS
+        assert machine.scheduler.run_state(0, 0).blocked == 0
+
+
+def test_demands_add_up() -> None:
+    with machine_with(1, 1) as machine:
+        machine.scheduler.demand(0, 0, 3 * MS)
+        machine.scheduler.run(MS)
+        machine.scheduler.demand(0, 0, 4 * MS)
+        (done,) = machine.scheduler.run(S)
+        assert done.time == 7 * MS
+
+
+def test_one_that_is_done_when_its_slice_ends_is_reported_once() -> None:
+    with machine_with(1, 2) as machine:
+        machine.scheduler.demand(0, 0, 30 * MS)
+        machine.scheduler.demand(1, 0, FOR_EVER)
+        (done,) = machine.scheduler.run(S)
+        assert done.time == 30 * MS
+        assert machine.scheduler.run(S) == []
+
+
+def test_those_that_are_done_at_the_same_time_are_reported_together() -> None:
+    with machine_with(2, 2) as machine:
+        machine.scheduler.demand(0, 0, MS)
+        machine.scheduler.demand(1, 0, MS)
+        assert {done.domid for done in machine.scheduler.run(S)} == {0, 1}
+
+
+# ---- Affinity --------------------------------------------------------------------------------
+
+
+def test_a_vcpu_runs_only_where_it_may() -> None:
+    with machine_with(3, 4) as machine:
+        for domid in range(4):
+            machine.scheduler.set_affinity(domid, 0, (1,))
+        assert compute(machine, range(4), 10 * S) == pytest.approx([0.25] * 4, abs=0.01)
+        assert [machine.scheduler.idle_time(cpu) for cpu in range(3)] == [10 * S, 0, 10 * S]
+
+
+def test_a_vcpu_that_may_not_stay_leaves_at_once() -> None:
+    with machine_with(2, 1) as machine:
+        compute(machine, (0,), S)
+        (busy,) = (cpu for cpu in (0, 1) if machine.scheduler.idle_time(cpu) == 0)
+        machine.scheduler.set_affinity(0, 0, (1 - busy,))
+        machine.scheduler.run(3 * S)
+        assert machine.scheduler.idle_time(busy) == 2 * S
+        assert machine.scheduler.idle_time(1 - busy) == S
+
+
+def test_one_that_is_pushed_aside_by_a_pinned_one_goes_to_an_idle_cpu() -> None:
+    with machine_with(2, 2) as machine:
+        compute(machine, (0,), S)
+        (busy,) = (cpu for cpu in (0, 1) if machine.scheduler.idle_time(cpu) == 0)
+        machine.scheduler.set_affinity(1, 0, (busy,))
+        assert compute(machine, (0, 1), 10 * S) == pytest.approx([1, 1], abs=0.01)
+
+
+# ---- What is refused -------------------------------------------------------------------------
+
+
+def test_a_machine_without_cpus_has_no_scheduler() -> None:
+    with Machine() as machine:
+        machine.create_domain()
+        with pytest.raises(MachineError) as error:
+            machine.scheduler.demand(0, 0, MS)
+        assert error.value.errno == errno.ENODEV
+
+
+def test_cpus_need_virtual_time() -> None:
+    with pytest.raises(UsageError, match="virtual_time=True"):
+        Machine(cpus=2)
+    with pytest.raises(UsageError, match="257 CPUs are not 0 to 256"):
+        Machine(cpus=257, virtual_time=True)
+
+
+@pytest.mark.parametrize(("weight", "cap"), [(0, 0), (65536, 0), (256, 101)])
+def test_weights_and_caps_have_limits(weight: int, cap: int) -> None:
+    with machine_with(1, 1) as machine, pytest.raises(MachineError) as error:
+        machine.scheduler.set_domain(0, SchedDomain(weight, cap))
+    assert error.value.errno == errno.EINVAL
+
+
+@pytest.mark.parametrize(
+    ("slice_ms", "limit"), [(0, 0), (1001, 0), (30, 99), (1, 1001), (1000, 500001)]
+)
+def test_slices_and_rate_limits_have_limits(slice_ms: int, limit: int) -> None:
+    with machine_with(1, 1) as machine, pytest.raises(MachineError) as error:
+        machine.scheduler.params = SchedParams(slice_ms, limit)
+    assert error.value.errno == errno.EINVAL
+
+
+def test_unknown_domains_and_vcpus_are_refused() -> None:
+    with machine_with(1, 2) as machine:
+        machine.domain(1).destroy()
+        for domid, vcpu, expected in (
+            (1, 0, errno.ESRCH),
+            (7, 0, errno.ESRCH),
+            (0, 1, errno.EINVAL),
+        ):
+            with pytest.raises(MachineError) as error:
+                machine.scheduler.demand(domid, vcpu, MS)
+            assert error.value.errno == expected
+        with pytest.raises(MachineError) as error:
+            machine.scheduler.set_affinity(0, 0, (1,))
+        assert error.value.errno == errno.EINVAL
+
+
+def test_time_does_not_go_back() -> None:
+    with machine_with(1, 1) as machine:
+        machine.scheduler.run(S)
+        with pytest.raises(MachineError):
+            machine.scheduler.run(S - 1)
