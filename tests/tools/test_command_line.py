@@ -13,6 +13,7 @@ PROGRAMS = {
     "pvbackd": [sys.executable, "-m", "pvdrivers.tools.pvbackd"],
     "pvbench": [sys.executable, "-m", "pvdrivers.tools.pvbench"],
     "pvbridge": [sys.executable, "-m", "pvdrivers.tools.pvbridge"],
+    "pvsim": [sys.executable, "-m", "pvdrivers.tools.pvsim"],
     "pvstored": [sys.executable, "-m", "pvdrivers.tools.pvstored"],
     "pvxl": [sys.executable, "-m", "pvdrivers.tools.pvxl"],
 }
@@ -45,6 +46,8 @@ def said(program: str, *arguments: object) -> str:
         ),
         ("pvbackd check /nowhere/file", "/nowhere/file: No such file"),
         ("pvbackd --config /nowhere/file", "/nowhere/file: No such file"),
+        ("pvsim /nowhere/x.toml", "/nowhere/x.toml: No such file or directory"),
+        ("pvsim x.toml --output-format=csv", 'Choose from: "normal", "json"'),
         ("pvstored extra --socket /nowhere/x", "there is no command 'extra': there are man"),
         ("pvstored --socket /nowhere/x", "/nowhere/x: No such file"),
         ("pvstored --socket x --quota node=1", "there is no quota 'node': did you mean nodes?"),

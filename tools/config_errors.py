@@ -1,4 +1,4 @@
-"""What is wrong in a configuration: which key, and what may stand there."""
+"""What is wrong in a TOML file: where, which key, and what may stand there."""
 
 import re
 import tomllib
@@ -10,6 +10,8 @@ from msgspec import inspect
 from pvdrivers.tools.command_line import suggestion
 
 PLACE = re.compile(r"(?P<what>.*) - at `\$\.?(?P<where>[^`]*)`", re.DOTALL)
+HEADER = re.compile(r"\s*\[(?P<array>\[?)(?P<name>[^\[\]]+)\]")
+ASSIGNMENT = re.compile(r"\s*(?P<key>[\w-]+|\"[^\"]*\"|'[^']*')\s*=")
 NAMED = re.compile(r"`([^`]*)`")
 
 
@@ -31,6 +33,46 @@ def explain(error: msgspec.ValidationError, schema: type, text: bytes) -> str:
     if choices := _choices(kind):
         return f"{place}{data!r} is none of {', '.join(map(str, choices))}"
     return f"{place}{what}"
+
+
+def line_of(error: msgspec.ValidationError, text: bytes) -> int | None:
+    """The line of the file that the error is about; None: it is about the whole of it."""
+    found = PLACE.fullmatch(str(error))
+    steps = re.findall(r"[^.\[\]]+", found["where"]) if found else []
+    named = NAMED.findall(found["what"] if found else str(error))
+    key = [named[0]] if named and "unknown field" in str(error) else []
+    return _find_line(text, [*steps, *key])
+
+
+def _find_line(text: bytes, steps: list[str]) -> int | None:
+    """Of a key, or else of the innermost table or inline table around it."""
+    tables: dict[str, int] = {}  # how many elements an array of tables has had so far
+    here: list[str] = []
+    best, depth = None, 0
+    for number, line in enumerate(text.decode().splitlines(), start=1):
+        if header := HEADER.match(line):
+            here = _table(header["name"].strip(), bool(header["array"]), tables)
+            at = here
+        elif assignment := ASSIGNMENT.match(line):
+            at = [*here, assignment["key"].strip("\"'")]
+        else:
+            continue
+        if len(at) > depth and steps[: len(at)] == at:
+            best, depth = number, len(at)
+    return best
+
+
+def _table(name: str, array: bool, tables: dict[str, int]) -> list[str]:
+    """Where the table is: each array's name is followed by the number of its element."""
+    if array:
+        tables[name] = tables.get(name, -1) + 1
+    steps, path = [], ""
+    for part in name.split("."):
+        path = f"{path}.{part}" if path else part
+        steps.append(part.strip().strip("\"'"))
+        if path in tables:
+            steps.append(str(tables[path]))
+    return steps
 
 
 def _step(kind: inspect.Type, data: Any, step: str) -> tuple[inspect.Type, Any]:

@@ -1,0 +1,1 @@
+"""A server with its guests in virtual time."""

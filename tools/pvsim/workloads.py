@@ -1,0 +1,100 @@
+"""What a vcpu does, in virtual time: when it wants the CPU, and for how long."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from pvdrivers.sim.scheduler import FOR_EVER
+from pvdrivers.tools.pvsim import scenario
+from pvdrivers.tools.pvsim.scenario import parse_time
+
+At = Callable[[int, Callable[[int], None]], None]  # at this time (ns), calls with the time
+Demand = Callable[[int], None]  # ns of CPU time
+
+
+class Workload(Protocol):
+    latencies: list[int]  # ns of each request answered, in the order of the answers
+
+    def start(self, now: int) -> None: ...
+
+    def done(self, now: int) -> None:
+        """The vcpu has had what it wanted."""
+        ...
+
+
+class Compute:
+    def __init__(self, demand: Demand) -> None:
+        self.latencies: list[int] = []
+        self._demand = demand
+
+    def start(self, now: int) -> None:
+        self._demand(FOR_EVER)
+
+    def done(self, now: int) -> None:
+        """It never has."""
+
+
+class Open:
+    """Requests wait in line, and are answered one after the other."""
+
+    def __init__(self, spec: scenario.Open, demand: Demand, at: At, rng: random.Random) -> None:
+        self.latencies: list[int] = []
+        self._work = parse_time(spec.work, "work")
+        self._interval = parse_time(spec.interval, "interval")
+        self._poisson = spec.arrival == "poisson"
+        self._demand, self._at, self._rng = demand, at, rng
+        self._waiting: deque[int] = deque()  # when each came
+
+    def start(self, now: int) -> None:
+        self._at(now + self._pause(), self._arrive)
+
+    def _pause(self) -> int:
+        if not self._poisson:
+            return self._interval
+        return max(1, round(self._rng.expovariate(1 / self._interval)))
+
+    def _arrive(self, now: int) -> None:
+        self._waiting.append(now)
+        if len(self._waiting) == 1:
+            self._demand(self._work)
+        self._at(now + self._pause(), self._arrive)
+
+    def done(self, now: int) -> None:
+        self.latencies.append(now - self._waiting.popleft())
+        if self._waiting:
+            self._demand(self._work)
+
+
+class Closed:
+    """One request at a time."""
+
+    def __init__(self, spec: scenario.Closed, demand: Demand, at: At) -> None:
+        self.latencies: list[int] = []
+        self._work = parse_time(spec.work, "work")
+        self._think = parse_time(spec.think, "think")
+        self._demand, self._at = demand, at
+        self._asked = 0
+
+    def start(self, now: int) -> None:
+        self._at(now + self._think, self._ask)
+
+    def _ask(self, now: int) -> None:
+        self._asked = now
+        self._demand(self._work)
+
+    def done(self, now: int) -> None:
+        self.latencies.append(now - self._asked)
+        self._at(now + self._think, self._ask)
+
+
+def create(spec: scenario.Workload, demand: Demand, at: At, rng: random.Random) -> Workload:
+    match spec:
+        case scenario.Open():
+            return Open(spec, demand, at, rng)
+        case scenario.Closed():
+            return Closed(spec, demand, at)
+        case _:
+            return Compute(demand)
