@@ -4,10 +4,11 @@
  * life; the core calls it by this table and knows no subsystem by name. A new one adds a row, and
  * its state to struct domain or struct machine.
  *
- * Rooms include each other downwards only: core, then memory, events, sched, grants, and what joins them
- * (pvdrivers/sim/subsystems.c, hypervisor.c) on top. Of a room, the others see its header
- * (memory.h, events.h, grants.h). Only a room's state.h, which declares its structs and needs none
- * of the core, is included from below, to be a member of struct domain and struct machine.
+ * Rooms include each other downwards only: core, then memory, events, sched, grants, and what joins
+ * them (pvdrivers/sim/subsystems.c, hypervisor.c) on top. Of a room, the others see its header
+ * (memory.h, events.h, sched.h, grants.h). Only a room's state.h, which declares its structs and
+ * needs none of the core, is included from below, to be a member of struct domain and struct
+ * machine.
  */
 #ifndef PVDRIVERS_SIM_CORE_SUBSYSTEM_H
 #define PVDRIVERS_SIM_CORE_SUBSYSTEM_H
