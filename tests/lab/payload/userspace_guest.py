@@ -23,6 +23,8 @@ LINKER = "/lib64/ld-linux-x86-64.so.2"
 LIBRARIES = ("evtchn", "gnttab", "foreignmemory")
 GUEST_MODULES = {"xen-evtchn": "", "xen-gntdev": "", "xen-gntalloc": "limit=8192"}  # in pages
 PROGRAMS = ("in_guest.py", "in_guest_vif.py", "frames.py", "addresses.py")
+# Large, and imported by no frontend.
+UNUSED = ("uvloop", "pyroute2", "pygments", "rich", "cyclopts", "pydoc_data", "lib2to3")
 PYTHON = "chroot /mnt /opt/pvdrivers/bin/python3 -X faulthandler"
 
 
@@ -37,7 +39,8 @@ async def make_world(image: str) -> None:
     # Leaves compiled modules.
     await command(f"{package}/bin/python", "-c", "import in_guest, in_guest_vif")
     os.mkdir(WORLD)
-    await command("sh", "-c", f"tar -c {stdlib} {package} 2>/dev/null | tar -C {WORLD} -x")
+    tar = " ".join(["tar -c", *(f"--exclude={name}" for name in UNUSED), stdlib, package])
+    await command("sh", "-c", f"{tar} 2>/dev/null | tar -C {WORLD} -x")
     await command("cp", "-L", "--parents", *sorted(files.difference(found.split())), WORLD)
     for name in GUEST_MODULES:
         shutil.copy(await command("modinfo", "-n", name), f"{WORLD}/{name}.ko")
