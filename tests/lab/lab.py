@@ -1,7 +1,8 @@
 """Boots Xen, and runs the steps in dom0 with this checkout's wheel against a real Linux guest.
 
 Usage: lab.py FOLDER [NAME...]   keeps images and logs in FOLDER; a NAME is one of a step, or of
-a file of steps; without any it runs all that do not wait to be named, on two machines at once
+a file of steps; without any it runs all that do not wait to be named, on several machines, two at
+once
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ PROGRAMS = {  # and the Debian packages that have them
     "depmod": "kmod",
     "apt-get": "apt",
 }
+MACHINES_AT_ONCE = 2  # for two processors; each needs 3 GiB of memory
 BOOT_PATIENCE = 900.0  # seconds
 RUN_PATIENCE = 3600.0
 
@@ -110,7 +112,7 @@ def main(folder: Path, names: list[str]) -> int:
         check_programs()
         build(folder, machines[0])
         payload = prepare_payload(folder)
-        with ThreadPoolExecutor() as pool:
+        with ThreadPoolExecutor(MACHINES_AT_ONCE) as pool:
             passed = list(pool.map(partial(run_steps, payload), machines, chosen.values()))
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)

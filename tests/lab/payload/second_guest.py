@@ -15,7 +15,7 @@ from step import XL, command, wait_until
 
 @asynccontextmanager
 async def second_guest(lab: Lab, config: str) -> AsyncIterator[GuestShell]:
-    """A second guest, from `xl create` until it has powered itself off."""
+    """A second guest, from `xl create` until it has powered itself off, if it still lives."""
     log = "/var/log/xen/guest-second.log"
     follow = f"tail -F -n +1 {log} 2>/dev/null | sed -u 's/^/[guest] second: /'"
     tail = await asyncio.create_subprocess_exec("bash", "-c", follow, start_new_session=True)
@@ -26,7 +26,8 @@ async def second_guest(lab: Lab, config: str) -> AsyncIterator[GuestShell]:
         shell = GuestShell(await lab.client.read_str(f"/local/domain/{domid}/console/tty"))
         await wait_until(f"grep -q 'guest is ready' {log}", 240)
         yield shell
-        shell.type("mount -o remount,ro /; poweroff -f")
+        if await lab.client.exists(f"/local/domain/{domid}"):
+            shell.type("mount -o remount,ro /; poweroff -f")
         await wait_until(f"! {XL} domid second", 120)
     finally:
         os.killpg(tail.pid, signal.SIGTERM)

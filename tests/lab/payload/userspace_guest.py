@@ -22,7 +22,7 @@ IMAGE = "/world.image"
 LINKER = "/lib64/ld-linux-x86-64.so.2"
 LIBRARIES = ("evtchn", "gnttab", "foreignmemory")
 GUEST_MODULES = {"xen-evtchn": "", "xen-gntdev": "", "xen-gntalloc": "limit=8192"}  # in pages
-PROGRAMS = ("in_guest.py", "in_guest_vif.py", "frames.py", "addresses.py")
+PROGRAMS = ("in_guest.py", "in_guest_vif.py", "in_guest_scsi.py", "frames.py", "addresses.py")
 # Large, and imported by no frontend.
 UNUSED = ("uvloop", "pyroute2", "pygments", "rich", "cyclopts", "pydoc_data", "lib2to3")
 PYTHON = "chroot /mnt /opt/pvdrivers/bin/python3 -X faulthandler"
@@ -37,7 +37,7 @@ async def make_world(image: str) -> None:
     words = (await command(LINKER, "--preload", loaded, "--list", python)).split()
     files = {python, *(word for word in words if word.startswith("/"))}
     # Leaves compiled modules.
-    await command(f"{package}/bin/python", "-c", "import in_guest, in_guest_vif")
+    await command(f"{package}/bin/python", "-c", "import in_guest, in_guest_vif, in_guest_scsi")
     os.mkdir(WORLD)
     tar = " ".join(["tar -c", *(f"--exclude={name}" for name in UNUSED), stdlib, package])
     await command("sh", "-c", f"{tar} 2>/dev/null | tar -C {WORLD} -x")
