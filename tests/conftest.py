@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from pvdrivers.backends.targets.passthrough.libiscsi import library
+from pvdrivers.ring.errors import UsageError
 from pvdrivers.testing.scsi.tgt import PROGRAMS, Tgt
 
 # A busy machine is no reason for a property test to fail.
@@ -30,7 +32,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture
-def san() -> Iterator[Tgt]:
+def libiscsi() -> None:
+    """The library by which LUNs of a SAN are reached."""
+    try:
+        library()
+    except UsageError:
+        pytest.skip("needs libiscsi (Debian package libiscsi7)")
+
+
+@pytest.fixture
+def san(libiscsi: None) -> Iterator[Tgt]:
     """A SAN, which Debian's tgt plays."""
     if not all(map(shutil.which, PROGRAMS)):
         pytest.skip("needs tgtd (Debian package tgt)")

@@ -171,6 +171,7 @@ def test_policy_and_a_lun_that_is_not_there(
     assert SECOND.lun == 1
 
 
+@pytest.mark.usefixtures("libiscsi")
 def test_a_san_that_is_away(pvbackd_scsi: Hosts, capfd: pytest.CaptureFixture[str]) -> None:
     url = f"iscsi://127.0.0.1:{free_port()}/iqn.2012-04.org.example:away/1"
     loopback = pvbackd_scsi('[[scsi]]\nunit = {kind = "iscsi"}\n', url)

@@ -370,6 +370,7 @@ def test_a_target_that_is_not_there(san: Tgt) -> None:
     assert complaint(url).startswith(f"{url}: the target refuses initiator iqn.")
 
 
+@pytest.mark.usefixtures("libiscsi")
 def test_a_target_that_is_not_reached() -> None:
     url = f"iscsi://127.0.0.1:{free_port()}/{TARGET}/1"
     told = complaint(url)
@@ -377,6 +378,7 @@ def test_a_target_that_is_not_reached() -> None:
     assert "Connection refused" in told
 
 
+@pytest.mark.usefixtures("libiscsi")
 @pytest.mark.parametrize("host", ["san.invalid", "san..invalid"])
 def test_a_host_that_has_no_address(host: str) -> None:
     url = f"iscsi://{host}:3260/{TARGET}/1"

@@ -27,7 +27,7 @@ from pvdrivers.tools.pvbridge.luns import LunSpec
 NAME = "iqn.2012-04.org.example:target"
 PATIENCE = 60.0  # seconds
 BLOCK = 512
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("libiscsi")]
 
 READ, COMPARE_AND_WRITE = BlockRange(0, 1).cdb(0x28), BlockRange(0, 1).cdb(0x89)
 REGISTER, RESERVE = (bytes((0x5F, action, 0x03, *bytes(5), 24, 0)) for action in (0, 1))
