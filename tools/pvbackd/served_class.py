@@ -40,16 +40,18 @@ def counter(title: str, name: str) -> Column:
     return Column(title, lambda device: str(device.get("counters", {}).get(name, "")), True)
 
 
-class ServiceFactory(Protocol):
+class MakeService(Protocol):
+    """A class's service."""
+
     def __call__(
         self,
         client: XenstoreClient,
         hypervisor: Hypervisor,
-        config: Callable[[], Config],
+        options_for: Callable[[Any], Any],
+        *,
         driver: PollDriver,
         state_directory: Path | None,
-    ) -> Service[Any, Any]:
-        """A service that asks `config` for every device: a reload changes what that returns."""
+    ) -> Service[Any, Any]: ...
 
 
 async def nothing(config: Config) -> None:
@@ -59,8 +61,27 @@ async def nothing(config: Config) -> None:
 @dataclass(frozen=True, slots=True)
 class ServedClass:
     kind: str
-    make_service: ServiceFactory
+    service: MakeService
+    options_for: Callable[[Config, Any], Any]
+    """How a device is served by a configuration; None: not by us."""
     families: tuple[Family, ...]
     columns: tuple[Column, ...]
     prepare: Callable[[Config], Awaitable[None]] = nothing
     """Before the daemon goes by a configuration that is new."""
+
+    def make_service(
+        self,
+        client: XenstoreClient,
+        hypervisor: Hypervisor,
+        config: Callable[[], Config],
+        driver: PollDriver,
+        state_directory: Path | None,
+    ) -> Service[Any, Any]:
+        """A service that asks `config` for every device: a reload changes what that returns."""
+        return self.service(
+            client,
+            hypervisor,
+            lambda device: self.options_for(config(), device),
+            driver=driver,
+            state_directory=state_directory,
+        )

@@ -2,36 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
 from pvdrivers.backends.vbd.service import VbdService
-from pvdrivers.hypervisor import Hypervisor
-from pvdrivers.poll.driver import PollDriver
 from pvdrivers.tools.pvbackd.config import Config
 from pvdrivers.tools.pvbackd.served_class import Column, Family, ServedClass, Status, counter
-from pvdrivers.xenstore.client import XenstoreClient
 
 UNITS = ("B", "K", "M", "G", "T", "P")
 REQUESTS = {"read": "rd_req", "write": "wr_req", "flush": "f_req", "discard": "ds_req"}
 # Linux blkback's names in sysfs.
 ALIASES = ("oo_req", "rd_req", "wr_req", "f_req", "ds_req", "rd_sect", "wr_sect")
-
-
-def make_service(
-    client: XenstoreClient,
-    hypervisor: Hypervisor,
-    config: Callable[[], Config],
-    driver: PollDriver,
-    state_directory: Path | None,
-) -> VbdService:
-    return VbdService(
-        client,
-        hypervisor,
-        lambda disk: config().disk_options(disk),
-        driver=driver,
-        state_directory=state_directory,
-    )
 
 
 def _store(device: Status) -> str:
@@ -49,7 +27,8 @@ def _size(device: Status) -> str:
 
 VBD = ServedClass(
     "vbd",
-    make_service,
+    VbdService,
+    Config.disk_options,
     (
         Family("pv_vbd_requests", "Requests a frontend has made.", "op", REQUESTS),
         Family("pv_vbd_errors", "Requests not carried out.", "", {"": "errors"}),

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
 from pvdrivers.backends.uplinks import netlink
 from pvdrivers.backends.vnif.service import VnifService
 from pvdrivers.daemon_threads import in_daemon_thread
-from pvdrivers.hypervisor import Hypervisor
-from pvdrivers.poll.driver import PollDriver
 from pvdrivers.tools.pvbackd.config import Config
 from pvdrivers.tools.pvbackd.served_class import Column, Family, ServedClass, counter
 from pvdrivers.tools.pvbackd.uplinks import Tap
-from pvdrivers.xenstore.client import XenstoreClient
 
 
 async def prepare(config: Config) -> None:
@@ -22,25 +16,10 @@ async def prepare(config: Config) -> None:
         await in_daemon_thread(netlink.load)
 
 
-def make_service(
-    client: XenstoreClient,
-    hypervisor: Hypervisor,
-    config: Callable[[], Config],
-    driver: PollDriver,
-    state_directory: Path | None,
-) -> VnifService:
-    return VnifService(
-        client,
-        hypervisor,
-        lambda vif: config().vif_options(vif),
-        driver=driver,
-        state_directory=state_directory,
-    )
-
-
 VIF = ServedClass(
     "vif",
-    make_service,
+    VnifService,
+    Config.vif_options,
     (
         Family(
             "pv_vif_packets",

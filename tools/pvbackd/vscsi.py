@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
 from pvdrivers.backends.scsi.queue import ERRORS
 from pvdrivers.backends.scsi.service import ScsiService
-from pvdrivers.hypervisor import Hypervisor
-from pvdrivers.poll.driver import PollDriver
 from pvdrivers.scsi.keys import KIND
 from pvdrivers.tools.pvbackd.config import Config
 from pvdrivers.tools.pvbackd.served_class import Column, Family, ServedClass, Status, counter
-from pvdrivers.xenstore.client import XenstoreClient
 
 REQUESTS = {
     "read": "rd_req",
@@ -25,22 +19,6 @@ REQUESTS = {
 }
 
 LUN_KINDS = ("disk", "snapshot", "tape", "changer", "pass-through", "other")
-
-
-def make_service(
-    client: XenstoreClient,
-    hypervisor: Hypervisor,
-    config: Callable[[], Config],
-    driver: PollDriver,
-    state_directory: Path | None,
-) -> ScsiService:
-    return ScsiService(
-        client,
-        hypervisor,
-        lambda host: config().scsi_options(host),
-        driver=driver,
-        state_directory=state_directory,
-    )
 
 
 def _luns(device: Status) -> str:
@@ -59,7 +37,8 @@ def _errors(device: Status) -> str:
 
 VSCSI = ServedClass(
     KIND,
-    make_service,
+    ScsiService,
+    Config.scsi_options,
     (
         Family("pv_vscsi_requests", "Requests a frontend has made.", "op", REQUESTS),
         Family(

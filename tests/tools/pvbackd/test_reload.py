@@ -13,7 +13,6 @@ from pvdrivers.backends.vbd.service import VbdService
 from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.sim import Machine
 from pvdrivers.tools.pvbackd import daemon as pvbackd
-from pvdrivers.tools.pvbackd import vbd
 from pvdrivers.toolstack.devices import add_device
 from pvdrivers.vbd.config import disk_config
 from pvdrivers.xenstore.client import XenstoreClient
@@ -94,12 +93,13 @@ def reloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reload
 
 
 def test_while_a_service_enters(reloaded: Reloaded, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Entering(VbdService):
-        async def __aenter__(self) -> VbdService:
-            await reloaded.hang_up()
-            return await super().__aenter__()
+    enter = VbdService.__aenter__
 
-    monkeypatch.setattr(vbd, "VbdService", Entering)
+    async def hang_up_and_enter(service: VbdService) -> VbdService:
+        await reloaded.hang_up()
+        return await enter(service)
+
+    monkeypatch.setattr(VbdService, "__aenter__", hang_up_and_enter)
     reloaded.run(lambda: until(reloaded.serves))
 
 
