@@ -1,16 +1,12 @@
 """Both halves of a disk's benchmark: a machine, a guest, a backend, and what lies between them."""
 
-import os
-import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 
 from pvdrivers.ring.abi import Abi
-from pvdrivers.sim.machine import Machine
 from pvdrivers.tools.pvbench.fio.measurement import Measurement
-from pvdrivers.tools.pvbench.job.remote_half import RemoteBack, RemoteFront
+from pvdrivers.tools.pvbench.job.bench_machine import BenchMachine, bench_machine
 from pvdrivers.tools.pvbench.job.run import BackHalf, FrontHalf
-from pvdrivers.tools.pvbench.job.xenstore import Xenstore
 from pvdrivers.tools.pvbench.vbd import worker
 from pvdrivers.tools.pvbench.vbd.back import Back
 from pvdrivers.tools.pvbench.vbd.front import Front
@@ -36,29 +32,18 @@ def open_halves(job: VbdJob, processes: bool) -> Iterator[tuple[FrontHalf, BackH
     The backend goes first, so that the frontend gets all its grants back.
     """
     memory = guest_memory(job)
-    with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pvbench-"))
-        sockets = os.path.join(folder, "machine"), os.path.join(folder, "xenstore")
-        machine = stack.enter_context(Machine(memory + (64 << 20)))
-        xenstore = stack.enter_context(closing(Xenstore(sockets[1])))
-        back_domid = machine.create_domain(memory="16M", privileged=True).domid
-        front_domid = machine.create_domain(abi=Abi(job.abi), memory=memory).domid
-        xenstore.add(device_config(job, front_domid, back_domid))
-        front: FrontHalf
-        back: BackHalf
-        qemu = job.backend == "qemu"
-        if processes or qemu:
-            machine.serve(sockets[0])
-        if processes:
-            front = RemoteFront(worker.__name__, Measurement, sockets, front_domid, back_domid, job)
-        else:
-            front = Front(machine, front_domid, back_domid, job, sockets[1])
-        stack.enter_context(closing(front))
-        if qemu:
-            back = QemuBack(sockets, front_domid)
-        elif processes:
-            back = RemoteBack(worker.__name__, sockets, back_domid, front_domid, job)
-        else:
-            back = Back(machine, back_domid, front_domid, job, sockets[1])
-        stack.enter_context(closing(back))
-        yield front, back
+    module = worker.__name__ if processes else None
+    with bench_machine(memory, module, served=job.backend == "qemu") as bench:
+        domid = bench.add_guest(job, memory)
+        bench.xenstore.add(device_config(job, domid, bench.backend))
+        with (
+            closing(bench.front(Front, Measurement, domid, job)) as front,
+            closing(_back(bench, domid, job)) as back,
+        ):
+            yield front, back
+
+
+def _back(bench: BenchMachine, frontend: int, job: VbdJob) -> BackHalf:
+    if job.backend == "qemu":
+        return QemuBack(bench.sockets, frontend)
+    return bench.back(Back, frontend, job)

@@ -1,17 +1,13 @@
 """Both halves of a network benchmark: a machine, its guests, a backend, and what lies between."""
 
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 
 from msgspec.structs import replace
 
 from pvdrivers.ring.abi import Abi
-from pvdrivers.sim.machine import Machine
-from pvdrivers.tools.pvbench.job.remote_half import RemoteBack, RemoteFront
+from pvdrivers.tools.pvbench.job.bench_machine import bench_machine
 from pvdrivers.tools.pvbench.job.run import BackHalf, FrontHalf
-from pvdrivers.tools.pvbench.job.xenstore import Xenstore
 from pvdrivers.tools.pvbench.vnif import worker
 from pvdrivers.tools.pvbench.vnif.back import Back
 from pvdrivers.tools.pvbench.vnif.front import Front
@@ -38,29 +34,13 @@ def open_halves(job: VnifJob, processes: bool) -> Iterator[tuple[FrontHalf, Back
     memory = guest_memory(job)
     guests = [replace(job, role=role) for role in job.roles]
     with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pvbench-"))
-        sockets = os.path.join(folder, "machine"), os.path.join(folder, "xenstore")
-        machine = stack.enter_context(Machine(len(guests) * memory + (64 << 20)))
-        xenstore = stack.enter_context(closing(Xenstore(sockets[1])))
-        back_domid = machine.create_domain(memory="16M", privileged=True).domid
-        if processes:
-            machine.serve(sockets[0])
+        module = worker.__name__ if processes else None
+        bench = stack.enter_context(bench_machine(len(guests) * memory, module))
         fronts: list[FrontHalf] = []
         for guest in guests:
-            domid = machine.create_domain(abi=Abi(job.abi), memory=memory).domid
-            xenstore.add(device_config(guest, domid, back_domid))
-            front: FrontHalf
-            if processes:
-                front = RemoteFront(
-                    worker.__name__, VnifMeasurement, sockets, domid, back_domid, guest
-                )
-            else:
-                front = Front(machine, domid, back_domid, guest, sockets[1])
+            domid = bench.add_guest(guest, memory)
+            bench.xenstore.add(device_config(guest, domid, bench.backend))
+            front = bench.front(Front, VnifMeasurement, domid, guest)
             fronts.append(stack.enter_context(closing(front)))
-        back: BackHalf
-        if processes:
-            back = RemoteBack(worker.__name__, sockets, back_domid, domid, job)
-        else:
-            back = Back(machine, back_domid, domid, job, sockets[1])
-        stack.enter_context(closing(back))
+        back = stack.enter_context(closing(bench.back(Back, domid, job)))
         yield Guests(guests, fronts), back
