@@ -9,7 +9,7 @@ from typing import Any
 from pvdrivers.sim import Domain
 from pvdrivers.testing.attached_device import AttachedDevice
 from pvdrivers.testing.device_under_test import DeviceUnderTest
-from pvdrivers.toolstack.domain_builder import build
+from pvdrivers.toolstack.domain_builder import build, introduce
 from pvdrivers.toolstack.xenstore_rings import GuestXenstore
 from pvdrivers.xenbus.bus import DeviceBus, frontend_bus
 from pvdrivers.xenstore.client import XenstoreClient
@@ -28,8 +28,7 @@ class Guest(AttachedDevice):
 
     async def boot(self) -> None:
         """Builds the domain, plugs its device in and starts its drivers."""
-        info = build(self.domain)
-        await self.toolstack.introduce(self.domain.domid, info.store_gfn, info.store_port)
+        await introduce(self.toolstack, self.domain, build(self.domain))
         await self.plug()
         await self.start()
 
