@@ -17,6 +17,7 @@ from pvdrivers.backends.vnif.device import VnifBackendOptions
 from pvdrivers.poll.group import Mode
 from pvdrivers.poll.threads import MAX_THREADS, PollThreads
 from pvdrivers.ring.errors import UsageError
+from pvdrivers.tools.address import parse_address
 from pvdrivers.tools.config_errors import explain
 from pvdrivers.tools.pvbackd.disk_rules import DiskRule
 from pvdrivers.tools.pvbackd.rules import Section, first_match, kind_of
@@ -54,14 +55,12 @@ class Metrics(Section, frozen=True):
     socket: str = ""
 
     def __post_init__(self) -> None:
-        host, colon, port = self.listen.rpartition(":")
-        if self.listen and not (host and colon and port.isdecimal() and int(port) < 65536):
-            raise ValueError(f"listen is HOST:PORT, not {self.listen!r}")
+        if self.listen:
+            parse_address("listen", self.listen)
 
     @property
     def address(self) -> tuple[str, int]:
-        host, _, port = self.listen.rpartition(":")
-        return host.strip("[]"), int(port)
+        return parse_address("listen", self.listen)
 
 
 class Log(Section, frozen=True):

@@ -12,6 +12,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from pvdrivers.ring.errors import UsageError
+from pvdrivers.tools.address import format_address, parse_address
 from pvdrivers.tools.pvbridge.guests import MachineGuests
 from pvdrivers.tools.pvbridge.iscsi.accounts import read_accounts
 from pvdrivers.tools.pvbridge.iscsi.login import TargetInfo
@@ -52,17 +53,10 @@ def iscsi(
     log_to_stderr()
     if not NAME.fullmatch(name):
         raise UsageError(f"--name {name}: write such as {DEFAULT_NAME}")
-    host, port = _parse_address(listen)
+    host, port = parse_address("--listen", listen)
     target = TargetInfo(name, read_accounts(accounts) if accounts else {})
     specs = [LunSpec.parse(text) for text in lun or []]
     asyncio.run(_serve(specs, target, host, port))
-
-
-def _parse_address(text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    if not (host and colon and port.isascii() and port.isdigit() and int(port) < 65536):
-        raise UsageError(f"--listen {text}: write HOST:PORT, as in 127.0.0.1:3260")
-    return host.strip("[]"), int(port)
 
 
 async def _serve(specs: Sequence[LunSpec], target: TargetInfo, host: str, port: int) -> None:
@@ -73,9 +67,9 @@ async def _serve(specs: Sequence[LunSpec], target: TargetInfo, host: str, port: 
         try:
             server = serve(guests, target, host, port)
             async with server as bound:
-                shown = f"[{host}]" if ":" in host else host
+                address = format_address(host, bound)
                 for spec in specs:
-                    print(f"iscsi://{shown}:{bound}/{target.name}/{spec.number}", flush=True)
+                    print(f"iscsi://{address}/{target.name}/{spec.number}", flush=True)
                 await stop.wait()
         except OSError as error:
             raise UsageError(f"--listen {host}:{port}: {error.strerror or error}") from error

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from functools import partial
 
+from pvdrivers.tools.address import format_address
 from pvdrivers.tools.pvbridge.iscsi import text
 from pvdrivers.tools.pvbridge.iscsi.chap import LoginRefusedError
 from pvdrivers.tools.pvbridge.iscsi.login import (
@@ -202,13 +203,10 @@ class Connection:
         answers = {key: "NotUnderstood" for key in keys if key != "SendTargets"}
         if keys.get("SendTargets") in ("All", "", self._target.name):
             answers["TargetName"] = self._target.name
-            answers["TargetAddress"] = f"{self._address()},{PORTAL_GROUP}"
+            address = format_address(*self._writer.get_extra_info("sockname")[:2])
+            answers["TargetAddress"] = f"{address},{PORTAL_GROUP}"
         answer.data = text.encode(answers)
         self.send(answer, counts=True)
-
-    def _address(self) -> str:
-        host, port = self._writer.get_extra_info("sockname")[:2]
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def _task_management(self, pdu: Pdu) -> None:
         task = asyncio.get_running_loop().create_task(manage(self, pdu))
