@@ -15,8 +15,8 @@ from pvdrivers.backends.targets.logical_unit import LogicalUnit
 from pvdrivers.backends.targets.spc.identity import Identity
 from pvdrivers.backends.targets.tape.unit import Tape
 from pvdrivers.ring.errors import UsageError
+from pvdrivers.scsi.lun import MAX_FLAT
 
-MAX_LUN = 0x3FFF  # of the flat address method
 MAX_TRANSFER = 2 << 20  # bytes of a command's data; the disks say so, and the guests' rings can
 RAM, TAPE, CHANGER = "ram:", "tape:", "changer:"  # what a medium that is no disk image begins with
 UNITS = {"k": 1 << 10, "M": 1 << 20, "G": 1 << 30}
@@ -40,8 +40,8 @@ class LunSpec:
                 f"--lun {text}: write NUMBER=IMAGE, NUMBER=ram:SIZE, NUMBER=tape:FILE or"
                 " NUMBER=changer:FOLDER, as in --lun 0=disk.img"
             )
-        if int(number) > MAX_LUN:
-            raise UsageError(f"--lun {text}: {number} is not 0 to {MAX_LUN}")
+        if int(number) > MAX_FLAT:
+            raise UsageError(f"--lun {text}: {number} is not 0 to {MAX_FLAT}")
         kind = next((one for one in (RAM, TAPE, CHANGER) if medium.startswith(one)), "")
         spec = cls(int(number), kind, medium.removeprefix(kind))
         if complaint := spec._complaint():

@@ -9,6 +9,7 @@ from pvdrivers.backends.targets.command import Command, invalid_field
 from pvdrivers.backends.targets.emulated_unit import REPORTED_LUNS_CHANGED, EmulatedUnit
 from pvdrivers.backends.targets.operations import Access, Needs, operation
 from pvdrivers.backends.targets.spc.inquiry import TARGET_PORT_GROUP
+from pvdrivers.scsi.lun import encode_report
 from pvdrivers.scsi.sense import Sense, SenseKey
 
 _ALL_BUT_WELL_KNOWN, _WELL_KNOWN, _ALL = 0, 1, 2  # SELECT REPORT
@@ -79,14 +80,4 @@ def luns_of(command: Command) -> bytes:
     if select not in (_ALL_BUT_WELL_KNOWN, _WELL_KNOWN, _ALL):
         raise invalid_field(2)
     luns = () if select == _WELL_KNOWN else command.nexus.luns
-    data = b"".join(map(encode_lun, luns))
-    return (struct.pack(">I4x", len(data)) + data)[: command.number(6, 4)]
-
-
-def encode_lun(lun: int) -> bytes:
-    """8 bytes: peripheral device, flat space, or extended flat space addressing (SAM-5 4.7)."""
-    if lun < 0x100:
-        return struct.pack(">H6x", lun)
-    if lun < 0x4000:
-        return struct.pack(">H6x", 0x4000 | lun)
-    return b"\xd2" + lun.to_bytes(3, "big") + bytes(4)
+    return encode_report(luns)[: command.number(6, 4)]

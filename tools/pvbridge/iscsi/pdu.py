@@ -10,6 +10,8 @@ import struct
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from pvdrivers.scsi.lun import encode_lun
+
 HEADER = 48  # bytes
 NO_TAG = 0xFFFFFFFF
 IMMEDIATE = 0x40
@@ -106,8 +108,7 @@ class Pdu:
 
     @lun.setter
     def lun(self, lun: int) -> None:
-        high = 0x40 | lun >> 8 if lun > 0xFF else 0
-        self.header[8:16] = bytes((high, lun & 0xFF)) + bytes(6)
+        self.header[8:16] = encode_lun(lun)
 
     def put_numbers(self, stat_sn: int, exp_cmd_sn: int, max_cmd_sn: int) -> None:
         """Of what the target sends."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import struct
 from typing import TYPE_CHECKING
 
+from pvdrivers.backends.targets.command import INVALID_FIELD_IN_CDB
 from pvdrivers.frontends.scsi.command import CommandResult
+from pvdrivers.scsi.lun import encode_report
 from pvdrivers.scsi.result import HostByte, Status
 from pvdrivers.scsi.sense import Sense, SenseKey
 from pvdrivers.tools.pvbridge.iscsi.initiator import Initiator, Running
@@ -27,7 +28,7 @@ LUN_NOT_SUPPORTED = CommandResult(
     Status.CHECK_CONDITION, sense=Sense(SenseKey.ILLEGAL_REQUEST, 0x25, 0x00).fixed()
 )
 TOO_LONG = LUN_NOT_SUPPORTED._replace(
-    sense=Sense(SenseKey.ILLEGAL_REQUEST, 0x24, 0x00).fixed()  # invalid field in CDB
+    sense=Sense(SenseKey.ILLEGAL_REQUEST, *INVALID_FIELD_IN_CDB).fixed()
 )
 STATUS_OF_HOST = {
     HostByte.BUS_BUSY: Status.BUSY,
@@ -129,19 +130,11 @@ class Task:
         if cdb[0] == INQUIRY and not cdb[1] & 1:
             data, room = NO_UNIT, int.from_bytes(cdb[3:5], "big")
         elif cdb[0] == REPORT_LUNS:
-            data, room = self._report_luns(), int.from_bytes(cdb[6:10], "big")
+            data, room = encode_report(self._initiator.luns), int.from_bytes(cdb[6:10], "big")
         else:
             return LUN_NOT_SUPPORTED._replace(residual=expected)
         data = data[: min(room, expected)]
         return CommandResult(Status.GOOD, data=data, residual=expected - len(data))
-
-    def _report_luns(self) -> bytes:
-        entry, luns = Pdu(), self._initiator.luns
-        report = struct.pack(">I4x", 8 * len(luns))
-        for lun in luns:
-            entry.lun = lun
-            report += entry.header[8:16]
-        return report
 
     # ---- answering -------------------------------------------------------------------------
 

@@ -11,7 +11,6 @@ from pvdrivers.backends.targets.command import Command, invalid_parameter
 from pvdrivers.backends.targets.operations import Access, Needs, operation
 from pvdrivers.backends.targets.spc.identity import Identity
 from pvdrivers.backends.targets.spc.mode import ModePage, control_page
-from pvdrivers.backends.targets.spc.state import encode_lun
 from pvdrivers.backends.targets.spc.unit import PrimaryUnit
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.scsi.result import Status
@@ -192,11 +191,6 @@ def test_report_luns(initiator: UnitInitiator, lamp: Lamp) -> None:
     assert initiator.good("a0 00 02 00 00 00 00 00 01 00 00 00") == data
     assert initiator.good("a0 00 00 00 00 00 00 00 00 0c 00 00") == data[:12]
     assert initiator.code("a0 00 10 00 00 00 00 00 01 00 00 00") == "05/24/00"
-
-
-def test_luns_beyond_a_byte() -> None:
-    assert len({encode_lun(lun) for lun in (0, 255, 256, 0x3FFF, 0x4000, 0xFFFF)}) == 6
-    assert all(len(encode_lun(lun)) == 8 for lun in (0, 256, 0xFFFF))
 
 
 def test_report_target_port_groups(initiator: UnitInitiator) -> None:

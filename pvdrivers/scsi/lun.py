@@ -1,0 +1,20 @@
+"""LUNs in the 8 bytes that SAM-5 (4.7) gives them."""
+
+import struct
+from collections.abc import Sequence
+
+MAX_FLAT = 0x3FFF  # the largest LUN of flat space addressing
+
+
+def encode_lun(lun: int) -> bytes:
+    """8 bytes: peripheral device, flat space, or extended flat space addressing."""
+    if lun < 0x100:
+        return struct.pack(">H6x", lun)
+    if lun <= MAX_FLAT:
+        return struct.pack(">H6x", 0x4000 | lun)
+    return b"\xd2" + lun.to_bytes(3, "big") + bytes(4)
+
+
+def encode_report(luns: Sequence[int]) -> bytes:
+    """What REPORT LUNS tells, in whole (SPC-4 6.33)."""
+    return struct.pack(">I4x", 8 * len(luns)) + b"".join(map(encode_lun, luns))
