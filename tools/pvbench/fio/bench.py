@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import get_args
 
 import pvdrivers
 from pvdrivers.tools.pvbench.errors import OptionError
@@ -18,8 +17,8 @@ from pvdrivers.tools.pvbench.fio.options import FioOptions
 from pvdrivers.tools.pvbench.fio.run_options import FioRunOptions
 from pvdrivers.tools.pvbench.fio.suite import suite
 from pvdrivers.tools.pvbench.job.batches import Convert, JobBatch
-from pvdrivers.tools.pvbench.job.command_line import CommandLine, OptionTable, Section, Settings
-from pvdrivers.tools.pvbench.job.device_bench import DeviceBench, check_cpus, chosen_batches
+from pvdrivers.tools.pvbench.job.command_line import CommandLine, OptionTable, Section
+from pvdrivers.tools.pvbench.job.device_bench import DeviceBench, chosen_batches
 
 
 def option_table(command: str, options: type[FioOptions]) -> OptionTable:
@@ -43,25 +42,14 @@ class FioBench(DeviceBench):
         if all(section.common for section in line.sections):
             common = line.sections[0].settings
             if "rw" not in common:
-                return self._suite(common, run, convert)
+                options = self.suite_options(common, run, convert, "rw", RW)
+                return suite(options, options.filename, run.make_image is not None)
             line.sections = [Section(common)]
         batches: list[list[FioJob]] = groups.number(chosen_batches(line, run, convert))
         for job in (job for batch in batches for job in batch):
             if run.readonly and job.changes_content:
                 raise OptionError(f"--readonly: {job.name} writes")
         return nullcontext(batches)
-
-    def _suite(
-        self, common: Settings, run: FioRunOptions, convert: Convert
-    ) -> AbstractContextManager[Sequence[JobBatch]]:
-        for name, rule in self.options.rules.items():
-            if rule.suite_sets and name in common:
-                choices = ", ".join(get_args(RW))
-                raise OptionError(f"--{name} needs --rw, which is one of {choices}")
-        options = convert(common)
-        assert isinstance(options, FioOptions)
-        check_cpus(options.cpus, run)
-        return suite(options, options.filename, run.make_image is not None)
 
     def report(self, results: Sequence[FioResult], wanted: str) -> str:
         entries = entries_of(results)

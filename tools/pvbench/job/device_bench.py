@@ -5,11 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, get_args
 
 from pvdrivers.tools.pvbench.errors import OptionError
 from pvdrivers.tools.pvbench.job.batches import Convert, JobBatch, make_batches
-from pvdrivers.tools.pvbench.job.command_line import CommandLine, OptionTable
+from pvdrivers.tools.pvbench.job.command_line import CommandLine, OptionTable, Settings
 from pvdrivers.tools.pvbench.job.run import BackHalf, FrontHalf
 from pvdrivers.tools.pvbench.job.run_options import RunOptions
 
@@ -44,6 +44,19 @@ class DeviceBench(ABC):
     ) -> AbstractContextManager[Sequence[JobBatch]]:
         """The jobs that a command line asks for. Raises OptionError."""
         return nullcontext(chosen_batches(line, run, convert))
+
+    def suite_options(
+        self, common: Settings, run: RunOptions, convert: Convert, key: str, kinds: object
+    ) -> Any:
+        """Of the workloads that run when none is asked for by `key`, one of the literals `kinds`.
+        OptionError: an option is given that these workloads set themselves."""
+        for name, rule in self.options.rules.items():
+            if rule.suite_sets and name in common:
+                choices = ", ".join(get_args(kinds))
+                raise OptionError(f"--{name} needs --{key}, which is one of {choices}")
+        options = convert(common)
+        check_cpus(options.cpus, run)
+        return options
 
 
 def chosen_batches(line: CommandLine, run: RunOptions, convert: Convert) -> list[JobBatch]:

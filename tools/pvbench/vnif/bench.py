@@ -6,16 +6,14 @@ import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import get_args
 
 from msgspec.structs import replace
 
 import pvdrivers
 from pvdrivers.tools.pvbench.errors import OptionError
 from pvdrivers.tools.pvbench.job.batches import Convert, JobBatch
-from pvdrivers.tools.pvbench.job.command_line import CommandLine, OptionTable, Section, Settings
-from pvdrivers.tools.pvbench.job.device_bench import DeviceBench, check_cpus
-from pvdrivers.tools.pvbench.job.options import rules
+from pvdrivers.tools.pvbench.job.command_line import CommandLine, OptionTable, Section
+from pvdrivers.tools.pvbench.job.device_bench import DeviceBench
 from pvdrivers.tools.pvbench.job.run import BackHalf, FrontHalf
 from pvdrivers.tools.pvbench.vnif import json, table
 from pvdrivers.tools.pvbench.vnif.halves import open_halves
@@ -73,19 +71,10 @@ class VnifBench(DeviceBench):
         if all(section.common for section in line.sections):
             common = line.sections[0].settings
             if not {"direction", "requests"} & set(common):
-                return nullcontext(self._suite(common, run, convert))
+                options = self.suite_options(common, run, convert, "direction", Direction)
+                return nullcontext(suite(options))
             line.sections = [Section(common)]
         return super().batches(line, run, convert)
-
-    def _suite(self, common: Settings, run: VnifRunOptions, convert: Convert) -> Sequence[JobBatch]:
-        for name, rule in rules(VnifOptions).items():
-            if rule.suite_sets and name in common:
-                choices = ", ".join(get_args(Direction))
-                raise OptionError(f"--{name} needs --direction, which is one of {choices}")
-        options = convert(common)
-        assert isinstance(options, VnifOptions)
-        check_cpus(options.cpus, run)
-        return suite(options)
 
     def report(self, results: Sequence[VnifResult], wanted: str) -> str:
         if wanted == "json":
