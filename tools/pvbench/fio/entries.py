@@ -1,12 +1,12 @@
 """The entries of a report: one for each clone, or one for a group of jobs."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from msgspec.structs import replace
 
 from pvdrivers.tools.pvbench.fio.measurement import FioResult, Measurement
+from pvdrivers.tools.pvbench.job.counters import total
 from pvdrivers.tools.pvbench.job.measurement import BackMeasurement, Sample
 
 
@@ -50,13 +50,6 @@ def _clones(result: FioResult) -> Iterable[FioResult]:
     ]
 
 
-def _total(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    total: Counter[str] = Counter()
-    for count in counts:
-        total.update(count)
-    return dict(total)
-
-
 def _columns(rows: Sequence[Sequence[int]]) -> list[int]:
     return [sum(column) for column in zip(*rows, strict=True)]
 
@@ -84,13 +77,13 @@ def _merged(results: Sequence[FioResult]) -> FioResult:
             mismatch=next((front.mismatch for front in fronts if front.mismatch), None),
             error=next((front.error for front in fronts if front.error), 0),
             failure=next((front.failure for front in fronts if front.failure), None),
-            front=_total(front.front for front in fronts),
-            front_accounts=_total(front.front_accounts for front in fronts),
-            back_accounts=_total(front.back_accounts for front in fronts),
+            front=total(front.front for front in fronts),
+            front_accounts=total(front.front_accounts for front in fronts),
+            back_accounts=total(front.back_accounts for front in fronts),
         ),
         back=BackMeasurement(
-            _total(result.back.stats for result in results),
-            _total(result.back.errors for result in results),
+            total(result.back.stats for result in results),
+            total(result.back.errors for result in results),
         ),
         samples=[
             Sample([row for s in part for row in s.iops], [row for s in part for row in s.bw])

@@ -1,6 +1,7 @@
 """What the C core counts, by name."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pvdrivers._core import ffi
@@ -12,6 +13,14 @@ def counters(stats: Any) -> dict[str, int]:
     return {
         name: int(getattr(stats, name)) for name, field in fields if field.type.kind == "primitive"
     }
+
+
+def total(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Each name's sum."""
+    sums: Counter[str] = Counter()
+    for count in counts:
+        sums.update(count)
+    return dict(sums)
 
 
 def difference(after: Mapping[str, int], before: Mapping[str, int]) -> dict[str, int]:

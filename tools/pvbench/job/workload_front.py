@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -13,7 +12,7 @@ from pvdrivers.frontends.device import Queue
 from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.sim.machine import Machine
 from pvdrivers.tools.pvbench.errors import BenchError
-from pvdrivers.tools.pvbench.job.counters import difference
+from pvdrivers.tools.pvbench.job.counters import difference, total
 from pvdrivers.tools.pvbench.job.xenstore import Loop
 from pvdrivers.xenstore.client import XenstoreClient
 
@@ -139,10 +138,7 @@ class WorkloadFront(Generic[AnyJob, AnyDevice, AnyWorkload], ABC):
         self._phase = "done"
 
     def _count(self, counts: Counters) -> None:
-        total: Counter[str] = Counter()
-        for queue in self._queues:
-            total.update(queue.statistics())
-        counts["front"] = dict(total)
+        counts["front"] = total(queue.statistics() for queue in self._queues)
         counts["front accounts"] = self._machine.domain(self._domid).accounts
         counts["back accounts"] = self._machine.domain(self._backend).accounts
 

@@ -1,6 +1,5 @@
 """The backend's half of a benchmark of a SCSI host: scsiback, and a disk on a store, or a tape."""
 
-from collections import Counter
 from pathlib import Path
 
 from pvdrivers.backends.device import DeviceContext
@@ -17,6 +16,7 @@ from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim.machine import Machine
 from pvdrivers.tools.pvbench.errors import BenchError, OptionError
 from pvdrivers.tools.pvbench.fio.store import open_store
+from pvdrivers.tools.pvbench.job.counters import total
 from pvdrivers.tools.pvbench.job.measurement import BackMeasurement
 from pvdrivers.tools.pvbench.job.xenstore import Loop
 from pvdrivers.tools.pvbench.scsi.job import ScsiJob
@@ -69,11 +69,9 @@ class Back:
 
     def measurement(self) -> BackMeasurement:
         """What the queue has counted until now."""
-        total: Counter[str] = Counter()
-        for queue in self._queues:
-            total.update(queue.statistics())
-        errors = {name: total.pop(name, 0) for name in ERRORS}
-        return BackMeasurement(dict(total), {n: count for n, count in errors.items() if count})
+        stats = total(queue.statistics() for queue in self._queues)
+        errors = {name: stats.pop(name, 0) for name in ERRORS}
+        return BackMeasurement(stats, {n: count for n, count in errors.items() if count})
 
     def finish(self) -> BackMeasurement:
         self._threads.check()

@@ -1,6 +1,5 @@
 """The backend's half of a benchmark: netback's queues, and the uplink behind them."""
 
-from collections import Counter
 from dataclasses import asdict
 
 from pvdrivers.backends.device import DeviceContext
@@ -11,6 +10,7 @@ from pvdrivers.backends.vnif.queue import VnifQueue
 from pvdrivers.poll.threads import PollThreads
 from pvdrivers.sim.machine import Machine
 from pvdrivers.tools.pvbench.errors import BenchError
+from pvdrivers.tools.pvbench.job.counters import total
 from pvdrivers.tools.pvbench.job.measurement import BackMeasurement
 from pvdrivers.tools.pvbench.job.xenstore import Loop
 from pvdrivers.tools.pvbench.vnif.job import VnifJob
@@ -75,15 +75,11 @@ class Back:
 
     def measurement(self) -> BackMeasurement:
         """What queues and uplinks have counted until now; an uplink's names begin with `uplink`."""
-        total: Counter[str] = Counter()
-        errors: Counter[str] = Counter()
-        for queue in self._queues:
-            total.update(queue.statistics())
-            errors.update(queue.errors())
-        for device in self._devices:
-            counts = asdict(device.uplink.statistics())
-            total.update({f"uplink_{name}": count for name, count in counts.items()})
-        return BackMeasurement(dict(total), dict(+errors))  # errors that there were
+        stats = total(queue.statistics() for queue in self._queues)
+        uplinks = total(asdict(device.uplink.statistics()) for device in self._devices)
+        stats |= {f"uplink_{name}": count for name, count in uplinks.items()}
+        errors = total(queue.errors() for queue in self._queues)
+        return BackMeasurement(stats, {n: count for n, count in errors.items() if count})
 
     def finish(self) -> BackMeasurement:
         """Of whole pumps: in one, a guest is answered before the uplink has its frames."""

@@ -3,11 +3,11 @@
 Everything here is plain data: with `--processes` it travels as JSON.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 
 from msgspec import Struct
 
+from pvdrivers.tools.pvbench.job.counters import total
 from pvdrivers.tools.pvbench.job.latency import Latency
 from pvdrivers.tools.pvbench.job.measurement import Result
 from pvdrivers.tools.pvbench.vnif.job import VnifJob
@@ -65,15 +65,8 @@ def together(parts: Sequence[VnifMeasurement]) -> VnifMeasurement:
         rx=sum((part.rx for part in parts), NOTHING),
         latency=Latency.merged(part.latency for part in parts),
         failure=next((part.failure for part in parts if part.failure), None),
-        front=_total([part.front for part in parts]),
-        front_accounts=_total([part.front_accounts for part in parts]),
+        front=total(part.front for part in parts),
+        front_accounts=total(part.front_accounts for part in parts),
         back_accounts=parts[0].back_accounts,
         **{name: sum(getattr(part, name) for part in parts) for name in _SUMMED},
     )
-
-
-def _total(counts: Sequence[dict[str, int]]) -> dict[str, int]:
-    total: Counter[str] = Counter()
-    for count in counts:
-        total.update(count)
-    return dict(total)
