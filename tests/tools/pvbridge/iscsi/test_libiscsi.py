@@ -52,6 +52,7 @@ def results(output: str) -> tuple[set[str], set[str]]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_libiscsis_tests_through_a_pv_ring(tmp_path: Path) -> None:
     image = tmp_path / "disk.img"
     with image.open("wb") as file:
