@@ -1,12 +1,11 @@
 /* Both halves of a SCSI host with one logical unit on one simulated machine and in one thread, as
  * pumps.c does it for a disk. */
 #include "benchmarks/instructions/commands.h"
+#include "benchmarks/instructions/domains.h"
 #include "pvdrivers/backends/scsi/scsiback.h"
 #include "pvdrivers/backends/stores/stores.h"
 #include "pvdrivers/frontends/scsi/scsifront.h"
-#include "pvdrivers/sim/machine.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,9 +18,7 @@
 #define INDEPENDENT __attribute__((noinline, noclone))
 
 struct device {
-    struct pv_machine *machine;
-    struct pv_hypervisor *back_view, *front_view;
-    struct pv_evtchn *back_events, *front_events;
+    struct domains domains;
     struct pv_blk_store *store;
     struct pv_scsi_unit *unit;
     struct pv_scsi_nexus *nexus;
@@ -34,38 +31,6 @@ struct workload {
     uint8_t opcode;
     uint32_t bytes, depth, rounds;
 };
-
-static void require(bool met, const char *what)
-{
-    if (met)
-        return;
-    perror(what);
-    exit(1);
-}
-
-static struct pv_hypervisor *add_domain(struct pv_machine *machine, domid_t domid, uint64_t memory)
-{
-    struct pv_hypervisor *view;
-    const struct pv_domain_config config = {
-        .abi = PV_ABI_X86_64, .memory = memory, .vcpus = 1, .privileged = domid == 0};
-    require(pv_domain_create(machine, domid, &config) == domid &&
-                pv_domain_unpause(machine, domid) == 0 &&
-                pv_machine_open_hypervisor(machine, domid, &view) == 0,
-            "domain");
-    return view;
-}
-
-static void make_machine(struct device *device)
-{
-    const struct pv_memory_extent extent = {0, 256u << 20};
-    const struct pv_machine_config config = {
-        .extents = &extent, .extent_count = 1, .max_domains = 4, .max_domain_memory = 128u << 20};
-    require(pv_machine_create(&config, &device->machine) == 0, "machine");
-    device->back_view = add_domain(device->machine, 0, 1u << 20);
-    device->front_view = add_domain(device->machine, 1, 64u << 20);
-    device->back_events = device->back_view->ops->evtchn_open(device->back_view);
-    device->front_events = device->front_view->ops->evtchn_open(device->front_view);
-}
 
 static void make_unit(struct device *device)
 {
@@ -80,14 +45,14 @@ static void make_unit(struct device *device)
 
 static void connect(struct device *device, const struct workload *workload)
 {
-    const struct pv_scsifront_config front = {.hypervisor = device->front_view,
-                                              .evtchn = device->front_events,
+    const struct pv_scsifront_config front = {.hypervisor = device->domains.front_view,
+                                              .evtchn = device->domains.front_events,
                                               .buffer_pages =
                                                   workload->depth * (workload->bytes / PAGE + 1)};
     device->front = pv_scsifront_create(&front);
     require(device->front, "frontend");
-    const struct pv_scsiback_config back = {.hypervisor = device->back_view,
-                                            .evtchn = device->back_events,
+    const struct pv_scsiback_config back = {.hypervisor = device->domains.back_view,
+                                            .evtchn = device->domains.back_events,
                                             .frontend = 1,
                                             .abi = PV_ABI_X86_64,
                                             .ring_ref = pv_scsifront_ring_ref(device->front),
@@ -108,11 +73,7 @@ static void tear_down(struct device *device)
             "unit");
     pv_scsifront_destroy(device->front);
     pv_blk_store_close(device->store);
-    device->back_view->ops->evtchn_close(device->back_events);
-    device->front_view->ops->evtchn_close(device->front_events);
-    device->front_view->ops->close(device->front_view);
-    device->back_view->ops->close(device->back_view);
-    pv_machine_close(device->machine);
+    close_domains(&device->domains);
 }
 
 /* ---- What is counted ------------------------------------------------------------------------- */
@@ -212,7 +173,7 @@ int count_commands(char **argv)
                                       .depth = (uint32_t)atoi(argv[4]),
                                       .rounds = (uint32_t)atoi(argv[5])};
     require(workload.depth <= MAX_DEPTH, "depth");
-    make_machine(&device);
+    make_domains(&device.domains, 64u << 20);
     make_unit(&device);
     connect(&device, &workload);
     for (uint32_t round = 0; round < WARM_ROUNDS + workload.rounds; round++)

@@ -1,12 +1,11 @@
 /* Both halves of a network device on one simulated machine and in one thread, as pumps.c does it
  * for a disk. */
 #include "benchmarks/instructions/packets.h"
+#include "benchmarks/instructions/domains.h"
 #include "benchmarks/instructions/static_grants.h"
 #include "pvdrivers/backends/vnif/netback.h"
 #include "pvdrivers/frontends/vnif/netfront.h"
-#include "pvdrivers/sim/machine.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,23 +23,13 @@ struct link {
 struct device {
     struct link link;
     struct pv_packet_cache *cache;
-    struct pv_machine *machine;
-    struct pv_hypervisor *back_view, *front_view;
-    struct pv_evtchn *back_events, *front_events;
+    struct domains domains;
     struct pv_netback_vif *vif;
     struct pv_netback_control *control; /* with static grants */
     struct pv_netback_queue *back;
     struct pv_netfront_queue *front;
     struct pv_packet *batch[MAX_DEPTH];
 };
-
-static void require(bool met, const char *what)
-{
-    if (met)
-        return;
-    perror(what);
-    exit(1);
-}
 
 /* ---- An uplink that costs next to nothing ---------------------------------------------------- */
 
@@ -78,41 +67,17 @@ static const struct pv_uplink_ops link_ops = {
 
 /* ---- The device ------------------------------------------------------------------------------ */
 
-static struct pv_hypervisor *add_domain(struct pv_machine *machine, domid_t domid, uint64_t memory)
-{
-    struct pv_hypervisor *view;
-    const struct pv_domain_config config = {
-        .abi = PV_ABI_X86_64, .memory = memory, .vcpus = 1, .privileged = domid == 0};
-    require(pv_domain_create(machine, domid, &config) == domid &&
-                pv_domain_unpause(machine, domid) == 0 &&
-                pv_machine_open_hypervisor(machine, domid, &view) == 0,
-            "domain");
-    return view;
-}
-
-static void make_machine(struct device *device)
-{
-    const struct pv_memory_extent extent = {0, 256u << 20};
-    const struct pv_machine_config config = {
-        .extents = &extent, .extent_count = 1, .max_domains = 4, .max_domain_memory = 128u << 20};
-    require(pv_machine_create(&config, &device->machine) == 0, "machine");
-    device->back_view = add_domain(device->machine, 0, 1u << 20);
-    device->front_view = add_domain(device->machine, 1, 64u << 20);
-    device->back_events = device->back_view->ops->evtchn_open(device->back_view);
-    device->front_events = device->front_view->ops->evtchn_open(device->front_view);
-}
-
 static void connect(struct device *device)
 {
-    const struct pv_netfront_config front = {.hypervisor = device->front_view,
-                                             .evtchn = device->front_events,
+    const struct pv_netfront_config front = {.hypervisor = device->domains.front_view,
+                                             .evtchn = device->domains.front_events,
                                              .split_event_channels = true,
                                              .pool = device->link.uplink.pool};
     const struct pv_netfront_features features = {
         .sg = true, .gso_tcpv4 = true, .gso_tcpv6 = true, .csum_ipv4 = true, .csum_ipv6 = true};
     device->front = pv_netfront_create(&front);
     require(device->front, "frontend");
-    const struct pv_netback_vif_config vif = {.hypervisor = device->back_view,
+    const struct pv_netback_vif_config vif = {.hypervisor = device->domains.back_view,
                                               .frontend = 1,
                                               .abi = PV_ABI_X86_64,
                                               .uplink = &device->link.uplink,
@@ -126,7 +91,7 @@ static void connect(struct device *device)
     device->vif = pv_netback_vif_create(&vif);
     require(device->vif, "vif");
     const struct pv_netback_queue_config queue = {
-        .evtchn = device->back_events,
+        .evtchn = device->domains.back_events,
         .tx_ring_ref = pv_netfront_tx_ring_ref(device->front),
         .rx_ring_ref = pv_netfront_rx_ring_ref(device->front),
         .tx_port = pv_netfront_tx_port(device->front),
@@ -163,11 +128,7 @@ static void tear_down(struct device *device)
     pv_packet_release(device->cache, &device->link.packet, 1);
     pv_packet_cache_destroy(device->cache);
     pv_packet_pool_destroy(device->link.uplink.pool);
-    device->back_view->ops->evtchn_close(device->back_events);
-    device->front_view->ops->evtchn_close(device->front_events);
-    device->front_view->ops->close(device->front_view);
-    device->back_view->ops->close(device->back_view);
-    pv_machine_close(device->machine);
+    close_domains(&device->domains);
 }
 
 /* ---- What is counted ------------------------------------------------------------------------- */
@@ -216,11 +177,12 @@ int count_packets(char **argv)
                                             .tx_offloads = {true, true, true, true},
                                             .no_data = strcmp(argv[2], "null") == 0};
     device.cache = pv_packet_cache_create(device.link.uplink.pool);
-    make_machine(&device);
+    make_domains(&device.domains, 64u << 20);
     connect(&device);
     if (strcmp(argv[4], "static") == 0) {
-        device.control = add_static_grants(device.vif, device.back_events, device.front_view,
-                                           device.front_events, device.front);
+        device.control =
+            add_static_grants(device.vif, device.domains.back_events, device.domains.front_view,
+                              device.domains.front_events, device.front);
         require(device.control, "static grants");
     }
     device.link.packet = make_packet(&device, length);

@@ -6,14 +6,13 @@
  * device see packets.h, for a SCSI host commands.h.
  */
 #include "benchmarks/instructions/commands.h"
+#include "benchmarks/instructions/domains.h"
 #include "benchmarks/instructions/packets.h"
 #include "pvdrivers/backends/stores/stores.h"
 #include "pvdrivers/backends/vbd/blkback.h"
 #include "pvdrivers/frontends/vbd/blkfront.h"
 #include "pvdrivers/poll/group.h"
-#include "pvdrivers/sim/machine.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -27,9 +26,7 @@
 #define INDEPENDENT __attribute__((noinline, noclone))
 
 struct device {
-    struct pv_machine *machine;
-    struct pv_hypervisor *back_view, *front_view;
-    struct pv_evtchn *back_events, *front_events;
+    struct domains domains;
     struct pv_blk_store *store;
     struct pv_external_batch *external; /* what is taken of an external store; else NULL */
     uint8_t *external_data;
@@ -49,14 +46,6 @@ struct workload {
     bool persistent, in_place, grouped;
     uint32_t idle;
 };
-
-static void require(bool met, const char *what)
-{
-    if (met)
-        return;
-    perror(what);
-    exit(1);
-}
 
 static struct pv_blk_store *make_store(const char *name)
 {
@@ -78,24 +67,12 @@ static struct pv_blk_store *make_store(const char *name)
     return store;
 }
 
-static struct pv_hypervisor *add_domain(struct pv_machine *machine, domid_t domid, uint64_t memory)
-{
-    struct pv_hypervisor *view;
-    const struct pv_domain_config config = {
-        .abi = PV_ABI_X86_64, .memory = memory, .vcpus = 1, .privileged = domid == 0};
-    require(pv_domain_create(machine, domid, &config) == domid &&
-                pv_domain_unpause(machine, domid) == 0 &&
-                pv_machine_open_hypervisor(machine, domid, &view) == 0,
-            "domain");
-    return view;
-}
-
 static void connect(struct device *device, const struct workload *workload, bool idle,
                     struct pv_blkfront_queue **front, struct pv_blkback_queue **back)
 {
     uint32_t buffers = workload->in_place ? workload->depth * workload->block_size / 4096u : 0;
-    const struct pv_blkfront_config front_config = {.hypervisor = device->front_view,
-                                                    .evtchn = device->front_events,
+    const struct pv_blkfront_config front_config = {.hypervisor = device->domains.front_view,
+                                                    .evtchn = device->domains.front_events,
                                                     .ring_pages = 1,
                                                     .max_indirect_segments = INDIRECT_SEGMENTS,
                                                     .persistent = workload->persistent,
@@ -105,8 +82,8 @@ static void connect(struct device *device, const struct workload *workload, bool
     const struct pv_blkfront_features features = {.flush = true, .sector_size = SECTOR};
     *front = pv_blkfront_create(&front_config);
     require(*front, "frontend");
-    struct pv_blkback_config back_config = {.hypervisor = device->back_view,
-                                            .evtchn = device->back_events,
+    struct pv_blkback_config back_config = {.hypervisor = device->domains.back_view,
+                                            .evtchn = device->domains.back_events,
                                             .frontend = 1,
                                             .abi = PV_ABI_X86_64,
                                             .ring_pages = 1,
@@ -137,14 +114,7 @@ static void gather(struct device *device, const struct workload *workload)
 
 static void set_up(struct device *device, const struct workload *workload)
 {
-    const struct pv_memory_extent extent = {0, 1024u << 20};
-    const struct pv_machine_config config = {
-        .extents = &extent, .extent_count = 1, .max_domains = 4, .max_domain_memory = 512u << 20};
-    require(pv_machine_create(&config, &device->machine) == 0, "machine");
-    device->back_view = add_domain(device->machine, 0, 1u << 20);
-    device->front_view = add_domain(device->machine, 1, 512u << 20);
-    device->back_events = device->back_view->ops->evtchn_open(device->back_view);
-    device->front_events = device->front_view->ops->evtchn_open(device->front_view);
+    make_domains(&device->domains, 512u << 20);
     device->store = make_store(workload->store);
     require(device->store, "store");
     if (strcmp(workload->store, "external") == 0) {
@@ -177,11 +147,7 @@ static void tear_down(struct device *device, const struct workload *workload)
     pv_blk_store_close(device->store);
     free(device->external);
     free(device->external_data);
-    device->back_view->ops->evtchn_close(device->back_events);
-    device->front_view->ops->evtchn_close(device->front_events);
-    device->front_view->ops->close(device->front_view);
-    device->back_view->ops->close(device->back_view);
-    pv_machine_close(device->machine);
+    close_domains(&device->domains);
 }
 
 /* ---- What is counted ------------------------------------------------------------------------- */
