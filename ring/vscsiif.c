@@ -33,6 +33,13 @@ void pv_vscsiif_decode_request(const void *slot, struct pv_vscsiif_request *requ
     memcpy(request->seg, from->seg, segment_bytes(from->nr_segments));
 }
 
+bool pv_vscsiif_fits_head(const void *head)
+{
+    const struct vscsiif_request *request = head;
+    size_t used = offsetof(struct vscsiif_request, seg) + segment_bytes(request->nr_segments);
+    return used <= VSCSIIF_HEAD_SIZE;
+}
+
 void pv_vscsiif_encode_request(const struct pv_vscsiif_request *request, void *slot)
 {
     struct vscsiif_request *to = slot;

@@ -3,8 +3,7 @@
 
 #include <sys/eventfd.h>
 
-/* Of a slot, what is prefetched from the frontend's cache while another is worked on. */
-#define PREFETCHED 64
+#define PREFETCHED 4u /* slots prefetched from the frontend's cache while one is worked on */
 
 static uint32_t in_flight(const struct pv_scsiback_queue *queue)
 {
@@ -45,7 +44,9 @@ static void take_request(struct pv_scsiback_queue *queue, struct scsiback_reques
 {
     struct pv_back_ring *ring = &queue->ring;
     uint8_t *slot = request->entry->slot;
-    pv_back_copy_request(ring, ring->req_cons, slot, VSCSIIF_SLOT_SIZE);
+    pv_back_copy_request(ring, ring->req_cons, slot, VSCSIIF_HEAD_SIZE);
+    if (!pv_vscsiif_fits_head(slot))
+        pv_back_copy_request_rest(ring, ring->req_cons, slot, VSCSIIF_HEAD_SIZE);
     pv_inflight_take(queue->log, request->entry, ring);
     pv_vscsiif_decode_request(slot, &request->ring);
 }
@@ -63,10 +64,12 @@ static uint32_t take_requests(struct pv_scsiback_queue *queue, uint32_t most)
     scsiback_take_luns(queue); /* behind that look, so that it finds what the frontend knows of */
     if ((uint32_t)ready < most)
         most = (uint32_t)ready;
+    for (uint32_t i = 0; i < most && i < PREFETCHED; i++)
+        pv_back_prefetch(&queue->ring, queue->ring.req_cons + i, VSCSIIF_HEAD_SIZE);
     struct scsiback_request *request;
     while (taken < most && queue->bytes_left > 0 && (request = free_request(queue))) {
-        if (taken + 1 < most)
-            pv_back_prefetch(&queue->ring, queue->ring.req_cons + 1, PREFETCHED);
+        if (taken + PREFETCHED < most)
+            pv_back_prefetch(&queue->ring, queue->ring.req_cons + PREFETCHED, VSCSIIF_HEAD_SIZE);
         take_request(queue, request);
         taken++;
         scsiback_begin(queue, request);

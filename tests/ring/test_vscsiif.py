@@ -47,6 +47,10 @@ def test_requests(
     got = [(seg.gref, seg.offset, seg.length) for seg in request.seg[0 : len(segs)]]
     assert got == segs
 
+    head = slot.ljust(SLOT, b"\xee")[: lib.VSCSIIF_HEAD_SIZE]
+    fits = bool(lib.pv_vscsiif_fits_head(ffi.from_buffer(head)))
+    assert fits == (len(slot) <= len(head))
+
     again = ffi.new("uint8_t[]", b"\xaa" * SLOT)
     lib.pv_vscsiif_encode_request(request, again)
     expected = slot.ljust(240, b"\xaa") + bytes(12)  # segments of earlier requests stay

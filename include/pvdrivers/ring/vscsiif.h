@@ -19,6 +19,7 @@
 #define VSCSIIF_SENSE_BUFFERSIZE 96
 #define VSCSIIF_SG_GRANT 0x80 /* of nr_segments: the segments name pages with the real list */
 #define VSCSIIF_SLOT_SIZE 252
+#define VSCSIIF_HEAD_SIZE 60 /* a request with three segments at most */
 
 /* Whole words of `rslt`, of ABORT and RESET. */
 #define VSCSIIF_RSLT_RESET_SUCCESS 0x2002
@@ -59,6 +60,9 @@ struct pv_vscsiif_response {
 /* Takes every field as it stands. Segments beyond the 26 that fit are not read, and array elements
  * that the request does not use are left alone; checking is the caller's. */
 PV_API void pv_vscsiif_decode_request(const void *slot, struct pv_vscsiif_request *request);
+/* Whether nothing of a request lies beyond the first VSCSIIF_HEAD_SIZE bytes of its slot, which are
+ * all that is looked at. */
+PV_API bool pv_vscsiif_fits_head(const void *head);
 /* Writes the whole slot but for segments that the request does not use, reserved fields as zeros
  * (XSA-216). */
 PV_API void pv_vscsiif_encode_request(const struct pv_vscsiif_request *request, void *slot);
