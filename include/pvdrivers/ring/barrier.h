@@ -121,6 +121,16 @@ static inline void pv_write_once_byte(uint8_t *p, uint8_t value)
     __atomic_store_n(p, value, __ATOMIC_RELAXED);
 }
 
+static inline void *pv_read_once_pointer(void *const *p)
+{
+    return __atomic_load_n(p, __ATOMIC_RELAXED);
+}
+
+static inline void pv_write_once_pointer(void **p, void *value)
+{
+    __atomic_store_n(p, value, __ATOMIC_RELAXED);
+}
+
 static inline uint64_t pv_load_acquire_64(const uint64_t *p)
 {
     return __atomic_load_n(p, __ATOMIC_ACQUIRE);

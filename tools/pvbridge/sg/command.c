@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pvdrivers/ring/barrier.h"
 #include "tools/pvbridge/sg/reserve.h"
 
 #define SHORTEST_CDB 6
@@ -147,8 +148,7 @@ void pvsg_command_release(struct pvsg_command *command)
     free(command->vectors);
     free(command->scratch);
     if (command->reserve) {
-        __atomic_store_n(&command->reserve->in_use, false,
-                         __ATOMIC_RELEASE); /* its data are read */
+        pv_store_release(&command->reserve->in_use, 0); /* its data are read */
     }
 }
 

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "pvdrivers/ring/barrier.h"
 #include "tools/pvbridge/sg/command.h"
 
 #define FILES 1024           /* the highest fd of ours, and one */
@@ -14,13 +15,13 @@
 #define TIMEOUT 6000         /* hundredths of a second; what SG_GET_TIMEOUT says */
 
 static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct pvsg_file *table[FILES];
+static void *table[FILES]; /* struct pvsg_file */
 
 static bool can_be_ours(int fd)
 {
     /* Most fds are not ours. They are told without the lock, also in a signal handler. An fd that
      * another thread opens or closes meanwhile is that program's mistake. */
-    return fd >= 0 && fd < FILES && __atomic_load_n(&table[fd], __ATOMIC_RELAXED);
+    return fd >= 0 && fd < FILES && pv_read_once_pointer(&table[fd]);
 }
 
 static void destroy(struct pvsg_file *file)
@@ -56,7 +57,7 @@ static int enter(struct pvsg_file *file, int flags)
     fcntl(fd, F_SETFL, flags & O_NONBLOCK); /* where read() and fcntl() look for it */
     file->fd = fd;
     pthread_mutex_lock(&table_lock);
-    __atomic_store_n(&table[fd], file, __ATOMIC_RELAXED);
+    pv_write_once_pointer(&table[fd], file);
     pthread_mutex_unlock(&table_lock);
     return fd;
 }
@@ -134,7 +135,7 @@ void pvsg_file_forget(int fd)
     }
     pthread_mutex_lock(&table_lock);
     struct pvsg_file *file = table[fd];
-    __atomic_store_n(&table[fd], NULL, __ATOMIC_RELAXED);
+    pv_write_once_pointer(&table[fd], NULL);
     pthread_mutex_unlock(&table_lock);
     if (file) {
         pvsg_file_put(file);

@@ -16,7 +16,7 @@ struct pvsg_reserve {
     int fd; /* -1: there is none yet */
     unsigned char *memory;
     uint32_t size;
-    bool in_use;
+    uint32_t in_use;
 };
 
 struct pvsg_file {

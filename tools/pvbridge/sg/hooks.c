@@ -13,6 +13,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "pvdrivers/ring/barrier.h"
 #include "tools/pvbridge/sg/io.h"
 #include "tools/pvbridge/sg/reserve.h"
 
@@ -29,10 +30,10 @@
 
 static void *find_next(void **found, const char *name)
 {
-    void *next = __atomic_load_n(found, __ATOMIC_RELAXED);
+    void *next = pv_read_once_pointer(found);
     if (!next) {
         next = dlsym(RTLD_NEXT, name);
-        __atomic_store_n(found, next, __ATOMIC_RELAXED);
+        pv_write_once_pointer(found, next);
     }
     return next;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "pvdrivers/ring/barrier.h"
 #include "tools/pvbridge/sg/connection.h"
 #include "tools/pvbridge/sg/io.h"
 #include "tools/pvbridge/sg/reserve.h"
@@ -86,13 +87,13 @@ static int reset(struct pvsg_file *file, int what)
 
 static int set_option(int *option, const void *argument)
 {
-    __atomic_store_n(option, get(argument), __ATOMIC_RELAXED);
+    pv_write_once((uint32_t *)option, (uint32_t)get(argument));
     return 0;
 }
 
 static int get_option(const int *option, void *argument)
 {
-    return put(argument, __atomic_load_n(option, __ATOMIC_RELAXED));
+    return put(argument, (int)pv_read_once((const uint32_t *)option));
 }
 
 int pvsg_ioctl(struct pvsg_file *file, unsigned long request, void *argument)

@@ -4,6 +4,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "pvdrivers/ring/barrier.h"
+
 static size_t in_pages(size_t length)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -66,11 +68,11 @@ int pvsg_reserve_use(struct pvsg_file *file, uint32_t length)
     pthread_mutex_lock(&file->lock);
     int error = length <= file->reserve.size ? make(&file->reserve) : -ENOMEM;
     /* Who used it before has read its data. */
-    if (!error && __atomic_load_n(&file->reserve.in_use, __ATOMIC_ACQUIRE)) {
+    if (!error && pv_load_acquire(&file->reserve.in_use)) {
         error = -EBUSY;
     }
     if (!error) {
-        __atomic_store_n(&file->reserve.in_use, true, __ATOMIC_RELAXED);
+        pv_write_once(&file->reserve.in_use, 1);
     }
     pthread_mutex_unlock(&file->lock);
     return error;
