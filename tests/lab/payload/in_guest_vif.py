@@ -113,7 +113,8 @@ async def main(devid: str, queues: str) -> None:
                     if int(queues) > 1:  # Linux hashes only to choose a queue
                         await hashed(guest)
                     say(statistics=frontend.statistics())
-                    with suppress(PeerError, UsageError):
+                    # OSError: an answer was on its way when the vif was taken away.
+                    with suppress(PeerError, UsageError, OSError):
                         await receiving
             finally:
                 await frontend.abort()
