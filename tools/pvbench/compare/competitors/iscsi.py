@@ -2,22 +2,20 @@
 
 import os
 import re
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from pvdrivers.tools.pvbench.compare.competitors.program import PATIENCE, output
+from pvdrivers.testing.scsi.tgt import Tgt
+from pvdrivers.tools.pvbench.compare.competitors.program import output
 from pvdrivers.tools.pvbench.compare.model import Contender, Measured, Need, Setting
 from pvdrivers.tools.pvbench.compare.needs import program
 from pvdrivers.tools.pvbench.errors import BenchError
 
 DEPTH = 32
 BLOCKS = 4096 // 512  # of one read
-NAME = "iqn.2012-04.org.pvdrivers:compare"
 
 Serve = Callable[[Path], AbstractContextManager[str]]  # a file; gives the URL of its LUN
 
@@ -63,44 +61,13 @@ def pvbridge() -> Contender:
 # ---- tgt ---------------------------------------------------------------------------------------
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
 def _tgt(file: Path) -> Iterator[str]:
-    """A tgtd that no other knows of: its control socket has this process's number."""
-    port, instance = _free_port(), ["-C", str(os.getpid() % 32768)]
-    portal = ["--iscsi", f"portal=127.0.0.1:{port}"]
-    with ExitStack() as stack:
-        daemon = subprocess.Popen(
-            ["tgtd", "-f", *instance, *portal],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        stack.callback(daemon.wait)
-        stack.callback(daemon.kill)  # it may ignore SIGTERM
-        administer = ["tgtadm", *instance, "--lld=iscsi"]
-        _try_until_done([*administer, "--op=new", "--mode=target", "--tid=1", f"-T{NAME}"], daemon)
-        unit = ["--op=new", "--mode=logicalunit", "--tid=1", "--lun=1", f"-b{file}"]
-        output([*administer, *unit], 0)
-        output([*administer, "--op=bind", "--mode=target", "--tid=1", "-IALL"], 0)
-        yield f"iscsi://127.0.0.1:{port}/{NAME}/1"
-
-
-def _try_until_done(command: list[str], daemon: "subprocess.Popen[bytes]") -> None:
-    """The daemon is asked for the first time, and may not be there yet."""
-    end = time.monotonic() + PATIENCE
-    while True:
-        try:
-            output(command, 0)
-            return
-        except BenchError:
-            if daemon.poll() is not None or time.monotonic() > end:
-                raise BenchError("tgtd does not start") from None
-        time.sleep(0.05)
+    try:
+        with Tgt() as san:
+            yield san.add(file)
+    except RuntimeError as error:
+        raise BenchError(str(error)) from None
 
 
 def _without_root(_: Setting) -> str | None:
