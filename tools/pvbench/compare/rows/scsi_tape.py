@@ -1,8 +1,6 @@
 """Records of 64 KiB that a tape's thread writes into a file on a tmpfs, beside memcpy by one core
 out of as much memory into as many blocks."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,19 +12,13 @@ from pvdrivers.tools.pvbench.compare.scratch import FILE_SIZE, MEMORY
 DEPTH = 8
 
 
-@contextmanager
-def _blank_tape() -> Iterator[Path]:
-    with TemporaryDirectory(prefix="pvbench-", dir=MEMORY) as folder:
-        yield Path(folder) / "tape.tap"
-
-
 def measure(setting: Setting) -> Measured:
-    with _blank_tape() as tape:
+    with TemporaryDirectory(prefix="pvbench-", dir=MEMORY) as folder:
         wanted = job(
             setting,
             SCSI,
             unit="tape",
-            filename=tape,
+            filename=Path(folder) / "tape.tap",
             rw="write",
             bs="64k",
             size=str(FILE_SIZE),
