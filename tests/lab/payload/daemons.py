@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from guest import Background
 from serve import Lab
 from step import command
 
@@ -60,6 +61,19 @@ class Daemon:
         self._process.kill()
         assert await self._process.wait() == -signal.SIGKILL
         await self.start()
+
+    async def kill_during(self, job: Background, kills: int) -> None:
+        """Again and again while a guest's job writes, which goes on to its end. Some requests must
+        have been in flight."""
+        for life in range(kills):
+            await asyncio.sleep(3)
+            await self.kill()
+            await self.taken_up(life + 1)
+        print(f"    the job still at it: {await job.running()}")
+        await job.finished(900)
+        in_flight = await self.taken_up(kills)
+        print(f"    in flight at the kills: {in_flight}", flush=True)
+        assert any(in_flight)
 
     async def says(self, pattern: str, times: int = 1) -> list[str]:
         """What the pattern matches in their log, once there are at least `times` matches."""

@@ -131,14 +131,7 @@ async def killing(host: ScsiHost, served: Daemon) -> None:
     node = await host.node(1)
     await give_up_after(host, os.path.basename(node), ENDLESS)  # starting pvbackd takes long
     job = await host.shell.start(f"{JOB} --filename={node} --io_size=4M")
-    for life in range(KILLS):
-        await asyncio.sleep(3)
-        await served.kill()
-        await served.taken_up(life + 1)
-    print(f"    fio still at it: {await job.running()}")
-    await job.finished(900)
-    print(f"    in flight at the kills: {await served.taken_up(KILLS)}", flush=True)
-    assert any(await served.taken_up(KILLS))
+    await served.kill_during(job, KILLS)
     assert await host.is_connected()
     await host.shell.run("! dmesg | grep ':0:1:0: Power-on'")  # the guest has not seen a reset
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 
 from daemons import daemon
@@ -47,14 +46,7 @@ async def daemon_killed(lab: Lab) -> None:
         await add_device(lab.client, config)
         await lab.shell.wait_for("test -b /dev/xvda", 120)
         job = await lab.shell.start(fio)
-        for life in range(KILLS):
-            await asyncio.sleep(3)
-            await served.kill()
-            await served.taken_up(life + 1)
-        print(f"    fio still at it: {await job.running()}")
-        await job.finished(900)
-        print(f"    in flight at the kills: {await served.taken_up(KILLS)}", flush=True)
-        assert any(await served.taken_up(KILLS))
+        await served.kill_during(job, KILLS)
         for end in (config.backend_path, config.frontend_path):
             assert await lab.client.read_str(f"{end}/state") == "4"
         await write_and_verify(lab, "xvda")
