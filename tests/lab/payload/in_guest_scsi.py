@@ -18,6 +18,7 @@ from pvdrivers.frontends.scsi.command import CommandResult
 from pvdrivers.frontends.scsi.device import ScsiFrontend
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.scsi.address import ScsiAddress
+from pvdrivers.scsi.block_range import BlockRange
 from pvdrivers.scsi.result import HostByte, Status
 from pvdrivers.scsi.sense import SenseKey
 
@@ -33,10 +34,6 @@ READ, WRITE = 0x28, 0x2A
 
 def say(**values: object) -> None:
     print(json.dumps(values), flush=True)
-
-
-def transfer(opcode: int, block: int, blocks: int) -> bytes:
-    return bytes([opcode, 0, *block.to_bytes(4, "big"), 0, *blocks.to_bytes(2, "big"), 0])
 
 
 class Unit:
@@ -67,10 +64,10 @@ class Unit:
         return int.from_bytes(data[:4], "big") + 1
 
     async def read(self, block: int, blocks: int) -> bytes:
-        return await self.good(transfer(READ, block, blocks), room=blocks * BLOCK)
+        return await self.good(BlockRange(block, blocks).cdb(READ), room=blocks * BLOCK)
 
     async def write(self, block: int, data: bytes) -> None:
-        await self.good(transfer(WRITE, block, len(data) // BLOCK), data)
+        await self.good(BlockRange(block, len(data) // BLOCK).cdb(WRITE), data)
 
 
 class Model:
@@ -128,7 +125,8 @@ async def plugged(frontend: ScsiFrontend) -> None:
     unit = Unit(frontend, DEBUG)
     await frontend.wait_for_lun(DEBUG)
     name = await unit.name()
-    result = await frontend.execute(DEBUG, transfer(READ, 0, 1), room=BLOCK, patience=IMPATIENCE)
+    first = BlockRange(0, 1).cdb(READ)
+    result = await frontend.execute(DEBUG, first, room=BLOCK, patience=IMPATIENCE)
     assert result.host == HostByte.TIME_OUT, result
     say(timed_out=name)
     await frontend.wait_for_lun(DEBUG, present=False)
@@ -145,7 +143,7 @@ async def unplugged(frontend: ScsiFrontend) -> None:
     reads, result = 0, CommandResult(Status.GOOD)
     try:
         while result.good:
-            result = await frontend.execute(DISK, transfer(READ, 0, 8), room=8 * BLOCK)
+            result = await frontend.execute(DISK, BlockRange(0, 8).cdb(READ), room=8 * BLOCK)
             reads += 1
         assert result.host in (HostByte.NO_CONNECT, HostByte.RESET), result
     except UsageError:  # it is closed
