@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -29,7 +30,8 @@ def path_for(text: str, lun: str) -> str:
 
 
 class UnitKind(Kind, frozen=True):
-    """A kind of logical unit, with its keys."""
+    """A kind of logical unit, with its keys. msgspec's structs are no ABCs, so it is mypy that
+    refuses a kind without what is abstract here."""
 
     def stands_on(self, lun: str) -> tuple[str, ...]:
         """`p-dev`s of the units that it is made of."""
@@ -38,9 +40,9 @@ class UnitKind(Kind, frozen=True):
     def check_below(self, name: str, unit: UnitKind) -> None:
         """UsageError: what it is to stand on cannot be that."""
 
+    @abstractmethod
     async def open(self, lun: str, *below: Any) -> LogicalUnit:
         """`below`: the units that it stands on, open."""
-        raise NotImplementedError
 
 
 class EmulatedKind(UnitKind, frozen=True):
@@ -75,9 +77,9 @@ class EmulatedKind(UnitKind, frozen=True):
             raise
         return unit
 
+    @abstractmethod
     def make(self, identity: Identity, filled: Callable[[str], str], *below: Any) -> PrimaryUnit:
         """The unit; `filled` gives paths. It may block."""
-        raise NotImplementedError
 
     def files(self, unit: Any, filled: Callable[[str], str]) -> dict[str, bool]:
         """Paths of what the unit stands on, and whether it writes there."""
