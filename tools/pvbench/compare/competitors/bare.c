@@ -61,9 +61,9 @@ static void eventfd_back(void *context)
         pass_on(channels->to_back, channels->to_front);
 }
 
-static uint64_t eventfd_latency(struct channels *channels, uint64_t end,
-                                struct pv_histogram *latency)
+static uint64_t eventfd_latency(void *context, uint64_t end, struct pv_histogram *latency)
 {
+    struct channels *channels = context;
     uint64_t total = 0;
     for (uint64_t begin; (begin = now_ns()) < end;) {
         eventfd_t value;
@@ -77,23 +77,33 @@ static uint64_t eventfd_latency(struct channels *channels, uint64_t end,
 
 /* ---- Kinds --------------------------------------------------------------------------------- */
 
-static void measure_eventfd(uint64_t duration, char **percentiles)
+void measure_pair(const struct pair *pair, void *shared, void *front, uint64_t duration,
+                  char **percentiles)
 {
     struct pv_histogram *latency = calloc(1, sizeof *latency);
-    struct channels channels = {eventfd(0, EFD_CLOEXEC), eventfd(0, EFD_CLOEXEC)};
-    if (!latency || channels.to_back < 0 || channels.to_front < 0)
-        err(1, "eventfd");
-    pid_t child = start(eventfd_back, &channels);
+    if (!latency)
+        err(1, "%s", pair->name);
+    pid_t child = start(pair->back, shared);
     uint64_t total = 0, begin = 0, length = RAMP_NS;
     for (int pass = 0; pass < 2; pass++, length = duration) {
         memset(latency, 0, sizeof *latency);
         begin = now_ns();
-        total = eventfd_latency(&channels, begin + length, latency);
+        total = pair->run(front, begin + length, latency);
     }
     double seconds = (double)(now_ns() - begin) / NS_PER_S;
     stop(child);
-    print_result((double)total / seconds, latency, percentiles);
+    print_result((double)total / seconds, latency,
+                 pair->has_latency ? percentiles : (char *[]){NULL});
     free(latency);
+}
+
+static void measure_eventfd(uint64_t duration, char **percentiles)
+{
+    static const struct pair pair = {"eventfd", eventfd_back, eventfd_latency, true};
+    struct channels channels = {eventfd(0, EFD_CLOEXEC), eventfd(0, EFD_CLOEXEC)};
+    if (channels.to_back < 0 || channels.to_front < 0)
+        err(1, "eventfd");
+    measure_pair(&pair, &channels, &channels, duration, percentiles);
 }
 
 static void measure_memcpy(uint64_t duration, size_t bytes, size_t block, size_t depth)

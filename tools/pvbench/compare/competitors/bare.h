@@ -100,6 +100,19 @@ static inline size_t number(const char *text)
     return strtoull(text, NULL, 10);
 }
 
+/* Two processes that work together. */
+struct pair {
+    const char *name;
+    void (*back)(void *shared);                                               /* without end */
+    uint64_t (*run)(void *front, uint64_t end, struct pv_histogram *latency); /* operations done */
+    bool has_latency;
+};
+
+/* Runs `back` with `shared` in the other process, `run` with `front` in this one, and prints what
+ * it has done after a ramp. */
+void measure_pair(const struct pair *pair, void *shared, void *front, uint64_t duration,
+                  char **percentiles);
+
 /* bare_ring.c */
 /* `kind` is ring, ring-latency or scsi-ring; false: it is none of these. */
 bool bare_ring(const char *kind, uint64_t duration, char **percentiles);

@@ -107,20 +107,21 @@ static ALWAYS_INLINE uint64_t rate(struct ring_front *front, const struct shape 
     return total;
 }
 
-static uint64_t blkif_rate(struct ring_front *front, uint64_t end, struct pv_histogram *latency)
+static uint64_t blkif_rate(void *front, uint64_t end, struct pv_histogram *latency)
 {
     (void)latency;
     return rate(front, blkif, end);
 }
 
-static uint64_t vscsiif_rate(struct ring_front *front, uint64_t end, struct pv_histogram *latency)
+static uint64_t vscsiif_rate(void *front, uint64_t end, struct pv_histogram *latency)
 {
     (void)latency;
     return rate(front, vscsiif, end);
 }
 
-static uint64_t blkif_latency(struct ring_front *front, uint64_t end, struct pv_histogram *latency)
+static uint64_t blkif_latency(void *context, uint64_t end, struct pv_histogram *latency)
 {
+    struct ring_front *front = context;
     uint64_t total = 0;
     for (uint64_t begin; (begin = now_ns()) < end;) {
         fill(front, blkif, 1);
@@ -132,42 +133,16 @@ static uint64_t blkif_latency(struct ring_front *front, uint64_t end, struct pv_
     return total;
 }
 
-struct kind {
-    const char *name;
-    void (*back)(void *ring);
-    uint64_t (*run)(struct ring_front *front, uint64_t end, struct pv_histogram *latency);
-    bool has_latency;
-};
-
-static const struct kind kinds[] = {{"ring", blkif_back, blkif_rate, false},
+static const struct pair kinds[] = {{"ring", blkif_back, blkif_rate, false},
                                     {"ring-latency", blkif_back, blkif_latency, true},
                                     {"scsi-ring", vscsiif_back, vscsiif_rate, false}};
-
-static void measure(const struct kind *kind, uint64_t duration, char **percentiles)
-{
-    struct pv_histogram *latency = calloc(1, sizeof *latency);
-    struct ring_front front = {.ring = allocate(sizeof(struct ring))};
-    if (!latency)
-        err(1, "%s", kind->name);
-    pid_t child = start(kind->back, front.ring);
-    uint64_t total = 0, begin = 0, length = RAMP_NS;
-    for (int pass = 0; pass < 2; pass++, length = duration) {
-        memset(latency, 0, sizeof *latency);
-        begin = now_ns();
-        total = kind->run(&front, begin + length, latency);
-    }
-    double seconds = (double)(now_ns() - begin) / NS_PER_S;
-    stop(child);
-    print_result((double)total / seconds, latency,
-                 kind->has_latency ? percentiles : (char *[]){NULL});
-    free(latency);
-}
 
 bool bare_ring(const char *kind, uint64_t duration, char **percentiles)
 {
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         if (!strcmp(kind, kinds[i].name)) {
-            measure(&kinds[i], duration, percentiles);
+            struct ring_front front = {.ring = allocate(sizeof(struct ring))};
+            measure_pair(&kinds[i], front.ring, &front, duration, percentiles);
             return true;
         }
     }
