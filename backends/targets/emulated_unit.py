@@ -13,7 +13,7 @@ from pvdrivers.backends.targets.command import (
     CommandError,
     Nexus,
 )
-from pvdrivers.backends.targets.logical_unit import LogicalUnit
+from pvdrivers.backends.targets.logical_unit import SynchronousUnit
 from pvdrivers.backends.targets.operations import Needs, Operation, OperationTable
 from pvdrivers.scsi.result import Status
 from pvdrivers.scsi.sense import Sense, SenseKey
@@ -23,7 +23,7 @@ REPORTED_LUNS_CHANGED = (0x3F, 0x0E)
 MAX_ATTENTIONS = 16  # that wait for one initiator; when there are more, the oldest goes
 
 
-class EmulatedUnit(LogicalUnit):
+class EmulatedUnit(SynchronousUnit):
     """Subclasses have a method for each command, marked with `operation`.
 
     `operations`: the class's, unless a unit is made without some of them.

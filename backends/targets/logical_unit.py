@@ -1,7 +1,7 @@
 """What a guest reaches at a LUN: a disk, a tape, a changer, or a device behind a SAN.
 
-A device of one's own is a subclass of `LogicalUnit` with `execute`, or of `EmulatedUnit` with a
-method for each command.
+A device of one's own is a subclass of `EmulatedUnit` with a method for each command, of
+`SynchronousUnit` with `execute`, or of `LogicalUnit` with `start`.
 """
 
 from __future__ import annotations
@@ -42,17 +42,14 @@ class LogicalUnit(ABC):
         """Once, before all other calls, if `journal_room` is not 0: what an earlier process has
         committed to the journal counts. What it raises keeps the unit from being served."""
 
+    @abstractmethod
     def start(self, command: Command, done: Done) -> None:
-        """Begins it. `done` is called once, now or later, from any thread.
+        """Begins it. `done` is called once, now or later, from any thread. What `start` raises is
+        a defect, and the initiator's HARDWARE ERROR.
 
         A command that comes a second time with the same identity, since the process that had it
         was killed, is answered as the first time and not done twice.
         """
-        done(self.execute(command))
-
-    @abstractmethod
-    def execute(self, command: Command) -> Answer:
-        """Carries it out. What it raises is a defect, and the initiator's HARDWARE ERROR."""
 
     def abort(self, command: Command) -> bool:
         """ABORT TASK for a command that was started, or its LUN leaves. True: `done` will not be
@@ -92,3 +89,14 @@ class LogicalUnit(ABC):
     @abstractmethod
     def __repr__(self) -> str:
         """One line: what it is, and on what."""
+
+
+class SynchronousUnit(LogicalUnit):
+    """A unit that has carried out a command when `start` returns."""
+
+    def start(self, command: Command, done: Done) -> None:
+        done(self.execute(command))
+
+    @abstractmethod
+    def execute(self, command: Command) -> Answer:
+        """Carries it out, as `start` says."""

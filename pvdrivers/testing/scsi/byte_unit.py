@@ -8,7 +8,7 @@ other ends with CHECK CONDITION.
 from __future__ import annotations
 
 from pvdrivers.backends.targets.command import INVALID_OPCODE, Answer, Command
-from pvdrivers.backends.targets.logical_unit import LogicalUnit
+from pvdrivers.backends.targets.logical_unit import SynchronousUnit
 from pvdrivers.scsi.result import Status
 from pvdrivers.scsi.sense import Sense, SenseKey
 
@@ -20,7 +20,7 @@ def cdb(opcode: int, place: int = 0) -> bytes:
     return bytes([opcode, 0]) + place.to_bytes(4, "big") + bytes(4)
 
 
-class ByteUnit(LogicalUnit):
+class ByteUnit(SynchronousUnit):
     """`memory`: what it keeps, `size` bytes. `cdbs`: what it has carried out."""
 
     device_type = 0

@@ -40,6 +40,7 @@ from pvdrivers.scsi.result import (
     Result,
     Status,
 )
+from pvdrivers.testing.scsi.unit_initiator import answer_of
 from pvdrivers.xenbus.states import XenbusState
 
 SLOT = int(lib.VSCSIIF_SLOT_SIZE)
@@ -154,7 +155,8 @@ class EmulatedQueue(PythonQueue):
         reads = decoded.sc_data_direction == lib.VSCSIIF_FROM_DEVICE
         data_out = b"" if reads else b"".join(self._copy(*segment) for segment in segments)
         cdb = bytes(decoded.cmnd)[: decoded.cmd_len]
-        answer = unit.execute(Command(self._nexus, cdb, data_out, length if reads else 0))
+        command = Command(self._nexus, cdb, data_out, length if reads else 0)
+        answer = answer_of(unit, command)
         if not reads:
             return answer, answer.unused
         data = bytes(answer.data)[:length]

@@ -23,10 +23,7 @@ class UnitInitiator:
 
     def run(self, cdb: str | bytes, data: str | bytes = b"", *, room: int = LARGEST_ROOM) -> Answer:
         """As the unit answers it."""
-        answers: list[Answer] = []
-        self.unit.start(Command(self.nexus, _bytes(cdb), _bytes(data), room), answers.append)
-        assert len(answers) == 1, f"{len(answers)} answers to one command"
-        return answers[0]
+        return answer_of(self.unit, Command(self.nexus, _bytes(cdb), _bytes(data), room))
 
     def good(self, cdb: str | bytes, data: str | bytes = b"") -> bytes:
         """What comes back. AssertionError: it has not ended with GOOD."""
@@ -48,6 +45,14 @@ class UnitInitiator:
         """How it has failed: key, ASC and ASCQ, such as "05/24/00"."""
         sense = self.sense(cdb, data)
         return f"{sense.key:02x}/{sense.asc:02x}/{sense.ascq:02x}"
+
+
+def answer_of(unit: LogicalUnit, command: Command) -> Answer:
+    """AssertionError: there is not one answer when `start` returns."""
+    answers: list[Answer] = []
+    unit.start(command, answers.append)
+    assert len(answers) == 1, f"{len(answers)} answers to one command"
+    return answers[0]
 
 
 def _bytes(value: str | bytes) -> bytes:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pvdrivers.backends.targets.command import Answer, Command, Nexus
 from pvdrivers.backends.targets.logical_unit import LogicalUnit
 from pvdrivers.backends.targets.passthrough.session import ABORTED, Session
+from pvdrivers.testing.scsi.unit_initiator import answer_of
 
 Fate = Callable[[Command], str]
 GOOD, LOST_BEFORE, LOST_AFTER, HANGS = "good", "lost before", "lost after", "hangs"
@@ -38,14 +39,11 @@ class UnitSession(Session):
             return await hanging
         self.check_open()
         data = bytes(command.data_out)
-        answers: list[Answer] = []
-        given = Command(self._nexus, command.cdb, data, command.room)
-        self._unit.start(given, answers.append)
+        answer = answer_of(self._unit, Command(self._nexus, command.cdb, data, command.room))
         await asyncio.sleep(0)
         if fate == LOST_AFTER:
             self.lose()
         self.check_open()
-        [answer] = answers
         if command.room:
             answer = answer._replace(data=answer.data[: command.room])
         return answer

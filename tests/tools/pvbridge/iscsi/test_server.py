@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from pvdrivers.backends.targets.command import Answer, Command, Nexus
 from pvdrivers.backends.targets.emulated_unit import EmulatedUnit
-from pvdrivers.backends.targets.logical_unit import LogicalUnit
 from pvdrivers.backends.targets.operations import operation
 from pvdrivers.frontends.scsi.command import CommandResult
 from pvdrivers.scsi.result import Status
@@ -95,7 +94,7 @@ class DirectCommand:
 class DirectInitiator:
     """Commands go to the units without a ring."""
 
-    units: Mapping[int, LogicalUnit]
+    units: Mapping[int, EmulatedUnit]
     nexus: Nexus
     max_transfer: int = 1 << 20
     hang: asyncio.Event | None = None  # commands wait for it
@@ -143,7 +142,7 @@ class DirectInitiator:
 
 @dataclass
 class DirectGuests:
-    units: Mapping[int, LogicalUnit]
+    units: Mapping[int, EmulatedUnit]
     joined: dict[str, DirectInitiator] = field(default_factory=dict)
     left: list[str] = field(default_factory=list)
 
