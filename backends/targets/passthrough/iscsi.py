@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,12 +9,13 @@ from hashlib import sha256
 from typing import Any
 
 from pvdrivers.backends.targets.command import Command, Nexus
-from pvdrivers.backends.targets.passthrough.iscsi_lun import MAX_LUN, IscsiLun, check_name
+from pvdrivers.backends.targets.passthrough.iscsi_lun import IscsiLun, check_name
 from pvdrivers.backends.targets.passthrough.iscsi_session import IscsiSession, LoginRefused
 from pvdrivers.backends.targets.passthrough.path import PATIENCE
 from pvdrivers.backends.targets.passthrough.policy import Policy
 from pvdrivers.backends.targets.passthrough.unit import PassThrough
 from pvdrivers.ring.errors import UsageError
+from pvdrivers.scsi.lun import decode_report
 from pvdrivers.scsi.result import Status
 
 INITIATOR = "iqn.2012-04.org.pvdrivers:{initiator}"
@@ -95,9 +95,7 @@ async def _device_type(initiators: Initiators) -> int:
     if data and data[0] >> 5 == 0:
         return data[0] & 0x1F
     lun_0 = replace(initiators, lun=replace(initiators.lun, lun=0))
-    data = await _ask(lun_0, _REPORT_LUNS, _ROOM)
-    listed = data[8 : 8 + int.from_bytes(data[:4], "big") // 8 * 8]
-    found = [str(number & MAX_LUN) for (number,) in struct.iter_unpack(">H6x", listed)]
+    found = map(str, decode_report(await _ask(lun_0, _REPORT_LUNS, _ROOM)))
     lun = initiators.lun
     raise _NoLun(
         f"{lun}: the target has no LUN {lun.lun} for this initiator: there is"

@@ -7,9 +7,9 @@ from typing import Self
 from urllib.parse import unquote, urlsplit
 
 from pvdrivers.ring.errors import UsageError
+from pvdrivers.scsi.lun import MAX_FLAT
 
 PORT = 3260
-MAX_LUN = 0x3FFF  # that flat addressing reaches
 MAX_NAME = 223  # of an initiator or target, bytes (RFC 7143 4.2.7.1)
 FORM = "iscsi://HOST[:PORT]/TARGET/LUN"
 
@@ -44,8 +44,8 @@ class IscsiLun:
             raise UsageError(f"a URL has no user and no secret, which others would see: {FORM}")
         if not (names[2].isascii() and names[2].isdigit()) or parts.query or parts.fragment:
             raise wrong
-        if int(names[2]) > MAX_LUN:
-            raise UsageError(f"{url}: LUN {names[2]} is beyond {MAX_LUN}")
+        if int(names[2]) > MAX_FLAT:
+            raise UsageError(f"{url}: LUN {names[2]} is beyond {MAX_FLAT}")
         check_name(unquote(names[1]))
         return cls(host, port or PORT, unquote(names[1]), int(names[2]), user, secret)
 

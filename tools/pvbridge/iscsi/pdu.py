@@ -10,7 +10,7 @@ import struct
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from pvdrivers.scsi.lun import encode_lun
+from pvdrivers.scsi.lun import decode_lun, encode_lun
 
 HEADER = 48  # bytes
 NO_TAG = 0xFFFFFFFF
@@ -98,13 +98,8 @@ class Pdu:
 
     @property
     def lun(self) -> int | None:
-        """A LUN of the peripheral or flat address method (SAM-5 4.7); None: of another."""
-        first, second = self.header[8:10]
-        if any(self.header[10:16]):
-            return None
-        if first == 0:
-            return second
-        return (first & 0x3F) << 8 | second if first >> 6 == 1 else None
+        """As `decode_lun` has it."""
+        return decode_lun(self.header[8:16])
 
     @lun.setter
     def lun(self, lun: int) -> None:
