@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import ClassVar
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -23,6 +24,7 @@ BASELINE = HERE / "baseline.json"
 BUILD = ROOT / "build" / "instructions"
 MARGIN_PERCENT = 3
 ROUNDS = 20
+BOTH = ("back", "front")  # halves of a device
 LIBRARY = "libpvdrivers.so"
 UPDATE = "make instructions INSTRUCTIONSFLAGS=--update"
 
@@ -57,11 +59,12 @@ class Case:
 
     @property
     def halves(self) -> tuple[str, ...]:
-        return ("back", "front") if self.idle is None else ("back",)
+        return BOTH if self.idle is None else ("back",)
 
     @property
     def arguments(self) -> list[str]:
-        return [self.store, self.direction, str(self.block_size), self.grants, str(self.depth)]
+        words = [self.store, self.direction, str(self.block_size), self.grants, str(self.depth)]
+        return [*words, str(ROUNDS), *([] if self.idle is None else [str(self.idle)])]
 
 
 @dataclass(frozen=True)
@@ -70,8 +73,7 @@ class PacketCase:
     size: int  # bytes
     depth: int
     grants: str = "copy"
-    idle: None = None
-    halves: tuple[str, ...] = ("back", "front")
+    halves: ClassVar = BOTH
 
     @property
     def name(self) -> str:
@@ -79,7 +81,8 @@ class PacketCase:
 
     @property
     def arguments(self) -> list[str]:
-        return ["packets", self.direction, str(self.size), self.grants, str(self.depth)]
+        numbers = str(self.depth), str(ROUNDS)
+        return ["packets", self.direction, str(self.size), self.grants, *numbers]
 
 
 @dataclass(frozen=True)
@@ -87,8 +90,7 @@ class CommandCase:
     kind: str  # tur, read, write, or emulated: by the unit's creator
     size: int  # bytes
     depth: int = 15
-    idle: None = None
-    halves: tuple[str, ...] = ("back", "front")
+    halves: ClassVar = BOTH
 
     @property
     def name(self) -> str:
@@ -96,7 +98,7 @@ class CommandCase:
 
     @property
     def arguments(self) -> list[str]:
-        return ["commands", self.kind, str(self.size), str(self.depth)]
+        return ["commands", self.kind, str(self.size), str(self.depth), str(ROUNDS)]
 
 
 AnyCase = Case | PacketCase | CommandCase
@@ -171,7 +173,6 @@ def functions(program: Path, case: AnyCase, half: str) -> Counter[str]:
         command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={output.name}"]
         command += ["--compress-strings=no", "--compress-pos=no"]
         command += [f"--toggle-collect=measured_{half}", str(program), *case.arguments]
-        command += [str(ROUNDS)] if case.idle is None else [str(ROUNDS), str(case.idle)]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             sys.exit(f"{case.name}: {done.stderr}")
