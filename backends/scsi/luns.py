@@ -12,7 +12,8 @@ from pvdrivers.backends.device import QUIESCE_STEP
 from pvdrivers.backends.scsi.host import HostConfig, ServeOptions
 from pvdrivers.backends.scsi.units import Units
 from pvdrivers.backends.targets.command import Nexus
-from pvdrivers.backends.targets.served_unit import ServedUnit, UnitNexus
+from pvdrivers.backends.targets.direct_access import UnitNexus
+from pvdrivers.backends.targets.served_unit import ServedUnit
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.scsi.address import ScsiAddress
 from pvdrivers.scsi.keys import LunKeys

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pvdrivers._core import ffi, lib
-from pvdrivers.backends.targets.served_unit import UnitNexus
+from pvdrivers.backends.targets.direct_access import UnitNexus
 from pvdrivers.ring.abi import Abi
 from pvdrivers.ring.errors import PeerError
 from pvdrivers.scsi.address import ScsiAddress

@@ -6,13 +6,18 @@ A device of one's own is a subclass of `EmulatedUnit` with a method for each com
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from pvdrivers.backends.stores.store import BlockStore
 from pvdrivers.backends.targets.command import Answer, Command, Nexus
 from pvdrivers.backends.targets.journal import Journal
+
+log = logging.getLogger("pvdrivers.backends.targets")
+
+T = TypeVar("T")
 
 Done = Callable[[Answer], None]
 
@@ -100,3 +105,12 @@ class SynchronousUnit(LogicalUnit):
     @abstractmethod
     def execute(self, command: Command) -> Answer:
         """Carries it out, as `start` says."""
+
+
+def ask(unit: LogicalUnit, call: Callable[[], T], otherwise: T) -> T:
+    """A method's result. A defect of the unit must not end who serves it."""
+    try:
+        return call()
+    except Exception:
+        log.exception("%r", unit)
+        return otherwise

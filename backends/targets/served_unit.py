@@ -1,8 +1,8 @@
 """A logical unit between the queues that submit commands and the code that carries them out.
 
-It carries out one command after the other, or as many at a time as the unit can. What READ and
-WRITE may do without it (targets/unit.h) is decided here: after each command the unit is asked, and
-before one that needs the unit for itself all direct access ends.
+It carries out one command after the other, or as many at a time as the unit can. After each command
+READ and WRITE get the direct access that the unit then permits, and before one that needs the unit
+for itself all direct access ends.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any
 
 from pvdrivers._core import ffi, lib
 from pvdrivers.backends.owned import created
 from pvdrivers.backends.targets.command import Answer, Command, Nexus
-from pvdrivers.backends.targets.logical_unit import LogicalUnit
+from pvdrivers.backends.targets.direct_access import DirectAccess, UnitNexus
+from pvdrivers.backends.targets.logical_unit import LogicalUnit, ask
 from pvdrivers.backends.targets.unit_servers import LoopServer, ThreadServer
 from pvdrivers.scsi.result import (
     TASK_MANAGEMENT_FAILURE,
@@ -30,29 +30,10 @@ from pvdrivers.scsi.sense import Sense, SenseKey
 
 log = logging.getLogger("pvdrivers.backends.targets")
 
-T = TypeVar("T")
-
 BATCH = 64  # commands taken at once
 ABORTED = Answer(Status.TASK_ABORTED, host=HostByte.ABORT)
 RESET = Answer(Status.TASK_ABORTED, host=HostByte.RESET)
 INTERNAL_FAILURE = Sense(SenseKey.HARDWARE_ERROR, 0x44, 0x00).fixed()
-
-
-class UnitNexus:
-    """A nexus of a unit: `pointer` is what a queue's LUN table takes, until `detach`."""
-
-    def __init__(self, served: ServedUnit, nexus: Nexus, number: int) -> None:
-        pointer = lib.pv_scsi_unit_attach(served.pointer, number)
-        self.pointer = created(pointer, "nexus")
-        self.nexus = nexus
-        self.number = number
-        self.permitted = (False, False)
-        self.is_leaving = False  # its commands are not wanted
-
-    @property
-    def is_used(self) -> bool:
-        """Whether a queue still names it, or has commands of it in flight."""
-        return bool(lib.pv_scsi_nexus_is_used(self.pointer))
 
 
 class _Task:
@@ -86,14 +67,14 @@ class ServedUnit:
         )  # of other threads, for the one that serves
         self._waiting: deque[_Task] = deque()
         self._started: list[_Task] = []
-        self._is_excluding = False  # direct access, for the next command or the one that is started
+        self._direct = DirectAccess(unit, self.pointer, self._nexuses.values())
         self._server: LoopServer | ThreadServer | None = None
 
     # ---- from any thread -------------------------------------------------------------------
 
     def attach(self, nexus: Nexus) -> UnitNexus:
         """OSError: no memory."""
-        attached = UnitNexus(self, nexus, next(self._numbers))
+        attached = UnitNexus(self.pointer, nexus, next(self._numbers))
         self._call(lambda: self._attach(attached))
         return attached
 
@@ -157,27 +138,19 @@ class ServedUnit:
 
     def _attach(self, attached: UnitNexus) -> None:
         self._nexuses[attached.number] = attached
-        self._ask(lambda: self.unit.attach(attached.nexus), None)
-        self._permit()
+        ask(self.unit, lambda: self.unit.attach(attached.nexus), None)
+        self._direct.permit()
 
     def _luns_changed(self, attached: UnitNexus) -> None:
-        self._ask(lambda: self.unit.luns_changed(attached.nexus), None)
-        self._permit()
+        ask(self.unit, lambda: self.unit.luns_changed(attached.nexus), None)
+        self._direct.permit()
 
     def _detach(self, attached: UnitNexus, is_lost: bool) -> None:
         del self._nexuses[attached.number]
         lib.pv_scsi_nexus_detach(attached.pointer)
         if is_lost:
-            self._ask(lambda: self.unit.detach(attached.nexus), None)
-            self._permit()
-
-    def _ask(self, call: Callable[[], T], otherwise: T) -> T:
-        """A defect of the unit must not end who serves it."""
-        try:
-            return call()
-        except Exception:
-            log.exception("%r", self.unit)
-            return otherwise
+            ask(self.unit, lambda: self.unit.detach(attached.nexus), None)
+            self._direct.permit()
 
     def _add(self, cdata: Any) -> None:
         attached = self._nexuses[lib.pv_scsi_nexus_number(cdata.nexus)]
@@ -215,7 +188,7 @@ class ServedUnit:
         if task.answer or task.asked_to_abort:
             return
         task.asked_to_abort = True
-        if self._ask(lambda: self.unit.abort(task.command), False):
+        if ask(self.unit, lambda: self.unit.abort(task.command), False):
             task.answer = answer
 
     # ---- commands in turn ------------------------------------------------------------------
@@ -227,8 +200,9 @@ class ServedUnit:
         if self._started and (task is None or not self._may_join(task)):
             return False
         if task is None or not self._is_exclusive(task):
-            self._end_exclusion()  # for one that was aborted
-        elif not self._exclude_direct():
+            if self._direct.is_excluded:  # for one that was aborted
+                self._direct.end_exclusion()
+        elif not self._direct.exclude():
             return False
         if task is None:
             return False
@@ -248,7 +222,7 @@ class ServedUnit:
 
     def _may_join(self, task: _Task) -> bool:
         """Whether it may begin beside those that are started."""
-        if task.cdata.reset or self._is_excluding or self._is_exclusive(task):
+        if task.cdata.reset or self._direct.is_excluded or self._is_exclusive(task):
             return False
         return len(self._started) < self.unit.depth
 
@@ -263,9 +237,8 @@ class ServedUnit:
             self.unit.reset(task.command.nexus)
             return TASK_MANAGEMENT_SUCCESS
 
-        word = self._ask(reset, TASK_MANAGEMENT_FAILURE)
-        self._is_excluding = False
-        self._permit()
+        word = ask(self.unit, reset, TASK_MANAGEMENT_FAILURE)
+        self._direct.end_exclusion()
         _complete(task, word, Answer())
 
     def _finish_answered(self) -> bool:
@@ -274,8 +247,7 @@ class ServedUnit:
         if answered:
             self._started = [task for task in self._started if not task.answer]
             # Before initiators are told: what they may do then follows from these commands.
-            self._is_excluding = False
-            self._permit()
+            self._direct.end_exclusion()
         for task in answered:
             assert task.answer
             self._finish(task, task.answer)
@@ -284,38 +256,13 @@ class ServedUnit:
     def _finish(self, task: _Task, answer: Answer) -> None:
         _complete(task, Result(answer.status, answer.host).word, answer)
 
-    # ---- direct access ---------------------------------------------------------------------
-
     def _is_exclusive(self, task: _Task) -> bool:
         if not self.unit.store:
             return False
         cdb = task.command.cdb
-        return bool(task.cdata.reset) or self._ask(
-            lambda: self.unit.excludes_direct_access(cdb), True
+        return bool(task.cdata.reset) or ask(
+            self.unit, lambda: self.unit.excludes_direct_access(cdb), True
         )
-
-    def _exclude_direct(self) -> bool:
-        """Whether none is under way; else its end makes `fileno()` readable."""
-        self._is_excluding = True
-        for attached in self._nexuses.values():
-            attached.permitted = (False, False)
-        return bool(lib.pv_scsi_unit_exclude_direct(self.pointer))
-
-    def _end_exclusion(self) -> None:
-        if self._is_excluding:
-            self._is_excluding = False
-            self._permit()
-
-    def _permit(self) -> None:
-        """Lets every initiator do directly what the unit allows it now."""
-        if not self.unit.store or self._is_excluding:
-            return
-        for attached in self._nexuses.values():
-            nexus = attached.nexus
-            permitted = self._ask(partial(self.unit.direct_access, nexus), (False, False))
-            if permitted != attached.permitted:
-                attached.permitted = permitted
-                lib.pv_scsi_nexus_permit(attached.pointer, *permitted)
 
 
 def _is_unwanted(task: _Task) -> bool:
