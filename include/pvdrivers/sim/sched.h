@@ -1,6 +1,6 @@
 /*
  * Virtual CPUs on a machine's CPUs, in virtual time, as Xen's credit scheduler shares them out
- * (sched/credit.c of Xen; docs/scheduler.md says what is modelled). What a vcpu does is CPU time
+ * (sched/credit.c of Xen; docs/pvsim.md says what is modelled). What a vcpu does is CPU time
  * that it wants: it is runnable while it wants some, runs while it has a CPU, and is reported when
  * it has had it.
  *

@@ -78,7 +78,7 @@ static void enter(struct pv_machine *machine, uint32_t cpu, vcpu_ref ref, uint64
 {
     struct scheduler *sched = scheduler(machine);
     struct sched_vcpu *vcpu = vcpu_at(machine, ref);
-    uint64_t tick = sched->slice_us * NS_PER_US / 3;
+    uint64_t tick = credit_tick_time(sched);
     vcpu_set_state(vcpu, RUNSTATE_running, now);
     vcpu->burned_until = now;
     if (sched->cpu[cpu].current == NO_VCPU)

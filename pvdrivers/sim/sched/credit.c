@@ -19,6 +19,11 @@ int32_t credit_of_slice(const struct scheduler *sched)
     return (int32_t)(sched->slice_us / 1000 * CREDITS_PER_MS);
 }
 
+uint64_t credit_tick_time(const struct scheduler *sched)
+{
+    return sched->slice_us * NS_PER_US / TICKS_PER_SLICE;
+}
+
 /* Whole credits; the rest of a ms is remembered. */
 void credit_burn(struct sched_vcpu *vcpu, uint64_t now)
 {
@@ -48,8 +53,7 @@ void credit_tick(struct pv_machine *machine, uint32_t cpu, uint64_t now)
     credit_burn(vcpu, now);
     if (!vcpu->active)
         account_start(machine, domain_of(machine, own->current), vcpu);
-    runqueue_sort(machine, cpu);
-    own->tick_at = now + sched->slice_us * NS_PER_US / TICKS_PER_SLICE;
+    own->tick_at = now + credit_tick_time(sched);
 }
 
 /* ns that `current` runs on because it has run for less than the limit; 0: it may be preempted. */
@@ -71,7 +75,7 @@ vcpu_ref credit_choose(struct pv_machine *machine, uint32_t cpu, uint64_t now, u
         bool runnable = vcpu_is_runnable(domain_of(machine, current), vcpu);
         uint64_t rest = rate_limited(sched, vcpu, now);
         credit_burn(vcpu, now);
-        if (runnable && rest && mask_test(&vcpu->affinity, cpu)) {
+        if (runnable && rest) {
             *slice = rest;
             return current;
         }

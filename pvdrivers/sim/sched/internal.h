@@ -22,14 +22,24 @@ static inline vcpu_ref make_ref(const struct domain *d, uint32_t vcpu)
     return (uint32_t)d->domain_id << 8 | vcpu;
 }
 
+static inline domid_t domid_of(vcpu_ref ref)
+{
+    return (domid_t)(ref >> 8);
+}
+
+static inline uint8_t id_of(vcpu_ref ref)
+{
+    return (uint8_t)ref;
+}
+
 static inline struct domain *domain_of(struct pv_machine *machine, vcpu_ref ref)
 {
-    return domain_window(machine, (domid_t)(ref >> 8));
+    return domain_window(machine, domid_of(ref));
 }
 
 static inline struct sched_vcpu *vcpu_at(struct pv_machine *machine, vcpu_ref ref)
 {
-    return &domain_of(machine, ref)->vcpu[ref & 0xFF].sched;
+    return &domain_of(machine, ref)->vcpu[id_of(ref)].sched;
 }
 
 static inline bool mask_test(const struct cpu_mask *mask, uint32_t cpu)
@@ -59,7 +69,9 @@ void credit_vcpu_init(struct sched_vcpu *vcpu, uint64_t now);
 void credit_burn(struct sched_vcpu *vcpu, uint64_t now);
 /* It wakes. */
 void credit_boost(struct pv_machine *machine, struct sched_vcpu *vcpu);
-/* While `current` of the CPU runs, each 10 ms. */
+/* ns from a tick to the next. */
+uint64_t credit_tick_time(const struct scheduler *sched);
+/* A tick, while `current` of the CPU runs. */
 void credit_tick(struct pv_machine *machine, uint32_t cpu, uint64_t now);
 /* The next one, not queued any more, or NO_VCPU; `slice`: ns it may run. */
 vcpu_ref credit_choose(struct pv_machine *machine, uint32_t cpu, uint64_t now, uint64_t *slice);

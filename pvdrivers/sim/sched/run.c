@@ -35,7 +35,7 @@ static bool report(struct pv_machine *machine, struct sched_cpu *cpu, uint64_t n
         return false;
     cpu->done = scheduler(machine)->some_done = true;
     *done = (struct pv_sched_done){
-        .time = now, .domid = (domid_t)(cpu->current >> 8), .vcpu = cpu->current & 0xFF};
+        .time = now, .domid = domid_of(cpu->current), .vcpu = id_of(cpu->current)};
     return true;
 }
 
