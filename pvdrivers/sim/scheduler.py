@@ -18,6 +18,11 @@ MAX_CPUS = int(lib.PV_SCHED_MAX_CPUS)
 MIN_WEIGHT = int(lib.PV_SCHED_MIN_WEIGHT)
 MAX_WEIGHT = int(lib.PV_SCHED_MAX_WEIGHT)
 DEFAULT_WEIGHT = int(lib.PV_SCHED_DEFAULT_WEIGHT)
+MAX_TSLICE_MS = int(lib.PV_SCHED_MAX_TSLICE_MS)
+DEFAULT_TSLICE_MS = int(lib.PV_SCHED_DEFAULT_TSLICE_MS)
+MIN_RATELIMIT_US = int(lib.PV_SCHED_MIN_RATELIMIT_US)
+MAX_RATELIMIT_US = int(lib.PV_SCHED_MAX_RATELIMIT_US)
+DEFAULT_RATELIMIT_US = int(lib.PV_SCHED_DEFAULT_RATELIMIT_US)
 FOR_EVER = (1 << 64) - 1  # ns, as a demand
 _BATCH = 64  # vcpus that may be done at the same time and are reported by one call
 
@@ -47,8 +52,8 @@ class VcpuRunState:
 
 @dataclass(frozen=True, slots=True)
 class SchedParams:
-    tslice_ms: int = 30
-    ratelimit_us: int = 1000
+    tslice_ms: int = DEFAULT_TSLICE_MS
+    ratelimit_us: int = DEFAULT_RATELIMIT_US
 
 
 @dataclass(frozen=True, slots=True)

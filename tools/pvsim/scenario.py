@@ -10,7 +10,17 @@ from typing import Annotated, Literal
 import msgspec
 
 from pvdrivers.ring.errors import UsageError
-from pvdrivers.sim.scheduler import DEFAULT_WEIGHT, MAX_CPUS, MAX_WEIGHT, MIN_WEIGHT
+from pvdrivers.sim.scheduler import (
+    DEFAULT_RATELIMIT_US,
+    DEFAULT_TSLICE_MS,
+    DEFAULT_WEIGHT,
+    MAX_CPUS,
+    MAX_RATELIMIT_US,
+    MAX_TSLICE_MS,
+    MAX_WEIGHT,
+    MIN_RATELIMIT_US,
+    MIN_WEIGHT,
+)
 from pvdrivers.tools.config_errors import explain, line_of
 
 MAX_VCPUS = 32
@@ -78,14 +88,15 @@ class MachineSection(Section, frozen=True):
 class SchedulerSection(Section, frozen=True):
     """As `xl sched-credit -s` sets them."""
 
-    tslice_ms: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 30
-    ratelimit_us: Annotated[int, msgspec.Meta(ge=0, le=500_000)] = 1000
+    tslice_ms: Annotated[int, msgspec.Meta(ge=1, le=MAX_TSLICE_MS)] = DEFAULT_TSLICE_MS
+    ratelimit_us: Annotated[int, msgspec.Meta(ge=0, le=MAX_RATELIMIT_US)] = DEFAULT_RATELIMIT_US
 
     def __post_init__(self) -> None:
-        if 0 < self.ratelimit_us < 100 or self.ratelimit_us > 1000 * self.tslice_ms:
+        limit = self.ratelimit_us
+        if 0 < limit < MIN_RATELIMIT_US or limit > 1000 * self.tslice_ms:
             raise ValueError(
-                f"ratelimit_us is 0, or from 100 to the slice of {self.tslice_ms} ms,"
-                f" not {self.ratelimit_us}"
+                f"ratelimit_us is 0, or from {MIN_RATELIMIT_US} to the slice of"
+                f" {self.tslice_ms} ms, not {limit}"
             )
 
 

@@ -18,6 +18,11 @@
 #define PV_SCHED_MIN_WEIGHT 1
 #define PV_SCHED_MAX_WEIGHT 65535
 #define PV_SCHED_DEFAULT_WEIGHT 256
+#define PV_SCHED_MAX_TSLICE_MS 1000
+#define PV_SCHED_DEFAULT_TSLICE_MS 30
+#define PV_SCHED_MIN_RATELIMIT_US 100
+#define PV_SCHED_MAX_RATELIMIT_US 500000
+#define PV_SCHED_DEFAULT_RATELIMIT_US 1000
 
 /* vcpu.h's RUNSTATE_* */
 #define RUNSTATE_running 0
@@ -34,8 +39,8 @@ struct pv_vcpu_runstate {
 
 /* xen_sysctl_credit_schedule */
 struct pv_sched_params {
-    uint32_t tslice_ms;    /* 1 to 1000; 30 unless set */
-    uint32_t ratelimit_us; /* 0: none, or 100 to 500000; 1000 unless set */
+    uint32_t tslice_ms;    /* 1 or more */
+    uint32_t ratelimit_us; /* within a slice; 0: none */
 };
 
 /* xen_domctl_sched_credit */
@@ -70,7 +75,7 @@ PV_API int pv_sched_get_idle_time(struct pv_machine *machine, uint32_t cpu, uint
 
 /* The CPUs a vcpu may run on, PV_SCHED_MAX_CPUS bits; one of the machine's at least. */
 PV_API int pv_vcpu_set_affinity(struct pv_machine *machine, domid_t domid, uint32_t vcpu,
-                                const uint64_t *mask /* 4 of them */);
+                                const uint64_t *mask /* PV_SCHED_MAX_CPUS / 64 of them */);
 PV_API int pv_vcpu_get_runstate(struct pv_machine *machine, domid_t domid, uint32_t vcpu,
                                 struct pv_vcpu_runstate *runstate);
 /* The vcpu wants `ns` more, and wakes if it is blocked. */

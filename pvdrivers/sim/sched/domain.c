@@ -3,9 +3,6 @@
 
 #include <errno.h>
 
-#define SLICE_MS 30u
-#define RATELIMIT_US 1000u
-
 /* ---- The machine ----------------------------------------------------------------------------- */
 
 static void init_cpu(struct scheduler *sched, uint16_t cpu)
@@ -21,9 +18,9 @@ static void init(struct machine *shared, const struct pv_machine_config *config)
     struct scheduler *sched = &shared->scheduler;
     sim_lock_init(&sched->lock);
     sched->cpus = config->cpus;
-    sched->slice_us = SLICE_MS * 1000;
-    sched->ratelimit_us = RATELIMIT_US;
-    sched->account_at = SLICE_MS * NS_PER_MS;
+    sched->slice_us = PV_SCHED_DEFAULT_TSLICE_MS * 1000;
+    sched->ratelimit_us = PV_SCHED_DEFAULT_RATELIMIT_US;
+    sched->account_at = PV_SCHED_DEFAULT_TSLICE_MS * NS_PER_MS;
     for (uint16_t cpu = 0; cpu < sched->cpus; cpu++)
         init_cpu(sched, cpu);
 }

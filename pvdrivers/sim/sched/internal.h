@@ -5,6 +5,8 @@
 
 #include "pvdrivers/sim/sched/sched.h"
 
+static_assert(SCHED_MAX_CPUS == PV_SCHED_MAX_CPUS, "as the public header says");
+
 #define NEVER UINT64_MAX
 #define NS_PER_US 1000ull
 #define NS_PER_MS 1000000ull

@@ -12,8 +12,9 @@ int pv_sched_set_params(struct pv_machine *machine, const struct pv_sched_params
     uint32_t limit = params->ratelimit_us;
     if (sched->cpus == 0)
         return -ENODEV;
-    if (params->tslice_ms < 1 || params->tslice_ms > 1000 || limit > params->tslice_ms * 1000 ||
-        (limit && (limit < 100 || limit > 500000)))
+    if (params->tslice_ms < 1 || params->tslice_ms > PV_SCHED_MAX_TSLICE_MS ||
+        limit > params->tslice_ms * 1000 ||
+        (limit && (limit < PV_SCHED_MIN_RATELIMIT_US || limit > PV_SCHED_MAX_RATELIMIT_US)))
         return -EINVAL;
     sched_lock(machine);
     sched->slice_us = params->tslice_ms * 1000;
