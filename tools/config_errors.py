@@ -12,21 +12,20 @@ from pvdrivers.tools.command_line import suggestion
 PLACE = re.compile(r"(?P<what>.*) - at `\$\.?(?P<where>[^`]*)`", re.DOTALL)
 HEADER = re.compile(r"\s*\[(?P<array>\[?)(?P<name>[^\[\]]+)\]")
 ASSIGNMENT = re.compile(r"\s*(?P<key>[\w-]+|\"[^\"]*\"|'[^']*')\s*=")
+UNKNOWN = "Object contains unknown field"
 NAMED = re.compile(r"`([^`]*)`")
 
 
 def explain(error: msgspec.ValidationError, schema: type, text: bytes) -> str:
     """msgspec's message, which has a path and not what would be right there."""
-    found = PLACE.fullmatch(str(error))
-    what, where = (found["what"], found["where"]) if found else (str(error), "")
-    steps = re.findall(r"[^.\[\]]+", where)
+    what, where, steps = _parse(error)
     data: Any = tomllib.loads(text.decode())
     kind = inspect.type_info(schema)
     for step in steps:
         kind, data = _step(kind, data, step)
     place = f"{where}: " if where else ""
     names = NAMED.findall(what)
-    if what.startswith("Object contains unknown field"):
+    if what.startswith(UNKNOWN):
         return f"{place}there is no key {names[0]!r}: {suggestion(names[0], _keys(kind, data))}"
     if what.startswith("Object missing required field"):
         return f"{place}the key {names[0]!r} is missing"
@@ -37,11 +36,16 @@ def explain(error: msgspec.ValidationError, schema: type, text: bytes) -> str:
 
 def line_of(error: msgspec.ValidationError, text: bytes) -> int | None:
     """The line of the file that the error is about; None: it is about the whole of it."""
-    found = PLACE.fullmatch(str(error))
-    steps = re.findall(r"[^.\[\]]+", found["where"]) if found else []
-    named = NAMED.findall(found["what"] if found else str(error))
-    key = [named[0]] if named and "unknown field" in str(error) else []
+    what, _, steps = _parse(error)
+    key = NAMED.findall(what)[:1] if what.startswith(UNKNOWN) else []
     return _find_line(text, [*steps, *key])
+
+
+def _parse(error: msgspec.ValidationError) -> tuple[str, str, list[str]]:
+    """What is wrong, the path to it, and that path's steps."""
+    found = PLACE.fullmatch(str(error))
+    what, where = (found["what"], found["where"]) if found else (str(error), "")
+    return what, where, re.findall(r"[^.\[\]]+", where)
 
 
 def _find_line(text: bytes, steps: list[str]) -> int | None:

@@ -25,12 +25,6 @@ class GuestResult:
     steal: float  # CPUs that it waited for, on average
     latencies: Sequence[int]  # ns, ascending
 
-    def percentile(self, percent: float) -> int | None:
-        """ns that so many percent of the requests took at most; None: there were none."""
-        if not self.latencies:
-            return None
-        return self.latencies[math.ceil(len(self.latencies) * percent / 100) - 1]
-
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -39,6 +33,14 @@ class Result:
     idle: float  # part of all CPU time
     stats: SchedStats
     guests: Sequence[GuestResult]
+
+
+def percentile(latencies: Sequence[int], percent: float) -> int | None:
+    """ns that so many percent of the requests took at most; None: there were none. `latencies`
+    ascend."""
+    if not latencies:
+        return None
+    return latencies[math.ceil(len(latencies) * percent / 100) - 1]
 
 
 def to_json(result: Result) -> dict[str, Any]:
@@ -57,7 +59,9 @@ def to_json(result: Result) -> dict[str, Any]:
                 "cpu": guest.cpus,
                 "steal": guest.steal,
                 "requests": len(guest.latencies),
-                "latency": {f"p{percent:g}": guest.percentile(percent) for percent in PERCENTILES},
+                "latency": {
+                    f"p{percent:g}": percentile(guest.latencies, percent) for percent in PERCENTILES
+                },
             }
             for guest in result.guests
         ],
@@ -93,7 +97,6 @@ def table(result: Result) -> Table:
     for section, group in groupby(result.guests, key=lambda guest: guest.section):
         guests = list(group)
         latencies = sorted(ns for guest in guests for ns in guest.latencies)
-        all_of_them = GuestResult(section.name, section, 0, 0, latencies)
         table.add_row(
             section.name,
             str(section.count),
@@ -103,6 +106,6 @@ def table(result: Result) -> Table:
             _percent(guest.cpus for guest in guests),
             _percent(guest.steal for guest in guests),
             f"{len(latencies) / result.ns * 1e9:,.0f}" if latencies else "-",
-            *(_time(all_of_them.percentile(percent)) for percent in PERCENTILES),
+            *(_time(percentile(latencies, percent)) for percent in PERCENTILES),
         )
     return table

@@ -68,13 +68,15 @@ class Simulation:
                 self._add_guest(section, name)
         for workload in self._workloads.values():
             workload.start(0)
-        step = end / 100
-        while (now := self._machine.now) < end:
+        now, step = 0, end / 100
+        while now < end:
+            before = now
             for done in scheduler.run(self._timers.next(end)):
                 self._workloads[done.domid, done.vcpu].done(done.time)
-            self._timers.fire(self._machine.now)
-            if self._machine.now // step > now // step:
-                progress(self._machine.now / end)
+            now = self._machine.now
+            self._timers.fire(now)
+            if now // step > before // step:
+                progress(now / end)
         return self._result()
 
     def _result(self) -> Result:
