@@ -18,9 +18,9 @@ from pvdrivers.poll.group import Mode
 from pvdrivers.poll.threads import MAX_THREADS, PollThreads
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.tools.address import parse_address
-from pvdrivers.tools.config_errors import explain
+from pvdrivers.tools.config_file import Section, explain
 from pvdrivers.tools.pvbackd.disk_rules import DiskRule
-from pvdrivers.tools.pvbackd.rules import Section, first_match, kind_of
+from pvdrivers.tools.pvbackd.rules import first_match, kind_of
 from pvdrivers.tools.pvbackd.scsi_rules import ScsiRule, check_rules, units_of
 from pvdrivers.tools.pvbackd.stores import DiskStore
 from pvdrivers.tools.pvbackd.uplinks import VifUplink

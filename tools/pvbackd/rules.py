@@ -10,14 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from pvdrivers.tools.command_line import suggestion
-
-
-class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A table of the file: a key it does not know is a mistake."""
-
-
-class Kind(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind"):
-    """A table that says by its `kind` what it is."""
+from pvdrivers.tools.config_file import Kind, Section
 
 
 class Rule(Section, frozen=True):

@@ -14,7 +14,8 @@ from pvdrivers.backends.targets.spc.reservation_file import ReservationFile
 from pvdrivers.backends.targets.spc.unit import PrimaryUnit
 from pvdrivers.daemon_threads import open_in_daemon_thread
 from pvdrivers.ring.errors import UsageError
-from pvdrivers.tools.pvbackd.rules import Kind, check_fields
+from pvdrivers.tools.config_file import Kind
+from pvdrivers.tools.pvbackd.rules import check_fields
 
 FIELDS = ("lun",)  # what a path may hold
 

@@ -26,7 +26,8 @@ from pvdrivers.backends.stores.store import (
 )
 from pvdrivers.backends.vbd.disk import DiskConfig, make_store
 from pvdrivers.daemon_threads import open_in_daemon_thread
-from pvdrivers.tools.pvbackd.rules import Kind, brief, check_fields, fill_in
+from pvdrivers.tools.config_file import Kind
+from pvdrivers.tools.pvbackd.rules import brief, check_fields, fill_in
 
 OperationName = Literal["read", "write", "flush", "discard"]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]

@@ -16,7 +16,8 @@ from pvdrivers.backends.uplinks.tap import TapUplink
 from pvdrivers.backends.uplinks.uplink import HairpinUplink, NullUplink, Uplink
 from pvdrivers.backends.vnif.vif import VifConfig
 from pvdrivers.ring.errors import UsageError
-from pvdrivers.tools.pvbackd.rules import Kind, brief, check_fields, fill_in
+from pvdrivers.tools.config_file import Kind
+from pvdrivers.tools.pvbackd.rules import brief, check_fields, fill_in
 from pvdrivers.vnif.features import MAX_MTU, MAX_QUEUES
 
 Queues = Annotated[int, msgspec.Meta(ge=1, le=MAX_QUEUES)]

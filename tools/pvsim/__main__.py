@@ -14,11 +14,10 @@ from rich.progress import Progress
 import pvdrivers
 from pvdrivers.tools.command_line import add_documentation
 from pvdrivers.tools.command_line import run as run_app
+from pvdrivers.tools.figures import rendered
 from pvdrivers.tools.pvsim.result import table, to_json
 from pvdrivers.tools.pvsim.scenario import load
 from pvdrivers.tools.pvsim.simulation import simulation
-
-WIDTH = 120  # columns of a report that no terminal shows
 
 app = App(name="pvsim", help=__doc__, version=pvdrivers.__version__)
 add_documentation(app)
@@ -58,8 +57,7 @@ def pvsim(
         json.dump(to_json(result), sys.stdout, indent=2)
         print()
     else:
-        width = None if sys.stdout.isatty() else WIDTH
-        Console(width=width).print(table(result))
+        print(rendered(table(result)), end="")
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

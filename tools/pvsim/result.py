@@ -90,7 +90,7 @@ def table(result: Result) -> Table:
         title_justify="left",
     )
     table.add_column("guest")
-    for name in ("guests", "vcpus", "weight", "cap", "CPU", "steal", "requests/s"):
+    for name in ("guests", "vcpus", "weight", "cap", "CPU", "steal", "req/s"):
         table.add_column(name, justify="right")
     for percent in PERCENTILES:
         table.add_column(f"{percent:g} %", justify="right")

@@ -21,7 +21,7 @@ from pvdrivers.sim.scheduler import (
     MIN_RATELIMIT_US,
     MIN_WEIGHT,
 )
-from pvdrivers.tools.config_errors import explain, line_of
+from pvdrivers.tools.config_file import Kind, Section, explain, line_of
 
 MAX_VCPUS = 32
 MAX_GUESTS = 1000
@@ -30,10 +30,6 @@ _NS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9}
 
 class ScenarioError(UsageError):
     """The scenario cannot be run; one sentence says why."""
-
-
-class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A table of the file: a key it does not know is a mistake."""
 
 
 def parse_time(text: str, what: str) -> int:
@@ -48,11 +44,11 @@ def parse_time(text: str, what: str) -> int:
 # ---- What a guest's vcpu does ----------------------------------------------------------------
 
 
-class Compute(Section, frozen=True, tag_field="kind", tag="compute"):
+class Compute(Kind, frozen=True, tag="compute"):
     """Takes all the CPU time it gets."""
 
 
-class Open(Section, frozen=True, tag_field="kind", tag="open"):
+class Open(Kind, frozen=True, tag="open"):
     """Requests that come whether or not the last one has been answered."""
 
     interval: str  # between two of them, on average
@@ -64,7 +60,7 @@ class Open(Section, frozen=True, tag_field="kind", tag="open"):
         parse_time(self.work, "work")
 
 
-class Closed(Section, frozen=True, tag_field="kind", tag="closed"):
+class Closed(Kind, frozen=True, tag="closed"):
     """The next request comes some time after the last one has been answered."""
 
     work: str

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
+from pvdrivers.tools.figures import count, rendered, time
 from pvdrivers.tools.pvbench.fio.costs import per_request
 from pvdrivers.tools.pvbench.fio.measurement import DIRECTIONS, FioResult
 from pvdrivers.tools.pvbench.job.latency import Latency
 from pvdrivers.tools.pvbench.report.costs_table import costs_table
-from pvdrivers.tools.pvbench.report.figures import count, rendered, time
 
 SHOWN = (50, 90, 99, 99.9)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from rich.table import Table
 
-from pvdrivers.tools.pvbench.report.figures import small
+from pvdrivers.tools.figures import small
 
 Costs = Mapping[str, float]  # as `averages` gives them
 

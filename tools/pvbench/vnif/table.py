@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
+from pvdrivers.tools.figures import count, rendered, time
 from pvdrivers.tools.pvbench.report.costs_table import costs_table
-from pvdrivers.tools.pvbench.report.figures import count, rendered, time
 from pvdrivers.tools.pvbench.vnif.costs import per_packet
 from pvdrivers.tools.pvbench.vnif.measurement import Count, VnifResult
 from pvdrivers.tools.pvbench.vnif.reading import rx_dropped, seconds, tx_dropped

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import msgspec
 from rich.table import Table
 
-from pvdrivers.tools.pvbench.report.figures import count, rendered
-from pvdrivers.tools.pvbench.report.figures import time as short
+from pvdrivers.tools.figures import count, rendered
+from pvdrivers.tools.figures import time as short
 from pvdrivers.tools.pvbench.vnif.real.measure import Measured, Negotiated, Outcome
 
 NAMES = {"pv": "PV device, two TAPs", "veth": "veth pair"}

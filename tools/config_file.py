@@ -1,4 +1,4 @@
-"""What is wrong in a TOML file: where, which key, and what may stand there."""
+"""TOML files by which programs are told what to do: their tables, and what is wrong in one."""
 
 import re
 import tomllib
@@ -14,6 +14,14 @@ HEADER = re.compile(r"\s*\[(?P<array>\[?)(?P<name>[^\[\]]+)\]")
 ASSIGNMENT = re.compile(r"\s*(?P<key>[\w-]+|\"[^\"]*\"|'[^']*')\s*=")
 UNKNOWN = "Object contains unknown field"
 NAMED = re.compile(r"`([^`]*)`")
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A table of the file: a key it does not know is a mistake."""
+
+
+class Kind(Section, frozen=True, tag_field="kind"):
+    """A table that says by its `kind` what it is."""
 
 
 def explain(error: msgspec.ValidationError, schema: type, text: bytes) -> str:
