@@ -10,17 +10,15 @@ import asyncio
 import logging
 import sys
 from collections import Counter
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import atheris
 
 with atheris.instrument_imports(include=["pvdrivers"]):
     from pvdrivers.backends.stores.store import RamStore
-    from pvdrivers.backends.targets.command import Command, Nexus
     from pvdrivers.backends.targets.disk.unit import Disk
     from pvdrivers.backends.targets.spc.identity import Identity
-    from pvdrivers.frontends.scsi.command import CommandResult
+    from pvdrivers.testing.scsi.direct_guests import BLOCK, DirectGuests
     from pvdrivers.tools.pvbridge.iscsi.chap import Account
     from pvdrivers.tools.pvbridge.iscsi.connection import Connection
     from pvdrivers.tools.pvbridge.iscsi.login import TargetInfo
@@ -30,7 +28,7 @@ with atheris.instrument_imports(include=["pvdrivers"]):
 
 TARGET, INITIATOR = "iqn.2012-04.org.example:t", "iqn.2012-04.org.example:i"
 ACCOUNTS = {INITIATOR: Account("user", b"a secret of 20 bytes")}
-BLOCK, BLOCKS = 512, 64
+BLOCKS = 64
 LOGGED_IN, CHAP = 1, 2
 STRAIGHT = 0x87  # from the operational stage to the full feature phase
 ANSWERS = (
@@ -44,71 +42,6 @@ ANSWERS = (
     Opcode.R2T,
     Opcode.REJECT,
 )
-
-
-class Running:
-    def __init__(self, done: asyncio.Task[CommandResult]) -> None:
-        self.done = done
-
-    @property
-    def result(self) -> CommandResult:
-        return self.done.result()
-
-
-class Guest:
-    """Its commands go to a disk without a ring."""
-
-    luns = (0,)
-    max_transfer = 1 << 20
-
-    def __init__(self, name: str) -> None:
-        self.disk = Disk(RamStore(BLOCKS * BLOCK), Identity.of("disk"))
-        self.nexus = Nexus(name)
-        self.disk.attach(self.nexus)
-
-    def block_size(self, lun: int) -> int:
-        return BLOCK
-
-    def together(self) -> AbstractContextManager[None]:
-        return nullcontext()
-
-    def submit(self, lun: int, cdb: bytes, data_out: bytes | memoryview, room: int) -> Running:
-        return Running(asyncio.create_task(self.execute(lun, cdb, data_out, room)))
-
-    async def abort(self, running: Running) -> None:
-        running.done.cancel()
-        await asyncio.wait([running.done])
-
-    async def execute(
-        self, lun: int, cdb: bytes, data_out: bytes | memoryview, room: int
-    ) -> CommandResult:
-        await asyncio.sleep(0)  # what comes meanwhile, such as an abort, is seen
-        answer = self.disk.execute(Command(self.nexus, cdb, data_out, room))
-        data = bytes(answer.data[:room])
-        moved = len(data) if room else len(data_out) - answer.unused
-        return CommandResult(
-            answer.status,
-            sense=answer.sense,
-            data=data,
-            residual=(room or len(data_out)) - moved,
-        )
-
-    async def reset(self, lun: int) -> bool:
-        self.disk.reset(self.nexus)
-        return True
-
-
-class Guests:
-    def __init__(self) -> None:
-        self.there: dict[str, Guest] = {}
-
-    async def join(self, name: str) -> Guest:
-        if name not in self.there:
-            self.there[name] = Guest(name)
-        return self.there[name]
-
-    async def leave(self, name: str) -> None:
-        self.there.pop(name).disk.close()
 
 
 class Writer:
@@ -149,7 +82,8 @@ async def converse(option: int, sent: bytes) -> bytes:
         return tasks[-1]
 
     asyncio.get_running_loop().set_task_factory(make)
-    guests = Guests()
+    disk = Disk(RamStore(BLOCKS * BLOCK), Identity.of("disk"))
+    guests = DirectGuests({0: disk})
     sessions = Sessions(guests)
     reader = asyncio.StreamReader()
     writer = Writer(reader)
@@ -163,12 +97,13 @@ async def converse(option: int, sent: bytes) -> bytes:
         reader.feed_eof()
     await running
     await sessions.close()
-    assert not guests.there, "a guest whose initiator is gone"
+    assert not guests.joined, "a guest whose initiator is gone"
     if tasks:
         await asyncio.wait(tasks)  # what is not done has been cancelled
     for task in tasks:
         if not task.cancelled():
             task.result()
+    disk.close()
     return bytes(writer.sent)
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from hypothesis import given, settings
@@ -16,11 +15,10 @@ from hypothesis import strategies as st
 from pvdrivers.backends.targets.command import Answer, Command, Nexus
 from pvdrivers.backends.targets.emulated_unit import EmulatedUnit
 from pvdrivers.backends.targets.operations import operation
-from pvdrivers.frontends.scsi.command import CommandResult
 from pvdrivers.scsi.result import Status
 from pvdrivers.scsi.sense import Sense
+from pvdrivers.testing.scsi.direct_guests import DirectGuests
 from pvdrivers.tools.pvbridge.iscsi.chap import Account
-from pvdrivers.tools.pvbridge.iscsi.initiator import Initiator
 from pvdrivers.tools.pvbridge.iscsi.login import TargetInfo
 from pvdrivers.tools.pvbridge.iscsi.pdu import IMMEDIATE, NO_TAG, Opcode, Pdu, PduReader
 from pvdrivers.tools.pvbridge.iscsi.server import serve
@@ -79,86 +77,6 @@ class Memory(EmulatedUnit):
 
     def __repr__(self) -> str:
         return "<Memory>"
-
-
-@dataclass
-class DirectCommand:
-    done: asyncio.Task[CommandResult]
-
-    @property
-    def result(self) -> CommandResult:
-        return self.done.result()
-
-
-@dataclass
-class DirectInitiator:
-    """Commands go to the units without a ring."""
-
-    units: Mapping[int, EmulatedUnit]
-    nexus: Nexus
-    max_transfer: int = 1 << 20
-    hang: asyncio.Event | None = None  # commands wait for it
-    aborted: int = 0
-
-    @property
-    def luns(self) -> Sequence[int]:
-        return sorted(self.units)
-
-    def block_size(self, lun: int) -> int:
-        return BLOCK
-
-    def together(self) -> AbstractContextManager[None]:
-        return nullcontext()
-
-    def submit(
-        self, lun: int, cdb: bytes, data_out: bytes | memoryview, room: int
-    ) -> DirectCommand:
-        execution = self.execute(lun, cdb, data_out, room)
-        return DirectCommand(asyncio.get_running_loop().create_task(execution))
-
-    async def abort(self, running: DirectCommand) -> None:
-        running.done.cancel()
-        await asyncio.wait([running.done])
-
-    async def execute(
-        self, lun: int, cdb: bytes, data_out: bytes | memoryview, room: int
-    ) -> CommandResult:
-        if self.hang:
-            try:
-                await self.hang.wait()
-            except asyncio.CancelledError:
-                self.aborted += 1
-                raise
-        answer = self.units[lun].execute(Command(self.nexus, cdb, data_out, room))
-        data = bytes(answer.data[:room])
-        moved = len(data) if room else len(data_out) - answer.unused
-        residual = (room or len(data_out)) - moved
-        return CommandResult(answer.status, answer.host, answer.sense, data, residual)
-
-    async def reset(self, lun: int) -> bool:
-        self.units[lun].reset(self.nexus)
-        return True
-
-
-@dataclass
-class DirectGuests:
-    units: Mapping[int, EmulatedUnit]
-    joined: dict[str, DirectInitiator] = field(default_factory=dict)
-    left: list[str] = field(default_factory=list)
-
-    async def join(self, name: str) -> Initiator:
-        if name not in self.joined:
-            nexus = Nexus(name, luns=tuple(sorted(self.units)))
-            self.joined[name] = DirectInitiator(self.units, nexus)
-            for unit in self.units.values():
-                unit.attach(nexus)
-        return self.joined[name]
-
-    async def leave(self, name: str) -> None:
-        self.left.append(name)
-        nexus = self.joined.pop(name).nexus
-        for unit in self.units.values():
-            unit.detach(nexus)
 
 
 @asynccontextmanager
