@@ -1,7 +1,6 @@
 """pvstored: a xenstore server on a Unix socket and on the guests' pages of a simulated machine."""
 
 import asyncio
-import signal
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
@@ -15,6 +14,7 @@ from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Machine
 from pvdrivers.tools import command_line
 from pvdrivers.tools.command_line import add_documentation, suggestion
+from pvdrivers.tools.stop_event import stop_event
 from pvdrivers.toolstack.xenstore_rings import GuestRings
 from pvdrivers.xenstore import QUOTAS, Quotas, XenStore
 from pvdrivers.xenstore.server import SocketServer
@@ -48,9 +48,7 @@ def parse_quotas(settings: list[str]) -> Quotas:
 async def serve(socket: str, quotas: Quotas, machine: str | None, domid: int) -> None:
     store = XenStore(quotas=quotas, clock=time.monotonic)
     tune_gc_for_large_tree()
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop = stop_event()
     async with AsyncExitStack() as stack:
         if machine is not None:
             _serve_guests(store, machine, domid, stack)

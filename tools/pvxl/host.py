@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
-import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Machine
 from pvdrivers.tools.captive_command import run_captive
 from pvdrivers.tools.pvxl.guest import MEMORY, Guest, GuestSpec
+from pvdrivers.tools.stop_event import stop_event
 from pvdrivers.toolstack.xenstore_rings import GuestRings
 from pvdrivers.xenstore import XenStore
 from pvdrivers.xenstore.client import XenstoreClient
@@ -49,11 +49,7 @@ class Host:
         UsageError: another process serves this folder, or there is no such command. OSError: there
         can be no such folder or sockets.
         """
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, stop.set)
-        # Ctrl-C in a terminal is the command's business, which has it too.
-        loop.add_signal_handler(signal.SIGINT, (lambda: None) if command else stop.set)
+        stop = stop_event(command)
         async with AsyncExitStack() as stack:
             await self._start(stack)
             if command:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +18,7 @@ from pvdrivers.tools.pvbridge.iscsi.login import TargetInfo
 from pvdrivers.tools.pvbridge.iscsi.server import serve
 from pvdrivers.tools.pvbridge.logs import log_to_stderr
 from pvdrivers.tools.pvbridge.luns import LunSpec
+from pvdrivers.tools.stop_event import stop_event
 
 NAME = re.compile(r"(iqn\.\d{4}-\d{2}\.[a-z0-9.-]+(:[^\s/,]+)?|(eui|naa)\.[0-9A-Fa-f]+)")
 DEFAULT_NAME = "iqn.2012-04.org.pvdrivers:target"
@@ -60,9 +60,7 @@ def iscsi(
 
 
 async def _serve(specs: Sequence[LunSpec], target: TargetInfo, host: str, port: int) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop = stop_event()
     async with MachineGuests(specs) as guests:
         try:
             server = serve(guests, target, host, port)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Annotated
@@ -19,6 +18,7 @@ from pvdrivers.tools.pvbridge.luns import LunSpec
 from pvdrivers.tools.pvbridge.sg.folder import socket_path
 from pvdrivers.tools.pvbridge.sg.preload import preloaded
 from pvdrivers.tools.pvbridge.sg.server import SgServer, probe
+from pvdrivers.tools.stop_event import stop_event
 
 DEFAULT_NAME = "guest"
 
@@ -56,11 +56,7 @@ def sg(
 
 
 async def _serve(specs: Sequence[LunSpec], names: Sequence[str], command: Sequence[str]) -> int:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, stop.set)
-    # Ctrl-C in a terminal is the command's business, which has it too.
-    loop.add_signal_handler(signal.SIGINT, (lambda: None) if command else stop.set)
+    stop = stop_event(command)
     paths = {name: socket_path(name) for name in names}
     async with AsyncExitStack() as stack:
         guests = await stack.enter_async_context(MachineGuests(specs))
