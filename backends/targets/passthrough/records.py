@@ -28,7 +28,6 @@ class _State(msgspec.Struct):
 class Records:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self.is_new = journal.state is None
         self._state = msgspec.msgpack.decode(journal.state or b"\x80", type=_State)
         self.initiators_before = frozenset(self._state.initiators)
 

@@ -153,11 +153,7 @@ class SgSession(Session):
             self._lose(f"it takes no command: {error.strerror}")
             self.check_open()
         self._transfers[number] = transfer
-        try:
-            return await transfer.answer
-        finally:
-            if transfer.answer.done() and not transfer.answer.cancelled():
-                self._transfers.pop(number, None)
+        return await transfer.answer
 
     def _read(self) -> None:
         """All that has ended."""
