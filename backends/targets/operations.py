@@ -11,18 +11,17 @@ the CDB's length, what is reserved, and that report.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Self
 
 from pvdrivers.backends.targets.command import (
     INVALID_FIELD_IN_CDB,
-    INVALID_OPCODE,
     illegal_request,
     invalid_field,
 )
-from pvdrivers.scsi.sense import Field
+from pvdrivers.backends.targets.command_table import CommandTable
 
 
 class Access(Enum):
@@ -72,11 +71,6 @@ class Operation:
         return self.access
 
 
-def service_action_place(opcode: int) -> tuple[int, int]:
-    """The byte, and the mask, where a CDB has its service action."""
-    return (8, 0xFF) if opcode == 0x7F else (1, 0x1F)
-
-
 Method = Callable[..., Any]
 
 
@@ -120,13 +114,8 @@ def operation(
     return mark
 
 
-class OperationTable:
+class OperationTable(CommandTable[Operation]):
     """The operations of a class of units, or of one unit that lacks some."""
-
-    def __init__(self, operations: Iterable[Operation]) -> None:
-        self._by_opcode: dict[int, dict[int | None, Operation]] = {}
-        for found in operations:
-            self._by_opcode.setdefault(found.opcode, {})[found.service_action] = found
 
     @classmethod
     def of(cls, unit: type) -> Self:
@@ -135,34 +124,6 @@ class OperationTable:
 
     def without(self, names: Collection[str]) -> Self:
         return type(self)(found for found in self if found.name not in names)
-
-    def find(self, cdb: bytes) -> Operation:
-        """CheckCondition: there is none."""
-        if not cdb or cdb[0] not in self._by_opcode:
-            raise illegal_request(INVALID_OPCODE, Field(0))
-        actions = self._by_opcode[cdb[0]]
-        if None in actions:
-            return actions[None]
-        place, mask = service_action_place(cdb[0])
-        found = actions.get(cdb[place] & mask) if len(cdb) > place else None
-        if found is None:
-            raise invalid_field(place)
-        return found
-
-    def lookup(self, opcode: int, service_action: int | None) -> Operation | None:
-        return self._by_opcode.get(opcode, {}).get(service_action)
-
-    def has_service_actions(self, opcode: int) -> bool:
-        return opcode in self._by_opcode and None not in self._by_opcode[opcode]
-
-    def service_actions(self, opcode: int) -> list[int]:
-        return sorted(key for key in self._by_opcode.get(opcode, {}) if key is not None)
-
-    def __iter__(self) -> Iterator[Operation]:
-        """In the order of opcode and service action."""
-        for opcode in sorted(self._by_opcode):
-            actions = self._by_opcode[opcode]
-            yield from (actions[key] for key in sorted(actions, key=lambda action: action or 0))
 
 
 def _marked(unit: type) -> Iterator[Operation]:

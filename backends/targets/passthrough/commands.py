@@ -3,12 +3,10 @@ unless it is allowed by name."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pvdrivers.backends.targets.command import INVALID_OPCODE, illegal_request, invalid_field
-from pvdrivers.backends.targets.operations import service_action_place
-from pvdrivers.scsi.sense import Field
+from pvdrivers.backends.targets.command_table import CommandTable
 
 DISK, TAPE, CHANGER = 0x00, 0x01, 0x08
 
@@ -176,34 +174,6 @@ def _parse(text: str) -> Iterator[Passed]:
         )
 
 
-class CommandTable:
-    """Those of one device type."""
-
-    def __init__(self, commands: Iterable[Passed]) -> None:
-        self._commands = {(each.opcode, each.service_action): each for each in commands}
-        self._with_actions = {opcode for opcode, action in self._commands if action is not None}
-
-    def find(self, cdb: bytes) -> Passed:
-        """CheckCondition: it is unknown."""
-        if not cdb:
-            raise illegal_request(INVALID_OPCODE, Field(0))
-        place, mask = service_action_place(cdb[0])
-        action = None
-        if cdb[0] in self._with_actions:
-            if len(cdb) <= place:
-                raise invalid_field(place)
-            action = cdb[place] & mask
-        found = self._commands.get((cdb[0], action))
-        if found is None and action is not None:
-            raise invalid_field(place)
-        if found is None:
-            raise illegal_request(INVALID_OPCODE, Field(0))
-        return found
-
-    def __iter__(self) -> Iterator[Passed]:
-        return iter(self._commands.values())
-
-
 _TABLES = {
     device_type: CommandTable([*_parse(_PRIMARY), *_parse(own)])
     for device_type, own in ((DISK, _DISK), (TAPE, _TAPE), (CHANGER, _CHANGER))
@@ -212,7 +182,7 @@ _OTHERS = CommandTable(_parse(_PRIMARY))
 _LIKE_DISKS = (0x04, 0x05, 0x07, 0x0E)  # write once, CD, optical, reduced block commands
 
 
-def table_of(device_type: int) -> CommandTable:
+def table_of(device_type: int) -> CommandTable[Passed]:
     return _TABLES.get(DISK if device_type in _LIKE_DISKS else device_type, _OTHERS)
 
 

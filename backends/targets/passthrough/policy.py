@@ -11,7 +11,7 @@ from pvdrivers.backends.targets.command import (
     illegal_request,
     invalid_field,
 )
-from pvdrivers.backends.targets.operations import service_action_place
+from pvdrivers.backends.targets.command_table import service_action_place
 from pvdrivers.backends.targets.passthrough.commands import Passed, all_names, table_of
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.scsi.sense import Field, Sense, SenseKey
