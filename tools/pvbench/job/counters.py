@@ -23,5 +23,10 @@ def total(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     return dict(sums)
 
 
+def nonzero(counts: Mapping[str, int]) -> dict[str, int]:
+    """What there was at all."""
+    return {name: count for name, count in counts.items() if count}
+
+
 def difference(after: Mapping[str, int], before: Mapping[str, int]) -> dict[str, int]:
     return {name: after[name] - before[name] for name in after}

@@ -16,7 +16,7 @@ from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim.machine import Machine
 from pvdrivers.tools.pvbench.errors import BenchError, OptionError
 from pvdrivers.tools.pvbench.fio.store import open_store
-from pvdrivers.tools.pvbench.job.counters import total
+from pvdrivers.tools.pvbench.job.counters import nonzero, total
 from pvdrivers.tools.pvbench.job.measurement import BackMeasurement
 from pvdrivers.tools.pvbench.job.xenstore import Loop
 from pvdrivers.tools.pvbench.scsi.job import ScsiJob
@@ -71,7 +71,7 @@ class Back:
         """What the queue has counted until now."""
         stats = total(queue.statistics() for queue in self._queues)
         errors = {name: stats.pop(name, 0) for name in ERRORS}
-        return BackMeasurement(stats, {n: count for n, count in errors.items() if count})
+        return BackMeasurement(stats, nonzero(errors))
 
     def finish(self) -> BackMeasurement:
         self._threads.check()

@@ -1,7 +1,6 @@
 """The backend's half of a benchmark: a store behind blkback's queues."""
 
 import threading
-from collections import Counter
 from typing import Any
 
 from pvdrivers._core import ffi, lib
@@ -12,7 +11,7 @@ from pvdrivers.poll.group import MODES
 from pvdrivers.sim.machine import Machine
 from pvdrivers.tools.pvbench.errors import BenchError
 from pvdrivers.tools.pvbench.fio.store import open_store
-from pvdrivers.tools.pvbench.job.counters import counters
+from pvdrivers.tools.pvbench.job.counters import counters, nonzero, total
 from pvdrivers.tools.pvbench.job.measurement import BackMeasurement
 from pvdrivers.tools.pvbench.job.xenstore import Loop
 from pvdrivers.tools.pvbench.vbd.job import VbdJob
@@ -83,14 +82,14 @@ class Back:
 
     def measurement(self) -> BackMeasurement:
         """What the queues have counted until now."""
+        stats = [self._stats(queue) for queue in self._queues]
+        errors = total(dict(zip(ERRORS, each.errors, strict=True)) for each in stats)
+        return BackMeasurement(total(map(counters, stats)), nonzero(errors))
+
+    def _stats(self, queue: Any) -> Any:
         stats = ffi.new("struct pv_blkback_stats *")
-        total: Counter[str] = Counter()
-        errors: Counter[str] = Counter()
-        for queue in self._queues:
-            lib.pv_blkback_get_stats(queue, stats)
-            total.update(counters(stats))
-            errors.update(dict(zip(ERRORS, stats.errors, strict=True)))
-        return BackMeasurement(dict(total), dict(+errors))  # errors that there were
+        lib.pv_blkback_get_stats(queue, stats)
+        return stats
 
     def _leave(self) -> None:
         self._stop[0] = 1

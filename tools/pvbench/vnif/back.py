@@ -10,7 +10,7 @@ from pvdrivers.backends.vnif.queue import VnifQueue
 from pvdrivers.poll.threads import PollThreads
 from pvdrivers.sim.machine import Machine
 from pvdrivers.tools.pvbench.errors import BenchError
-from pvdrivers.tools.pvbench.job.counters import total
+from pvdrivers.tools.pvbench.job.counters import nonzero, total
 from pvdrivers.tools.pvbench.job.measurement import BackMeasurement
 from pvdrivers.tools.pvbench.job.xenstore import Loop
 from pvdrivers.tools.pvbench.vnif.job import VnifJob
@@ -79,7 +79,7 @@ class Back:
         uplinks = total(asdict(device.uplink.statistics()) for device in self._devices)
         stats |= {f"uplink_{name}": count for name, count in uplinks.items()}
         errors = total(queue.errors() for queue in self._queues)
-        return BackMeasurement(stats, {n: count for n, count in errors.items() if count})
+        return BackMeasurement(stats, nonzero(errors))
 
     def finish(self) -> BackMeasurement:
         """Of whole pumps: in one, a guest is answered before the uplink has its frames."""
