@@ -6,6 +6,9 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from pvdrivers.backends.stores.store import BlockStore, FileStore, RamStore
 from pvdrivers.backends.targets.changer.unit import Changer
@@ -20,6 +23,16 @@ from pvdrivers.scsi.lun import MAX_FLAT
 MAX_TRANSFER = 2 << 20  # bytes of a command's data; the disks say so, and the guests' rings can
 RAM, TAPE, CHANGER = "ram:", "tape:", "changer:"  # what a medium that is no disk image begins with
 UNITS = {"k": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+LunOption = Annotated[
+    list[str] | None,
+    Parameter(
+        negative_iterable=(),
+        help="NUMBER=IMAGE, a file or block device; NUMBER=ram:SIZE, a disk in memory;"
+        " NUMBER=tape:FILE, a tape drive; NUMBER=changer:FOLDER, over the tapes in a folder, whose"
+        " drives are those of NUMBER=tape: alone. Such as 0=disk.img, 1=ram:64M. May be given"
+        " several times.",
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,6 @@ import asyncio
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.tools.address import format_address, parse_address
@@ -17,7 +14,7 @@ from pvdrivers.tools.pvbridge.iscsi.accounts import read_accounts
 from pvdrivers.tools.pvbridge.iscsi.login import TargetInfo
 from pvdrivers.tools.pvbridge.iscsi.server import serve
 from pvdrivers.tools.pvbridge.logs import log_to_stderr
-from pvdrivers.tools.pvbridge.luns import LunSpec
+from pvdrivers.tools.pvbridge.luns import LunOption, LunSpec
 from pvdrivers.tools.stop_event import stop_event
 
 NAME = re.compile(r"(iqn\.\d{4}-\d{2}\.[a-z0-9.-]+(:[^\s/,]+)?|(eui|naa)\.[0-9A-Fa-f]+)")
@@ -26,7 +23,7 @@ DEFAULT_NAME = "iqn.2012-04.org.pvdrivers:target"
 
 def iscsi(
     *,
-    lun: Annotated[list[str] | None, Parameter(negative_iterable=())] = None,
+    lun: LunOption = None,
     listen: str = "127.0.0.1:3260",
     name: str = DEFAULT_NAME,
     accounts: Path | None = None,
@@ -38,10 +35,6 @@ def iscsi(
 
     Parameters
     ----------
-    lun
-        NUMBER=IMAGE, a file or block device; NUMBER=ram:SIZE, a disk in memory; NUMBER=tape:FILE,
-        a tape drive; NUMBER=changer:FOLDER, over the tapes in a folder, whose drives are those of
-        NUMBER=tape: alone. Such as 0=disk.img, 1=ram:64M. May be given several times.
     listen
         HOST:PORT; port 0 leaves it to the system.
     name

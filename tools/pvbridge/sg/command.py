@@ -14,7 +14,7 @@ from pvdrivers.ring.errors import UsageError
 from pvdrivers.tools.captive_command import run_captive
 from pvdrivers.tools.pvbridge.guests import MachineGuests
 from pvdrivers.tools.pvbridge.logs import log_to_stderr
-from pvdrivers.tools.pvbridge.luns import LunSpec
+from pvdrivers.tools.pvbridge.luns import LunOption, LunSpec
 from pvdrivers.tools.pvbridge.sg.folder import socket_path
 from pvdrivers.tools.pvbridge.sg.preload import preloaded
 from pvdrivers.tools.pvbridge.sg.server import SgServer, probe
@@ -25,7 +25,7 @@ DEFAULT_NAME = "guest"
 
 def sg(
     *command: str,
-    lun: Annotated[list[str] | None, Parameter(negative_iterable=())] = None,
+    lun: LunOption = None,
     name: Annotated[list[str] | None, Parameter(negative_iterable=())] = None,
 ) -> int:
     """Serves a guest's logical units to programs that use SG_IO, until Ctrl-C, or while COMMAND
@@ -39,10 +39,6 @@ def sg(
     ----------
     command
         After `--`: a program that finds them too, such as a shell; its exit status is pvbridge's.
-    lun
-        NUMBER=IMAGE, a file or block device; NUMBER=ram:SIZE, a disk in memory; NUMBER=tape:FILE,
-        a tape drive; NUMBER=changer:FOLDER, over the tapes in a folder, whose drives are those of
-        NUMBER=tape: alone. Such as 0=disk.img, 1=ram:64M. May be given several times.
     name
         /dev/pvsg/NAME is the guest's; "guest" unless told otherwise. Given several times there are
         so many guests, which have the same logical units.
