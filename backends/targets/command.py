@@ -65,6 +65,11 @@ class Answer(NamedTuple):
     host: int = HostByte.OK  # other: the command has not reached the unit, which answers nothing
 
 
+ABORTED = Answer(Status.TASK_ABORTED, host=HostByte.ABORT)
+DEFECT = Answer(Status.CHECK_CONDITION, sense=Sense(SenseKey.HARDWARE_ERROR, 0x44, 0x00).fixed())
+"""Of a command on which code of ours has failed (internal target failure)."""
+
+
 class CommandError(Exception):
     """How a command ends that does not end with GOOD."""
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from pvdrivers._core import ffi, lib
 from pvdrivers.backends.owned import created
-from pvdrivers.backends.targets.command import Answer, Command, Nexus
+from pvdrivers.backends.targets.command import ABORTED, DEFECT, Answer, Command, Nexus
 from pvdrivers.backends.targets.direct_access import DirectAccess, UnitNexus
 from pvdrivers.backends.targets.logical_unit import LogicalUnit, ask
 from pvdrivers.backends.targets.unit_servers import LoopServer, ThreadServer
@@ -26,14 +26,11 @@ from pvdrivers.scsi.result import (
     Result,
     Status,
 )
-from pvdrivers.scsi.sense import Sense, SenseKey
 
 log = logging.getLogger("pvdrivers.backends.targets")
 
 BATCH = 64  # commands taken at once
-ABORTED = Answer(Status.TASK_ABORTED, host=HostByte.ABORT)
 RESET = Answer(Status.TASK_ABORTED, host=HostByte.RESET)
-INTERNAL_FAILURE = Sense(SenseKey.HARDWARE_ERROR, 0x44, 0x00).fixed()
 
 
 class _Task:
@@ -215,7 +212,7 @@ class ServedUnit:
             self.unit.start(task.command, lambda answer: self._done(task, answer))
         except Exception:
             log.exception("%r: command %s", self.unit, task.command.cdb.hex(" "))
-            task.answer = Answer(Status.CHECK_CONDITION, sense=INTERNAL_FAILURE)
+            task.answer = DEFECT
         # From here on `_done` wakes this thread; what it did before is seen by who looks next.
         task.is_started = True
         return True

@@ -8,12 +8,12 @@ import select
 import socket
 from typing import Any, Self
 
-from pvdrivers.backends.targets.command import Answer, Command
+from pvdrivers.backends.targets.command import ABORTED, Answer, Command
 from pvdrivers.backends.targets.passthrough import libiscsi
 from pvdrivers.backends.targets.passthrough.iscsi_lun import IscsiLun
 from pvdrivers.backends.targets.passthrough.iscsi_transfer import IscsiTransfer
 from pvdrivers.backends.targets.passthrough.libiscsi import library, when_ended
-from pvdrivers.backends.targets.passthrough.session import ABORTED, Session
+from pvdrivers.backends.targets.passthrough.session import Session
 from pvdrivers.daemon_threads import in_daemon_thread
 from pvdrivers.scsi.result import Status
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from ctypes import addressof, byref, c_char, string_at
 
-from pvdrivers.backends.targets.command import Answer, Command
+from pvdrivers.backends.targets.command import ABORTED, Answer, Command
 from pvdrivers.backends.targets.passthrough import libiscsi
 from pvdrivers.backends.targets.passthrough.libiscsi import Iovec, library
-from pvdrivers.backends.targets.passthrough.session import ABORTED
 from pvdrivers.scsi.result import Status
 from pvdrivers.scsi.sense import MAX_SENSE
 

@@ -13,10 +13,10 @@ from pvdrivers.backends.targets.command import (
 )
 from pvdrivers.backends.targets.command_table import service_action_place
 from pvdrivers.backends.targets.passthrough.commands import Passed, all_names, table_of
+from pvdrivers.backends.targets.spc.mode import HARDWARE_PROTECTED
 from pvdrivers.ring.errors import UsageError
-from pvdrivers.scsi.sense import Field, Sense, SenseKey
+from pvdrivers.scsi.sense import Field
 
-WRITE_PROTECTED = (0x27, 0x00)
 RESERVATIONS = (
     "RESERVE(6)",
     "RELEASE(6)",
@@ -61,7 +61,7 @@ class Policy:
         if cdb[length - 1] & 1 << _NACA:  # nobody could clear an auto contingent allegiance
             raise invalid_field(length - 1, _NACA)
         if self.read_only and found.writes:
-            raise CheckCondition(Sense(SenseKey.DATA_PROTECT, *WRITE_PROTECTED))
+            raise CheckCondition(HARDWARE_PROTECTED)
         return found
 
     def asked(self, command: Command) -> Command:

@@ -6,9 +6,6 @@ import asyncio
 from abc import ABC, abstractmethod
 
 from pvdrivers.backends.targets.command import Answer, Command
-from pvdrivers.scsi.result import HostByte, Status
-
-ABORTED = Answer(Status.TASK_ABORTED, host=HostByte.ABORT)
 
 
 class Session(ABC):

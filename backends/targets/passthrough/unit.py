@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from pvdrivers.backends.targets.command import Answer, CheckCondition, Command, Nexus
+from pvdrivers.backends.targets.command import DEFECT, Answer, CheckCondition, Command, Nexus
 from pvdrivers.backends.targets.journal import Journal, journal_size
 from pvdrivers.backends.targets.logical_unit import Done, LogicalUnit, UnitStatus
 from pvdrivers.backends.targets.passthrough.commands import TAPE, Passed
@@ -37,7 +37,6 @@ DEPTH = 32
 DESPITE_ATTENTION = (0x03, 0x12, 0xA0)  # REQUEST SENSE, INQUIRY, REPORT LUNS
 REPORT_LUNS = 0xA0
 ATTEMPTS = 4  # to send one command that must not be carried out twice
-DEFECT = Answer(Status.CHECK_CONDITION, sense=Sense(SenseKey.HARDWARE_ERROR, 0x44, 0x00).fixed())
 OUTCOME_UNKNOWN = Answer(
     Status.CHECK_CONDITION, sense=Sense(SenseKey.ABORTED_COMMAND, *UNREACHABLE).fixed()
 )

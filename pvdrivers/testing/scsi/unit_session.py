@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from pvdrivers.backends.targets.command import Answer, Command, Nexus
+from pvdrivers.backends.targets.command import ABORTED, Answer, Command, Nexus
 from pvdrivers.backends.targets.logical_unit import LogicalUnit
-from pvdrivers.backends.targets.passthrough.session import ABORTED, Session
+from pvdrivers.backends.targets.passthrough.session import Session
 from pvdrivers.testing.scsi.unit_initiator import answer_of
 
 Fate = Callable[[Command], str]
