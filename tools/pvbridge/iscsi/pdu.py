@@ -67,11 +67,6 @@ class Pdu:
     transfer_tag = _field(20, "I")  # target transfer tag; a command's expected data length
     referenced_tag = _field(20, "I")  # of the task that a task management request is about
     cmd_sn = _field(24, "I")
-    exp_stat_sn = _field(28, "I")
-    # Of what the target sends.
-    stat_sn = _field(24, "I")
-    exp_cmd_sn = _field(28, "I")
-    max_cmd_sn = _field(32, "I")
     data_sn = _field(36, "I")
     buffer_offset = _field(40, "I")
     residual = _field(44, "I")

@@ -149,9 +149,8 @@ class Task:
         for pdu in data_in(self.pdu, data, parameters):
             sent += 1
             moved += len(pdu.data)
-            if (
-                moved == len(data) and status == Status.GOOD
-            ):  # the status travels with the last data
+            # The status travels with the last data.
+            if moved == len(data) and status == Status.GOOD:
                 pdu.flags |= HAS_STATUS | self._residual(pdu, result)
                 pdu.header[3] = status
                 self.connection.send(pdu, counts=True)
