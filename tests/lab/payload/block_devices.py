@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from step import command
+from step import MEBIBYTE, command
 
 DISKS = {"disk0": "/dev/vdb", "disk1": "/dev/vdc"}  # QEMU's names, and dom0's
 UNLIMITED = 0
@@ -52,6 +52,18 @@ class Qemu:
 def qemu() -> Qemu:
     """The only one: there is one port, which greets once."""
     return Qemu()
+
+
+@contextmanager
+def images(*names: str, mebibytes: int = 64) -> Iterator[list[str]]:
+    """Disks' empty files, for the time of a block."""
+    paths = [f"/run/{name}.image" for name in names]
+    for path in paths:
+        os.mknod(path)
+        os.truncate(path, mebibytes * MEBIBYTE)
+    yield paths
+    for path in paths:
+        os.unlink(path)
 
 
 def in_flight(disk: str) -> tuple[int, int]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
+from block_devices import images
 from serve import Lab
 from step import FIO, MEBIBYTE, frontend_keys, step, write_and_verify
 
@@ -54,14 +53,11 @@ async def file_system(lab: Lab) -> None:
 @step
 async def fio_verify(lab: Lab) -> None:
     """Random and sequential writes, verified by fio, on a file."""
-    path = "/run/disk.image"
-    os.mknod(path)
-    os.truncate(path, 64 * MEBIBYTE)
-    fio = f"{FIO} --filename=/dev/xvda"
-    async with lab.disk("xvda", FileStore(path)):
-        await lab.shell.run(f"{fio} --rw=randwrite --bs=4k --iodepth=32 --io_size=4M", 600)
-        await lab.shell.run(f"{fio} --rw=write --bs=512k --iodepth=8", 600)
-    os.unlink(path)
+    with images("disk") as (path,):
+        fio = f"{FIO} --filename=/dev/xvda"
+        async with lab.disk("xvda", FileStore(path)):
+            await lab.shell.run(f"{fio} --rw=randwrite --bs=4k --iodepth=32 --io_size=4M", 600)
+            await lab.shell.run(f"{fio} --rw=write --bs=512k --iodepth=8", 600)
 
 
 @step

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
 
-from block_devices import DISKS, UNLIMITED, dmsetup, looped, mapped, qemu
+from block_devices import DISKS, UNLIMITED, dmsetup, images, looped, mapped, qemu
 from daemons import daemon, devices, service, shown
 from serve import Lab
 from step import FIO, GUEST, MEBIBYTE, XL, command, step, write_and_verify
@@ -32,21 +31,18 @@ async def plug(lab: Lab, name: str, path: str) -> DeviceConfig:
 @step
 async def block_devices(lab: Lab) -> None:
     """xl attaches a loop device, and one of the device mapper's, as LVM has them."""
-    image = "/run/looped.image"
-    os.mknod(image)
-    os.truncate(image, 16 * MEBIBYTE)
-    table = f"0 {SECTORS} linear {DISKS['disk0']} 0"
-    async with service(lab), looped(image) as loop, mapped("lab-volume", table) as volume:
-        for path in (loop, volume):
-            await command(XL, "block-attach", str(GUEST), ATTACH.format(path=path))
-            await lab.shell.wait_for("test -b /dev/xvdc", 120)
-            await write_and_verify(lab, "xvdc")
-            (disk,) = await devices()
-            print(f"    {disk['store']}", flush=True)
-            assert disk["engine"] == "io_uring"  # and not on the thread that serves all disks
-            await command(XL, "block-detach", str(GUEST), "xvdc")
-            await lab.shell.wait_for("! test -e /sys/block/xvdc")
-    os.unlink(image)
+    with images("looped", mebibytes=16) as (image,):
+        table = f"0 {SECTORS} linear {DISKS['disk0']} 0"
+        async with service(lab), looped(image) as loop, mapped("lab-volume", table) as volume:
+            for path in (loop, volume):
+                await command(XL, "block-attach", str(GUEST), ATTACH.format(path=path))
+                await lab.shell.wait_for("test -b /dev/xvdc", 120)
+                await write_and_verify(lab, "xvdc")
+                (disk,) = await devices()
+                print(f"    {disk['store']}", flush=True)
+                assert disk["engine"] == "io_uring"  # and not on the thread that serves all disks
+                await command(XL, "block-detach", str(GUEST), "xvdc")
+                await lab.shell.wait_for("! test -e /sys/block/xvdc")
 
 
 @step

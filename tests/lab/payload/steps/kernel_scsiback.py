@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import Any
 
+from block_devices import images
 from guest import Background
 from scsi_host import ScsiHost, scsi_host
 from scsiback import debug_disk, delay_debug_disk, load_scsiback, unit
@@ -13,8 +13,7 @@ from serve import Lab
 from step import GUEST, MEBIBYTE, command, step
 from userspace_guest import PYTHON, userspace_guest
 
-IMAGE = "/run/scsiback.image"
-SIZE = 8 * MEBIBYTE
+MEBIBYTES = 8
 NEVER = 100_000  # ticks that a command of scsi_debug's takes
 
 
@@ -42,20 +41,19 @@ class Frontend:
 async def kernel_scsiback(lab: Lab) -> None:
     """Our frontend in the guest's userspace against Linux's xen-scsiback: a file of the target's,
     and a disk of scsi_debug's that comes, hangs, goes and comes again."""
-    os.mknod(IMAGE)
-    os.truncate(IMAGE, SIZE)
-    await load_scsiback()
-    async with userspace_guest(lab), debug_disk() as attributes:
-        file = unit(0, "fileio", control=f"fd_dev_name={IMAGE},fd_dev_size={SIZE}")
-        async with file as disk, unit(1, "pscsi", **attributes) as debug:
-            async with scsi_host(lab, lab.shell, GUEST, disk) as host:
-                job = await lab.shell.start(f"{PYTHON} /in_guest_scsi.py 0")
-                said = Frontend(lab, job)
-                assert await said.says("md5") == (await command("md5sum", IMAGE)).split()[0]
-                await plugging(host, said, debug)
-            await said.says("reads")
-            await job.finished(60)
-    os.unlink(IMAGE)
+    with images("scsiback", mebibytes=MEBIBYTES) as (image,):
+        await load_scsiback()
+        async with userspace_guest(lab), debug_disk() as attributes:
+            control = f"fd_dev_name={image},fd_dev_size={MEBIBYTES * MEBIBYTE}"
+            file = unit(0, "fileio", control=control)
+            async with file as disk, unit(1, "pscsi", **attributes) as debug:
+                async with scsi_host(lab, lab.shell, GUEST, disk) as host:
+                    job = await lab.shell.start(f"{PYTHON} /in_guest_scsi.py 0")
+                    said = Frontend(lab, job)
+                    assert await said.says("md5") == (await command("md5sum", image)).split()[0]
+                    await plugging(host, said, debug)
+                await said.says("reads")
+                await job.finished(60)
 
 
 async def plugging(host: ScsiHost, said: Frontend, debug: str) -> None:

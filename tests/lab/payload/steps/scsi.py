@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
-from block_devices import DISKS, dmsetup, mapped
+from block_devices import DISKS, dmsetup, images, mapped
 from daemons import CONTROL, Daemon, daemon, devices
 from scsi_host import PATIENCE, ScsiHost, scsi_host
 from second_guest import second_guest
@@ -48,18 +47,6 @@ extra = "console=hvc0 panic=5 loglevel=4 mitigations=off"
 memory = 256
 on_crash = "destroy"
 """
-
-
-@contextmanager
-def images(*names: str) -> Iterator[list[str]]:
-    """Disks' empty files, for the time of a block."""
-    paths = [f"/run/{name}.image" for name in names]
-    for path in paths:
-        os.mknod(path)
-        os.truncate(path, 64 * MEBIBYTE)
-    yield paths
-    for path in paths:
-        os.unlink(path)
 
 
 async def hosts_when(condition: Callable[[list[dict[str, Any]]], bool]) -> list[dict[str, Any]]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from pathlib import Path
 
+from block_devices import images
 from daemons import PVBACKD, shown
 from serve import Lab
-from step import GUEST, MEBIBYTE, command, step, write_and_verify
+from step import GUEST, command, step, write_and_verify
 
 from pvdrivers.toolstack.devices import add_device, unplug_device
 from pvdrivers.vbd.config import disk_config
@@ -41,33 +41,30 @@ async def check_confinement() -> None:
 @step
 async def unit(lab: Lab) -> None:
     """systemctl start, reload, restart, kill, stop; the watchdog; the guest goes on throughout."""
-    path = "/run/service.image"
-    os.mknod(path)
-    os.truncate(path, 16 * MEBIBYTE)
-    config = disk_config("xvda", GUEST, params=path)
-    async with lab.leave_to_others():
-        await command("systemctl", "enable", "--now", "pvbackd")
-        names = ("ActiveState", "Type", "WatchdogUSec", "StartLimitIntervalUSec", "ExecStart")
-        found = await shown(*names)
-        print("   ", *found, flush=True)
-        assert found[:4] == ["active", "notify", "30s", "0"]
-        await check_confinement()
-        await add_device(lab.client, config)
-        await lab.shell.wait_for("test -b /dev/xvda", 120)
-        await write_and_verify(lab, "xvda")
-        print("   ", await command(PVBACKD, "status"), flush=True)
-        for verb in ("reload", "restart", "stop", "start"):
-            await command("systemctl", verb, "pvbackd")
-            expected = "inactive" if verb == "stop" else "active"
-            assert await shown("ActiveState", "Result") == [expected, "success"], verb
-            if expected == "active":
+    with images("service", mebibytes=16) as (path,):
+        config = disk_config("xvda", GUEST, params=path)
+        async with lab.leave_to_others():
+            await command("systemctl", "enable", "--now", "pvbackd")
+            names = ("ActiveState", "Type", "WatchdogUSec", "StartLimitIntervalUSec", "ExecStart")
+            found = await shown(*names)
+            print("   ", *found, flush=True)
+            assert found[:4] == ["active", "notify", "30s", "0"]
+            await check_confinement()
+            await add_device(lab.client, config)
+            await lab.shell.wait_for("test -b /dev/xvda", 120)
+            await write_and_verify(lab, "xvda")
+            print("   ", await command(PVBACKD, "status"), flush=True)
+            for verb in ("reload", "restart", "stop", "start"):
+                await command("systemctl", verb, "pvbackd")
+                expected = "inactive" if verb == "stop" else "active"
+                assert await shown("ActiveState", "Result") == [expected, "success"], verb
+                if expected == "active":
+                    await write_and_verify(lab, "xvda", 1)
+            for restarts, signal in ((1, "KILL"), (2, "STOP")):  # the watchdog ends what is stopped
+                print(f"    systemctl kill -s {signal}", flush=True)
+                await command("systemctl", "kill", "-s", signal, "pvbackd")
+                await restarted(restarts)
                 await write_and_verify(lab, "xvda", 1)
-        for restarts, signal in ((1, "KILL"), (2, "STOP")):  # the watchdog ends what is stopped
-            print(f"    systemctl kill -s {signal}", flush=True)
-            await command("systemctl", "kill", "-s", signal, "pvbackd")
-            await restarted(restarts)
-            await write_and_verify(lab, "xvda", 1)
-        assert await unplug_device(lab.client, config, 60)
-        await command("systemctl", "disable", "--now", "pvbackd")
-        assert await shown("ActiveState", "Result") == ["inactive", "success"]
-    os.unlink(path)
+            assert await unplug_device(lab.client, config, 60)
+            await command("systemctl", "disable", "--now", "pvbackd")
+            assert await shown("ActiveState", "Result") == ["inactive", "success"]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 
+from block_devices import images
 from daemons import service
 from second_guest import second_guest
 from serve import Lab
-from step import FIO, GUEST, MEBIBYTE, XL, command, step, write_and_verify
+from step import FIO, GUEST, XL, command, step, write_and_verify
 
 # The line that docs/pvbackd.md gives to users.
 DISK = "format=raw, vdev={name}, access=rw, script=/bin/true, target={path}"
@@ -24,28 +25,23 @@ disk = [ "{root}", "{data}" ]
 """
 
 
-def image(path: str, mebibytes: int) -> str:
-    os.mknod(path)
-    os.truncate(path, mebibytes * MEBIBYTE)
-    return path
-
-
 @step
 async def xl_attach(lab: Lab) -> None:
     """xl block-attach and block-detach, twice the same name."""
-    path = image("/run/attached.image", 16)
-    async with service(lab):
-        for _ in range(2):
-            print(
-                "   ",
-                await command(XL, "block-attach", str(GUEST), DISK.format(name="xvdc", path=path)),
-            )
-            await lab.shell.wait_for("test -b /dev/xvdc", 120)
-            await write_and_verify(lab, "xvdc")
-            print("   ", await command(XL, "block-list", str(GUEST)))
-            print("   ", await command(XL, "block-detach", str(GUEST), "xvdc"), flush=True)
-            await lab.shell.wait_for("! test -e /sys/block/xvdc")
-    os.unlink(path)
+    with images("attached", mebibytes=16) as (path,):
+        async with service(lab):
+            for _ in range(2):
+                print(
+                    "   ",
+                    await command(
+                        XL, "block-attach", str(GUEST), DISK.format(name="xvdc", path=path)
+                    ),
+                )
+                await lab.shell.wait_for("test -b /dev/xvdc", 120)
+                await write_and_verify(lab, "xvdc")
+                print("   ", await command(XL, "block-list", str(GUEST)))
+                print("   ", await command(XL, "block-detach", str(GUEST), "xvdc"), flush=True)
+                await lab.shell.wait_for("! test -e /sys/block/xvdc")
 
 
 @step
@@ -82,22 +78,23 @@ async def root_file_system(lab: Lab) -> None:
     """A guest of `xl create` on its root from us; both guests do verified I/O at once."""
     root = "/root.image"
     await make_root(root)
-    data, other = image("/run/data.image", 32), image("/run/other.image", 32)
-    config = ROOTED.format(
-        root=DISK.format(name="xvda", path=root), data=DISK.format(name="xvdb", path=data)
-    )
-    async with service(lab):
-        async with second_guest(lab, config) as rooted:
-            print("   ", await rooted.run("grep -w / /proc/mounts && cat /proc/partitions"))
-            assert "/dev/xvda / ext4" in await rooted.run("cat /proc/mounts")
-            attach = (XL, "block-attach", str(GUEST), DISK.format(name="xvdb", path=other))
-            await command(*attach)
-            await lab.shell.wait_for("test -b /dev/xvdb", 120)
-            fio = f"{FIO} --filename=/dev/xvdb --rw=randwrite --bs=4k --iodepth=16 --io_size=4M"
-            await asyncio.gather(rooted.run(fio, 600), lab.shell.run(fio, 600))
-            await rooted.run("dd if=/dev/urandom of=/data bs=64k count=64 && md5sum /data >/sum")
-            await rooted.run("sync; echo 3 >/proc/sys/vm/drop_caches; md5sum -c /sum", 300)
-            await command(XL, "block-detach", str(GUEST), "xvdb")
-        print("   ", await command("e2fsck", "-f", "-n", root), flush=True)
-    for path in (root, data, other):
-        os.unlink(path)
+    with images("data", "other", mebibytes=32) as (data, other):
+        config = ROOTED.format(
+            root=DISK.format(name="xvda", path=root), data=DISK.format(name="xvdb", path=data)
+        )
+        async with service(lab):
+            async with second_guest(lab, config) as rooted:
+                print("   ", await rooted.run("grep -w / /proc/mounts && cat /proc/partitions"))
+                assert "/dev/xvda / ext4" in await rooted.run("cat /proc/mounts")
+                attach = (XL, "block-attach", str(GUEST), DISK.format(name="xvdb", path=other))
+                await command(*attach)
+                await lab.shell.wait_for("test -b /dev/xvdb", 120)
+                fio = f"{FIO} --filename=/dev/xvdb --rw=randwrite --bs=4k --iodepth=16 --io_size=4M"
+                await asyncio.gather(rooted.run(fio, 600), lab.shell.run(fio, 600))
+                await rooted.run(
+                    "dd if=/dev/urandom of=/data bs=64k count=64 && md5sum /data >/sum"
+                )
+                await rooted.run("sync; echo 3 >/proc/sys/vm/drop_caches; md5sum -c /sum", 300)
+                await command(XL, "block-detach", str(GUEST), "xvdb")
+            print("   ", await command("e2fsck", "-f", "-n", root), flush=True)
+    os.unlink(root)
