@@ -8,11 +8,12 @@ from functools import partial
 from hashlib import sha256
 from typing import Any
 
-from pvdrivers.backends.targets.command import Command, Nexus
+from pvdrivers.backends.targets.command import Nexus
 from pvdrivers.backends.targets.passthrough.iscsi_lun import IscsiLun, check_name
 from pvdrivers.backends.targets.passthrough.iscsi_session import IscsiSession, LoginRefused
 from pvdrivers.backends.targets.passthrough.path import PATIENCE
 from pvdrivers.backends.targets.passthrough.policy import Policy
+from pvdrivers.backends.targets.passthrough.session import INQUIRY, INQUIRY_ROOM, ask
 from pvdrivers.backends.targets.passthrough.unit import PassThrough
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.scsi.lun import decode_report
@@ -20,7 +21,6 @@ from pvdrivers.scsi.result import Status
 
 INITIATOR = "iqn.2012-04.org.pvdrivers:{initiator}"
 OURSELVES = "pvbackd"  # in place of a guest's name, for the session that looks at the LUN
-_INQUIRY = bytes.fromhex("12 00 00 00 24 00")
 _REPORT_LUNS = bytes.fromhex("a0 00 00 00 00 00 00 00 10 00 00 00")
 _ROOM = 4096
 
@@ -91,7 +91,7 @@ class _NoLun(UsageError):
 
 async def _device_type(initiators: Initiators) -> int:
     """_NoLun, LoginRefused, or another OSError: the target is not there."""
-    data = await _ask(initiators, _INQUIRY, 36)
+    data = await _ask(initiators, INQUIRY, INQUIRY_ROOM)
     if data and data[0] >> 5 == 0:
         return data[0] & 0x1F
     lun_0 = replace(initiators, lun=replace(initiators.lun, lun=0))
@@ -106,9 +106,5 @@ async def _device_type(initiators: Initiators) -> int:
 async def _ask(initiators: Initiators, cdb: bytes, room: int) -> bytes:
     """What comes back; nothing: it failed."""
     nexus = Nexus(OURSELVES)
-    session = await initiators.session_of(nexus)()
-    try:
-        answer = await session.execute(Command(nexus, cdb, room=room))
-    finally:
-        session.close()
+    answer = await ask(initiators.session_of(nexus)(), nexus, cdb, room)
     return bytes(answer.data) if answer.status == Status.GOOD else b""

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import Awaitable
 
-from pvdrivers.backends.targets.command import Answer, Command
+from pvdrivers.backends.targets.command import Answer, Command, Nexus
+
+INQUIRY = bytes.fromhex("12 00 00 00 24 00")
+INQUIRY_ROOM = 36  # bytes of standard data
 
 
 class Session(ABC):
@@ -35,3 +39,12 @@ class Session(ABC):
         """ConnectionError: it is lost."""
         if self.lost.done():
             raise ConnectionError(self.lost.result())
+
+
+async def ask(opening: Awaitable[Session], nexus: Nexus, cdb: bytes, room: int) -> Answer:
+    """In a session that is there for this command alone. OSError: there is none, or it is lost."""
+    session = await opening
+    try:
+        return await session.execute(Command(nexus, cdb, room=room))
+    finally:
+        session.close()

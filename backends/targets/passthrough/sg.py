@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 from functools import partial
 
-from pvdrivers.backends.targets.command import Command, Nexus
+from pvdrivers.backends.targets.command import Nexus
 from pvdrivers.backends.targets.passthrough.commands import DISK
 from pvdrivers.backends.targets.passthrough.path import PATIENCE
 from pvdrivers.backends.targets.passthrough.policy import Policy
+from pvdrivers.backends.targets.passthrough.session import INQUIRY, INQUIRY_ROOM, ask
 from pvdrivers.backends.targets.passthrough.sg_session import NoSgDevice, SgSession
 from pvdrivers.backends.targets.passthrough.unit import PassThrough
 from pvdrivers.ring.errors import UsageError
 
 DEPTH = 16  # commands that the driver takes of one file descriptor
 DISK_TIME, OTHER_TIME = 60.0, 4 * 3600.0  # seconds; a tape may be rewound or erased that long
-_INQUIRY = bytes.fromhex("12 00 00 00 24 00")
 
 
 async def open_sg(path: str, policy: Policy, *, patience: float = PATIENCE) -> PassThrough:
@@ -50,11 +50,7 @@ def _unit(
 
 
 async def _device_type(path: str) -> int:
-    session = await SgSession.open(path, DISK_TIME)
-    try:
-        answer = await session.execute(Command(Nexus(path), _INQUIRY, room=36))
-    finally:
-        session.close()
+    answer = await ask(SgSession.open(path, DISK_TIME), Nexus(path), INQUIRY, INQUIRY_ROOM)
     data = bytes(answer.data)
     if not data or answer.status or answer.host:
         raise OSError(f"it does not answer INQUIRY (status {answer.status}, host {answer.host})")
