@@ -1,7 +1,6 @@
 """The options of a SCSI disk's job."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
@@ -81,14 +80,13 @@ class ScsiOptions(FioOptions):
     def _store(self) -> StoreSpec:
         if self.unit == "disk":
             return super()._store()
-        path: Path | None = self.filename
-        assert path
+        assert self.filename
         try:
-            path.touch()
+            self.filename.touch()
         except OSError as error:
-            raise OptionError(f"--filename: {path}: {error.strerror}") from None
+            raise OptionError(f"--filename: {self.filename}: {error.strerror}") from None
         size = self._size("size") or DEFAULT_MEMORY_SIZE
-        return StoreSpec("file", size, str(path.absolute()))
+        return StoreSpec("file", size, str(self.filename.absolute()))
 
     def job(self) -> ScsiJob:
         self.check()
