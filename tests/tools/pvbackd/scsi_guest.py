@@ -1,4 +1,4 @@
-"""What a guest of a daemon that serves SCSI hosts does with their LUNs."""
+"""What a guest of a daemon that serves SCSI hosts does with their LUNs, and sees of them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import asyncio
 from typing import Any
 
 from pvdrivers.scsi.address import ScsiAddress
+from pvdrivers.testing.scsi.loopback import ScsiLoopback
+from pvdrivers.xenbus.states import XenbusState
 
-from .conftest import PATIENCE
+from .conftest import PATIENCE, until
 
 FIRST, SECOND = ScsiAddress(0, 0, 0, 0), ScsiAddress(0, 0, 0, 1)
 
@@ -25,3 +27,13 @@ async def code(frontend: Any, at: ScsiAddress, cdb: bytes, data: bytes = b"") ->
         await frontend.wait_for_lun(at)
         sense = (await frontend.execute(at, cdb, data)).parsed_sense
     return f"{sense.key:02x}/{sense.asc:02x}/{sense.ascq:02x}"
+
+
+async def until_refused(loopback: ScsiLoopback, name: str) -> None:
+    """Waits until the backend has closed the LUN that the toolstack calls `name`."""
+    key = f"{loopback.config.backend_path}/vscsi-devs/{name}/state"
+
+    async def is_closed() -> bool:
+        return await loopback.toolstack.read_optional(key) == str(int(XenbusState.CLOSED))
+
+    await until(is_closed)

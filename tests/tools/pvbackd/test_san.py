@@ -18,8 +18,8 @@ from pvdrivers.testing.scsi.tgt import Tgt, free_port, tape_image
 from pvdrivers.tools.pvbackd.scsi_pass_through import IscsiUnit
 from pvdrivers.xenbus.states import XenbusState
 
-from .conftest import PATIENCE, Hosts, until
-from .scsi_guest import FIRST, SECOND, good
+from .conftest import PATIENCE, Hosts
+from .scsi_guest import FIRST, SECOND, good, until_refused
 
 pytestmark = pytest.mark.slow
 
@@ -158,12 +158,7 @@ def test_policy_and_a_lun_that_is_not_there(
         assert (sense.key, sense.asc, sense.ascq) == (SenseKey.DATA_PROTECT, 0x27, 0)
         luns = await run(frontend, bytes.fromhex("a0 00 00 00 00 00 00 00 ff 00 00 00"), room=255)
         assert luns.data[:16] == bytes((0, 0, 0, 8, *bytes(12)))
-
-        async def is_refused() -> bool:
-            key = f"{loopback.config.backend_path}/vscsi-devs/dev-1/state"
-            return await loopback.toolstack.read_optional(key) == "6"
-
-        await until(is_refused)
+        await until_refused(loopback, "dev-1")
 
     loopback.run(scenario)
     [line] = [line for line in capfd.readouterr().err.splitlines() if "dev-1" in line]
@@ -177,11 +172,7 @@ def test_a_san_that_is_away(pvbackd_scsi: Hosts, capfd: pytest.CaptureFixture[st
     loopback = pvbackd_scsi('[[scsi]]\nunit = {kind = "iscsi"}\n', url)
 
     async def scenario(frontend: Any) -> None:
-        async def is_refused() -> bool:
-            key = f"{loopback.config.backend_path}/vscsi-devs/dev-0/state"
-            return await loopback.toolstack.read_optional(key) == "6"
-
-        await until(is_refused)
+        await until_refused(loopback, "dev-0")
 
     loopback.run(scenario)
     [line] = [line for line in capfd.readouterr().err.splitlines() if "dev-0" in line]

@@ -16,7 +16,7 @@ from pvdrivers.scsi.result import Status
 from pvdrivers.xenbus.states import XenbusState
 
 from .conftest import PATIENCE, PVBACKD, SIZE, Devices, Hosts, until
-from .scsi_guest import FIRST, SECOND, code, good
+from .scsi_guest import FIRST, SECOND, code, good, until_refused
 
 pytestmark = pytest.mark.slow
 
@@ -271,13 +271,7 @@ def test_two_units_on_one_file(
 
     async def scenario(frontend: Any) -> None:
         await good(frontend, FIRST, bytes(6))
-        folder = f"{loopback.config.backend_path}/vscsi-devs"
-
-        async def is_refused() -> bool:
-            keys = await loopback.toolstack.read_keys(folder, ["dev-1/state"])
-            return keys["dev-1/state"] == str(int(XenbusState.CLOSED))
-
-        await until(is_refused)
+        await until_refused(loopback, "dev-1")
         assert frontend.luns == [FIRST]
 
     loopback.run(scenario)
