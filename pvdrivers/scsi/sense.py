@@ -56,6 +56,11 @@ class Sense(NamedTuple):
     command_information: int = 0
     deferred: bool = False
 
+    @property
+    def code(self) -> str:
+        """Key, ASC and ASCQ as manuals have them, such as "05/24/00"."""
+        return f"{self.key:02x}/{self.asc:02x}/{self.ascq:02x}"
+
     def fixed(self) -> bytes:
         """18 bytes, the format that initiators expect unless a mode page says otherwise. A tape's
         information may be negative. What does not fit into 32 bits is left out."""

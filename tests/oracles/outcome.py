@@ -29,9 +29,7 @@ def outcome(status: int, sense: bytes, data: bytes) -> Outcome:
     """Of an answered command."""
     if status == Status.CHECK_CONDITION:
         parsed = Sense.parse(sense)
-        return Outcome(
-            f"{parsed.key:02x}/{parsed.asc:02x}/{parsed.ascq:02x}" if parsed else "no sense"
-        )
+        return Outcome(parsed.code if parsed else "no sense")
     return Outcome(Status(status).name.lower().replace("_", " "), data)
 
 

@@ -44,7 +44,7 @@ class UnitInitiator:
     def code(self, cdb: str | bytes, data: str | bytes = b"") -> str:
         """How it has failed: key, ASC and ASCQ, such as "05/24/00"."""
         sense = self.sense(cdb, data)
-        return f"{sense.key:02x}/{sense.asc:02x}/{sense.ascq:02x}"
+        return sense.code
 
 
 def answer_of(unit: LogicalUnit, command: Command) -> Answer:

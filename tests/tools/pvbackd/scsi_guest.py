@@ -26,7 +26,7 @@ async def code(frontend: Any, at: ScsiAddress, cdb: bytes, data: bytes = b"") ->
     async with asyncio.timeout(PATIENCE):
         await frontend.wait_for_lun(at)
         sense = (await frontend.execute(at, cdb, data)).parsed_sense
-    return f"{sense.key:02x}/{sense.asc:02x}/{sense.ascq:02x}"
+    return str(sense.code)
 
 
 async def until_refused(loopback: ScsiLoopback, name: str) -> None:

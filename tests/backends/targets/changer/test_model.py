@@ -54,7 +54,7 @@ class Library(RuleBasedStateMachine):
             sense = Sense.parse(answer.sense)
             assert sense
             if sense.key != 6:
-                return f"{sense.key:02x}/{sense.asc:02x}/{sense.ascq:02x}"
+                return sense.code
 
     # ---- moves -------------------------------------------------------------------------------
 

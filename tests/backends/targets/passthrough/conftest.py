@@ -46,7 +46,7 @@ class Initiator:
         answer = await self.run(*arguments, **keywords)
         sense = Sense.parse(answer.sense)
         assert sense, answer
-        return f"{sense.key:02x}/{sense.asc:02x}/{sense.ascq:02x}"
+        return sense.code
 
     async def hear_attentions(self) -> list[str]:
         """TEST UNIT READY until there are no more."""
@@ -54,6 +54,6 @@ class Initiator:
         while (answer := await self.run(bytes(6))).status == Status.CHECK_CONDITION:
             sense = Sense.parse(answer.sense)
             assert sense
-            told.append(f"{sense.key:02x}/{sense.asc:02x}/{sense.ascq:02x}")
+            told.append(sense.code)
             await asyncio.sleep(0.001)
         return told

@@ -19,7 +19,7 @@ def code(policy: Policy, device_type: int, cdb: str) -> str:
     try:
         policy.check(device_type, bytes.fromhex(cdb))
     except CheckCondition as error:
-        return f"{error.sense.key:02x}/{error.sense.asc:02x}/{error.sense.ascq:02x}"
+        return error.sense.code
     return ""
 
 

@@ -208,7 +208,7 @@ def outcome(answer: Answer) -> str:
         return GOOD
     sense = Sense.parse(answer.sense)
     assert sense
-    return f"{sense.key:02x}/{sense.asc:02x}/{sense.ascq:02x}"
+    return sense.code
 
 
 WHO = st.sampled_from(NAMES)
@@ -384,7 +384,7 @@ def sense_of(initiator: UnitInitiator) -> str | None:
     assert sense
     if sense.key == SenseKey.NO_SENSE:
         return None
-    return f"{sense.key:02x}/{sense.asc:02x}/{sense.ascq:02x}"
+    return sense.code
 
 
 Comparison.TestCase.settings = settings(deadline=None, stateful_step_count=40, max_examples=60)

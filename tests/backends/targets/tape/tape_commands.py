@@ -90,8 +90,7 @@ def partition_page(*sizes: int, flags: int = BY_INITIATOR, power: int = 3) -> by
 def brief(sense: Sense) -> tuple[str, int | None, str]:
     """Key and code, information, and the bits that are set."""
     bits = {"F": sense.filemark, "E": sense.end_of_medium, "I": sense.incorrect_length}
-    code = f"{sense.key:02x}/{sense.asc:02x}/{sense.ascq:02x}"
     information = sense.information
     if information is not None and information >> 31:
         information -= 1 << 32
-    return code, information, "".join(bit for bit, is_set in bits.items() if is_set)
+    return sense.code, information, "".join(bit for bit, is_set in bits.items() if is_set)
