@@ -147,25 +147,21 @@ class Connection:
             await self._writer.drain()
 
     def _handle(self, pdu: Pdu) -> None:
-        opcode = pdu.opcode
-        if opcode == Opcode.DATA_OUT:
+        if pdu.opcode == Opcode.DATA_OUT:
             self._data_out(pdu)
-            return
-        begin: Callable[[], None] | None
-        if opcode == Opcode.SCSI_COMMAND:
-            begin = self._admit(pdu)
-        elif handler := self._handlers.get(opcode):
-            begin = partial(handler, pdu)
-        else:
-            begin = None
-            self._reject(pdu, NOT_SUPPORTED)
-        if begin is None:
-            return
-        if pdu.immediate:
-            begin()
-            return
-        for ready in self.session.window.put(pdu.cmd_sn, begin):
-            ready()
+        elif begin := self._accept(pdu):
+            ready = [begin] if pdu.immediate else self.session.window.put(pdu.cmd_sn, begin)
+            for each in ready:
+                each()
+
+    def _accept(self, pdu: Pdu) -> Callable[[], None] | None:
+        """What is to be done in the request's turn. None: it is rejected."""
+        if pdu.opcode == Opcode.SCSI_COMMAND:
+            return self._admit(pdu)
+        if handler := self._handlers.get(pdu.opcode):
+            return partial(handler, pdu)
+        self._reject(pdu, NOT_SUPPORTED)
+        return None
 
     # ---- requests --------------------------------------------------------------------------
 
