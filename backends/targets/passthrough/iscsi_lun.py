@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
+from pvdrivers.daemon_threads import in_daemon_thread
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.scsi.lun import MAX_FLAT
 
@@ -49,9 +51,23 @@ class IscsiLun:
         check_name(unquote(names[1]))
         return cls(host, port or PORT, unquote(names[1]), int(names[2]), user, secret)
 
+    async def addresses(self) -> list[str]:
+        """As libiscsi takes them, so that it looks nothing up. OSError: there are none."""
+        found = await in_daemon_thread(self._look_up)
+        return [_place(*address[:2]) for *_, address in found]
+
+    def _look_up(self) -> list[Any]:
+        try:
+            return socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        except UnicodeError as error:
+            raise OSError(f"{self.host} is no name of a host") from error
+
     def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"iscsi://{host}:{self.port}/{self.target}/{self.lun}"
+        return f"iscsi://{_place(self.host, self.port)}/{self.target}/{self.lun}"
+
+
+def _place(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def check_name(name: str) -> None:

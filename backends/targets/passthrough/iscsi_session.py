@@ -14,7 +14,6 @@ from pvdrivers.backends.targets.passthrough.iscsi_lun import IscsiLun
 from pvdrivers.backends.targets.passthrough.iscsi_transfer import IscsiTransfer
 from pvdrivers.backends.targets.passthrough.libiscsi import library, when_ended
 from pvdrivers.backends.targets.passthrough.session import Session
-from pvdrivers.daemon_threads import in_daemon_thread
 from pvdrivers.scsi.result import Status
 
 LOGIN_TIME = 15.0  # seconds for the connection and the login
@@ -61,7 +60,7 @@ class IscsiSession(Session):
     async def open(cls, lun: IscsiLun, initiator: str, isid: int) -> Self:
         """LoginRefused, or another OSError: the target is not there, or not now."""
         failure = OSError(f"{lun.host} has no address")
-        for address in await _addresses(lun):
+        for address in await lun.addresses():
             session = cls(lun, initiator, isid)
             try:
                 await session._log_in(address)
@@ -298,16 +297,3 @@ def _is_closed(fd: int) -> bool:
         return True
     finally:
         peer.detach()
-
-
-async def _addresses(lun: IscsiLun) -> list[str]:
-    """As libiscsi takes them, so that it looks nothing up. OSError: there are none."""
-
-    def look_up() -> list[Any]:
-        try:
-            return socket.getaddrinfo(lun.host, lun.port, type=socket.SOCK_STREAM)
-        except UnicodeError as error:
-            raise OSError(f"{lun.host} is no name of a host") from error
-
-    found = [address[:2] for *_, address in await in_daemon_thread(look_up)]
-    return [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in found]
