@@ -207,14 +207,11 @@ class ScsiFrontend(Frontend[ScsiQueue]):
 
     def issue_waiting(self) -> None:
         waiting, self._waiting = self._waiting, []
-        fitting = []
+        most = self._queues[0].max_length
         for issued in waiting:
-            try:
-                self._check_length(issued)
-                fitting.append(issued)
-            except UsageError:  # too long for this backend
+            if issued.cdata.length > most:  # too long for this backend
                 issued.fail(HostByte.ERROR)
-        if fitting:
+        if fitting := [issued for issued in waiting if issued.cdata.length <= most]:
             self._issue(fitting)
 
     def fail_requests(self) -> None:
@@ -260,16 +257,13 @@ class ScsiFrontend(Frontend[ScsiQueue]):
         if not self.accepts:
             self._waiting.append(issued)
             return
-        self._check_length(issued)
+        length, most = issued.cdata.length, self._queues[0].max_length
+        if length > most:
+            raise UsageError(f"a command's data have {length} bytes, at most {most}")
         if self._held is None:
             self._issue([issued])
         else:
             self._held.append(issued)
-
-    def _check_length(self, issued: Issued) -> None:
-        length, most = issued.cdata.length, self._queues[0].max_length
-        if length > most:
-            raise UsageError(f"a command's data have {length} bytes, at most {most}")
 
     def _issue(self, several: Sequence[Issued]) -> None:
         queue = self._queues[0]
