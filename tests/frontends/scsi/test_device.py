@@ -432,6 +432,24 @@ def test_the_ring_is_published_before_the_backend_is_there() -> None:
     run(scenario, connect=False)
 
 
+def test_what_waited_and_is_too_long_for_the_backend_that_came() -> None:
+    """It fails by itself."""
+
+    async def scenario(pair: ScsiPair) -> None:
+        issued = [
+            pair.frontend.submit(FIRST, cdb(WRITE), bytes(length))
+            for length in (1, 27 * 4096, 26 * 4096)
+        ]
+        pair.frontend.start()
+        pair.backend.start()
+        await asyncio.gather(*(each.done for each in issued))
+        assert [each.result.good for each in issued] == [True, False, True]
+        assert issued[1].result.host == HostByte.ERROR
+        assert len(pair.units["first"].cdbs) == 2
+
+    run(scenario, Behaviour(sg_grant=0), connect=False)
+
+
 def test_resume() -> None:
     """What a lost backend had taken may have been carried out, and is not issued again; what waited
     goes to the next one."""
