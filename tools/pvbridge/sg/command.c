@@ -173,6 +173,12 @@ int pvsg_command_receive(struct pvsg_file *file, struct pvsg_command *command)
     return error;
 }
 
+int pvsg_command_run(struct pvsg_file *file, struct pvsg_command *command)
+{
+    int error = pvsg_command_send(file, command);
+    return error ? error : pvsg_command_receive(file, command);
+}
+
 static uint32_t milliseconds_since(const struct timespec *began)
 {
     struct timespec now;

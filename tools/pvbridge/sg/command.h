@@ -34,6 +34,7 @@ void pvsg_command_release(struct pvsg_command *command);
 
 int pvsg_command_send(struct pvsg_file *file, struct pvsg_command *command);
 int pvsg_command_receive(struct pvsg_file *file, struct pvsg_command *command);
+int pvsg_command_run(struct pvsg_file *file, struct pvsg_command *command); /* both */
 
 void pvsg_finish_v3(const struct pvsg_command *command, struct sg_io_hdr *header);
 void pvsg_finish_v4(const struct pvsg_command *command, struct sg_io_v4 *header);

@@ -11,12 +11,6 @@
 
 #define ANY_PACK_ID (-1)
 
-static int run(struct pvsg_file *file, struct pvsg_command *command)
-{
-    int error = pvsg_command_send(file, command);
-    return error ? error : pvsg_command_receive(file, command);
-}
-
 int pvsg_sg_io(struct pvsg_file *file, void *argument)
 {
     struct pvsg_command command;
@@ -24,13 +18,13 @@ int pvsg_sg_io(struct pvsg_file *file, void *argument)
     memcpy(&version, argument, sizeof version);
     if (version == 'Q') {
         error = pvsg_prepare_v4(file, argument, &command);
-        error = error ? error : run(file, &command);
+        error = error ? error : pvsg_command_run(file, &command);
         if (!error) {
             pvsg_finish_v4(&command, argument);
         }
     } else {
         error = pvsg_prepare_v3(file, argument, &command);
-        error = error ? error : run(file, &command);
+        error = error ? error : pvsg_command_run(file, &command);
         if (!error) {
             pvsg_finish_v3(&command, argument);
         }

@@ -5,7 +5,7 @@
 #include <sys/ioctl.h>
 
 #include "pvdrivers/ring/barrier.h"
-#include "tools/pvbridge/sg/connection.h"
+#include "tools/pvbridge/sg/command.h"
 #include "tools/pvbridge/sg/io.h"
 #include "tools/pvbridge/sg/reserve.h"
 
@@ -72,17 +72,9 @@ static int reset(struct pvsg_file *file, int what)
     default:
         return -EIO;
     }
-    struct pvsg_request request = {.act = PVSG_RESET, .timeout = RESET_TIMEOUT};
-    struct pvsg_answer answer;
-    struct pvsg_data none = {0};
-    int socket = pvsg_file_take(file);
-    if (socket < 0) {
-        return socket;
-    }
-    int error = pvsg_send(socket, &request, none);
-    error = error ? error : pvsg_receive(socket, &request, &answer, none);
-    pvsg_file_give(file, socket, !error);
-    return error ? error : answer.host ? -EIO : 0;
+    struct pvsg_command command = {.request = {.act = PVSG_RESET, .timeout = RESET_TIMEOUT}};
+    int error = pvsg_command_run(file, &command);
+    return error ? error : command.answer.host ? -EIO : 0;
 }
 
 static int set_option(int *option, const void *argument)
