@@ -25,7 +25,12 @@ class Kind(Section, frozen=True, tag_field="kind"):
 
 
 def explain(error: msgspec.ValidationError, schema: type, text: bytes) -> str:
-    """msgspec's message, which has a path and not what would be right there."""
+    """The line, the path, and what would be right there; msgspec's message has only a path."""
+    line = _line_of(error, text)
+    return f"line {line}: {_explain(error, schema, text)}" if line else _explain(error, schema, text)
+
+
+def _explain(error: msgspec.ValidationError, schema: type, text: bytes) -> str:
     what, where, steps = _parse(error)
     data: Any = tomllib.loads(text.decode())
     kind = inspect.type_info(schema)
@@ -42,7 +47,7 @@ def explain(error: msgspec.ValidationError, schema: type, text: bytes) -> str:
     return f"{place}{what}"
 
 
-def line_of(error: msgspec.ValidationError, text: bytes) -> int | None:
+def _line_of(error: msgspec.ValidationError, text: bytes) -> int | None:
     """The line of the file that the error is about; None: it is about the whole of it."""
     what, _, steps = _parse(error)
     key = NAMED.findall(what)[:1] if what.startswith(UNKNOWN) else []

@@ -21,7 +21,7 @@ from pvdrivers.sim.scheduler import (
     MIN_RATELIMIT_US,
     MIN_WEIGHT,
 )
-from pvdrivers.tools.config_file import Kind, Section, explain, line_of
+from pvdrivers.tools.config_file import Kind, Section, explain
 
 MAX_VCPUS = 32
 MAX_GUESTS = 1000
@@ -170,9 +170,7 @@ def parse(text: bytes, name: str) -> Scenario:
         scenario = msgspec.toml.decode(text, type=Scenario)
         scenario.check()
     except msgspec.ValidationError as error:
-        line = line_of(error, text)
-        place = f"line {line}: " if line else ""
-        raise ScenarioError(f"{name}: {place}{explain(error, Scenario, text)}") from error
+        raise ScenarioError(f"{name}: {explain(error, Scenario, text)}") from error
     except (tomllib.TOMLDecodeError, msgspec.DecodeError, ValueError) as error:
         raise ScenarioError(f"{name}: {error}") from error
     return scenario

@@ -174,6 +174,22 @@ def test_a_bad_file_is_one_sentence(text: str, complaint: str, tmp_path: Path) -
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("[log]\nburst = 5\n\n[threads]\ncount = 0\n", "line 5: threads.count: "),
+        ("[[disk]]\nparams = 'a'\n\n[[disk]]\nparms = 'b'\n", r"line 5: disk\[1\]: "),
+        (
+            "[[disk]]\nparams = 'a'\nstore = {kind = 'file', pth = 'b'}\n",
+            r"line 3: disk\[0\].store: ",
+        ),
+    ],
+)
+def test_a_mistake_is_told_with_its_line(text: str, place: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"pvbackd.toml: {place}"):
+        parse(text, tmp_path)
+
+
 def test_the_first_rule_that_matches_counts(tmp_path: Path) -> None:
     config = parse(
         """
