@@ -2,8 +2,10 @@
 #include "pvdrivers/ring/abi_layout.h"
 
 #include "pvdrivers/ring/abi_blkif.h"
+#include "pvdrivers/ring/abi_efi.h"
 #include "pvdrivers/ring/abi_event_channel.h"
 #include "pvdrivers/ring/abi_grant_table.h"
+#include "pvdrivers/ring/abi_ia64.h"
 #include "pvdrivers/ring/abi_netif.h"
 #include "pvdrivers/ring/abi_shared_info.h"
 #include "pvdrivers/ring/abi_vscsiif.h"
@@ -154,6 +156,36 @@ static const struct pv_abi_field fields[] = {
         console, console.domU.mfn, console.domU.evtchn, console.dom0.info_off,
         console.dom0.info_size, pt_base, nr_pt_frames, mfn_list, mod_start, mod_len, cmd_line,
         first_p2m_pfn, nr_p2m_frames),
+
+    /* arch-ia64.h */
+    LAYOUT(IA64, xencomm_desc, struct xencomm_desc, magic, nr_addrs),
+    LAYOUT(IA64, efi_memory_desc, struct efi_memory_desc, type, pad, phys_addr, virt_addr,
+        num_pages, attribute),
+    LAYOUT(IA64, xen_ia64_memmap_info, struct xen_ia64_memmap_info, efi_memmap_size,
+        efi_memdesc_size, efi_memdesc_version, pad),
+    LAYOUT(IA64, xen_ia64_boot_param, struct xen_ia64_boot_param, command_line, efi_systab,
+        efi_memmap, efi_memmap_size, efi_memdesc_size, efi_memdesc_version, console_info, pad,
+        fpswa, initrd_start, initrd_size, domain_start, domain_size),
+    LAYOUT(IA64, vcpu_cr_regs, union vcpu_cr_regs, cr, dcr, itm, iva, rsv1, pta, rsv2, ipsr,
+        isr, rsv3, iip, ifa, itir, iipa, ifs, iim, iha, rsv4, lid, ivr, tpr, eoi, irr, itv, pmv),
+    FIELDS(IA64, vcpu_cr_regs, union vcpu_cr_regs, cmcv, rsv5, lrr0, lrr1, rsv6),
+    LAYOUT(IA64, vcpu_ar_regs, union vcpu_ar_regs, ar, kr, rsv1, rsc, bsp, bspstore, rnat, rsv2,
+        fcr, rsv3, eflag, csd, ssd, cflg, fsr, fir, fdr, rsv4, ccv, rsv5, unat, rsv6, fpsr, rsv7,
+        itc, rsv8),
+    FIELDS(IA64, vcpu_ar_regs, union vcpu_ar_regs, ign1, pfs, lc, ec, rsv9, ign2),
+    LAYOUT(IA64, mapped_regs, struct mapped_regs, vac, vdc, virt_env_vaddr, reserved1, vhpi,
+        reserved2, vgr, vbgr, vnat, vbnat, vcpuid, reserved3, vpsr, vpr, reserved4, vcr),
+    FIELDS(IA64, mapped_regs, struct mapped_regs, precover_ifs, unat,
+        interrupt_collection_enabled, pad0, interrupt_mask_addr, pending_interruption, vpsr_pp,
+        vpsr_dfh, hpsr_dfh, hpsr_mfh, reserved5_1, metaphysical_mode, banknum, rrs, krs, tmp,
+        itc_offset, itc_last, reserved5),
+    LAYOUT(IA64, ia64_tr_entry, struct ia64_tr_entry, pte, itir, vadr, rid),
+    LAYOUT(IA64, vcpu_guest_context_regs, struct vcpu_guest_context_regs, r, b, bank, ip, psr,
+        cfm, pr, nats, bnats, ar, cr, pad0, f, dbr, ibr, rr, pkr, xip, xpsr, xfs, xr, tr),
+    FIELDS(IA64, vcpu_guest_context_regs, struct vcpu_guest_context_regs, excp_iipa, excp_ifa,
+        excp_isr, excp_vector, rbs_voff, rbs, rbs_rnat, num_phys_stacked, pad1),
+    LAYOUT(IA64, vcpu_guest_context, struct vcpu_guest_context_ia64, flags, pad, regs,
+        event_callback_ip, privregs_pfn),
 
     /* io/xs_wire.h; in ia64's time the page ended at rsp_prod */
     LAYOUT(ALL, xsd_sockmsg, struct xsd_sockmsg, type, req_id, tx_id, len),
