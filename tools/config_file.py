@@ -27,7 +27,8 @@ class Kind(Section, frozen=True, tag_field="kind"):
 def explain(error: msgspec.ValidationError, schema: type, text: bytes) -> str:
     """The line, the path, and what would be right there; msgspec's message has only a path."""
     line = _line_of(error, text)
-    return f"line {line}: {_explain(error, schema, text)}" if line else _explain(error, schema, text)
+    place = f"line {line}: " if line else ""
+    return place + _explain(error, schema, text)
 
 
 def _explain(error: msgspec.ValidationError, schema: type, text: bytes) -> str:
