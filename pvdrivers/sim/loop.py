@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 NS = 1_000_000_000
 MAX_LATENCY = 50_000  # ns between an event's sending and its arrival, at most
+Ready = list[tuple[selectors.SelectorKey, int]]
 
 
 class NothingCanRun(RuntimeError):
@@ -108,27 +109,36 @@ class SeededSelector(selectors.BaseSelector):
         self._poll.unregister(fd)
         return key
 
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+    def select(self, timeout: float | None = None) -> Ready:
         ready = self._ready()
         if ready:
             self._clock.advance(self._rng.randrange(MAX_LATENCY))
-            self._rng.shuffle(ready)
-            arrived = ready[: self._rng.randint(1, len(ready))]
-            for key, _ in arrived:
-                self.on_delivery(key)
-            return arrived
+            return self.deliver_some(ready)
         if timeout is None:
-            raise NothingCanRun(
-                "every task waits and no event is under way; events of other threads or processes"
-                " (a file store's threads, say) do not count in a deterministic run\n"
-                + "\n".join(sorted(map(describe_waiting, asyncio.all_tasks(self.loop))))
-            )
+            self.report_nothing_can_run()
         if timeout > 0:
             # Upwards: a rest too small for a nanosecond would never pass.
             self._clock.advance(math.ceil(timeout * NS))
         return []
 
-    def _ready(self) -> list[tuple[selectors.SelectorKey, int]]:
+    def deliver_some(self, ready: Ready) -> Ready:
+        """Those that arrive first."""
+        self._rng.shuffle(ready)
+        return self.deliver(ready[: self._rng.randint(1, len(ready))])
+
+    def deliver(self, arrived: Ready) -> Ready:
+        for key, _ in arrived:
+            self.on_delivery(key)
+        return arrived
+
+    def report_nothing_can_run(self) -> NoReturn:
+        raise NothingCanRun(
+            "every task waits and no event is under way; events of other threads or processes"
+            " (a file store's threads, say) do not count in a deterministic run\n"
+            + "\n".join(sorted(map(describe_waiting, asyncio.all_tasks(self.loop))))
+        )
+
+    def _ready(self) -> Ready:
         found = dict(self._poll.poll(0))
         ready = []
         for fd, key in self._keys.items():
@@ -162,7 +172,7 @@ class DeterministicLoop(asyncio.SelectorEventLoop):
         self.seed = seed
         self.rng = random.Random(seed)
         self.clock: Clock = clock or VirtualClock()
-        self.selector = SeededSelector(self.rng, self.clock)
+        self.selector = self.make_selector()
         super().__init__(self.selector)
         self.selector.loop = self
         # asyncio counts seconds in floats, which keep microseconds for centuries; a finer
@@ -170,6 +180,9 @@ class DeterministicLoop(asyncio.SelectorEventLoop):
         self._clock_resolution = 1e-6
         # asyncio's own pipe for wake-ups from other threads: there are none.
         self.selector.ignored = set(self.selector._keys)
+
+    def make_selector(self) -> SeededSelector:
+        return SeededSelector(self.rng, self.clock)
 
     def time(self) -> float:
         return self.clock.now / NS

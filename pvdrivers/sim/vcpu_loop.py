@@ -1,0 +1,215 @@
+"""A deterministic loop on a machine with CPUs: what a domain does happens when the scheduler says.
+
+    loop = VcpuLoop(seed, machine)
+    task = loop.create_task(work(), context=loop.domain_context(domain))
+
+A callback belongs to the domain in whose context it was made, since tasks, timers and readers
+inherit the context; most belong to no domain: a test, or what is not part of the machine. Those run
+at once and take no time. `domain_vcpus.py` says when a domain's run and what they cost.
+
+Time moves when nothing can run without: to the next timer, or to the time at which a vcpu has had
+what it wanted. An event for a domain waits for nothing but a vcpu of that domain. One for
+nobody has a latency that the seed chooses, as on any deterministic loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+from collections import deque
+from collections.abc import Coroutine
+from contextvars import Context
+from typing import Any, TypeVar
+
+from pvdrivers.sim.cost_model import CostModel
+from pvdrivers.sim.domain_vcpus import DomainVcpus, Turn, current_domain
+from pvdrivers.sim.errors import MachineError
+from pvdrivers.sim.loop import MAX_LATENCY, NS, DeterministicLoop, Ready, SeededSelector
+from pvdrivers.sim.machine import Domain, Machine
+
+T = TypeVar("T")
+STEP = 1_000_000  # ns after which domains that have ended are looked for, at most
+SLICE = 100_000  # ns that a program computes before its domain looks at events
+
+
+class _ReadyQueue(deque[asyncio.Handle]):
+    """The loop's callbacks that may run at once; what is a domain's goes to its vcpus instead."""
+
+    def __init__(self, loop: VcpuLoop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def append(self, handle: asyncio.Handle) -> None:
+        domain = _domain_of(handle)
+        if domain is None or domain.has_ended:
+            super().append(handle)
+        elif self._loop.turn:
+            self._loop.turn.callbacks.append(handle)
+        else:
+            domain.post(handle)
+
+
+def _domain_of(handle: asyncio.Handle | None) -> DomainVcpus | None:
+    context: Context | None = getattr(handle, "_context", None)
+    return context.get(current_domain) if context else None
+
+
+class _VcpuSelector(SeededSelector):
+    """Moves time by the scheduler's events."""
+
+    def __init__(self, rng: random.Random, machine: Machine) -> None:
+        super().__init__(rng, machine)
+        self._machine = machine
+        self._readable: set[int] = set()  # when it was last looked
+        self._held: set[int] = set()  # by turns that are not paid
+        self._arrival: int | None = None  # when the next event for nobody arrives
+        self._look_at = 0  # when domains that have ended are looked for
+        self.domains: dict[int, DomainVcpus] = {}  # by domid
+
+    # ---- Turns -------------------------------------------------------------------------------
+
+    def hold_new(self, turn: Turn) -> None:
+        """What has become readable since it was last looked is by this turn's doing."""
+        before = self._readable
+        self._ready()
+        turn.files = self._readable - before
+        self._held |= turn.files
+
+    def release(self, turn: Turn) -> None:
+        self._held -= turn.files
+
+    def _ready(self) -> Ready:
+        ready = super()._ready()
+        self._readable = {key.fd for key, _ in ready}
+        return ready
+
+    # ---- Time --------------------------------------------------------------------------------
+
+    def select(self, timeout: float | None = None) -> Ready:
+        deadline = None if timeout is None else self._machine.now + max(0, math.ceil(timeout * NS))
+        while True:
+            for_domains, for_nobody = self._deliverable()
+            if for_domains:
+                self._rng.shuffle(for_domains)
+                return self.deliver(for_domains)
+            if deadline == self._machine.now:
+                return []
+            if for_nobody and self._arrival is None:
+                self._arrival = self._machine.now + self._rng.randrange(MAX_LATENCY)
+            if self._run(deadline):
+                return []
+            if for_nobody and self._machine.now == self._arrival:
+                self._arrival = None
+                return self.deliver_some(for_nobody)
+
+    def _deliverable(self) -> tuple[Ready, Ready]:
+        """What is for domains, and what is for nobody; of events that have not been delivered."""
+        for_domains: Ready = []
+        for_nobody: Ready = []
+        for key, events in self._ready():
+            if key.fd in self._held:
+                continue
+            callbacks = key.data or (None, None)
+            domain = _domain_of(callbacks[0] or callbacks[1])
+            if domain is None or domain.has_ended:
+                for_nobody.append((key, events))
+            elif not any(map(domain.is_waiting, callbacks)):
+                for_domains.append((key, events))
+        return for_domains, for_nobody
+
+    def _run(self, deadline: int | None) -> bool:
+        """Moves time on, to `deadline` at most. Whether a vcpu can do something now."""
+        machine = self._machine
+        busy = [domain for domain in self.domains.values() if domain.is_busy]
+        if machine.now >= self._look_at and busy:
+            self._look_at = machine.now + STEP
+            if ended := [domain for domain in busy if domain.has_ended]:
+                for domain in ended:
+                    domain.give_up()
+                return True
+        ends = [time for time in (deadline, self._arrival) if time is not None]
+        if not ends and not any(domain.can_run for domain in busy):
+            self.report_nothing_can_run()
+        if busy:
+            ends.append(machine.now + STEP)
+        done = machine.scheduler.run(min(ends))
+        for each in done:
+            self.domains[each.domid].done(each.vcpu)
+        return bool(done)
+
+
+class VcpuLoop(DeterministicLoop):
+    """A deterministic loop on a machine that has CPUs (`Machine(virtual_time=True, cpus=N)`)."""
+
+    def __init__(self, seed: int, machine: Machine, cost_model: CostModel | None = None) -> None:
+        """MachineError: the machine has no CPUs."""
+        self.machine = machine
+        self.cost_model = cost_model or CostModel()
+        self.turn: Turn | None = None
+        super().__init__(seed, machine)
+        self._ready = _ReadyQueue(self)
+        try:
+            assert machine.scheduler.params
+        except MachineError:
+            self.close()
+            raise
+
+    def make_selector(self) -> _VcpuSelector:
+        self._vcpu_selector = _VcpuSelector(self.rng, self.machine)
+        return self._vcpu_selector
+
+    def domain_context(self, domain: Domain) -> Context:
+        """What runs in it is the domain's, and so is all that this starts. MachineError: there is
+        no such domain."""
+        return self.vcpus_of(domain).context
+
+    def vcpus_of(self, domain: Domain) -> DomainVcpus:
+        """The domain's callbacks and what they have cost."""
+        domains = self._vcpu_selector.domains
+        found = domains.get(domain.domid)
+        if found is None or found.has_ended:
+            domains[domain.domid] = found = DomainVcpus(self, domain, self.cost_model)
+        return found
+
+    def run_turn(self, callback: asyncio.Handle, turn: Turn) -> None:
+        """Runs a domain's callback; `turn` is told what it begins."""
+        self.turn = turn
+        try:
+            callback._run()
+        finally:
+            self.turn = None
+            self._vcpu_selector.hold_new(turn)
+
+    def release(self, turn: Turn) -> None:
+        self._vcpu_selector.release(turn)
+        for callback in turn.callbacks:
+            self._ready.append(callback)
+
+    def __repr__(self) -> str:
+        return f"<VcpuLoop seed {self.seed} at {self.clock.now} ns>"
+
+
+async def run_as(domain: Domain, work: Coroutine[Any, Any, T]) -> T:
+    """Runs `work` as a task of the domain, where the loop knows domains."""
+    loop = asyncio.get_running_loop()
+    if not isinstance(loop, VcpuLoop):
+        return await work
+    return await loop.create_task(work, context=loop.domain_context(domain))
+
+
+async def compute(ns: int) -> None:
+    """What a program of the domain computes: returns when a vcpu has had so much CPU time for it.
+
+    Events of the domain are looked at every `SLICE`. On a loop without CPUs, and for nobody, it
+    takes as long and no CPU.
+    """
+    domain = current_domain.get(None)
+    if domain is None:
+        await asyncio.sleep(ns / NS)
+        return
+    while ns > 0:
+        part = min(ns, SLICE)
+        domain.charge(part)
+        ns -= part
+        await asyncio.sleep(0)
