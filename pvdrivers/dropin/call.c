@@ -1,10 +1,17 @@
-/* libxencall.so.1: the libraries' way to make any hypercall, libxenctrl's above all */
-#include "pvdrivers/dropin/hypercall.h"
+/* libxencall.so.1: the libraries' way to make any hypercall, libxenctrl's above all. What it
+ * answers is the machine's (pvdrivers/sim/hypercalls/). */
+#include "pvdrivers/dropin/dropin.h"
+#include "pvdrivers/sim/hypercall.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+typedef struct xencall_handle {
+    struct dropin_handle base;
+    int fd; /* what xencall_fd shows; nothing is behind it */
+} xencall_handle;
 
 xencall_handle *xencall_open(struct xentoollog_logger *logger, unsigned flags)
 {
@@ -35,13 +42,15 @@ int xencall_fd(xencall_handle *handle)
     return handle->fd;
 }
 
-/* ---- Calls: no operation here reads more than two arguments ---------------------------------- */
+/* ---- Calls ----------------------------------------------------------------------------------- */
 
-long xencall2L(xencall_handle *handle, unsigned op, uint64_t arg1, uint64_t arg2)
+static long call(xencall_handle *handle, unsigned op, uint64_t arg1, uint64_t arg2, uint64_t arg3,
+                 uint64_t arg4, uint64_t arg5)
 {
+    uint64_t args[PV_HYPERCALL_ARGS] = {arg1, arg2, arg3, arg4, arg5};
     if (!dropin_allows(&handle->base, DOMID_INVALID))
         return -1;
-    long result = hypercall(handle, op, arg1, arg2);
+    long result = pv_hypercall(handle->base.machine, handle->base.hypervisor->domid, op, args);
     if (result >= 0)
         return result;
     errno = (int)-result;
@@ -50,37 +59,39 @@ long xencall2L(xencall_handle *handle, unsigned op, uint64_t arg1, uint64_t arg2
 
 int xencall0(xencall_handle *handle, unsigned op)
 {
-    return (int)xencall2L(handle, op, 0, 0);
+    return (int)call(handle, op, 0, 0, 0, 0, 0);
 }
 
 int xencall1(xencall_handle *handle, unsigned op, uint64_t arg1)
 {
-    return (int)xencall2L(handle, op, arg1, 0);
+    return (int)call(handle, op, arg1, 0, 0, 0, 0);
 }
 
 int xencall2(xencall_handle *handle, unsigned op, uint64_t arg1, uint64_t arg2)
 {
-    return (int)xencall2L(handle, op, arg1, arg2);
+    return (int)call(handle, op, arg1, arg2, 0, 0, 0);
+}
+
+long xencall2L(xencall_handle *handle, unsigned op, uint64_t arg1, uint64_t arg2)
+{
+    return call(handle, op, arg1, arg2, 0, 0, 0);
 }
 
 int xencall3(xencall_handle *handle, unsigned op, uint64_t arg1, uint64_t arg2, uint64_t arg3)
 {
-    (void)arg3;
-    return (int)xencall2L(handle, op, arg1, arg2);
+    return (int)call(handle, op, arg1, arg2, arg3, 0, 0);
 }
 
 int xencall4(xencall_handle *handle, unsigned op, uint64_t arg1, uint64_t arg2, uint64_t arg3,
              uint64_t arg4)
 {
-    (void)arg3, (void)arg4;
-    return (int)xencall2L(handle, op, arg1, arg2);
+    return (int)call(handle, op, arg1, arg2, arg3, arg4, 0);
 }
 
 int xencall5(xencall_handle *handle, unsigned op, uint64_t arg1, uint64_t arg2, uint64_t arg3,
              uint64_t arg4, uint64_t arg5)
 {
-    (void)arg3, (void)arg4, (void)arg5;
-    return (int)xencall2L(handle, op, arg1, arg2);
+    return (int)call(handle, op, arg1, arg2, arg3, arg4, arg5);
 }
 
 /* ---- Buffers: the hypervisor is in this process and reads any of its memory -------------------

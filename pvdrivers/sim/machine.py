@@ -14,6 +14,7 @@ from pvdrivers._core import ffi, lib
 from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.ring.abi import Abi
 from pvdrivers.ring.errors import UsageError
+from pvdrivers.sim import console
 from pvdrivers.sim.errors import MachineError, check
 from pvdrivers.sim.scheduler import MAX_CPUS, Scheduler
 
@@ -343,6 +344,15 @@ class Machine:
     def trace_lost(self) -> int:
         """Records that were overwritten before `read_trace` came for them."""
         return int(self._trace_lost[0])
+
+    @property
+    def console(self) -> str:
+        """The hypervisor's log, as `xl dmesg` prints it: its last 64 KiB."""
+        return console.read(self.cdata)
+
+    def debug_keys(self, keys: str) -> None:
+        """Has the hypervisor print to the console what each key asks for; `h` lists the keys."""
+        console.press(self.cdata, keys)
 
     @property
     def now(self) -> int:

@@ -1,6 +1,7 @@
 /* The table of subsystems; what the order means is in core/subsystem.h. */
 #include "pvdrivers/sim/core/subsystem.h"
 
+#include "pvdrivers/sim/console/console.h"
 #include "pvdrivers/sim/events/events.h"
 #include "pvdrivers/sim/grants/grants.h"
 #include "pvdrivers/sim/memory/guest_pages.h"
@@ -13,4 +14,5 @@ const struct subsystem *const subsystems[SUBSYSTEM_COUNT] = {
     [SUBSYSTEM_SCHED] = &sched_subsystem,
     [SUBSYSTEM_GRANTS] = &grants_subsystem,
     [SUBSYSTEM_MEMORY] = &memory_subsystem,
+    [SUBSYSTEM_CONSOLE] = &console_subsystem,
 };

@@ -83,7 +83,7 @@ def imports(path: Path) -> set[str]:
 # ---- C -----------------------------------------------------------------------
 
 # A room of the simulated machine may include those before it.
-ROOMS = ("core", "memory", "events", "sched", "grants", "ia64")
+ROOMS = ("core", "console", "memory", "events", "sched", "grants", "ia64", "hypercalls")
 C_SEAM = {"types", "ring", "hypervisor"}
 C_SHARED = C_SEAM | {"poll"}
 INCLUDES: dict[str, set[str]] = {

@@ -5,19 +5,21 @@
  * Locks (all robust: a process killed inside a hypercall leaves a
  * lock the next taker repairs):
  *   machine.lock             domain table, frame allocator, who owns which frame, clients; taken
- *                            last, by machine_lock
+ *                            after those of domains, by machine_lock
  *   domain.guest.lock        the guest's page allocator
  *   domain.grant_table.refs_lock  the guest's own account of its grant refs
  *   domain.grant_table.lock  one domain's grant table; never two at once but in ascending domid
  *   domain.maptrack.lock     the handles a domain holds on others' grants
  *   domain.event_channels.lock  one domain's ports; two at once in ascending domid
- *   machine.scheduler.lock   CPUs and who runs on them; taken last, after machine.lock too
+ *   machine.scheduler.lock   CPUs and who runs on them; taken after machine.lock
+ *   machine.console.lock     the log; taken last of all
  * No lock is held while the broker is asked for an eventfd: it may be waiting for that lock.
  * What keeps a domain from being wiped while it is used: rcu.h.
  */
 #ifndef PVDRIVERS_SIM_CORE_MACHINE_H
 #define PVDRIVERS_SIM_CORE_MACHINE_H
 
+#include "pvdrivers/sim/console/state.h"
 #include "pvdrivers/sim/core/domain.h"
 #include "pvdrivers/sim/core/lock.h"
 #include "pvdrivers/sim/core/rcu.h"
@@ -26,7 +28,7 @@
 
 #include <pthread.h>
 
-#define MACHINE_MAGIC 0x50564d4143483033ull /* "PVMACH03": another layout, another number */
+#define MACHINE_MAGIC 0x50564d4143483430ull /* "PVMACH40": another layout, another number */
 #define FRAME_SHIFT 12                      /* machine frames are 4 KiB; a 16 KiB page is four */
 #define FRAME_SIZE (1ull << FRAME_SHIFT)
 #define MAX_EXTENTS 64
@@ -79,6 +81,7 @@ struct machine {
     struct client clients[MAX_CLIENTS];
     struct event_handles event_handles; /* open handles of all processes */
     struct scheduler scheduler;
+    struct console_ring console;
 };
 
 /* One process's attachment. */

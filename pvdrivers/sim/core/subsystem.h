@@ -4,11 +4,11 @@
  * life; the core calls it by this table and knows no subsystem by name. A new one adds a row, and
  * its state to struct domain or struct machine.
  *
- * Rooms include each other downwards only: core, then memory, events, sched, grants, and what joins
- * them (pvdrivers/sim/subsystems.c, hypervisor.c) on top. Of a room, the others see its header
- * (memory.h, events.h, sched.h, grants.h). Only a room's state.h, which declares its structs and
- * needs none of the core, is included from below, to be a member of struct domain and struct
- * machine.
+ * Rooms include each other downwards only: core, then console, memory, events, sched, grants,
+ * hypercalls, and what joins them (pvdrivers/sim/subsystems.c, hypervisor.c) on top. Of a room, the
+ * others see its header (memory.h, events.h, sched.h, grants.h). Only a room's state.h, which
+ * declares its structs and needs none of the core, is included from below, to be a member of struct
+ * domain and struct machine.
  */
 #ifndef PVDRIVERS_SIM_CORE_SUBSYSTEM_H
 #define PVDRIVERS_SIM_CORE_SUBSYSTEM_H
@@ -40,6 +40,8 @@ struct sim_hypervisor;
  *
  * - memory: gives the domain its pages, and frees those that no peer uses.
  *
+ * - console: the log says that a domain was made, and was taken apart, when that is so.
+ *
  * What a process held goes in the reverse order, since its domain's kernel lives on: maps and
  * grants while its ports can still notify the granters, guest pages when no grant of them is left.
  * A view of a domain is opened in this order and closed in the reverse one.
@@ -50,7 +52,15 @@ enum subsystem_id {
     SUBSYSTEM_SCHED,
     SUBSYSTEM_GRANTS,
     SUBSYSTEM_MEMORY,
+    SUBSYSTEM_CONSOLE,
     SUBSYSTEM_COUNT
+};
+
+/* What a subsystem prints to the console when a key is pressed (`xl debug-keys`). */
+struct debug_key {
+    char key; /* 0: it has none */
+    const char *what;
+    void (*dump)(struct pv_machine *machine); /* under no lock */
 };
 
 /* A hook that is NULL has nothing to do. */
@@ -92,6 +102,8 @@ struct subsystem {
     /* ---- A process's view of a domain ---- */
     int (*view_open)(struct sim_hypervisor *hv, const struct domain *d);
     void (*view_close)(struct sim_hypervisor *hv);
+
+    struct debug_key debug_key;
 };
 
 extern const struct subsystem *const subsystems[SUBSYSTEM_COUNT];

@@ -169,6 +169,10 @@ void event_slot_unlock(struct event_slot *slot);
 /* A process has ended: closes its handles and their ports. */
 void event_slots_release_client(struct pv_machine *machine, uint32_t client);
 
+/* ---- dump.c ---------------------------------------------------------------------------- */
+
+void events_dump(struct pv_machine *machine);
+
 /* ---- fds.c ----------------------------------------------------------------------------- */
 
 /* This process's table of eventfds, machine->event_fds. */

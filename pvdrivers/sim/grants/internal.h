@@ -130,6 +130,9 @@ void copy_run_release(struct pv_machine *machine, struct domain *d, struct copy_
 unsigned grant_copy_short(struct pv_machine *machine, struct domain *ld, struct domain *d,
                           bool to_grant, struct pv_grant_copy *copies, unsigned count);
 
+/* ---- dump.c ---- */
+void grants_dump(struct pv_machine *machine);
+
 /* ---- transfer.c ---- */
 /* Finishes, or takes back, what a process that was killed had committed to. Under the grant lock.
  */

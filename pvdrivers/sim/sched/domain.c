@@ -122,4 +122,5 @@ const struct subsystem sched_subsystem = {
     .domain_create = create,
     .domain_state_changed = state_changed,
     .domain_destroy = destroy,
+    .debug_key = {'r', "dump run queues", sched_dump},
 };

@@ -1,5 +1,5 @@
 /* What the files of the scheduler share. All of it is under the scheduler's lock, which is taken
- * last of all. */
+ * last of all but the console's. */
 #ifndef PVDRIVERS_SIM_SCHED_INTERNAL_H
 #define PVDRIVERS_SIM_SCHED_INTERNAL_H
 
@@ -102,6 +102,9 @@ void cpu_schedule(struct pv_machine *machine, uint32_t cpu, uint64_t now);
 void cpu_charge(struct pv_machine *machine, struct sched_cpu *cpu, uint64_t now);
 /* Its next event's time has changed. */
 void cpu_update(struct pv_machine *machine, uint32_t cpu);
+
+/* ---- dump.c ---- */
+void sched_dump(struct pv_machine *machine);
 
 /* ---- vcpu.c ---- */
 bool vcpu_is_runnable(const struct domain *d, const struct sched_vcpu *vcpu);

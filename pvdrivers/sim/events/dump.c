@@ -1,0 +1,38 @@
+/* Ports, for the debug key 'e'. */
+#include "pvdrivers/sim/console/console.h"
+#include "pvdrivers/sim/core/rcu.h"
+#include "pvdrivers/sim/events/internal.h"
+
+#include <inttypes.h>
+
+static void dump_port(struct pv_machine *machine, struct domain *d, evtchn_port_t port)
+{
+    static const char *const states[] = {"free", "unbound", "interdomain", "virq", "ipi"};
+    const struct evtchn *chn = port_entry(machine, d, port);
+    struct binding b = load_binding(chn);
+    if (b.state == ECS_FREE)
+        return;
+    console_print(machine->shared, "    %4" PRIu32 ": s=%s v=%u d=%u p=%" PRIu32 " queued=%d%s",
+                  port, states[b.state], chn->notify_vcpu, b.remote_domid, b.remote_port,
+                  chn->queued, chn->handle ? " handle" : "");
+}
+
+static void dump_domain(struct pv_machine *machine, domid_t domid)
+{
+    RCU_SECTION(machine);
+    struct domain *d = find_domain(machine, domid);
+    if (!d)
+        return;
+    event_lock(machine, d);
+    console_print(machine->shared, "Domain %u: %s ABI, %" PRIu32 " ports", domid,
+                  d->event_channels.fifo ? "FIFO" : "2-level", d->event_channels.active);
+    for (evtchn_port_t port = 1; port < d->event_channels.end; port++)
+        dump_port(machine, d, port);
+    event_unlock(machine, d);
+}
+
+void events_dump(struct pv_machine *machine)
+{
+    for (uint32_t domid = 0; domid < machine->shared->max_domains; domid++)
+        dump_domain(machine, (domid_t)domid);
+}

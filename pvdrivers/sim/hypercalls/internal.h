@@ -1,0 +1,62 @@
+/*
+ * What the files of the room share. A hypercall with operations is a table by Xen's numbers; what
+ * has no row answers -ENOSYS. An operation gets a private copy of its argument:
+ *   table.c          hypercalls by number       guest_memory.c  the caller's memory
+ *   version.c        xen_version                simple.c        event channels, grants, sched_op
+ *   sysctl.c         sysctl                     domctl.c        domctl
+ *   domain_info.c    getdomaininfo of both
+ */
+#ifndef PVDRIVERS_SIM_HYPERCALLS_INTERNAL_H
+#define PVDRIVERS_SIM_HYPERCALLS_INTERNAL_H
+
+#include "pvdrivers/sim/hypercall.h"
+#include "pvdrivers/sim/hypercalls/abi.h"
+
+#include <errno.h>
+
+struct hypercall {
+    struct pv_machine *machine;
+    domid_t caller;
+    uint64_t args[PV_HYPERCALL_ARGS];
+};
+
+/* ---- guest_memory.c: 0 or -EFAULT ---- */
+int copy_from_guest(void *to, uint64_t from, size_t size);
+int copy_to_guest(uint64_t to, const void *from, size_t size);
+
+/* ---- table.c ---- */
+#define ARGUMENT_IN 1u  /* the structure is read */
+#define ARGUMENT_OUT 2u /* it is written back when the operation succeeds */
+struct operation {
+    uint16_t size; /* of the structure, MAX_ARGUMENT at most; 0: the operation has none */
+    uint16_t use;
+    long (*run)(const struct hypercall *call, void *argument);
+};
+#define MAX_ARGUMENT 1024
+long run_operation(const struct hypercall *call, const struct operation *table, uint32_t count,
+                   uint32_t number, uint64_t address);
+#define RUN_OPERATION(call, table, number, address)                                                \
+    run_operation(call, table, sizeof(table) / sizeof *(table), number, address)
+/* Those of domctl and sysctl, whose structures begin alike: of one interface version, -EACCES for
+ * another, and for privileged domains. */
+long run_toolstack_operation(const struct hypercall *call, const struct operation *table,
+                             uint32_t count, uint32_t interface_version);
+#define RUN_TOOLSTACK_OPERATION(call, table, interface_version)                                    \
+    run_toolstack_operation(call, table, sizeof(table) / sizeof *(table), interface_version)
+/* 0; -EPERM, or -ESRCH when the caller is gone. */
+int check_privilege(const struct hypercall *call);
+
+/* ---- The hypercalls ---- */
+long do_xen_version(const struct hypercall *call);
+long do_event_channel_op(const struct hypercall *call);
+long do_grant_table_op(const struct hypercall *call);
+long do_sched_op(const struct hypercall *call);
+long do_sysctl(const struct hypercall *call);
+long do_domctl(const struct hypercall *call);
+
+/* ---- domain_info.c ---- */
+/* The first domain from `domid` on; -ESRCH when there is none. */
+long next_domain(const struct hypercall *call, uint32_t domid,
+                 struct xen_domctl_getdomaininfo *info);
+
+#endif

@@ -1,0 +1,68 @@
+/* sysctl: what a toolstack asks of the machine. */
+#include "pvdrivers/sim/console.h"
+#include "pvdrivers/sim/hypercalls/internal.h"
+
+#include <stdlib.h>
+
+#define MAX_CONSOLE_READ 65536u /* more than this is not in the ring */
+#define MAX_DEBUG_KEYS 1024u
+
+static long readconsole(const struct hypercall *call, void *argument)
+{
+    struct xen_sysctl_readconsole *op = &((struct xen_sysctl *)argument)->u.readconsole;
+    struct pv_console_read read = {.clear = op->clear,
+                                   .incremental = op->incremental,
+                                   .index = op->index,
+                                   .count =
+                                       op->count < MAX_CONSOLE_READ ? op->count : MAX_CONSOLE_READ};
+    char *buffer = malloc(read.count + 1);
+    if (!buffer)
+        return -ENOMEM;
+    pv_console_read(call->machine, &read, buffer);
+    int error = copy_to_guest(op->buffer, buffer, read.count);
+    free(buffer);
+    op->index = read.index;
+    op->count = read.count;
+    return error;
+}
+
+static long debug_keys(const struct hypercall *call, void *argument)
+{
+    const struct xen_sysctl_debug_keys *op = &((struct xen_sysctl *)argument)->u.debug_keys;
+    char keys[MAX_DEBUG_KEYS];
+    if (op->nr_keys > sizeof keys)
+        return -E2BIG;
+    if (copy_from_guest(keys, op->keys, op->nr_keys))
+        return -EFAULT;
+    pv_console_debug_keys(call->machine, keys, op->nr_keys);
+    return 0;
+}
+
+static long getdomaininfolist(const struct hypercall *call, void *argument)
+{
+    struct xen_sysctl_getdomaininfolist *op = &((struct xen_sysctl *)argument)->u.getdomaininfolist;
+    struct xen_domctl_getdomaininfo info;
+    uint32_t found = 0, domid = op->first_domain;
+    for (; found < op->max_domains && !next_domain(call, domid, &info); found++) {
+        if (copy_to_guest(op->buffer + found * sizeof info, &info, sizeof info))
+            return -EFAULT;
+        domid = info.domain + 1u;
+    }
+    op->num_domains = found;
+    return 0;
+}
+
+#define ROW(use, run) {sizeof(struct xen_sysctl), use, run}
+#define IN ARGUMENT_IN
+#define BOTH (ARGUMENT_IN | ARGUMENT_OUT)
+
+static const struct operation sysctls[] = {
+    [XEN_SYSCTL_readconsole] = ROW(BOTH, readconsole),
+    [XEN_SYSCTL_getdomaininfolist] = ROW(BOTH, getdomaininfolist),
+    [XEN_SYSCTL_debug_keys] = ROW(IN, debug_keys),
+};
+
+long do_sysctl(const struct hypercall *call)
+{
+    return RUN_TOOLSTACK_OPERATION(call, sysctls, XEN_SYSCTL_INTERFACE_VERSION);
+}

@@ -1,0 +1,42 @@
+/* Run queues, for the debug key 'r'. */
+#include "pvdrivers/sim/console/console.h"
+#include "pvdrivers/sim/core/rcu.h"
+#include "pvdrivers/sim/sched/internal.h"
+
+#include <inttypes.h>
+
+static void dump_vcpu(struct pv_machine *machine, const char *role, vcpu_ref ref)
+{
+    const struct sched_vcpu *vcpu = vcpu_at(machine, ref);
+    console_print(machine->shared, "  %s: [%u.%u] pri=%d flags=%s credit=%" PRId32 " cpu=%u", role,
+                  domid_of(ref), id_of(ref), vcpu->priority, vcpu->active ? "active" : "idle",
+                  vcpu->credit, vcpu->cpu);
+}
+
+static void dump_cpu(struct pv_machine *machine, uint32_t id)
+{
+    const struct sched_cpu *cpu = &scheduler(machine)->cpu[id];
+    console_print(machine->shared, "CPU[%02" PRIu32 "] %s", id,
+                  cpu->current == NO_VCPU ? "idle" : "runs");
+    if (cpu->current != NO_VCPU)
+        dump_vcpu(machine, "run", cpu->current);
+    for (vcpu_ref ref = cpu->first; ref != NO_VCPU; ref = vcpu_at(machine, ref)->next)
+        dump_vcpu(machine, "waits", ref);
+}
+
+void sched_dump(struct pv_machine *machine)
+{
+    const struct scheduler *sched = scheduler(machine);
+    if (sched->cpus == 0) {
+        console_print(machine->shared, "No CPUs: domains run at any time");
+        return;
+    }
+    sched_lock(machine);
+    console_print(machine->shared,
+                  "Scheduler: credit, tslice %" PRIu32 "us, ratelimit %" PRIu32
+                  "us, weight %" PRIu32 ", balance %" PRId64,
+                  sched->slice_us, sched->ratelimit_us, sched->weight, sched->balance);
+    for (uint32_t cpu = 0; cpu < sched->cpus; cpu++)
+        dump_cpu(machine, cpu);
+    sched_unlock(machine);
+}

@@ -1,0 +1,124 @@
+"""Hypercalls by number: who may make them, with what, and what is not there."""
+
+import errno
+import struct
+from collections.abc import Iterator
+
+import pytest
+
+from pvdrivers._core import ffi, lib
+from pvdrivers.ring.abi import Abi
+from pvdrivers.sim import DomainState, Machine
+
+XEN_VERSION, SCHED_OP, SYSCTL, DOMCTL = 17, 29, 35, 36
+VERSION = 0x15  # of the interfaces of sysctl and domctl
+READCONSOLE, DEBUG_KEYS, DESTROY, PAUSE, GETDOMAININFO = 1, 7, 2, 3, 5
+
+
+@pytest.fixture
+def machine() -> Iterator[Machine]:
+    with Machine("16M") as made:
+        made.create_domain(memory="1M", privileged=True)
+        made.create_domain(memory="1M", abi=Abi.IA64)
+        yield made
+
+
+def hypercall(machine: Machine, caller: int, op: int, *args: int) -> int:
+    whole = ffi.new("uint64_t[]", [*args, *[0] * (lib.PV_HYPERCALL_ARGS - len(args))])
+    return int(lib.pv_hypercall(machine.cdata, caller, op, whole))
+
+
+def toolstack(
+    machine: Machine, caller: int, op: int, cmd: int, domid: int = 0, version: int = VERSION
+) -> int:
+    """A sysctl or domctl whose further arguments are zeros."""
+    argument = ffi.new("uint8_t[]", 256)
+    ffi.buffer(argument)[:10] = struct.pack("<IIH", cmd, version, domid)
+    return hypercall(machine, caller, op, int(ffi.cast("uintptr_t", argument)))
+
+
+@pytest.mark.parametrize("op", [SYSCTL, DOMCTL])
+def test_toolstacks_are_privileged(machine: Machine, op: int) -> None:
+    for cmd in range(90):
+        assert toolstack(machine, 1, op, cmd) == -errno.EPERM
+    assert toolstack(machine, 5, op, 1) == -errno.ESRCH
+    assert machine.domain(0).info.state is DomainState.RUNNING
+
+
+@pytest.mark.parametrize("op", [SYSCTL, DOMCTL])
+def test_another_interface_version(machine: Machine, op: int) -> None:
+    for version in (0, VERSION - 1, VERSION + 1):
+        assert toolstack(machine, 0, op, GETDOMAININFO, version=version) == -errno.EACCES
+
+
+def test_what_the_machine_does_not_have(machine: Machine) -> None:
+    for op in (SYSCTL, DOMCTL):
+        for cmd in (0, 4000, 1 << 31):
+            assert toolstack(machine, 0, op, cmd) == -errno.ENOSYS
+    for op in (0, 13, 27, 34, 63, 64, 1 << 31):
+        assert hypercall(machine, 0, op, 0, 0) == -errno.ENOSYS
+    assert hypercall(machine, 0, XEN_VERSION, 11, 0) == -errno.ENOSYS
+
+
+@pytest.mark.parametrize("address", [0, 8, 1 << 63, (1 << 64) - 1])
+def test_an_argument_that_is_not_mapped(machine: Machine, address: int) -> None:
+    assert hypercall(machine, 0, SYSCTL, address) == -errno.EFAULT
+    assert hypercall(machine, 0, DOMCTL, address) == -errno.EFAULT
+    assert hypercall(machine, 0, SCHED_OP, 4, address) == -errno.EFAULT
+    assert hypercall(machine, 0, XEN_VERSION, 1, address) == -errno.EFAULT
+
+
+def test_a_buffer_that_is_not_mapped(machine: Machine) -> None:
+    before = machine.console
+    for cmd, rest in (
+        (READCONSOLE, struct.pack("<4xIQI", 0, 8, 100)),
+        (6, struct.pack("<HxxIQI", 0, 10, 8, 0)),  # getdomaininfolist
+        (DEBUG_KEYS, struct.pack("<QI", 8, 1)),
+    ):
+        argument = ffi.new("uint8_t[]", 136)
+        ffi.buffer(argument)[: 8 + len(rest)] = struct.pack("<II", cmd, VERSION) + rest
+        address = int(ffi.cast("uintptr_t", argument))
+        assert hypercall(machine, 0, SYSCTL, address) == -errno.EFAULT
+    assert machine.console == before
+
+
+def test_a_domain_neither_pauses_nor_destroys_itself(machine: Machine) -> None:
+    for cmd in (PAUSE, DESTROY):
+        assert toolstack(machine, 0, DOMCTL, cmd, domid=0) == -errno.EINVAL
+        assert toolstack(machine, 0, DOMCTL, cmd, domid=7) == -errno.ESRCH
+    assert machine.domain(0).info.state is DomainState.RUNNING
+    assert toolstack(machine, 0, DOMCTL, PAUSE, domid=1) == 0
+    assert machine.domain(1).info.state is DomainState.PAUSED
+
+
+def text(machine: Machine, caller: int, cmd: int) -> str:
+    answer = ffi.new("char[]", 1025)
+    address = int(ffi.cast("uintptr_t", answer))
+    assert hypercall(machine, caller, XEN_VERSION, cmd, address) == 0
+    return str(ffi.string(answer).decode())
+
+
+def test_versions(machine: Machine) -> None:
+    assert hypercall(machine, 1, XEN_VERSION, 0) == 4 << 16 | 17
+    assert text(machine, 1, 1) == ".0-pvdrivers"
+    assert text(machine, 1, 3) == "xen-3.0-x86_64 xen-3.0-x86_32p xen-3.0-ia64 "
+    assert text(machine, 1, 4) == "unavailable"
+    assert [hypercall(machine, domid, XEN_VERSION, 7) for domid in (0, 1)] == [4096, 16384]
+
+
+def test_what_only_privileged_domains_may_know_of_the_version(machine: Machine) -> None:
+    assert text(machine, 0, 9) == ""
+    assert text(machine, 1, 9) == "<denied>"
+    assert hypercall(machine, 0, XEN_VERSION, 10, 0) == -errno.ENODATA
+    assert hypercall(machine, 1, XEN_VERSION, 10, 0) == -errno.EPERM
+
+
+def test_features(machine: Machine) -> None:
+    def features(caller: int, index: int) -> tuple[int, int]:
+        argument = ffi.new("uint32_t[]", [index, 0])
+        result = hypercall(machine, caller, XEN_VERSION, 6, int(ffi.cast("uintptr_t", argument)))
+        return result, argument[1]
+
+    assert features(0, 0) == (0, 1 << 2 | 1 << 11)
+    assert features(1, 0) == (0, 1 << 2)
+    assert features(0, 1) == (-errno.EINVAL, 0)
