@@ -24,11 +24,12 @@
 #include "pvdrivers/sim/core/lock.h"
 #include "pvdrivers/sim/core/rcu.h"
 #include "pvdrivers/sim/core/subsystem.h"
+#include "pvdrivers/sim/ia64/state.h"
 #include "pvdrivers/sim/machine.h"
 
 #include <pthread.h>
 
-#define MACHINE_MAGIC 0x50564d4143483430ull /* "PVMACH40": another layout, another number */
+#define MACHINE_MAGIC 0x50564d4143483530ull /* "PVMACH50": another layout, another number */
 #define FRAME_SHIFT 12                      /* machine frames are 4 KiB; a 16 KiB page is four */
 #define FRAME_SIZE (1ull << FRAME_SHIFT)
 #define MAX_EXTENTS 64
@@ -82,6 +83,7 @@ struct machine {
     struct event_handles event_handles; /* open handles of all processes */
     struct scheduler scheduler;
     struct console_ring console;
+    struct ia64_machine ia64;
 };
 
 /* One process's attachment. */

@@ -1,0 +1,48 @@
+/*
+ * IA-64 in the simulated machine: the EFI memory map of its firmware, and the maps that Xen makes
+ * of it for guests. Addresses and sizes are bytes.
+ *
+ * Calls return 0 or a count, or a negative errno.
+ */
+#ifndef PVDRIVERS_SIM_IA64_H
+#define PVDRIVERS_SIM_IA64_H
+
+#include "pvdrivers/ring/abi_efi.h"
+#include "pvdrivers/sim/machine.h"
+
+/* cffi: begin */
+
+/* ---- EFI memory maps ---- */
+
+#define PV_EFI_MAX_DESCRIPTORS 256
+/* Below it in every guest: hypercall stubs, ACPI and EFI tables. */
+#define PV_IA64_FIRMWARE_END 0x8000
+/* Then the guest's magic pages, in the order of Xen's domain builder: frames of 16 KiB. */
+#define PV_IA64_MEMMAP_INFO_PFN 12
+#define PV_IA64_START_INFO_PFN 13
+#define PV_IA64_XENSTORE_PFN 14
+#define PV_IA64_CONSOLE_PFN 15
+
+/* 0 when the map is ascending, without overlap or wrap, and of known types; else -EINVAL. */
+PV_API int pv_efi_check(const struct efi_memory_desc *map, unsigned count);
+/* The memory that an operating system takes from a map: of conventional, loader and boot services
+ * memory that is WB, what lies in granules that are WB from end to end, in pages of 16 KiB.
+ * -EINVAL: the map, or a granule that is no power of two of at least a page; -ENOSPC: more than
+ * `max` extents. */
+PV_API int pv_efi_usable_memory(const struct efi_memory_desc *map, unsigned count, uint64_t granule,
+                                struct pv_memory_extent *extents, unsigned max);
+/* dom0's map on a machine with this one, as Xen builds it: `memory` bytes at most, none of them at
+ * `end` or above. -EINVAL: the map; -ENOSPC: more than `max` descriptors. */
+PV_API int pv_efi_dom0_map(const struct efi_memory_desc *map, unsigned count, uint64_t memory,
+                           uint64_t end, struct efi_memory_desc *out, unsigned max);
+/* Another domain's, whose memory is one piece from 0. */
+PV_API int pv_efi_domu_map(uint64_t memory, struct efi_memory_desc *out, unsigned max);
+
+/* What the machine's firmware says, from which dom0's map is made and XENMEM_machine_memory_map
+ * answered. -EINVAL: the map, or it does not have all of the machine's memory as usable; -E2BIG:
+ * more than PV_EFI_MAX_DESCRIPTORS; -EBUSY: a domain has been made already. */
+PV_API int pv_machine_set_efi_map(struct pv_machine *machine, const struct efi_memory_desc *map,
+                                  unsigned count);
+/* cffi: end */
+
+#endif
