@@ -15,8 +15,9 @@ from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.ring.abi import Abi
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import console
+from pvdrivers.sim.cpupool import MAX_CPUS
 from pvdrivers.sim.errors import MachineError, check
-from pvdrivers.sim.scheduler import MAX_CPUS, Scheduler
+from pvdrivers.sim.scheduler import Scheduler
 
 GIB = 1 << 30
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -270,8 +271,10 @@ class Machine:
         max_maptrack_frames: int = 0,
         max_grant_version: int = 0,
         paused: bool = False,
+        cpupool: int = 0,
     ) -> Domain:
-        """Creates a domain; zero limits stand for Xen's defaults."""
+        """Creates a domain; zero limits stand for Xen's defaults. `cpupool`: where it runs on a
+        machine with CPUs."""
         config = ffi.new("struct pv_domain_config *")
         config.abi, config.memory, config.vcpus = abi, parse_size(memory), vcpus
         config.privileged = privileged
@@ -279,6 +282,7 @@ class Machine:
         config.max_grant_frames = max_grant_frames
         config.max_maptrack_frames = max_maptrack_frames
         config.max_grant_version = max_grant_version
+        config.cpupool = cpupool
         wanted = lib.DOMID_INVALID if domid is None else domid
         created = check(lib.pv_domain_create(self.cdata, wanted, config), "creating a domain")
         domain = Domain(self, created)

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from pvdrivers._core import ffi, lib
 from pvdrivers.ring.errors import UsageError
+from pvdrivers.sim.cpupool import (
+    MAX_CPUS,
+    CpuPool,
+    CpuPoolInfo,
+    SchedulerKind,
+    cpus_of,
+    pool_infos,
+)
 from pvdrivers.sim.errors import check
 
 if TYPE_CHECKING:
     from pvdrivers.sim.machine import Machine
 
-MAX_CPUS = int(lib.PV_SCHED_MAX_CPUS)
 MIN_WEIGHT = int(lib.PV_SCHED_MIN_WEIGHT)
 MAX_WEIGHT = int(lib.PV_SCHED_MAX_WEIGHT)
 DEFAULT_WEIGHT = int(lib.PV_SCHED_DEFAULT_WEIGHT)
-MAX_TSLICE_MS = int(lib.PV_SCHED_MAX_TSLICE_MS)
-DEFAULT_TSLICE_MS = int(lib.PV_SCHED_DEFAULT_TSLICE_MS)
-MIN_RATELIMIT_US = int(lib.PV_SCHED_MIN_RATELIMIT_US)
-MAX_RATELIMIT_US = int(lib.PV_SCHED_MAX_RATELIMIT_US)
-DEFAULT_RATELIMIT_US = int(lib.PV_SCHED_DEFAULT_RATELIMIT_US)
 FOR_EVER = (1 << 64) - 1  # ns, as a demand
 _BATCH = 64  # vcpus that may be done at the same time and are reported by one call
 
@@ -48,12 +50,6 @@ class VcpuRunState:
     runnable: int  # it waits for a CPU: what guests call steal
     blocked: int  # it wants nothing
     offline: int  # it wants to run, but is paused or has used up its cap
-
-
-@dataclass(frozen=True, slots=True)
-class SchedParams:
-    tslice_ms: int = DEFAULT_TSLICE_MS
-    ratelimit_us: int = DEFAULT_RATELIMIT_US
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +86,31 @@ class Scheduler:
         self._machine = machine
         self._done = ffi.new("struct pv_sched_done[]", _BATCH)
 
-    @property
-    def params(self) -> SchedParams:
-        params = ffi.new("struct pv_sched_params *")
-        check(lib.pv_sched_get_params(self._machine.cdata, params), "scheduler parameters")
-        return SchedParams(params.tslice_ms, params.ratelimit_us)
+    # ---- CPUs --------------------------------------------------------------------------------
 
-    @params.setter
-    def params(self, params: SchedParams) -> None:
-        c = ffi.new("struct pv_sched_params *", (params.tslice_ms, params.ratelimit_us))
-        check(lib.pv_sched_set_params(self._machine.cdata, c), f"{params}")
+    def pool(self, pool: int) -> CpuPool:
+        """The cpupool with this id; 0 is there from the start."""
+        return CpuPool(self._machine, pool)
+
+    @property
+    def pools(self) -> Sequence[CpuPoolInfo]:
+        return tuple(pool_infos(self._machine))
+
+    def create_pool(
+        self, scheduler: SchedulerKind = SchedulerKind.CREDIT, *, pool: int | None = None
+    ) -> CpuPool:
+        """A cpupool without CPUs; its id is a new one if none is given. EEXIST: it is taken."""
+        number = ffi.new("uint32_t *", lib.PV_CPUPOOL_ANY if pool is None else pool)
+        result = lib.pv_cpupool_create(self._machine.cdata, number, scheduler)
+        check(result, "creating a cpupool" if pool is None else f"creating cpupool {pool}")
+        return CpuPool(self._machine, number[0])
+
+    @property
+    def free_cpus(self) -> Sequence[int]:
+        """Those of no cpupool."""
+        mask = ffi.new("uint64_t[]", MAX_CPUS // 64)
+        check(lib.pv_cpupool_get_free(self._machine.cdata, mask), "free CPUs")
+        return cpus_of(mask)
 
     @property
     def stats(self) -> SchedStats:
@@ -127,8 +138,21 @@ class Scheduler:
         what = f"{settings} of domain {domid}"
         check(lib.pv_sched_set_domain(self._machine.cdata, domid, c), what)
 
+    def pool_of(self, domid: int) -> CpuPool:
+        """The cpupool on which it runs."""
+        pool = ffi.new("uint32_t *")
+        check(lib.pv_cpupool_of_domain(self._machine.cdata, domid, pool), f"domain {domid}")
+        return CpuPool(self._machine, pool[0])
+
+    def affinity(self, domid: int, vcpu: int) -> Sequence[int]:
+        """The CPUs on which it may run, as far as its cpupool has them."""
+        mask = ffi.new("uint64_t[]", MAX_CPUS // 64)
+        what = f"affinity of domain {domid} vcpu {vcpu}"
+        check(lib.pv_vcpu_get_affinity(self._machine.cdata, domid, vcpu, mask), what)
+        return cpus_of(mask)
+
     def set_affinity(self, domid: int, vcpu: int, cpus: Iterable[int]) -> None:
-        """The CPUs on which it may run from now on."""
+        """The CPUs on which it may run from now on; one at least is its cpupool's."""
         mask = ffi.new("uint64_t[]", MAX_CPUS // 64)
         for cpu in cpus:
             if not 0 <= cpu < MAX_CPUS:

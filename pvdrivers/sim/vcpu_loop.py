@@ -150,7 +150,7 @@ class VcpuLoop(DeterministicLoop):
         super().__init__(seed, machine)
         self._ready = _ReadyQueue(self)
         try:
-            assert machine.scheduler.params
+            assert machine.scheduler.stats
         except MachineError:
             self.close()
             raise

@@ -10,17 +10,15 @@ from typing import Annotated, Literal
 import msgspec
 
 from pvdrivers.ring.errors import UsageError
-from pvdrivers.sim.scheduler import (
+from pvdrivers.sim.cpupool import (
     DEFAULT_RATELIMIT_US,
     DEFAULT_TSLICE_MS,
-    DEFAULT_WEIGHT,
     MAX_CPUS,
     MAX_RATELIMIT_US,
     MAX_TSLICE_MS,
-    MAX_WEIGHT,
     MIN_RATELIMIT_US,
-    MIN_WEIGHT,
 )
+from pvdrivers.sim.scheduler import DEFAULT_WEIGHT, MAX_WEIGHT, MIN_WEIGHT
 from pvdrivers.tools.config_file import Kind, Section, explain
 
 MAX_VCPUS = 32

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from functools import partial
 
 from pvdrivers.sim import Machine
-from pvdrivers.sim.scheduler import SchedDomain, SchedParams
+from pvdrivers.sim.cpupool import SchedParams
+from pvdrivers.sim.scheduler import SchedDomain
 from pvdrivers.tools.pvsim.result import GuestResult, Result
 from pvdrivers.tools.pvsim.scenario import GuestSection, Scenario
 from pvdrivers.tools.pvsim.workloads import Workload, create
@@ -62,7 +63,7 @@ class Simulation:
     def run(self, progress: Progress) -> Result:
         scheduler, end = self._machine.scheduler, self._scenario.ns
         settings = self._scenario.scheduler
-        scheduler.params = SchedParams(settings.tslice_ms, settings.ratelimit_us)
+        scheduler.pool(0).params = SchedParams(settings.tslice_ms, settings.ratelimit_us)
         for section in self._scenario.guest:
             for name in section.names:
                 self._add_guest(section, name)

@@ -36,6 +36,7 @@ struct pv_domain_config {
     uint32_t max_maptrack_frames; /* 0: 1024 */
     uint8_t max_grant_version;    /* 1 or 2; 0: 2 */
     bool privileged;
+    uint32_t cpupool; /* on a machine with CPUs; ESRCH: there is none, ENODEV: it has no CPU */
 };
 
 enum pv_domain_state {

@@ -37,6 +37,9 @@ struct pv_vcpu_runstate {
     uint64_t time[4]; /* ns in each state, up to now; runnable is what xenstat calls steal */
 };
 
+/* domctl.h's XEN_SCHEDULER_* */
+#define PV_SCHEDULER_CREDIT 5
+
 /* xen_sysctl_credit_schedule */
 struct pv_sched_params {
     uint32_t tslice_ms;    /* 1 or more */
@@ -63,8 +66,11 @@ struct pv_sched_done {
     uint16_t vcpu;
 };
 
-PV_API int pv_sched_set_params(struct pv_machine *machine, const struct pv_sched_params *params);
-PV_API int pv_sched_get_params(struct pv_machine *machine, struct pv_sched_params *params);
+/* Of a cpupool's scheduler. ENOENT: there is no such pool. */
+PV_API int pv_sched_set_params(struct pv_machine *machine, uint32_t pool,
+                               const struct pv_sched_params *params);
+PV_API int pv_sched_get_params(struct pv_machine *machine, uint32_t pool,
+                               struct pv_sched_params *params);
 PV_API int pv_sched_set_domain(struct pv_machine *machine, domid_t domid,
                                const struct pv_sched_domain *settings);
 PV_API int pv_sched_get_domain(struct pv_machine *machine, domid_t domid,
@@ -73,9 +79,11 @@ PV_API int pv_sched_get_stats(struct pv_machine *machine, struct pv_sched_stats 
 /* ns that a CPU has run nobody. */
 PV_API int pv_sched_get_idle_time(struct pv_machine *machine, uint32_t cpu, uint64_t *ns);
 
-/* The CPUs a vcpu may run on, PV_SCHED_MAX_CPUS bits; one of the machine's at least. */
+/* The CPUs a vcpu may run on, PV_SCHED_MAX_CPUS bits; one of its pool's at least. */
 PV_API int pv_vcpu_set_affinity(struct pv_machine *machine, domid_t domid, uint32_t vcpu,
                                 const uint64_t *mask /* PV_SCHED_MAX_CPUS / 64 of them */);
+PV_API int pv_vcpu_get_affinity(struct pv_machine *machine, domid_t domid, uint32_t vcpu,
+                                uint64_t *mask);
 PV_API int pv_vcpu_get_runstate(struct pv_machine *machine, domid_t domid, uint32_t vcpu,
                                 struct pv_vcpu_runstate *runstate);
 /* The vcpu wants `ns` more, and wakes if it is blocked. */

@@ -1,5 +1,5 @@
-/* What active vcpus earn. Each slice the credits of all CPUs are shared out among the domains, by
- * their weights and up to their caps; what a domain cannot use goes to the others. */
+/* What active vcpus earn. Each slice the credits of a pool's CPUs are shared out among its domains,
+ * by their weights and up to their caps; what a domain cannot use goes to the others. */
 #include "pvdrivers/sim/sched/internal.h"
 
 /* ---- Who is active --------------------------------------------------------------------------- */
@@ -7,35 +7,35 @@
 /* At the head of the list. */
 static void link_domain(struct pv_machine *machine, struct domain *d)
 {
-    struct scheduler *sched = scheduler(machine);
     struct sched_domain *own = &d->sched;
-    if (sched->active_domains++ == 0) {
-        sched->first_active = own->next = own->prev = d->domain_id;
+    struct sched_pool *pool = pool_of(machine, d);
+    if (pool->active_domains++ == 0) {
+        pool->first_active = own->next = own->prev = d->domain_id;
         return;
     }
-    struct sched_domain *next = &domain_window(machine, sched->first_active)->sched;
-    own->next = sched->first_active;
+    struct sched_domain *next = &domain_window(machine, pool->first_active)->sched;
+    own->next = pool->first_active;
     own->prev = next->prev;
     domain_window(machine, own->prev)->sched.next = d->domain_id;
     next->prev = d->domain_id;
-    sched->first_active = d->domain_id;
+    pool->first_active = d->domain_id;
 }
 
 static void unlink_domain(struct pv_machine *machine, const struct domain *d)
 {
-    struct scheduler *sched = scheduler(machine);
     const struct sched_domain *own = &d->sched;
+    struct sched_pool *pool = pool_of(machine, d);
     domain_window(machine, own->prev)->sched.next = own->next;
     domain_window(machine, own->next)->sched.prev = own->prev;
-    sched->active_domains--;
-    if (sched->first_active == d->domain_id)
-        sched->first_active = own->next;
+    pool->active_domains--;
+    if (pool->first_active == d->domain_id)
+        pool->first_active = own->next;
 }
 
 void account_start(struct pv_machine *machine, struct domain *d, struct sched_vcpu *vcpu)
 {
     vcpu->active = true;
-    scheduler(machine)->weight += d->sched.weight;
+    pool_of(machine, d)->weight += d->sched.weight;
     if (d->sched.active_vcpus++ == 0)
         link_domain(machine, d);
 }
@@ -43,7 +43,7 @@ void account_start(struct pv_machine *machine, struct domain *d, struct sched_vc
 void account_stop(struct pv_machine *machine, struct domain *d, struct sched_vcpu *vcpu)
 {
     vcpu->active = false;
-    scheduler(machine)->weight -= d->sched.weight;
+    pool_of(machine, d)->weight -= d->sched.weight;
     if (--d->sched.active_vcpus == 0)
         unlink_domain(machine, d);
 }
@@ -70,23 +70,23 @@ static int64_t smaller(int64_t a, int64_t b)
 }
 
 /* The most that the domain can use: its vcpus on a CPU each, or its cap. */
-static int64_t peak(const struct scheduler *sched, const struct sched_domain *own,
+static int64_t peak(const struct sched_pool *pool, const struct sched_domain *own,
                     const struct account *account)
 {
-    int64_t slice = credit_of_slice(sched), most = own->active_vcpus * slice;
-    if (sched->balance < 0)
-        most += divide_up(-sched->balance * own->weight * own->active_vcpus, account->weight);
+    int64_t slice = credit_of_slice(pool), most = own->active_vcpus * slice;
+    if (pool->balance < 0)
+        most += divide_up(-pool->balance * own->weight * own->active_vcpus, account->weight);
     return own->cap ? smaller(most, divide_up(own->cap * slice, 100)) : most;
 }
 
 /* Credits for each of its vcpus. */
 static int64_t share(struct pv_machine *machine, struct domain *d, struct account *account)
 {
-    struct scheduler *sched = scheduler(machine);
     struct sched_domain *own = &d->sched;
+    struct sched_pool *pool = pool_of(machine, d);
     int64_t weight = (int64_t)own->weight * own->active_vcpus;
     int64_t fair = divide_up(account->total * weight, account->weight);
-    int64_t most = peak(sched, own, account);
+    int64_t most = peak(pool, own, account);
     account->weight_left -= weight;
     if (fair < most) {
         account->wanted = true;
@@ -94,7 +94,7 @@ static int64_t share(struct pv_machine *machine, struct domain *d, struct accoun
     }
     if (account->weight_left > 0)
         account->total += divide_up((fair - most) * account->weight, account->weight_left);
-    if (account->wanted && sched->first_active != d->domain_id) {
+    if (account->wanted && pool->first_active != d->domain_id) {
         unlink_domain(machine, d); /* so that all get some of what it leaves, next time */
         link_domain(machine, d);
     }
@@ -103,9 +103,9 @@ static int64_t share(struct pv_machine *machine, struct domain *d, struct accoun
 
 /* ---- A vcpu's credits ------------------------------------------------------------------------ */
 
-static int64_t cap_of_vcpu(const struct scheduler *sched, const struct sched_domain *own)
+static int64_t cap_of_vcpu(const struct sched_pool *pool, const struct sched_domain *own)
 {
-    return divide_up(divide_up(own->cap * (int64_t)credit_of_slice(sched), 100), own->active_vcpus);
+    return divide_up(divide_up(own->cap * (int64_t)credit_of_slice(pool), 100), own->active_vcpus);
 }
 
 static void park(struct pv_machine *machine, vcpu_ref ref, bool parked, uint64_t now)
@@ -122,7 +122,7 @@ static void earn(struct pv_machine *machine, vcpu_ref ref, int64_t credits, int6
 {
     struct domain *d = domain_of(machine, ref);
     struct sched_vcpu *vcpu = vcpu_at(machine, ref);
-    int32_t slice = credit_of_slice(scheduler(machine));
+    int32_t slice = credit_of_slice(pool_of(machine, d));
     vcpu->credit += (int32_t)credits;
     if (vcpu->credit < 0) {
         vcpu->priority = OVER;
@@ -145,7 +145,7 @@ static void earn(struct pv_machine *machine, vcpu_ref ref, int64_t credits, int6
 static void account_domain(struct pv_machine *machine, struct domain *d, struct account *account,
                            uint64_t now)
 {
-    int64_t cap = cap_of_vcpu(scheduler(machine), &d->sched);
+    int64_t cap = cap_of_vcpu(pool_of(machine, d), &d->sched);
     int64_t credits = share(machine, d, account);
     for (uint32_t i = 0; i < d->max_vcpus; i++) {
         struct sched_vcpu *vcpu = &d->vcpu[i].sched;
@@ -156,21 +156,21 @@ static void account_domain(struct pv_machine *machine, struct domain *d, struct 
     }
 }
 
-void account_all(struct pv_machine *machine, uint64_t now)
+void account_all(struct pv_machine *machine, struct sched_pool *pool, uint64_t now)
 {
-    struct scheduler *sched = scheduler(machine);
-    struct account account = {.weight = sched->weight, .weight_left = sched->weight};
-    account.total = (int64_t)sched->cpus * credit_of_slice(sched);
-    if (sched->balance < 0)
-        account.total -= sched->balance; /* back to 0 in the long run */
-    domid_t domid = sched->first_active;
-    for (uint32_t left = sched->active_domains; left > 0; left--) {
+    struct account account = {.weight = pool->weight, .weight_left = pool->weight};
+    account.total = (int64_t)pool->cpu_count * credit_of_slice(pool);
+    if (pool->balance < 0)
+        account.total -= pool->balance; /* back to 0 in the long run */
+    domid_t domid = pool->first_active;
+    for (uint32_t left = pool->active_domains; left > 0; left--) {
         struct domain *d = domain_window(machine, domid);
         domid = d->sched.next; /* before it moves in the list or leaves it */
         account_domain(machine, d, &account, now);
     }
-    sched->balance = account.balance;
-    for (uint32_t cpu = 0; cpu < sched->cpus; cpu++)
-        runqueue_sort(machine, cpu);
-    sched->account_at = now + sched->slice_us * NS_PER_US;
+    pool->balance = account.balance;
+    for (uint32_t cpu = 0; cpu < scheduler(machine)->cpus; cpu++)
+        if (mask_test(&pool->cpus, cpu))
+            runqueue_sort(machine, cpu);
+    pool->account_at = now + pool->slice_us * NS_PER_US;
 }

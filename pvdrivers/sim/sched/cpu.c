@@ -78,7 +78,7 @@ static void enter(struct pv_machine *machine, uint32_t cpu, vcpu_ref ref, uint64
 {
     struct scheduler *sched = scheduler(machine);
     struct sched_vcpu *vcpu = vcpu_at(machine, ref);
-    uint64_t tick = credit_tick_time(sched);
+    uint64_t tick = credit_tick_time(pool_of_cpu(machine, cpu));
     vcpu_set_state(vcpu, RUNSTATE_running, now);
     vcpu->burned_until = now;
     if (sched->cpu[cpu].current == NO_VCPU)
@@ -88,7 +88,7 @@ static void enter(struct pv_machine *machine, uint32_t cpu, vcpu_ref ref, uint64
 /* One that had to leave its CPU to a vcpu that may run nowhere else. */
 static void find_idle_cpu(struct pv_machine *machine, vcpu_ref ref, uint64_t now)
 {
-    uint32_t idle = place_idle(machine, vcpu_at(machine, ref));
+    uint32_t idle = place_idle(machine, ref);
     if (idle != SCHED_MAX_CPUS)
         cpu_schedule(machine, idle, now);
 }
@@ -97,6 +97,7 @@ void cpu_schedule(struct pv_machine *machine, uint32_t cpu, uint64_t now)
 {
     struct scheduler *sched = scheduler(machine);
     struct sched_cpu *own = &sched->cpu[cpu];
+    struct sched_pool *pool = pool_of_cpu(machine, cpu);
     uint64_t slice;
     cpu_charge(machine, own, now);
     vcpu_ref before = own->current, next = credit_choose(machine, cpu, now, &slice);
@@ -110,7 +111,7 @@ void cpu_schedule(struct pv_machine *machine, uint32_t cpu, uint64_t now)
             enter(machine, cpu, next, now);
         own->current = next;
         own->done = false;
-        mask_put(&sched->idlers, cpu, next == NO_VCPU);
+        mask_put(&pool->idlers, cpu, next == NO_VCPU && mask_test(&pool->cpus, cpu));
     }
     cpu_update(machine, cpu);
     if (next != before && before != NO_VCPU && vcpu_at(machine, before)->queued)

@@ -5,23 +5,22 @@
 #define CREDITS_PER_MS 10u
 #define TICKS_PER_SLICE 3u
 
-void credit_vcpu_init(struct sched_vcpu *vcpu, uint64_t now)
+void credit_vcpu_init(struct sched_vcpu *vcpu)
 {
-    *vcpu = (struct sched_vcpu){.state = RUNSTATE_blocked,
-                                .state_since = now,
-                                .next = NO_VCPU,
-                                .prev = NO_VCPU,
-                                .priority = UNDER};
+    vcpu->priority = UNDER;
+    vcpu->credit = 0;
+    vcpu->residual = 0;
+    vcpu->active = vcpu->parked = false;
 }
 
-int32_t credit_of_slice(const struct scheduler *sched)
+int32_t credit_of_slice(const struct sched_pool *pool)
 {
-    return (int32_t)(sched->slice_us / 1000 * CREDITS_PER_MS);
+    return (int32_t)(pool->slice_us / 1000 * CREDITS_PER_MS);
 }
 
-uint64_t credit_tick_time(const struct scheduler *sched)
+uint64_t credit_tick_time(const struct sched_pool *pool)
 {
-    return sched->slice_us * NS_PER_US / TICKS_PER_SLICE;
+    return pool->slice_us * NS_PER_US / TICKS_PER_SLICE;
 }
 
 /* Whole credits; the rest of a ms is remembered. */
@@ -45,35 +44,34 @@ void credit_boost(struct pv_machine *machine, struct sched_vcpu *vcpu)
 /* Only a vcpu that a tick has found running earns, and counts with its weight. */
 void credit_tick(struct pv_machine *machine, uint32_t cpu, uint64_t now)
 {
-    struct scheduler *sched = scheduler(machine);
-    struct sched_cpu *own = &sched->cpu[cpu];
+    struct sched_cpu *own = &scheduler(machine)->cpu[cpu];
     struct sched_vcpu *vcpu = vcpu_at(machine, own->current);
     if (vcpu->priority == BOOST)
         vcpu->priority = UNDER;
     credit_burn(vcpu, now);
     if (!vcpu->active)
         account_start(machine, domain_of(machine, own->current), vcpu);
-    own->tick_at = now + credit_tick_time(sched);
+    own->tick_at = now + credit_tick_time(pool_of_cpu(machine, cpu));
 }
 
 /* ns that `current` runs on because it has run for less than the limit; 0: it may be preempted. */
-static uint64_t rate_limited(const struct scheduler *sched, const struct sched_vcpu *current,
+static uint64_t rate_limited(const struct sched_pool *pool, const struct sched_vcpu *current,
                              uint64_t now)
 {
-    uint64_t limit = sched->ratelimit_us * NS_PER_US, ran = now - current->state_since;
+    uint64_t limit = pool->ratelimit_us * NS_PER_US, ran = now - current->state_since;
     return ran < limit ? limit - ran : 0;
 }
 
 vcpu_ref credit_choose(struct pv_machine *machine, uint32_t cpu, uint64_t now, uint64_t *slice)
 {
-    struct scheduler *sched = scheduler(machine);
-    struct sched_cpu *own = &sched->cpu[cpu];
+    const struct sched_cpu *own = &scheduler(machine)->cpu[cpu];
+    const struct sched_pool *pool = pool_of_cpu(machine, cpu);
     vcpu_ref current = own->current;
-    *slice = sched->slice_us * NS_PER_US;
+    *slice = pool->slice_us * NS_PER_US;
     if (current != NO_VCPU) {
         struct sched_vcpu *vcpu = vcpu_at(machine, current);
         bool runnable = vcpu_is_runnable(domain_of(machine, current), vcpu);
-        uint64_t rest = rate_limited(sched, vcpu, now);
+        uint64_t rest = rate_limited(pool, vcpu, now);
         credit_burn(vcpu, now);
         if (runnable && rest) {
             *slice = rest;

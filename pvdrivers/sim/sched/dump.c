@@ -24,6 +24,24 @@ static void dump_cpu(struct pv_machine *machine, uint32_t id)
         dump_vcpu(machine, "waits", ref);
 }
 
+static void dump_cpus(struct pv_machine *machine, uint16_t pool)
+{
+    const struct scheduler *sched = scheduler(machine);
+    for (uint32_t cpu = 0; cpu < sched->cpus; cpu++)
+        if (sched->cpu[cpu].pool == pool)
+            dump_cpu(machine, cpu);
+}
+
+static void dump_pool(struct pv_machine *machine, const struct sched_pool *pool)
+{
+    console_print(machine->shared, "Cpupool %" PRIu32 ":", pool->id);
+    console_print(machine->shared,
+                  "Scheduler: credit, tslice %" PRIu32 "us, ratelimit %" PRIu32
+                  "us, weight %" PRIu32 ", balance %" PRId64,
+                  pool->slice_us, pool->ratelimit_us, pool->weight, pool->balance);
+    dump_cpus(machine, (uint16_t)(pool - scheduler(machine)->pool));
+}
+
 void sched_dump(struct pv_machine *machine)
 {
     const struct scheduler *sched = scheduler(machine);
@@ -32,11 +50,10 @@ void sched_dump(struct pv_machine *machine)
         return;
     }
     sched_lock(machine);
-    console_print(machine->shared,
-                  "Scheduler: credit, tslice %" PRIu32 "us, ratelimit %" PRIu32
-                  "us, weight %" PRIu32 ", balance %" PRId64,
-                  sched->slice_us, sched->ratelimit_us, sched->weight, sched->balance);
-    for (uint32_t cpu = 0; cpu < sched->cpus; cpu++)
-        dump_cpu(machine, cpu);
+    for (uint32_t slot = 0; slot < sched->pool_end; slot++)
+        if (sched->pool[slot].exists)
+            dump_pool(machine, &sched->pool[slot]);
+    console_print(machine->shared, "Free CPUs:");
+    dump_cpus(machine, NO_POOL);
     sched_unlock(machine);
 }

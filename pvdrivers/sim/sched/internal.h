@@ -39,6 +39,18 @@ static inline struct domain *domain_of(struct pv_machine *machine, vcpu_ref ref)
     return domain_window(machine, domid_of(ref));
 }
 
+/* The pool of a domain, which is a member of one. */
+static inline struct sched_pool *pool_of(struct pv_machine *machine, const struct domain *d)
+{
+    return &scheduler(machine)->pool[d->sched.pool];
+}
+
+/* The pool of a CPU, which is in one. */
+static inline struct sched_pool *pool_of_cpu(struct pv_machine *machine, uint32_t cpu)
+{
+    return &scheduler(machine)->pool[scheduler(machine)->cpu[cpu].pool];
+}
+
 static inline struct sched_vcpu *vcpu_at(struct pv_machine *machine, vcpu_ref ref)
 {
     return &domain_of(machine, ref)->vcpu[id_of(ref)].sched;
@@ -55,6 +67,21 @@ static inline void mask_put(struct cpu_mask *mask, uint32_t cpu, bool set)
     mask->words[cpu / 64] |= (uint64_t)set << cpu % 64;
 }
 
+static inline bool mask_meets(const struct cpu_mask *a, const struct cpu_mask *b)
+{
+    uint64_t both = 0;
+    for (int i = 0; i < SCHED_MASK_WORDS; i++)
+        both |= a->words[i] & b->words[i];
+    return both != 0;
+}
+
+/* CPUs 0 to `count` - 1. */
+static inline void mask_fill(struct cpu_mask *mask, uint32_t count)
+{
+    for (uint32_t cpu = 0; cpu < count; cpu++)
+        mask_put(mask, cpu, true);
+}
+
 void sched_lock(struct pv_machine *machine);
 void sched_unlock(struct pv_machine *machine);
 
@@ -66,34 +93,55 @@ void runqueue_remove(struct pv_machine *machine, vcpu_ref ref);
 void runqueue_sort(struct pv_machine *machine, uint32_t cpu);
 
 /* ---- credit.c: who is urgent ---- */
-void credit_vcpu_init(struct sched_vcpu *vcpu, uint64_t now);
+void credit_vcpu_init(struct sched_vcpu *vcpu);
 /* `current` of the CPU pays for what it ran. */
 void credit_burn(struct sched_vcpu *vcpu, uint64_t now);
 /* It wakes. */
 void credit_boost(struct pv_machine *machine, struct sched_vcpu *vcpu);
 /* ns from a tick to the next. */
-uint64_t credit_tick_time(const struct scheduler *sched);
+uint64_t credit_tick_time(const struct sched_pool *pool);
 /* A tick, while `current` of the CPU runs. */
 void credit_tick(struct pv_machine *machine, uint32_t cpu, uint64_t now);
 /* The next one, not queued any more, or NO_VCPU; `slice`: ns it may run. */
 vcpu_ref credit_choose(struct pv_machine *machine, uint32_t cpu, uint64_t now, uint64_t *slice);
 
 /* ---- account.c: what is earned ---- */
-int32_t credit_of_slice(const struct scheduler *sched);
+int32_t credit_of_slice(const struct sched_pool *pool);
 void account_start(struct pv_machine *machine, struct domain *d, struct sched_vcpu *vcpu);
 void account_stop(struct pv_machine *machine, struct domain *d, struct sched_vcpu *vcpu);
 /* Each slice. */
-void account_all(struct pv_machine *machine, uint64_t now);
+void account_all(struct pv_machine *machine, struct sched_pool *pool, uint64_t now);
 
 /* ---- place.c: on which CPU ---- */
 /* Where the vcpu may wait: its CPU, unless another one that it may use idles. */
-uint32_t place_choose(struct pv_machine *machine, const struct sched_vcpu *vcpu);
+uint32_t place_choose(struct pv_machine *machine, vcpu_ref ref);
 /* A CPU that idles and that the vcpu may use, or SCHED_MAX_CPUS. */
-uint32_t place_idle(struct pv_machine *machine, const struct sched_vcpu *vcpu);
+uint32_t place_idle(struct pv_machine *machine, vcpu_ref ref);
 /* A CPU that should choose anew now that the vcpu waits, or SCHED_MAX_CPUS. */
 uint32_t place_tickled(struct pv_machine *machine, vcpu_ref ref);
 /* Takes one from another CPU's queue that is more urgent than `priority`, or NO_VCPU. */
 vcpu_ref place_steal(struct pv_machine *machine, uint32_t cpu, int priority);
+
+/* ---- pool.c ---- */
+void pool_init(struct sched_pool *pool, uint32_t id, uint32_t scheduler);
+/* The pool with this id, or NULL. */
+struct sched_pool *pool_find(struct scheduler *sched, uint32_t id);
+/* A CPU that idles joins the pool. */
+void pool_join_cpu(struct scheduler *sched, struct sched_pool *pool, uint32_t cpu, uint64_t now);
+/* It leaves, and is free; there is another one, or nobody who needs one. */
+void pool_leave_cpu(struct pv_machine *machine, struct sched_pool *pool, uint32_t cpu,
+                    uint64_t now);
+/* One of its CPUs, in turn. */
+uint32_t pool_nth_cpu(const struct sched_pool *pool, uint32_t n);
+bool pool_has(struct pv_machine *machine, const struct sched_pool *pool, const struct domain *d);
+/* As Xen has it: a vcpu that may run on none of its pool's CPUs may run everywhere from now on. */
+void pool_loosen(struct pv_machine *machine, vcpu_ref ref);
+/* A domain, whose vcpus are off all CPUs and queues, joins a pool that has CPUs, or leaves its
+ * pool. */
+void pool_join(struct pv_machine *machine, struct domain *d, struct sched_pool *pool);
+void pool_leave(struct pv_machine *machine, struct domain *d);
+/* To another pool, where it begins with that scheduler's defaults. */
+void pool_move(struct pv_machine *machine, struct domain *d, struct sched_pool *to, uint64_t now);
 
 /* ---- cpu.c ---- */
 /* A CPU chooses whom it runs from now on. */
@@ -114,5 +162,10 @@ void vcpu_set_state(struct sched_vcpu *vcpu, uint8_t state, uint64_t now);
 /* It may have become runnable, or ceased to be: `demand`, the domain or parking has changed.
  * `boost`: whether it wakes by an event. */
 void vcpu_changed(struct pv_machine *machine, vcpu_ref ref, uint64_t now, bool boost);
+/* Off its CPU or out of its queue until it is put back: `moving`. */
+void vcpu_take_off(struct pv_machine *machine, vcpu_ref ref, uint64_t now);
+void vcpu_put_back(struct pv_machine *machine, vcpu_ref ref, uint64_t now);
+/* To the best place it may use. */
+void vcpu_move(struct pv_machine *machine, vcpu_ref ref, uint64_t now);
 
 #endif

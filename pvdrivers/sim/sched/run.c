@@ -41,16 +41,27 @@ static bool report(struct pv_machine *machine, struct sched_cpu *cpu, uint64_t n
 
 /* Accounting comes after the ticks of its time, so that all have paid, and before a CPU chooses
  * anew at that time. */
-static void do_accounting(struct pv_machine *machine, uint64_t now)
+static void do_accounting(struct pv_machine *machine, struct sched_pool *pool, uint64_t now)
 {
-    struct scheduler *sched = scheduler(machine);
+    const struct scheduler *sched = scheduler(machine);
     for (uint32_t cpu = 0; cpu < sched->cpus; cpu++) {
-        if (sched->cpu[cpu].current == NO_VCPU || sched->cpu[cpu].tick_at > now)
+        const struct sched_cpu *own = &sched->cpu[cpu];
+        if (!mask_test(&pool->cpus, cpu) || own->current == NO_VCPU || own->tick_at > now)
             continue;
         credit_tick(machine, cpu, now);
         cpu_update(machine, cpu);
     }
-    account_all(machine, now);
+    account_all(machine, pool, now);
+}
+
+/* The one whose accounting comes next. */
+static struct sched_pool *next_pool(struct scheduler *sched)
+{
+    struct sched_pool *next = &sched->pool[0];
+    for (uint32_t slot = 1; slot < sched->pool_end; slot++)
+        if (sched->pool[slot].exists && sched->pool[slot].account_at < next->account_at)
+            next = &sched->pool[slot];
+    return next;
 }
 
 /* What happens on the CPU at this time. Whether its vcpu is to be reported. */
@@ -78,13 +89,14 @@ static uint32_t run(struct pv_machine *machine, uint64_t until, struct pv_sched_
     while (count < max) {
         uint32_t cpu = sched->heap[0];
         uint64_t at = sched->cpu[cpu].next;
-        bool accounting = sched->account_at <= at;
-        at = accounting ? sched->account_at : at;
+        struct sched_pool *pool = next_pool(sched);
+        bool accounting = pool->account_at <= at;
+        at = accounting ? pool->account_at : at;
         if (at > until || (count && at > done[0].time))
             break;
         set_now(machine, at);
         if (accounting)
-            do_accounting(machine, at);
+            do_accounting(machine, pool, at);
         else
             count += cpu_event(machine, cpu, at, &done[count]);
     }

@@ -3,35 +3,42 @@
 #include "pvdrivers/sim/sched/internal.h"
 
 #include <errno.h>
+#include <string.h>
 
 /* ---- The scheduler --------------------------------------------------------------------------- */
 
-int pv_sched_set_params(struct pv_machine *machine, const struct pv_sched_params *params)
+static bool params_are_valid(const struct pv_sched_params *params)
 {
-    struct scheduler *sched = scheduler(machine);
     uint32_t limit = params->ratelimit_us;
-    if (sched->cpus == 0)
-        return -ENODEV;
-    if (params->tslice_ms < 1 || params->tslice_ms > PV_SCHED_MAX_TSLICE_MS ||
-        limit > params->tslice_ms * 1000 ||
-        (limit && (limit < PV_SCHED_MIN_RATELIMIT_US || limit > PV_SCHED_MAX_RATELIMIT_US)))
-        return -EINVAL;
-    sched_lock(machine);
-    sched->slice_us = params->tslice_ms * 1000;
-    sched->ratelimit_us = limit;
-    sched_unlock(machine);
-    return 0;
+    if (params->tslice_ms < 1 || params->tslice_ms > PV_SCHED_MAX_TSLICE_MS)
+        return false;
+    return limit == 0 || (limit >= PV_SCHED_MIN_RATELIMIT_US &&
+                          limit <= PV_SCHED_MAX_RATELIMIT_US && limit <= params->tslice_ms * 1000);
 }
 
-int pv_sched_get_params(struct pv_machine *machine, struct pv_sched_params *params)
+int pv_sched_set_params(struct pv_machine *machine, uint32_t id,
+                        const struct pv_sched_params *params)
 {
-    const struct scheduler *sched = scheduler(machine);
-    if (sched->cpus == 0)
-        return -ENODEV;
+    if (!params_are_valid(params))
+        return -EINVAL;
     sched_lock(machine);
-    *params = (struct pv_sched_params){sched->slice_us / 1000, sched->ratelimit_us};
+    struct sched_pool *pool = pool_find(scheduler(machine), id);
+    if (pool) {
+        pool->slice_us = params->tslice_ms * 1000;
+        pool->ratelimit_us = params->ratelimit_us;
+    }
     sched_unlock(machine);
-    return 0;
+    return pool ? 0 : -ENOENT;
+}
+
+int pv_sched_get_params(struct pv_machine *machine, uint32_t id, struct pv_sched_params *params)
+{
+    sched_lock(machine);
+    const struct sched_pool *pool = pool_find(scheduler(machine), id);
+    if (pool)
+        *params = (struct pv_sched_params){pool->slice_us / 1000, pool->ratelimit_us};
+    sched_unlock(machine);
+    return pool ? 0 : -ENOENT;
 }
 
 int pv_sched_get_stats(struct pv_machine *machine, struct pv_sched_stats *stats)
@@ -87,7 +94,7 @@ int pv_sched_set_domain(struct pv_machine *machine, domid_t domid,
         settings->cap > 100 * d->max_vcpus)
         return -EINVAL;
     sched_lock(machine);
-    scheduler(machine)->weight += (weight - d->sched.weight) * d->sched.active_vcpus;
+    pool_of(machine, d)->weight += (weight - d->sched.weight) * d->sched.active_vcpus;
     d->sched.weight = (uint16_t)weight;
     d->sched.cap = (uint16_t)settings->cap;
     sched_unlock(machine);
@@ -109,37 +116,43 @@ int pv_sched_get_domain(struct pv_machine *machine, domid_t domid, struct pv_sch
 
 /* ---- A vcpu ---------------------------------------------------------------------------------- */
 
-/* Off its CPU or out of its queue, and to the best place it may use. */
-static void move(struct pv_machine *machine, vcpu_ref ref, uint64_t now)
+static struct cpu_mask read_mask(const struct scheduler *sched, const uint64_t *words)
 {
-    struct sched_vcpu *vcpu = vcpu_at(machine, ref);
-    vcpu->moving = true;
-    vcpu_changed(machine, ref, now, false);
-    vcpu->moving = false;
-    vcpu->cpu = (uint16_t)place_choose(machine, vcpu);
-    vcpu_changed(machine, ref, now, false);
+    struct cpu_mask mask = {0};
+    for (uint32_t cpu = 0; cpu < sched->cpus; cpu++)
+        mask_put(&mask, cpu, words[cpu / 64] >> cpu % 64 & 1);
+    return mask;
 }
 
 int pv_vcpu_set_affinity(struct pv_machine *machine, domid_t domid, uint32_t id,
                          const uint64_t *words)
 {
     RCU_SECTION(machine);
-    struct cpu_mask mask = {0};
-    bool some = false;
     struct domain *d;
     int error = find(machine, domid, id, &d);
     if (error)
         return error;
-    for (uint32_t cpu = 0; cpu < scheduler(machine)->cpus; cpu++) {
-        bool wanted = words[cpu / 64] >> cpu % 64 & 1;
-        mask_put(&mask, cpu, wanted);
-        some = some || wanted;
-    }
-    if (!some)
-        return -EINVAL;
+    struct cpu_mask mask = read_mask(scheduler(machine), words);
     sched_lock(machine);
-    d->vcpu[id].sched.affinity = mask;
-    move(machine, make_ref(d, id), pv_machine_now(machine));
+    if (mask_meets(&mask, &pool_of(machine, d)->cpus)) {
+        d->vcpu[id].sched.affinity = mask;
+        vcpu_move(machine, make_ref(d, id), pv_machine_now(machine));
+    } else {
+        error = -EINVAL;
+    }
+    sched_unlock(machine);
+    return error;
+}
+
+int pv_vcpu_get_affinity(struct pv_machine *machine, domid_t domid, uint32_t id, uint64_t *words)
+{
+    RCU_SECTION(machine);
+    struct domain *d;
+    int error = find(machine, domid, id, &d);
+    if (error)
+        return error;
+    sched_lock(machine);
+    memcpy(words, d->vcpu[id].sched.affinity.words, sizeof(struct cpu_mask));
     sched_unlock(machine);
     return 0;
 }

@@ -1,4 +1,5 @@
-/* What the sched room keeps of each vcpu, of each domain and of the machine's CPUs. */
+/* What the sched room keeps of each vcpu, of each domain, of the machine's CPUs and of its
+ * cpupools. */
 #ifndef PVDRIVERS_SIM_SCHED_STATE_H
 #define PVDRIVERS_SIM_SCHED_STATE_H
 
@@ -9,6 +10,8 @@
 #define SCHED_MAX_CPUS 256
 #define SCHED_MASK_WORDS (SCHED_MAX_CPUS / 64)
 #define SCHED_RUNSTATES 4
+#define SCHED_MAX_POOLS (2 * SCHED_MAX_CPUS)
+#define NO_POOL UINT16_MAX
 
 /* domid << 8 | vcpu */
 typedef uint32_t vcpu_ref;
@@ -39,12 +42,15 @@ struct sched_vcpu {
 
 struct sched_domain {
     bool runnable; /* neither paused nor ended */
+    bool member;   /* of a cpupool: from its creation to its teardown */
+    uint16_t pool; /* which one, a slot */
     uint16_t weight, cap;
     uint32_t active_vcpus; /* how many; in the list of active domains if any */
     uint16_t next, prev;   /* in that list, domids */
 };
 
 struct sched_cpu {
+    uint16_t pool;        /* a slot; NO_POOL: the CPU is free */
     vcpu_ref current;     /* NO_VCPU: idle */
     vcpu_ref first, last; /* runqueue, the most urgent first */
     uint64_t since;       /* when `current` last was charged */
@@ -55,15 +61,15 @@ struct sched_cpu {
     uint64_t idle_time;
 };
 
-struct scheduler {
-    pthread_mutex_t lock;
-    uint32_t cpus; /* 0: there is none, and domains run whenever they like */
-    struct cpu_mask idlers;
-    bool some_done;                /* of the CPUs */
-    uint32_t bias;                 /* the CPU at which the next search for an idle one starts */
-    uint32_t stolen_from;          /* the last one */
-    uint16_t heap[SCHED_MAX_CPUS]; /* by `next` */
-    struct sched_cpu cpu[SCHED_MAX_CPUS];
+/* CPUs with a scheduler of their own, and the domains that run on them. */
+struct sched_pool {
+    bool exists;
+    uint32_t id;
+    uint32_t scheduler; /* PV_SCHEDULER_* */
+    uint32_t cpu_count, domains;
+    struct cpu_mask cpus, idlers; /* who idles of the CPUs */
+    uint32_t bias;                /* the CPU at which the next search for an idle one starts */
+    uint32_t stolen_from;         /* the last one */
     /* The credit scheduler. */
     uint32_t slice_us, ratelimit_us;
     uint16_t first_active; /* domid */
@@ -71,6 +77,16 @@ struct scheduler {
     uint32_t weight; /* of all active vcpus */
     int64_t balance; /* credits of all of them, after the last accounting */
     uint64_t account_at;
+};
+
+struct scheduler {
+    pthread_mutex_t lock;
+    uint32_t cpus;                 /* 0: there is none, and domains run whenever they like */
+    bool some_done;                /* of the CPUs */
+    uint16_t heap[SCHED_MAX_CPUS]; /* by `next` */
+    struct sched_cpu cpu[SCHED_MAX_CPUS];
+    uint32_t pool_end; /* no slot from here on was ever in use */
+    struct sched_pool pool[SCHED_MAX_POOLS];
     uint64_t decisions, switches, steals, boosts; /* counted */
 };
 

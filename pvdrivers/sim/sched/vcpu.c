@@ -53,3 +53,22 @@ void vcpu_changed(struct pv_machine *machine, vcpu_ref ref, uint64_t now, bool b
         runqueue_remove(machine, ref);
     vcpu_set_state(vcpu, state, now);
 }
+
+void vcpu_take_off(struct pv_machine *machine, vcpu_ref ref, uint64_t now)
+{
+    vcpu_at(machine, ref)->moving = true;
+    vcpu_changed(machine, ref, now, false);
+}
+
+void vcpu_put_back(struct pv_machine *machine, vcpu_ref ref, uint64_t now)
+{
+    vcpu_at(machine, ref)->moving = false;
+    vcpu_changed(machine, ref, now, false);
+}
+
+void vcpu_move(struct pv_machine *machine, vcpu_ref ref, uint64_t now)
+{
+    vcpu_take_off(machine, ref, now);
+    vcpu_at(machine, ref)->cpu = (uint16_t)place_choose(machine, ref);
+    vcpu_put_back(machine, ref, now);
+}

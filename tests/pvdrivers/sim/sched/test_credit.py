@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Machine, MachineError
-from pvdrivers.sim.scheduler import FOR_EVER, RunState, SchedDomain, SchedParams, Scheduler
+from pvdrivers.sim.cpupool import SchedParams
+from pvdrivers.sim.scheduler import FOR_EVER, RunState, SchedDomain, Scheduler
 
 MS = 1_000_000
 S = 1_000 * MS
@@ -187,7 +188,7 @@ def test_the_rate_limit_keeps_a_guest_from_being_preempted_at_once(
 ) -> None:
     with machine_with(1, 3) as machine:
         scheduler = machine.scheduler
-        scheduler.params = SchedParams(ratelimit_us=limit_us)
+        scheduler.pool(0).params = SchedParams(ratelimit_us=limit_us)
         compute(machine, (0, 1), S)
         switches = scheduler.stats.switches
         while scheduler.stats.switches == switches:
@@ -207,7 +208,7 @@ def test_a_boosted_guest_that_computes_loses_the_boost_at_the_next_tick() -> Non
 
 def test_guests_of_one_priority_take_turns_of_a_slice() -> None:
     with machine_with(1, 2) as machine:
-        machine.scheduler.params = SchedParams(tslice_ms=5)
+        machine.scheduler.pool(0).params = SchedParams(tslice_ms=5)
         before = machine.scheduler.stats.switches
         compute(machine, (0, 1), S)
         assert machine.scheduler.stats.switches - before == pytest.approx(200, abs=10)
@@ -326,7 +327,7 @@ def test_weights_and_caps_have_limits(weight: int, cap: int) -> None:
 )
 def test_slices_and_rate_limits_have_limits(slice_ms: int, limit: int) -> None:
     with machine_with(1, 1) as machine, pytest.raises(MachineError) as error:
-        machine.scheduler.params = SchedParams(slice_ms, limit)
+        machine.scheduler.pool(0).params = SchedParams(slice_ms, limit)
     assert error.value.errno == errno.EINVAL
 
 

@@ -1,10 +1,11 @@
 """Random guests on a machine: what holds of every schedule, whatever is asked."""
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from pvdrivers.sim import Machine
+from pvdrivers.sim import Machine, MachineError
 from pvdrivers.sim.scheduler import RunState, SchedDomain, VcpuRunState
 
 MS = 1_000_000
@@ -20,13 +21,18 @@ class Schedules(RuleBasedStateMachine):
         self.wanted = dict[tuple[int, int], int]()
         self.affinity = dict[tuple[int, int], set[int]]()
         self.paused = set[int]()
+        self.pool_of_cpu = dict[int, int | None]()
+        self.pool_of_domain = dict[int, int]()
 
     @initialize(cpus=st.integers(1, 3))
     def start(self, cpus: int) -> None:
         self.cpus = cpus
         self.machine = Machine(max_domains=DOMAINS, virtual_time=True, cpus=cpus)
+        self.pool_of_cpu = dict.fromkeys(range(cpus), 0)
+        self.machine.scheduler.create_pool(pool=1)
         for domid in range(DOMAINS):
             self.machine.create_domain(memory="64K", vcpus=VCPUS)
+            self.pool_of_domain[domid] = 0
             for vcpu in range(VCPUS):
                 self.wanted[domid, vcpu] = 0
                 self.affinity[domid, vcpu] = set(range(cpus))
@@ -45,7 +51,7 @@ class Schedules(RuleBasedStateMachine):
     @rule(vcpu=VCPU, cpus=st.sets(st.integers(0, 2), min_size=1))
     def pin(self, vcpu: tuple[int, int], cpus: set[int]) -> None:
         there = {cpu for cpu in cpus if cpu < self.cpus}
-        if there:
+        if there & self._cpus(self.pool_of_domain[vcpu[0]]):
             self.machine.scheduler.set_affinity(*vcpu, there)
             self.affinity[vcpu] = there
 
@@ -60,6 +66,37 @@ class Schedules(RuleBasedStateMachine):
     )
     def set_domain(self, domid: int, weight: int, cap: int) -> None:
         self.machine.scheduler.set_domain(domid, SchedDomain(weight, cap))
+
+    def _cpus(self, pool: int | None) -> set[int]:
+        return {cpu for cpu, own in self.pool_of_cpu.items() if own == pool}
+
+    @rule(cpu=st.integers(0, 2), pool=st.sampled_from((None, 0, 1)))
+    def move_cpu(self, cpu: int, pool: int | None) -> None:
+        """Out of its pool, if that can do without it, or from nowhere into one."""
+        if cpu >= self.cpus:
+            return
+        own = self.pool_of_cpu[cpu]
+        if own is None and pool is not None:
+            self.machine.scheduler.pool(pool).add_cpu(cpu)
+            self.pool_of_cpu[cpu] = pool
+        elif own is not None and pool is None and (own, cpu) != (0, 0):
+            if self._cpus(own) == {cpu} and own in self.pool_of_domain.values():
+                with pytest.raises(MachineError):
+                    self.machine.scheduler.pool(own).remove_cpu(cpu)
+                return
+            self.machine.scheduler.pool(own).remove_cpu(cpu)
+            self.pool_of_cpu[cpu] = None
+            for (domid, _), allowed in self.affinity.items():
+                if self.pool_of_domain[domid] == own and not allowed & self._cpus(own):
+                    allowed |= set(range(self.cpus))
+
+    @rule(domid=st.integers(0, DOMAINS - 1), pool=st.integers(0, 1))
+    def move_domain(self, domid: int, pool: int) -> None:
+        if self._cpus(pool) and self.pool_of_domain[domid] != pool:
+            self.machine.scheduler.pool(pool).move_domain(domid)
+            self.pool_of_domain[domid] = pool
+            for vcpu in range(VCPUS):
+                self.affinity[domid, vcpu] = set(range(self.cpus))
 
     @rule(ns=st.integers(0, 200 * MS))
     def run(self, ns: int) -> None:
@@ -95,7 +132,8 @@ class Schedules(RuleBasedStateMachine):
         for vcpu, state in self._states().items():
             if state.state in (RunState.RUNNING, RunState.RUNNABLE):
                 assert vcpu[0] not in self.paused
-                assert state.cpu in self.affinity[vcpu]
+                pool = self._cpus(self.pool_of_domain[vcpu[0]])
+                assert state.cpu in self.affinity[vcpu] & pool
             if state.state == RunState.RUNNING:
                 busy.append(state.cpu)
         assert len(set(busy)) == len(busy)
@@ -107,7 +145,18 @@ class Schedules(RuleBasedStateMachine):
         busy = {state.cpu for state in states.values() if state.state == RunState.RUNNING}
         for vcpu, state in states.items():
             if state.state == RunState.RUNNABLE:
-                assert self.affinity[vcpu] <= busy
+                assert self.affinity[vcpu] & self._cpus(self.pool_of_domain[vcpu[0]]) <= busy
+
+    @precondition(lambda self: self.machine)
+    @invariant()
+    def pools_are_what_was_asked_for(self) -> None:
+        scheduler = self.machine.scheduler
+        for info in scheduler.pools:
+            assert set(info.cpus) == self._cpus(info.pool)
+            assert info.domains == list(self.pool_of_domain.values()).count(info.pool)
+        assert set(scheduler.free_cpus) == self._cpus(None)
+        for vcpu, allowed in self.affinity.items():
+            assert set(scheduler.affinity(*vcpu)) == allowed
 
     @precondition(lambda self: self.machine)
     @invariant()

@@ -1,12 +1,12 @@
 /* A process is killed inside the scheduler: whoever comes next repairs it, and every vcpu gets what
  * it wants. */
-#include "pvdrivers/sim/sched.h"
+#include "pvdrivers/sim/cpupool.h"
 #include "tests/pvdrivers/sim/core/c/stepping.h"
 
 #define DOMAINS 4
 #define CPUS 2
 #define MS 1000000ull
-#define TRIED 40 /* instants, at equal distances */
+#define TRIED 24 /* instants, at equal distances */
 
 static struct pv_machine *make_machine(void)
 {
@@ -45,9 +45,24 @@ static struct pv_machine *make_busy_machine(void)
     return machine;
 }
 
-static int wake_and_pause(void *argument)
+/* Of one CPU, and back. */
+static void use_another_pool(struct pv_machine *machine)
+{
+    uint32_t pool = PV_CPUPOOL_ANY;
+    pv_cpupool_create(machine, &pool, PV_SCHEDULER_CREDIT);
+    pv_cpupool_remove_cpu(machine, 0, CPUS - 1);
+    pv_cpupool_add_cpu(machine, pool, CPUS - 1);
+    pv_cpupool_move_domain(machine, pool, 1);
+    pv_cpupool_move_domain(machine, 0, 1);
+    pv_cpupool_remove_cpu(machine, pool, CPUS - 1);
+    pv_cpupool_add_cpu(machine, 0, CPUS - 1);
+    pv_cpupool_destroy(machine, pool);
+}
+
+static int use_all(void *argument)
 {
     struct pv_machine *machine = argument;
+    use_another_pool(machine);
     pv_vcpu_demand(machine, DOMAINS - 1, 0, 20 * MS);
     pv_domain_pause(machine, 0);
     pv_domain_unpause(machine, 0);
@@ -63,11 +78,28 @@ static bool step(pid_t process)
     return !WIFEXITED(status);
 }
 
+/* Each domain is in one pool, and each CPU in one or free. */
+static void check_pools(struct pv_machine *machine)
+{
+    uint32_t domains = 0;
+    uint64_t cpus[4];
+    struct pv_cpupool_info info = {0};
+    assert(pv_cpupool_get_free(machine, cpus) == 0);
+    uint64_t seen = cpus[0];
+    for (uint32_t id = 0; pv_cpupool_get_info(machine, id, &info) == 0; id = info.pool + 1) {
+        assert((seen & info.cpus[0]) == 0);
+        assert(info.cpus[0] || !info.domains);
+        seen |= info.cpus[0];
+        domains += info.domains;
+    }
+    assert(seen == (1u << CPUS) - 1 && domains == DOMAINS);
+}
+
 /* Whether there was such an instant: so many steps after the beginning. */
 static bool kill_at(unsigned instant)
 {
     struct pv_machine *machine = make_busy_machine();
-    pid_t process = start_stopped(wake_and_pause, machine);
+    pid_t process = start_stopped(use_all, machine);
     bool there = true;
     for (unsigned i = 0; there && i < instant; i++)
         there = step(process);
@@ -83,6 +115,7 @@ static bool kill_at(unsigned instant)
         assert(state.state == RUNSTATE_blocked);
         assert(state.time[RUNSTATE_running] >= (domid < DOMAINS - 1 ? 100 : 1) * MS);
     }
+    check_pools(machine);
     pv_machine_close(machine);
     return there;
 }
@@ -90,7 +123,7 @@ static bool kill_at(unsigned instant)
 static unsigned count_instants(void)
 {
     struct pv_machine *machine = make_busy_machine();
-    pid_t process = start_stopped(wake_and_pause, machine);
+    pid_t process = start_stopped(use_all, machine);
     unsigned count = 0;
     while (step(process))
         count++;
