@@ -8,6 +8,7 @@ paid: when the vcpu has had the CPU time.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from contextvars import Context, ContextVar
 from typing import Any, Protocol
@@ -26,6 +27,14 @@ class Turn:
     def __init__(self) -> None:
         self.callbacks: list[asyncio.Handle] = []
         self.files: set[int] = set()  # readable by its doing
+        self.computes = False  # the next callback that it begins is what a program goes on with
+        self.program: asyncio.Handle | None = None
+
+    def begin(self, callback: asyncio.Handle) -> None:
+        if self.computes:
+            self.computes, self.program = False, callback
+        else:
+            self.callbacks.append(callback)
 
 
 class TurnLoop(Protocol):
@@ -39,6 +48,9 @@ class TurnLoop(Protocol):
 
     def release(self, turn: Turn) -> None:
         """What it has begun may be seen."""
+
+    def is_busy(self, domain: DomainVcpus, busy: bool) -> None:
+        """Whether a vcpu of it wants CPU time."""
 
 
 class DomainVcpus:
@@ -54,8 +66,11 @@ class DomainVcpus:
         self._generation = info.generation
         self._info = ffi.new("struct pv_domain_info *")
         self._waiting: dict[int, asyncio.Handle] = {}  # callbacks by id, in their order
+        # What programs compute; a kernel's interrupts go before it.
+        self._programs: deque[asyncio.Handle] = deque()
         self._paying: dict[int, Turn | None] = {}  # by vcpu; None: it wakes
         self._idle = dict.fromkeys(range(info.vcpus), -1)  # by vcpu: since when
+        self._starting = 0  # vcpus that will take a callback when they have a CPU
         self._model = model
         self._prices = model.prices
         self._counters = ffi.new("uint64_t[]", len(ACCOUNTS))
@@ -64,7 +79,7 @@ class DomainVcpus:
     def __repr__(self) -> str:
         return (
             f"<DomainVcpus {self.domain.domid}, {len(self._idle)} idle, {len(self._paying)} busy,"
-            f" {len(self._waiting)} callbacks waiting>"
+            f" {len(self._waiting)} callbacks and {len(self._programs)} programs waiting>"
         )
 
     # ---- Callbacks ---------------------------------------------------------------------------
@@ -72,34 +87,38 @@ class DomainVcpus:
     def post(self, callback: asyncio.Handle) -> None:
         """The callback may run, on a vcpu that has a CPU."""
         self._waiting[id(callback)] = callback
-        if self._idle:
-            # One that has only just run out of work still has its CPU.
-            self._start(max(self._idle, key=lambda vcpu: (self._idle[vcpu], -vcpu)))
+        self._wake()
 
     def is_waiting(self, callback: asyncio.Handle | None) -> bool:
         return id(callback) in self._waiting
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether a vcpu wants CPU time."""
-        return bool(self._paying)
-
     def done(self, vcpu: int) -> None:
         """The vcpu has had what it wanted."""
         turn = self._paying.pop(vcpu)
+        if not self._paying:
+            self._loop.is_busy(self, False)
+        if turn is None:
+            self._loop.call_soon(self._run, vcpu, context=_NOBODY)
+            return
         self._idle[vcpu] = self._now
-        if turn:
-            self._loop.release(turn)
-        if self._waiting and vcpu in self._idle:
-            self._start(vcpu)
+        self._loop.release(turn)
+        if turn.program:
+            self._programs.append(turn.program)
+        self._wake()
 
     def give_up(self) -> None:
         """The domain gets no CPU any more: what it has begun takes place without one."""
         for vcpu in list(self._paying):
             self.done(vcpu)
 
+    def _wake(self) -> None:
+        """A vcpu for everything that may run, as far as there are idle ones; first those that have
+        only just run out of work, which still have their CPU."""
+        while self._idle and len(self._waiting) + len(self._programs) > self._starting:
+            self._start(max(self._idle, key=lambda vcpu: (self._idle[vcpu], -vcpu)))
+
     def _start(self, vcpu: int) -> None:
-        """Of an idle vcpu."""
+        self._starting += 1
         if self._idle.pop(vcpu) == self._now:
             self._loop.call_soon(self._run, vcpu, context=_NOBODY)
         else:
@@ -107,6 +126,7 @@ class DomainVcpus:
             self._demand(vcpu, None)
 
     def _run(self, vcpu: int) -> None:
+        self._starting -= 1
         callback = self._take()
         if callback is None:
             self._idle[vcpu] = self._now
@@ -124,7 +144,7 @@ class DomainVcpus:
             callback = self._waiting.pop(next(iter(self._waiting)))
             if not callback.cancelled():
                 return callback
-        return None
+        return self._programs.popleft() if self._programs else None
 
     # ---- CPU time ----------------------------------------------------------------------------
 
@@ -145,6 +165,7 @@ class DomainVcpus:
         ns = max(1, owed)
         self.charged += ns
         self._paying[vcpu] = turn
+        self._loop.is_busy(self, True)
         if self.has_ended:
             self.done(vcpu)
         else:

@@ -17,6 +17,7 @@ import select
 import selectors
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 if TYPE_CHECKING:
@@ -82,9 +83,11 @@ class SeededSelector(selectors.BaseSelector):
     def __init__(self, rng: random.Random, clock: Clock) -> None:
         self._rng = rng
         self._clock = clock
-        # In the order of registration: file numbers differ between two runs of one seed.
         self._keys: dict[int, selectors.SelectorKey] = {}
-        self._poll = select.poll()
+        # When each was registered, since file numbers differ between two runs of one seed.
+        self._order: dict[int, int] = {}
+        self._registrations = 0
+        self._poll = select.epoll()
         self.ignored: set[int] = set()
         self.on_delivery: Callable[[selectors.SelectorKey], None] = lambda key: None
         self.loop: asyncio.AbstractEventLoop | None = None  # whose tasks wait when nothing comes
@@ -96,18 +99,24 @@ class SeededSelector(selectors.BaseSelector):
         if fd in self._keys:
             raise KeyError(f"file {fd} is already registered")
         key = selectors.SelectorKey(fileobj, fd, events, data)
-        self._keys[fd] = key
-        mask = (select.POLLIN if events & selectors.EVENT_READ else 0) | (
-            select.POLLOUT if events & selectors.EVENT_WRITE else 0
+        mask = (select.EPOLLIN if events & selectors.EVENT_READ else 0) | (
+            select.EPOLLOUT if events & selectors.EVENT_WRITE else 0
         )
         self._poll.register(fd, mask)
+        self._keys[fd] = key
+        self._order[fd] = self._registrations
+        self._registrations += 1
         return key
 
     def unregister(self, fileobj: FileDescriptorLike) -> selectors.SelectorKey:
         fd = fileobj if isinstance(fileobj, int) else fileobj.fileno()
         key = self._keys.pop(fd)
-        self._poll.unregister(fd)
+        with suppress(OSError):  # it has been closed
+            self._poll.unregister(fd)
         return key
+
+    def close(self) -> None:
+        self._poll.close()
 
     def select(self, timeout: float | None = None) -> Ready:
         ready = self._ready()
@@ -139,15 +148,15 @@ class SeededSelector(selectors.BaseSelector):
         )
 
     def _ready(self) -> Ready:
-        found = dict(self._poll.poll(0))
+        """In the order of registration."""
         ready = []
-        for fd, key in self._keys.items():
-            if fd not in found or fd in self.ignored:
+        for fd, found in sorted(self._poll.poll(0), key=lambda each: self._order[each[0]]):
+            if fd in self.ignored:
                 continue
-            events = 0
-            if found[fd] & ~select.POLLOUT:
+            key, events = self._keys[fd], 0
+            if found & ~select.EPOLLOUT:
                 events |= selectors.EVENT_READ
-            if found[fd] & ~select.POLLIN:
+            if found & ~select.EPOLLIN:
                 events |= selectors.EVENT_WRITE
             if events & key.events:
                 ready.append((key, events & key.events))

@@ -42,10 +42,10 @@ class _ReadyQueue(deque[asyncio.Handle]):
 
     def append(self, handle: asyncio.Handle) -> None:
         domain = _domain_of(handle)
-        if domain is None or domain.has_ended:
+        if domain is None:
             super().append(handle)
         elif self._loop.turn:
-            self._loop.turn.callbacks.append(handle)
+            self._loop.turn.begin(handle)
         else:
             domain.post(handle)
 
@@ -66,6 +66,7 @@ class _VcpuSelector(SeededSelector):
         self._arrival: int | None = None  # when the next event for nobody arrives
         self._look_at = 0  # when domains that have ended are looked for
         self.domains: dict[int, DomainVcpus] = {}  # by domid
+        self.busy: dict[int, DomainVcpus] = {}  # those that want CPU time
 
     # ---- Turns -------------------------------------------------------------------------------
 
@@ -87,19 +88,21 @@ class _VcpuSelector(SeededSelector):
     # ---- Time --------------------------------------------------------------------------------
 
     def select(self, timeout: float | None = None) -> Ready:
-        deadline = None if timeout is None else self._machine.now + max(0, math.ceil(timeout * NS))
+        now = self._machine.now
+        deadline = None if timeout is None else now + max(0, math.ceil(timeout * NS))
         while True:
             for_domains, for_nobody = self._deliverable()
             if for_domains:
                 self._rng.shuffle(for_domains)
                 return self.deliver(for_domains)
-            if deadline == self._machine.now:
+            if deadline == now:
                 return []
             if for_nobody and self._arrival is None:
-                self._arrival = self._machine.now + self._rng.randrange(MAX_LATENCY)
+                self._arrival = now + self._rng.randrange(MAX_LATENCY)
             if self._run(deadline):
                 return []
-            if for_nobody and self._machine.now == self._arrival:
+            now = self._machine.now
+            if for_nobody and now == self._arrival:
                 self._arrival = None
                 return self.deliver_some(for_nobody)
 
@@ -112,7 +115,7 @@ class _VcpuSelector(SeededSelector):
                 continue
             callbacks = key.data or (None, None)
             domain = _domain_of(callbacks[0] or callbacks[1])
-            if domain is None or domain.has_ended:
+            if domain is None:
                 for_nobody.append((key, events))
             elif not any(map(domain.is_waiting, callbacks)):
                 for_domains.append((key, events))
@@ -120,19 +123,18 @@ class _VcpuSelector(SeededSelector):
 
     def _run(self, deadline: int | None) -> bool:
         """Moves time on, to `deadline` at most. Whether a vcpu can do something now."""
-        machine = self._machine
-        busy = [domain for domain in self.domains.values() if domain.is_busy]
-        if machine.now >= self._look_at and busy:
-            self._look_at = machine.now + STEP
-            if ended := [domain for domain in busy if domain.has_ended]:
+        machine, now, busy = self._machine, self._machine.now, self.busy
+        if now >= self._look_at and busy:
+            self._look_at = now + STEP
+            if ended := [domain for domain in busy.values() if domain.has_ended]:
                 for domain in ended:
                     domain.give_up()
                 return True
         ends = [time for time in (deadline, self._arrival) if time is not None]
-        if not ends and not any(domain.can_run for domain in busy):
+        if not ends and not any(domain.can_run for domain in busy.values()):
             self.report_nothing_can_run()
         if busy:
-            ends.append(machine.now + STEP)
+            ends.append(now + STEP)
         done = machine.scheduler.run(min(ends))
         for each in done:
             self.domains[each.domid].done(each.vcpu)
@@ -186,6 +188,19 @@ class VcpuLoop(DeterministicLoop):
         for callback in turn.callbacks:
             self._ready.append(callback)
 
+    def is_busy(self, domain: DomainVcpus, busy: bool) -> None:
+        if busy:
+            self._vcpu_selector.busy[domain.domain.domid] = domain
+        else:
+            self._vcpu_selector.busy.pop(domain.domain.domid, None)
+
+    async def shutdown_asyncgens(self) -> None:
+        """The last thing before the loop is closed: what domains have begun, they end."""
+        await super().shutdown_asyncgens()
+        busy = self._vcpu_selector.busy
+        while any(domain.can_run for domain in busy.values()):  # noqa: ASYNC110
+            await asyncio.sleep(STEP / NS)
+
     def __repr__(self) -> str:
         return f"<VcpuLoop seed {self.seed} at {self.clock.now} ns>"
 
@@ -204,12 +219,14 @@ async def compute(ns: int) -> None:
     Events of the domain are looked at every `SLICE`. On a loop without CPUs, and for nobody, it
     takes as long and no CPU.
     """
-    domain = current_domain.get(None)
-    if domain is None:
+    loop, domain = asyncio.get_running_loop(), current_domain.get(None)
+    if domain is None or not isinstance(loop, VcpuLoop):
         await asyncio.sleep(ns / NS)
         return
     while ns > 0:
         part = min(ns, SLICE)
         domain.charge(part)
         ns -= part
+        assert loop.turn
+        loop.turn.computes = True
         await asyncio.sleep(0)

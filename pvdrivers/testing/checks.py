@@ -18,6 +18,7 @@ from typing import Any
 
 from pvdrivers.testing.device_under_test import DeviceUnderTest
 from pvdrivers.testing.loopback import MODES, Loopback
+from pvdrivers.testing.shared_cpus import SharedCpus
 
 Workload = Callable[[Any], Awaitable[object]]
 Check = Callable[[DeviceUnderTest, Workload], None]
@@ -40,6 +41,18 @@ def serves_two_guests(device: DeviceUnderTest, workload: Workload) -> None:
         await asyncio.gather(*(_use(workload, each) for each in both))
 
     with Loopback(device) as loopback:
+        loopback.run(scenario)
+
+
+def bears_overcommitment(device: DeviceUnderTest, workload: Workload) -> None:
+    """Both halves share one CPU with two neighbours: they do not run when they would like to."""
+
+    async def scenario(frontend: Any) -> None:
+        for _ in range(2):
+            loopback.add_neighbour()
+        await _use(workload, frontend)
+
+    with Loopback(device, mode="deterministic", cpus=SharedCpus(1)) as loopback:
         loopback.run(scenario)
 
 
@@ -82,6 +95,7 @@ def is_taken_up(device: DeviceUnderTest, workload: Workload) -> None:
 CHECKS: dict[str, Check] = {
     **{mode: partial(works, mode=mode) for mode in MODES},
     "two guests": serves_two_guests,
+    "overcommitted": bears_overcommitment,
     "plugged in again": is_plugged_in_again,
     "killed and taken up": is_taken_up,
 }

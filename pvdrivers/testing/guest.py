@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from pvdrivers.sim import Domain
+from pvdrivers.sim.vcpu_loop import run_as
 from pvdrivers.testing.attached_device import AttachedDevice
 from pvdrivers.testing.device_under_test import DeviceUnderTest
 from pvdrivers.toolstack.domain_builder import build, introduce
@@ -34,6 +35,9 @@ class Guest(AttachedDevice):
 
     async def start(self) -> None:
         """Starts the guest's drivers: at first, and again after `stop`."""
+        await run_as(self.domain, self._start())
+
+    async def _start(self) -> None:
         hypervisor = self.domain.hypervisor
         xenstore = GuestXenstore(hypervisor)
         self._running.callback(xenstore.close)

@@ -11,6 +11,9 @@ loop           everything on one asyncio loop
 deterministic  everything on one seeded loop in virtual time: same seed, same run
 threads        xenstore and backend on a loop in a second thread
 processes      xenstore and backend in a process each, attached to the machine
+
+A deterministic loopback with `cpus` shows what a host with that many CPUs does to the device: what
+dom0 and the guests do costs CPU time, and happens while the scheduler lets them (`VcpuLoop`).
 """
 
 from __future__ import annotations
@@ -28,13 +31,17 @@ from pvdrivers.ring.abi import Abi
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Domain, Machine
 from pvdrivers.sim.loop import DeterministicLoop, NothingCanRun
+from pvdrivers.sim.scheduler import FOR_EVER
+from pvdrivers.sim.vcpu_loop import VcpuLoop, run_as
 from pvdrivers.testing.attached_device import AttachedDevice
 from pvdrivers.testing.backend_host import BackendHost, LoopHost, ThreadHost
 from pvdrivers.testing.backend_processes import ProcessHost
 from pvdrivers.testing.device_under_test import DeviceUnderTest
 from pvdrivers.testing.guest import Guest
+from pvdrivers.testing.shared_cpus import ONE_VCPU, SharedCpus, VcpuShare
 
 CLOSE_PATIENCE = 5.0  # seconds that the devices have to be closed in order
+NEIGHBOUR_MEMORY = 1 << 16  # bytes: what computes touches none here
 T = TypeVar("T")
 Scenario = Callable[[Any], Awaitable[T]]
 HOSTS: dict[str, type[BackendHost]] = {
@@ -64,10 +71,14 @@ class Loopback(AttachedDevice):
         abi: Abi = Abi.X86_64,
         guest_memory: int | str = "64M",
         trace: bool = False,
+        cpus: SharedCpus | None = None,
     ) -> None:
-        """`seed` is for mode deterministic; `abi` and `guest_memory` are the guests'."""
+        """`seed` and `cpus` are for mode deterministic; `abi` and `guest_memory` are the guests'.
+        Without `cpus` domains run at any time."""
         if mode not in MODES:
             raise UsageError(f"mode {mode!r} is none of {', '.join(MODES)}")
+        if cpus and mode != "deterministic":
+            raise UsageError(f"only mode deterministic has CPUs, not mode {mode}")
         if (device.serve is None) != bool(device.daemon) or (device.daemon and mode != "processes"):
             raise UsageError("a device has a service, or in mode processes a daemon")
         self.mode = mode
@@ -76,6 +87,7 @@ class Loopback(AttachedDevice):
         self._abi = abi
         self._guest_memory = guest_memory
         self._trace = trace
+        self._cpus = cpus
         self._stack = ExitStack()
         self._guests: list[Guest] = []
         self._host: BackendHost
@@ -84,10 +96,12 @@ class Loopback(AttachedDevice):
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            self.machine = stack.enter_context(Machine(virtual_time=self.mode == "deterministic"))
+            virtual_time, cpus = self.mode == "deterministic", self._cpus.cpus if self._cpus else 0
+            self.machine = stack.enter_context(Machine(virtual_time=virtual_time, cpus=cpus))
             if self._trace:
                 self.machine.start_trace()
-            self.dom0: Domain = self.machine.create_domain(privileged=True)
+            share = self._cpus.dom0 if self._cpus else ONE_VCPU
+            self.dom0 = self._create_domain(share, privileged=True)
             self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             self._runner = stack.enter_context(asyncio.Runner(loop_factory=self._make_loop))
             host = HOSTS[self.mode](self.machine, self._folder, self._device)
@@ -109,26 +123,45 @@ class Loopback(AttachedDevice):
                 task.exception()
 
     def _make_loop(self) -> asyncio.AbstractEventLoop:
+        if self._cpus:
+            return VcpuLoop(self.seed, self.machine, self._cpus.cost_model)
         if self.mode == "deterministic":
             return DeterministicLoop(self.seed, self.machine)
         return asyncio.new_event_loop()
 
+    def _create_domain(self, share: VcpuShare, **config: Any) -> Domain:
+        domain = self.machine.create_domain(vcpus=share.vcpus, **config)
+        if self._cpus:
+            share.apply(domain)
+        return domain
+
     async def _start(self) -> None:
         """Starts xenstore and the backend, and the first guest."""
-        await self._host.start(self._tasks)
+        await run_as(self.dom0, self._host.start(self._tasks))
         self.toolstack = await self._host.connect_toolstack()
         self._tasks.callback(self.toolstack.close)
         first = await self.add_guest()
         self.guest, self.config = first.domain, first.config
 
-    async def add_guest(self) -> Guest:
-        """Creates a domain, plugs a device of its own into it and starts its drivers."""
-        domain = self.machine.create_domain(abi=self._abi, memory=self._guest_memory)
+    async def add_guest(self, share: VcpuShare | None = None) -> Guest:
+        """Creates a domain, plugs a device of its own into it and starts its drivers. `share`: of
+        the CPUs; None: as the first guest."""
+        share = share or (self._cpus.guest if self._cpus else ONE_VCPU)
+        domain = self._create_domain(share, abi=self._abi, memory=self._guest_memory)
         guest = Guest(domain, self._device, self.toolstack)
         self._guests.append(guest)
         self._tasks.push_async_callback(guest.stop)
-        await guest.boot()
+        await run_as(self.dom0, guest.boot())
         return guest
+
+    def add_neighbour(self, share: VcpuShare = ONE_VCPU) -> Domain:
+        """Creates a domain that computes for ever on each of its vcpus, beside the others."""
+        if not self._cpus:
+            raise UsageError("without cpus no domain waits for another: there are no neighbours")
+        domain = self._create_domain(share, memory=NEIGHBOUR_MEMORY)
+        for vcpu in range(share.vcpus):
+            self.machine.scheduler.demand(domain.domid, vcpu, FOR_EVER)
+        return domain
 
     async def _close_devices(self) -> None:
         """Closes the devices as guests do that shut down: the backend unmaps first, then the
@@ -149,7 +182,8 @@ class Loopback(AttachedDevice):
     # ---- use -------------------------------------------------------------------------------
 
     def run(self, scenario: Scenario[T]) -> T:
-        """Runs `scenario(frontend)` once the frontend's driver is there; returns its result.
+        """Runs `scenario(frontend)` once the frontend's driver is there; returns its result. With
+        `cpus` it is a program of the first guest.
 
         NothingCanRun, in mode deterministic: the scenario waits for something that cannot happen,
         and was cancelled.
@@ -162,8 +196,9 @@ class Loopback(AttachedDevice):
                 tasks.append(task)
             return await scenario(await self.frontend())
 
+        context = self.loop.domain_context(self.guest) if self._cpus else None
         try:
-            return self._runner.run(main())
+            return self._runner.run(main(), context=context)
         except NothingCanRun:
             self._runner.run(_end(tasks))
             raise
@@ -175,6 +210,14 @@ class Loopback(AttachedDevice):
     async def next_frontend(self, before: Any) -> Any:
         """The driver of the device plugged in after that of the driver `before`."""
         return await self._guests[0].next_frontend(before)
+
+    @property
+    def loop(self) -> VcpuLoop:
+        """Knows what each domain's doings have cost; a loopback with `cpus`."""
+        loop = self._runner.get_loop()
+        if not isinstance(loop, VcpuLoop):
+            raise UsageError("only a loopback with cpus knows what its domains cost")
+        return loop
 
     @property
     def backend(self) -> Any:

@@ -27,6 +27,7 @@ from pvdrivers.scsi.keys import KIND
 from pvdrivers.testing.device_under_test import DeviceUnderTest, FrontendFactory
 from pvdrivers.testing.loopback import Loopback
 from pvdrivers.testing.scsi.pair import luns_of
+from pvdrivers.testing.shared_cpus import SharedCpus
 from pvdrivers.toolstack.devices import DeviceConfig
 from pvdrivers.xenbus.device import BackendDevice
 from pvdrivers.xenstore.client import XenstoreClient
@@ -128,6 +129,7 @@ class ScsiLoopback(Loopback):
         daemon: Sequence[str] = (),
         guest_memory: int | str = "64M",
         trace: bool = False,
+        cpus: SharedCpus | None = None,
         **host: Any,
     ) -> None:
         """`host` goes to `scsi_config`: luns, feature_host …
@@ -140,5 +142,11 @@ class ScsiLoopback(Loopback):
         """
         device = host_under_test(units, frontend=frontend, backend=backend, daemon=daemon, **host)
         super().__init__(
-            device, mode=mode, seed=seed, abi=abi, guest_memory=guest_memory, trace=trace
+            device,
+            mode=mode,
+            seed=seed,
+            abi=abi,
+            guest_memory=guest_memory,
+            trace=trace,
+            cpus=cpus,
         )

@@ -24,6 +24,7 @@ from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.ring.abi import Abi
 from pvdrivers.testing.device_under_test import DeviceUnderTest, FrontendFactory
 from pvdrivers.testing.loopback import Loopback
+from pvdrivers.testing.shared_cpus import SharedCpus
 from pvdrivers.testing.vbd.dialects import FrontendDialect
 from pvdrivers.testing.vbd.emulated import DialectFrontend
 from pvdrivers.vbd.config import disk_config
@@ -106,6 +107,7 @@ class VbdLoopback(Loopback):
         daemon: Sequence[str] = (),
         guest_memory: int | str = "64M",
         trace: bool = False,
+        cpus: SharedCpus | None = None,
         **disk: Any,
     ) -> None:
         """`disk` goes to `disk_config`: writable, cdrom, trusted, discard, kind, params …
@@ -132,4 +134,5 @@ class VbdLoopback(Loopback):
             abi=usual if abi is None else abi,
             guest_memory=guest_memory,
             trace=trace,
+            cpus=cpus,
         )

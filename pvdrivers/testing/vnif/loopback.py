@@ -24,6 +24,7 @@ from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.ring.abi import Abi
 from pvdrivers.testing.device_under_test import DeviceUnderTest, FrontendFactory
 from pvdrivers.testing.loopback import Loopback
+from pvdrivers.testing.shared_cpus import SharedCpus
 from pvdrivers.testing.vnif.profiles import Profile, ProfileFrontend
 from pvdrivers.vnif.config import vif_config
 from pvdrivers.xenbus.device import BackendDevice
@@ -110,6 +111,7 @@ class VnifLoopback(Loopback):
         daemon: Sequence[str] = (),
         guest_memory: int | str = "64M",
         trace: bool = False,
+        cpus: SharedCpus | None = None,
         **vif: Any,
     ) -> None:
         """`vif` goes to `vif_config`: mac, mtu, rate, trusted …
@@ -136,4 +138,5 @@ class VnifLoopback(Loopback):
             abi=usual if abi is None else abi,
             guest_memory=guest_memory,
             trace=trace,
+            cpus=cpus,
         )
