@@ -208,12 +208,20 @@ class Machine:
         max_domain_memory: int | str = "16G",
         virtual_time: bool = False,
         cpus: int = 0,
+        threads_per_core: int = 1,
+        cores_per_socket: int = 0,
     ) -> None:
-        """`cpus`: on which vcpus are scheduled, in virtual time; 0: domains run at any time."""
+        """`cpus`: on which vcpus are scheduled, in virtual time; 0: domains run at any time.
+
+        `threads_per_core` and `cores_per_socket` (0: all in one socket) are what tools are told of
+        these CPUs.
+        """
         if not 0 <= cpus <= MAX_CPUS:
             raise UsageError(f"{cpus} CPUs are not 0 to {MAX_CPUS}")
         if cpus and not virtual_time:
             raise UsageError("CPUs are scheduled in virtual time only: virtual_time=True")
+        if threads_per_core < 1 or cores_per_socket < 0:
+            raise UsageError("a core has 1 thread or more, a socket 1 core or more (0: all)")
         extents = [MemoryExtent(0, parse_size(memory))] if isinstance(memory, int | str) else memory
         config = ffi.new("struct pv_machine_config *")
         array = ffi.new("struct pv_memory_extent[]", [(e.start, e.size) for e in extents])
@@ -222,6 +230,7 @@ class Machine:
         config.max_domain_memory = parse_size(max_domain_memory)
         config.virtual_time = virtual_time
         config.cpus = cpus
+        config.threads_per_core, config.cores_per_socket = threads_per_core, cores_per_socket
         out = ffi.new("struct pv_machine **")
         check(lib.pv_machine_create(config, out), "creating a machine")
         self._init(out[0])

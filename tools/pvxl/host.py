@@ -86,6 +86,7 @@ class Host:
         toolstack = XenstoreClient.in_process(store, DOM0)
         stack.callback(toolstack.close)
         await toolstack.write(f"/local/domain/{DOM0}/name", "Domain-0")
+        await toolstack.write("/local/pool/0/name", "Pool-0")
         say(f"machine   {self.machine_socket}\nxenstore  {self.xenstore_socket}")
         for spec in self._specs:
             guest = Guest(machine, toolstack, spec)

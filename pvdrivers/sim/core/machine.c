@@ -69,6 +69,8 @@ static void init_shared(struct machine *shared, const struct pv_machine_config *
     shared->layout = *layout;
     shared->max_domains = config->max_domains;
     shared->virtual_time = config->virtual_time;
+    shared->threads_per_core = config->threads_per_core ? config->threads_per_core : 1;
+    shared->cores_per_socket = config->cores_per_socket;
     FOR_EACH_SUBSYSTEM(id, init)
     subsystems[id]->init(shared, config);
     sim_lock_init(&shared->lock);

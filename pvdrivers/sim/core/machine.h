@@ -72,6 +72,7 @@ struct machine {
     uint32_t max_domains;
     uint32_t extent_count;
     bool virtual_time;
+    uint32_t threads_per_core, cores_per_socket; /* 0: one socket has all cores */
     struct memory_extent extents[MAX_EXTENTS];
     pthread_mutex_t lock;
     struct frame_allocator frames;

@@ -64,6 +64,11 @@ struct sched_remote_shutdown {
 
 /* ---- Of the toolstack's --------------------------------------------------------------------- */
 
+struct xenctl_bitmap {
+    uint64_t bitmap; /* bytes, the lowest bit first */
+    uint32_t nr_bits;
+};
+
 /* Of xen_domctl and xen_sysctl. */
 struct toolstack_header {
     uint32_t cmd, interface_version;
@@ -77,7 +82,11 @@ enum {
     XEN_DOMCTL_destroydomain = 2,
     XEN_DOMCTL_pausedomain = 3,
     XEN_DOMCTL_unpausedomain = 4,
-    XEN_DOMCTL_getdomaininfo = 5
+    XEN_DOMCTL_getdomaininfo = 5,
+    XEN_DOMCTL_setvcpuaffinity = 9,
+    XEN_DOMCTL_getvcpuinfo = 14,
+    XEN_DOMCTL_scheduler_op = 16,
+    XEN_DOMCTL_getvcpuaffinity = 25
 };
 
 #define XEN_DOMINF_dying (1u << 0)
@@ -105,12 +114,51 @@ struct xen_domctl_getdomaininfo {
     } arch_config;
 };
 
+#define XEN_VCPUAFFINITY_HARD (1u << 0)
+#define XEN_VCPUAFFINITY_SOFT (1u << 1)
+#define XEN_VCPUAFFINITY_FORCE (1u << 2)
+
+struct xen_domctl_vcpuaffinity {
+    uint32_t vcpu, flags;
+    struct xenctl_bitmap cpumap_hard, cpumap_soft;
+};
+
+struct xen_domctl_getvcpuinfo {
+    uint32_t vcpu;
+    uint8_t online, blocked, running;
+    uint64_t cpu_time;
+    uint32_t cpu;
+};
+
+#define XEN_SCHEDULER_CREDIT 5
+#define XEN_SCHEDULER_CREDIT2 6
+#define XEN_DOMCTL_SCHEDOP_putinfo 0
+#define XEN_DOMCTL_SCHEDOP_getinfo 1
+
+struct xen_domctl_sched_credit {
+    uint16_t weight, cap;
+};
+
+struct xen_domctl_scheduler_op {
+    uint32_t sched_id, cmd;
+    union {
+        struct xen_domctl_sched_credit credit;
+        struct {
+            uint64_t vcpus;
+            uint32_t nr_vcpus, padding;
+        } v;
+    } u;
+};
+
 struct xen_domctl {
     uint32_t cmd, interface_version;
     domid_t domain;
     uint16_t pad[3];
     union {
         struct xen_domctl_getdomaininfo getdomaininfo;
+        struct xen_domctl_vcpuaffinity vcpuaffinity;
+        struct xen_domctl_getvcpuinfo getvcpuinfo;
+        struct xen_domctl_scheduler_op scheduler_op;
         uint8_t pad[128];
     } u;
 };
@@ -119,7 +167,19 @@ struct xen_domctl {
 
 #define XEN_SYSCTL_INTERFACE_VERSION 0x15
 
-enum { XEN_SYSCTL_readconsole = 1, XEN_SYSCTL_getdomaininfolist = 6, XEN_SYSCTL_debug_keys = 7 };
+enum {
+    XEN_SYSCTL_readconsole = 1,
+    XEN_SYSCTL_physinfo = 3,
+    XEN_SYSCTL_sched_id = 4,
+    XEN_SYSCTL_getdomaininfolist = 6,
+    XEN_SYSCTL_debug_keys = 7,
+    XEN_SYSCTL_getcpuinfo = 8,
+    XEN_SYSCTL_cputopoinfo = 16,
+    XEN_SYSCTL_numainfo = 17,
+    XEN_SYSCTL_cpupool_op = 18,
+    XEN_SYSCTL_scheduler_op = 19,
+    XEN_SYSCTL_pcitopoinfo = 22
+};
 
 struct xen_sysctl_readconsole {
     uint8_t clear, incremental;
@@ -141,12 +201,108 @@ struct xen_sysctl_debug_keys {
     uint32_t nr_keys;
 };
 
+#define XEN_SYSCTL_PHYSCAP_pv (1u << 1)
+#define XEN_SYSCTL_PHYSCAP_gnttab_v1 (1u << 8)
+#define XEN_SYSCTL_PHYSCAP_gnttab_v2 (1u << 9)
+
+struct xen_sysctl_physinfo {
+    uint32_t threads_per_core, cores_per_socket;
+    uint32_t nr_cpus, max_cpu_id;
+    uint32_t nr_nodes, max_node_id;
+    uint32_t cpu_khz;
+    uint32_t capabilities, arch_capabilities;
+    uint32_t pad;
+    uint64_t total_pages, free_pages, scrub_pages, outstanding_pages;
+    uint64_t max_mfn;
+    uint32_t hw_cap[8];
+};
+
+struct xen_sysctl_sched_id {
+    uint32_t sched_id;
+};
+
+struct xen_sysctl_cpuinfo {
+    uint64_t idletime;
+};
+
+struct xen_sysctl_getcpuinfo {
+    uint32_t max_cpus;
+    uint64_t info; /* struct xen_sysctl_cpuinfo[] */
+    uint32_t nr_cpus;
+};
+
+struct xen_sysctl_cputopo {
+    uint32_t core, socket, node;
+};
+
+struct xen_sysctl_cputopoinfo {
+    uint32_t num_cpus;
+    uint64_t cputopo; /* struct xen_sysctl_cputopo[] */
+};
+
+struct xen_sysctl_meminfo {
+    uint64_t memsize, memfree;
+};
+
+struct xen_sysctl_numainfo {
+    uint32_t num_nodes;
+    uint64_t meminfo;  /* struct xen_sysctl_meminfo[] */
+    uint64_t distance; /* uint32_t[], a row for each node */
+};
+
+#define XEN_INVALID_DEV (~1u)
+
+struct xen_sysctl_pcitopoinfo {
+    uint32_t num_devs;
+    uint64_t devs;  /* struct physdev_pci_device[] */
+    uint64_t nodes; /* uint32_t[] */
+};
+
+enum {
+    XEN_SYSCTL_CPUPOOL_OP_CREATE = 1,
+    XEN_SYSCTL_CPUPOOL_OP_DESTROY = 2,
+    XEN_SYSCTL_CPUPOOL_OP_INFO = 3,
+    XEN_SYSCTL_CPUPOOL_OP_ADDCPU = 4,
+    XEN_SYSCTL_CPUPOOL_OP_RMCPU = 5,
+    XEN_SYSCTL_CPUPOOL_OP_MOVEDOMAIN = 6,
+    XEN_SYSCTL_CPUPOOL_OP_FREEINFO = 7
+};
+
+struct xen_sysctl_cpupool_op {
+    uint32_t op;
+    uint32_t cpupool_id, sched_id, domid, cpu, n_dom;
+    struct xenctl_bitmap cpumap;
+};
+
+#define XEN_SYSCTL_SCHEDOP_putinfo 0
+#define XEN_SYSCTL_SCHEDOP_getinfo 1
+
+struct xen_sysctl_credit_schedule {
+    uint32_t tslice_ms, ratelimit_us, vcpu_migr_delay_us;
+};
+
+struct xen_sysctl_scheduler_op {
+    uint32_t cpupool_id, sched_id, cmd;
+    union {
+        struct xen_sysctl_credit_schedule sched_credit;
+        uint64_t sched_arinc653;
+    } u;
+};
+
 struct xen_sysctl {
     uint32_t cmd, interface_version;
     union {
         struct xen_sysctl_readconsole readconsole;
         struct xen_sysctl_getdomaininfolist getdomaininfolist;
+        struct xen_sysctl_physinfo physinfo;
+        struct xen_sysctl_sched_id sched_id;
         struct xen_sysctl_debug_keys debug_keys;
+        struct xen_sysctl_getcpuinfo getcpuinfo;
+        struct xen_sysctl_cputopoinfo cputopoinfo;
+        struct xen_sysctl_numainfo numainfo;
+        struct xen_sysctl_cpupool_op cpupool_op;
+        struct xen_sysctl_scheduler_op scheduler_op;
+        struct xen_sysctl_pcitopoinfo pcitopoinfo;
         uint8_t pad[128];
     } u;
 };

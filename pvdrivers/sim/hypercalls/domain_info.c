@@ -1,7 +1,26 @@
 /* What domctl and sysctl say of a domain. */
+#include "pvdrivers/sim/core/machine.h"
+#include "pvdrivers/sim/cpupool.h"
 #include "pvdrivers/sim/hypercalls/internal.h"
 
 #include <string.h>
+
+/* The domain's time on CPUs, and whether a vcpu has one now or all wait for events. Without CPUs a
+ * domain that may run is running. */
+static void tell_vcpus(const struct hypercall *call, const struct pv_domain_info *info,
+                       struct xen_domctl_getdomaininfo *out)
+{
+    bool running = false, blocked = true;
+    for (uint32_t vcpu = 0; vcpu < info->vcpus; vcpu++) {
+        struct pv_vcpu_runstate runstate = {.state = RUNSTATE_running};
+        pv_vcpu_get_runstate(call->machine, info->domid, vcpu, &runstate);
+        out->cpu_time += runstate.time[RUNSTATE_running];
+        running |= runstate.state == RUNSTATE_running;
+        blocked &= runstate.state == RUNSTATE_blocked;
+    }
+    if (info->state == PV_DOMAIN_RUNNING)
+        out->flags |= running ? XEN_DOMINF_running : blocked ? XEN_DOMINF_blocked : 0;
+}
 
 static uint32_t state_flags(const struct pv_domain_info *info)
 {
@@ -14,7 +33,7 @@ static uint32_t state_flags(const struct pv_domain_info *info)
     case PV_DOMAIN_DYING:
         return XEN_DOMINF_dying;
     default:
-        return XEN_DOMINF_running;
+        return 0;
     }
 }
 
@@ -28,10 +47,15 @@ long next_domain(const struct hypercall *call, uint32_t domid, struct xen_domctl
     memset(out, 0, sizeof *out);
     out->domain = (domid_t)domid;
     out->flags = state_flags(&info);
-    uint32_t frames = info.page_size / 4096; /* tools count in these, whatever the domain's ABI */
+    uint32_t frames = info.page_size >> FRAME_SHIFT; /* tools count in these, whatever the ABI */
     out->tot_pages = info.pages * frames;
     out->max_pages = info.max_pages * frames;
+    out->shared_info_frame = (call->machine->shared->layout.xenheap +
+                              (uint64_t)domid * XENHEAP_WINDOW + XENHEAP_SHARED_INFO) >>
+                             FRAME_SHIFT;
     out->nr_online_vcpus = info.vcpus;
     out->max_vcpu_id = info.vcpus - 1;
+    pv_cpupool_of_domain(call->machine, info.domid, &out->cpupool);
+    tell_vcpus(call, &info, out);
     return 0;
 }

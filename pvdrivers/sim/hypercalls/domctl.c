@@ -44,6 +44,10 @@ static const struct operation domctls[] = {
     [XEN_DOMCTL_pausedomain] = ROW(IN, pausedomain),
     [XEN_DOMCTL_unpausedomain] = ROW(IN, unpausedomain),
     [XEN_DOMCTL_getdomaininfo] = ROW(BOTH, getdomaininfo),
+    [XEN_DOMCTL_setvcpuaffinity] = ROW(BOTH, domctl_setvcpuaffinity),
+    [XEN_DOMCTL_getvcpuinfo] = ROW(BOTH, domctl_getvcpuinfo),
+    [XEN_DOMCTL_scheduler_op] = ROW(BOTH, domctl_scheduler_op),
+    [XEN_DOMCTL_getvcpuaffinity] = ROW(BOTH, domctl_getvcpuaffinity),
 };
 
 long do_domctl(const struct hypercall *call)

@@ -4,7 +4,8 @@
  *   table.c          hypercalls by number       guest_memory.c  the caller's memory
  *   version.c        xen_version                simple.c        event channels, grants, sched_op
  *   sysctl.c         sysctl                     domctl.c        domctl
- *   domain_info.c    getdomaininfo of both
+ *   domain_info.c    getdomaininfo of both      topology.c      sysctls about CPUs and nodes
+ *   scheduling.c     schedulers, cpupools       vcpu.c          domctls of a vcpu
  */
 #ifndef PVDRIVERS_SIM_HYPERCALLS_INTERNAL_H
 #define PVDRIVERS_SIM_HYPERCALLS_INTERNAL_H
@@ -23,6 +24,9 @@ struct hypercall {
 /* ---- guest_memory.c: 0 or -EFAULT ---- */
 int copy_from_guest(void *to, uint64_t from, size_t size);
 int copy_to_guest(uint64_t to, const void *from, size_t size);
+/* Masks of CPUs, PV_SCHED_MAX_CPUS bits. What a bitmap has no room for is not said, or no CPU. */
+int cpus_to_guest(const struct xenctl_bitmap *to, const uint64_t *cpus);
+int cpus_from_guest(uint64_t *cpus, const struct xenctl_bitmap *from);
 
 /* ---- table.c ---- */
 #define ARGUMENT_IN 1u  /* the structure is read */
@@ -53,6 +57,23 @@ long do_grant_table_op(const struct hypercall *call);
 long do_sched_op(const struct hypercall *call);
 long do_sysctl(const struct hypercall *call);
 long do_domctl(const struct hypercall *call);
+
+/* ---- Operations of sysctl and domctl: the argument is the whole structure ---- */
+/* topology.c */
+long sysctl_physinfo(const struct hypercall *call, void *argument);
+long sysctl_getcpuinfo(const struct hypercall *call, void *argument);
+long sysctl_cputopoinfo(const struct hypercall *call, void *argument);
+long sysctl_numainfo(const struct hypercall *call, void *argument);
+long sysctl_pcitopoinfo(const struct hypercall *call, void *argument);
+/* scheduling.c */
+long sysctl_sched_id(const struct hypercall *call, void *argument);
+long sysctl_scheduler_op(const struct hypercall *call, void *argument);
+long sysctl_cpupool_op(const struct hypercall *call, void *argument);
+long domctl_scheduler_op(const struct hypercall *call, void *argument);
+/* vcpu.c */
+long domctl_getvcpuinfo(const struct hypercall *call, void *argument);
+long domctl_setvcpuaffinity(const struct hypercall *call, void *argument);
+long domctl_getvcpuaffinity(const struct hypercall *call, void *argument);
 
 /* ---- domain_info.c ---- */
 /* The first domain from `domid` on; -ESRCH when there is none. */

@@ -58,8 +58,16 @@ static long getdomaininfolist(const struct hypercall *call, void *argument)
 
 static const struct operation sysctls[] = {
     [XEN_SYSCTL_readconsole] = ROW(BOTH, readconsole),
+    [XEN_SYSCTL_physinfo] = ROW(BOTH, sysctl_physinfo),
+    [XEN_SYSCTL_sched_id] = ROW(BOTH, sysctl_sched_id),
     [XEN_SYSCTL_getdomaininfolist] = ROW(BOTH, getdomaininfolist),
     [XEN_SYSCTL_debug_keys] = ROW(IN, debug_keys),
+    [XEN_SYSCTL_getcpuinfo] = ROW(BOTH, sysctl_getcpuinfo),
+    [XEN_SYSCTL_cputopoinfo] = ROW(BOTH, sysctl_cputopoinfo),
+    [XEN_SYSCTL_numainfo] = ROW(BOTH, sysctl_numainfo),
+    [XEN_SYSCTL_cpupool_op] = ROW(BOTH, sysctl_cpupool_op),
+    [XEN_SYSCTL_scheduler_op] = ROW(BOTH, sysctl_scheduler_op),
+    [XEN_SYSCTL_pcitopoinfo] = ROW(BOTH, sysctl_pcitopoinfo),
 };
 
 long do_sysctl(const struct hypercall *call)

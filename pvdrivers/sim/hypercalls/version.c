@@ -7,6 +7,12 @@
 #define VIRT_START                                                                                 \
     0xffff800000000000ull /* where Xen begins in the address space of an x86-64 PV domain */
 
+#ifdef __clang__
+#define COMPILER "clang"
+#else
+#define COMPILER "gcc"
+#endif
+
 static long version(const struct hypercall *call, void *argument)
 {
     (void)call, (void)argument;
@@ -25,7 +31,7 @@ static long compile_info(const struct hypercall *call, void *argument)
 {
     struct xen_compile_info *info = argument;
     (void)call;
-    snprintf(info->compiler, sizeof info->compiler, "%s", __VERSION__);
+    snprintf(info->compiler, sizeof info->compiler, COMPILER " " __VERSION__);
     return 0;
 }
 

@@ -55,6 +55,7 @@ def test_guests_have_their_nodes_and_domains(tmp_path: Path, images: list[Path])
         async with await XenstoreClient.connect(folder / "xenstore.sock") as client:
             names = [await client.read_str(f"/local/domain/{domid}/name") for domid in range(3)]
             assert names == ["Domain-0", "web", "mail"]
+            assert await client.read_str("/local/pool/0/name") == "Pool-0"
             assert await client.read_str(f"{BACK}/params") == str(images[0])
             assert await client.read_str(f"{BACK}/mode") == "w"
 

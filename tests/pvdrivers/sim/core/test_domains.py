@@ -138,3 +138,9 @@ def test_what_is_closed_says_so() -> None:
     machine.close()
     with pytest.raises(UsageError, match="machine is closed"):
         machine.create_domain()
+
+
+@pytest.mark.parametrize("wrong", [{"threads_per_core": 0}, {"cores_per_socket": -1}])
+def test_a_topology_that_there_is_not(wrong: dict[str, int]) -> None:
+    with pytest.raises(UsageError, match="a core has 1 thread or more"):
+        Machine(**wrong)  # type: ignore[arg-type]
