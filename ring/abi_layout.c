@@ -8,6 +8,7 @@
 #include "pvdrivers/ring/abi_ia64.h"
 #include "pvdrivers/ring/abi_netif.h"
 #include "pvdrivers/ring/abi_shared_info.h"
+#include "pvdrivers/ring/abi_vcpu.h"
 #include "pvdrivers/ring/abi_vscsiif.h"
 #include "pvdrivers/ring/abi_xenstore.h"
 #include "pvdrivers/ring/ring.h"
@@ -128,6 +129,9 @@ static const struct pv_abi_field fields[] = {
     LAYOUT(X86, evtchn_expand_array, struct evtchn_expand_array, array_gfn),
     LAYOUT(X86, evtchn_set_priority, struct evtchn_set_priority, port, priority),
     LAYOUT(X86, evtchn_fifo_control_block, struct evtchn_fifo_control_block, ready, _rsvd, head),
+
+    /* vcpu.h */
+    LAYOUT(ALL, vcpu_register_vcpu_info, struct vcpu_register_vcpu_info, mfn, offset, rsvd),
 
     /* xen.h, arch-x86/xen.h, arch-ia64.h */
     LAYOUT(ALL, vcpu_time_info, struct vcpu_time_info, version, pad0, tsc_timestamp,

@@ -29,21 +29,21 @@ uint32_t pv_event_2l_ports(enum pv_abi abi)
     return (uint32_t)layouts[abi].word_bits * layouts[abi].word_bits;
 }
 
-/* ---- Where things are ------------------------------------------------------------------------ */
-
-static uint8_t *vcpu_info(const struct pv_event_view *view)
+uint32_t pv_event_vcpu_info_size(enum pv_abi abi)
 {
-    return (uint8_t *)view->shared_info + view->vcpu * layouts[view->abi].vcpu_info_size;
+    return layouts[abi].vcpu_info_size;
 }
+
+/* ---- Where things are ------------------------------------------------------------------------ */
 
 uint8_t *pv_event_upcall_pending(const struct pv_event_view *view)
 {
-    return vcpu_info(view);
+    return view->vcpu_info;
 }
 
 static uint32_t *selector(const struct pv_event_view *view)
 {
-    return (uint32_t *)(vcpu_info(view) + layouts[view->abi].selector);
+    return (uint32_t *)((uint8_t *)view->vcpu_info + layouts[view->abi].selector);
 }
 
 static struct pv_event_bit bitmap_bit(const struct pv_event_view *view, uint32_t offset,

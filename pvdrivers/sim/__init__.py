@@ -21,6 +21,7 @@ from pvdrivers.sim.machine import (
     cells,
     parse_size,
 )
+from pvdrivers.sim.vcpu import Vcpu
 
 __all__ = [
     "Domain",
@@ -32,6 +33,7 @@ __all__ = [
     "ShutdownReason",
     "TraceEvent",
     "TraceRecord",
+    "Vcpu",
     "cells",
     "parse_size",
 ]

@@ -18,6 +18,7 @@ from pvdrivers.sim import console
 from pvdrivers.sim.cpupool import MAX_CPUS
 from pvdrivers.sim.errors import MachineError, check
 from pvdrivers.sim.scheduler import Scheduler
+from pvdrivers.sim.vcpu import MAX_VCPUS, Vcpu
 
 GIB = 1 << 30
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -165,6 +166,12 @@ class Domain:
         """The machine frame (4 KiB) behind a guest frame; MachineError(EFAULT) in a hole."""
         return check(lib.pv_domain_gfn_to_mfn(self.machine.cdata, self.domid, gfn), f"gfn {gfn}")
 
+    def vcpu(self, number: int) -> Vcpu:
+        """Its vcpu of this number; what one asks of it fails when there is none."""
+        if not 0 <= number < MAX_VCPUS:
+            raise UsageError(f"vcpu {number} is none of 0 to {MAX_VCPUS - 1}")
+        return Vcpu(self, number)
+
     def pause(self) -> None:
         check(lib.pv_domain_pause(self.machine.cdata, self.domid), "pause")
 
@@ -284,6 +291,8 @@ class Machine:
     ) -> Domain:
         """Creates a domain; zero limits stand for Xen's defaults. `cpupool`: where it runs on a
         machine with CPUs."""
+        if not 1 <= vcpus <= MAX_VCPUS:
+            raise UsageError(f"a domain has 1 to {MAX_VCPUS} vcpus, not {vcpus}")
         config = ffi.new("struct pv_domain_config *")
         config.abi, config.memory, config.vcpus = abi, parse_size(memory), vcpus
         config.privileged = privileged

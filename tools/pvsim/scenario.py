@@ -19,9 +19,9 @@ from pvdrivers.sim.cpupool import (
     MIN_RATELIMIT_US,
 )
 from pvdrivers.sim.scheduler import DEFAULT_WEIGHT, MAX_WEIGHT, MIN_WEIGHT
+from pvdrivers.sim.vcpu import MAX_VCPUS
 from pvdrivers.tools.config_file import Kind, Section, explain
 
-MAX_VCPUS = 32
 MAX_GUESTS = 1000
 _NS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9}
 

@@ -19,7 +19,8 @@ struct pv_event_view {
     enum pv_abi abi;
     uint32_t vcpu;
     void *shared_info;
-    bool fifo; /* else the 2-level ABI */
+    void *vcpu_info; /* the vcpu's, in shared_info or where the guest has registered it */
+    bool fifo;       /* else the 2-level ABI */
     /* FIFO only. */
     struct evtchn_fifo_control_block *control_block; /* NULL: this vcpu has none, and no events */
     uint32_t *fifo_heads;         /* the guest's place in each of the 16 queues, at first 0 */
@@ -52,6 +53,9 @@ PV_API bool pv_event_unmask(struct pv_event_view *view, evtchn_port_t port);
 #define EVENT_WORD_LINKED (1u << EVTCHN_FIFO_LINKED)
 #define EVENT_WORD_BUSY (1u << EVTCHN_FIFO_BUSY)
 #define EVENT_WORD_LINK ((uint32_t)EVTCHN_FIFO_LINK_MASK)
+
+/* Bytes of a vcpu_info. */
+uint32_t pv_event_vcpu_info_size(enum pv_abi abi);
 
 /* Where the words are. Hypervisor and guest both use these. NULL when there is no such word. */
 struct pv_event_bit {

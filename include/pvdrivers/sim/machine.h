@@ -11,6 +11,8 @@
 #include "pvdrivers/hypervisor.h"
 
 /* cffi: begin */
+#define PV_MAX_VCPUS 128
+
 struct pv_machine; /* one process's attachment to a machine */
 
 /* Machine memory is a list of extents; addresses between them are holes. Bytes. */
@@ -32,7 +34,7 @@ struct pv_machine_config {
 struct pv_domain_config {
     enum pv_abi abi;
     uint64_t memory;              /* bytes */
-    uint32_t vcpus;               /* 1 to 32 */
+    uint32_t vcpus;               /* 1 to PV_MAX_VCPUS */
     uint32_t max_event_channels;  /* highest port + 1; 0: the ABI's limit */
     uint32_t max_grant_frames;    /* 0: 64 */
     uint32_t max_maptrack_frames; /* 0: 1024 */

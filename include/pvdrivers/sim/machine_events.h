@@ -55,7 +55,8 @@ PV_API int pv_machine_set_virq_handler(struct pv_machine *machine, domid_t domai
 
 /* A guest's own view of one vcpu: its shared_info, and its FIFO pages once it has any, with
  * `fifo_heads` (16 words of the caller's, 0 at first) as its place in the queues. The view shows
- * the event array as it is now: ask again after expand_array. */
+ * the event array and the vcpu_info as they are now: ask again after expand_array, and
+ * when the vcpu_info has been registered elsewhere. */
 PV_API int pv_machine_event_view(struct pv_machine *machine, domid_t domain, uint32_t vcpu,
                                  uint32_t *fifo_heads, struct pv_event_view *view);
 

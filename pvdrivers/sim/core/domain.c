@@ -32,8 +32,8 @@ void domain_set_state(struct pv_machine *machine, struct domain *d, enum pv_doma
 static int check_config(const struct pv_machine *machine, const struct pv_domain_config *config)
 {
     uint64_t limit = machine->shared->layout.max_domain_pages << FRAME_SHIFT;
-    if ((unsigned)config->abi >= PV_ABI_COUNT || config->vcpus == 0 || config->vcpus > MAX_VCPUS ||
-        config->memory == 0)
+    if ((unsigned)config->abi >= PV_ABI_COUNT || config->vcpus == 0 ||
+        config->vcpus > PV_MAX_VCPUS || config->memory == 0)
         return -EINVAL;
     return config->memory > limit ? -E2BIG : 0;
 }
@@ -72,9 +72,9 @@ void domain_set_shape(struct domain *d, const struct pv_domain_config *config)
     __atomic_store_n(&d->abi, (uint8_t)config->abi, __ATOMIC_RELAXED); /* senders read it without */
     d->page_shift = config->abi == PV_ABI_IA64 ? 14 : 12;
     d->privileged = config->privileged;
-    d->max_vcpus = config->vcpus;
     d->max_pages = config->memory >> d->page_shift;
-    memset(d->vcpu, 0, sizeof d->vcpu);
+    memset(d->vcpu, 0, d->max_vcpus * sizeof d->vcpu[0]); /* what the domid's last domain had */
+    d->max_vcpus = config->vcpus;
     for (uint32_t i = 0; i < config->vcpus; i++)
         d->vcpu[i] = (struct vcpu){.id = i, .online = true};
 }

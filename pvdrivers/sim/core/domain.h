@@ -11,11 +11,10 @@
 #include <stddef.h>
 #include <string.h>
 
-#define MAX_VCPUS 32
-
 struct vcpu {
     uint32_t id;
     bool online;
+    uint64_t info; /* machine address of its vcpu_info */
     uint64_t upcalls;
     struct sched_vcpu sched;
 };
@@ -34,7 +33,7 @@ struct domain {
     uint64_t generation;
     uint64_t tot_pages, max_pages; /* of this domain's page size */
     uint64_t physmap_changes;      /* so that a process knows when its view of the physmap is old */
-    struct vcpu vcpu[MAX_VCPUS];
+    struct vcpu vcpu[PV_MAX_VCPUS];
     uint64_t accounts[PV_ACCOUNT_COUNT];
 
     /* One for each subsystem that has state here, declared in its room. */

@@ -29,7 +29,7 @@
 
 #include <pthread.h>
 
-#define MACHINE_MAGIC 0x50564d4143484331ull /* "PVMACHC1": another layout, another number */
+#define MACHINE_MAGIC 0x50564d4143484231ull /* "PVMACHB1": another layout, another number */
 #define FRAME_SHIFT 12                      /* machine frames are 4 KiB; a 16 KiB page is four */
 #define FRAME_SIZE (1ull << FRAME_SHIFT)
 #define MAX_EXTENTS 64
@@ -103,9 +103,10 @@ struct pv_machine {
  * The pages Xen shares with a domain: its own window at the end of the memory file, so that they
  * have machine addresses like any other. Only touched pages cost anything.
  */
-#define XENHEAP_SHARED_INFO 0x0        /* 16 KiB */
-#define XENHEAP_GRANT_FRAMES 0x4000    /* 64 frames of 16 KiB at most: 1 MiB */
-#define XENHEAP_STATUS_FRAMES 0x104000 /* one uint16_t per v2 entry: 128 KiB at most */
+#define XENHEAP_SHARED_INFO 0x0           /* 16 KiB */
+#define XENHEAP_GRANT_FRAMES 0x4000       /* 64 frames of 16 KiB at most: 1 MiB */
+#define XENHEAP_STATUS_FRAMES 0x104000    /* one uint16_t per v2 entry: 128 KiB at most */
+#define XENHEAP_UNSEEN_VCPU_INFO 0x124000 /* vcpu_info that no guest sees: 8 KiB */
 #define XENHEAP_WINDOW 0x200000
 
 static inline struct domain *domain_window(struct pv_machine *machine, domid_t domid)

@@ -6,6 +6,12 @@
 
 /* ---- A domain -------------------------------------------------------------------------------- */
 
+/* For the domid's next domain, as those from `end` on. */
+static void wipe_vcpus(struct domain *d)
+{
+    memset(d->event_channels.vcpu, 0, d->max_vcpus * sizeof d->event_channels.vcpu[0]);
+}
+
 static int init_channels(struct domain *d, const struct pv_domain_config *config)
 {
     struct event_channels *ec = &d->event_channels;
@@ -15,7 +21,8 @@ static int init_channels(struct domain *d, const struct pv_domain_config *config
     pv_write_once(&ec->max_ports,
                   wanted && wanted < EVTCHN_FIFO_NR_CHANNELS ? wanted : EVTCHN_FIFO_NR_CHANNELS);
     pv_write_once(&ec->end, 1);
-    WIPE_AFTER(*ec, end);
+    memset(&ec->end + 1, 0,
+           offsetof(struct event_channels, vcpu) - offsetof(struct event_channels, first_free));
     ec->first_free = 1;
     return 0;
 }
@@ -36,7 +43,9 @@ static int create(struct pv_machine *machine, struct domain *d,
                   const struct pv_domain_config *config)
 {
     event_lock(machine, d);
+    wipe_vcpus(d);
     domain_set_shape(d, config);
+    vcpu_infos_init(machine, d);
     int error = init_channels(d, config);
     event_unlock(machine, d);
     return error;
@@ -61,6 +70,7 @@ static uint64_t destroy(struct pv_machine *machine, struct domain *d, uint64_t f
         return next;
     event_lock(machine, d);
     fifo_destroy(machine, d);
+    vcpu_infos_release(machine, d);
     event_unlock(machine, d);
     return 0;
 }

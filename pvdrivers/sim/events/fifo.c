@@ -55,9 +55,9 @@ static bool link_port(struct domain *d, struct pv_event_view *view, struct evtch
     /* One step: the word is the guest's too. */
     if (pv_fetch_or(word, EVENT_WORD_LINKED) & EVENT_WORD_LINKED)
         return false;
-    struct evtchn_fifo_vcpu *fifo = d->event_channels.fifo_vcpu;
-    uint32_t *old_tail = &fifo[chn->last_vcpu].tail[chn->last_priority];
-    uint32_t *tail = &fifo[chn->notify_vcpu].tail[chn->priority];
+    struct event_vcpu *vcpus = d->event_channels.vcpu;
+    uint32_t *old_tail = &vcpus[chn->last_vcpu].fifo.tail[chn->last_priority];
+    uint32_t *tail = &vcpus[chn->notify_vcpu].fifo.tail[chn->priority];
     /* It was the last of a queue that the guest has emptied: the link set above would otherwise
      * make that queue look alive. */
     if (*old_tail == port)
@@ -107,43 +107,6 @@ bool unmask_fifo(struct pv_machine *machine, struct domain *d, evtchn_port_t por
 
 /* ---- The guest's pages ----------------------------------------------------------------------- */
 
-/* Release: the changes to the page that was pending are complete by then. */
-static void set_pending_repair(struct event_channels *ec, uint64_t mfn)
-{
-    __atomic_store_n(&ec->page_pending_repair, mfn + 1, __ATOMIC_RELEASE);
-}
-
-/* A page of the domain's, pending repair until the FIFO state names it. */
-static int hold_page(struct pv_machine *machine, struct domain *d, uint64_t mfn)
-{
-    set_pending_repair(&d->event_channels, mfn);
-    int error = get_event_page(machine, mfn, d);
-    if (error)
-        set_pending_repair(&d->event_channels, NO_FRAME);
-    return error;
-}
-
-static bool uses_page(const struct event_channels *ec, uint64_t mfn)
-{
-    for (uint32_t i = 0; i < ec->event_frame_count; i++)
-        if (ec->event_frames[i] == mfn)
-            return true;
-    for (uint32_t vcpu = 0; vcpu < EVENT_VCPUS; vcpu++)
-        if (ec->fifo_vcpu[vcpu].control_mfn == mfn + 1)
-            return true;
-    return false;
-}
-
-/* Gives the pending page back unless the FIFO state uses it; nothing is pending then. */
-static void repair_pending_page(struct pv_machine *machine, struct domain *d)
-{
-    struct event_channels *ec = &d->event_channels;
-    uint64_t mfn = ec->page_pending_repair - 1;
-    if (mfn != NO_FRAME && !uses_page(ec, mfn))
-        put_event_page(machine, mfn, d);
-    set_pending_repair(ec, NO_FRAME);
-}
-
 /* Ports that were raised under the 2-level ABI are raised again when their words appear. */
 static void switch_to_fifo(struct pv_machine *machine, struct domain *d)
 {
@@ -163,10 +126,10 @@ static int set_control_block(struct pv_machine *machine, struct domain *d, uint3
                              uint64_t mfn, uint32_t offset)
 {
     struct event_channels *ec = &d->event_channels;
-    struct evtchn_fifo_vcpu *fifo = &ec->fifo_vcpu[vcpu];
+    struct evtchn_fifo_vcpu *fifo = &ec->vcpu[vcpu].fifo;
     if (domain_is_dying(d) || fifo->control_mfn)
         return -EINVAL;
-    if (hold_page(machine, d, mfn))
+    if (event_page_hold(machine, d, mfn))
         return -EINVAL;
     struct evtchn_fifo_control_block *block =
         (void *)((uint8_t *)frame_address(machine, mfn) + offset);
@@ -175,7 +138,7 @@ static int set_control_block(struct pv_machine *machine, struct domain *d, uint3
     fifo->control_offset = offset;
     /* Release: the queues are empty before anybody finds the block (XSA-358). */
     pv_store_release_64(&fifo->control_mfn, mfn + 1);
-    set_pending_repair(ec, NO_FRAME);
+    event_page_settle(machine, d);
     if (!ec->fifo)
         switch_to_fifo(machine, d);
     return 0;
@@ -215,12 +178,12 @@ static int add_event_page(struct pv_machine *machine, struct domain *d, uint64_t
     uint32_t page = ec->event_frame_count;
     if (page >= EVTCHN_FIFO_MAX_PAGES)
         return -ENOSPC;
-    if (hold_page(machine, d, mfn))
+    if (event_page_hold(machine, d, mfn))
         return -EINVAL;
     ec->event_frames[page] = mfn;
     /* Release: the page is in the array before the count covers it (XSA-359). */
     pv_store_release(&ec->event_frame_count, page + 1);
-    set_pending_repair(ec, NO_FRAME);
+    event_page_settle(machine, d);
 
     evtchn_port_t first = page * EVTCHN_FIFO_WORDS_PER_PAGE;
     evtchn_port_t end = first + EVTCHN_FIFO_WORDS_PER_PAGE;
@@ -282,8 +245,8 @@ static void forget_queues(struct pv_machine *machine, struct domain *d)
     }
     for (uint32_t vcpu = 0; vcpu < d->max_vcpus; vcpu++) {
         view = event_view(machine, d, vcpu);
-        memset(ec->fifo_vcpu[vcpu].tail, 0, sizeof ec->fifo_vcpu[vcpu].tail);
-        memset(ec->fifo_vcpu[vcpu].head, 0, sizeof ec->fifo_vcpu[vcpu].head);
+        memset(ec->vcpu[vcpu].fifo.tail, 0, sizeof ec->vcpu[vcpu].fifo.tail);
+        memset(ec->vcpu[vcpu].fifo.head, 0, sizeof ec->vcpu[vcpu].fifo.head);
         if (view.control_block)
             memset(view.control_block, 0, sizeof *view.control_block);
     }
@@ -305,7 +268,7 @@ static void return_waiting_events(struct pv_machine *machine, struct domain *d)
 
 void fifo_repair(struct pv_machine *machine, struct domain *d)
 {
-    repair_pending_page(machine, d);
+    event_page_settle(machine, d);
     if (d->event_channels.fifo)
         forget_queues(machine, d);
     else
@@ -318,13 +281,13 @@ void fifo_destroy(struct pv_machine *machine, struct domain *d)
     struct event_channels *ec = &d->event_channels;
     __atomic_store_n(&ec->fifo, 0, __ATOMIC_RELEASE);
     while (ec->event_frame_count) {
-        set_pending_repair(ec, ec->event_frames[ec->event_frame_count - 1]);
+        event_page_let_go(d, ec->event_frames[ec->event_frame_count - 1]);
         pv_store_release(&ec->event_frame_count, ec->event_frame_count - 1);
-        repair_pending_page(machine, d);
+        event_page_settle(machine, d);
     }
-    for (uint32_t vcpu = 0; vcpu < EVENT_VCPUS; vcpu++) {
-        set_pending_repair(ec, ec->fifo_vcpu[vcpu].control_mfn - 1);
-        __atomic_store_n(&ec->fifo_vcpu[vcpu].control_mfn, 0, __ATOMIC_RELEASE);
-        repair_pending_page(machine, d);
+    for (uint32_t vcpu = 0; vcpu < d->max_vcpus; vcpu++) {
+        event_page_let_go(d, ec->vcpu[vcpu].fifo.control_mfn - 1);
+        __atomic_store_n(&ec->vcpu[vcpu].fifo.control_mfn, 0, __ATOMIC_RELEASE);
+        event_page_settle(machine, d);
     }
 }

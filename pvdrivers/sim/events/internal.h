@@ -6,6 +6,7 @@
  *   handle.c      handles             upcall.c  upcalls of guests that read shared_info
  *   slot.c        what both stand on  fds.c     eventfds of this process and of others
  *   virq.c        VIRQs             events.c   the subsystem: a domain's life
+ *   vcpu_info.c   vcpu_info         page.c     pages of the guest's in use
  */
 #ifndef PVDRIVERS_SIM_EVENTS_INTERNAL_H
 #define PVDRIVERS_SIM_EVENTS_INTERNAL_H
@@ -14,6 +15,8 @@
 #include "pvdrivers/sim/events/events.h"
 #include "pvdrivers/sim/machine_events.h"
 #include "pvdrivers/sim/memory/memory.h"
+
+static_assert(EVENT_VCPUS == PV_MAX_VCPUS, "as the public header says");
 
 /* States of a port, Xen's ECS_*. */
 enum { ECS_FREE, ECS_UNBOUND, ECS_INTERDOMAIN, ECS_VIRQ, ECS_IPI };
@@ -121,8 +124,28 @@ void fifo_repair(struct pv_machine *machine, struct domain *d);
 /* Frees the control blocks and the event array: back to 2-level. */
 void fifo_destroy(struct pv_machine *machine, struct domain *d);
 
+/* ---- page.c; all under the lock -------------------------------------------------------- */
+
+/* A page of the domain's, pending repair until the state names it. */
+int event_page_hold(struct pv_machine *machine, struct domain *d, uint64_t mfn);
+/* Pending repair until the state names it no more; NO_FRAME: none. */
+void event_page_let_go(struct domain *d, uint64_t mfn);
+/* Gives the pending page back unless the state names it; nothing is pending then. */
+void event_page_settle(struct pv_machine *machine, struct domain *d);
+
+/* ---- vcpu_info.c ----------------------------------------------------------------------- */
+
+/* Those of a new domain. */
+void vcpu_infos_init(struct pv_machine *machine, struct domain *d);
+/* Back to where they were, as the domain ends. */
+void vcpu_infos_release(struct pv_machine *machine, struct domain *d);
+/* The first frame of the page where the guest has put it, or NO_FRAME. */
+uint64_t vcpu_info_page(struct pv_machine *machine, const struct domain *d, uint32_t vcpu);
+
 /* ---- kernel.c; all under the lock ------------------------------------------------------ */
 
+/* Tells the guest, or has its kernel answer, that something was raised for the view's vcpu. */
+void send_upcall(struct pv_machine *machine, struct domain *d, struct pv_event_view *view);
 /* Makes a port pending and sees to the upcall. */
 void raise_port(struct pv_machine *machine, struct domain *d, evtchn_port_t port);
 void unmask_port(struct pv_machine *machine, struct domain *d, evtchn_port_t port);

@@ -14,11 +14,12 @@
 struct pv_event_view event_view(struct pv_machine *machine, struct domain *d, uint32_t vcpu)
 {
     struct event_channels *ec = &d->event_channels;
-    struct evtchn_fifo_vcpu *fifo = &ec->fifo_vcpu[vcpu];
+    struct evtchn_fifo_vcpu *fifo = &ec->vcpu[vcpu].fifo;
     struct pv_event_view view = {
         .abi = (enum pv_abi)d->abi,
         .vcpu = vcpu,
         .shared_info = domain_xenheap(machine, d, XENHEAP_SHARED_INFO),
+        .vcpu_info = machine->memory + d->vcpu[vcpu].info,
         .fifo = pv_read_once(&ec->fifo),
     };
     if (view.fifo) {
@@ -160,14 +161,14 @@ void repair_handles(struct pv_machine *machine, struct domain *d)
     struct event_channels *ec = &d->event_channels;
     uint32_t end = pv_read_once(&machine->shared->event_handles.end);
     ec->open_handles = ec->to_signal = 0;
-    for (uint32_t vcpu = 0; vcpu < EVENT_VCPUS; vcpu++)
-        ec->upcall[vcpu] = 0;
+    for (uint32_t vcpu = 0; vcpu < d->max_vcpus; vcpu++)
+        ec->vcpu[vcpu].upcall = 0;
     for (uint32_t i = 0; i < end; i++) {
         struct event_handle *h = handle_slot(machine, i);
         if (!is_handle_of(h, d))
             continue;
         if (h->upcall)
-            ec->upcall[h->vcpu] = (uint16_t)(i + 1);
+            ec->vcpu[h->vcpu].upcall = (uint16_t)(i + 1);
         else
             ec->open_handles++;
         h->head = h->tail = 0;
@@ -218,7 +219,7 @@ static void answer_upcall(struct pv_machine *machine, struct domain *d, struct p
             accept_event(machine, d, view, ports[i]);
 }
 
-static void send_upcall(struct pv_machine *machine, struct domain *d, struct pv_event_view *view)
+void send_upcall(struct pv_machine *machine, struct domain *d, struct pv_event_view *view)
 {
     struct event_channels *ec = &d->event_channels;
     /* No order: the full barrier that selected the word, or made the queue ready, gives it. What
@@ -227,8 +228,8 @@ static void send_upcall(struct pv_machine *machine, struct domain *d, struct pv_
         account(d, PV_ACCOUNT_UPCALL, 1);
         d->vcpu[view->vcpu].upcalls++;
     }
-    if (ec->upcall[view->vcpu])
-        signal_handle(machine, d, ec->upcall[view->vcpu] - 1u);
+    if (ec->vcpu[view->vcpu].upcall)
+        signal_handle(machine, d, ec->vcpu[view->vcpu].upcall - 1u);
     else if (ec->open_handles)
         answer_upcall(machine, d, view);
 }
@@ -261,9 +262,9 @@ void raise_waiting_ports(struct pv_machine *machine, struct domain *d)
     struct event_channels *ec = &d->event_channels;
     for (uint32_t vcpu = 0; vcpu < d->max_vcpus; vcpu++) {
         struct pv_event_view view = event_view(machine, d, vcpu);
-        if (!ec->upcall[vcpu] && ec->open_handles)
+        if (!ec->vcpu[vcpu].upcall && ec->open_handles)
             answer_upcall(machine, d, &view);
-        else if (ec->upcall[vcpu] && *pv_event_upcall_pending(&view))
-            signal_handle(machine, d, ec->upcall[vcpu] - 1u);
+        else if (ec->vcpu[vcpu].upcall && *pv_event_upcall_pending(&view))
+            signal_handle(machine, d, ec->vcpu[vcpu].upcall - 1u);
     }
 }

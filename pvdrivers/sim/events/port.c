@@ -10,16 +10,16 @@ static void repair_bindings(struct pv_machine *machine, struct domain *d)
     struct event_channels *ec = &d->event_channels;
     ec->first_free = 1;
     ec->active = 0;
-    for (uint32_t vcpu = 0; vcpu < EVENT_VCPUS; vcpu++)
+    for (uint32_t vcpu = 0; vcpu < d->max_vcpus; vcpu++)
         for (uint32_t virq = 0; virq < NR_VIRQS; virq++)
-            ec->virq_port[vcpu][virq] = 0;
+            ec->vcpu[vcpu].virq_port[virq] = 0;
     for (evtchn_port_t port = 1; port < ec->end; port++) {
         struct evtchn *chn = port_entry(machine, d, port);
         struct binding b = load_binding(chn);
         ec->active += b.state != ECS_FREE;
         if (b.state == ECS_VIRQ)
-            ec->virq_port[virq_is_per_vcpu(b.remote_port) ? chn->notify_vcpu : 0][b.remote_port] =
-                port;
+            ec->vcpu[virq_is_per_vcpu(b.remote_port) ? chn->notify_vcpu : 0]
+                .virq_port[b.remote_port] = port;
         if (b.state != ECS_INTERDOMAIN)
             continue;
         struct domain *rd = domain_window(machine, b.remote_domid);
@@ -153,7 +153,8 @@ void free_port(struct pv_machine *machine, struct domain *d, evtchn_port_t port)
     struct evtchn *chn = port_entry(machine, d, port);
     struct binding b = load_binding(chn);
     if (b.state == ECS_VIRQ)
-        ec->virq_port[virq_is_per_vcpu(b.remote_port) ? chn->notify_vcpu : 0][b.remote_port] = 0;
+        ec->vcpu[virq_is_per_vcpu(b.remote_port) ? chn->notify_vcpu : 0].virq_port[b.remote_port] =
+            0;
     drop_handler(machine, d, port);
     struct pv_event_view view = event_view(machine, d, chn->notify_vcpu);
     /* An event of the port's last life must not greet the next. */

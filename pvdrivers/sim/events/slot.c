@@ -46,7 +46,7 @@ static int enter_domain(const struct event_slot *slot, int upcall_vcpu)
     struct event_channels *ec = &slot->domain->event_channels;
     struct event_handle *h = handle_slot(slot->machine, slot->index);
     bool upcall = upcall_vcpu != NO_UPCALL;
-    if (upcall && ec->upcall[upcall_vcpu])
+    if (upcall && ec->vcpu[upcall_vcpu].upcall)
         return -EBUSY;
     h->domid = slot->domain->domain_id;
     h->domain_generation = slot->domain_generation;
@@ -56,7 +56,7 @@ static int enter_domain(const struct event_slot *slot, int upcall_vcpu)
     h->vcpu = upcall ? (uint8_t)upcall_vcpu : 0;
     h->open = true;
     if (upcall)
-        ec->upcall[upcall_vcpu] = (uint16_t)(slot->index + 1);
+        ec->vcpu[upcall_vcpu].upcall = (uint16_t)(slot->index + 1);
     else
         ec->open_handles++;
     /* Events that waited now have a receiver. */
@@ -135,8 +135,8 @@ static void leave_domain(struct event_channels *ec, struct event_handle *h, uint
     h->unsignalled = false;
     if (!h->upcall)
         ec->open_handles--;
-    else if (ec->upcall[h->vcpu] == index + 1)
-        ec->upcall[h->vcpu] = 0;
+    else if (ec->vcpu[h->vcpu].upcall == index + 1)
+        ec->vcpu[h->vcpu].upcall = 0;
 }
 
 static void shut_slot(struct event_slot *slot)

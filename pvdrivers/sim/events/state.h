@@ -8,7 +8,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 
-#define EVENT_VCPUS 32
+#define EVENT_VCPUS 128
 #define MAX_EVENT_HANDLES 16384
 
 /* A vcpu's FIFO state (Xen's struct evtchn_fifo_vcpu). */
@@ -17,6 +17,12 @@ struct evtchn_fifo_vcpu {
     uint32_t control_offset; /* bytes */
     uint32_t tail[EVTCHN_FIFO_MAX_QUEUES];
     uint32_t head[EVTCHN_FIFO_MAX_QUEUES]; /* the simulated kernel's place in the queues */
+};
+
+struct event_vcpu {
+    uint16_t upcall; /* handle + 1 of the vcpu's guest, 0: none */
+    uint32_t virq_port[NR_VIRQS];
+    struct evtchn_fifo_vcpu fifo;
 };
 
 /* The lock is initialised once per domid. The fields before `first_free` are also read without it.
@@ -34,10 +40,8 @@ struct event_channels {
     uint32_t event_frame_count;
     uint64_t
         page_pending_repair; /* set while PGC_events and the FIFO state may disagree; mfn + 1 */
-    uint16_t upcall[EVENT_VCPUS]; /* handle + 1 of the vcpu's guest, 0: none */
-    uint32_t virq_port[EVENT_VCPUS][NR_VIRQS];
-    struct evtchn_fifo_vcpu fifo_vcpu[EVENT_VCPUS];
     uint64_t event_frames[EVTCHN_FIFO_MAX_PAGES];
+    struct event_vcpu vcpu[EVENT_VCPUS]; /* last: only as many are touched as the domain has */
 };
 
 /* A port. `binding` is one word (port.h), so that a sender reads it whole without the lock;

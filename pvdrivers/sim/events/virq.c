@@ -38,7 +38,7 @@ static domid_t *virq_handler(struct pv_machine *machine, uint32_t virq)
 static int bind_virq_locked(struct pv_machine *machine, struct domain *d, uint32_t virq,
                             uint32_t vcpu, uint16_t handle)
 {
-    uint32_t *bound = &d->event_channels.virq_port[vcpu][virq];
+    uint32_t *bound = &d->event_channels.vcpu[vcpu].virq_port[virq];
     if (domain_is_dying(d))
         return -EINVAL;
     if (virq_is_global(virq) &&
@@ -79,7 +79,7 @@ int pv_machine_send_virq(struct pv_machine *machine, domid_t domid, uint32_t vir
     if (vcpu >= d->max_vcpus)
         return -ENOENT;
     event_lock(machine, d);
-    uint32_t port = d->event_channels.virq_port[vcpu][virq];
+    uint32_t port = d->event_channels.vcpu[vcpu].virq_port[virq];
     if (port)
         raise_port(machine, d, port);
     event_unlock(machine, d);

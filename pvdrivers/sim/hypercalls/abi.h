@@ -8,6 +8,7 @@
 enum {
     __HYPERVISOR_xen_version = 17,
     __HYPERVISOR_grant_table_op = 20,
+    __HYPERVISOR_vcpu_op = 24,
     __HYPERVISOR_sched_op = 29,
     __HYPERVISOR_event_channel_op = 32,
     __HYPERVISOR_sysctl = 35,

@@ -6,6 +6,7 @@
  *   sysctl.c         sysctl                     domctl.c        domctl
  *   domain_info.c    getdomaininfo of both      topology.c      sysctls about CPUs and nodes
  *   scheduling.c     schedulers, cpupools       vcpu.c          domctls of a vcpu
+ *   vcpu_op.c        vcpu_op
  */
 #ifndef PVDRIVERS_SIM_HYPERCALLS_INTERNAL_H
 #define PVDRIVERS_SIM_HYPERCALLS_INTERNAL_H
@@ -54,6 +55,7 @@ int check_privilege(const struct hypercall *call);
 long do_xen_version(const struct hypercall *call);
 long do_event_channel_op(const struct hypercall *call);
 long do_grant_table_op(const struct hypercall *call);
+long do_vcpu_op(const struct hypercall *call);
 long do_sched_op(const struct hypercall *call);
 long do_sysctl(const struct hypercall *call);
 long do_domctl(const struct hypercall *call);

@@ -44,6 +44,7 @@ long run_toolstack_operation(const struct hypercall *call, const struct operatio
 static long (*const hypercalls[])(const struct hypercall *call) = {
     [__HYPERVISOR_xen_version] = do_xen_version,
     [__HYPERVISOR_grant_table_op] = do_grant_table_op,
+    [__HYPERVISOR_vcpu_op] = do_vcpu_op,
     [__HYPERVISOR_sched_op] = do_sched_op,
     [__HYPERVISOR_event_channel_op] = do_event_channel_op,
     [__HYPERVISOR_sysctl] = do_sysctl,

@@ -10,7 +10,7 @@ from pvdrivers._core import ffi, lib
 from pvdrivers.ring.abi import Abi
 from pvdrivers.sim import DomainState, Machine
 
-XEN_VERSION, SCHED_OP, SYSCTL, DOMCTL = 17, 29, 35, 36
+XEN_VERSION, VCPU_OP, SCHED_OP, SYSCTL, DOMCTL = 17, 24, 29, 35, 36
 VERSION = 0x15  # of the interfaces of sysctl and domctl
 READCONSOLE, DEBUG_KEYS, DESTROY, PAUSE, GETDOMAININFO = 1, 7, 2, 3, 5
 
@@ -122,3 +122,14 @@ def test_features(machine: Machine) -> None:
     assert features(0, 0) == (0, 1 << 2 | 1 << 11)
     assert features(1, 0) == (0, 1 << 2)
     assert features(0, 1) == (-errno.EINVAL, 0)
+
+
+def test_vcpu_op_is_about_the_callers_own_vcpus(machine: Machine) -> None:
+    info = ffi.new("struct vcpu_register_vcpu_info *", {"mfn": 20, "offset": 64})
+    address = int(ffi.cast("uintptr_t", info))
+    register = lib.VCPUOP_register_vcpu_info
+    assert hypercall(machine, 1, VCPU_OP, register, 1, address) == -errno.ENOENT
+    assert hypercall(machine, 1, VCPU_OP, register, 0, 0) == -errno.EFAULT
+    assert hypercall(machine, 1, VCPU_OP, register, 0, address) == 0
+    assert hypercall(machine, 1, VCPU_OP, register, 0, address) == -errno.EINVAL
+    assert hypercall(machine, 1, VCPU_OP, 99, 0, address) == -errno.ENOSYS

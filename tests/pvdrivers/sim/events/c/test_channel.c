@@ -252,7 +252,7 @@ static void test_repair(void)
     d->event_channels.active = 99;
     d->event_channels.first_free = 99;
     assert(pv_evtchn_op_bind_virq(machine, a, VIRQ_TIMER, 0, &port_b) == 0);
-    d->event_channels.virq_port[0][VIRQ_TIMER] = 0;
+    d->event_channels.vcpu[0].virq_port[VIRQ_TIMER] = 0;
     pv_evtchn_op_send(machine, b, 1);
     event_repair(machine, d);
     assert(status_of(machine, a, port_a).status == EVTCHNSTAT_unbound);

@@ -1,12 +1,13 @@
 /*
  * A process is killed at every change it makes to a page's owner or users: while it gives a page
- * away, takes apart a domain, copies, or sets up event channels. The next call must find every page
- * either free or with one owner, and with no user that is gone.
+ * away, takes apart a domain, copies, or sets up event channels and a vcpu_info. The next call must
+ * find every page either free or with one owner, and with no user that is gone.
  */
 #include "tests/pvdrivers/sim/grants/c/grant_test.h"
 
 #include "pvdrivers/ring/abi_shared_info.h"
 #include "pvdrivers/sim/events/internal.h"
+#include "pvdrivers/sim/machine_vcpus.h"
 
 #include <signal.h>
 #include <sys/ptrace.h>
@@ -41,8 +42,11 @@ static uint64_t users_of(struct pv_machine *machine, struct domain *d)
     const struct active_grant_entry *act = &domain_grant_area(machine, d)->active[GRANTED];
     uint64_t sum = d->grant_table.copies + runs[0].owner * 31 + runs[0].count * 37 +
                    runs[1].owner * 41 + runs[1].count * 43;
-    sum = sum * 31 + ec->fifo + ec->fifo_vcpu[0].control_mfn * 31 + ec->event_frame_count * 37 +
-          ec->event_frames[0] * 41 + ec->active * 43 + ec->page_pending_repair * 47;
+    sum = sum * 31 + ec->fifo + ec->vcpu[0].fifo.control_mfn * 31 + ec->event_frame_count * 37 +
+          ec->event_frames[0] * 41 + ec->active * 43 + ec->page_pending_repair * 47 +
+          d->vcpu[0].info * 53;
+    const uint64_t *info = (uint64_t *)(machine->memory + d->vcpu[0].info);
+    sum = sum * 31 + info[0] * 31 + info[1] * 37;
     sum = sum * 31 + port_entry(machine, d, 1)->pending + d->grant_table.page_pending_repair * 31;
     sum = sum * 31 + act->pin + act->holds_page * 37 + act->mfn * 41;
     return sum * 31 + *(uint64_t *)domain_xenheap(machine, d, XENHEAP_SHARED_INFO + PENDING);
@@ -355,6 +359,34 @@ static void check_shared(struct fixture *f, uint64_t free_before)
     check_reset(f, free_before);
 }
 
+/* ---- A vcpu_info is registered ----------------------------------------------------------------
+ */
+
+static int register_info(struct fixture *f)
+{
+    struct vcpu_register_vcpu_info info = {.mfn = CONTROL, .offset = 64};
+    return pv_vcpu_op_register_vcpu_info(f->machine, FRONT, 0, 0, &info);
+}
+
+static void run_register(struct fixture *f)
+{
+    assert(register_info(f) == 0);
+}
+
+static void check_register(struct fixture *f, uint64_t free_before)
+{
+    evtchn_port_t ports[64];
+    struct pv_event_view view;
+    client_leave(f->machine, f->machine->client);
+    int error = register_info(f);
+    assert(error == 0 || error == -EINVAL); /* done already */
+    assert(references(f, FRONT, CONTROL) == 2);
+    assert(pv_machine_event_view(f->machine, FRONT, 0, NULL, &view) == 0);
+    assert(view.vcpu_info == (uint8_t *)page_of(f, FRONT, CONTROL) + 64);
+    assert(pv_event_scan(&view, ports, 64) == 1 && ports[0] == 1);
+    check_destroys_front(f, free_before);
+}
+
 /* ---- The killer ------------------------------------------------------------------------------ */
 
 static const struct scenario scenarios[] = {
@@ -368,6 +400,7 @@ static const struct scenario scenarios[] = {
     {prepare_array, run_array, check_set_up},
     {prepare_reset, run_reset, check_reset},
     {prepare_shared, run_shared, check_shared},
+    {prepare_control, run_register, check_register},
 };
 
 static pid_t start(const struct scenario *scenario, struct fixture *f)
