@@ -4,6 +4,7 @@
 #include "pvdrivers/sim/console/console.h"
 #include "pvdrivers/sim/events/events.h"
 #include "pvdrivers/sim/grants/grants.h"
+#include "pvdrivers/sim/ia64/ia64.h"
 #include "pvdrivers/sim/memory/guest_pages.h"
 #include "pvdrivers/sim/memory/memory.h"
 #include "pvdrivers/sim/sched/sched.h"
@@ -14,5 +15,6 @@ const struct subsystem *const subsystems[SUBSYSTEM_COUNT] = {
     [SUBSYSTEM_SCHED] = &sched_subsystem,
     [SUBSYSTEM_GRANTS] = &grants_subsystem,
     [SUBSYSTEM_MEMORY] = &memory_subsystem,
+    [SUBSYSTEM_IA64] = &ia64_subsystem,
     [SUBSYSTEM_CONSOLE] = &console_subsystem,
 };

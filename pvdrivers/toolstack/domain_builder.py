@@ -1,8 +1,8 @@
 """What the domain builder prepares in a new domain.
 
-It writes start_info into the guest's first page, with the frame of the xenstore ring and its event
-channel port, as Xen's builder does for a PV guest. The guest reads it there; the xenstore server
-gets the same two numbers when the domain is introduced. Both ends of that ring are in
+It writes start_info into one of the guest's first pages, with the frame of the xenstore ring and
+its event channel port, as Xen's builder does for a PV guest. The guest reads it there; the xenstore
+server gets the same two numbers when the domain is introduced. Both ends of that ring are in
 xenstore_rings.py.
 """
 
@@ -16,8 +16,9 @@ from pvdrivers.ring.abi import Abi, layout
 from pvdrivers.sim.machine import Domain
 from pvdrivers.xenstore.client import XenstoreClient
 
-START_INFO_GFN = 0
-XENSTORE_GFN = 1
+START_INFO_GFN = dict.fromkeys(Abi, 0) | {Abi.IA64: lib.PV_IA64_START_INFO_PFN}
+XENSTORE_GFN = dict.fromkeys(Abi, 1) | {Abi.IA64: lib.PV_IA64_XENSTORE_PFN}
+"""By ABI: the first pages of an ia64 guest are firmware's."""
 MAGIC = b"xen-3.0-%s"
 
 
@@ -61,9 +62,9 @@ def build(domain: Domain, store_domid: int = 0) -> StartInfo:
         lib.pv_evtchn_op_alloc_unbound(machine, domain.domid, domain.domid, store_domid, port),
         f"the xenstore port of domain {domain.domid}",
     )
-    info = StartInfo(domain.info.pages, XENSTORE_GFN, port[0])
     hypervisor = domain.hypervisor
-    page = hypervisor.map_foreign(domain.domid, [START_INFO_GFN])
+    info = StartInfo(domain.info.pages, XENSTORE_GFN[hypervisor.abi], port[0])
+    page = hypervisor.map_foreign(domain.domid, [START_INFO_GFN[hypervisor.abi]])
     info.write(page.view, hypervisor.abi)
     hypervisor.unmap_foreign(domain.domid, page)
     return info

@@ -21,7 +21,8 @@ class GuestXenstore:
     def __init__(self, hypervisor: Hypervisor) -> None:
         """Must be called in a running event loop."""
         self._hypervisor = hypervisor
-        self._start_info = hypervisor.map_foreign(hypervisor.domid, [START_INFO_GFN])
+        gfn = START_INFO_GFN[hypervisor.abi]
+        self._start_info = hypervisor.map_foreign(hypervisor.domid, [gfn])
         info = StartInfo.read(self._start_info.view, hypervisor.abi)
         self._page = hypervisor.map_foreign(hypervisor.domid, [info.store_gfn])
         channels = hypervisor.open_event_channels()

@@ -12,6 +12,13 @@
 
 /* cffi: begin */
 
+/* ---- Guest-physical addresses, as frames of 16 KiB: Xen's own pages from 2^40 on ---- */
+
+#define PV_IA64_SHARED_INFO_GFN 0x4000000
+#define PV_IA64_MAPPED_REGS_GFN 0x4000001 /* of vcpu 0; the others' follow */
+#define PV_IA64_MAX_VCPUS 64              /* that have such a page */
+#define PV_IA64_GRANT_TABLE_GFN 0x4000041
+
 /* ---- EFI memory maps ---- */
 
 #define PV_EFI_MAX_DESCRIPTORS 256

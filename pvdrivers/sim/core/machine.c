@@ -41,9 +41,16 @@ static int check_config(const struct pv_machine_config *config)
 static struct machine_layout lay_out(const struct pv_machine_config *config)
 {
     const struct pv_memory_extent *last = &config->extents[config->extent_count - 1];
-    struct machine_layout layout = {.xenheap = align_up(last->start + last->size, XENHEAP_WINDOW)};
-    layout.memory_size = layout.xenheap + (uint64_t)config->max_domains * XENHEAP_WINDOW;
+    struct machine_layout layout = {.xenheap = align_up(last->start + last->size, XENHEAP_ALIGN)};
     layout.max_domain_pages = align_up(config->max_domain_memory, PAGE_ALIGN) >> FRAME_SHIFT;
+    layout.xenheap_window = XENHEAP_SUBSYSTEMS;
+    FOR_EACH_SUBSYSTEM(id, shared_size)
+    {
+        layout.shared[id] = layout.xenheap_window;
+        layout.xenheap_window += align_up(subsystems[id]->shared_size(&layout), PAGE_ALIGN);
+    }
+    layout.xenheap_window = align_up(layout.xenheap_window, XENHEAP_ALIGN);
+    layout.memory_size = layout.xenheap + (uint64_t)config->max_domains * layout.xenheap_window;
 
     layout.trace = align_up(sizeof(struct machine), PAGE_ALIGN);
     layout.frame_table =

@@ -29,7 +29,7 @@
 
 #include <pthread.h>
 
-#define MACHINE_MAGIC 0x50564d4143484231ull /* "PVMACHB1": another layout, another number */
+#define MACHINE_MAGIC 0x50564d4143484932ull /* "PVMACHI2": another layout, another number */
 #define FRAME_SHIFT 12                      /* machine frames are 4 KiB; a 16 KiB page is four */
 #define FRAME_SIZE (1ull << FRAME_SHIFT)
 #define MAX_EXTENTS 64
@@ -59,10 +59,12 @@ struct machine_layout {
     uint64_t domains;     /* windows of `domain_stride` bytes, one per domid */
     uint64_t domain_stride;
     uint64_t window_areas; /* in a window: where the subsystems' areas start, behind the domain */
-    uint64_t area[SUBSYSTEM_COUNT]; /* in a window: the area of each subsystem */
-    uint64_t max_domain_pages;      /* 4 KiB frames */
-    uint64_t memory_size;           /* bytes of the memory file */
-    uint64_t xenheap;               /* byte address of the shared pages of all domains */
+    uint64_t area[SUBSYSTEM_COUNT];   /* in a window: the area of each subsystem */
+    uint64_t max_domain_pages;        /* 4 KiB frames */
+    uint64_t memory_size;             /* bytes of the memory file */
+    uint64_t xenheap;                 /* byte address of the shared pages of all domains */
+    uint64_t xenheap_window;          /* bytes of one domain's */
+    uint64_t shared[SUBSYSTEM_COUNT]; /* in such a window: the pages of each subsystem */
 };
 
 /* The head of the segment. */
@@ -107,7 +109,8 @@ struct pv_machine {
 #define XENHEAP_GRANT_FRAMES 0x4000       /* 64 frames of 16 KiB at most: 1 MiB */
 #define XENHEAP_STATUS_FRAMES 0x104000    /* one uint16_t per v2 entry: 128 KiB at most */
 #define XENHEAP_UNSEEN_VCPU_INFO 0x124000 /* vcpu_info that no guest sees: 8 KiB */
-#define XENHEAP_WINDOW 0x200000
+#define XENHEAP_SUBSYSTEMS 0x128000       /* then those of the subsystems, domain_shared */
+#define XENHEAP_ALIGN 0x200000
 
 static inline struct domain *domain_window(struct pv_machine *machine, domid_t domid)
 {
@@ -127,7 +130,14 @@ static inline void *domain_xenheap(struct pv_machine *machine, const struct doma
                                    uint64_t offset)
 {
     return machine->memory + machine->shared->layout.xenheap +
-           (uint64_t)d->domain_id * XENHEAP_WINDOW + offset;
+           (uint64_t)d->domain_id * machine->shared->layout.xenheap_window + offset;
+}
+
+/* The pages that a subsystem shares with it, `shared_size` bytes: zeros when the domain is made. */
+static inline void *domain_shared(struct pv_machine *machine, const struct domain *d,
+                                  enum subsystem_id id)
+{
+    return domain_xenheap(machine, d, machine->shared->layout.shared[id]);
 }
 
 /* The bytes of a machine frame; the caller has checked that it exists. */

@@ -5,10 +5,10 @@
  * its state to struct domain or struct machine.
  *
  * Rooms include each other downwards only: core, then console, memory, events, sched, grants,
- * hypercalls, and what joins them (pvdrivers/sim/subsystems.c, hypervisor.c) on top. Of a room, the
- * others see its header (memory.h, events.h, sched.h, grants.h). Only a room's state.h, which
- * declares its structs and needs none of the core, is included from below, to be a member of struct
- * domain and struct machine.
+ * ia64, hypercalls, and what joins them (pvdrivers/sim/subsystems.c, hypervisor.c) on top. Of a
+ * room, the others see its header (memory.h, events.h, sched.h, grants.h). Only a room's state.h,
+ * which declares its structs and needs none of the core, is included from below, to be a member of
+ * struct domain and struct machine.
  */
 #ifndef PVDRIVERS_SIM_CORE_SUBSYSTEM_H
 #define PVDRIVERS_SIM_CORE_SUBSYSTEM_H
@@ -40,6 +40,9 @@ struct sim_hypervisor;
  *
  * - memory: gives the domain its pages, and frees those that no peer uses.
  *
+ * - ia64: writes to the pages of a guest of that ABI, and takes those away that are holes in its
+ * map.
+ *
  * - console: the log says that a domain was made, and was taken apart, when that is so.
  *
  * What a process held goes in the reverse order, since its domain's kernel lives on: maps and
@@ -52,6 +55,7 @@ enum subsystem_id {
     SUBSYSTEM_SCHED,
     SUBSYSTEM_GRANTS,
     SUBSYSTEM_MEMORY,
+    SUBSYSTEM_IA64,
     SUBSYSTEM_CONSOLE,
     SUBSYSTEM_COUNT
 };
@@ -80,6 +84,12 @@ struct subsystem {
     /* ---- A domain ---- */
     /* Bytes of its area in each domain's window (domain_area). */
     uint64_t (*area_size)(const struct machine_layout *layout);
+    /* Bytes of pages that Xen shares with each domain (domain_shared). */
+    uint64_t (*shared_size)(const struct machine_layout *layout);
+    /* The first machine frame of a guest's page beyond its physmap, or NO_FRAME: also when it may
+     * not be written, and is to be. Any lock may be held. */
+    uint64_t (*special_page)(struct pv_machine *machine, const struct domain *d, uint64_t gfn,
+                             bool write);
     /* Once per domid, before its first domain: locks, which are never wiped. */
     void (*domain_init)(struct domain *d);
     /* 0 or a negative errno; the domain is then taken apart. */

@@ -66,8 +66,8 @@ static void wipe_window(struct pv_machine *machine, struct domain *d)
     uint64_t window = layout->domains + d->domain_id * layout->domain_stride;
     punch_segment(machine, window + layout->window_areas,
                   layout->domain_stride - layout->window_areas);
-    punch_memory(machine, layout->xenheap + (uint64_t)d->domain_id * XENHEAP_WINDOW,
-                 XENHEAP_WINDOW);
+    punch_memory(machine, layout->xenheap + (uint64_t)d->domain_id * layout->xenheap_window,
+                 layout->xenheap_window);
     FOR_EACH_SUBSYSTEM(id, domain_wipe)
     subsystems[id]->domain_wipe(d);
     for (unsigned i = 0; i < PV_ACCOUNT_COUNT; i++)

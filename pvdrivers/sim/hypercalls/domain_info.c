@@ -50,9 +50,9 @@ long next_domain(const struct hypercall *call, uint32_t domid, struct xen_domctl
     uint32_t frames = info.page_size >> FRAME_SHIFT; /* tools count in these, whatever the ABI */
     out->tot_pages = info.pages * frames;
     out->max_pages = info.max_pages * frames;
-    out->shared_info_frame = (call->machine->shared->layout.xenheap +
-                              (uint64_t)domid * XENHEAP_WINDOW + XENHEAP_SHARED_INFO) >>
-                             FRAME_SHIFT;
+    const struct machine_layout *layout = &call->machine->shared->layout;
+    out->shared_info_frame =
+        (layout->xenheap + domid * layout->xenheap_window + XENHEAP_SHARED_INFO) >> FRAME_SHIFT;
     out->nr_online_vcpus = info.vcpus;
     out->max_vcpu_id = info.vcpus - 1;
     pv_cpupool_of_domain(call->machine, info.domid, &out->cpupool);

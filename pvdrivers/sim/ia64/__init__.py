@@ -1,4 +1,4 @@
-"""IA-64 in the simulated machine.
+"""IA-64 in the simulated machine: a guest of that ABI finds Xen's pages at 2^40.
 
 efi           EFI memory maps: a machine's, the memory that is taken from it, and those of guests
 virtual_map   where Xen/ia64 keeps its tables in its own address space, in both maps that there were

@@ -2,6 +2,7 @@
 #ifndef PVDRIVERS_SIM_IA64_INTERNAL_H
 #define PVDRIVERS_SIM_IA64_INTERNAL_H
 
+#include "pvdrivers/ring/abi_ia64.h"
 #include "pvdrivers/sim/core/machine.h"
 #include "pvdrivers/sim/ia64.h"
 
@@ -38,5 +39,11 @@ bool md_is_usable(const struct efi_memory_desc *md);
 /* The usable memory from `*next` on, neighbours taken together: false when there is no more. */
 bool next_usable(const struct efi_memory_desc *map, unsigned count, unsigned *next,
                  struct pv_memory_extent *extent);
+
+/* ---- layout.c ---- */
+/* A vcpu's page of privileged registers. */
+struct mapped_regs *mapped_regs(struct pv_machine *machine, const struct domain *d, unsigned vcpu);
+/* The first frame of the page that Xen shares with an ia64 guest at `gfn`, or NO_FRAME. */
+uint64_t xen_page(struct pv_machine *machine, const struct domain *d, uint64_t gfn);
 
 #endif

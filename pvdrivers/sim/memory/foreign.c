@@ -28,7 +28,8 @@ void *sim_foreign_map(struct pv_hypervisor *hypervisor, domid_t domid, const uin
     if (window == MAP_FAILED)
         return NULL;
     for (unsigned i = 0; i < count; i++) {
-        uint64_t mfn = gfn_to_mfn(machine, d, gfns[i]);
+        uint64_t mfn =
+            readonly ? gfn_to_readable_mfn(machine, d, gfns[i]) : gfn_to_mfn(machine, d, gfns[i]);
         if (mfn == NO_FRAME ||
             map_memory(machine, window + i * page_size, mfn << FRAME_SHIFT, page_size, readonly)) {
             munmap(window, count * page_size);

@@ -145,7 +145,7 @@ static bool frame_exists(const struct machine *shared, uint64_t mfn)
         if (mfn - shared->extents[i].start < shared->extents[i].count)
             return true;
     uint64_t heap = shared->layout.xenheap >> FRAME_SHIFT;
-    return mfn - heap < (uint64_t)shared->max_domains * (XENHEAP_WINDOW >> FRAME_SHIFT);
+    return mfn - heap < shared->max_domains * (shared->layout.xenheap_window >> FRAME_SHIFT);
 }
 
 int pv_machine_check_frame(struct pv_machine *machine, uint64_t mfn)

@@ -13,10 +13,26 @@ static uint64_t *p2m(struct pv_machine *machine, const struct domain *d)
     return domain_area(machine, d, SUBSYSTEM_MEMORY);
 }
 
+/* Not a part of the fast path. */
+__attribute__((noinline, cold)) static uint64_t
+special_page(struct pv_machine *machine, const struct domain *d, uint64_t gfn, bool write)
+{
+    uint64_t mfn = NO_FRAME;
+    FOR_EACH_SUBSYSTEM(id, special_page)
+    if (mfn == NO_FRAME)
+        mfn = subsystems[id]->special_page(machine, d, gfn, write);
+    return mfn;
+}
+
+uint64_t gfn_to_readable_mfn(struct pv_machine *machine, const struct domain *d, uint64_t gfn)
+{
+    return gfn < d->max_pages ? gfn_to_mfn(machine, d, gfn) : special_page(machine, d, gfn, false);
+}
+
 uint64_t gfn_to_mfn(struct pv_machine *machine, const struct domain *d, uint64_t gfn)
 {
     if (gfn >= d->max_pages)
-        return NO_FRAME;
+        return special_page(machine, d, gfn, true);
     /* Stored plus one, so that a fresh (zero) table says "not populated". */
     return __atomic_load_n(&p2m(machine, d)[gfn], __ATOMIC_ACQUIRE) - 1;
 }
@@ -27,7 +43,7 @@ int64_t pv_domain_gfn_to_mfn(struct pv_machine *machine, domid_t domid, uint64_t
     struct domain *d = find_domain(machine, domid);
     if (!d)
         return -ESRCH;
-    uint64_t mfn = gfn_to_mfn(machine, d, gfn);
+    uint64_t mfn = gfn_to_readable_mfn(machine, d, gfn);
     return mfn == NO_FRAME ? -EFAULT : (int64_t)mfn;
 }
 

@@ -19,8 +19,11 @@ static inline struct page_info page_state(struct pv_machine *machine, uint64_t m
         .word = __atomic_load_n(&frame_info(machine, mfn)->word, __ATOMIC_ACQUIRE)};
 }
 
-/* First machine frame of a guest page, or NO_FRAME (hole, beyond the end, not populated). */
+/* First machine frame of a guest page, or NO_FRAME (hole, beyond the end, not populated). Beyond
+ * the end there may be pages that are not the domain's own. */
 uint64_t gfn_to_mfn(struct pv_machine *machine, const struct domain *d, uint64_t gfn);
+/* The same of a page that is not written to: there are such that must not. */
+uint64_t gfn_to_readable_mfn(struct pv_machine *machine, const struct domain *d, uint64_t gfn);
 
 /* ---- References, page.c ---- */
 /* A second user of a page: the page stays allocated until put_page, whatever its owner does. Under

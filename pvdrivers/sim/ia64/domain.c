@@ -1,0 +1,149 @@
+/* What Xen and its builder put into a new ia64 domain. */
+#include "pvdrivers/sim/ia64/ia64.h"
+
+#include "pvdrivers/ring/abi_shared_info.h"
+#include "pvdrivers/sim/ia64/internal.h"
+#include "pvdrivers/sim/memory/memory.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define DEFAULT_SHARED_INFO 0xf500000000000000ull /* Xen's address of it while the guest runs */
+
+static bool is_ia64(const struct domain *d)
+{
+    return d->abi == PV_ABI_IA64;
+}
+
+static bool sees_machine(struct pv_machine *machine, const struct domain *d)
+{
+    return d->domain_id == 0 && d->privileged && machine->shared->ia64.efi_count > 0;
+}
+
+static int build_map(struct pv_machine *machine, const struct domain *d,
+                     struct efi_memory_desc *map)
+{
+    const struct ia64_machine *of = &machine->shared->ia64;
+    uint64_t memory = d->max_pages << IA64_PAGE_SHIFT;
+    return sees_machine(machine, d) ? pv_efi_dom0_map(of->efi_map, of->efi_count, memory, memory,
+                                                      map, PV_EFI_MAX_DESCRIPTORS)
+                                    : pv_efi_domu_map(memory, map, PV_EFI_MAX_DESCRIPTORS);
+}
+
+/* ---- dom0's memory ----------------------------------------------------------------------------
+ */
+
+static bool is_own(const struct efi_memory_desc *map, unsigned count, uint64_t gfn)
+{
+    uint64_t address = gfn << IA64_PAGE_SHIFT;
+    for (unsigned i = 0; i < count; i++)
+        if (map[i].type == EFI_CONVENTIONAL_MEMORY && map[i].phys_addr <= address &&
+            address < md_end(&map[i]))
+            return true;
+    return false;
+}
+
+static void give_back(struct pv_machine *machine, struct domain *d, uint64_t gfn)
+{
+    machine_lock(machine);
+    uint64_t mfn = gfn_to_mfn(machine, d, gfn);
+    if (mfn != NO_FRAME && !page_take(machine, d, gfn, mfn))
+        page_free(machine, mfn);
+    machine_unlock(machine);
+}
+
+/* What dom0's map does not have as dom0's memory is a hole in its physmap. */
+static int punch_holes(struct pv_machine *machine, struct domain *d,
+                       const struct efi_memory_desc *map, unsigned count)
+{
+    bool has_memory = false;
+    for (uint64_t gfn = PV_IA64_CONSOLE_PFN + 1; gfn < d->max_pages; gfn++) {
+        bool own = is_own(map, count, gfn);
+        has_memory |= own;
+        if (!own)
+            give_back(machine, d, gfn);
+    }
+    return has_memory || d->max_pages <= PV_IA64_CONSOLE_PFN + 1 ? 0 : -ENOMEM;
+}
+
+/* ---- Magic pages ------------------------------------------------------------------------------
+ */
+
+static void fill_memmap_info(struct pv_machine *machine, const struct domain *d,
+                             const struct efi_memory_desc *map, unsigned count)
+{
+    struct xen_ia64_memmap_info *info =
+        frame_address(machine, gfn_to_mfn(machine, d, PV_IA64_MEMMAP_INFO_PFN));
+    static_assert(sizeof *info + PV_EFI_MAX_DESCRIPTORS * sizeof *map <= IA64_PAGE_SIZE,
+                  "one page, as Xen has it");
+    *info = (struct xen_ia64_memmap_info){.efi_memmap_size = count * sizeof *map,
+                                          .efi_memdesc_size = sizeof *map,
+                                          .efi_memdesc_version = EFI_MEMORY_DESCRIPTOR_VERSION};
+    memcpy(info + 1, map, count * sizeof *map);
+}
+
+static void fill_shared_info(struct pv_machine *machine, const struct domain *d)
+{
+    struct shared_info_ia64 *info = domain_xenheap(machine, d, XENHEAP_SHARED_INFO);
+    info->arch.start_info_pfn = PV_IA64_START_INFO_PFN;
+    info->arch.memmap_info_num_pages = 1;
+    info->arch.memmap_info_pfn = PV_IA64_MEMMAP_INFO_PFN;
+}
+
+static void fill_mapped_regs(struct pv_machine *machine, const struct domain *d)
+{
+    for (unsigned i = 0; i < d->max_vcpus && i < PV_IA64_MAX_VCPUS; i++)
+        mapped_regs(machine, d, i)->interrupt_mask_addr =
+            DEFAULT_SHARED_INFO + offsetof(struct shared_info_ia64, vcpu_info) +
+            i * sizeof(struct vcpu_info_ia64) + offsetof(struct vcpu_info_ia64, evtchn_upcall_mask);
+}
+
+/* ---- The subsystem ----------------------------------------------------------------------------
+ */
+
+static int fill(struct pv_machine *machine, struct domain *d, struct efi_memory_desc *map)
+{
+    int count = build_map(machine, d, map);
+    if (count < 0)
+        return count;
+    int error = sees_machine(machine, d) ? punch_holes(machine, d, map, (unsigned)count) : 0;
+    if (error || d->max_pages <= PV_IA64_CONSOLE_PFN)
+        return error; /* a domain without room for magic pages has none */
+    fill_memmap_info(machine, d, map, (unsigned)count);
+    fill_shared_info(machine, d);
+    return 0;
+}
+
+static int create(struct pv_machine *machine, struct domain *d,
+                  const struct pv_domain_config *config)
+{
+    (void)config; /* domain_set_shape has what it says */
+    if (!is_ia64(d))
+        return 0;
+    struct efi_memory_desc *map = calloc(PV_EFI_MAX_DESCRIPTORS, sizeof *map);
+    if (!map)
+        return -ENOMEM;
+    fill_mapped_regs(machine, d);
+    int error = fill(machine, d, map);
+    free(map);
+    return error;
+}
+
+static uint64_t shared_size(const struct machine_layout *layout)
+{
+    (void)layout;
+    return PV_IA64_MAX_VCPUS << IA64_PAGE_SHIFT;
+}
+
+static uint64_t special_page(struct pv_machine *machine, const struct domain *d, uint64_t gfn,
+                             bool write)
+{
+    (void)write; /* Xen and the guest both write what they share */
+    return is_ia64(d) ? xen_page(machine, d, gfn) : NO_FRAME;
+}
+
+const struct subsystem ia64_subsystem = {
+    .shared_size = shared_size,
+    .domain_create = create,
+    .special_page = special_page,
+};
