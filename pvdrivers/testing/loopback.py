@@ -62,6 +62,8 @@ async def _end(tasks: Sequence[asyncio.Task[Any]]) -> None:
 class Loopback(AttachedDevice):
     """A device between a backend in dom0 and a frontend in a guest; `add_guest` adds more."""
 
+    dom0_abi = Abi.X86_64  # a class for another machine has its own, and its `make_machine`
+
     def __init__(
         self,
         device: DeviceUnderTest,
@@ -97,11 +99,11 @@ class Loopback(AttachedDevice):
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             virtual_time, cpus = self.mode == "deterministic", self._cpus.cpus if self._cpus else 0
-            self.machine = stack.enter_context(Machine(virtual_time=virtual_time, cpus=cpus))
+            self.machine = stack.enter_context(self.make_machine(virtual_time, cpus))
             if self._trace:
                 self.machine.start_trace()
             share = self._cpus.dom0 if self._cpus else ONE_VCPU
-            self.dom0 = self._create_domain(share, privileged=True)
+            self.dom0 = self._create_domain(share, abi=self.dom0_abi, privileged=True)
             self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             self._runner = stack.enter_context(asyncio.Runner(loop_factory=self._make_loop))
             host = HOSTS[self.mode](self.machine, self._folder, self._device)
@@ -121,6 +123,10 @@ class Loopback(AttachedDevice):
         for task in left:
             if task.done() and not task.cancelled():
                 task.exception()
+
+    def make_machine(self, virtual_time: bool, cpus: int) -> Machine:
+        """The machine that the domains are on."""
+        return Machine(virtual_time=virtual_time, cpus=cpus)
 
     def _make_loop(self) -> asyncio.AbstractEventLoop:
         if self._cpus:
@@ -143,11 +149,12 @@ class Loopback(AttachedDevice):
         first = await self.add_guest()
         self.guest, self.config = first.domain, first.config
 
-    async def add_guest(self, share: VcpuShare | None = None) -> Guest:
+    async def add_guest(self, share: VcpuShare | None = None, abi: Abi | None = None) -> Guest:
         """Creates a domain, plugs a device of its own into it and starts its drivers. `share`: of
-        the CPUs; None: as the first guest."""
+        the CPUs; None, also for `abi`: as the first guest."""
         share = share or (self._cpus.guest if self._cpus else ONE_VCPU)
-        domain = self._create_domain(share, abi=self._abi, memory=self._guest_memory)
+        abi = self._abi if abi is None else abi
+        domain = self._create_domain(share, abi=abi, memory=self._guest_memory)
         guest = Guest(domain, self._device, self.toolstack)
         self._guests.append(guest)
         self._tasks.push_async_callback(guest.stop)
