@@ -77,7 +77,7 @@ static const struct pv_abi_field fields[] = {
     LAYOUT(X86, xen_netif_gref, struct xen_netif_gref, ref, flags, status),
 
     /* io/vscsiif.h */
-    LAYOUT(ALL, scsiif_request_segment, struct vscsiif_request_segment, gref, offset, length),
+    LAYOUT(ALL, scsiif_request_segment, struct pv_vscsiif_segment, gref, offset, length),
     LAYOUT(ALL, vscsiif_request, struct vscsiif_request, rqid, act, cmd_len, cmnd,
         timeout_per_command, channel, id, lun, sc_data_direction, nr_segments, seg, reserved),
     LAYOUT(ALL, vscsiif_response, struct vscsiif_response, rqid, sense_len, sense_buffer, rslt,

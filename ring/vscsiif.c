@@ -2,11 +2,9 @@
 #include "pvdrivers/ring/vscsiif.h"
 
 #include "pvdrivers/ring/abi_vscsiif.h"
+#include "pvdrivers/ring/barrier.h"
 
 #include <string.h>
-
-static_assert(sizeof(struct pv_vscsiif_segment) == sizeof(struct vscsiif_request_segment),
-              "segments are copied as they lie");
 
 /* Bytes of segments in the slot. */
 static size_t segment_bytes(uint8_t nr_segments)
@@ -14,7 +12,7 @@ static size_t segment_bytes(uint8_t nr_segments)
     unsigned count = nr_segments & ~VSCSIIF_SG_GRANT;
     if (count > VSCSIIF_SG_TABLESIZE)
         count = VSCSIIF_SG_TABLESIZE;
-    return count * sizeof(struct vscsiif_request_segment);
+    return count * sizeof(struct pv_vscsiif_segment);
 }
 
 void pv_vscsiif_decode_request(const void *slot, struct pv_vscsiif_request *request)
@@ -33,21 +31,20 @@ void pv_vscsiif_decode_request(const void *slot, struct pv_vscsiif_request *requ
     memcpy(request->seg, from->seg, segment_bytes(from->nr_segments));
 }
 
-bool pv_vscsiif_fits_head(const void *head)
+size_t pv_vscsiif_request_size(const void *head)
 {
     const struct vscsiif_request *request = head;
-    size_t used = offsetof(struct vscsiif_request, seg) + segment_bytes(request->nr_segments);
-    return used <= VSCSIIF_HEAD_SIZE;
+    return VSCSIIF_HEAD_SIZE + segment_bytes(request->nr_segments);
 }
 
 void pv_vscsiif_encode_request(const struct pv_vscsiif_request *request, void *slot)
 {
     struct vscsiif_request *to = slot;
-    memset(to, 0, offsetof(struct vscsiif_request, seg));
     to->rqid = request->rqid;
     to->act = request->act;
     to->cmd_len = request->cmd_len;
     memcpy(to->cmnd, request->cmnd, sizeof to->cmnd);
+    to->timeout_per_command = 0;
     to->channel = request->channel;
     to->id = request->id;
     to->lun = request->lun;
@@ -55,7 +52,11 @@ void pv_vscsiif_encode_request(const struct pv_vscsiif_request *request, void *s
     to->sc_data_direction = request->sc_data_direction;
     to->nr_segments = request->nr_segments;
     memcpy(to->seg, request->seg, segment_bytes(request->nr_segments));
-    memset(to->reserved, 0, sizeof to->reserved);
+}
+
+static size_t sense_bytes(uint8_t sense_len)
+{
+    return sense_len < VSCSIIF_SENSE_BUFFERSIZE ? sense_len : VSCSIIF_SENSE_BUFFERSIZE;
 }
 
 void pv_vscsiif_decode_response(const void *slot, struct pv_vscsiif_response *response)
@@ -63,10 +64,12 @@ void pv_vscsiif_decode_response(const void *slot, struct pv_vscsiif_response *re
     const struct vscsiif_response *from = slot;
     response->rqid = from->rqid;
     response->act = from->act;
-    response->sense_len = from->sense_len;
-    memcpy(response->sense, from->sense_buffer, sizeof response->sense);
+    response->sense_len = pv_read_once_byte(&from->sense_len);
     response->rslt = from->rslt;
     response->residual_len = from->residual_len;
+    memcpy(response->sense, from->sense_buffer, sense_bytes(response->sense_len));
+    /* From here on only the copy exists for the compiler (XSA-155). */
+    pv_compiler_barrier();
 }
 
 void pv_vscsiif_encode_response(const struct pv_vscsiif_response *response, void *slot)
@@ -75,10 +78,7 @@ void pv_vscsiif_encode_response(const struct pv_vscsiif_response *response, void
     to->rqid = response->rqid;
     to->act = response->act;
     to->sense_len = response->sense_len;
-    memset(to->sense_buffer, 0, sizeof to->sense_buffer);
-    memcpy(to->sense_buffer, response->sense,
-           response->sense_len < sizeof to->sense_buffer ? response->sense_len
-                                                         : sizeof to->sense_buffer);
+    memcpy(to->sense_buffer, response->sense, sense_bytes(response->sense_len));
     to->rslt = response->rslt;
     to->residual_len = response->residual_len;
 }

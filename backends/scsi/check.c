@@ -2,7 +2,7 @@
  * the same answer from both. */
 #include "backends/scsi/scsiback_private.h"
 
-int scsiback_check_head(const struct pv_vscsiif_request *request)
+int scsiback_check_head(const struct vscsiif_request *request)
 {
     if (request->sc_data_direction > VSCSIIF_NO_DATA)
         return PV_SCSIBACK_BAD_DIRECTION;
@@ -27,11 +27,11 @@ static bool within_page(const struct pv_scsiback_queue *queue,
 /* The slot's segments name the parts of the list. */
 int scsiback_check_list(const struct pv_scsiback_queue *queue, struct scsiback_request *request)
 {
-    uint32_t parts = request->ring.nr_segments & ~(uint32_t)VSCSIIF_SG_GRANT, bytes = 0;
+    uint32_t parts = request->ring->nr_segments & ~(uint32_t)VSCSIIF_SG_GRANT, bytes = 0;
     if (queue->max_list == 0 || parts == 0 || parts > VSCSIIF_SG_TABLESIZE)
         return PV_SCSIBACK_BAD_SEGMENT_COUNT;
     for (uint32_t i = 0; i < parts; i++) {
-        const struct pv_vscsiif_segment *part = &request->ring.seg[i];
+        const struct pv_vscsiif_segment *part = &request->ring->seg[i];
         if (!within_page(queue, part) || part->length % sizeof(struct pv_vscsiif_segment) != 0)
             return PV_SCSIBACK_BAD_LIST;
         bytes += part->length;

@@ -81,12 +81,12 @@ static bool read_transfer(struct scsiback_request *request, uint8_t length, enum
 {
     struct range range;
     struct pv_blk_io *io = &request->io;
-    const uint8_t *cdb = request->ring.cmnd;
+    const uint8_t *cdb = request->ring->cmnd;
     io->op = op;
     request->flushes = op == PV_BLK_WRITE && length > 6 && (cdb[1] & FUA);
     return read_range(cdb, length, DPO_FUA, &range) && range.blocks > 0 &&
            within_disk(&request->nexus->store->geometry, &range, io) &&
-           request->ring.sc_data_direction == direction &&
+           request->ring->sc_data_direction == direction &&
            request->bytes == io->nr_sectors * PV_SECTOR_SIZE;
 }
 
@@ -94,7 +94,7 @@ static bool read_synchronize(struct scsiback_request *request, uint8_t length)
 {
     struct range range;
     request->io.op = PV_BLK_FLUSH;
-    bool usual = read_range(request->ring.cmnd, length, IMMED, &range) && request->bytes == 0 &&
+    bool usual = read_range(request->ring->cmnd, length, IMMED, &range) && request->bytes == 0 &&
                  within_disk(&request->nexus->store->geometry, &range, &request->io);
     request->io.sector = request->io.nr_sectors = 0; /* a flush has no range */
     return usual;
@@ -102,7 +102,7 @@ static bool read_synchronize(struct scsiback_request *request, uint8_t length)
 
 static bool read_cdb(struct scsiback_request *request, uint8_t length, uint32_t *needed)
 {
-    const uint8_t *cdb = request->ring.cmnd;
+    const uint8_t *cdb = request->ring->cmnd;
     *needed = PV_SCSI_DIRECT_READ;
     switch (cdb[0]) {
     case 0x00:
@@ -121,15 +121,37 @@ static bool read_cdb(struct scsiback_request *request, uint8_t length, uint32_t 
     return read_transfer(request, length, PV_BLK_WRITE, VSCSIIF_TO_DEVICE);
 }
 
-bool scsiback_choose_direct(struct scsiback_request *request)
+void scsiback_release_nexus(struct pv_scsiback_queue *queue)
+{
+    if (queue->held)
+        pv_scsi_direct_end(queue->held);
+    queue->held = NULL;
+}
+
+/* Commands come in runs for one nexus: it stays counted in between them, so that only the first of
+ * a pump waits until its count is visible to everybody. */
+static void hold_nexus(struct pv_scsiback_queue *queue, struct pv_scsi_nexus *nexus)
+{
+    if (queue->held == nexus)
+        return;
+    scsiback_release_nexus(queue);
+    queue->held = nexus;
+    pv_scsi_direct_begin(nexus, 0);
+}
+
+bool scsiback_choose_direct(struct pv_scsiback_queue *queue, struct scsiback_request *request)
 {
     uint32_t needed;
-    uint8_t length = cdb_length(request->ring.cmnd[0]);
-    if (!request->nexus->store || length == 0 || request->ring.cmd_len < length)
+    uint8_t length = cdb_length(request->ring->cmnd[0]);
+    if (!request->nexus->store || length == 0 || request->ring->cmd_len < length)
         return false;
     request->flushes = false;
-    request->is_direct =
-        read_cdb(request, length, &needed) && pv_scsi_direct_begin(request->nexus, needed);
+    if (!read_cdb(request, length, &needed))
+        return false;
+    hold_nexus(queue, request->nexus);
+    request->is_direct = pv_scsi_direct_begin(request->nexus, needed);
+    if (!request->is_direct) /* somebody may wait for the count */
+        scsiback_release_nexus(queue);
     return request->is_direct;
 }
 
@@ -170,7 +192,7 @@ enum scsiback_next scsiback_start_direct(struct pv_scsiback_queue *queue,
                                          struct scsiback_request *request)
 {
     struct pv_scsiback_stats *stats = &queue->stats;
-    if (request->ring.cmnd[0] == 0x00) {
+    if (request->ring->cmnd[0] == 0x00) {
         stats->tur_req++;
         return SCSIBACK_ANSWER;
     }

@@ -120,6 +120,7 @@ void scsiback_take_luns(struct pv_scsiback_queue *queue)
      * was read by an acquire before this, so the LUN is seen. */
     if (!pv_load_acquire(&queue->luns_changed))
         return;
+    scsiback_release_nexus(queue); /* the table that names it may go */
     pthread_mutex_lock(&queue->luns_lock);
     struct lun_table *old = queue->luns;
     queue->luns = queue->next_luns;
@@ -136,14 +137,17 @@ void scsiback_take_luns(struct pv_scsiback_queue *queue)
 
 bool scsiback_find_lun(struct pv_scsiback_queue *queue, struct scsiback_request *request)
 {
-    const struct pv_vscsiif_request *ring = &request->ring;
+    const struct vscsiif_request *ring = request->ring;
     struct lun_place wanted = {.key = key_of(ring->channel, ring->id, ring->lun)};
     struct lun_table *table = queue->luns;
-    struct lun_place *found =
-        table ? bsearch(&wanted, table->places, table->count, sizeof table->places[0], compare)
-              : NULL;
+    if (!table)
+        return false;
+    const struct lun_place *found = table->last;
+    if (!found || found->key != wanted.key)
+        found = bsearch(&wanted, table->places, table->count, sizeof table->places[0], compare);
     if (!found)
         return false;
+    table->last = found;
     table->users++;
     request->luns = table;
     request->nexus = found->nexus;
@@ -157,6 +161,7 @@ void scsiback_drop_lun(struct pv_scsiback_queue *queue, struct scsiback_request 
     request->nexus = NULL;
     if (--table->users > 0 || table == queue->luns)
         return;
+    scsiback_release_nexus(queue); /* which the table may name */
     pthread_mutex_lock(&queue->luns_lock);
     struct lun_table **at = &queue->retired;
     while (*at != table)

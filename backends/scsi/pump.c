@@ -4,6 +4,7 @@
 #include <sys/eventfd.h>
 
 #define PREFETCHED 4u /* slots prefetched from the frontend's cache while one is worked on */
+#define SHORT_SIZE 64 /* bytes of a request with four segments */
 
 static uint32_t in_flight(const struct pv_scsiback_queue *queue)
 {
@@ -45,10 +46,19 @@ static void take_request(struct pv_scsiback_queue *queue, struct scsiback_reques
     struct pv_back_ring *ring = &queue->ring;
     uint8_t *slot = request->entry->slot;
     pv_back_copy_request(ring, ring->req_cons, slot, VSCSIIF_HEAD_SIZE);
-    if (!pv_vscsiif_fits_head(slot))
-        pv_back_copy_request_rest(ring, ring->req_cons, slot, VSCSIIF_HEAD_SIZE);
+    size_t size = pv_vscsiif_request_size(slot);
+    if (size > VSCSIIF_HEAD_SIZE)
+        pv_back_copy_request_rest(ring, ring->req_cons, slot, VSCSIIF_HEAD_SIZE, SHORT_SIZE);
+    if (size > SHORT_SIZE)
+        pv_back_copy_request_rest(ring, ring->req_cons, slot, SHORT_SIZE, size);
     pv_inflight_take(queue->log, request->entry, ring);
-    pv_vscsiif_decode_request(slot, &request->ring);
+}
+
+/* The lines of a request's head, and of the answer that will be written over it. */
+static void prefetch(const struct pv_back_ring *ring, uint32_t index)
+{
+    pv_back_prefetch(ring, index, VSCSIIF_HEAD_SIZE);
+    pv_back_prefetch(ring, index, offsetof(struct vscsiif_response, reserved));
 }
 
 static uint32_t take_requests(struct pv_scsiback_queue *queue, uint32_t most)
@@ -65,11 +75,11 @@ static uint32_t take_requests(struct pv_scsiback_queue *queue, uint32_t most)
     if ((uint32_t)ready < most)
         most = (uint32_t)ready;
     for (uint32_t i = 0; i < most && i < PREFETCHED; i++)
-        pv_back_prefetch(&queue->ring, queue->ring.req_cons + i, VSCSIIF_HEAD_SIZE);
+        prefetch(&queue->ring, queue->ring.req_cons + i);
     struct scsiback_request *request;
     while (taken < most && queue->bytes_left > 0 && (request = free_request(queue))) {
         if (taken + PREFETCHED < most)
-            pv_back_prefetch(&queue->ring, queue->ring.req_cons + PREFETCHED, VSCSIIF_HEAD_SIZE);
+            prefetch(&queue->ring, queue->ring.req_cons + PREFETCHED);
         take_request(queue, request);
         taken++;
         scsiback_begin(queue, request);
@@ -94,6 +104,8 @@ static void take_finished(struct pv_scsiback_queue *queue)
 
 static void run_copies(struct pv_scsiback_queue *queue)
 {
+    if (!queue->copying.head)
+        return;
     copy_batch_flush(&queue->copies);
     struct scsiback_request *request = request_list_take_all(&queue->copying);
     while (request) {
@@ -166,6 +178,7 @@ int pv_scsiback_pump(struct pv_scsiback_queue *queue, uint32_t budget, uint64_t 
         drain_staged(queue);
         publish(queue);
     } while (batch || answered != queue->ring.rsp_prod_pvt);
+    scsiback_release_nexus(queue);
     if (queue->submitted)
         scsiback_poll_stores(queue); /* one may have set a deadline, or finished something */
     if (queue->broken)

@@ -7,6 +7,7 @@ struct scsiback_request *scsiback_make_request(struct pv_scsiback_queue *queue)
     struct scsiback_request *request = &queue->requests[i];
     request->queue = queue;
     request->entry = pv_inflight_entry(queue->log, &queue->ring, (uint32_t)i);
+    request->ring = (const struct vscsiif_request *)request->entry->slot;
     request->io.complete = scsiback_io_complete;
     request->io.iov = &request->iov;
     request->command.complete = scsiback_command_complete;
@@ -19,10 +20,12 @@ struct scsiback_request *scsiback_make_request(struct pv_scsiback_queue *queue)
 static void write_response(struct pv_scsiback_queue *queue, struct scsiback_request *request)
 {
     const struct pv_scsi_command *command = &request->command;
-    struct pv_vscsiif_response response = {.rqid = request->ring.rqid,
-                                           .rslt = command->result,
-                                           .sense_len = command->sense_length,
-                                           .residual_len = command->residual};
+    struct pv_vscsiif_response response; /* of its sense no more is set than is used */
+    response.rqid = request->ring->rqid;
+    response.act = 0;
+    response.sense_len = command->sense_length;
+    response.rslt = command->result;
+    response.residual_len = command->residual;
     memcpy(response.sense, command->sense, command->sense_length);
     pv_vscsiif_encode_response(&response,
                                pv_back_response_slot(&queue->ring, queue->ring.rsp_prod_pvt));
@@ -41,7 +44,7 @@ static void respond(struct pv_scsiback_queue *queue, struct scsiback_request *re
         write_response(queue, request);
     queue->ring.rsp_prod_pvt++; /* on a broken ring too: it counts what is in flight */
     request_list_add(&queue->answered, request);
-    while (request->ring.act == VSCSIIF_ACT_SCSI_CDB && abort) {
+    while (request->ring->act == VSCSIIF_ACT_SCSI_CDB && abort) {
         struct scsiback_request *next = abort->aborts;
         respond(queue, abort); /* no CDB, so this does not go on */
         abort = next;
@@ -100,7 +103,7 @@ static enum scsiback_next begin_emulation(struct pv_scsiback_queue *queue,
                                           struct scsiback_request *request)
 {
     struct pv_scsi_command *command = &request->command;
-    const struct pv_vscsiif_request *ring = &request->ring;
+    const struct vscsiif_request *ring = request->ring;
     command->nexus = request->nexus;
     command->cdb_length = ring->cmd_len;
     memcpy(command->cdb, ring->cmnd, sizeof command->cdb);
@@ -117,7 +120,7 @@ static enum scsiback_next begin_emulation(struct pv_scsiback_queue *queue,
 static enum scsiback_next choose(struct pv_scsiback_queue *queue, struct scsiback_request *request)
 {
     queue->bytes_left -= request->bytes;
-    if (scsiback_choose_direct(request))
+    if (scsiback_choose_direct(queue, request))
         return scsiback_start_direct(queue, request);
     return begin_emulation(queue, request);
 }
@@ -157,7 +160,7 @@ static void reset_request(struct scsiback_request *request)
     struct pv_scsi_command *command = &request->command;
     request->copy_failed = request->is_direct = request->is_submitted = false;
     request->nr_segments = request->bytes = 0;
-    request->seg = request->ring.seg;
+    request->seg = request->ring->seg;
     request->aborts = NULL;
     command->reset = false;
     command->aborted = 0;
@@ -170,7 +173,7 @@ static void reset_request(struct scsiback_request *request)
 static enum scsiback_next begin_cdb(struct pv_scsiback_queue *queue,
                                     struct scsiback_request *request)
 {
-    const struct pv_vscsiif_request *ring = &request->ring;
+    const struct vscsiif_request *ring = request->ring;
     int error = SCSIBACK_OK;
     if (ring->sc_data_direction == VSCSIIF_NO_DATA || ring->nr_segments == 0)
         return SCSIBACK_CHOOSE;
@@ -189,14 +192,14 @@ static enum scsiback_next begin_cdb(struct pv_scsiback_queue *queue,
 void scsiback_begin(struct pv_scsiback_queue *queue, struct scsiback_request *request)
 {
     reset_request(request);
-    int error = scsiback_find_lun(queue, request) ? scsiback_check_head(&request->ring)
-                                                  : PV_SCSIBACK_NO_LUN;
+    int error =
+        scsiback_find_lun(queue, request) ? scsiback_check_head(request->ring) : PV_SCSIBACK_NO_LUN;
     if (error != SCSIBACK_OK) {
         fail(queue, request, (enum pv_scsiback_error)error);
         return;
     }
     request->command.nexus = request->nexus;
-    switch (request->ring.act) {
+    switch (request->ring->act) {
     case VSCSIIF_ACT_SCSI_ABORT:
         advance(queue, request, scsiback_begin_abort(queue, request));
         return;

@@ -42,7 +42,6 @@ int scsiback_attach_log(struct pv_scsiback_queue *queue, const struct pv_scsibac
     }
     for (int i = -1; (i = pv_inflight_next(queue->log, &queue->ring, i)) >= 0;) {
         struct scsiback_request *request = &queue->requests[i];
-        pv_vscsiif_decode_request(request->entry->slot, &request->ring);
         *tail = request;
         tail = &request->next;
     }

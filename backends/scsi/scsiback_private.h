@@ -30,6 +30,7 @@
 #include "backends/stores/completions.h"
 #include "pvdrivers/backends/inflight.h"
 #include "pvdrivers/backends/scsi/scsiback.h"
+#include "pvdrivers/ring/abi_vscsiif.h"
 #include "pvdrivers/ring/ring.h"
 
 #define SCSIBACK_BATCH 16            /* requests between two publications */
@@ -59,8 +60,8 @@ struct scsiback_request {
     struct pv_scsi_command command;
     struct pv_scsiback_queue *queue;
     struct scsiback_request *next;   /* on the free list or one of the queue's lists */
-    struct pv_inflight_entry *entry; /* its place in the log, and there the private copy */
-    struct pv_vscsiif_request ring;  /* that copy, decoded */
+    struct pv_inflight_entry *entry;    /* its place in the log */
+    const struct vscsiif_request *ring; /* the private copy, there; as far as the request uses it */
     struct lun_table *luns;          /* as they were when it began */
     struct pv_scsi_nexus *nexus;     /* where it goes; NULL: it has not begun, or is answered */
     enum scsiback_next after_copies;
@@ -69,7 +70,7 @@ struct scsiback_request {
     bool is_submitted; /* to its unit */
     bool flushes;      /* WRITE with FUA: once it is written */
     uint32_t nr_segments, bytes;
-    const struct pv_vscsiif_segment *seg; /* in `ring` or `list` */
+    const struct pv_vscsiif_segment *seg; /* in `*ring` or `list` */
     struct pv_vscsiif_segment *list;      /* room for the most segments */
     struct iovec iov;                     /* its buffer, as far as it is used */
     struct scsiback_request *aborts;      /* ABORTs that are answered once this is */
@@ -96,6 +97,7 @@ struct pv_scsiback_queue {
     struct scsiback_request *resumed; /* taken by an earlier backend, to be begun before all else */
     uint32_t resumed_count;
 
+    struct pv_scsi_nexus *held;  /* counted in until this pump ends; may be NULL */
     struct lun_table *luns;      /* in use */
     struct lun_table *retired;   /* not in use any more, but requests in flight began with them */
     struct lun_table *next_luns; /* to be used from the next request on */
@@ -148,7 +150,7 @@ static inline uint32_t scsiback_list_room(const struct pv_scsiback_queue *queue)
 /* check.c: what a request may be. Each returns SCSIBACK_OK or an enum pv_scsiback_error. */
 #define SCSIBACK_OK (-1)
 /* Where the LUN is known. */
-int scsiback_check_head(const struct pv_vscsiif_request *request);
+int scsiback_check_head(const struct vscsiif_request *request);
 int scsiback_check_list(const struct pv_scsiback_queue *queue, struct scsiback_request *request);
 int scsiback_check_segments(const struct pv_scsiback_queue *queue,
                             struct scsiback_request *request);
@@ -164,7 +166,9 @@ enum scsiback_next scsiback_copy(struct pv_scsiback_queue *queue, struct scsibac
 /* direct.c */
 /* Whether the store carries it out. It is counted in at the nexus then, and its operation is in
  * request->io. */
-bool scsiback_choose_direct(struct scsiback_request *request);
+bool scsiback_choose_direct(struct pv_scsiback_queue *queue, struct scsiback_request *request);
+/* The nexus of the last one is no longer counted in for those that may follow it. */
+void scsiback_release_nexus(struct pv_scsiback_queue *queue);
 enum scsiback_next scsiback_start_direct(struct pv_scsiback_queue *queue,
                                          struct scsiback_request *request);
 /* The store has carried the operation out. */
@@ -210,6 +214,7 @@ struct lun_place {
 struct lun_table {
     struct lun_table *next; /* on the list of retired ones */
     uint32_t users;         /* requests that began with it */
+    const struct lun_place *last; /* that was found; may be NULL */
     uint32_t count;
     struct lun_place places[]; /* by key */
 };

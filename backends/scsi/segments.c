@@ -14,10 +14,10 @@ static enum scsiback_next wait(struct scsiback_request *request, enum scsiback_n
 enum scsiback_next scsiback_fetch_list(struct pv_scsiback_queue *queue,
                                        struct scsiback_request *request)
 {
-    uint32_t parts = request->ring.nr_segments & ~(uint32_t)VSCSIIF_SG_GRANT;
+    uint32_t parts = request->ring->nr_segments & ~(uint32_t)VSCSIIF_SG_GRANT;
     uint8_t *to = (uint8_t *)request->list;
     for (uint32_t i = 0; i < parts; i++) {
-        const struct pv_vscsiif_segment *part = &request->ring.seg[i];
+        const struct pv_vscsiif_segment *part = &request->ring->seg[i];
         if (part->length)
             copy_batch_from_grant(&queue->copies, part->gref, part->offset, to, part->length,
                                   &request->copy_failed);

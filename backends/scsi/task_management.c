@@ -7,8 +7,8 @@ static struct scsiback_request *find_task(struct pv_scsiback_queue *queue,
 {
     for (uint32_t i = 0; i < queue->made; i++) {
         struct scsiback_request *task = &queue->requests[i];
-        if (task->nexus == abort->nexus && task->ring.act == VSCSIIF_ACT_SCSI_CDB &&
-            task->ring.rqid == abort->ring.ref_rqid)
+        if (task->nexus == abort->nexus && task->ring->act == VSCSIIF_ACT_SCSI_CDB &&
+            task->ring->rqid == abort->ring->ref_rqid)
             return task;
     }
     return NULL;

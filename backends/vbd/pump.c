@@ -54,7 +54,7 @@ static void take_request(struct pv_blkback_queue *queue, struct blkback_request 
     uint8_t *slot = request->entry->slot;
     pv_back_copy_request(ring, ring->req_cons, slot, BLKIF_HEAD_SIZE);
     if (!pv_blkif_fits_head(slot))
-        pv_back_copy_request_rest(ring, ring->req_cons, slot, BLKIF_HEAD_SIZE);
+        pv_back_copy_request_rest(ring, ring->req_cons, slot, BLKIF_HEAD_SIZE, ring->slot_size);
     pv_inflight_take(queue->log, request->entry, ring);
     pv_blkif_decode_request(queue->abi, slot, &request->ring);
 }

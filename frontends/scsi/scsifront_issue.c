@@ -81,7 +81,7 @@ static int add_data(struct pv_scsifront_queue *queue, struct shadow *shadow,
 
 /* Pages that list the segments, which lie as in a slot. */
 static int add_lists(struct pv_scsifront_queue *queue, struct shadow *shadow,
-                     const struct request_shape *shape, struct pv_vscsiif_request *request)
+                     const struct request_shape *shape, struct vscsiif_request *request)
 {
     for (uint32_t i = 0; i < shape->nr_lists; i++) {
         int error = add_page(queue, shadow, true, NULL);
@@ -100,7 +100,7 @@ static int add_lists(struct pv_scsifront_queue *queue, struct shadow *shadow,
 }
 
 static int attach_pages(struct pv_scsifront_queue *queue, struct shadow *shadow,
-                        const struct request_shape *shape, struct pv_vscsiif_request *request)
+                        const struct request_shape *shape, struct vscsiif_request *request)
 {
     request->nr_segments = (uint8_t)shape->nr_data;
     if (shape->nr_lists == 0)
@@ -126,17 +126,7 @@ static struct shadow *take_shadow(struct pv_scsifront_queue *queue,
                                   struct pv_scsifront_command *command)
 {
     struct shadow *shadow = &queue->shadows[queue->free_rqid];
-    struct pv_vscsiif_request *request = &queue->request;
-    request->rqid = command->rqid = (uint16_t)queue->free_rqid;
-    request->act = command->act;
-    request->channel = command->channel;
-    request->id = command->target;
-    request->lun = command->lun;
-    request->ref_rqid = command->act == VSCSIIF_ACT_SCSI_ABORT ? command->subject_rqid : 0;
-    request->cmd_len = 0;
-    memset(request->cmnd, 0, sizeof(request->cmnd));
-    request->sc_data_direction = VSCSIIF_NO_DATA;
-    request->nr_segments = 0;
+    command->rqid = (uint16_t)queue->free_rqid;
     queue->free_rqid = shadow->next_free;
     queue->in_flight++;
     shadow->on_ring = true;
@@ -144,11 +134,30 @@ static struct shadow *take_shadow(struct pv_scsifront_queue *queue,
     return shadow;
 }
 
+/* The next slot, with a request that has no data. It is built in place, and nothing is read of it;
+ * segments that it does not use, and the reserved bytes, stay as they are. */
+static struct vscsiif_request *begin_request(struct pv_scsifront_queue *queue,
+                                             const struct pv_scsifront_command *command)
+{
+    struct vscsiif_request *request =
+        pv_front_request_slot(&queue->ring, queue->ring.req_prod_pvt);
+    request->rqid = command->rqid;
+    request->act = command->act;
+    request->cmd_len = 0;
+    memcpy(request->cmnd, command->cdb, sizeof request->cmnd);
+    request->timeout_per_command = 0;
+    request->channel = command->channel;
+    request->id = command->target;
+    request->lun = command->lun;
+    request->ref_rqid = command->act == VSCSIIF_ACT_SCSI_ABORT ? command->subject_rqid : 0;
+    request->sc_data_direction = VSCSIIF_NO_DATA;
+    request->nr_segments = 0;
+    return request;
+}
+
 static void put_request(struct pv_scsifront_queue *queue, struct pv_scsifront_command *command)
 {
     command->place = PV_SCSIFRONT_ON_RING;
-    pv_vscsiif_encode_request(&queue->request,
-                              pv_front_request_slot(&queue->ring, queue->ring.req_prod_pvt));
     queue->ring.req_prod_pvt++;
 }
 
@@ -170,9 +179,8 @@ static int issue_cdb(struct pv_scsifront_queue *queue, struct pv_scsifront_comma
     if (shape.nr_lists + (shape.in_place ? 0 : shape.nr_data) > queue->pool.nr_free)
         return -ENOMEM;
     struct shadow *shadow = take_shadow(queue, command);
-    struct pv_vscsiif_request *request = &queue->request;
+    struct vscsiif_request *request = begin_request(queue, command);
     request->cmd_len = command->cdb_length;
-    memcpy(request->cmnd, command->cdb, command->cdb_length);
     request->sc_data_direction = command->direction;
     command->in_place = shape.in_place;
     int error = attach_pages(queue, shadow, &shape, request);
@@ -204,6 +212,7 @@ static void issue_urgent(struct pv_scsifront_queue *queue)
             continue;
         }
         take_shadow(queue, command);
+        begin_request(queue, command);
         put_request(queue, command);
         *(abort ? &queue->stats.abort_req : &queue->stats.reset_req) += 1;
     }

@@ -1,9 +1,9 @@
 /* Takes responses. Nothing in one is used before it has been checked. */
 #include "frontends/scsi/scsifront_private.h"
 
-#include "pvdrivers/ring/abi_vscsiif.h"
-
 #include <string.h>
+
+#define PREFETCHED 4u /* slots prefetched from the backend's cache while one is worked on */
 
 static int break_queue(struct pv_scsifront_queue *queue, enum pv_scsifront_violation violation)
 {
@@ -107,10 +107,9 @@ static void take_management(struct pv_scsifront_queue *queue,
 
 static int take_response(struct pv_scsifront_queue *queue)
 {
-    uint8_t slot[offsetof(struct vscsiif_response, reserved)];
     struct pv_vscsiif_response response;
-    pv_front_copy_response(&queue->ring, queue->ring.rsp_cons, slot, sizeof slot);
-    pv_vscsiif_decode_response(slot, &response);
+    pv_vscsiif_decode_response(pv_front_response_slot(&queue->ring, queue->ring.rsp_cons),
+                               &response);
     enum pv_scsifront_violation violation = check(queue, &response);
     if (violation)
         return break_queue(queue, violation);
@@ -130,14 +129,28 @@ static int take_response(struct pv_scsifront_queue *queue)
     return 0;
 }
 
+/* The lines of an answer, and of the head of the request that will be written over it. */
+static void prefetch(const struct pv_front_ring *ring, uint32_t index)
+{
+    pv_front_prefetch(ring, index, offsetof(struct vscsiif_response, reserved));
+    pv_front_prefetch(ring, index, VSCSIIF_HEAD_SIZE);
+}
+
 static int take_responses(struct pv_scsifront_queue *queue, unsigned most)
 {
     int ready = pv_front_unconsumed_responses(&queue->ring);
     if (ready < 0)
         return break_queue(queue, PV_SCSIFRONT_RESPONSE_OVERFLOW);
+    if ((unsigned)ready < most)
+        most = (unsigned)ready;
+    for (unsigned i = 0; i < most && i < PREFETCHED; i++)
+        prefetch(&queue->ring, queue->ring.rsp_cons + i);
     int error = 0;
-    for (unsigned taken = 0; taken < most && taken < (unsigned)ready && !error; taken++)
+    for (unsigned taken = 0; taken < most && !error; taken++) {
+        if (taken + PREFETCHED < most)
+            prefetch(&queue->ring, queue->ring.rsp_cons + PREFETCHED);
         error = take_response(queue);
+    }
     return error;
 }
 

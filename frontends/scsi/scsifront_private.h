@@ -4,6 +4,7 @@
 
 #include "frontends/page_pool.h"
 #include "pvdrivers/frontends/scsi/scsifront.h"
+#include "pvdrivers/ring/abi_vscsiif.h"
 #include "pvdrivers/ring/ring.h"
 
 #define RESERVED_SLOTS 1u /* for ABORT and RESET */
@@ -47,7 +48,6 @@ struct pv_scsifront_queue {
     struct shadow *shadows;
     uint32_t *shadow_pages;              /* the memory behind every shadow's list of pages */
     uint32_t free_rqid;                  /* head of the list of free ones; nr_ents: none */
-    struct pv_vscsiif_request request;   /* the one being built */
     struct pv_vscsiif_segment *segments; /* of one with a list */
 
     struct command_list urgent, waiting; /* for room: ABORT and RESET, and the others */

@@ -48,13 +48,11 @@ def test_requests(
     assert got == segs
 
     head = slot.ljust(SLOT, b"\xee")[: lib.VSCSIIF_HEAD_SIZE]
-    fits = bool(lib.pv_vscsiif_fits_head(ffi.from_buffer(head)))
-    assert fits == (len(slot) <= len(head))
+    assert lib.pv_vscsiif_request_size(ffi.from_buffer(head)) == len(slot)
 
     again = ffi.new("uint8_t[]", b"\xaa" * SLOT)
     lib.pv_vscsiif_encode_request(request, again)
-    expected = slot.ljust(240, b"\xaa") + bytes(12)  # segments of earlier requests stay
-    assert bytes(ffi.buffer(again))[:SLOT] == expected
+    assert bytes(ffi.buffer(again))[:SLOT] == slot.ljust(SLOT, b"\xaa")  # nothing else is written
 
 
 @given(u16, u8, st.binary(max_size=96), st.integers(-(1 << 31), (1 << 31) - 1), u32)
@@ -69,4 +67,7 @@ def test_responses(rqid: int, act: int, sense: bytes, rslt: int, residual: int) 
 
     slot = ffi.new("uint8_t[]", b"\xaa" * SLOT)
     lib.pv_vscsiif_encode_response(response, slot)
-    assert bytes(ffi.buffer(slot))[:SLOT] == expected.ljust(SLOT, b"\xaa")
+    unused = slice(4 + len(sense), 100)  # keeps what was there
+    written = bytearray(expected.ljust(SLOT, b"\xaa"))
+    written[unused] = b"\xaa" * (96 - len(sense))
+    assert bytes(ffi.buffer(slot))[:SLOT] == written

@@ -7,12 +7,6 @@
 
 #include "pvdrivers/ring/vscsiif.h"
 
-struct vscsiif_request_segment {
-    grant_ref_t gref;
-    uint16_t offset, length;
-};
-static_assert(sizeof(struct vscsiif_request_segment) == 8, "vscsiif_request_segment");
-
 struct vscsiif_request {
     uint16_t rqid;
     uint8_t act;
@@ -23,9 +17,11 @@ struct vscsiif_request {
     uint16_t ref_rqid; /* until 2012: padding */
     uint8_t sc_data_direction;
     uint8_t nr_segments;
-    struct vscsiif_request_segment seg[VSCSIIF_SG_TABLESIZE];
+    struct pv_vscsiif_segment seg[VSCSIIF_SG_TABLESIZE];
     uint32_t reserved[3];
 };
+static_assert(sizeof(struct pv_vscsiif_segment) == 8, "vscsiif_request_segment");
+static_assert(offsetof(struct vscsiif_request, seg) == VSCSIIF_HEAD_SIZE, "vscsiif_request");
 static_assert(sizeof(struct vscsiif_request) == VSCSIIF_SLOT_SIZE, "vscsiif_request");
 
 struct vscsiif_response {

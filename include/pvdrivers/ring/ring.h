@@ -49,6 +49,7 @@ PV_INLINE uint32_t pv_front_free_requests(const struct pv_front_ring *front);
 PV_INLINE void *pv_front_request_slot(const struct pv_front_ring *front, uint32_t index);
 PV_INLINE bool pv_front_push_requests(struct pv_front_ring *front);
 PV_INLINE int pv_front_unconsumed_responses(const struct pv_front_ring *front);
+PV_INLINE const void *pv_front_response_slot(const struct pv_front_ring *front, uint32_t index);
 PV_INLINE void pv_front_copy_response(const struct pv_front_ring *front, uint32_t index, void *copy,
                                       size_t size);
 PV_INLINE void pv_front_prefetch(const struct pv_front_ring *front, uint32_t index, size_t size);
@@ -60,7 +61,7 @@ PV_INLINE int pv_back_unconsumed_requests(const struct pv_back_ring *back);
 PV_INLINE void pv_back_copy_request(const struct pv_back_ring *back, uint32_t index, void *copy,
                                     size_t size);
 PV_INLINE void pv_back_copy_request_rest(const struct pv_back_ring *back, uint32_t index,
-                                         void *copy, size_t size);
+                                         void *copy, size_t size, size_t end);
 PV_INLINE void pv_back_prefetch(const struct pv_back_ring *back, uint32_t index, size_t size);
 PV_INLINE void *pv_back_response_slot(const struct pv_back_ring *back, uint32_t index);
 PV_INLINE bool pv_back_push_responses(struct pv_back_ring *back);
@@ -179,6 +180,12 @@ PV_INLINE int pv_front_unconsumed_responses(const struct pv_front_ring *front)
                               front->req_prod_pvt - front->rsp_cons);
 }
 
+/* For a codec that reads no byte of it twice. */
+PV_INLINE const void *pv_front_response_slot(const struct pv_front_ring *front, uint32_t index)
+{
+    return pv_ring_slot(front->sring, front->nr_ents, front->slot_size, index);
+}
+
 PV_INLINE void pv_front_copy_response(const struct pv_front_ring *front, uint32_t index, void *copy,
                                       size_t size)
 {
@@ -227,13 +234,13 @@ PV_INLINE void pv_back_copy_request(const struct pv_back_ring *back, uint32_t in
     pv_ring_copy(copy, pv_ring_slot(back->sring, back->nr_ents, back->slot_size, index), size);
 }
 
-/* After the slot's first `size` bytes were copied, the others: no byte is read twice. */
+/* After the slot's first `size` bytes were copied, those before `end`: no byte is read twice. */
 PV_INLINE void pv_back_copy_request_rest(const struct pv_back_ring *back, uint32_t index,
-                                         void *copy, size_t size)
+                                         void *copy, size_t size, size_t end)
 {
     pv_ring_copy((uint8_t *)copy + size,
                  pv_ring_slot(back->sring, back->nr_ents, back->slot_size, index) + size,
-                 back->slot_size - size);
+                 end - size);
 }
 
 /* Of a request that is ready, the first `size` bytes. */

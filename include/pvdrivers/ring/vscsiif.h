@@ -19,7 +19,7 @@
 #define VSCSIIF_SENSE_BUFFERSIZE 96
 #define VSCSIIF_SG_GRANT 0x80 /* of nr_segments: the segments name pages with the real list */
 #define VSCSIIF_SLOT_SIZE 252
-#define VSCSIIF_HEAD_SIZE 60 /* a request with three segments at most */
+#define VSCSIIF_HEAD_SIZE 32 /* a request without its segments */
 
 /* Whole words of `rslt`, of ABORT and RESET. */
 #define VSCSIIF_RSLT_RESET_SUCCESS 0x2002
@@ -60,16 +60,17 @@ struct pv_vscsiif_response {
 /* Takes every field as it stands. Segments beyond the 26 that fit are not read, and array elements
  * that the request does not use are left alone; checking is the caller's. */
 PV_API void pv_vscsiif_decode_request(const void *slot, struct pv_vscsiif_request *request);
-/* Whether nothing of a request lies beyond the first VSCSIIF_HEAD_SIZE bytes of its slot, which are
- * all that is looked at. */
-PV_API bool pv_vscsiif_fits_head(const void *head);
-/* Writes the whole slot but for segments that the request does not use, reserved fields as zeros
- * (XSA-216). */
+/* Bytes of its slot that a request uses, VSCSIIF_HEAD_SIZE at least: of those no more are looked
+ * at.
+ */
+PV_API size_t pv_vscsiif_request_size(const void *head);
+/* Writes what the request uses of the slot and nothing else. */
 PV_API void pv_vscsiif_encode_request(const struct pv_vscsiif_request *request, void *slot);
-/* A sense_len beyond the buffer is taken as it stands, and the whole buffer is copied. */
+/* Reads no byte twice, so the slot may be the ring's. A sense_len beyond the buffer is taken as it
+ * stands, and the whole buffer is copied; else sense bytes that are not used are left alone. */
 PV_API void pv_vscsiif_decode_response(const void *slot, struct pv_vscsiif_response *response);
-/* Writes the response with its unused sense bytes as zeros (XSA-216); `reserved`, which nobody
- * reads, keeps what the frontend itself wrote there. */
+/* Writes what the response uses of the slot and nothing else: the rest of the slot, unused sense
+ * bytes among it, keeps what the frontend wrote there or was told before (XSA-216). */
 PV_API void pv_vscsiif_encode_response(const struct pv_vscsiif_response *response, void *slot);
 /* cffi: end */
 

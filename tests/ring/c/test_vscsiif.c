@@ -17,8 +17,8 @@ static void test_requests(void)
         memset(slot, 0xaa, VSCSIIF_SLOT_SIZE);
         pv_vscsiif_encode_request(&request, slot);
         assert(slot[20] == 0 && slot[21] == 0); /* timeout_per_command */
-        for (unsigned i = 240; i < VSCSIIF_SLOT_SIZE; i++)
-            assert(slot[i] == 0);
+        for (size_t i = pv_vscsiif_request_size(slot); i < VSCSIIF_SLOT_SIZE; i++)
+            assert(slot[i] == 0xaa);
         pv_vscsiif_decode_request(slot, &again);
         assert(memcmp(&request, &again, sizeof request) == 0);
     }
@@ -38,7 +38,9 @@ static void test_responses(void)
         assert(again.rqid == 7 && again.rslt == 2 && again.residual_len == 512);
         assert(again.sense_len == sense_len);
         for (unsigned i = 0; i < VSCSIIF_SENSE_BUFFERSIZE; i++)
-            assert(again.sense[i] == (i < sense_len ? 0x55 : 0)); /* nothing of ours leaks */
+            assert(slot[4 + i] == (i < sense_len ? 0x55 : 0xaa)); /* nothing of ours leaks */
+        unsigned used = sense_len < sizeof again.sense ? sense_len : sizeof again.sense;
+        assert(memcmp(again.sense, response.sense, used) == 0);
         for (unsigned i = 108; i < VSCSIIF_SLOT_SIZE; i++)
             assert(slot[i] == 0xaa);
     }

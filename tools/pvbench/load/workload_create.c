@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MIN_REAPED 8u /* where half of all are as many */
 #define MAX_REAPED 32u
 
 static bool sizes_are_sound(const struct pv_blk_workload_config *config)
@@ -135,6 +136,16 @@ static void take_sizes(struct pv_blk_workload *workload)
     }
 }
 
+/* Neither side should wait for the other to have finished all of them, nor make the other's cache
+ * lines move for each. */
+static uint32_t reap_budget(uint32_t depth)
+{
+    uint32_t half = depth / 2, quarter = depth / 4;
+    if (quarter >= MIN_REAPED)
+        return quarter < MAX_REAPED ? quarter : MAX_REAPED;
+    return half < 1 ? 1 : half < MIN_REAPED ? half : MIN_REAPED;
+}
+
 struct pv_blk_workload *pv_blk_workload_create(const struct pv_blk_workload_config *config)
 {
     if (!config_is_sound(config)) {
@@ -155,9 +166,7 @@ struct pv_blk_workload *pv_blk_workload_create(const struct pv_blk_workload_conf
     workload->paced |= config->thinktime_ns > 0;
     if (config->distribution != PV_BLK_UNIFORM)
         pv_workload_init_distribution(workload);
-    /* Neither side should wait for the other to have finished all of them. */
-    uint32_t quarter = workload->nr_slots / config->nr_queues / 4;
-    workload->reap_budget = quarter < 1 ? 1 : quarter > MAX_REAPED ? MAX_REAPED : quarter;
+    workload->reap_budget = reap_budget(workload->nr_slots / config->nr_queues);
     int error = create_parts(workload);
     if (error) {
         pv_blk_workload_destroy(workload);

@@ -105,19 +105,25 @@ void pv_scsi_unit_direct_ended(struct pv_scsi_unit *unit);
 /* Counts a direct command out. */
 static inline void pv_scsi_direct_end(struct pv_scsi_nexus *nexus)
 {
+    uint32_t left = nexus->under_way - 1;
     /* Release: what the command did to the store comes before whatever waits for its end. */
-    pv_store_release(&nexus->under_way, nexus->under_way - 1);
-    pv_scsi_unit_direct_ended(nexus->unit);
+    pv_store_release(&nexus->under_way, left);
+    if (left == 0)
+        pv_scsi_unit_direct_ended(nexus->unit);
 }
 
-/* Counts a direct command in, if all of `needed` is permitted. */
+/* Counts a direct command in, if all of `needed` is permitted. 0 is always, and keeps the nexus
+ * counted in while others come and go, which then need no full barrier. */
 static inline bool pv_scsi_direct_begin(struct pv_scsi_nexus *nexus, uint32_t needed)
 {
-    pv_write_once(&nexus->under_way, nexus->under_way + 1);
+    uint32_t before = nexus->under_way;
+    pv_write_once(&nexus->under_way, before + 1);
     /* Full: the count is visible before the word is read. The creator does the mirror image (word,
-     * full barrier, count), so that one of the two sees the other. Acquire, too: what was done
-     * while the word was clear is visible behind it. */
-    pv_mb();
+     * full barrier, count), so that one of the two sees the other. Behind another command the count
+     * has been visible since that one began. */
+    if (before == 0)
+        pv_mb();
+    /* Acquire: what was done while the word was clear is visible behind it. */
     if ((pv_load_acquire(&nexus->permission) & needed) == needed)
         return true;
     pv_scsi_direct_end(nexus);

@@ -29,11 +29,11 @@ struct pv_scsifront_command {
     uint8_t act;                   /* VSCSIIF_ACT_SCSI_CDB, ABORT or RESET */
     uint16_t channel, target, lun; /* of all three */
     /* CDB */
-    uint8_t cdb_length; /* 1 to 16 bytes */
-    uint8_t cdb[VSCSIIF_MAX_COMMAND_SIZE];
-    uint8_t direction; /* VSCSIIF_TO_DEVICE, FROM_DEVICE or NO_DATA */
-    uint32_t length;   /* bytes of data; 0 with NO_DATA */
-    void *data;        /* any memory, or a part of pv_scsifront_buffers() */
+    uint8_t cdb_length;                    /* 1 to 16 bytes */
+    uint8_t cdb[VSCSIIF_MAX_COMMAND_SIZE]; /* sent as it is, beyond its length too */
+    uint8_t direction;                     /* VSCSIIF_TO_DEVICE, FROM_DEVICE or NO_DATA */
+    uint32_t length;                       /* bytes of data; 0 with NO_DATA */
+    void *data;                            /* any memory, or a part of pv_scsifront_buffers() */
     /* ABORT: which; submitted and not returned by poll yet */
     struct pv_scsifront_command *subject;
     /* The answer. */

@@ -286,6 +286,7 @@ static void test_two_stores(void)
     struct pv_blk_store *other = pv_ram_store_create(BLOCKS, 512);
     struct pv_scsi_unit *unit = pv_scsi_unit_create(other);
     struct pv_scsi_nexus *nexus = pv_scsi_unit_attach(unit, 1);
+    struct pv_vscsiif_response response;
     const struct pv_scsiback_lun luns[] = {{0, 1, 2, loop.nexus}, {0, 1, 3, nexus}};
     pv_scsi_nexus_permit(nexus, true, true);
     assert(pv_scsiback_set_luns(loop.back, luns, 2) == 0);
@@ -296,6 +297,14 @@ static void test_two_stores(void)
     request.lun = 3;
     direct(request);
     assert(memcmp(scsi_page(&loop, DATA), ones, 512) == 0);
+    for (uint16_t lun = 2; lun < 8; lun++) { /* in turn, of one pump */
+        request.lun = 2 + lun % 2;
+        scsi_put(&loop, request);
+    }
+    scsi_pump(&loop);
+    for (unsigned i = 0; i < 6; i++)
+        assert(scsi_take(&loop, &response) && response.rslt == 0);
+    assert(loop.nexus->under_way == 0 && nexus->under_way == 0);
     assert(pv_scsiback_set_luns(loop.back, luns, 1) == 0);
     scsi_pump(&loop);
     assert(pv_scsi_nexus_detach(nexus) == 0 && pv_scsi_unit_destroy(unit) == 0);

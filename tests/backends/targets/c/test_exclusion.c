@@ -18,16 +18,27 @@ static uint32_t done;
 /* Plain memory, so that TSan sees when a direct command and the creator touch it without order. */
 static uint64_t direct[QUEUES], alone;
 
+static void command(unsigned own)
+{
+    if (!pv_scsi_direct_begin(nexuses[own], PV_SCSI_DIRECT_READ))
+        return;
+    uint64_t before = alone;
+    direct[own]++;
+    assert(alone == before);
+    pv_scsi_direct_end(nexuses[own]);
+}
+
+/* Each command by itself, or runs of them between which the nexus stays counted in. */
 static void *queue(void *argument)
 {
-    unsigned own = (unsigned)(uintptr_t)argument;
+    unsigned own = (unsigned)(uintptr_t)argument, run = own * own;
     while (!pv_load_acquire(&done)) {
-        if (!pv_scsi_direct_begin(nexuses[own], PV_SCSI_DIRECT_READ))
-            continue;
-        uint64_t before = alone;
-        direct[own]++;
-        assert(alone == before);
-        pv_scsi_direct_end(nexuses[own]);
+        if (run > 1)
+            pv_scsi_direct_begin(nexuses[own], 0);
+        for (unsigned i = 0; i <= run; i++)
+            command(own);
+        if (run > 1)
+            pv_scsi_direct_end(nexuses[own]);
     }
     return NULL;
 }
