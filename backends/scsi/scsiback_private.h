@@ -59,11 +59,11 @@ struct scsiback_request {
     struct pv_blk_io io; /* first: the store's pointer is ours */
     struct pv_scsi_command command;
     struct pv_scsiback_queue *queue;
-    struct scsiback_request *next;   /* on the free list or one of the queue's lists */
+    struct scsiback_request *next;      /* on the free list or one of the queue's lists */
     struct pv_inflight_entry *entry;    /* its place in the log */
     const struct vscsiif_request *ring; /* the private copy, there; as far as the request uses it */
-    struct lun_table *luns;          /* as they were when it began */
-    struct pv_scsi_nexus *nexus;     /* where it goes; NULL: it has not begun, or is answered */
+    struct lun_table *luns;             /* as they were when it began */
+    struct pv_scsi_nexus *nexus;        /* where it goes; NULL: it has not begun, or is answered */
     enum scsiback_next after_copies;
     bool copy_failed;
     bool is_direct;    /* counted in at the nexus */
@@ -212,8 +212,8 @@ struct lun_place {
 };
 
 struct lun_table {
-    struct lun_table *next; /* on the list of retired ones */
-    uint32_t users;         /* requests that began with it */
+    struct lun_table *next;       /* on the list of retired ones */
+    uint32_t users;               /* requests that began with it */
     const struct lun_place *last; /* that was found; may be NULL */
     uint32_t count;
     struct lun_place places[]; /* by key */

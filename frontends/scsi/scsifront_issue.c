@@ -139,8 +139,7 @@ static struct shadow *take_shadow(struct pv_scsifront_queue *queue,
 static struct vscsiif_request *begin_request(struct pv_scsifront_queue *queue,
                                              const struct pv_scsifront_command *command)
 {
-    struct vscsiif_request *request =
-        pv_front_request_slot(&queue->ring, queue->ring.req_prod_pvt);
+    struct vscsiif_request *request = pv_front_request_slot(&queue->ring, queue->ring.req_prod_pvt);
     request->rqid = command->rqid;
     request->act = command->act;
     request->cmd_len = 0;
