@@ -13,7 +13,7 @@ from cffi import FFI
 
 ROOT = Path(__file__).parents[1]
 PUBLIC = ROOT / "include" / "pvdrivers"
-LOAD = ROOT / "tools" / "pvbench" / "load"  # declares for Python as well
+TOOLS = (ROOT / "tools/pvbench/load", ROOT / "tools/pvbridge/iscsi")  # declare for Python as well
 CALLED_BACK = """
 extern "Python" int pv_python_pump(struct pv_pollable *, uint32_t, uint64_t);
 extern "Python" bool pv_python_arm(struct pv_pollable *);
@@ -49,8 +49,8 @@ def in_include_order(names: list[str]) -> list[str]:
 
 def main(output: str) -> None:
     public = (path.relative_to(ROOT / "include") for path in PUBLIC.rglob("*.h"))
-    load = (path.relative_to(ROOT) for path in LOAD.glob("*.h"))
-    names = in_include_order(sorted(map(str, (*public, *load))))
+    tools = (path.relative_to(ROOT) for folder in TOOLS for path in folder.glob("*.h"))
+    names = in_include_order(sorted(map(str, (*public, *tools))))
     ffi = FFI()
     ffi.cdef("struct iovec { void *iov_base; size_t iov_len; };")  # <sys/uio.h>
     for name in names:

@@ -1,7 +1,7 @@
 """SCSI commands as the data plane has them, and what comes of them."""
 
 import asyncio
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from pvdrivers._core import ffi, lib
 from pvdrivers.ring.errors import UsageError
@@ -43,6 +43,14 @@ class CommandResult(NamedTuple):
         return Sense.parse(self.sense)
 
 
+class Submitted(Protocol):
+    """Who keeps a command while it is submitted, and while it is aborted."""
+
+    @property
+    def cdata(self) -> Any:
+        """`struct pv_scsifront_command *`."""
+
+
 class Issued:
     """A `struct pv_scsifront_command`, what it points to, and the future of its end."""
 
@@ -51,7 +59,7 @@ class Issued:
         self.address = address
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._data: Any = ffi.NULL
-        self._subject: Issued | None = None
+        self._subject: Submitted | None = None
         self.cdata.act = act
         self.cdata.channel, self.cdata.target = address.channel, address.target
         self.cdata.lun = address.lun
@@ -77,9 +85,10 @@ class Issued:
         return issued
 
     @classmethod
-    def abort(cls, subject: "Issued") -> "Issued":
-        issued = cls(ABORT, subject.address)
-        issued.cdata.subject = subject.cdata
+    def abort(cls, subject: Submitted) -> "Issued":
+        command = subject.cdata
+        issued = cls(ABORT, ScsiAddress(0, command.channel, command.target, command.lun))
+        issued.cdata.subject = command
         issued._subject = subject
         return issued
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from pvdrivers._core import ffi
 from pvdrivers.frontends.device import DRAIN_TIMEOUT, Frontend
-from pvdrivers.frontends.scsi.command import CommandResult, Issued
+from pvdrivers.frontends.scsi.command import CommandResult, Issued, Submitted
 from pvdrivers.frontends.scsi.luns import LunTable
 from pvdrivers.frontends.scsi.queue import ScsiQueue
 from pvdrivers.hypervisor import EventChannels, Hypervisor
@@ -64,9 +64,9 @@ class ScsiFrontend(Frontend[ScsiQueue]):
         self.buffer_pages = 0  # of the queue's own granted memory, `pv_scsifront_buffers`
         self.agreement: Agreement | None = None
         self._luns = LunTable()
+        self.on_handed_out: set[Callable[[], None]] = set()  # see `ring`
         self._commands: dict[int, Issued] = {}  # given to a queue, and not returned by it
         self._waiting: list[Issued] = []  # for a connection
-        self._held: list[Issued] | None = None  # what is issued together
         self._next_key = 1
 
     # ---- what its user calls ---------------------------------------------------------------
@@ -132,19 +132,7 @@ class ScsiFrontend(Frontend[ScsiQueue]):
             return CommandResult(Status.GOOD, HostByte.TIME_OUT, residual=length)
         return issued.result
 
-    @contextmanager
-    def together(self) -> Iterator[None]:
-        """Commands that are submitted inside, without waiting for anything, are issued together at
-        its end: the backend is notified once at most."""
-        self._held = []
-        try:
-            yield
-        finally:
-            held, self._held = self._held, None
-            if held:
-                self._issue(held)
-
-    async def abort_task(self, issued: Issued) -> bool:
+    async def abort_task(self, issued: Submitted) -> bool:
         """ABORT TASK. True: the command has ended, with the host byte ABORT if it was not answered
         before. False: it has not been aborted, and its answer may still come."""
         if issued in self._waiting:
@@ -157,6 +145,18 @@ class ScsiFrontend(Frontend[ScsiQueue]):
         """LOGICAL UNIT RESET. True: it is done, and the unit's commands have ended, those without
         an answer with the host byte RESET."""
         return await self._manage(Issued.reset(address))
+
+    @property
+    def ring(self) -> Any:
+        """A `struct pv_scsifront_queue *`, to which C code may now submit commands that have a
+        `finished` of their own, as long as nothing is awaited; NULL: none is taken. Call
+        `ring_used` after that. When some of them have ended, `on_handed_out` are called."""
+        return self._queues[0].pointer if self.accepts else ffi.NULL
+
+    def ring_used(self) -> None:
+        """C code has submitted commands."""
+        if self._queues[0].has_news:
+            self.wake(self._queues[0])
 
     async def close(self) -> None:
         """Waits for what is under way, then closes the device in order."""
@@ -184,7 +184,7 @@ class ScsiFrontend(Frontend[ScsiQueue]):
             "backend": self.peer_domid,
             "buffer_pages": self.buffer_pages,
         }
-        yield ScsiQueue(config, self._finish)
+        yield ScsiQueue(config, self._finish, self._handed_out)
 
     async def publish(self) -> None:
         ring = FrontendRing(self.features.protocol, self._queues[0].keys)
@@ -260,10 +260,7 @@ class ScsiFrontend(Frontend[ScsiQueue]):
         length, most = issued.cdata.length, self._queues[0].max_length
         if length > most:
             raise UsageError(f"a command's data have {length} bytes, at most {most}")
-        if self._held is None:
-            self._issue([issued])
-        else:
-            self._held.append(issued)
+        self._issue([issued])
 
     def _issue(self, several: Sequence[Issued]) -> None:
         queue = self._queues[0]
@@ -274,13 +271,16 @@ class ScsiFrontend(Frontend[ScsiQueue]):
             self._commands[key] = issued
         if not queue.submit([issued.cdata for issued in several]):
             self._waiting += (self._commands.pop(key) for key in range(first, self._next_key))
-        if queue.has_news:
-            self.wake(queue)
+        self.ring_used()
 
     def _finish(self, cdata: Any) -> None:
         issued = self._commands.pop(int(ffi.cast("uintptr_t", cdata.user)), None)
         if issued is not None:  # else other code drives the queue and issues
             issued.finish()
+
+    def _handed_out(self) -> None:
+        for call in tuple(self.on_handed_out):
+            call()
 
     async def _manage(self, issued: Issued) -> bool:
         self._submit(issued)

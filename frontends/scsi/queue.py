@@ -18,16 +18,22 @@ VIOLATIONS = {
 
 class ScsiQueue:
     """Holds a `struct pv_scsifront_queue *`. `finish` is called with each `struct
-    pv_scsifront_command *` that has ended."""
+    pv_scsifront_command *` that has ended, `handed_out` when some have that have a `finished` of
+    their own."""
 
     second_port = 0
 
-    def __init__(self, config: Mapping[str, Any], finish: Callable[[Any], None]) -> None:
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        finish: Callable[[Any], None],
+        handed_out: Callable[[], None],
+    ) -> None:
         """`config`: fields of `struct pv_scsifront_config`. OSError: there is no room for it."""
         self.pointer = lib.pv_scsifront_create(ffi.new("struct pv_scsifront_config *", config))
         if self.pointer == ffi.NULL:
             raise OSError(ffi.errno, f"no ring: {os.strerror(ffi.errno)}")
-        self._finish = finish
+        self._finish, self._handed_out = finish, handed_out
         self._done = ffi.new("struct pv_scsifront_command *[]", BUDGET)
 
     @property
@@ -98,8 +104,11 @@ class ScsiQueue:
         lib.pv_scsifront_destroy(self.pointer)
 
     def _finish_first(self, count: int) -> None:
-        for index in range(count):
+        left = int(lib.pv_scsifront_hand_out(self._done, count))
+        for index in range(left):
             self._finish(self._done[index])
+        if left < count:
+            self._handed_out()
 
     def __repr__(self) -> str:
         line = ffi.new("char[]", 256)

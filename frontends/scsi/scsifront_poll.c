@@ -174,6 +174,18 @@ int pv_scsifront_poll(struct pv_scsifront_queue *queue, struct pv_scsifront_comm
     return error && count == 0 ? error : (int)count;
 }
 
+unsigned pv_scsifront_hand_out(struct pv_scsifront_command **done, unsigned count)
+{
+    unsigned left = 0;
+    for (unsigned i = 0; i < count; i++) {
+        if (done[i]->finished)
+            done[i]->finished(done[i]);
+        else
+            done[left++] = done[i];
+    }
+    return left;
+}
+
 bool pv_scsifront_has_news(const struct pv_scsifront_queue *queue)
 {
     return queue->state != QUEUE_CONNECTED || queue->violation || queue->finished.first ||

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import sys
 from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 import atheris
@@ -44,25 +46,22 @@ ANSWERS = (
 )
 
 
-class Writer:
-    """What the target has sent, until it closes."""
+class Named(socket.socket):
+    """An end of a pair, which has an address as one of the network would."""
 
-    def __init__(self, reader: asyncio.StreamReader) -> None:
-        self.sent = bytearray()
-        self._reader = reader
-
-    def write(self, data: bytes) -> None:
-        self.sent += data
-
-    async def drain(self) -> None:
-        await asyncio.sleep(0)
-
-    def close(self) -> None:
-        if not self._reader.at_eof():
-            self._reader.feed_eof()
-
-    def get_extra_info(self, name: str) -> tuple[str, int]:
+    def getpeername(self) -> tuple[str, int]:
         return "127.0.0.1", 3260
+
+    getsockname = getpeername
+
+
+async def receive(sock: socket.socket) -> bytes:
+    """What the target sends until it closes, also if it has not read everything."""
+    sent = bytearray()
+    with suppress(ConnectionError):
+        while piece := await asyncio.get_running_loop().sock_recv(sock, 65536):
+            sent += piece
+    return bytes(sent)
 
 
 def login() -> bytes:
@@ -70,8 +69,9 @@ def login() -> bytes:
     pdu.header[8:14] = b"\x40\0\0\1\2\3"
     pdu.cmd_sn = 1
     keys = {"InitiatorName": INITIATOR, "TargetName": TARGET, "SessionType": "Normal"}
-    pdu.data = encode(keys | {"InitialR2T": "No", "FirstBurstLength": "1024"})
-    return b"".join(pdu.encode())
+    data = encode(keys | {"InitialR2T": "No", "FirstBurstLength": "1024"})
+    pdu.header[5:8] = len(data).to_bytes(3, "big")
+    return bytes(pdu.header) + data + bytes(-len(data) % 4)
 
 
 async def converse(option: int, sent: bytes) -> bytes:
@@ -85,17 +85,20 @@ async def converse(option: int, sent: bytes) -> bytes:
     disk = Disk(RamStore(BLOCKS * BLOCK), Identity.of("disk"))
     guests = DirectGuests({0: disk})
     sessions = Sessions(guests)
-    reader = asyncio.StreamReader()
-    writer = Writer(reader)
     target = TargetInfo(TARGET, ACCOUNTS if option & CHAP and not option & LOGGED_IN else {})
-    connection = Connection(reader, writer, target, sessions)  # type: ignore[arg-type]
-    reader.feed_data((login() if option & LOGGED_IN else b"") + sent)
-    running = asyncio.create_task(connection.run())
-    for _ in range(20):  # what has come in full is answered before the connection ends
-        await asyncio.sleep(0)
-    if not reader.at_eof():
-        reader.feed_eof()
-    await running
+    ours, theirs = socket.socketpair()
+    with ours:
+        ours.setblocking(False)
+        connection = Connection(Named(fileno=theirs.detach()), target, sessions)
+        ours.sendall((login() if option & LOGGED_IN else b"") + sent)
+        receiving = asyncio.create_task(receive(ours))
+        running = asyncio.create_task(connection.run())
+        for _ in range(20):  # what has come in full is answered before the connection ends
+            await asyncio.sleep(0)
+        with suppress(OSError):  # it has closed already
+            ours.shutdown(socket.SHUT_WR)
+        await running
+        answered = await receiving
     await sessions.close()
     assert not guests.joined, "a guest whose initiator is gone"
     if tasks:
@@ -104,7 +107,7 @@ async def converse(option: int, sent: bytes) -> bytes:
         if not task.cancelled():
             task.result()
     disk.close()
-    return bytes(writer.sent)
+    return answered
 
 
 def check(sent: bytes) -> None:

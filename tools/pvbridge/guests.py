@@ -7,7 +7,7 @@ import errno
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, AsyncExitStack
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, Self
 
@@ -16,7 +16,7 @@ from pvdrivers.backends.scsi.service import ScsiService
 from pvdrivers.backends.scsi.units import Units
 from pvdrivers.backends.targets.logical_unit import LogicalUnit
 from pvdrivers.daemon_threads import open_in_daemon_thread
-from pvdrivers.frontends.scsi.command import CommandResult, Issued
+from pvdrivers.frontends.scsi.command import CommandResult, Issued, Submitted
 from pvdrivers.frontends.scsi.device import ScsiFrontend
 from pvdrivers.poll.threads import PollThreads
 from pvdrivers.ring.errors import PeerError
@@ -55,15 +55,11 @@ class Guest:
     def block_size(self, lun: int) -> int:
         return self._block_sizes[lun]
 
-    def together(self) -> AbstractContextManager[None]:
-        """Commands that are submitted inside, without waiting for anything, are issued together."""
-        return self.frontend.together()
-
     def submit(self, lun: int, cdb: bytes, data_out: bytes | memoryview, room: int) -> Issued:
         """Begins a command; its `result` is there when its `done` is."""
         return self.frontend.submit(_address(lun), cdb, bytes(data_out), room)
 
-    async def abort(self, issued: Issued) -> None:
+    async def abort(self, issued: Submitted) -> None:
         """ABORT TASK."""
         await self.frontend.abort_task(issued)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 from pvdrivers.backends.targets.command import Command, Nexus
@@ -34,6 +33,7 @@ class DirectInitiator:
     max_transfer: int = 1 << 20
     hang: asyncio.Event | None = None  # commands wait for it
     aborted: int = 0
+    frontend: None = None  # there is no ring
 
     @property
     def luns(self) -> Sequence[int]:
@@ -41,9 +41,6 @@ class DirectInitiator:
 
     def block_size(self, lun: int) -> int:
         return BLOCK
-
-    def together(self) -> AbstractContextManager[None]:
-        return nullcontext()
 
     def submit(
         self, lun: int, cdb: bytes, data_out: bytes | memoryview, room: int

@@ -222,30 +222,6 @@ def test_abort_of_what_has_ended() -> None:
     run(scenario)
 
 
-def test_commands_that_are_issued_together() -> None:
-    """They are published once, which may notify the backend once."""
-
-    async def scenario(pair: ScsiPair) -> None:
-        queue = pair.frontend.queues[0]
-        before = queue.statistics()
-        with pair.frontend.together():
-            issued = [pair.frontend.submit(FIRST, cdb(TEST_UNIT_READY)) for _ in range(3)]
-            with pytest.raises(UsageError, match="a command's data have"):
-                pair.frontend.submit(FIRST, cdb(READ), room=queue.max_length + 1)
-            assert queue.statistics() == before
-        after = queue.statistics()
-        assert after["cdb_req"] == before["cdb_req"] + 3
-        notified = [
-            s["notifications_sent"] + s["notifications_suppressed"] for s in (before, after)
-        ]
-        assert notified[1] == notified[0] + 1
-        for each in issued:
-            await each.done
-            assert each.result.good
-
-    run(scenario)
-
-
 def test_abort_of_what_waits_for_a_connection() -> None:
     async def scenario(pair: ScsiPair) -> None:
         issued = pair.frontend.submit(FIRST, cdb(TEST_UNIT_READY))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+import socket
+from collections.abc import Callable
 from functools import partial
 
 from pvdrivers.tools.address import format_address
@@ -19,16 +19,11 @@ from pvdrivers.tools.pvbridge.iscsi.login import (
     refuse_protocol_error,
 )
 from pvdrivers.tools.pvbridge.iscsi.parameters import MAX_RECEIVED, Parameters
-from pvdrivers.tools.pvbridge.iscsi.pdu import (
-    NO_TAG,
-    Opcode,
-    Pdu,
-    PduReader,
-    ProtocolError,
-)
+from pvdrivers.tools.pvbridge.iscsi.pdu import NO_TAG, Opcode, Pdu, ProtocolError
 from pvdrivers.tools.pvbridge.iscsi.session import Session, Sessions
 from pvdrivers.tools.pvbridge.iscsi.task import Task
 from pvdrivers.tools.pvbridge.iscsi.task_management import manage
+from pvdrivers.tools.pvbridge.iscsi.wire import Wire
 
 log = logging.getLogger("pvdrivers.pvbridge")
 
@@ -38,19 +33,12 @@ CLOSE_SESSION = 0
 
 
 class Connection:
-    def __init__(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        target: TargetInfo,
-        sessions: Sessions,
-    ) -> None:
+    def __init__(self, sock: socket.socket, target: TargetInfo, sessions: Sessions) -> None:
+        """The socket is closed with it. OSError: there is no memory."""
         self.session: Session
         self.parameters = Parameters()
-        self._reader, self._writer = PduReader(reader), writer
-        self._unsent: list[bytes | bytearray | memoryview] = []  # of this turn of the loop
+        self.wire = Wire(sock)
         self._target, self._sessions = target, sessions
-        self._stat_sn = 1
         self._handlers: dict[int, Callable[[Pdu], None]] = {
             Opcode.NOP_OUT: self._nop,
             Opcode.TASK_MANAGEMENT: self._task_management,
@@ -58,32 +46,11 @@ class Connection:
             Opcode.LOGOUT: self._logout,
         }
         self._background: set[asyncio.Task[None]] = set()
-
-    # ---- what its tasks and session call ---------------------------------------------------
-
-    def tasks(self) -> Iterator[Task]:
-        """Allegiant to this connection."""
-        return (task for task in self.session.tasks.values() if task.connection is self)
-
-    def send(self, pdu: Pdu, *, counts: bool) -> None:
-        """`counts`: it has a status number of its own. What is sent in one turn of the loop goes
-        to the system in one piece."""
-        stat_sn = self._stat_sn if counts or pdu.opcode != Opcode.DATA_IN else 0
-        if counts:
-            self._stat_sn = (self._stat_sn + 1) & 0xFFFFFFFF
-        pdu.put_numbers(stat_sn, self.session.window.expected, self.session.window.last)
-        if not self._unsent:
-            asyncio.get_running_loop().call_soon(self._flush)
-        self._unsent += pdu.encode()
-
-    def _flush(self) -> None:
-        if self._unsent:
-            self._writer.write(b"".join(self._unsent))
-            self._unsent.clear()
+        self._peer = sock.getpeername()
 
     def close(self) -> None:
-        self._flush()
-        self._writer.close()
+        """When what was sent has gone out."""
+        self.wire.close()
 
     # ---- its life --------------------------------------------------------------------------
 
@@ -96,10 +63,9 @@ class Connection:
                     await self._sessions.leave(self.session, self)
         except ProtocolError as error:
             log.warning("%s: %s", self, error)
-        except ConnectionError:
-            return
         finally:
             self.close()
+            await self.wire.closed()
 
     async def _log_in(self) -> bool:
         """Whether the full feature phase begins."""
@@ -107,7 +73,7 @@ class Connection:
         try:
             async with asyncio.timeout(LOGIN_TIMEOUT):
                 while not login.done:
-                    pdu = await self._reader.read(text.MAX_TEXT)
+                    pdu = await self.wire.read(text.MAX_TEXT)
                     if pdu is None:
                         return False
                     await self._answer_login(login, pdu)
@@ -132,19 +98,15 @@ class Connection:
         self._send_login(answer, login)
 
     def _send_login(self, pdu: Pdu, login: Login) -> None:
-        pdu.put_numbers(self._stat_sn, login.cmd_sn, login.cmd_sn)
-        self._stat_sn += 1
-        self._writer.write(b"".join(pdu.encode()))
+        pdu.put_window(login.cmd_sn, login.cmd_sn)
+        self.wire.send(pdu, counts=True)
 
     async def _serve(self) -> None:
-        """Takes no more while the initiator does not take what it is sent."""
-        initiator = self.session.initiator
-        while (pdu := await self._reader.read(MAX_RECEIVED)) is not None:
-            with initiator.together() if initiator else nullcontext():
-                self._handle(pdu)
-                while (pdu := self._reader.take(MAX_RECEIVED)) is not None:
-                    self._handle(pdu)
-            await self._writer.drain()
+        session, parameters = self.session, self.parameters
+        ring = session.initiator.frontend if session.initiator else None
+        self.wire.enter(session.cdata, ring, parameters.max_data, parameters.max_burst)
+        while (pdu := await self.wire.read(MAX_RECEIVED)) is not None:
+            self._handle(pdu)
 
     def _handle(self, pdu: Pdu) -> None:
         if pdu.opcode == Opcode.DATA_OUT:
@@ -172,16 +134,20 @@ class Connection:
         if session.initiator is None:
             self._reject(pdu, NOT_SUPPORTED)
             return None
-        if tag == NO_TAG or tag in session.tasks:
+        if tag == NO_TAG or session.has(tag):
             self._reject(pdu, INVALID_FIELD if tag == NO_TAG else TASK_IN_PROGRESS)
             return None
-        task = session.tasks[tag] = Task(self, pdu, session.initiator)
+        task = Task(self, pdu, session.initiator)
+        session.add(task)
         return task.start
 
     def _data_out(self, pdu: Pdu) -> None:
         task = self.session.tasks.get(pdu.tag)
         if task and task.connection is self:
-            task.add_data(pdu)  # what comes for a task that has ended is on its way still
+            task.add_data(pdu)
+        elif not task and self.session.has(pdu.tag):
+            raise ProtocolError("data for a command that has them all")
+        # What comes for a task that has ended is on its way still.
 
     def _nop(self, pdu: Pdu) -> None:
         if pdu.tag != NO_TAG:
@@ -189,7 +155,7 @@ class Connection:
             answer.header[8:16] = pdu.header[8:16]
             answer.transfer_tag = NO_TAG
             answer.data = pdu.data[: self.parameters.max_data]
-            self.send(answer, counts=True)
+            self.wire.send(answer, counts=True)
 
     def _text(self, pdu: Pdu) -> None:
         keys = text.decode(bytes(pdu.data))
@@ -199,10 +165,10 @@ class Connection:
         answers = {key: "NotUnderstood" for key in keys if key != "SendTargets"}
         if keys.get("SendTargets") in ("All", "", self._target.name):
             answers["TargetName"] = self._target.name
-            address = format_address(*self._writer.get_extra_info("sockname")[:2])
+            address = format_address(*self.wire.socket.getsockname()[:2])
             answers["TargetAddress"] = f"{address},{PORTAL_GROUP}"
         answer.data = text.encode(answers)
-        self.send(answer, counts=True)
+        self.wire.send(answer, counts=True)
 
     def _task_management(self, pdu: Pdu) -> None:
         task = asyncio.get_running_loop().create_task(manage(self, pdu))
@@ -211,7 +177,7 @@ class Connection:
 
     def _logout(self, pdu: Pdu) -> None:
         answer = Pdu.of(Opcode.LOGOUT_RESPONSE, pdu.tag)
-        self.send(answer, counts=True)
+        self.wire.send(answer, counts=True)
         others = [*self.session.connections.values()] if pdu.flags & 0x7F == CLOSE_SESSION else []
         for connection in {self, *others}:
             connection.close()
@@ -220,8 +186,7 @@ class Connection:
         answer = Pdu.of(Opcode.REJECT)
         answer.header[2] = reason
         answer.data = bytes(pdu.header)
-        self.send(answer, counts=True)
+        self.wire.send(answer, counts=True)
 
     def __str__(self) -> str:
-        peer = self._writer.get_extra_info("peername")
-        return f"iSCSI connection from {peer[0]}:{peer[1]}" if peer else "iSCSI connection"
+        return f"iSCSI connection from {format_address(*self._peer[:2])}"

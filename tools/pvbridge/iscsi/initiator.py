@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from pvdrivers.frontends.scsi.command import CommandResult
@@ -22,6 +21,18 @@ class Running(Protocol):
         """When it is done."""
 
 
+class RingOwner(Protocol):
+    """A scsifront, as `pvdrivers.frontends.scsi.device` has it."""
+
+    on_handed_out: set[Callable[[], None]]
+
+    @property
+    def ring(self) -> Any:
+        """A `struct pv_scsifront_queue *`, or NULL."""
+
+    def ring_used(self) -> None: ...
+
+
 class Initiator(Protocol):
     """A guest, by an initiator's name."""
 
@@ -36,8 +47,9 @@ class Initiator(Protocol):
     def block_size(self, lun: int) -> int:
         """Bytes of a logical block; 0: the unit has none."""
 
-    def together(self) -> AbstractContextManager[object]:
-        """Commands that are submitted inside, without waiting for anything, begin at its end."""
+    @property
+    def frontend(self) -> RingOwner | None:
+        """For commands that C carries out; None: there is no ring."""
 
     def submit(self, lun: int, cdb: bytes, data_out: bytes | memoryview, room: int) -> Running:
         """Begins a command."""

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pvdrivers._core import lib
 from pvdrivers.tools.pvbridge.iscsi.pdu import ProtocolError
 from pvdrivers.tools.pvbridge.iscsi.text import number
 
-MAX_RECEIVED = 262144  # bytes of data in a PDU that the target takes: its own declaration
+MAX_RECEIVED = int(lib.PV_ISCSI_MAX_RECEIVED)  # bytes of data in a PDU that the target takes
 MAX_CONNECTIONS = 4
 ANSWERS_WITHOUT_EFFECT = {
     "DataPDUInOrder": "Yes",

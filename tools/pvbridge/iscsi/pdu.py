@@ -5,7 +5,6 @@ Digests are negotiated away, so that a header and its data stand side by side on
 
 from __future__ import annotations
 
-import asyncio
 import struct
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -100,57 +99,9 @@ class Pdu:
     def lun(self, lun: int) -> None:
         self.header[8:16] = encode_lun(lun)
 
-    def put_numbers(self, stat_sn: int, exp_cmd_sn: int, max_cmd_sn: int) -> None:
-        """Of what the target sends."""
-        _NUMBERS.pack_into(self.header, 24, stat_sn, exp_cmd_sn, max_cmd_sn)
-
-    def encode(self) -> tuple[bytes | bytearray | memoryview, ...]:
-        """Its parts, side by side on the wire."""
-        length = len(self.data)
-        self.header[5:8] = length.to_bytes(3, "big")
-        return self.header, self.data, _PADDING[-length % 4]
+    def put_window(self, exp_cmd_sn: int, max_cmd_sn: int) -> None:
+        """Of what the target sends during login; later the data plane knows."""
+        _WINDOW.pack_into(self.header, 28, exp_cmd_sn, max_cmd_sn)
 
 
-_NUMBERS = struct.Struct(">3I")
-_PADDING = tuple(bytes(count) for count in range(4))
-_CHUNK = 1 << 18  # bytes that are read at once, at most
-
-
-class PduReader:
-    """What the other end sends, as it comes: many PDUs in one piece, or one in many."""
-
-    def __init__(self, reader: asyncio.StreamReader) -> None:
-        self._reader = reader
-        self._buffer = bytearray()
-        self._at = 0  # where the next one begins
-
-    async def read(self, max_data: int) -> Pdu | None:
-        """The next one; None: the other end has closed. ProtocolError: as `take`."""
-        while (pdu := self.take(max_data)) is None:
-            try:
-                piece = await self._reader.read(_CHUNK)
-            except ConnectionError:
-                return None
-            if not piece:
-                return None
-            del self._buffer[: self._at]
-            self._buffer += piece
-            self._at = 0
-        return pdu
-
-    def take(self, max_data: int) -> Pdu | None:
-        """The next one, if it is here as a whole. ProtocolError: it announces more data than was
-        agreed. What a header is extended by is left out: no command here needs it."""
-        start = self._at + HEADER
-        header = self._buffer[self._at : start]
-        if len(header) < HEADER:
-            return None
-        start += header[4] * 4
-        length = int.from_bytes(header[5:8], "big")
-        if length > max_data:
-            raise ProtocolError(f"a PDU with {length} bytes of data, where {max_data} were agreed")
-        end = start + length + -length % 4
-        if end > len(self._buffer):
-            return None
-        self._at = end
-        return Pdu(header, bytes(self._buffer[start : start + length]))
+_WINDOW = struct.Struct(">2I")

@@ -8,19 +8,17 @@ from typing import TYPE_CHECKING
 from pvdrivers.backends.targets.command import INVALID_FIELD_IN_CDB
 from pvdrivers.frontends.scsi.command import CommandResult
 from pvdrivers.scsi.lun import encode_report
-from pvdrivers.scsi.result import HostByte, Status
+from pvdrivers.scsi.result import Result, Status
 from pvdrivers.scsi.sense import Sense, SenseKey
 from pvdrivers.tools.pvbridge.iscsi.initiator import Initiator, Running
 from pvdrivers.tools.pvbridge.iscsi.lengths import fit
-from pvdrivers.tools.pvbridge.iscsi.pdu import FINAL, Opcode, Pdu
-from pvdrivers.tools.pvbridge.iscsi.transfer import WriteData, data_in
+from pvdrivers.tools.pvbridge.iscsi.pdu import Pdu
+from pvdrivers.tools.pvbridge.iscsi.transfer import WriteData
 
 if TYPE_CHECKING:
     from pvdrivers.tools.pvbridge.iscsi.connection import Connection
 
 READ, WRITE = 0x40, 0x20  # flags of a command
-OVERFLOW, UNDERFLOW, HAS_STATUS = 0x04, 0x02, 0x01
-TARGET_FAILURE = 0x01  # response: the command got no status
 INQUIRY, REPORT_LUNS = 0x12, 0xA0
 LENGTHS = (6, 10, 10, 16, 16, 12, 16, 16)  # of CDBs, by the highest three bits of the opcode
 NO_UNIT = bytes([0x7F, 0, 6, 2, 31]) + bytes(31)  # peripheral qualifier 3: not possible here
@@ -30,14 +28,6 @@ LUN_NOT_SUPPORTED = CommandResult(
 TOO_LONG = LUN_NOT_SUPPORTED._replace(
     sense=Sense(SenseKey.ILLEGAL_REQUEST, *INVALID_FIELD_IN_CDB).fixed()
 )
-STATUS_OF_HOST = {
-    HostByte.BUS_BUSY: Status.BUSY,
-    HostByte.REQUEUE: Status.BUSY,
-    HostByte.IMM_RETRY: Status.BUSY,
-    HostByte.ABORT: Status.TASK_ABORTED,
-    HostByte.RESET: Status.TASK_ABORTED,
-}
-"""What an initiator is told when no device has answered; others are a target failure."""
 
 
 class Task:
@@ -48,7 +38,7 @@ class Task:
         self.lun = pdu.lun
         self._initiator = initiator
         self._write: WriteData | None = None
-        self._flags, self._tag, self._expected = pdu.flags, pdu.tag, pdu.transfer_tag
+        self.tag, self._flags, self._expected = pdu.tag, pdu.flags, pdu.transfer_tag
         self._too_large = self._expected > initiator.max_transfer
         if self._flags & WRITE and not self._too_large:
             tag = connection.session.next_transfer_tag()
@@ -60,6 +50,9 @@ class Task:
         self._aborting: asyncio.Task[None] | None = None
 
     # ---- what its connection calls ---------------------------------------------------------
+
+    def is_of(self, connection: Connection) -> bool:
+        return self.connection is connection
 
     def start(self) -> None:
         """Its turn has come."""
@@ -75,7 +68,7 @@ class Task:
 
     def cancel(self) -> None:
         """It is not answered any more."""
-        self.connection.session.tasks.pop(self._tag, None)
+        self.connection.session.forget(self)
         self._is_cancelled, self._may_run = True, False
         if self._running and not self._aborting:
             abort = self._initiator.abort(self._running)
@@ -93,7 +86,7 @@ class Task:
         if not self._may_run or self._running:
             return
         if self._write and (r2t := self._write.next_r2t()):
-            self.connection.send(r2t, counts=False)
+            self.connection.wire.send(r2t, counts=False)
         if not self._write or self._write.complete:
             self._begin()
 
@@ -136,42 +129,13 @@ class Task:
         data = data[: min(room, expected)]
         return CommandResult(Status.GOOD, data=data, residual=expected - len(data))
 
-    # ---- answering -------------------------------------------------------------------------
-
     def _respond(self, result: CommandResult) -> None:
-        self.connection.session.tasks.pop(self._tag, None)
-        parameters = self.connection.parameters
-        status: int = result.status
-        if result.host != HostByte.OK:
-            status = STATUS_OF_HOST.get(HostByte(result.host), -1)
-        data = memoryview(result.data)
-        sent = moved = 0
-        for pdu in data_in(self.pdu, data, parameters):
-            sent += 1
-            moved += len(pdu.data)
-            # The status travels with the last data.
-            if moved == len(data) and status == Status.GOOD:
-                pdu.flags |= HAS_STATUS | self._residual(pdu, result)
-                pdu.header[3] = status
-                self.connection.send(pdu, counts=True)
-                return
-            self.connection.send(pdu, counts=False)
-        response = Pdu.of(Opcode.SCSI_RESPONSE, self._tag)
-        if status < 0:
-            response.header[2] = TARGET_FAILURE
-        else:
-            response.header[3] = status
-            response.flags = FINAL | self._residual(response, result)
-            response.data_sn = sent  # ExpDataSN
-            if result.sense and status == Status.CHECK_CONDITION:
-                response.data = len(result.sense).to_bytes(2, "big") + result.sense
-        self.connection.send(response, counts=True)
-
-    def _residual(self, pdu: Pdu, result: CommandResult) -> int:
-        if self._overflow and result.status == Status.GOOD:
-            pdu.residual = self._overflow
-            return OVERFLOW
-        if not result.residual:
-            return 0
-        pdu.residual = result.residual
-        return UNDERFLOW
+        self.connection.session.forget(self)
+        self.connection.wire.answer(
+            self.pdu,
+            Result(result.status, result.host),
+            data=result.data,
+            sense=result.sense,
+            residual=result.residual,
+            overflow=self._overflow,
+        )

@@ -6,7 +6,6 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from pvdrivers.tools.pvbridge.iscsi.pdu import Opcode, Pdu
-from pvdrivers.tools.pvbridge.iscsi.task import Task
 
 if TYPE_CHECKING:
     from pvdrivers.tools.pvbridge.iscsi.connection import Connection
@@ -29,7 +28,7 @@ async def manage(connection: Connection, pdu: Pdu) -> None:
     """Carries the request out and answers it. Tasks that it ends are not answered."""
     answer = Pdu.of(Opcode.TASK_MANAGEMENT_RESPONSE, pdu.tag)
     answer.header[2] = await _carry_out(connection, pdu)
-    connection.send(answer, counts=True)
+    connection.wire.send(answer, counts=True)
 
 
 async def _carry_out(connection: Connection, pdu: Pdu) -> int:
@@ -38,19 +37,19 @@ async def _carry_out(connection: Connection, pdu: Pdu) -> int:
     if initiator is None:
         return REJECTED
     if function == Function.ABORT_TASK:
-        task = session.tasks.get(pdu.referenced_tag)
-        if task is None:
+        found = [task for task in session.under_way() if task.tag == pdu.referenced_tag]
+        if not found:
             return NO_TASK
-        await session.end_tasks([task])
+        await session.end_tasks(found)
         return COMPLETE
     if function in (Function.TARGET_WARM_RESET, Function.TARGET_COLD_RESET):
         done = [await initiator.reset(lun) for lun in initiator.luns]
-        await session.end_tasks([*session.tasks.values()])
+        await session.end_tasks(session.under_way())
         return COMPLETE if all(done) else REJECTED
     lun = pdu.lun
     if lun is None or lun not in initiator.luns:
         return NO_LUN
-    tasks: list[Task] = [task for task in session.tasks.values() if task.lun == lun]
+    tasks = [task for task in session.under_way() if task.lun == lun]
     if function == Function.LOGICAL_UNIT_RESET:
         if not await initiator.reset(lun):
             return REJECTED

@@ -3,14 +3,10 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from pvdrivers.tools.pvbridge.iscsi.parameters import Parameters
-from pvdrivers.tools.pvbridge.iscsi.pdu import FINAL, NO_TAG, Opcode, Pdu, ProtocolError
-
-_DATA_IN = struct.Struct(">BB6x8s4sI12xII4x")  # the status' numbers are filled in when it is sent
+from pvdrivers.tools.pvbridge.iscsi.pdu import NO_TAG, Opcode, Pdu, ProtocolError
 
 
 @dataclass(slots=True)
@@ -81,25 +77,3 @@ class WriteData:
         pdu.residual = length  # at the same place: the desired data transfer length
         self._r2t_sn += 1
         return pdu
-
-
-def data_in(command: Pdu, data: memoryview, parameters: Parameters) -> Iterator[Pdu]:
-    """PDUs no larger than the initiator takes, in sequences no longer than a burst."""
-    for number, (start, end) in enumerate(_pieces(len(data), parameters)):
-        last = end == len(data) or end % parameters.max_burst == 0
-        flags, lun, tag = FINAL if last else 0, command.header[8:16], command.header[16:20]
-        header = _DATA_IN.pack(Opcode.DATA_IN, flags, lun, tag, NO_TAG, number, start)
-        yield Pdu(bytearray(header), data[start:end])
-
-
-def _pieces(length: int, parameters: Parameters) -> Iterable[tuple[int, int]]:
-    if 0 < length <= min(parameters.max_burst, parameters.max_data):
-        return ((0, length),)
-    return _several_pieces(length, parameters)
-
-
-def _several_pieces(length: int, parameters: Parameters) -> Iterator[tuple[int, int]]:
-    for burst in range(0, length, parameters.max_burst):
-        burst_end = min(burst + parameters.max_burst, length)
-        for start in range(burst, burst_end, parameters.max_data):
-            yield start, min(start + parameters.max_data, burst_end)

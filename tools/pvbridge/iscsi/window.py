@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-SIZE = 64  # commands that a session may have sent and not seen taken
+from pvdrivers._core import lib
+
+SIZE = int(lib.PV_ISCSI_WINDOW)  # commands that a session may have sent and not seen taken
 MODULUS = 1 << 32
 
 Item = TypeVar("Item")
@@ -13,23 +15,27 @@ Item = TypeVar("Item")
 class CommandWindow(Generic[Item]):
     """Gives commands in the order of their CmdSN, however they came."""
 
-    def __init__(self, first: int) -> None:
-        self.expected = first
+    def __init__(self, session: Any) -> None:
+        """`session`: a `struct pv_iscsi_session *`, which has ExpCmdSN: commands in turn that C
+        carries out move it on too."""
+        self._session = session
         self._early: dict[int, Item] = {}
 
     @property
-    def last(self) -> int:
-        """MaxCmdSN."""
-        return (self.expected + SIZE - 1) % MODULUS
+    def expected(self) -> int:
+        """ExpCmdSN."""
+        return int(self._session.expected)
 
     def put(self, number: int, item: Item) -> list[Item]:
         """What may be begun now. A command outside the window, or one that came already, is
         ignored, as the RFC says."""
-        if (number - self.expected) % MODULUS >= SIZE or number in self._early:
+        expected = self.expected
+        if (number - expected) % MODULUS >= SIZE or number in self._early:
             return []
         self._early[number] = item
         ready = []
-        while self.expected in self._early:
-            ready.append(self._early.pop(self.expected))
-            self.expected = (self.expected + 1) % MODULUS
+        while expected in self._early:
+            ready.append(self._early.pop(expected))
+            expected = (expected + 1) % MODULUS
+        self._session.expected, self._session.early = expected, len(self._early)
         return ready

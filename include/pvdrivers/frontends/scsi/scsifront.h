@@ -42,6 +42,8 @@ struct pv_scsifront_command {
     uint8_t sense_length;
     uint8_t sense[VSCSIIF_SENSE_BUFFERSIZE];
     void *user; /* free for the caller */
+    /* Called by pv_scsifront_hand_out; NULL: it is left to that one's caller. */
+    void (*finished)(struct pv_scsifront_command *command);
     /* The queue's, while the command is submitted. */
     enum pv_scsifront_place place;
     bool in_place; /* the data are in pv_scsifront_buffers() and are not copied */
@@ -110,6 +112,10 @@ PV_API int pv_scsifront_submit(struct pv_scsifront_queue *queue,
  * every backend answers it. */
 PV_API int pv_scsifront_poll(struct pv_scsifront_queue *queue, struct pv_scsifront_command **done,
                              unsigned budget);
+/* For a caller that shares the queue with other code: calls `finished` of those of the `count`
+ * commands in `done` that have it, and leaves the others, side by side. Returns how many these are.
+ */
+PV_API unsigned pv_scsifront_hand_out(struct pv_scsifront_command **done, unsigned count);
 /* Whether poll would find something: a look at the ring, for a caller that spins. */
 PV_API bool pv_scsifront_has_news(const struct pv_scsifront_queue *queue);
 /* Asks for a notification at the next response; true when there is something to poll already

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from itertools import pairwise
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -110,6 +112,47 @@ def test_compare_and_write(image: str) -> None:
         assert (await guest.run(READ, room=BLOCK)).data == new
 
     run(image, scenario)
+
+
+def cut(blocks: int, random: Random) -> list[BlockRange]:
+    """So many blocks in pieces of any size, in any order."""
+    places = sorted({0, blocks, *(random.randrange(blocks) for _ in range(blocks // 50))})
+    pieces = [BlockRange(start, end - start) for start, end in pairwise(places)]
+    random.shuffle(pieces)
+    return pieces
+
+
+def test_a_random_image_there_and_back(tmp_path: Path) -> None:
+    """16 commands at a time. Those with few data need no Python between socket and ring, long
+    writes are asked for by R2T."""
+    random = Random(12)
+    content, read = random.randbytes(6 << 20), bytearray(6 << 20)
+    path = tmp_path / "disk.img"
+    path.write_bytes(bytes(len(content)))
+
+    async def scenario(unit: PassThrough) -> None:
+        guest = Guest(unit, "xen-guest-0")
+        await guest.run(bytes(6))
+        places = asyncio.Semaphore(16)
+
+        async def write(piece: BlockRange) -> None:
+            async with places:
+                data = content[piece.lba * BLOCK :][: piece.blocks * BLOCK]
+                assert (await guest.run(piece.cdb(0x2A), data)).status == Status.GOOD
+
+        async def read_back(piece: BlockRange) -> None:
+            async with places:
+                room = piece.blocks * BLOCK
+                answer = await guest.run(piece.cdb(0x28), room=room)
+                read[piece.lba * BLOCK : piece.lba * BLOCK + room] = answer.data
+
+        blocks = len(content) // BLOCK
+        await asyncio.gather(*map(write, cut(blocks, random)))
+        await asyncio.gather(*map(read_back, cut(blocks, random)))
+
+    run(str(path), scenario)
+    assert path.read_bytes() == content
+    assert read == content
 
 
 def transfer(opcode: int) -> bytes:

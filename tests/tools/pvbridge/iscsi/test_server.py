@@ -20,14 +20,12 @@ from pvdrivers.scsi.sense import Sense
 from pvdrivers.testing.scsi.direct_guests import DirectGuests
 from pvdrivers.tools.pvbridge.iscsi.chap import Account
 from pvdrivers.tools.pvbridge.iscsi.login import TargetInfo
-from pvdrivers.tools.pvbridge.iscsi.pdu import IMMEDIATE, NO_TAG, Opcode, Pdu, PduReader
+from pvdrivers.tools.pvbridge.iscsi.pdu import IMMEDIATE, NO_TAG, Opcode, Pdu
 from pvdrivers.tools.pvbridge.iscsi.server import serve
-from pvdrivers.tools.pvbridge.iscsi.text import encode
 
-NAME = "iqn.2012-04.org.example:target"
-BLOCK = 512
-INITIATOR = "iqn.2012-04.org.example:raw"
-READ, WRITE = 0xC0, 0xA0  # with FINAL
+from .raw import BLOCK, INITIATOR, TARGET, WRITE, raw, read10, write10
+
+NAME = TARGET
 
 
 class Memory(EmulatedUnit):
@@ -161,72 +159,6 @@ def test_libiscsi_proves_that_it_knows_the_secret() -> None:
 # ---- an initiator of our own -----------------------------------------------------------------
 
 
-class Raw:
-    """Sends and takes PDUs, whatever they are."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-        self.pdus = PduReader(reader)
-        self.number = 1
-        self.tag = 100
-
-    async def log_in(self, tsih: int = 0, cid: int = 0, **keys: str) -> Pdu:
-        pdu = Pdu.of(Opcode.LOGIN, 1, 0x87)
-        pdu.header[0] |= IMMEDIATE
-        pdu.header[8:14] = b"\x80\0\0\0\0\1"
-        pdu.header[14:16] = tsih.to_bytes(2, "big")
-        pdu.header[20:22] = cid.to_bytes(2, "big")
-        pdu.cmd_sn = self.number
-        names = {"InitiatorName": INITIATOR, "TargetName": NAME}
-        pdu.data = encode(names | keys)
-        return await self.ask(pdu)
-
-    def command(self, cdb: bytes, length: int, flags: int = READ, lun: int = 0) -> Pdu:
-        self.tag += 1
-        pdu = Pdu.of(Opcode.SCSI_COMMAND, self.tag, flags)
-        pdu.lun = lun
-        pdu.transfer_tag = length
-        pdu.cmd_sn, self.number = self.number, self.number + 1
-        pdu.header[32:48] = cdb.ljust(16, b"\0")
-        return pdu
-
-    def send(self, pdu: Pdu) -> None:
-        self.writer.write(b"".join(pdu.encode()))
-
-    async def ask(self, pdu: Pdu) -> Pdu:
-        self.send(pdu)
-        return await self.receive()
-
-    async def receive(self) -> Pdu:
-        pdu = await self.pdus.read(1 << 24)
-        assert pdu is not None, "the target has closed the connection"
-        return pdu
-
-    async def until_closed(self) -> None:
-        """A target that closes before it has read everything resets the connection."""
-        with suppress(ConnectionError):
-            while await self.reader.read(65536):
-                pass
-
-
-@asynccontextmanager
-async def raw(portal: str) -> AsyncIterator[Raw]:
-    host, _, port = portal.rpartition(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    try:
-        yield Raw(reader, writer)
-    finally:
-        writer.close()
-
-
-def read10(block: int, count: int) -> bytes:
-    return b"\x28\0" + block.to_bytes(4, "big") + b"\0" + count.to_bytes(2, "big") + b"\0"
-
-
-def write10(block: int, count: int) -> bytes:
-    return b"\x2a" + read10(block, count)[1:]
-
-
 def test_data_go_in_pieces_that_were_agreed() -> None:
     async def main() -> None:
         unit = Memory()
@@ -349,9 +281,7 @@ def test_an_aborted_task_is_not_answered() -> None:
             guest.hang = asyncio.Event()
             command = initiator.command(read10(0, 1), BLOCK)
             initiator.send(command)
-            abort = Pdu.of(Opcode.TASK_MANAGEMENT, 7, 0x81)
-            abort.header[0] |= IMMEDIATE
-            abort.referenced_tag, abort.cmd_sn = command.tag, initiator.number
+            abort = initiator.management(1, tag=command.tag)
             answer = await initiator.ask(abort)
             assert (answer.opcode, answer.header[2]) == (Opcode.TASK_MANAGEMENT_RESPONSE, 0)
             assert guest.aborted == 1
@@ -369,9 +299,7 @@ def test_resets_reach_the_unit() -> None:
         unit = Memory()
         async with serving(DirectGuests({0: unit})) as portal, raw(portal) as initiator:
             await initiator.log_in()
-            reset = Pdu.of(Opcode.TASK_MANAGEMENT, 7, 0x85)
-            reset.header[0] |= IMMEDIATE
-            reset.cmd_sn = initiator.number
+            reset = initiator.management(5)
             assert (await initiator.ask(reset)).header[2] == 0
             assert unit.resets == 1
             reset.lun = 5

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pvdrivers.tools.pvbridge.iscsi.parameters import Parameters
 from pvdrivers.tools.pvbridge.iscsi.pdu import NO_TAG, Opcode, Pdu, ProtocolError
-from pvdrivers.tools.pvbridge.iscsi.transfer import WriteData, data_in
+from pvdrivers.tools.pvbridge.iscsi.transfer import WriteData
 
 TAG = 9
 sizes = st.integers(512, 3000)
@@ -101,19 +101,3 @@ def test_data_that_cannot_be(pdu: Pdu) -> None:
     assert write.next_r2t()
     with pytest.raises(ProtocolError):
         write.add(pdu)
-
-
-@given(st.binary(max_size=5000), sizes, sizes)
-def test_data_in(content: bytes, burst: int, largest: int) -> None:
-    parameters = Parameters(max_data=largest, max_burst=burst)
-    pdus = list(data_in(command(0), memoryview(content), parameters))
-    assert b"".join(pdu.data for pdu in pdus) == content
-    in_sequence = 0
-    for number, pdu in enumerate(pdus):
-        assert pdu.data_sn == number
-        assert len(pdu.data) <= largest
-        in_sequence += len(pdu.data)
-        assert in_sequence <= burst
-        if pdu.final:
-            in_sequence = 0
-    assert not pdus or pdus[-1].final
