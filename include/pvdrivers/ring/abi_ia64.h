@@ -24,6 +24,36 @@ struct xencomm_desc {
     uint32_t nr_addrs;
 };
 
+/* XENMEM_machine_memory_map's argument: here both count bytes. */
+struct xen_memory_map_ia64 {
+    uint32_t nr_entries; /* room in the buffer, then what is in it */
+    uint32_t pad;
+    uint64_t buffer; /* a xencomm handle */
+};
+
+/* ---- Operations on the physmap: hypercall __HYPERVISOR_arch_0 ---- */
+
+#define IA64_DOM0VP_ioremap 0
+#define IA64_DOM0VP_phystomach 1
+#define IA64_DOM0VP_machtophys 3
+#define IA64_DOM0VP_iounmap 4
+#define IA64_DOM0VP_zap_physmap 5
+#define IA64_DOM0VP_add_physmap 6
+#define IA64_DOM0VP_expose_p2m 7
+#define IA64_DOM0VP_perfmon 8
+#define IA64_DOM0VP_add_physmap_with_gmfn 9
+#define IA64_DOM0VP_fpswa_revision 10
+#define IA64_DOM0VP_add_io_space 11
+#define IA64_DOM0VP_expose_foreign_p2m 12
+#define IA64_DOM0VP_unexpose_foreign_p2m 13
+#define IA64_DOM0VP_get_memmap 14
+
+#define ASSIGN_readonly 1
+#define ASSIGN_nocache 2 /* Xen's own, as pgc_allocated is */
+#define ASSIGN_tlb_track 4
+#define ASSIGN_pgc_allocated 8
+#define ASSIGN_io 16
+
 /* ---- Registers ---- */
 
 /* Control registers by number (cr) or by name. */

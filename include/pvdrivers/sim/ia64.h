@@ -50,6 +50,26 @@ PV_API int pv_efi_domu_map(uint64_t memory, struct efi_memory_desc *out, unsigne
  * more than PV_EFI_MAX_DESCRIPTORS; -EBUSY: a domain has been made already. */
 PV_API int pv_machine_set_efi_map(struct pv_machine *machine, const struct efi_memory_desc *map,
                                   unsigned count);
+
+/* ---- Hypercalls. Buffers are xencomm handles: in the caller's guest-physical memory ---- */
+
+/* The operations on the physmap, by Xen's numbers. Pages are of 16 KiB, also the machine's.
+ *   ioremap (address, size): I/O space at its own address, which is returned
+ *   phystomach (guest page), machtophys (machine's page): the other, or -1 for none
+ *   zap_physmap (guest page, order 0): nothing is there then; memory is freed
+ *   add_physmap (guest page, machine's page, ASSIGN_*, owner), add_physmap_with_gmfn (the same with
+ *     a guest page of the owner's): a page of another ia64 domain, beyond the caller's memory
+ *   add_io_space (base, sparse, number): the next port space
+ *   get_memmap (domid, buffer): a domain's memory map
+ * -EPERM: ioremap, add_physmap, add_io_space and another domain's map are for privileged domains.
+ * -ENOSYS: the caller is no ia64 domain, or no such operation (this Xen has no FPSWA). -ESRCH: no
+ * such domain. -EBUSY: a peer uses the page. */
+PV_API int64_t pv_ia64_dom0vp_op(struct pv_machine *machine, domid_t domid, uint64_t cmd,
+                                 const uint64_t *args /* 4 of them */);
+/* XENMEM_machine_memory_map of a struct xen_memory_map_ia64: the firmware's map as it is, behind a
+ * xen_ia64_memmap_info. -EINVAL: too little room, or, as Xen has it, the caller is not privileged;
+ * -ENOSYS: nobody has told what the firmware says. */
+PV_API int pv_ia64_machine_memory_map(struct pv_machine *machine, domid_t domid, uint64_t argument);
 /* cffi: end */
 
 #endif

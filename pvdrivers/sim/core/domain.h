@@ -4,6 +4,7 @@
 
 #include "pvdrivers/sim/events/state.h"
 #include "pvdrivers/sim/grants/state.h"
+#include "pvdrivers/sim/ia64/state.h"
 #include "pvdrivers/sim/machine.h"
 #include "pvdrivers/sim/memory/state.h"
 #include "pvdrivers/sim/sched/state.h"
@@ -42,6 +43,7 @@ struct domain {
     struct sched_domain sched;
     struct grant_table grant_table;
     struct maptrack maptrack;
+    struct ia64_domain ia64;
 };
 
 static inline enum pv_domain_state domain_state(const struct domain *d)

@@ -11,6 +11,7 @@
  *   domain.grant_table.lock  one domain's grant table; never two at once but in ascending domid
  *   domain.maptrack.lock     the handles a domain holds on others' grants
  *   domain.event_channels.lock  one domain's ports; two at once in ascending domid
+ *   domain.ia64.lock         what lies beyond its physmap; taken last, after machine.lock too
  *   machine.scheduler.lock   CPUs and who runs on them; taken after machine.lock
  *   machine.console.lock     the log; taken last of all
  * No lock is held while the broker is asked for an eventfd: it may be waiting for that lock.
@@ -24,12 +25,11 @@
 #include "pvdrivers/sim/core/lock.h"
 #include "pvdrivers/sim/core/rcu.h"
 #include "pvdrivers/sim/core/subsystem.h"
-#include "pvdrivers/sim/ia64/state.h"
 #include "pvdrivers/sim/machine.h"
 
 #include <pthread.h>
 
-#define MACHINE_MAGIC 0x50564d4143484932ull /* "PVMACHI2": another layout, another number */
+#define MACHINE_MAGIC 0x50564d4143484933ull /* "PVMACHI3": another layout, another number */
 #define FRAME_SHIFT 12                      /* machine frames are 4 KiB; a 16 KiB page is four */
 #define FRAME_SIZE (1ull << FRAME_SHIFT)
 #define MAX_EXTENTS 64

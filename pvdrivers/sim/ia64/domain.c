@@ -138,12 +138,21 @@ static uint64_t shared_size(const struct machine_layout *layout)
 static uint64_t special_page(struct pv_machine *machine, const struct domain *d, uint64_t gfn,
                              bool write)
 {
-    (void)write; /* Xen and the guest both write what they share */
-    return is_ia64(d) ? xen_page(machine, d, gfn) : NO_FRAME;
+    if (!is_ia64(d))
+        return NO_FRAME;
+    uint64_t mfn = xen_page(machine, d, gfn); /* which Xen and the guest both write */
+    return mfn != NO_FRAME ? mfn : assigned_page(machine, d, gfn, write);
+}
+
+static void init_domain(struct domain *d)
+{
+    sim_lock_init(&d->ia64.lock);
 }
 
 const struct subsystem ia64_subsystem = {
+    .area_size = assigned_size,
     .shared_size = shared_size,
+    .domain_init = init_domain,
     .domain_create = create,
     .special_page = special_page,
 };

@@ -46,4 +46,36 @@ struct mapped_regs *mapped_regs(struct pv_machine *machine, const struct domain 
 /* The first frame of the page that Xen shares with an ia64 guest at `gfn`, or NO_FRAME. */
 uint64_t xen_page(struct pv_machine *machine, const struct domain *d, uint64_t gfn);
 
+/* ---- assigned.c ---- */
+/* `count` pages from `gfn` on: I/O space, or pages of a domain in that life of it. */
+struct assigned {
+    uint64_t gfn, count;
+    uint64_t frame; /* the machine's first one, of 4 KiB */
+    uint64_t generation;
+    domid_t owner;
+    bool is_io, readonly;
+};
+uint64_t assigned_size(const struct machine_layout *layout);
+/* 0; -EBUSY: something is there; -ENOMEM. */
+int assign(struct pv_machine *machine, struct domain *d, const struct assigned *what);
+bool assigned_at(struct pv_machine *machine, const struct domain *d, uint64_t gfn,
+                 struct assigned *out);
+void unassign(struct pv_machine *machine, struct domain *d, uint64_t gfn);
+/* The first frame of another domain's page at `gfn`, or NO_FRAME. */
+uint64_t assigned_page(struct pv_machine *machine, const struct domain *d, uint64_t gfn,
+                       bool write);
+
+/* ---- xencomm.c ---- */
+/* Copies `size` bytes behind the first `skip` of a buffer: 0; -EFAULT: it is too short or not in
+ * the guest's memory; -EINVAL: no descriptor. */
+int xencomm_from_guest(struct pv_machine *machine, const struct domain *d, void *to,
+                       uint64_t handle, size_t size, size_t skip);
+int xencomm_to_guest(struct pv_machine *machine, const struct domain *d, uint64_t handle,
+                     const void *from, size_t size, size_t skip);
+
+/* ---- memory_map.c ---- */
+/* Copies a domain's memory map into a buffer of another's: 0, or a negative errno. */
+int copy_memmap(struct pv_machine *machine, const struct domain *d, const struct domain *to,
+                uint64_t buffer);
+
 #endif

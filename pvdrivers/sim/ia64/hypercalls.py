@@ -1,0 +1,114 @@
+"""The hypercalls that only ia64 guests have, and buffers for them in guests' memory."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from pvdrivers._core import ffi, lib
+from pvdrivers.ring.errors import UsageError
+from pvdrivers.sim.errors import check
+from pvdrivers.sim.ia64.efi import MAX_DESCRIPTORS, EfiDescriptor, decode_map
+from pvdrivers.sim.machine import Domain
+
+PAGE_SIZE = 1 << 14
+NO_PAGE = -1
+"""What the translations answer when there is no such page."""
+
+
+class Dom0vp(IntEnum):
+    """Operations on the physmap, by Xen's numbers; ia64.h says what each does."""
+
+    IOREMAP = lib.IA64_DOM0VP_ioremap
+    PHYSTOMACH = lib.IA64_DOM0VP_phystomach
+    MACHTOPHYS = lib.IA64_DOM0VP_machtophys
+    IOUNMAP = lib.IA64_DOM0VP_iounmap
+    ZAP_PHYSMAP = lib.IA64_DOM0VP_zap_physmap
+    ADD_PHYSMAP = lib.IA64_DOM0VP_add_physmap
+    EXPOSE_P2M = lib.IA64_DOM0VP_expose_p2m
+    PERFMON = lib.IA64_DOM0VP_perfmon
+    ADD_PHYSMAP_WITH_GMFN = lib.IA64_DOM0VP_add_physmap_with_gmfn
+    FPSWA_REVISION = lib.IA64_DOM0VP_fpswa_revision
+    ADD_IO_SPACE = lib.IA64_DOM0VP_add_io_space
+    EXPOSE_FOREIGN_P2M = lib.IA64_DOM0VP_expose_foreign_p2m
+    UNEXPOSE_FOREIGN_P2M = lib.IA64_DOM0VP_unexpose_foreign_p2m
+    GET_MEMMAP = lib.IA64_DOM0VP_get_memmap
+
+
+def dom0vp_op(domain: Domain, op: Dom0vp, *args: int) -> int:
+    """The domain makes the hypercall, with up to four arguments.
+
+    NO_PAGE from a translation that finds none. MachineError: what it refuses.
+    """
+    if len(args) > 4:
+        raise UsageError(f"{len(args)} arguments: the hypercall has four at most")
+    values = ffi.new("uint64_t[4]", [arg & (1 << 64) - 1 for arg in args])
+    result = int(lib.pv_ia64_dom0vp_op(domain.machine.cdata, domain.domid, op, values))
+    if op in (Dom0vp.PHYSTOMACH, Dom0vp.MACHTOPHYS) and result == NO_PAGE:
+        return NO_PAGE
+    return check(result, f"{op.name.lower()} by domain {domain.domid}")
+
+
+class GuestBuffer:
+    """Pages of an ia64 domain, as `handle` (an address) and `descriptor` name them to Xen."""
+
+    def __init__(self, domain: Domain, size: int) -> None:
+        self._hypervisor = domain.hypervisor
+        count = -(-size // PAGE_SIZE)
+        if count > PAGE_SIZE // 8 - 1:
+            raise UsageError(f"{size} bytes: the addresses of a buffer's pages fill one page")
+        self._pages = self._hypervisor.allocate_pages(count + 1)
+        first = check(
+            lib.pv_domain_page_to_gfn(self._hypervisor.cdata, self._pages.address), "a buffer"
+        )
+        self.addresses = [(first + number) * PAGE_SIZE for number in range(count)]
+        self.view = self._pages.view[: count * PAGE_SIZE]
+        self._list = self._pages.view[count * PAGE_SIZE :]
+        self._list_address = (first + count) * PAGE_SIZE
+
+    @property
+    def handle(self) -> int:
+        """Inline: the address of memory that is in one piece for the guest."""
+        return int(lib.XENCOMM_INLINE_FLAG) | self.addresses[0]
+
+    def descriptor(self, addresses: list[int] | None = None) -> int:
+        """Writes a xencomm descriptor of the pages, or of other addresses; returns its own."""
+        addresses = self.addresses if addresses is None else addresses
+        head = ffi.new("struct xencomm_desc *", {"magic": lib.XENCOMM_MAGIC})
+        head.nr_addrs = len(addresses)
+        listed = b"".join(address.to_bytes(8, "little") for address in addresses)
+        data = bytes(ffi.buffer(head)) + listed
+        self._list[: len(data)] = data
+        return self._list_address
+
+    def close(self) -> None:
+        self._hypervisor.free_pages(self._pages)
+
+
+def get_memmap(caller: Domain, domid: int) -> list[EfiDescriptor]:
+    """A domain's memory map, as the hypercall copies it."""
+    buffer = GuestBuffer(caller, PAGE_SIZE)
+    try:
+        dom0vp_op(caller, Dom0vp.GET_MEMMAP, domid, buffer.handle)
+        return decode_map(bytes(buffer.view))
+    finally:
+        buffer.close()
+
+
+def machine_memory_map(
+    caller: Domain, room: int = 24 + 40 * MAX_DESCRIPTORS
+) -> list[EfiDescriptor]:
+    """The machine's map, by XENMEM_machine_memory_map into a buffer of `room` bytes."""
+    argument, buffer = GuestBuffer(caller, PAGE_SIZE), GuestBuffer(caller, room)
+    try:
+        asked = ffi.new("struct xen_memory_map_ia64 *", {"nr_entries": room})
+        asked.buffer = buffer.descriptor()
+        argument.view[:16] = bytes(ffi.buffer(asked))
+        check(
+            lib.pv_ia64_machine_memory_map(caller.machine.cdata, caller.domid, argument.handle),
+            "the machine's memory map",
+        )
+        size = int.from_bytes(argument.view[:4], "little")
+        return decode_map(bytes(buffer.view[:size]))
+    finally:
+        argument.close()
+        buffer.close()
