@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import astuple, dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ DEFAULT_TSLICE_MS = int(lib.PV_SCHED_DEFAULT_TSLICE_MS)
 MIN_RATELIMIT_US = int(lib.PV_SCHED_MIN_RATELIMIT_US)
 MAX_RATELIMIT_US = int(lib.PV_SCHED_MAX_RATELIMIT_US)
 DEFAULT_RATELIMIT_US = int(lib.PV_SCHED_DEFAULT_RATELIMIT_US)
+MAX_MIGRATION_DELAY_US = int(lib.PV_SCHED_MAX_MIGRATION_DELAY_US)
 _ANY = int(lib.PV_CPUPOOL_ANY)
 
 
@@ -34,6 +35,7 @@ class SchedulerKind(IntEnum):
 class SchedParams:
     tslice_ms: int = DEFAULT_TSLICE_MS
     ratelimit_us: int = DEFAULT_RATELIMIT_US
+    migration_delay_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,16 @@ class CpuPoolInfo:
 def cpus_of(mask: Any) -> Sequence[int]:
     """The CPUs whose bits are set in a `uint64_t` array of MAX_CPUS bits, in order."""
     return tuple(cpu for cpu in range(MAX_CPUS) if mask[cpu // 64] >> cpu % 64 & 1)
+
+
+def mask_of(cpus: Iterable[int]) -> Any:
+    """Such an array. UsageError: a CPU that no machine has."""
+    mask = ffi.new("uint64_t[]", MAX_CPUS // 64)
+    for cpu in cpus:
+        if not 0 <= cpu < MAX_CPUS:
+            raise UsageError(f"CPU {cpu} is none of 0 to {MAX_CPUS - 1}")
+        mask[cpu // 64] |= 1 << cpu % 64
+    return mask
 
 
 def _number(cpu: int | None) -> int:
@@ -105,11 +117,11 @@ class CpuPool:
         params = ffi.new("struct pv_sched_params *")
         what = f"parameters of cpupool {self.pool}"
         check(lib.pv_sched_get_params(self._machine.cdata, self.pool, params), what)
-        return SchedParams(params.tslice_ms, params.ratelimit_us)
+        return SchedParams(params.tslice_ms, params.ratelimit_us, params.migration_delay_us)
 
     @params.setter
     def params(self, params: SchedParams) -> None:
-        c = ffi.new("struct pv_sched_params *", (params.tslice_ms, params.ratelimit_us))
+        c = ffi.new("struct pv_sched_params *", astuple(params))
         what = f"{params} of cpupool {self.pool}"
         check(lib.pv_sched_set_params(self._machine.cdata, self.pool, c), what)
 

@@ -218,15 +218,14 @@ class Machine:
         threads_per_core: int = 1,
         cores_per_socket: int = 0,
     ) -> None:
-        """`cpus`: on which vcpus are scheduled, in virtual time; 0: domains run at any time.
+        """`cpus`: on which vcpus are scheduled, in virtual time; in real time there are settings
+        and accounts alone. 0: there is no scheduler.
 
         `threads_per_core` and `cores_per_socket` (0: all in one socket) are what tools are told of
         these CPUs.
         """
         if not 0 <= cpus <= MAX_CPUS:
             raise UsageError(f"{cpus} CPUs are not 0 to {MAX_CPUS}")
-        if cpus and not virtual_time:
-            raise UsageError("CPUs are scheduled in virtual time only: virtual_time=True")
         if threads_per_core < 1 or cores_per_socket < 0:
             raise UsageError("a core has 1 thread or more, a socket 1 core or more (0: all)")
         extents = [MemoryExtent(0, parse_size(memory))] if isinstance(memory, int | str) else memory

@@ -15,6 +15,7 @@ from pvdrivers.sim.cpupool import (
     CpuPoolInfo,
     SchedulerKind,
     cpus_of,
+    mask_of,
     pool_infos,
 )
 from pvdrivers.sim.errors import check
@@ -61,6 +62,14 @@ class SchedDomain:
 
 
 @dataclass(frozen=True, slots=True)
+class Affinity:
+    """`hard`: the CPUs on which a vcpu may run. `soft`: those on which it would rather run."""
+
+    hard: Sequence[int]
+    soft: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
 class SchedStats:
     """Counted since the machine was made; sched.h says what."""
 
@@ -80,7 +89,8 @@ class Done:
 
 
 class Scheduler:
-    """The CPUs of a machine in virtual time. MachineError: ENODEV, the machine has none."""
+    """The CPUs of a machine. MachineError: ENODEV, the machine has none; of `demand` and `run` also
+    in real time, when nothing is scheduled (sched.h says what is counted)."""
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
@@ -144,22 +154,25 @@ class Scheduler:
         check(lib.pv_cpupool_of_domain(self._machine.cdata, domid, pool), f"domain {domid}")
         return CpuPool(self._machine, pool[0])
 
-    def affinity(self, domid: int, vcpu: int) -> Sequence[int]:
-        """The CPUs on which it may run, as far as its cpupool has them."""
-        mask = ffi.new("uint64_t[]", MAX_CPUS // 64)
+    def affinity(self, domid: int, vcpu: int) -> Affinity:
+        """As far as its cpupool has these CPUs."""
+        hard, soft = ffi.new("uint64_t[]", MAX_CPUS // 64), ffi.new("uint64_t[]", MAX_CPUS // 64)
         what = f"affinity of domain {domid} vcpu {vcpu}"
-        check(lib.pv_vcpu_get_affinity(self._machine.cdata, domid, vcpu, mask), what)
-        return cpus_of(mask)
+        check(lib.pv_vcpu_get_affinity(self._machine.cdata, domid, vcpu, hard, soft), what)
+        return Affinity(cpus_of(hard), cpus_of(soft))
 
-    def set_affinity(self, domid: int, vcpu: int, cpus: Iterable[int]) -> None:
-        """The CPUs on which it may run from now on; one at least is its cpupool's."""
-        mask = ffi.new("uint64_t[]", MAX_CPUS // 64)
-        for cpu in cpus:
-            if not 0 <= cpu < MAX_CPUS:
-                raise UsageError(f"CPU {cpu} is none of 0 to {MAX_CPUS - 1}")
-            mask[cpu // 64] |= 1 << cpu % 64
+    def set_affinity(
+        self,
+        domid: int,
+        vcpu: int,
+        hard: Iterable[int] | None = None,
+        soft: Iterable[int] | None = None,
+    ) -> None:
+        """The CPUs on which it may run from now on, one of its cpupool's at least, and those of
+        them on which it would rather run; None: as before."""
         what = f"affinity of domain {domid} vcpu {vcpu}"
-        check(lib.pv_vcpu_set_affinity(self._machine.cdata, domid, vcpu, mask), what)
+        masks = [ffi.NULL if cpus is None else mask_of(cpus) for cpus in (hard, soft)]
+        check(lib.pv_vcpu_set_affinity(self._machine.cdata, domid, vcpu, *masks), what)
 
     def run_state(self, domid: int, vcpu: int) -> VcpuRunState:
         state = ffi.new("struct pv_vcpu_runstate *")

@@ -14,6 +14,7 @@ from pvdrivers.sim.cpupool import (
     DEFAULT_RATELIMIT_US,
     DEFAULT_TSLICE_MS,
     MAX_CPUS,
+    MAX_MIGRATION_DELAY_US,
     MAX_RATELIMIT_US,
     MAX_TSLICE_MS,
     MIN_RATELIMIT_US,
@@ -84,6 +85,7 @@ class SchedulerSection(Section, frozen=True):
 
     tslice_ms: Annotated[int, msgspec.Meta(ge=1, le=MAX_TSLICE_MS)] = DEFAULT_TSLICE_MS
     ratelimit_us: Annotated[int, msgspec.Meta(ge=0, le=MAX_RATELIMIT_US)] = DEFAULT_RATELIMIT_US
+    migration_delay_us: Annotated[int, msgspec.Meta(ge=0, le=MAX_MIGRATION_DELAY_US)] = 0
 
     def __post_init__(self) -> None:
         limit = self.ratelimit_us
@@ -112,6 +114,7 @@ class GuestSection(Section, frozen=True):
     weight: Annotated[int, msgspec.Meta(ge=MIN_WEIGHT, le=MAX_WEIGHT)] = DEFAULT_WEIGHT
     cap: Annotated[int, msgspec.Meta(ge=0)] = 0
     cpus: tuple[int, ...] = ()
+    soft_cpus: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.cap > 100 * self.vcpus:
@@ -148,7 +151,7 @@ class Scenario(Section, frozen=True):
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"two guests are named {min(twice)!r}")
         for section in self.guest:
-            for cpu in section.cpus:
+            for cpu in section.cpus + section.soft_cpus:
                 if not 0 <= cpu < self.machine.cpus:
                     last = self.machine.cpus - 1
                     raise ValueError(f"guest {section.name!r}: CPU {cpu} is none of 0 to {last}")

@@ -53,8 +53,7 @@ class Simulation:
         scheduler.set_domain(domid, SchedDomain(section.weight, section.cap))
         self._guests.append((section, name, domid))
         for vcpu in range(section.vcpus):
-            if section.cpus:
-                scheduler.set_affinity(domid, vcpu, section.cpus)
+            scheduler.set_affinity(domid, vcpu, section.cpus or None, section.soft_cpus or None)
             demand = partial(scheduler.demand, domid, vcpu)
             rng = random.Random(self._rng.random())  # so that no guest's requests move another's
             workload = create(section.workload, demand, self._timers.set, rng)
@@ -63,7 +62,9 @@ class Simulation:
     def run(self, progress: Progress) -> Result:
         scheduler, end = self._machine.scheduler, self._scenario.ns
         settings = self._scenario.scheduler
-        scheduler.pool(0).params = SchedParams(settings.tslice_ms, settings.ratelimit_us)
+        scheduler.pool(0).params = SchedParams(
+            settings.tslice_ms, settings.ratelimit_us, settings.migration_delay_us
+        )
         for section in self._scenario.guest:
             for name in section.names:
                 self._add_guest(section, name)

@@ -4,8 +4,13 @@
  * that it wants: it is runnable while it wants some, runs while it has a CPU, and is reported when
  * it has had it.
  *
+ * In real time nothing is scheduled. Settings are kept and answered; a vcpu is blocked, and has run
+ * for the CPU time of the processes that have views of its domain, as their clocks count it: a
+ * process with views of several domains gives each the same, and the vcpus of a domain have the
+ * same.
+ *
  * Calls return 0 or a non-negative result, or a negative errno: ESRCH no such domain, EINVAL an
- * argument out of range, ENODEV a machine that has no CPUs.
+ * argument out of range, ENODEV a machine that has no CPUs, or does not schedule them.
  */
 #ifndef PVDRIVERS_SIM_SCHED_H
 #define PVDRIVERS_SIM_SCHED_H
@@ -23,6 +28,7 @@
 #define PV_SCHED_MIN_RATELIMIT_US 100
 #define PV_SCHED_MAX_RATELIMIT_US 500000
 #define PV_SCHED_DEFAULT_RATELIMIT_US 1000
+#define PV_SCHED_MAX_MIGRATION_DELAY_US 100000
 
 /* vcpu.h's RUNSTATE_* */
 #define RUNSTATE_running 0
@@ -44,6 +50,8 @@ struct pv_vcpu_runstate {
 struct pv_sched_params {
     uint32_t tslice_ms;    /* 1 or more */
     uint32_t ratelimit_us; /* within a slice; 0: none */
+    /* For so long after a vcpu had a CPU, no other CPU takes it from that one's queue. */
+    uint32_t migration_delay_us;
 };
 
 /* xen_domctl_sched_credit */
@@ -79,11 +87,12 @@ PV_API int pv_sched_get_stats(struct pv_machine *machine, struct pv_sched_stats 
 /* ns that a CPU has run nobody. */
 PV_API int pv_sched_get_idle_time(struct pv_machine *machine, uint32_t cpu, uint64_t *ns);
 
-/* The CPUs a vcpu may run on, PV_SCHED_MAX_CPUS bits; one of its pool's at least. */
+/* PV_SCHED_MAX_CPUS bits each, or NULL for what is there. `hard`: the CPUs a vcpu may run on, one
+ * of its pool's at least. `soft`: those of them on which it would rather run. */
 PV_API int pv_vcpu_set_affinity(struct pv_machine *machine, domid_t domid, uint32_t vcpu,
-                                const uint64_t *mask /* PV_SCHED_MAX_CPUS / 64 of them */);
+                                const uint64_t *hard, const uint64_t *soft);
 PV_API int pv_vcpu_get_affinity(struct pv_machine *machine, domid_t domid, uint32_t vcpu,
-                                uint64_t *mask);
+                                uint64_t *hard, uint64_t *soft);
 PV_API int pv_vcpu_get_runstate(struct pv_machine *machine, domid_t domid, uint32_t vcpu,
                                 struct pv_vcpu_runstate *runstate);
 /* The vcpu wants `ns` more, and wakes if it is blocked. */

@@ -24,7 +24,7 @@ static int check_config(const struct pv_machine_config *config)
         return -EINVAL;
     if (config->max_domains == 0 || config->max_domains > DOMID_FIRST_RESERVED)
         return -EINVAL;
-    if (config->cpus > SCHED_MAX_CPUS || (config->cpus && !config->virtual_time))
+    if (config->cpus > SCHED_MAX_CPUS)
         return -EINVAL;
     uint64_t end = 0;
     for (uint32_t i = 0; i < config->extent_count; i++) {
@@ -260,13 +260,18 @@ void client_leave(struct pv_machine *machine, uint32_t client)
 
 /* ---- Facts about the machine ----------------------------------------------------------------- */
 
-uint64_t pv_machine_now(struct pv_machine *machine)
+uint64_t machine_now(const struct machine *shared)
 {
-    if (machine->shared->virtual_time)
-        return __atomic_load_n(&machine->shared->now, __ATOMIC_RELAXED);
+    if (shared->virtual_time)
+        return __atomic_load_n(&shared->now, __ATOMIC_RELAXED);
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
+}
+
+uint64_t pv_machine_now(struct pv_machine *machine)
+{
+    return machine_now(machine->shared);
 }
 
 void pv_machine_advance(struct pv_machine *machine, uint64_t ns)

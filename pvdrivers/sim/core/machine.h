@@ -29,7 +29,7 @@
 
 #include <pthread.h>
 
-#define MACHINE_MAGIC 0x50564d4143484933ull /* "PVMACHI3": another layout, another number */
+#define MACHINE_MAGIC 0x50564d4143484333ull /* "PVMACHC3": another layout, another number */
 #define FRAME_SHIFT 12                      /* machine frames are 4 KiB; a 16 KiB page is four */
 #define FRAME_SIZE (1ull << FRAME_SHIFT)
 #define MAX_EXTENTS 64
@@ -152,6 +152,9 @@ static inline void trace(struct pv_machine *machine, enum pv_trace_event event, 
     if (__atomic_load_n(&machine->shared->trace.enabled, __ATOMIC_RELAXED))
         pv_machine_trace(machine, event, domid, a, b, c);
 }
+
+/* Its time, ns. */
+uint64_t machine_now(const struct machine *shared);
 
 /* Takes machine.lock, and has the subsystems repair what a holder that died has left. */
 void machine_lock(struct pv_machine *machine);

@@ -80,11 +80,13 @@ long sysctl_scheduler_op(const struct hypercall *call, void *argument)
         return error;
     switch (op->cmd) {
     case XEN_SYSCTL_SCHEDOP_putinfo:
-        params = (struct pv_sched_params){credit->tslice_ms, credit->ratelimit_us};
+        params = (struct pv_sched_params){credit->tslice_ms, credit->ratelimit_us,
+                                          credit->vcpu_migr_delay_us};
         return pv_sched_set_params(call->machine, op->cpupool_id, &params);
     case XEN_SYSCTL_SCHEDOP_getinfo:
         error = pv_sched_get_params(call->machine, op->cpupool_id, &params);
-        *credit = (struct xen_sysctl_credit_schedule){params.tslice_ms, params.ratelimit_us, 0};
+        *credit = (struct xen_sysctl_credit_schedule){params.tslice_ms, params.ratelimit_us,
+                                                      params.migration_delay_us};
         return error;
     default:
         return -EINVAL;

@@ -32,64 +32,79 @@ long domctl_getvcpuinfo(const struct hypercall *call, void *argument)
     return 0;
 }
 
-static int get_hard(const struct hypercall *call, domid_t domid, uint32_t vcpu, uint64_t *cpus)
+typedef uint64_t cpus_t[PV_SCHED_MAX_CPUS / 64];
+
+static int get_affinity(const struct hypercall *call, domid_t domid, uint32_t vcpu, cpus_t hard,
+                        cpus_t soft)
 {
-    int error = pv_vcpu_get_affinity(call->machine, domid, vcpu, cpus);
+    int error = pv_vcpu_get_affinity(call->machine, domid, vcpu, hard, soft);
     if (error != -ENODEV)
         return error;
-    memset(cpus, 0xff, PV_SCHED_MAX_CPUS / 8);
+    memset(hard, 0xff, sizeof(cpus_t));
+    memset(soft, 0xff, sizeof(cpus_t));
     return 0;
 }
 
-/* What was set, whatever CPUs the domain's pool has. No CPU is preferred to another one. */
+static int answer(const struct xen_domctl_vcpuaffinity *op, const cpus_t hard, const cpus_t soft)
+{
+    int error = 0;
+    if (op->flags & XEN_VCPUAFFINITY_HARD)
+        error = cpus_to_guest(&op->cpumap_hard, hard);
+    if (!error && op->flags & XEN_VCPUAFFINITY_SOFT)
+        error = cpus_to_guest(&op->cpumap_soft, soft);
+    return error;
+}
+
+/* What was set, whatever CPUs the domain's pool has. */
 long domctl_getvcpuaffinity(const struct hypercall *call, void *argument)
 {
     struct xen_domctl *domctl = argument;
     const struct xen_domctl_vcpuaffinity *op = &domctl->u.vcpuaffinity;
-    uint64_t cpus[PV_SCHED_MAX_CPUS / 64];
     struct pv_domain_info info;
+    cpus_t hard, soft;
     int error = check_vcpu(call, domctl->domain, op->vcpu, &info);
-    if (!error && op->flags & XEN_VCPUAFFINITY_HARD) {
-        error = get_hard(call, domctl->domain, op->vcpu, cpus);
-        if (!error)
-            error = cpus_to_guest(&op->cpumap_hard, cpus);
-    }
-    if (!error && op->flags & XEN_VCPUAFFINITY_SOFT) {
-        memset(cpus, 0xff, sizeof cpus);
-        error = cpus_to_guest(&op->cpumap_soft, cpus);
-    }
-    return error;
+    if (!error)
+        error = get_affinity(call, domctl->domain, op->vcpu, hard, soft);
+    return error ? error : answer(op, hard, soft);
 }
 
-/* Where it may run from now on, told back as what that leaves of its pool's CPUs. */
-static int set_hard(const struct hypercall *call, domid_t domid, uint32_t vcpu,
-                    const struct xenctl_bitmap *map)
+static int set_affinity(const struct hypercall *call, domid_t domid,
+                        const struct xen_domctl_vcpuaffinity *op)
 {
-    uint64_t cpus[PV_SCHED_MAX_CPUS / 64];
-    struct pv_cpupool_info pool;
-    int error = cpus_from_guest(cpus, map);
-    if (!error)
-        error = pv_vcpu_set_affinity(call->machine, domid, vcpu, cpus);
-    if (!error)
-        error = pv_cpupool_of_domain(call->machine, domid, &pool.pool);
-    if (!error)
-        error = pv_cpupool_get_info(call->machine, pool.pool, &pool);
-    for (unsigned i = 0; !error && i < PV_SCHED_MAX_CPUS / 64; i++)
-        cpus[i] &= pool.cpus[i];
-    return error ? error : cpus_to_guest(map, cpus);
+    cpus_t hard, soft;
+    bool hard_too = op->flags & XEN_VCPUAFFINITY_HARD, soft_too = op->flags & XEN_VCPUAFFINITY_SOFT;
+    int error = hard_too ? cpus_from_guest(hard, &op->cpumap_hard) : 0;
+    if (!error && soft_too)
+        error = cpus_from_guest(soft, &op->cpumap_soft);
+    if (error)
+        return error;
+    return pv_vcpu_set_affinity(call->machine, domid, op->vcpu, hard_too ? hard : NULL,
+                                soft_too ? soft : NULL);
 }
 
+/* Told back as what that leaves of its pool's CPUs, and of the CPUs on which it may run. */
 long domctl_setvcpuaffinity(const struct hypercall *call, void *argument)
 {
     struct xen_domctl *domctl = argument;
     const struct xen_domctl_vcpuaffinity *op = &domctl->u.vcpuaffinity;
     struct pv_domain_info info;
+    struct pv_cpupool_info pool;
+    cpus_t hard, soft;
     int error = check_vcpu(call, domctl->domain, op->vcpu, &info);
     if (error)
         return error;
     if (!(op->flags & (XEN_VCPUAFFINITY_HARD | XEN_VCPUAFFINITY_SOFT)))
         return -EINVAL;
-    if (op->flags & XEN_VCPUAFFINITY_SOFT)
-        return -EOPNOTSUPP;
-    return set_hard(call, domctl->domain, op->vcpu, &op->cpumap_hard);
+    error = set_affinity(call, domctl->domain, op);
+    if (!error)
+        error = get_affinity(call, domctl->domain, op->vcpu, hard, soft);
+    if (!error)
+        error = pv_cpupool_of_domain(call->machine, domctl->domain, &pool.pool);
+    if (!error)
+        error = pv_cpupool_get_info(call->machine, pool.pool, &pool);
+    for (unsigned i = 0; !error && i < PV_SCHED_MAX_CPUS / 64; i++) {
+        hard[i] &= pool.cpus[i];
+        soft[i] &= hard[i];
+    }
+    return error ? error : answer(op, hard, soft);
 }

@@ -20,7 +20,8 @@ int32_t credit_of_slice(const struct sched_pool *pool)
 
 uint64_t credit_tick_time(const struct sched_pool *pool)
 {
-    return pool->slice_us * NS_PER_US / TICKS_PER_SLICE;
+    uint32_t ticks = pool->slice_us / 1000 < TICKS_PER_SLICE ? 1 : TICKS_PER_SLICE;
+    return pool->slice_us * NS_PER_US / ticks;
 }
 
 /* Whole credits; the rest of a ms is remembered. */
@@ -41,7 +42,8 @@ void credit_boost(struct pv_machine *machine, struct sched_vcpu *vcpu)
     scheduler(machine)->boosts++;
 }
 
-/* Only a vcpu that a tick has found running earns, and counts with its weight. */
+/* Only a vcpu that a tick has found running earns, and counts with its weight. From the second tick
+ * on one goes where it would rather be, when it can run there at once. */
 void credit_tick(struct pv_machine *machine, uint32_t cpu, uint64_t now)
 {
     struct sched_cpu *own = &scheduler(machine)->cpu[cpu];
@@ -49,9 +51,12 @@ void credit_tick(struct pv_machine *machine, uint32_t cpu, uint64_t now)
     if (vcpu->priority == BOOST)
         vcpu->priority = UNDER;
     credit_burn(vcpu, now);
-    if (!vcpu->active)
+    bool active = vcpu->active;
+    if (!active)
         account_start(machine, domain_of(machine, own->current), vcpu);
     own->tick_at = now + credit_tick_time(pool_of_cpu(machine, cpu));
+    if (active && vcpu->demand > 0 && place_is_better_elsewhere(machine, own->current))
+        vcpu_move(machine, own->current, now);
 }
 
 /* ns that `current` runs on because it has run for less than the limit; 0: it may be preempted. */
@@ -73,6 +78,7 @@ vcpu_ref credit_choose(struct pv_machine *machine, uint32_t cpu, uint64_t now, u
         bool runnable = vcpu_is_runnable(domain_of(machine, current), vcpu);
         uint64_t rest = rate_limited(pool, vcpu, now);
         credit_burn(vcpu, now);
+        vcpu->left_at = now;
         if (runnable && rest) {
             *slice = rest;
             return current;
@@ -83,7 +89,7 @@ vcpu_ref credit_choose(struct pv_machine *machine, uint32_t cpu, uint64_t now, u
     vcpu_ref chosen = own->first;
     int priority = chosen == NO_VCPU ? IDLE : vcpu_at(machine, chosen)->priority;
     if (priority <= OVER) {
-        vcpu_ref stolen = place_steal(machine, cpu, priority);
+        vcpu_ref stolen = place_steal(machine, cpu, priority, now);
         if (stolen != NO_VCPU)
             return stolen;
     }

@@ -22,6 +22,7 @@ static void init(struct machine *shared, const struct pv_machine_config *config)
     struct scheduler *sched = &shared->scheduler;
     sim_lock_init(&sched->lock);
     sched->cpus = config->cpus;
+    sched->began = machine_now(shared);
     if (sched->cpus == 0)
         return;
     sched->pool_end = 1;
@@ -61,7 +62,7 @@ static void repair_vcpu(struct pv_machine *machine, vcpu_ref ref, uint64_t now)
     struct sched_vcpu *vcpu = vcpu_at(machine, ref);
     vcpu->active = vcpu->queued = vcpu->moving = vcpu->parked = false;
     vcpu_set_state(vcpu, RUNSTATE_blocked, now);
-    pool_loosen(machine, ref);
+    affinity_loosen(machine, ref);
     vcpu->cpu = (uint16_t)place_choose(machine, ref);
     vcpu_changed(machine, ref, now, false);
 }
@@ -70,6 +71,7 @@ static void repair(struct pv_machine *machine)
 {
     uint64_t now = pv_machine_now(machine);
     start_afresh(scheduler(machine), now);
+    process_time_repair(machine);
     for (uint32_t domid = 0; domid < machine->shared->max_domains; domid++) {
         struct domain *d = domain_window(machine, (domid_t)domid);
         if (!d->sched.member)
@@ -138,8 +140,10 @@ static uint64_t destroy(struct pv_machine *machine, struct domain *d, uint64_t f
     (void)from;
     state_changed(machine, d);
     sched_lock(machine);
-    if (d->sched.member)
+    if (d->sched.member) {
+        process_time_end(machine, d);
         pool_leave(machine, d);
+    }
     d->sched.member = false;
     sched_unlock(machine);
     return 0;
@@ -147,8 +151,12 @@ static uint64_t destroy(struct pv_machine *machine, struct domain *d, uint64_t f
 
 const struct subsystem sched_subsystem = {
     .init = init,
+    .client_left = process_time_left,
+    .area_size = process_time_area,
     .domain_create = create,
     .domain_state_changed = state_changed,
     .domain_destroy = destroy,
+    .view_open = process_time_open,
+    .view_close = process_time_close,
     .debug_key = {'r', "dump run queues", sched_dump},
 };

@@ -3,6 +3,7 @@
 #ifndef PVDRIVERS_SIM_SCHED_INTERNAL_H
 #define PVDRIVERS_SIM_SCHED_INTERNAL_H
 
+#include "pvdrivers/sim/core/rcu.h"
 #include "pvdrivers/sim/sched/sched.h"
 
 static_assert(SCHED_MAX_CPUS == PV_SCHED_MAX_CPUS, "as the public header says");
@@ -13,6 +14,12 @@ static_assert(SCHED_MAX_CPUS == PV_SCHED_MAX_CPUS, "as the public header says");
 
 /* Xen's numbers; a higher one is more urgent. */
 enum priority { IDLE = -64, OVER = -2, UNDER = -1, BOOST = 0 };
+
+/* Whether vcpus are scheduled. In real time they are processes, whose time is counted. */
+static inline bool is_scheduled(const struct pv_machine *machine)
+{
+    return machine->shared->scheduler.cpus && machine->shared->virtual_time;
+}
 
 static inline struct scheduler *scheduler(struct pv_machine *machine)
 {
@@ -67,6 +74,14 @@ static inline void mask_put(struct cpu_mask *mask, uint32_t cpu, bool set)
     mask->words[cpu / 64] |= (uint64_t)set << cpu % 64;
 }
 
+static inline bool mask_contains(const struct cpu_mask *all, const struct cpu_mask *part)
+{
+    uint64_t rest = 0;
+    for (int i = 0; i < SCHED_MASK_WORDS; i++)
+        rest |= part->words[i] & ~all->words[i];
+    return rest == 0;
+}
+
 static inline bool mask_meets(const struct cpu_mask *a, const struct cpu_mask *b)
 {
     uint64_t both = 0;
@@ -82,6 +97,8 @@ static inline void mask_fill(struct cpu_mask *mask, uint32_t count)
         mask_put(mask, cpu, true);
 }
 
+/* The live domain that has such a vcpu: 0 or a negative errno. In a read-side section. */
+int sched_find(struct pv_machine *machine, domid_t domid, uint32_t vcpu, struct domain **d);
 void sched_lock(struct pv_machine *machine);
 void sched_unlock(struct pv_machine *machine);
 
@@ -119,8 +136,32 @@ uint32_t place_choose(struct pv_machine *machine, vcpu_ref ref);
 uint32_t place_idle(struct pv_machine *machine, vcpu_ref ref);
 /* A CPU that should choose anew now that the vcpu waits, or SCHED_MAX_CPUS. */
 uint32_t place_tickled(struct pv_machine *machine, vcpu_ref ref);
+/* Whether a CPU idles that the vcpu prefers to its own. */
+bool place_is_better_elsewhere(struct pv_machine *machine, vcpu_ref ref);
 /* Takes one from another CPU's queue that is more urgent than `priority`, or NO_VCPU. */
-vcpu_ref place_steal(struct pv_machine *machine, uint32_t cpu, int priority);
+vcpu_ref place_steal(struct pv_machine *machine, uint32_t cpu, int priority, uint64_t now);
+
+/* ---- affinity.c ---- */
+/* All of the machine's CPUs. */
+void affinity_clear(const struct scheduler *sched, struct sched_vcpu *vcpu);
+/* As Xen has it: a vcpu that may run on none of its pool's CPUs may run everywhere from now on. */
+void affinity_loosen(struct pv_machine *machine, vcpu_ref ref);
+/* Whether some of the CPUs in the pool on which it may run are better for it than others. */
+bool affinity_prefers(const struct sched_pool *pool, const struct sched_vcpu *vcpu);
+
+/* ---- process_time.c: what vcpus have used in real time ---- */
+uint64_t process_time_area(const struct machine_layout *layout);
+int process_time_open(struct sim_hypervisor *hv, const struct domain *d);
+void process_time_close(struct sim_hypervisor *hv);
+void process_time_left(struct pv_machine *machine, uint32_t client);
+/* Under the lock, as those that follow: a domain is taken apart. */
+void process_time_end(struct pv_machine *machine, struct domain *d);
+/* ns that each vcpu of a domain has used; 0 in virtual time. */
+uint64_t process_time_of(struct pv_machine *machine, const struct domain *d);
+/* ns that each of the machine's CPUs has had nothing to do for its vcpus, on average. */
+uint64_t process_time_idle(struct pv_machine *machine);
+/* How many domains each process plays, when one died that changed it. */
+void process_time_repair(struct pv_machine *machine);
 
 /* ---- pool.c ---- */
 void pool_init(struct sched_pool *pool, uint32_t id, uint32_t scheduler);
@@ -134,8 +175,6 @@ void pool_leave_cpu(struct pv_machine *machine, struct sched_pool *pool, uint32_
 /* One of its CPUs, in turn. */
 uint32_t pool_nth_cpu(const struct sched_pool *pool, uint32_t n);
 bool pool_has(struct pv_machine *machine, const struct sched_pool *pool, const struct domain *d);
-/* As Xen has it: a vcpu that may run on none of its pool's CPUs may run everywhere from now on. */
-void pool_loosen(struct pv_machine *machine, vcpu_ref ref);
 /* A domain, whose vcpus are off all CPUs and queues, joins a pool that has CPUs, or leaves its
  * pool. */
 void pool_join(struct pv_machine *machine, struct domain *d, struct sched_pool *pool);

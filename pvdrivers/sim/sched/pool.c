@@ -34,7 +34,7 @@ void pool_join_cpu(struct scheduler *sched, struct sched_pool *pool, uint32_t cp
 /* A vcpu that waited or ran there goes elsewhere. */
 static void send_away(struct pv_machine *machine, vcpu_ref ref, uint32_t cpu, uint64_t now)
 {
-    pool_loosen(machine, ref);
+    affinity_loosen(machine, ref);
     if (vcpu_at(machine, ref)->cpu == cpu)
         vcpu_move(machine, ref, now);
 }
@@ -75,13 +75,6 @@ uint32_t pool_nth_cpu(const struct sched_pool *pool, uint32_t n)
 
 /* ---- Domains --------------------------------------------------------------------------------- */
 
-void pool_loosen(struct pv_machine *machine, vcpu_ref ref)
-{
-    struct sched_vcpu *vcpu = vcpu_at(machine, ref);
-    if (!mask_meets(&vcpu->affinity, &pool_of(machine, domain_of(machine, ref))->cpus))
-        mask_fill(&vcpu->affinity, scheduler(machine)->cpus);
-}
-
 bool pool_has(struct pv_machine *machine, const struct sched_pool *pool, const struct domain *d)
 {
     return d->sched.member && pool_of(machine, d) == pool;
@@ -97,7 +90,7 @@ void pool_join(struct pv_machine *machine, struct domain *d, struct sched_pool *
     for (uint32_t id = 0; id < d->max_vcpus; id++) {
         struct sched_vcpu *vcpu = &d->vcpu[id].sched;
         credit_vcpu_init(vcpu);
-        mask_fill(&vcpu->affinity, sched->cpus);
+        affinity_clear(sched, vcpu);
         vcpu->cpu = (uint16_t)pool_nth_cpu(pool, d->domain_id + id);
     }
 }

@@ -108,8 +108,7 @@ static uint32_t run(struct pv_machine *machine, uint64_t until, struct pv_sched_
 int pv_sched_run(struct pv_machine *machine, uint64_t until, struct pv_sched_done *done,
                  uint32_t max)
 {
-    struct scheduler *sched = scheduler(machine);
-    if (sched->cpus == 0)
+    if (!is_scheduled(machine))
         return -ENODEV;
     uint64_t now = pv_machine_now(machine);
     if (max == 0 || until < now || until > INT64_MAX)

@@ -3,13 +3,14 @@
 #include "pvdrivers/sim/sched/internal.h"
 
 #include <errno.h>
-#include <string.h>
 
 /* ---- The scheduler --------------------------------------------------------------------------- */
 
 static bool params_are_valid(const struct pv_sched_params *params)
 {
     uint32_t limit = params->ratelimit_us;
+    if (params->migration_delay_us > PV_SCHED_MAX_MIGRATION_DELAY_US)
+        return false;
     if (params->tslice_ms < 1 || params->tslice_ms > PV_SCHED_MAX_TSLICE_MS)
         return false;
     return limit == 0 || (limit >= PV_SCHED_MIN_RATELIMIT_US &&
@@ -26,6 +27,7 @@ int pv_sched_set_params(struct pv_machine *machine, uint32_t id,
     if (pool) {
         pool->slice_us = params->tslice_ms * 1000;
         pool->ratelimit_us = params->ratelimit_us;
+        pool->migration_delay_us = params->migration_delay_us;
     }
     sched_unlock(machine);
     return pool ? 0 : -ENOENT;
@@ -36,7 +38,8 @@ int pv_sched_get_params(struct pv_machine *machine, uint32_t id, struct pv_sched
     sched_lock(machine);
     const struct sched_pool *pool = pool_find(scheduler(machine), id);
     if (pool)
-        *params = (struct pv_sched_params){pool->slice_us / 1000, pool->ratelimit_us};
+        *params = (struct pv_sched_params){pool->slice_us / 1000, pool->ratelimit_us,
+                                           pool->migration_delay_us};
     sched_unlock(machine);
     return pool ? 0 : -ENOENT;
 }
@@ -63,15 +66,14 @@ int pv_sched_get_idle_time(struct pv_machine *machine, uint32_t cpu, uint64_t *n
     sched_lock(machine);
     if (sched->cpu[cpu].current == NO_VCPU)
         cpu_charge(machine, &sched->cpu[cpu], pv_machine_now(machine));
-    *ns = sched->cpu[cpu].idle_time;
+    *ns = is_scheduled(machine) ? sched->cpu[cpu].idle_time : process_time_idle(machine);
     sched_unlock(machine);
     return 0;
 }
 
 /* ---- A domain -------------------------------------------------------------------------------- */
 
-/* In a read-side section. */
-static int find(struct pv_machine *machine, domid_t domid, uint32_t vcpu, struct domain **d)
+int sched_find(struct pv_machine *machine, domid_t domid, uint32_t vcpu, struct domain **d)
 {
     if (scheduler(machine)->cpus == 0)
         return -ENODEV;
@@ -86,7 +88,7 @@ int pv_sched_set_domain(struct pv_machine *machine, domid_t domid,
 {
     RCU_SECTION(machine);
     struct domain *d;
-    int error = find(machine, domid, 0, &d);
+    int error = sched_find(machine, domid, 0, &d);
     if (error)
         return error;
     uint32_t weight = settings->weight;
@@ -105,7 +107,7 @@ int pv_sched_get_domain(struct pv_machine *machine, domid_t domid, struct pv_sch
 {
     RCU_SECTION(machine);
     struct domain *d;
-    int error = find(machine, domid, 0, &d);
+    int error = sched_find(machine, domid, 0, &d);
     if (error)
         return error;
     sched_lock(machine);
@@ -116,53 +118,12 @@ int pv_sched_get_domain(struct pv_machine *machine, domid_t domid, struct pv_sch
 
 /* ---- A vcpu ---------------------------------------------------------------------------------- */
 
-static struct cpu_mask read_mask(const struct scheduler *sched, const uint64_t *words)
-{
-    struct cpu_mask mask = {0};
-    for (uint32_t cpu = 0; cpu < sched->cpus; cpu++)
-        mask_put(&mask, cpu, words[cpu / 64] >> cpu % 64 & 1);
-    return mask;
-}
-
-int pv_vcpu_set_affinity(struct pv_machine *machine, domid_t domid, uint32_t id,
-                         const uint64_t *words)
-{
-    RCU_SECTION(machine);
-    struct domain *d;
-    int error = find(machine, domid, id, &d);
-    if (error)
-        return error;
-    struct cpu_mask mask = read_mask(scheduler(machine), words);
-    sched_lock(machine);
-    if (mask_meets(&mask, &pool_of(machine, d)->cpus)) {
-        d->vcpu[id].sched.affinity = mask;
-        vcpu_move(machine, make_ref(d, id), pv_machine_now(machine));
-    } else {
-        error = -EINVAL;
-    }
-    sched_unlock(machine);
-    return error;
-}
-
-int pv_vcpu_get_affinity(struct pv_machine *machine, domid_t domid, uint32_t id, uint64_t *words)
-{
-    RCU_SECTION(machine);
-    struct domain *d;
-    int error = find(machine, domid, id, &d);
-    if (error)
-        return error;
-    sched_lock(machine);
-    memcpy(words, d->vcpu[id].sched.affinity.words, sizeof(struct cpu_mask));
-    sched_unlock(machine);
-    return 0;
-}
-
 int pv_vcpu_get_runstate(struct pv_machine *machine, domid_t domid, uint32_t id,
                          struct pv_vcpu_runstate *runstate)
 {
     RCU_SECTION(machine);
     struct domain *d;
-    int error = find(machine, domid, id, &d);
+    int error = sched_find(machine, domid, id, &d);
     if (error)
         return error;
     sched_lock(machine);
@@ -172,6 +133,9 @@ int pv_vcpu_get_runstate(struct pv_machine *machine, domid_t domid, uint32_t id,
     for (int i = 0; i < SCHED_RUNSTATES; i++)
         runstate->time[i] = vcpu->time[i];
     runstate->time[vcpu->state] += pv_machine_now(machine) - vcpu->state_since;
+    uint64_t used = process_time_of(machine, d), *blocked = &runstate->time[RUNSTATE_blocked];
+    runstate->time[RUNSTATE_running] += used;
+    *blocked -= used < *blocked ? used : *blocked; /* more: of several threads */
     sched_unlock(machine);
     return 0;
 }
@@ -180,9 +144,9 @@ int pv_vcpu_demand(struct pv_machine *machine, domid_t domid, uint32_t id, uint6
 {
     RCU_SECTION(machine);
     struct domain *d;
-    int error = find(machine, domid, id, &d);
-    if (error)
-        return error;
+    int error = sched_find(machine, domid, id, &d);
+    if (error || !is_scheduled(machine))
+        return error ? error : -ENODEV;
     sched_lock(machine);
     struct sched_vcpu *vcpu = &d->vcpu[id].sched;
     uint64_t now = pv_machine_now(machine);

@@ -10,6 +10,7 @@
 #define SCHED_MAX_CPUS 256
 #define SCHED_MASK_WORDS (SCHED_MAX_CPUS / 64)
 #define SCHED_RUNSTATES 4
+#define SCHED_MAX_CLIENTS 1024
 #define SCHED_MAX_POOLS (2 * SCHED_MAX_CPUS)
 #define NO_POOL UINT16_MAX
 
@@ -30,10 +31,13 @@ struct sched_vcpu {
     uint16_t cpu;
     bool queued;
     vcpu_ref next, prev; /* in the runqueue of `cpu` */
-    struct cpu_mask affinity;
+    struct cpu_mask affinity, soft_affinity;
+    struct cpu_mask preferred; /* both of them, while `prefers` */
+    bool prefers;              /* the soft one tells the hard one's CPUs apart */
     /* The credit scheduler. */
     int8_t priority;
     int32_t credit;
+    uint64_t left_at;      /* when it last had a CPU */
     uint64_t burned_until; /* what it ran until then is paid; while it runs */
     uint64_t residual;     /* of a credit, ns times credits a ms */
     bool active, parked;
@@ -44,6 +48,7 @@ struct sched_domain {
     bool runnable; /* neither paused nor ended */
     bool member;   /* of a cpupool: from its creation to its teardown */
     uint16_t pool; /* which one, a slot */
+    uint64_t used; /* ns of CPU time that processes have given it which play it no more */
     uint16_t weight, cap;
     uint32_t active_vcpus; /* how many; in the list of active domains if any */
     uint16_t next, prev;   /* in that list, domids */
@@ -70,13 +75,21 @@ struct sched_pool {
     struct cpu_mask cpus, idlers; /* who idles of the CPUs */
     uint32_t bias;                /* the CPU at which the next search for an idle one starts */
     uint32_t stolen_from;         /* the last one */
+    bool soft_affinity;           /* some vcpu may have had one */
     /* The credit scheduler. */
-    uint32_t slice_us, ratelimit_us;
+    uint32_t slice_us, ratelimit_us, migration_delay_us;
     uint16_t first_active; /* domid */
     uint32_t active_domains;
     uint32_t weight; /* of all active vcpus */
     int64_t balance; /* credits of all of them, after the last accounting */
     uint64_t account_at;
+};
+
+/* An attached process, in real time. */
+struct sched_process {
+    uint64_t clock;   /* CPU time it had used when last looked at */
+    uint64_t total;   /* of that, one domain's share since the process came */
+    uint32_t domains; /* that it plays */
 };
 
 struct scheduler {
@@ -87,6 +100,9 @@ struct scheduler {
     struct sched_cpu cpu[SCHED_MAX_CPUS];
     uint32_t pool_end; /* no slot from here on was ever in use */
     struct sched_pool pool[SCHED_MAX_POOLS];
+    uint64_t began; /* when the machine was made */
+    uint64_t used;  /* ns of CPU time of the processes that play domains */
+    struct sched_process process[SCHED_MAX_CLIENTS];
     uint64_t decisions, switches, steals, boosts; /* counted */
 };
 

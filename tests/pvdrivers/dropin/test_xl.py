@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from pvdrivers.ring.abi import Abi
 from pvdrivers.sim import DomainState, Machine
 from pvdrivers.sim.cpupool import SchedParams
-from pvdrivers.sim.scheduler import FOR_EVER, SchedDomain
+from pvdrivers.sim.scheduler import FOR_EVER, Affinity, SchedDomain
 
 from .conftest import World, finish
 
@@ -202,13 +203,22 @@ def test_vcpu_list(world, xl):
 def test_vcpu_pin(world, xl):
     scheduler = world.machine.scheduler
     xl("vcpu-pin", "db", "1", "3")
-    assert scheduler.affinity(2, 1) == (3,)
+    assert scheduler.affinity(2, 1).hard == (3,)
     xl("vcpu-pin", "db", "0", "0,2")
-    assert scheduler.affinity(2, 0) == (0, 2)
+    assert scheduler.affinity(2, 0).hard == (0, 2)
     compute(world.machine, S, (2, 1), (1, 0), (0, 0))
     assert scheduler.run_state(2, 1).cpu == 3
     xl("vcpu-pin", "db", "all", "all")
-    assert len(scheduler.affinity(2, 0)) >= CPUS
+    assert len(scheduler.affinity(2, 0).hard) >= CPUS
+
+
+def test_vcpu_pin_softly(world, xl):
+    scheduler = world.machine.scheduler
+    xl("vcpu-pin", "db", "1", "1-3", "2")
+    assert scheduler.affinity(2, 1) == Affinity((1, 2, 3), (2,))
+    assert ["1-3", "/", "2"] in [row[6:] for row in rows(xl("vcpu-list", "db"))]
+    xl("vcpu-pin", "db", "1", "-", "3")
+    assert scheduler.affinity(2, 1) == Affinity((1, 2, 3), (3,))
 
 
 def test_vcpu_pin_to_no_cpu_of_the_machine(world, xl):
@@ -216,7 +226,7 @@ def test_vcpu_pin_to_no_cpu_of_the_machine(world, xl):
     _, errors = process.communicate(timeout=60)
     assert process.returncode != 0
     assert errors
-    assert len(world.machine.scheduler.affinity(2, 1)) >= CPUS
+    assert len(world.machine.scheduler.affinity(2, 1).hard) >= CPUS
 
 
 # ---- The scheduler -----------------------------------------------------------
@@ -224,8 +234,9 @@ def test_vcpu_pin_to_no_cpu_of_the_machine(world, xl):
 
 def test_sched_credit_shows(world, xl):
     world.machine.scheduler.set_domain(2, SchedDomain(512, 150))
+    world.machine.scheduler.pool(0).params = SchedParams(migration_delay_us=500)
     lines = xl("sched-credit").splitlines()
-    assert lines[0] == "Cpupool Pool-0: tslice=30ms ratelimit=1000us migration-delay=0us"
+    assert lines[0] == "Cpupool Pool-0: tslice=30ms ratelimit=1000us migration-delay=500us"
     assert [line.split() for line in lines[2:]] == [
         ["Domain-0", "0", "256", "0"],
         ["web", "1", "256", "0"],
@@ -316,6 +327,23 @@ def test_xentop(world, named):
     }
     (db,) = (row for row in table if row["NAME"] == "db")
     assert (db["CPU(sec)"], db["MEM(k)"], db["MEM(%)"], db["VCPUS"]) == ("4", "32768", "25.0", "2")
+
+
+# ---- Real time ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("settings", [{"cpus": CPUS}])
+def test_in_real_time_settings_are_kept_and_processes_counted(world, xl):
+    with world.machine.open_hypervisor(2):
+        end = time.process_time_ns() + 400 * MS
+        while time.process_time_ns() < end:
+            pass
+    xl("vcpu-pin", "web", "0", "2")
+    xl("sched-credit", "-d", "web", "-w", "700", "-c", "40")
+    assert rows(xl("sched-credit", "-d", "web")) == [["web", "1", "700", "40"]]
+    listed = {tuple(row[:3]): row for row in rows(xl("vcpu-list"))}
+    assert float(listed["db", "2", "0"][5]) >= 0.2
+    assert listed["web", "1", "0"][6:] == ["2", "/", "all"]
 
 
 # ---- A machine without CPUs --------------------------------------------------

@@ -162,8 +162,8 @@ def test_one_that_was_pinned_to_a_cpu_that_leaves_may_run_everywhere() -> None:
         machine.scheduler.set_affinity(0, 0, (1,))
         machine.scheduler.set_affinity(1, 0, (1, 2))
         machine.scheduler.pool(0).remove_cpu(1)
-        assert machine.scheduler.affinity(0, 0) == (0, 1, 2)
-        assert machine.scheduler.affinity(1, 0) == (1, 2)
+        assert machine.scheduler.affinity(0, 0).hard == (0, 1, 2)
+        assert machine.scheduler.affinity(1, 0).hard == (1, 2)
         machine.scheduler.run(S)
         assert running(machine, 0) == running(machine, 1) == S
 
@@ -200,7 +200,7 @@ def test_a_moved_domain_begins_with_the_defaults() -> None:
         pool = make_pool(machine, 1)
         pool.move_domain(0)
         assert machine.scheduler.domain(0) == SchedDomain()
-        assert machine.scheduler.affinity(0, 0) == (0, 1)
+        assert machine.scheduler.affinity(0, 0).hard == (0, 1)
         assert machine.scheduler.pool_of(0).pool == pool.pool
         machine.scheduler.run(S)
         assert running(machine, 0) == S

@@ -297,6 +297,73 @@ def test_one_that_is_pushed_aside_by_a_pinned_one_goes_to_an_idle_cpu() -> None:
         assert compute(machine, (0, 1), 10 * S) == pytest.approx([1, 1], abs=0.01)
 
 
+# ---- Soft affinity, and the migration delay --------------------------------------------------
+
+
+def test_a_vcpu_goes_to_an_idle_cpu_that_it_prefers() -> None:
+    with machine_with(4, 1) as machine:
+        machine.scheduler.set_affinity(0, 0, soft=(2,))
+        assert compute(machine, (0,), S) == [1.0]
+        assert machine.scheduler.idle_time(2) == 0
+
+
+def test_one_whose_preferred_cpu_is_busy_runs_elsewhere_until_that_idles() -> None:
+    with machine_with(2, 2) as machine:
+        scheduler = machine.scheduler
+        scheduler.set_affinity(1, 0, (1,))
+        scheduler.demand(1, 0, 50 * MS)
+        scheduler.set_affinity(0, 0, soft=(1,))
+        scheduler.demand(0, 0, FOR_EVER)
+        assert scheduler.run_state(0, 0).cpu == 0
+        run_to(scheduler, 100 * MS)
+        assert scheduler.run_state(0, 0).cpu == 1
+        assert scheduler.run_state(0, 0).running == 100 * MS
+
+
+def test_a_preference_for_cpus_on_which_it_may_not_run_means_nothing() -> None:
+    with machine_with(2, 1) as machine:
+        machine.scheduler.set_affinity(0, 0, (0,), soft=(1,))
+        assert compute(machine, (0,), S) == [1.0]
+        assert machine.scheduler.idle_time(0) == 0
+
+
+@pytest.mark.parametrize(("soft", "taken"), [(None, 2), ((1,), 4)])
+def test_an_idle_cpu_takes_one_that_prefers_it_before_the_others(
+    soft: tuple[int, ...] | None, taken: int
+) -> None:
+    with machine_with(2, 5) as machine:
+        scheduler = machine.scheduler
+        scheduler.set_affinity(4, 0, soft=soft)
+        scheduler.set_affinity(0, 0, (0,))
+        scheduler.set_affinity(1, 0, (1,))
+        scheduler.demand(1, 0, 5 * MS)
+        for domid in (0, 2, 4):  # the last two wait behind the first
+            scheduler.demand(domid, 0, FOR_EVER)
+        run_to(scheduler, 6 * MS)
+        running = [
+            domid for domid in (0, 2, 4) if scheduler.run_state(domid, 0).state == RunState.RUNNING
+        ]
+        assert running == [0, taken]
+
+
+@pytest.mark.parametrize(
+    ("delay_us", "state"), [(0, RunState.RUNNING), (10_000, RunState.RUNNABLE)]
+)
+def test_who_ran_just_now_is_not_taken_by_another_cpu(delay_us: int, state: RunState) -> None:
+    with machine_with(2, 3) as machine:
+        scheduler = machine.scheduler
+        scheduler.pool(0).params = SchedParams(migration_delay_us=delay_us)
+        assert scheduler.pool(0).params.migration_delay_us == delay_us
+        scheduler.set_affinity(1, 0, (1,))
+        scheduler.set_affinity(2, 0, (0,))
+        scheduler.demand(0, 0, FOR_EVER)
+        scheduler.demand(1, 0, 25 * MS)
+        run_to(scheduler, 20 * MS)
+        scheduler.demand(2, 0, 20 * MS)  # takes the CPU from the first
+        run_to(scheduler, 26 * MS)
+        assert scheduler.run_state(0, 0).state == state
+
+
 # ---- What is refused -------------------------------------------------------------------------
 
 
@@ -308,9 +375,7 @@ def test_a_machine_without_cpus_has_no_scheduler() -> None:
         assert error.value.errno == errno.ENODEV
 
 
-def test_cpus_need_virtual_time() -> None:
-    with pytest.raises(UsageError, match="virtual_time=True"):
-        Machine(cpus=2)
+def test_a_machine_has_256_cpus_at_most() -> None:
     with pytest.raises(UsageError, match="257 CPUs are not 0 to 256"):
         Machine(cpus=257, virtual_time=True)
 
@@ -329,6 +394,14 @@ def test_slices_and_rate_limits_have_limits(slice_ms: int, limit: int) -> None:
     with machine_with(1, 1) as machine, pytest.raises(MachineError) as error:
         machine.scheduler.pool(0).params = SchedParams(slice_ms, limit)
     assert error.value.errno == errno.EINVAL
+
+
+def test_the_migration_delay_is_100_ms_at_most() -> None:
+    with machine_with(1, 1) as machine:
+        machine.scheduler.pool(0).params = SchedParams(migration_delay_us=100_000)
+        with pytest.raises(MachineError) as error:
+            machine.scheduler.pool(0).params = SchedParams(migration_delay_us=100_001)
+        assert error.value.errno == errno.EINVAL
 
 
 def test_unknown_domains_and_vcpus_are_refused() -> None:

@@ -20,6 +20,7 @@ class Schedules(RuleBasedStateMachine):
         self.machine: Machine | None = None
         self.wanted = dict[tuple[int, int], int]()
         self.affinity = dict[tuple[int, int], set[int]]()
+        self.soft_affinity = dict[tuple[int, int], set[int]]()
         self.paused = set[int]()
         self.pool_of_cpu = dict[int, int | None]()
         self.pool_of_domain = dict[int, int]()
@@ -36,6 +37,7 @@ class Schedules(RuleBasedStateMachine):
             for vcpu in range(VCPUS):
                 self.wanted[domid, vcpu] = 0
                 self.affinity[domid, vcpu] = set(range(cpus))
+                self.soft_affinity[domid, vcpu] = set(range(cpus))
 
     def teardown(self) -> None:
         if self.machine:
@@ -54,6 +56,12 @@ class Schedules(RuleBasedStateMachine):
         if there & self._cpus(self.pool_of_domain[vcpu[0]]):
             self.machine.scheduler.set_affinity(*vcpu, there)
             self.affinity[vcpu] = there
+
+    @rule(vcpu=VCPU, cpus=st.sets(st.integers(0, 2)))
+    def prefer(self, vcpu: tuple[int, int], cpus: set[int]) -> None:
+        there = {cpu for cpu in cpus if cpu < self.cpus}
+        self.machine.scheduler.set_affinity(*vcpu, soft=there)
+        self.soft_affinity[vcpu] = there
 
     @rule(domid=st.integers(0, DOMAINS - 1))
     def pause_or_unpause(self, domid: int) -> None:
@@ -97,6 +105,7 @@ class Schedules(RuleBasedStateMachine):
             self.pool_of_domain[domid] = pool
             for vcpu in range(VCPUS):
                 self.affinity[domid, vcpu] = set(range(self.cpus))
+                self.soft_affinity[domid, vcpu] = set(range(self.cpus))
 
     @rule(ns=st.integers(0, 200 * MS))
     def run(self, ns: int) -> None:
@@ -156,7 +165,9 @@ class Schedules(RuleBasedStateMachine):
             assert info.domains == list(self.pool_of_domain.values()).count(info.pool)
         assert set(scheduler.free_cpus) == self._cpus(None)
         for vcpu, allowed in self.affinity.items():
-            assert set(scheduler.affinity(*vcpu)) == allowed
+            affinity = scheduler.affinity(*vcpu)
+            assert set(affinity.hard) == allowed
+            assert set(affinity.soft) == self.soft_affinity[vcpu]
 
     @precondition(lambda self: self.machine)
     @invariant()
