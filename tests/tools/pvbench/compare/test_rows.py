@@ -43,6 +43,7 @@ TARGETS = {
     "ram-mmap": (">=", 0.9),
     "ram-nbd": (">=", 12),
     "ram-qemu": (">=", 8),
+    "scheduler-decisions": (">=", 1_000_000),
     "scsi-emulated": (">=", 20_000),
     "scsi-iscsi": (">=", 1.0),
     "scsi-memcpy": (">=", 0.7),

@@ -106,6 +106,11 @@ def test_machines_start_in_processes_of_their_own(name):
         assert comparison.baseline.measure(SETTING).value > 0
 
 
+def test_scheduler_decisions():
+    with measured("scheduler_decisions") as comparison:
+        assert comparison.ours.measure(SETTING).value > 0
+
+
 def test_too_few_open_files_are_a_reason(monkeypatch):
     monkeypatch.setattr(scale, "most_files", lambda: 100)
     need = scale.needs_open_files(8000)
