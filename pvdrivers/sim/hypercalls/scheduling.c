@@ -41,7 +41,9 @@ long sysctl_cpupool_op(const struct hypercall *call, void *argument)
     case XEN_SYSCTL_CPUPOOL_OP_RMCPU:
         return pv_cpupool_remove_cpu(machine, op->cpupool_id, op->cpu);
     case XEN_SYSCTL_CPUPOOL_OP_MOVEDOMAIN:
-        return pv_cpupool_move_domain(machine, op->cpupool_id, (domid_t)op->domid);
+        return op->domid < DOMID_FIRST_RESERVED
+                   ? pv_cpupool_move_domain(machine, op->cpupool_id, (domid_t)op->domid)
+                   : -ESRCH;
     case XEN_SYSCTL_CPUPOOL_OP_FREEINFO:
         return tell_free_cpus(call, op);
     default:
