@@ -150,7 +150,8 @@ class ScsiFrontend(Frontend[ScsiQueue]):
     def ring(self) -> Any:
         """A `struct pv_scsifront_queue *`, to which C code may now submit commands that have a
         `finished` of their own, as long as nothing is awaited; NULL: none is taken. Call
-        `ring_used` after that. When some of them have ended, `on_handed_out` are called."""
+        `ring_used` after that. When some of them have ended, `on_handed_out` are called; `close`
+        does not wait for them."""
         return self._queues[0].pointer if self.accepts else ffi.NULL
 
     def ring_used(self) -> None:

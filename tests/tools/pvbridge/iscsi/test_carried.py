@@ -208,20 +208,34 @@ def test_sense_and_residual(monkeypatch: pytest.MonkeyPatch) -> None:
     run(scenario, monkeypatch)
 
 
-def test_more_than_the_initiator_reads_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The output waits; nothing is lost or out of order."""
+async def fill_the_output(bench: Bench) -> list[Pdu]:
+    """Reads whose answers are more than sockets and the initiator take at once; they are there."""
+    initiator = bench.initiator
+    bench.unit.memory[:] = bytes(range(256)) * 256
+    commands = [initiator.command(read10(number, 100), 100 * BLOCK) for number in range(200)]
+    initiator.send(*commands)
+    await bench.pair.wait(lambda: len(bench.unit.cdbs) == len(commands) and not bench.carried)
+    return commands
+
+
+async def expect_data(bench: Bench, commands: list[Pdu]) -> None:
+    for command in commands:
+        answer = await bench.initiator.receive()
+        start = command.header[37]
+        content = bench.unit.memory[start:][: 100 * BLOCK]
+        assert (answer.tag, bytes(answer.data)) == (command.tag, content)
+
+
+def test_an_initiator_that_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its answers wait, and it is heard again when it has read them."""
 
     async def scenario(bench: Bench) -> None:
         initiator = bench.initiator
-        memory = bench.unit.memory
-        memory[:] = bytes(range(256)) * 256
-        commands = [initiator.command(read10(number, 100), 100 * BLOCK) for number in range(200)]
-        initiator.send(*commands)
-        await bench.pair.wait(lambda: len(bench.unit.cdbs) == 200)
-        for command in commands:
-            answer = await initiator.receive()
-            start = command.header[37]
-            assert (answer.tag, bytes(answer.data)) == (command.tag, memory[start:][: 100 * BLOCK])
+        commands = await fill_the_output(bench)
+        later = [initiator.command(cdb, BLOCK) for cdb in (read10(0, 1), INQUIRY)]
+        initiator.send(*later)
+        await expect_data(bench, commands)
+        assert {(await initiator.receive()).tag for _ in later} == {pdu.tag for pdu in later}
 
     run(scenario, monkeypatch, MaxRecvDataSegmentLength="65536")
 
@@ -329,8 +343,9 @@ def test_a_connection_that_ends_with_commands_under_way(monkeypatch: pytest.Monk
             await second.log_in(tsih, 1)
             theirs, ours = (initiator.command(read10(0, 1), BLOCK) for _ in range(2))
             second.send(theirs)
+            await bench.pair.wait(lambda: len(bench.queue.held) == 1)
             await bench.hold(ours)
-            await bench.pair.wait(lambda: len(bench.queue.held) == 2)
+            assert bench.carried == 2
         await bench.pair.wait(lambda: len(bench.queue.held) == 1)
         bench.queue.release()
         assert (await initiator.receive()).tag == ours.tag
@@ -354,14 +369,16 @@ def test_a_session_that_takes_the_place_of_another(monkeypatch: pytest.MonkeyPat
 def test_logout_sends_what_was_answered_before(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario(bench: Bench) -> None:
         initiator = bench.initiator
-        await initiator.ask(initiator.command(read10(0, 1), BLOCK))
+        commands = await fill_the_output(bench)
         logout = Pdu.of(Opcode.LOGOUT, 9)
         logout.cmd_sn = initiator.number
-        answer = await initiator.ask(logout)
+        initiator.send(logout)
+        await expect_data(bench, commands)
+        answer = await initiator.receive()
         assert (answer.opcode, answer.tag) == (Opcode.LOGOUT_RESPONSE, 9)
         assert await initiator.reader.read() == b""
 
-    run(scenario, monkeypatch)
+    run(scenario, monkeypatch, MaxRecvDataSegmentLength="65536")
 
 
 def test_a_backend_that_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
