@@ -25,7 +25,7 @@ static struct pv_hypervisor *add_domain(struct pv_machine *machine, domid_t domi
 
 void make_domains(struct domains *domains, uint64_t memory)
 {
-    const struct pv_memory_extent extent = {0, 2 * memory};
+    const struct pv_memory_extent extent = {.size = 2 * memory};
     const struct pv_machine_config config = {
         .extents = &extent, .extent_count = 1, .max_domains = 4, .max_domain_memory = memory};
     require(pv_machine_create(&config, &domains->machine) == 0, "machine");

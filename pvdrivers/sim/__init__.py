@@ -13,23 +13,27 @@ from pvdrivers.sim.machine import (
     Domain,
     DomainInfo,
     DomainState,
+    FrameTable,
     Machine,
-    MemoryExtent,
+    NodeMemory,
     ShutdownReason,
     TraceEvent,
     TraceRecord,
-    cells,
-    parse_size,
 )
+from pvdrivers.sim.memory_map import MEMORY_MAPS, MemoryExtent, MemoryMap, cells, parse_size
 from pvdrivers.sim.vcpu import Vcpu
 
 __all__ = [
+    "MEMORY_MAPS",
     "Domain",
     "DomainInfo",
     "DomainState",
+    "FrameTable",
     "Machine",
     "MachineError",
     "MemoryExtent",
+    "MemoryMap",
+    "NodeMemory",
     "ShutdownReason",
     "TraceEvent",
     "TraceRecord",

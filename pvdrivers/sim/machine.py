@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -17,11 +16,12 @@ from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import console
 from pvdrivers.sim.cpupool import MAX_CPUS
 from pvdrivers.sim.errors import MachineError, check
+from pvdrivers.sim.memory_map import MemoryExtent, memory_extents, parse_size
 from pvdrivers.sim.scheduler import Scheduler
 from pvdrivers.sim.vcpu import MAX_VCPUS, Vcpu
 
-GIB = 1 << 30
-UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+DEFAULT_MAX_DOMAIN = 16 << 30  # at least, for machines with less memory
+MOST_MAX_DOMAIN = 1 << 40  # by default: what a domain could own costs address space
 ACCOUNTS = (
     "evtchn_send",
     "evtchn_other",
@@ -59,11 +59,21 @@ class ShutdownReason(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class MemoryExtent:
-    """Machine memory from `start` on, `size` bytes; what no extent covers is a hole."""
+class NodeMemory:
+    """Bytes of a NUMA node."""
 
-    start: int
-    size: int
+    total: int
+    free: int
+    free_below_4g: int
+
+
+@dataclass(frozen=True, slots=True)
+class FrameTable:
+    """Bytes of the table that has an entry for each machine frame."""
+
+    resident: int  # of the host's memory, now
+    existing: int  # with entries for all memory, but none for holes
+    dense: int  # with entries for all addresses up to the last of memory
 
 
 class TraceEvent(IntEnum):
@@ -106,22 +116,6 @@ class DomainInfo:
     max_pages: int
     generation: int
     privileged: bool
-
-
-def parse_size(size: int | str) -> int:
-    """Bytes of a size such as 4096, "64M" or "2T" (powers of 1024)."""
-    if isinstance(size, int):
-        return size
-    match = re.fullmatch(r"(\d+)([KMGT]?)(?:i?B)?", size.strip(), re.IGNORECASE)
-    if match is None:
-        raise UsageError(f"{size!r} is not a size: write a number and K, M, G or T, such as 64M")
-    return int(match[1]) * UNITS[match[2].upper()]
-
-
-def cells(count: int, memory: int | str, stride: int | str) -> list[MemoryExtent]:
-    """`count` cells of `memory` each, one every `stride` bytes of address, as on PRIMEQUEST."""
-    size, step = parse_size(memory), parse_size(stride)
-    return [MemoryExtent(cell * step, size) for cell in range(count)]
 
 
 class Domain:
@@ -212,15 +206,19 @@ class Machine:
         memory: int | str | Sequence[MemoryExtent] = "256M",
         *,
         max_domains: int = 1024,
-        max_domain_memory: int | str = "16G",
+        max_domain_memory: int | str | None = None,
         virtual_time: bool = False,
         cpus: int = 0,
         threads_per_core: int = 1,
         cores_per_socket: int = 0,
     ) -> None:
-        """`cpus`: on which vcpus are scheduled, in virtual time; in real time there are settings
-        and accounts alone. 0: there is no scheduler.
+        """`memory`: a size, the name of a map (memory_map.MEMORY_MAPS), or extents.
+        `max_domain_memory`: what one domain may own at most; None: all that the machine has, but
+        16 GiB at least and 1 TiB at most. UsageError for a text that is no memory, MachineError for
+        what cannot be.
 
+        `cpus`: on which vcpus are scheduled, in virtual time; in real time there are settings
+        and accounts alone. 0: there is no scheduler.
         `threads_per_core` and `cores_per_socket` (0: all in one socket) are what tools are told of
         these CPUs.
         """
@@ -228,9 +226,12 @@ class Machine:
             raise UsageError(f"{cpus} CPUs are not 0 to {MAX_CPUS}")
         if threads_per_core < 1 or cores_per_socket < 0:
             raise UsageError("a core has 1 thread or more, a socket 1 core or more (0: all)")
-        extents = [MemoryExtent(0, parse_size(memory))] if isinstance(memory, int | str) else memory
+        extents = memory_extents(memory)
+        if max_domain_memory is None:
+            total = sum(extent.size for extent in extents)
+            max_domain_memory = min(max(total, DEFAULT_MAX_DOMAIN), MOST_MAX_DOMAIN)
         config = ffi.new("struct pv_machine_config *")
-        array = ffi.new("struct pv_memory_extent[]", [(e.start, e.size) for e in extents])
+        array = ffi.new("struct pv_memory_extent[]", [(e.start, e.size, e.node) for e in extents])
         config.extents, config.extent_count = array, len(extents)
         config.max_domains = max_domains
         config.max_domain_memory = parse_size(max_domain_memory)
@@ -330,6 +331,21 @@ class Machine:
     @property
     def total_memory(self) -> int:
         return int(lib.pv_machine_total_memory(self.cdata))
+
+    @property
+    def nodes(self) -> list[NodeMemory]:
+        """The memory of each NUMA node, by number."""
+        memory, found = ffi.new("struct pv_node_memory *"), []
+        for node in range(lib.pv_machine_node_count(self.cdata)):
+            check(lib.pv_machine_node_memory(self.cdata, node, memory), f"node {node}")
+            found.append(NodeMemory(memory.total, memory.free, memory.free_below_4g))
+        return found
+
+    @property
+    def frame_table(self) -> FrameTable:
+        table = ffi.new("struct pv_frame_table *")
+        check(lib.pv_machine_frame_table(self.cdata, table), "the frame table")
+        return FrameTable(table.resident, table.existing, table.dense)
 
     @property
     def resident_memory(self) -> int:

@@ -18,11 +18,12 @@ struct pv_machine; /* one process's attachment to a machine */
 /* Machine memory is a list of extents; addresses between them are holes. Bytes. */
 struct pv_memory_extent {
     uint64_t start, size;
+    uint32_t node; /* 0 to 255: the NUMA node, a cell, whose memory it is */
 };
 
 struct pv_machine_config {
     const struct pv_memory_extent *extents; /* ascending, multiples of 16 KiB */
-    uint32_t extent_count;                  /* 1 to 64 */
+    uint32_t extent_count;                  /* 1 to 1024 */
     uint32_t max_domains;                   /* domids 0 to max_domains - 1 */
     uint64_t max_domain_memory;             /* bytes one domain may own at most */
     bool virtual_time;                      /* the clock moves only by pv_machine_advance */
@@ -98,6 +99,20 @@ PV_API uint64_t pv_machine_now(struct pv_machine *machine); /* ns */
 PV_API void pv_machine_advance(struct pv_machine *machine, uint64_t ns);
 PV_API uint64_t pv_machine_free_memory(struct pv_machine *machine);  /* bytes */
 PV_API uint64_t pv_machine_total_memory(struct pv_machine *machine); /* bytes */
+/* One more than the highest node of an extent. */
+PV_API uint32_t pv_machine_node_count(struct pv_machine *machine);
+struct pv_node_memory {
+    uint64_t total, free, free_below_4g; /* bytes */
+};
+PV_API int pv_machine_node_memory(struct pv_machine *machine, uint32_t node,
+                                  struct pv_node_memory *memory);
+/* What the frame table, an entry for each machine frame, takes of the host, and would take. */
+struct pv_frame_table {
+    uint64_t resident; /* now: bytes of the host's memory */
+    uint64_t existing; /* if there were entries for all memory, but none for holes */
+    uint64_t dense;    /* if there were entries for all addresses up to the last */
+};
+PV_API int pv_machine_frame_table(struct pv_machine *machine, struct pv_frame_table *table);
 /* The host's pages behind an attachment's memory file and segment, bytes. */
 PV_API uint64_t pv_machine_resident_memory(struct pv_machine *machine);
 /* 0 when a machine frame (4 KiB) is memory, -EFAULT when it lies in a hole or beyond the end. */

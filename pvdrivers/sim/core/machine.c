@@ -30,7 +30,8 @@ static int check_config(const struct pv_machine_config *config)
     for (uint32_t i = 0; i < config->extent_count; i++) {
         const struct pv_memory_extent *extent = &config->extents[i];
         if (extent->size == 0 || extent->start % PAGE_ALIGN || extent->size % PAGE_ALIGN ||
-            extent->start < end || extent->start + extent->size < extent->start)
+            extent->start < end || extent->start + extent->size < extent->start ||
+            extent->node >= MAX_NODES)
             return -EINVAL;
         end = extent->start + extent->size;
     }
@@ -53,8 +54,10 @@ static struct machine_layout lay_out(const struct pv_machine_config *config)
     layout.memory_size = layout.xenheap + (uint64_t)config->max_domains * layout.xenheap_window;
 
     layout.trace = align_up(sizeof(struct machine), PAGE_ALIGN);
-    layout.frame_table =
+    layout.heaps =
         align_up(layout.trace + TRACE_RECORDS * sizeof(struct pv_trace_record), PAGE_ALIGN);
+    layout.frame_table =
+        align_up(layout.heaps + (uint64_t)MAX_NODES * ZONE_COUNT * sizeof(struct heap), PAGE_ALIGN);
     uint64_t frames = layout.memory_size >> FRAME_SHIFT;
     layout.domains = align_up(layout.frame_table + frames * sizeof(struct page_info), PAGE_ALIGN);
 
@@ -159,6 +162,8 @@ int pv_machine_create(const struct pv_machine_config *config, struct pv_machine 
     if (error)
         return error;
     init_shared((*out)->shared, config, &layout);
+    FOR_EACH_SUBSYSTEM(id, start)
+    subsystems[id]->start(*out);
     (*out)->client = client_join(*out, (uint32_t)getpid());
     error = broker_create(*out);
     return error ? error : attach_subsystems(*out);

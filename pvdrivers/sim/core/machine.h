@@ -4,7 +4,7 @@
  *
  * Locks (all robust: a process killed inside a hypercall leaves a
  * lock the next taker repairs):
- *   machine.lock             domain table, frame allocator, who owns which frame, clients; taken
+ *   machine.lock             domain table, free memory, who owns which frame, clients; taken
  *                            after those of domains, by machine_lock
  *   domain.guest.lock        the guest's page allocator
  *   domain.grant_table.refs_lock  the guest's own account of its grant refs
@@ -29,10 +29,10 @@
 
 #include <pthread.h>
 
-#define MACHINE_MAGIC 0x50564d4143484333ull /* "PVMACHC3": another layout, another number */
+#define MACHINE_MAGIC 0x50564d4143484d35ull /* "PVMACHM5": another layout, another number */
 #define FRAME_SHIFT 12                      /* machine frames are 4 KiB; a 16 KiB page is four */
 #define FRAME_SIZE (1ull << FRAME_SHIFT)
-#define MAX_EXTENTS 64
+#define MAX_EXTENTS 1024
 #define MAX_CLIENTS 1024
 #define NO_FRAME UINT64_MAX
 
@@ -55,6 +55,7 @@ struct trace_buffer {
 struct machine_layout {
     uint64_t segment_size;
     uint64_t trace;       /* struct pv_trace_record[TRACE_RECORDS] */
+    uint64_t heaps;       /* struct heap[nodes][ZONE_COUNT] */
     uint64_t frame_table; /* struct page_info[frames] */
     uint64_t domains;     /* windows of `domain_stride` bytes, one per domid */
     uint64_t domain_stride;
@@ -75,9 +76,9 @@ struct machine {
     uint32_t extent_count;
     bool virtual_time;
     uint32_t threads_per_core, cores_per_socket; /* 0: one socket has all cores */
-    struct memory_extent extents[MAX_EXTENTS];
+    uint32_t node_count;
+    struct memory_extent extents[MAX_EXTENTS + 1]; /* 4 GiB may lie within one */
     pthread_mutex_t lock;
-    struct frame_allocator frames;
     uint64_t now; /* virtual time, ns */
     struct trace_buffer trace;
     struct rcu rcu;

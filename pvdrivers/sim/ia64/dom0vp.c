@@ -6,9 +6,9 @@
 #include <errno.h>
 
 #define FRAMES_PER_PAGE_SHIFT (IA64_PAGE_SHIFT - FRAME_SHIFT)
-#define MAX_GFN (1ull << (50 - IA64_PAGE_SHIFT)) /* the architecture's addresses have 50 bits */
-#define MAX_ORDER 18                             /* of frames side by side that a domain owns */
-#define NO_PAGE (-1)                             /* INVALID_MFN, INVALID_M2P_ENTRY */
+#define MAX_GFN (1ull << (50 - IA64_PAGE_SHIFT))     /* the architecture's addresses have 50 bits */
+#define MAX_OWNED_ORDER (18 + FRAMES_PER_PAGE_SHIFT) /* of a superpage, in frames */
+#define NO_PAGE (-1)                                 /* INVALID_MFN, INVALID_M2P_ENTRY */
 
 struct dom0vp {
     struct pv_machine *machine;
@@ -91,7 +91,7 @@ static int64_t machtophys(const struct dom0vp *call)
     uint64_t frame = call->args[0] << FRAMES_PER_PAGE_SHIFT;
     if (call->args[0] > UINT64_MAX >> IA64_PAGE_SHIFT || pv_machine_check_frame(machine, frame))
         return NO_PAGE;
-    for (unsigned order = FRAMES_PER_PAGE_SHIFT; order <= MAX_ORDER; order++) {
+    for (unsigned order = FRAMES_PER_PAGE_SHIFT; order <= MAX_OWNED_ORDER; order++) {
         uint64_t head = round_down(frame, 1ull << order);
         struct page_info page = page_state(machine, head);
         if (pv_machine_check_frame(machine, head) || !(page.flags & PGC_allocated))
@@ -135,7 +135,8 @@ static int64_t add_page(const struct dom0vp *call, const struct domain *owner, u
     if (flags & (ASSIGN_nocache | ASSIGN_pgc_allocated) || gfn < call->d->max_pages ||
         gfn >= MAX_GFN || xen_page(call->machine, call->d, gfn) != NO_FRAME)
         return -EINVAL;
-    if (frame == NO_FRAME || frame % (1 << FRAMES_PER_PAGE_SHIFT))
+    if (frame == NO_FRAME || frame % (1 << FRAMES_PER_PAGE_SHIFT) ||
+        !is_page_of(call->machine, owner, frame))
         return -EINVAL;
     struct assigned page = {.gfn = gfn,
                             .count = 1,
@@ -167,8 +168,7 @@ static int64_t add_physmap(const struct dom0vp *call)
     if (call->args[1] > UINT64_MAX >> IA64_PAGE_SHIFT ||
         pv_machine_check_frame(call->machine, frame))
         return -EINVAL;
-    struct page_info page = page_state(call->machine, frame);
-    return page.count && page.owner == owner->domain_id ? add_page(call, owner, frame) : -EINVAL;
+    return add_page(call, owner, frame);
 }
 
 static int64_t add_physmap_with_gmfn(const struct dom0vp *call)

@@ -11,7 +11,8 @@ from typing import Any
 from pvdrivers._core import ffi, lib
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim.errors import check
-from pvdrivers.sim.machine import Machine, MemoryExtent, parse_size
+from pvdrivers.sim.machine import Machine
+from pvdrivers.sim.memory_map import MemoryExtent, parse_size
 
 EFI_PAGE_SIZE = 1 << lib.EFI_PAGE_SHIFT
 GRANULE = 16 << 20
@@ -22,7 +23,7 @@ START_INFO_PFN = int(lib.PV_IA64_START_INFO_PFN)
 XENSTORE_PFN = int(lib.PV_IA64_XENSTORE_PFN)
 CONSOLE_PFN = int(lib.PV_IA64_CONSOLE_PFN)
 MAX_DESCRIPTORS = int(lib.PV_EFI_MAX_DESCRIPTORS)
-_MAX_EXTENTS = 64  # of a machine
+_MAX_EXTENTS = 1024  # of a machine
 
 
 class MemoryType(IntEnum):

@@ -74,7 +74,8 @@ static int add_extent(struct extents *extents, uint64_t start, uint64_t end)
 {
     if (extents->count == extents->max)
         return -ENOSPC;
-    extents->list[extents->count++] = (struct pv_memory_extent){start, end - start};
+    extents->list[extents->count++] =
+        (struct pv_memory_extent){.start = start, .size = end - start};
     return 0;
 }
 

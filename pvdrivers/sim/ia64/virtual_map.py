@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pvdrivers.ring.errors import UsageError
-from pvdrivers.sim.machine import MemoryExtent
+from pvdrivers.sim.memory_map import MemoryExtent
 
 PAGE_SHIFT = 14
 PAGE_SIZE = 1 << PAGE_SHIFT  # bytes; Xen's, in both maps

@@ -17,23 +17,41 @@ static guest_page_owner *page_owners(struct pv_machine *machine, const struct do
 
 /* ---- The process's view ---------------------------------------------------------------------- */
 
-/* Catches up with pages that came into the domain or left it (transfer). Under the guest's lock. */
+/* Maps pages that lie side by side; what is not there is no longer to be seen. */
+static int map_run(struct sim_hypervisor *hv, const struct domain *d, uint64_t gfn, uint64_t mfn,
+                   uint64_t pages)
+{
+    uint8_t *place = hv->physmap + (gfn << d->page_shift);
+    uint64_t size = pages << d->page_shift;
+    if (mfn != NO_FRAME)
+        return map_memory(hv->machine, place, mfn << FRAME_SHIFT, size, false);
+    void *hole = mmap(place, size, PROT_NONE,
+                      MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return hole == MAP_FAILED ? -ENOMEM : 0;
+}
+
+/* What follows what ends before `gfn`: the same hole, or the next frame. */
+static bool continues(const struct domain *d, uint64_t mfn, uint64_t pages, uint64_t next)
+{
+    return mfn == NO_FRAME ? next == NO_FRAME
+                           : next == mfn + (pages << (d->page_shift - FRAME_SHIFT));
+}
+
+/* Catches up with pages that came into the domain or left it (transfer, balloon). Under the guest's
+ * lock. */
 static int physmap_refresh(struct sim_hypervisor *hv, const struct domain *d)
 {
     uint64_t changes = __atomic_load_n(&d->physmap_changes, __ATOMIC_ACQUIRE);
     if (hv->physmap_seen == changes)
         return 0;
-    unsigned per_page = 1u << (d->page_shift - FRAME_SHIFT);
-    for (uint64_t gfn = 0, run; gfn < d->max_pages; gfn += run) {
-        uint64_t mfn = gfn_to_mfn(hv->machine, d, gfn);
-        run = 1;
-        if (mfn == NO_FRAME)
-            continue;
-        while (gfn + run < d->max_pages &&
-               gfn_to_mfn(hv->machine, d, gfn + run) == mfn + run * per_page)
-            run++;
-        int error = map_memory(hv->machine, hv->physmap + (gfn << d->page_shift),
-                               mfn << FRAME_SHIFT, run << d->page_shift, false);
+    for (uint64_t gfn = 0, pages; gfn < d->max_pages; gfn += pages) {
+        struct physmap_run run = physmap_run(hv->machine, d, gfn), next;
+        for (pages = run.pages; gfn + pages < d->max_pages; pages += next.pages) {
+            next = physmap_run(hv->machine, d, gfn + pages);
+            if (!continues(d, run.mfn, pages, next.mfn))
+                break;
+        }
+        int error = map_run(hv, d, gfn, run.mfn, pages);
         if (error)
             return error;
     }

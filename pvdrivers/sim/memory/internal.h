@@ -1,13 +1,15 @@
-/* What the files of the memory room share: frames.c (the allocator), page.c (references),
- * memory.c (physmaps and owners, a domain's memory). All of it under machine.lock. */
+/* What the files of the memory room share: heap.c (free memory), physmap.c (gfn to mfn), page.c
+ * (references), memory.c (owners, a domain's memory). All of it under machine.lock, unless it says
+ * otherwise. */
 #ifndef PVDRIVERS_SIM_MEMORY_INTERNAL_H
 #define PVDRIVERS_SIM_MEMORY_INTERNAL_H
 
 #include "pvdrivers/sim/memory/memory.h"
 
-static inline unsigned frames_per_page(const struct domain *d)
+/* Of a page of the domain. */
+static inline unsigned page_order(const struct domain *d)
 {
-    return 1u << (d->page_shift - FRAME_SHIFT);
+    return d->page_shift - FRAME_SHIFT;
 }
 
 /* Others read the word without the lock. Release: what was done to the page is done by then. */
@@ -16,17 +18,55 @@ static inline void set_page(struct pv_machine *machine, uint64_t mfn, struct pag
     __atomic_store_n(&frame_info(machine, mfn)->word, page.word, __ATOMIC_RELEASE);
 }
 
-/* ---- frames.c ---- */
-void frames_init(struct machine *shared, const struct pv_machine_config *config);
-/* The first frame of a page for the domain, or NO_FRAME. Its frames still count as free. */
-uint64_t alloc_page(struct pv_machine *machine, const struct domain *d);
-/* How many frames the page that begins at `mfn` has. */
-unsigned page_frames(struct pv_machine *machine, uint64_t mfn);
-/* Frees `frames` consecutive frames, in pages of `step`. */
-void free_run(struct pv_machine *machine, uint64_t mfn, uint64_t frames, unsigned step);
+/* ---- heap.c ---- */
+void heap_init(struct pv_machine *machine);
+/* The head of a block, preferably of the node, or NO_FRAME. It says PGC_free, but is in no list. */
+uint64_t heap_alloc(struct pv_machine *machine, unsigned order, unsigned node, unsigned last_zone);
+/* Makes such a block many of that order. */
+void heap_cut(struct pv_machine *machine, uint64_t mfn, uint64_t blocks, unsigned order);
+/* Frees what is zeros, and returns the head of the free block that it is part of then. */
+uint64_t heap_free(struct pv_machine *machine, uint64_t mfn, unsigned order);
+/* Gives zeros to the frames, which are whole blocks without owner or reference, and frees them. */
+void free_run(struct pv_machine *machine, uint64_t mfn, uint64_t frames);
+/* The node with the most free memory. */
+unsigned heap_roomiest_node(struct pv_machine *machine);
+/* Makes the lists of free blocks again. `repair_block` brings one that is not free in order, frees
+ * it if it has no reference, and returns the head of the block that its first frame is in then. */
+void heap_repair(struct pv_machine *machine,
+                 uint64_t (*repair_block)(struct pv_machine *machine, uint64_t mfn));
+
+/* ---- physmap.c ---- */
+uint64_t physmap_size(const struct machine_layout *layout);
+/* An entry of level 0 is a page, of level 1 a superpage of 512 pages, of level 2 one of 512 times
+ * 512, or the word that says that the level below has the entries. */
+#define P2M_LEVELS 3
+#define P2M_LEVEL_SHIFT 9
+/* True when a block with that many pages (a power of two) can be one entry of that level. */
+bool physmap_takes(struct pv_machine *machine, const struct domain *d, uint64_t gfn,
+                   unsigned level);
+void physmap_set(struct pv_machine *machine, struct domain *d, uint64_t gfn, unsigned level,
+                 uint64_t mfn);
+void physmap_clear(struct pv_machine *machine, struct domain *d, uint64_t gfn, unsigned level);
+/* The same entry, but the pages have been in the physmap already. */
+void physmap_store(struct pv_machine *machine, const struct domain *d, uint64_t gfn, unsigned level,
+                   uint64_t mfn);
+/* What the next level has is in force instead of the superpage's entry. */
+void physmap_open_level(struct pv_machine *machine, struct domain *d, uint64_t gfn, unsigned level);
+
+/* ---- superpage.c ---- */
+static inline unsigned superpage_order(const struct domain *d, unsigned level)
+{
+    return page_order(d) + level * P2M_LEVEL_SHIFT;
+}
+/* Makes one of smaller ones or of pages, or finishes that. */
+void superpage_expand(struct pv_machine *machine, uint64_t head);
+/* Expands until the domain's page at `mfn` has an entry of its own. */
+void superpage_expand_to(struct pv_machine *machine, const struct domain *d, uint64_t mfn);
 
 /* ---- page.c ---- */
 /* Gives up a reference, and the flags that tell of it; true when it was the last. */
-bool drop_reference(struct pv_machine *machine, uint64_t mfn, uint16_t flags);
+bool drop_reference(struct pv_machine *machine, uint64_t mfn, uint8_t flags);
+/* A superpage has an owner, but no reference to give up. */
+void drop_owner(struct pv_machine *machine, uint64_t head);
 
 #endif

@@ -25,6 +25,17 @@ uint64_t gfn_to_mfn(struct pv_machine *machine, const struct domain *d, uint64_t
 /* The same of a page that is not written to: there are such that must not. */
 uint64_t gfn_to_readable_mfn(struct pv_machine *machine, const struct domain *d, uint64_t gfn);
 
+/* Pages from a gfn on that lie side by side, or are not there (NO_FRAME): at least one. A caller
+ * that goes through a physmap need not look at each page of a superpage. */
+struct physmap_run {
+    uint64_t mfn, pages;
+    unsigned level; /* of the entry */
+};
+struct physmap_run physmap_run(struct pv_machine *machine, const struct domain *d, uint64_t gfn);
+
+/* Whether the domain owns the page that begins at a frame, which exists. Takes machine.lock. */
+bool is_page_of(struct pv_machine *machine, const struct domain *d, uint64_t mfn);
+
 /* ---- References, page.c ---- */
 /* A second user of a page: the page stays allocated until put_page, whatever its owner does. Under
  * the owner's grant lock, with the page in grant_table.page_pending_repair until the user is on

@@ -6,7 +6,7 @@
 
 /* One more, which `flag`, if not 0, tells of. */
 static inline int add_reference(struct pv_machine *machine, uint64_t mfn,
-                                const struct domain *owner, uint16_t flag)
+                                const struct domain *owner, uint8_t flag)
 {
     struct page_info *page = frame_info(machine, mfn);
     struct page_info seen = page_state(machine, mfn), more;
@@ -25,24 +25,45 @@ static inline int add_reference(struct pv_machine *machine, uint64_t mfn,
     return 0;
 }
 
+/* It may be one of a superpage's, which has no references yet. Not a part of the fast path. */
+__attribute__((noinline, cold)) static int add_first_reference(struct pv_machine *machine,
+                                                               uint64_t mfn,
+                                                               const struct domain *owner,
+                                                               uint8_t flag)
+{
+    machine_lock(machine);
+    superpage_expand_to(machine, owner, mfn);
+    machine_unlock(machine);
+    return add_reference(machine, mfn, owner, flag);
+}
+
 int get_page(struct pv_machine *machine, uint64_t mfn, const struct domain *owner)
 {
-    return add_reference(machine, mfn, owner, 0);
+    int error = add_reference(machine, mfn, owner, 0);
+    return error ? add_first_reference(machine, mfn, owner, 0) : 0;
 }
 
 int get_event_page(struct pv_machine *machine, uint64_t mfn, const struct domain *owner)
 {
-    return add_reference(machine, mfn, owner, PGC_events);
+    int error = add_reference(machine, mfn, owner, PGC_events);
+    return error ? add_first_reference(machine, mfn, owner, PGC_events) : 0;
 }
 
-bool drop_reference(struct pv_machine *machine, uint64_t mfn, uint16_t flags)
+void drop_owner(struct pv_machine *machine, uint64_t head)
+{
+    struct page_info page = page_state(machine, head);
+    page.flags = 0;
+    set_page(machine, head, page);
+}
+
+bool drop_reference(struct pv_machine *machine, uint64_t mfn, uint8_t flags)
 {
     struct page_info *page = frame_info(machine, mfn);
     struct page_info seen = page_state(machine, mfn), less;
     do {
         less = seen;
         less.count--;
-        less.flags &= (uint16_t)~flags;
+        less.flags &= (uint8_t)~flags;
     } while (!__atomic_compare_exchange_n(&page->word, &seen.word, less.word, false,
                                           __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
     return less.count == 0;

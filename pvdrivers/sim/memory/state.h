@@ -6,33 +6,55 @@
 
 #include <pthread.h>
 
-/* One entry per machine frame (Xen's struct page_info): who owns it and how often it is used. */
+/*
+ * One entry per machine frame (Xen's struct page_info): who owns it and how often it is used.
+ *
+ * Memory is blocks of 2^order frames, aligned to their size. The entry of a block's first frame,
+ * its head, speaks for all of it; what the others hold has no meaning. So an extent can be walked
+ * from head to head, whatever a killed process has left: heads inside a block are written first,
+ * then the head is given the smaller order; and a head is given a larger order in one store.
+ *
+ * A block is free, or a page of a domain, or a superpage: many pages of a domain that none has
+ * referred to singly so far. A superpage has no references, and so no fast path takes it for a
+ * page.
+ */
 struct page_info {
     union {
         uint64_t word; /* these change together */
         struct {
             uint32_t count; /* references, of the owner and of each user */
             domid_t owner;
-            uint16_t flags;
+            uint8_t order;
+            uint8_t flags;
         };
     };
-    uint64_t next; /* free list, or the owner's gfn */
+    uint64_t next; /* owned: the owner's gfn; free: the next of its list, plus one */
+    uint64_t prev; /* free: the one before, plus one; 0: the first */
 };
 #define PGC_allocated 1 /* in `flags`: the owner's reference; its physmap has the page */
 #define PGC_leaving 2   /* the owner is giving it away: no new references */
-#define PGC_events 8    /* one reference of the owner's event channels, however often they use it */
-#define PGC_tail 4 /* second to fourth frame of a 16 KiB page, which the first one counts for */
+#define PGC_free 4
+#define PGC_events 8 /* one reference of the owner's event channels, however often they use it */
+#define PGC_expanding 16 /* a superpage that is being made pages or smaller superpages */
 
+#define MAX_ORDER 38  /* 2^50 bytes, all that IA-64 can address */
+#define MAX_NODES 256 /* Xen/ia64's NODES_SHIFT is 8; XENMEMF_node has 8 bits too */
+
+/* Memory below 4 GiB is kept for who needs it, as long as there is other memory. */
+enum { ZONE_DMA32, ZONE_NORMAL, ZONE_COUNT };
+#define DMA32_FRAMES (1ull << 20)
+
+/* Memory without a hole, of one node and one zone. */
 struct memory_extent {
     uint64_t start, count; /* frames */
-    uint64_t next;         /* first frame never handed out, relative to start */
+    uint16_t node, zone;
 };
 
-/* In struct machine, under machine.lock. */
-struct frame_allocator {
-    uint64_t free_frame;  /* list of single free frames, through page_info.next */
-    uint64_t free_block;  /* list of free, aligned 16 KiB blocks */
-    uint64_t free_frames; /* all that can still be handed out */
+/* Free blocks of one node and zone, under machine.lock. All zeros: none. */
+struct heap {
+    uint64_t free_frames;
+    uint64_t orders;               /* bit k: `first[k]` is not empty */
+    uint64_t first[MAX_ORDER + 1]; /* plus one */
 };
 
 /* In struct domain: the page allocator of the guest's kernel, shared by its processes. The lock is

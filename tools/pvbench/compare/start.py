@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 from msgspec import Struct
 
-from pvdrivers.sim.machine import Machine, MemoryExtent, cells
+from pvdrivers.sim import Machine, MemoryExtent, cells
 from pvdrivers.tools.pvbench.compare.competitors.program import output
 from pvdrivers.tools.pvbench.compare.model import Contender, Measured, Setting
 from pvdrivers.tools.pvbench.memory import private_and_tables

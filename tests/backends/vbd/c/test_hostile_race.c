@@ -52,7 +52,7 @@ static struct pv_hypervisor *add_domain(struct race *race, domid_t domid, enum p
 
 static void set_up(struct race *race, enum pv_abi abi, struct pv_blk_store *store, bool persistent)
 {
-    struct pv_memory_extent extent = {0, 32u << 20};
+    struct pv_memory_extent extent = {.size = 32u << 20};
     struct pv_machine_config machine = {
         .extents = &extent, .extent_count = 1, .max_domains = 4, .max_domain_memory = 16u << 20};
     *race = (struct race){.abi = abi, .random = 0x9e3779b97f4a7c15u + abi};

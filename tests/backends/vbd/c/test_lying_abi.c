@@ -20,7 +20,7 @@ static struct pv_hypervisor *add_domain(struct pv_machine *machine, domid_t domi
 
 static void check(enum pv_abi domain, enum pv_abi claimed, int error)
 {
-    struct pv_memory_extent extent = {0, 64u << 20};
+    struct pv_memory_extent extent = {.size = 64u << 20};
     struct pv_machine_config config = {
         .extents = &extent, .extent_count = 1, .max_domains = 4, .max_domain_memory = 32u << 20};
     struct pv_machine *machine;

@@ -52,7 +52,7 @@ static void *run(void *argument)
 
 static void set_up(struct pair *pair, enum pv_abi abi, enum pv_poll_mode mode, bool persistent)
 {
-    struct pv_memory_extent extent = {0, 128u << 20};
+    struct pv_memory_extent extent = {.size = 128u << 20};
     struct pv_machine_config machine = {
         .extents = &extent, .extent_count = 1, .max_domains = 4, .max_domain_memory = 64u << 20};
     memset(pair, 0, sizeof *pair);

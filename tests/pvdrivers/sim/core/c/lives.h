@@ -431,7 +431,7 @@ static inline void forget_everything(struct guest *g)
 
 static inline struct pv_machine *machine_of_lives(void)
 {
-    struct pv_memory_extent extent = {0, 16u << 20};
+    struct pv_memory_extent extent = {.size = 16u << 20};
     struct pv_machine_config config = {.extents = &extent,
                                        .extent_count = 1,
                                        .max_domains = LIVES_DOMAINS,

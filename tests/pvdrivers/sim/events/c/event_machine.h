@@ -12,7 +12,7 @@
 
 static struct pv_machine *new_machine(void)
 {
-    struct pv_memory_extent extent = {0, 64u << 20};
+    struct pv_memory_extent extent = {.size = 64u << 20};
     struct pv_machine_config config = {
         .extents = &extent, .extent_count = 1, .max_domains = 16, .max_domain_memory = 16u << 20};
     struct pv_machine *machine;

@@ -34,7 +34,7 @@ static inline void add_domain(struct fixture *f, domid_t domid)
 static inline struct fixture set_up(void)
 {
     struct fixture f = {0};
-    struct pv_memory_extent extent = {0, 64u << 20};
+    struct pv_memory_extent extent = {.size = 64u << 20};
     struct pv_machine_config config = {
         .extents = &extent, .extent_count = 1, .max_domains = 8, .max_domain_memory = 16u << 20};
     assert(pv_machine_create(&config, &f.machine) == 0);

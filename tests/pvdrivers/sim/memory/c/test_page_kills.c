@@ -56,11 +56,14 @@ static uint64_t users_of(struct pv_machine *machine, struct domain *d)
 static uint64_t state_of(struct fixture *f)
 {
     struct pv_machine *machine = f->machine;
-    uint64_t sum = machine->shared->frames.free_frame * 31 +
-                   machine->shared->frames.free_block * 37 + machine->shared->frames.free_frames;
-    for (uint64_t mfn = 0; mfn < FRAMES; mfn++)
-        sum =
-            sum * 1099511628211u + frame_info(machine, mfn)->word + frame_info(machine, mfn)->next;
+    const uint64_t *heap = (uint64_t *)((uint8_t *)machine->shared + machine->shared->layout.heaps);
+    uint64_t sum = 0;
+    for (size_t i = 0; i < sizeof(struct heap) / sizeof *heap; i++)
+        sum = sum * 1099511628211u + heap[i];
+    for (uint64_t mfn = 0; mfn < FRAMES; mfn++) {
+        const struct page_info *page = frame_info(machine, mfn);
+        sum = (sum * 31 + page->word) * 1099511628211u + page->next * 31 + page->prev;
+    }
     for (domid_t domid = 0; domid < ALL; domid++) {
         struct domain *d = domain_window(machine, domid);
         sum = sum * 31 + d->state + d->tot_pages + d->grant_table.active_entries;
@@ -71,26 +74,27 @@ static uint64_t state_of(struct fixture *f)
     return sum * 31 + flags_of(f, BACK, 9);
 }
 
-/* Every frame ever handed out is free, or has an owner whose physmap says so, or is pinned. */
+/* Every block is free, or has an owner whose physmap says so, or is pinned. */
 static void check_frames(struct fixture *f)
 {
-    uint64_t owned = 0, pages = 0;
-    for (uint64_t mfn = 0; mfn < f->machine->shared->extents[0].next; mfn++) {
-        struct page_info page = page_state(f->machine, mfn);
-        bool tail = page.flags & PGC_tail;
-        owned += page.count > 0 || tail;
+    struct pv_machine *machine = f->machine;
+    uint64_t all = pv_machine_total_memory(machine), free = pv_machine_free_memory(machine);
+    uint64_t owned = 0, pages = 0, counted = 0, frames;
+    for (uint64_t mfn = 0; mfn < all >> FRAME_SHIFT; mfn += frames) {
+        struct page_info page = page_state(machine, mfn);
+        frames = 1ull << page.order;
+        owned += page.flags & PGC_free ? 0 : frames;
+        assert(page.flags & (PGC_free | PGC_allocated) || page.count);
+        assert(!(page.flags & (PGC_leaving | PGC_expanding)));
         if (page.flags & PGC_allocated) {
-            struct domain *d = find_domain(f->machine, page.owner);
-            assert(d && gfn_to_mfn(f->machine, d, frame_info(f->machine, mfn)->next) == mfn);
-            assert(!(page.flags & PGC_leaving));
-            pages++;
+            struct domain *d = find_domain(machine, page.owner);
+            assert(d && gfn_to_mfn(machine, d, frame_info(machine, mfn)->next) == mfn);
+            pages += frames >> (d->page_shift - FRAME_SHIFT);
         }
     }
-    uint64_t all = pv_machine_total_memory(f->machine), free = pv_machine_free_memory(f->machine);
     assert(all - free == owned * 4096);
-    uint64_t counted = 0;
     for (domid_t domid = 0; domid < ALL; domid++)
-        counted += domain_window(f->machine, domid)->tot_pages;
+        counted += domain_window(machine, domid)->tot_pages;
     assert(counted == pages);
 }
 

@@ -11,7 +11,7 @@
 static struct pv_machine *make_machine(void)
 {
     struct pv_machine *machine;
-    const struct pv_memory_extent extent = {0, 64u << 20};
+    const struct pv_memory_extent extent = {.size = 64u << 20};
     const struct pv_machine_config config = {.extents = &extent,
                                              .extent_count = 1,
                                              .max_domains = DOMAINS,

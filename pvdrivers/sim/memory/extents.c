@@ -1,0 +1,113 @@
+#include "pvdrivers/sim/memory/extents.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static void add(struct machine *shared, uint64_t start, uint64_t end, unsigned node, unsigned zone)
+{
+    if (start >= end)
+        return;
+    shared->extents[shared->extent_count++] = (struct memory_extent){
+        .start = start, .count = end - start, .node = (uint16_t)node, .zone = (uint16_t)zone};
+    if (node >= shared->node_count)
+        shared->node_count = node + 1;
+}
+
+/* One that reaches over 4 GiB is two. */
+void extents_init(struct machine *shared, const struct pv_machine_config *config)
+{
+    for (uint32_t i = 0; i < config->extent_count; i++) {
+        const struct pv_memory_extent *extent = &config->extents[i];
+        uint64_t start = extent->start >> FRAME_SHIFT;
+        uint64_t end = start + (extent->size >> FRAME_SHIFT);
+        add(shared, start, end < DMA32_FRAMES ? end : DMA32_FRAMES, extent->node, ZONE_DMA32);
+        add(shared, start > DMA32_FRAMES ? start : DMA32_FRAMES, end, extent->node, ZONE_NORMAL);
+    }
+}
+
+const struct memory_extent *extent_of(const struct machine *shared, uint64_t mfn)
+{
+    uint32_t first = 0, end = shared->extent_count;
+    while (end - first > 1) {
+        uint32_t middle = first + (end - first) / 2;
+        if (mfn < shared->extents[middle].start)
+            end = middle;
+        else
+            first = middle;
+    }
+    const struct memory_extent *extent = &shared->extents[first];
+    return mfn - extent->start < extent->count ? extent : NULL;
+}
+
+uint64_t extents_of_node(const struct machine *shared, unsigned node)
+{
+    uint64_t frames = 0;
+    for (uint32_t i = 0; i < shared->extent_count; i++)
+        if (shared->extents[i].node == node)
+            frames += shared->extents[i].count;
+    return frames;
+}
+
+/* ---- Facts about the machine's memory: under no lock ----------------------------------------- */
+
+/* In an extent or in the xenheap, not in a hole. */
+static bool frame_exists(const struct machine *shared, uint64_t mfn)
+{
+    uint64_t heap = shared->layout.xenheap >> FRAME_SHIFT;
+    return extent_of(shared, mfn) ||
+           mfn - heap < shared->max_domains * (shared->layout.xenheap_window >> FRAME_SHIFT);
+}
+
+int pv_machine_check_frame(struct pv_machine *machine, uint64_t mfn)
+{
+    return frame_exists(machine->shared, mfn) ? 0 : -EFAULT;
+}
+
+uint64_t pv_machine_total_memory(struct pv_machine *machine)
+{
+    uint64_t frames = 0;
+    for (unsigned node = 0; node < machine->shared->node_count; node++)
+        frames += extents_of_node(machine->shared, node);
+    return frames << FRAME_SHIFT;
+}
+
+uint32_t pv_machine_node_count(struct pv_machine *machine)
+{
+    return machine->shared->node_count;
+}
+
+/* ---- The frame table ------------------------------------------------------------------------- */
+
+/* Bytes of the host's memory between two places of a file. */
+static uint64_t data_between(int fd, off_t from, off_t end)
+{
+    uint64_t bytes = 0;
+    while (from < end) {
+        off_t data = lseek(fd, from, SEEK_DATA);
+        if (data < 0 || data >= end)
+            break;
+        from = lseek(fd, data, SEEK_HOLE);
+        bytes += (uint64_t)((from < end ? from : end) - data);
+    }
+    return bytes;
+}
+
+int pv_machine_frame_table(struct pv_machine *machine, struct pv_frame_table *table)
+{
+    const struct machine *shared = machine->shared;
+    const struct machine_layout *layout = &shared->layout;
+    const struct memory_extent *last = &shared->extents[shared->extent_count - 1];
+    char path[32];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", machine->segment_fd);
+    int fd = open(path, O_RDONLY | O_CLOEXEC); /* with a file offset of its own */
+    if (fd < 0)
+        return -errno;
+    *table = (struct pv_frame_table){
+        .dense = (last->start + last->count) * sizeof(struct page_info),
+        .existing = (pv_machine_total_memory(machine) >> FRAME_SHIFT) * sizeof(struct page_info),
+        .resident = data_between(fd, (off_t)layout->frame_table, (off_t)layout->domains)};
+    close(fd);
+    return 0;
+}

@@ -1,0 +1,13 @@
+/* Where memory is: extents, ascending. They never change. */
+#ifndef PVDRIVERS_SIM_MEMORY_EXTENTS_H
+#define PVDRIVERS_SIM_MEMORY_EXTENTS_H
+
+#include "pvdrivers/sim/core/machine.h"
+
+void extents_init(struct machine *shared, const struct pv_machine_config *config);
+/* The extent that a machine frame lies in, or NULL in a hole. */
+const struct memory_extent *extent_of(const struct machine *shared, uint64_t mfn);
+/* Frames of a node. */
+uint64_t extents_of_node(const struct machine *shared, unsigned node);
+
+#endif

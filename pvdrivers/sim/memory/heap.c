@@ -1,0 +1,254 @@
+/* Free memory: a binary buddy system for each node and zone. Blocks never reach over the end of an
+ * extent, so no hole, node or zone begins inside one. All of it is under machine.lock. */
+#include "pvdrivers/sim/core/map.h"
+#include "pvdrivers/sim/memory/extents.h"
+#include "pvdrivers/sim/memory/internal.h"
+
+#include <errno.h>
+
+static struct heap *heap_of(struct pv_machine *machine, unsigned node, unsigned zone)
+{
+    struct heap *heaps =
+        (struct heap *)((uint8_t *)machine->shared + machine->shared->layout.heaps);
+    return &heaps[node * ZONE_COUNT + zone];
+}
+
+static unsigned largest_order(uint64_t frames)
+{
+    return 63u - (unsigned)__builtin_clzll(frames);
+}
+
+/* The largest block that begins at `mfn` and has at most that many frames. */
+static unsigned order_at(uint64_t mfn, uint64_t frames)
+{
+    unsigned aligned = mfn ? (unsigned)__builtin_ctzll(mfn) : MAX_ORDER;
+    unsigned fitting = largest_order(frames);
+    return aligned < fitting ? aligned : fitting;
+}
+
+/* ---- Lists ----------------------------------------------------------------------------------- */
+
+static void link_block(struct pv_machine *machine, struct heap *heap, uint64_t mfn, unsigned order)
+{
+    struct page_info *head = frame_info(machine, mfn);
+    head->next = heap->first[order];
+    head->prev = 0;
+    if (head->next)
+        frame_info(machine, head->next - 1)->prev = mfn + 1;
+    heap->first[order] = mfn + 1;
+    heap->orders |= 1ull << order;
+    heap->free_frames += 1ull << order;
+}
+
+static void unlink_block(struct pv_machine *machine, struct heap *heap, uint64_t mfn,
+                         unsigned order)
+{
+    const struct page_info *head = frame_info(machine, mfn);
+    if (head->prev)
+        frame_info(machine, head->prev - 1)->next = head->next;
+    else
+        heap->first[order] = head->next;
+    if (head->next)
+        frame_info(machine, head->next - 1)->prev = head->prev;
+    if (!heap->first[order])
+        heap->orders &= ~(1ull << order);
+    heap->free_frames -= 1ull << order;
+}
+
+static void set_free(struct pv_machine *machine, uint64_t mfn, unsigned order)
+{
+    set_page(
+        machine, mfn,
+        (struct page_info){.owner = DOMID_INVALID, .order = (uint8_t)order, .flags = PGC_free});
+}
+
+/* ---- Taking a block -------------------------------------------------------------------------- */
+
+/* The upper halves become blocks of their own, largest first. */
+static void split(struct pv_machine *machine, struct heap *heap, uint64_t mfn, unsigned from,
+                  unsigned to)
+{
+    for (unsigned order = from; order-- > to;) {
+        set_free(machine, mfn + (1ull << order), order);
+        set_free(machine, mfn, order); /* only now are there two */
+        link_block(machine, heap, mfn + (1ull << order), order);
+    }
+}
+
+static uint64_t take(struct pv_machine *machine, struct heap *heap, unsigned order)
+{
+    uint64_t fitting = heap->orders >> order;
+    if (!fitting)
+        return NO_FRAME;
+    unsigned found = order + (unsigned)__builtin_ctzll(fitting);
+    uint64_t mfn = heap->first[found] - 1;
+    unlink_block(machine, heap, mfn, found);
+    split(machine, heap, mfn, found, order);
+    return mfn;
+}
+
+uint64_t heap_alloc(struct pv_machine *machine, unsigned order, unsigned node, unsigned last_zone)
+{
+    unsigned nodes = machine->shared->node_count;
+    for (unsigned zone = last_zone + 1; zone-- > 0;)
+        for (unsigned i = 0; i < nodes; i++) {
+            uint64_t mfn = take(machine, heap_of(machine, (node + i) % nodes, zone), order);
+            if (mfn != NO_FRAME)
+                return mfn;
+        }
+    return NO_FRAME;
+}
+
+void heap_cut(struct pv_machine *machine, uint64_t mfn, uint64_t blocks, unsigned order)
+{
+    while (blocks-- > 0) /* the head is last: until then it speaks for all */
+        set_free(machine, mfn + (blocks << order), order);
+}
+
+/* ---- Giving one back ------------------------------------------------------------------------- */
+
+/* The other half of what the block is a half of, when it is free, whole and in the extent. */
+static bool has_free_buddy(struct pv_machine *machine, const struct memory_extent *extent,
+                           uint64_t mfn, unsigned order)
+{
+    uint64_t buddy = mfn ^ 1ull << order;
+    if (order == MAX_ORDER || buddy < extent->start ||
+        buddy + (1ull << order) > extent->start + extent->count)
+        return false;
+    struct page_info page = page_state(machine, buddy);
+    return page.flags & PGC_free && page.order == order;
+}
+
+static uint64_t free_in_extent(struct pv_machine *machine, const struct memory_extent *extent,
+                               uint64_t mfn, unsigned order)
+{
+    struct heap *heap = heap_of(machine, extent->node, extent->zone);
+    for (; has_free_buddy(machine, extent, mfn, order); order++) {
+        unlink_block(machine, heap, mfn ^ 1ull << order, order);
+        mfn &= ~(1ull << order);
+        set_free(machine, mfn, order + 1);
+    }
+    set_free(machine, mfn, order);
+    link_block(machine, heap, mfn, order);
+    return mfn;
+}
+
+uint64_t heap_free(struct pv_machine *machine, uint64_t mfn, unsigned order)
+{
+    return free_in_extent(machine, extent_of(machine->shared, mfn), mfn, order);
+}
+
+void free_run(struct pv_machine *machine, uint64_t mfn, uint64_t frames)
+{
+    if (frames)
+        punch_memory(machine, mfn << FRAME_SHIFT, frames << FRAME_SHIFT);
+    while (frames) {
+        const struct memory_extent *extent = extent_of(machine->shared, mfn);
+        uint64_t left = extent->start + extent->count - mfn;
+        unsigned order = order_at(mfn, frames < left ? frames : left);
+        free_in_extent(machine, extent, mfn, order);
+        mfn += 1ull << order;
+        frames -= 1ull << order;
+    }
+}
+
+/* ---- All of it ------------------------------------------------------------------------------- */
+
+void heap_init(struct pv_machine *machine)
+{
+    const struct machine *shared = machine->shared;
+    for (uint32_t i = 0; i < shared->extent_count; i++) {
+        const struct memory_extent *extent = &shared->extents[i];
+        uint64_t end = extent->start + extent->count, mfn = extent->start;
+        while (mfn < end) {
+            unsigned order = order_at(mfn, end - mfn);
+            free_in_extent(machine, extent, mfn, order);
+            mfn += 1ull << order;
+        }
+    }
+}
+
+static void forget_lists(struct pv_machine *machine)
+{
+    for (unsigned node = 0; node < machine->shared->node_count; node++)
+        for (unsigned zone = 0; zone < ZONE_COUNT; zone++)
+            *heap_of(machine, node, zone) = (struct heap){0};
+}
+
+static void link_free_blocks(struct pv_machine *machine, const struct memory_extent *extent)
+{
+    struct heap *heap = heap_of(machine, extent->node, extent->zone);
+    uint64_t end = extent->start + extent->count;
+    for (uint64_t mfn = extent->start; mfn < end;) {
+        struct page_info page = page_state(machine, mfn);
+        if (page.flags & PGC_free)
+            link_block(machine, heap, mfn, page.order);
+        mfn += 1ull << page.order;
+    }
+}
+
+/* The process may have died before it joined two halves. */
+static uint64_t join_again(struct pv_machine *machine, const struct memory_extent *extent,
+                           uint64_t mfn)
+{
+    unsigned order = page_state(machine, mfn).order;
+    unlink_block(machine, heap_of(machine, extent->node, extent->zone), mfn, order);
+    return free_in_extent(machine, extent, mfn, order);
+}
+
+void heap_repair(struct pv_machine *machine,
+                 uint64_t (*repair_block)(struct pv_machine *machine, uint64_t mfn))
+{
+    const struct machine *shared = machine->shared;
+    forget_lists(machine);
+    for (uint32_t i = 0; i < shared->extent_count; i++)
+        link_free_blocks(machine, &shared->extents[i]);
+    for (uint32_t i = 0; i < shared->extent_count; i++) {
+        const struct memory_extent *extent = &shared->extents[i];
+        for (uint64_t mfn = extent->start, end = mfn + extent->count; mfn < end;) {
+            bool is_free = page_state(machine, mfn).flags & PGC_free;
+            mfn = is_free ? join_again(machine, extent, mfn) : repair_block(machine, mfn);
+            mfn += 1ull << page_state(machine, mfn).order;
+        }
+    }
+}
+
+/* ---- Facts about free memory ----------------------------------------------------------------- */
+
+static uint64_t free_frames(struct pv_machine *machine, unsigned node)
+{
+    return heap_of(machine, node, ZONE_DMA32)->free_frames +
+           heap_of(machine, node, ZONE_NORMAL)->free_frames;
+}
+
+unsigned heap_roomiest_node(struct pv_machine *machine)
+{
+    unsigned best = 0;
+    for (unsigned node = 1; node < machine->shared->node_count; node++)
+        if (free_frames(machine, node) > free_frames(machine, best))
+            best = node;
+    return best;
+}
+
+uint64_t pv_machine_free_memory(struct pv_machine *machine)
+{
+    uint64_t frames = 0;
+    machine_lock(machine);
+    for (unsigned node = 0; node < machine->shared->node_count; node++)
+        frames += free_frames(machine, node);
+    machine_unlock(machine);
+    return frames << FRAME_SHIFT;
+}
+
+int pv_machine_node_memory(struct pv_machine *machine, uint32_t node, struct pv_node_memory *out)
+{
+    if (node >= machine->shared->node_count)
+        return -EINVAL;
+    machine_lock(machine);
+    uint64_t low = heap_of(machine, node, ZONE_DMA32)->free_frames;
+    *out = (struct pv_node_memory){.total = extents_of_node(machine->shared, node) << FRAME_SHIFT,
+                                   .free = free_frames(machine, node) << FRAME_SHIFT,
+                                   .free_below_4g = low << FRAME_SHIFT};
+    machine_unlock(machine);
+    return 0;
+}

@@ -1,0 +1,142 @@
+/* Each domain's physmap, gfn to mfn: three levels of flat arrays in the domain's window, which is
+ * sparse. Entries are mfn plus one, so that fresh (zero) ones say "not populated". */
+#include "pvdrivers/sim/memory/internal.h"
+
+#include <errno.h>
+
+#define BELOW UINT64_MAX /* an entry whose pages are in the level below */
+#define NOTHING 0
+
+static uint64_t level_entries(const struct machine_layout *layout, unsigned level)
+{
+    unsigned shift = level * P2M_LEVEL_SHIFT;
+    return (layout->max_domain_pages + (1ull << shift) - 1) >> shift;
+}
+
+uint64_t physmap_size(const struct machine_layout *layout)
+{
+    uint64_t entries = 0;
+    for (unsigned level = 0; level < P2M_LEVELS; level++)
+        entries += level_entries(layout, level);
+    return entries * sizeof(uint64_t);
+}
+
+static uint64_t *entry_of(struct pv_machine *machine, const struct domain *d, uint64_t gfn,
+                          unsigned level)
+{
+    uint64_t *entries = domain_area(machine, d, SUBSYSTEM_MEMORY);
+    for (unsigned below = 0; below < level; below++)
+        entries += level_entries(&machine->shared->layout, below);
+    return &entries[gfn >> level * P2M_LEVEL_SHIFT];
+}
+
+static uint64_t pages_of_level(unsigned level)
+{
+    return 1ull << level * P2M_LEVEL_SHIFT;
+}
+
+/* ---- Looking up: under no lock --------------------------------------------------------------- */
+
+/* From the top, since reading an entry that was never written costs a page of the host's memory.
+ * Acquire: when an entry says BELOW, what is there has been written. */
+struct physmap_run physmap_run(struct pv_machine *machine, const struct domain *d, uint64_t gfn)
+{
+    uint64_t entry = BELOW, left = d->max_pages - gfn;
+    unsigned level = P2M_LEVELS;
+    while (entry == BELOW && level-- > 0)
+        entry = __atomic_load_n(entry_of(machine, d, gfn, level), __ATOMIC_ACQUIRE);
+    uint64_t offset = gfn & (pages_of_level(level) - 1), pages = pages_of_level(level) - offset;
+    return (struct physmap_run){.mfn = entry == NOTHING ? NO_FRAME
+                                                        : entry - 1 + (offset << page_order(d)),
+                                .pages = pages < left ? pages : left,
+                                .level = level};
+}
+
+/* Not a part of the fast path. */
+__attribute__((noinline, cold)) static uint64_t look_above(struct pv_machine *machine,
+                                                           const struct domain *d, uint64_t gfn)
+{
+    return physmap_run(machine, d, gfn).mfn;
+}
+
+/* Not a part of the fast path. */
+__attribute__((noinline, cold)) static uint64_t
+special_page(struct pv_machine *machine, const struct domain *d, uint64_t gfn, bool write)
+{
+    uint64_t mfn = NO_FRAME;
+    FOR_EACH_SUBSYSTEM(id, special_page)
+    if (mfn == NO_FRAME)
+        mfn = subsystems[id]->special_page(machine, d, gfn, write);
+    return mfn;
+}
+
+uint64_t gfn_to_readable_mfn(struct pv_machine *machine, const struct domain *d, uint64_t gfn)
+{
+    return gfn < d->max_pages ? gfn_to_mfn(machine, d, gfn) : special_page(machine, d, gfn, false);
+}
+
+uint64_t gfn_to_mfn(struct pv_machine *machine, const struct domain *d, uint64_t gfn)
+{
+    if (gfn >= d->max_pages)
+        return special_page(machine, d, gfn, true);
+    const uint64_t *pages = domain_area(machine, d, SUBSYSTEM_MEMORY);
+    uint64_t entry = __atomic_load_n(&pages[gfn], __ATOMIC_ACQUIRE);
+    return entry != NOTHING ? entry - 1 : look_above(machine, d, gfn);
+}
+
+int64_t pv_domain_gfn_to_mfn(struct pv_machine *machine, domid_t domid, uint64_t gfn)
+{
+    RCU_SECTION(machine);
+    struct domain *d = find_domain(machine, domid);
+    if (!d)
+        return -ESRCH;
+    uint64_t mfn = gfn_to_readable_mfn(machine, d, gfn);
+    return mfn == NO_FRAME ? -EFAULT : (int64_t)mfn;
+}
+
+/* ---- Changing: under machine.lock ------------------------------------------------------------ */
+
+static void store(struct pv_machine *machine, const struct domain *d, uint64_t gfn, unsigned level,
+                  uint64_t entry)
+{
+    __atomic_store_n(entry_of(machine, d, gfn, level), entry, __ATOMIC_RELEASE);
+}
+
+void physmap_store(struct pv_machine *machine, const struct domain *d, uint64_t gfn, unsigned level,
+                   uint64_t mfn)
+{
+    store(machine, d, gfn, level, mfn + 1);
+}
+
+bool physmap_takes(struct pv_machine *machine, const struct domain *d, uint64_t gfn, unsigned level)
+{
+    return gfn % pages_of_level(level) == 0 && gfn + pages_of_level(level) <= d->max_pages &&
+           physmap_run(machine, d, gfn).level >= level;
+}
+
+void physmap_open_level(struct pv_machine *machine, struct domain *d, uint64_t gfn, unsigned level)
+{
+    store(machine, d, gfn, level, BELOW);
+}
+
+static void count_change(struct domain *d, uint64_t pages)
+{
+    __atomic_fetch_add(&d->tot_pages, pages, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&d->physmap_changes, 1, __ATOMIC_RELEASE);
+}
+
+void physmap_set(struct pv_machine *machine, struct domain *d, uint64_t gfn, unsigned level,
+                 uint64_t mfn)
+{
+    /* From the top: gfn_to_mfn and physmap_run agree at every moment. */
+    for (unsigned above = P2M_LEVELS - 1; above > level; above--)
+        store(machine, d, gfn, above, BELOW);
+    physmap_store(machine, d, gfn, level, mfn);
+    count_change(d, pages_of_level(level));
+}
+
+void physmap_clear(struct pv_machine *machine, struct domain *d, uint64_t gfn, unsigned level)
+{
+    store(machine, d, gfn, level, NOTHING);
+    count_change(d, -pages_of_level(level));
+}

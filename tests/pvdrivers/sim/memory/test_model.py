@@ -1,0 +1,147 @@
+"""Random maps and random operations against a plain model: who owns which frame."""
+
+import errno
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+
+from pvdrivers.hypervisor import HypervisorError, MappedPages
+from pvdrivers.ring.abi import Abi
+from pvdrivers.sim import Domain, Machine, MachineError, MemoryExtent
+
+FRAME = 4096
+MIB = 1 << 20
+UNIT = 16384  # of addresses and sizes of extents
+
+
+@st.composite
+def maps(draw: st.DrawFn) -> list[MemoryExtent]:
+    """Up to four extents with holes between them, below and above 4 GiB."""
+    extents, end = [], draw(st.sampled_from([0, 3 * MIB, 4096 * MIB - 3 * MIB]))
+    for _ in range(draw(st.integers(1, 4))):
+        start = end + draw(st.integers(0, 300)) * UNIT
+        size = draw(st.integers(1, 500)) * UNIT
+        extents.append(MemoryExtent(start, size, draw(st.integers(0, 3))))
+        end = start + size
+    return extents
+
+
+def frames_of(domain: Domain) -> dict[int, int]:
+    """The frames that the physmap names, and their gfns."""
+    info, frames = domain.info, {}
+    for gfn in range(info.max_pages):
+        try:
+            mfn = domain.gfn_to_mfn(gfn)
+        except MachineError as error:
+            assert error.errno == errno.EFAULT
+            continue
+        for frame in range(mfn, mfn + info.page_size // FRAME):
+            assert frame not in frames
+            frames[frame] = gfn
+    return frames
+
+
+class MemoryModel(RuleBasedStateMachine):
+    """What the model knows of a domain is its number of pages, and which frames they are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.machine: Machine | None = None
+        self.guests: dict[int, tuple[Domain, dict[int, int]]] = {}
+        self.used: dict[int, list[tuple[MappedPages, bytes]]] = {}  # pages, and what is in them
+
+    @initialize(extents=maps())
+    def make_machine(self, extents: list[MemoryExtent]) -> None:
+        self.exists = {
+            frame
+            for extent in extents
+            for frame in range(extent.start // FRAME, extent.end // FRAME)
+        }
+        self.machine = Machine(extents, max_domains=8, max_domain_memory="8M")
+
+    def owned(self) -> int:
+        return sum(len(frames) for _, frames in self.guests.values())
+
+    @precondition(lambda self: len(self.guests) < 8)
+    @rule(abi=st.sampled_from(list(Abi)), size=st.integers(1, 8 * MIB // UNIT))
+    def create(self, abi: Abi, size: int) -> None:
+        assert self.machine
+        free = len(self.exists) - self.owned()
+        try:
+            domain = self.machine.create_domain(
+                abi=abi, memory=size * UNIT, privileged=not self.guests
+            )
+        except MachineError as error:
+            assert error.errno == errno.ENOMEM
+            assert abi is Abi.IA64 or free < size * UNIT // FRAME
+            return
+        assert free >= size * UNIT // FRAME
+        self.guests[domain.domid] = domain, frames_of(domain)
+
+    @precondition(lambda self: self.guests)
+    @rule(data=st.data())
+    def destroy(self, data: st.DataObject) -> None:
+        domid = data.draw(st.sampled_from(sorted(self.guests)))
+        domain, _ = self.guests.pop(domid)
+        self.used.pop(domid, None)
+        domain.destroy()
+
+    @precondition(lambda self: self.guests)
+    @rule(data=st.data(), content=st.binary(min_size=8, max_size=8))
+    def use_a_page(self, data: st.DataObject, content: bytes) -> None:
+        """By a grant to itself, which gives the page an entry of its own in the frame table."""
+        domid = data.draw(st.sampled_from(sorted(self.guests)))
+        hypervisor = self.guests[domid][0].hypervisor
+        try:
+            pages = hypervisor.allocate_pages(1)
+        except HypervisorError as error:
+            assert error.errno == errno.ENOMEM
+            return
+        assert not any(pages.view)
+        pages.view[:8] = content
+        refs = hypervisor.grant_pages(domid, pages)
+        mapped = hypervisor.map_grants(domid, refs)
+        assert mapped.view == pages.view
+        hypervisor.unmap_grants(mapped)
+        hypervisor.end_access(refs[0])
+        self.used.setdefault(domid, []).append((pages, content))
+
+    @invariant()
+    def what_was_written_is_there(self) -> None:
+        for used in self.used.values():
+            assert all(pages.view[:8] == content for pages, content in used)
+
+    @invariant()
+    def no_frame_is_a_hole_or_has_two_owners(self) -> None:
+        if not self.machine:
+            return
+        owned = [frames for _, frames in self.guests.values()]
+        assert len(set().union(*owned)) == self.owned()
+        assert set().union(*owned) <= self.exists
+        assert self.machine.free_memory == (len(self.exists) - self.owned()) * FRAME
+        assert sum(node.free for node in self.machine.nodes) == self.machine.free_memory
+
+    @invariant()
+    def the_physmaps_are_as_they_were(self) -> None:
+        for domain, frames in self.guests.values():
+            for mfn, gfn in list(frames.items())[:: max(len(frames) // 8, 1)]:
+                assert mfn - 3 <= domain.gfn_to_mfn(gfn) <= mfn
+
+    def teardown(self) -> None:
+        if self.machine:
+            for domain, _ in self.guests.values():
+                domain.destroy()
+            self.guests = {}
+            self.no_frame_is_a_hole_or_has_two_owners()
+            self.machine.close()
+
+
+TestMemoryModel = MemoryModel.TestCase
+TestMemoryModel.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
