@@ -66,8 +66,29 @@ def build(domain: Domain, store_domid: int = 0) -> StartInfo:
     info = StartInfo(domain.info.pages, XENSTORE_GFN[hypervisor.abi], port[0])
     page = hypervisor.map_foreign(domain.domid, [START_INFO_GFN[hypervisor.abi]])
     info.write(page.view, hypervisor.abi)
+    if hypervisor.abi is Abi.IA64:
+        memmap_info = hypervisor.map_foreign(domain.domid, [lib.PV_IA64_MEMMAP_INFO_PFN])
+        _write_boot_param(page.view, memmap_info.view)
+        hypervisor.unmap_foreign(domain.domid, memmap_info)
     hypervisor.unmap_foreign(domain.domid, page)
     return info
+
+
+def _write_boot_param(page: memoryview, memmap_info: memoryview) -> None:
+    """What an ia64 kernel expects behind start_info: where its command line and its memory map are,
+    and the size of a console."""
+    start_info = layout("start_info", Abi.IA64)
+    param = ffi.new("struct xen_ia64_boot_param *")
+    param.command_line = START_INFO_GFN[Abi.IA64] * Abi.IA64.page_size
+    param.command_line += start_info.fields["cmd_line"][0]
+    param.efi_memmap = lib.PV_IA64_MEMMAP_INFO_PFN * Abi.IA64.page_size
+    param.efi_memmap += layout("xen_ia64_memmap_info", Abi.IA64).size
+    param.efi_memdesc_size = layout("efi_memory_desc", Abi.IA64).size
+    param.efi_memmap_size = int.from_bytes(memmap_info[:8], "little")
+    param.efi_memdesc_version = lib.EFI_MEMORY_DESCRIPTOR_VERSION
+    param.console_info.num_cols, param.console_info.num_rows = 80, 25
+    data = bytes(ffi.buffer(param))
+    page[start_info.size : start_info.size + len(data)] = data
 
 
 async def introduce(client: XenstoreClient, domain: Domain, info: StartInfo) -> None:

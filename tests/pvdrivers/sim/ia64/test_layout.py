@@ -177,6 +177,22 @@ def test_a_guest_finds_start_info_and_its_map_by_shared_info(guest: Domain) -> N
     assert decode_map(read(guest, guest, found["memmap_info_pfn"])) == domu_map("8M")
 
 
+def test_boot_parameters_lie_behind_start_info(guest: Domain) -> None:
+    """Where r28 points at boot: the kernel reads its memory map and its command line from there."""
+    build(guest)
+    page = read(guest, guest, START_INFO_PFN)
+    size = layout("start_info", Abi.IA64).size
+    param = page[size : size + layout("xen_ia64_boot_param", Abi.IA64).size]
+    start = number(param, "xen_ia64_boot_param", "efi_memmap")
+    length = number(param, "xen_ia64_boot_param", "efi_memmap_size")
+    memory_map = read(guest, guest, start // PAGE)
+    head = memory_map[: start % PAGE]
+    assert decode_map(head + memory_map[start % PAGE :][:length]) == domu_map("8M")
+    assert length == 40 * len(domu_map("8M"))
+    line = number(param, "xen_ia64_boot_param", "command_line")
+    assert (line // PAGE, line % PAGE) == (START_INFO_PFN, 128)
+
+
 def test_dom0s_physmap_has_memory_where_its_map_says_so() -> None:
     with machine_with(HP_ZX1) as machine:
         dom0 = machine.create_domain(abi=Abi.IA64, memory="64M", privileged=True)
