@@ -17,6 +17,7 @@ from pvdrivers._core import ffi, lib
 from pvdrivers.sim.cost_model import PS, CostModel
 from pvdrivers.sim.machine import ACCOUNTS, Domain, DomainState
 
+SLICE = 100_000  # ns that a program computes before its domain looks at events
 current_domain: ContextVar[DomainVcpus] = ContextVar("current_domain")
 _NOBODY = Context()  # what the loop does itself is no domain's
 
@@ -27,14 +28,15 @@ class Turn:
     def __init__(self) -> None:
         self.callbacks: list[asyncio.Handle] = []
         self.files: set[int] = set()  # readable by its doing
-        self.computes = False  # the next callback that it begins is what a program goes on with
-        self.program: asyncio.Handle | None = None
+        self.programs: list[Program] = []
 
-    def begin(self, callback: asyncio.Handle) -> None:
-        if self.computes:
-            self.computes, self.program = False, callback
-        else:
-            self.callbacks.append(callback)
+
+class Program:
+    """What a program computes: `rest` ns, then `done` is set."""
+
+    def __init__(self, done: asyncio.Future[None], rest: int) -> None:
+        self.done = done
+        self.rest = rest
 
 
 class TurnLoop(Protocol):
@@ -66,9 +68,8 @@ class DomainVcpus:
         self._generation = info.generation
         self._info = ffi.new("struct pv_domain_info *")
         self._waiting: dict[int, asyncio.Handle] = {}  # callbacks by id, in their order
-        # What programs compute; a kernel's interrupts go before it.
-        self._programs: deque[asyncio.Handle] = deque()
-        self._paying: dict[int, Turn | None] = {}  # by vcpu; None: it wakes
+        self._programs: deque[Program] = deque()  # a kernel's interrupts go before them
+        self._paying: dict[int, Turn | Program | None] = {}  # by vcpu; None: it wakes
         self._idle = dict.fromkeys(range(info.vcpus), -1)  # by vcpu: since when
         self._starting = 0  # vcpus that will take a callback when they have a CPU
         self._model = model
@@ -92,19 +93,27 @@ class DomainVcpus:
     def is_waiting(self, callback: asyncio.Handle | None) -> bool:
         return id(callback) in self._waiting
 
-    def done(self, vcpu: int) -> None:
-        """The vcpu has had what it wanted."""
-        turn = self._paying.pop(vcpu)
+    def done(self, vcpu: int) -> bool:
+        """The vcpu has had what it wanted. Whether anything has come of it but more computing."""
+        paid = self._paying.pop(vcpu)
         if not self._paying:
             self._loop.is_busy(self, False)
-        if turn is None:
+        if paid is None:
             self._loop.call_soon(self._run, vcpu, context=_NOBODY)
-            return
+            return True
+        if isinstance(paid, Program) and self._goes_on(paid):
+            self._compute(vcpu, paid)
+            return False
         self._idle[vcpu] = self._now
-        self._loop.release(turn)
-        if turn.program:
-            self._programs.append(turn.program)
+        if isinstance(paid, Turn):
+            self._loop.release(paid)
+            self._programs.extend(paid.programs)
+        elif paid.rest:
+            self._programs.append(paid)
+        elif not paid.done.done():
+            paid.done.set_result(None)
         self._wake()
+        return True
 
     def give_up(self) -> None:
         """The domain gets no CPU any more: what it has begun takes place without one."""
@@ -127,9 +136,12 @@ class DomainVcpus:
 
     def _run(self, vcpu: int) -> None:
         self._starting -= 1
-        callback = self._take()
+        callback = self._take_callback()
         if callback is None:
-            self._idle[vcpu] = self._now
+            if program := self._take_program():
+                self._compute(vcpu, program)
+            else:
+                self._idle[vcpu] = self._now
             return
         turn = Turn()
         try:
@@ -138,13 +150,33 @@ class DomainVcpus:
             self.charge(self._model.callback)
             self._demand(vcpu, turn)
 
-    def _take(self) -> asyncio.Handle | None:
-        """The next callback that was not cancelled meanwhile."""
+    def _take_callback(self) -> asyncio.Handle | None:
+        """The next one that was not cancelled meanwhile."""
         while self._waiting:
             callback = self._waiting.pop(next(iter(self._waiting)))
             if not callback.cancelled():
                 return callback
-        return self._programs.popleft() if self._programs else None
+        return None
+
+    # ---- Programs ----------------------------------------------------------------------------
+
+    def _take_program(self) -> Program | None:
+        while self._programs:
+            program = self._programs.popleft()
+            if not program.done.done():
+                return program
+        return None
+
+    def _compute(self, vcpu: int, program: Program) -> None:
+        part = min(program.rest, SLICE)
+        program.rest -= part
+        self.charge(part)
+        self._demand(vcpu, program)
+
+    def _goes_on(self, program: Program) -> bool:
+        """Whether the vcpu has nothing else to do."""
+        alone = not self._waiting and not self._programs
+        return alone and program.rest > 0 and not program.done.done()
 
     # ---- CPU time ----------------------------------------------------------------------------
 
@@ -158,15 +190,17 @@ class DomainVcpus:
             return 0  # it is gone, and pays nothing more
         return sum(map(int.__mul__, self._counters, self._prices))
 
-    def _demand(self, vcpu: int, turn: Turn | None) -> None:
+    def _demand(self, vcpu: int, what: Turn | Program | None) -> None:
         """The vcpu wants all that is owed: a nanosecond at least, since one that wants nothing gets
         no CPU."""
         owed = (self._price_accounts() + self._extra) // PS - self.charged
         ns = max(1, owed)
         self.charged += ns
-        self._paying[vcpu] = turn
+        self._paying[vcpu] = what
         self._loop.is_busy(self, True)
         if self.has_ended:
+            if isinstance(what, Program):
+                what.rest = 0
             self.done(vcpu)
         else:
             self.domain.machine.scheduler.demand(self.domain.domid, vcpu, ns)

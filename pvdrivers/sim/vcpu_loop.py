@@ -20,17 +20,30 @@ import random
 from collections import deque
 from collections.abc import Coroutine
 from contextvars import Context
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from pvdrivers.sim.cost_model import CostModel
-from pvdrivers.sim.domain_vcpus import DomainVcpus, Turn, current_domain
+from pvdrivers.sim.domain_vcpus import DomainVcpus, Program, Turn, current_domain
 from pvdrivers.sim.errors import MachineError
 from pvdrivers.sim.loop import MAX_LATENCY, NS, DeterministicLoop, Ready, SeededSelector
 from pvdrivers.sim.machine import Domain, Machine
+from pvdrivers.sim.scheduler import Done
 
 T = TypeVar("T")
 STEP = 1_000_000  # ns after which domains that have ended are looked for, at most
-SLICE = 100_000  # ns that a program computes before its domain looks at events
+
+
+class OtherVcpus(Protocol):
+    """Those of domains that have no callbacks: what they do is told by numbers alone."""
+
+    def next_event(self, otherwise: int) -> int:
+        """When they want to be called the next time, ns; `otherwise` at the latest."""
+
+    def fire(self, now: int) -> None:
+        """It is that time, or earlier."""
+
+    def done(self, done: Done) -> None:
+        """One has had the CPU time that it wanted."""
 
 
 class _ReadyQueue(deque[asyncio.Handle]):
@@ -45,7 +58,7 @@ class _ReadyQueue(deque[asyncio.Handle]):
         if domain is None:
             super().append(handle)
         elif self._loop.turn:
-            self._loop.turn.begin(handle)
+            self._loop.turn.callbacks.append(handle)
         else:
             domain.post(handle)
 
@@ -58,9 +71,10 @@ def _domain_of(handle: asyncio.Handle | None) -> DomainVcpus | None:
 class _VcpuSelector(SeededSelector):
     """Moves time by the scheduler's events."""
 
-    def __init__(self, rng: random.Random, machine: Machine) -> None:
+    def __init__(self, rng: random.Random, machine: Machine, others: OtherVcpus | None) -> None:
         super().__init__(rng, machine)
         self._machine = machine
+        self._others = others
         self._readable: set[int] = set()  # when it was last looked
         self._held: set[int] = set()  # by turns that are not paid
         self._arrival: int | None = None  # when the next event for nobody arrives
@@ -123,7 +137,7 @@ class _VcpuSelector(SeededSelector):
 
     def _run(self, deadline: int | None) -> bool:
         """Moves time on, to `deadline` at most. Whether a vcpu can do something now."""
-        machine, now, busy = self._machine, self._machine.now, self.busy
+        now, busy = self._machine.now, self.busy
         if now >= self._look_at and busy:
             self._look_at = now + STEP
             if ended := [domain for domain in busy.values() if domain.has_ended]:
@@ -135,18 +149,37 @@ class _VcpuSelector(SeededSelector):
             self.report_nothing_can_run()
         if busy:
             ends.append(now + STEP)
-        done = machine.scheduler.run(min(ends))
-        for each in done:
-            self.domains[each.domid].done(each.vcpu)
-        return bool(done)
+        return self._run_until(min(ends))
+
+    def _run_until(self, end: int) -> bool:
+        machine, others, found = self._machine, self._others, False
+        while not found:
+            for done in machine.scheduler.run(others.next_event(end) if others else end):
+                domain = self.domains.get(done.domid)
+                if domain:
+                    found |= domain.done(done.vcpu)
+                elif others:
+                    others.done(done)
+            if others:
+                others.fire(machine.now)
+            if machine.now >= end:
+                break
+        return found
 
 
 class VcpuLoop(DeterministicLoop):
     """A deterministic loop on a machine that has CPUs (`Machine(virtual_time=True, cpus=N)`)."""
 
-    def __init__(self, seed: int, machine: Machine, cost_model: CostModel | None = None) -> None:
+    def __init__(
+        self,
+        seed: int,
+        machine: Machine,
+        cost_model: CostModel | None = None,
+        others: OtherVcpus | None = None,
+    ) -> None:
         """MachineError: the machine has no CPUs."""
         self.machine = machine
+        self._others = others
         self.cost_model = cost_model or CostModel()
         self.turn: Turn | None = None
         super().__init__(seed, machine)
@@ -158,7 +191,7 @@ class VcpuLoop(DeterministicLoop):
             raise
 
     def make_selector(self) -> _VcpuSelector:
-        self._vcpu_selector = _VcpuSelector(self.rng, self.machine)
+        self._vcpu_selector = _VcpuSelector(self.rng, self.machine, self._others)
         return self._vcpu_selector
 
     def domain_context(self, domain: Domain) -> Context:
@@ -216,17 +249,14 @@ async def run_as(domain: Domain, work: Coroutine[Any, Any, T]) -> T:
 async def compute(ns: int) -> None:
     """What a program of the domain computes: returns when a vcpu has had so much CPU time for it.
 
-    Events of the domain are looked at every `SLICE`. On a loop without CPUs, and for nobody, it
+    Events of the domain are looked at every `SLICE` ns. On a loop without CPUs, and for nobody, it
     takes as long and no CPU.
     """
     loop, domain = asyncio.get_running_loop(), current_domain.get(None)
     if domain is None or not isinstance(loop, VcpuLoop):
         await asyncio.sleep(ns / NS)
         return
-    while ns > 0:
-        part = min(ns, SLICE)
-        domain.charge(part)
-        ns -= part
-        assert loop.turn
-        loop.turn.computes = True
-        await asyncio.sleep(0)
+    assert loop.turn
+    done: asyncio.Future[None] = loop.create_future()
+    loop.turn.programs.append(Program(done, ns))
+    await done

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
@@ -15,9 +16,11 @@ import pvdrivers
 from pvdrivers.tools.command_line import add_documentation
 from pvdrivers.tools.command_line import run as run_app
 from pvdrivers.tools.figures import rendered
-from pvdrivers.tools.pvsim.result import table, to_json
-from pvdrivers.tools.pvsim.scenario import load
+from pvdrivers.tools.pvsim.page import check_page, write_page
+from pvdrivers.tools.pvsim.result import Result, table, to_json
+from pvdrivers.tools.pvsim.scenario import Scenario, load
 from pvdrivers.tools.pvsim.simulation import simulation
+from pvdrivers.tools.pvsim.sweep import Sweep, point, sweep_json, sweep_table
 
 app = App(name="pvsim", help=__doc__, version=pvdrivers.__version__)
 add_documentation(app)
@@ -32,6 +35,22 @@ def _progress(title: str) -> Iterator[Callable[[float], None]]:
         yield lambda part: progress.update(task, completed=part)
 
 
+def _part_of(progress: Callable[[float], None], done: int, runs: int, part: float) -> None:
+    progress((done + part) / runs)
+
+
+def _run(scenario: Scenario, progress: Callable[[float], None]) -> Result | Sweep:
+    runs = scenario.runs
+    results = []
+    for number, each in enumerate(runs):
+        with simulation(each) as run:
+            results.append(run.run(partial(_part_of, progress, number, len(runs))))
+    if not scenario.sweep:
+        return results[0]
+    guest = scenario.sweep.guest
+    return Sweep(guest, [point(guest, result) for result in results])
+
+
 @app.default
 def pvsim(
     scenario: Path,
@@ -40,6 +59,7 @@ def pvsim(
     output_format: Annotated[Literal["normal", "json"], Parameter(name="--output-format")] = (
         "normal"
     ),
+    html: Path | None = None,
 ) -> None:
     """Runs a scenario: guests that share the CPUs of a machine as Xen's credit scheduler has it.
 
@@ -49,15 +69,23 @@ def pvsim(
         A TOML file; docs/pvsim.md has its keys.
     output_format
         A table, or JSON.
+    html
+        Where to write a page with the table and plots; it needs matplotlib.
     """
     wanted = load(scenario)
-    with simulation(wanted) as run, _progress(scenario.name) as progress:
-        result = run.run(progress)
+    if html:
+        check_page(html)
+    with _progress(scenario.name) as progress:
+        outcome = _run(wanted, progress)
+    if html:
+        write_page(html, scenario, outcome)
     if output_format == "json":
-        json.dump(to_json(result), sys.stdout, indent=2)
+        found = sweep_json(outcome) if isinstance(outcome, Sweep) else to_json(outcome)
+        json.dump(found, sys.stdout, indent=2)
         print()
     else:
-        print(rendered(table(result)), end="")
+        shown = sweep_table(outcome) if isinstance(outcome, Sweep) else table(outcome)
+        print(rendered(shown), end="")
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -12,18 +12,26 @@ from rich import box
 from rich.table import Table
 
 from pvdrivers.sim.scheduler import SchedStats
-from pvdrivers.tools.pvsim.scenario import GuestSection
+from pvdrivers.tools.pvsim.scenario import DomainSection, GuestSection
 
 PERCENTILES = (50, 90, 99, 99.9)
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """CPUs, on average."""
+
+    cpus: float  # that a domain had
+    steal: float  # that it waited for
 
 
 @dataclass(frozen=True, slots=True)
 class GuestResult:
     name: str
     section: GuestSection
-    cpus: float  # that it had, on average
-    steal: float  # CPUs that it waited for, on average
+    shares: Shares
     latencies: Sequence[int]  # ns, ascending
+    bytes: int  # moved by its requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +40,13 @@ class Result:
     ns: int
     idle: float  # part of all CPU time
     stats: SchedStats
+    dom0_section: DomainSection
+    dom0: Shares
     guests: Sequence[GuestResult]
+
+    @property
+    def has_devices(self) -> bool:
+        return any(guest.section.has_device for guest in self.guests)
 
 
 def percentile(latencies: Sequence[int], percent: float) -> int | None:
@@ -50,15 +64,17 @@ def to_json(result: Result) -> dict[str, Any]:
         "time": result.ns,
         "idle": result.idle,
         "scheduler": asdict(result.stats),
+        "dom0": {"cpu": result.dom0.cpus, "steal": result.dom0.steal},
         "guests": [
             {
                 "name": guest.name,
                 "weight": guest.section.weight,
                 "cap": guest.section.cap,
                 "vcpus": guest.section.vcpus,
-                "cpu": guest.cpus,
-                "steal": guest.steal,
+                "cpu": guest.shares.cpus,
+                "steal": guest.shares.steal,
                 "requests": len(guest.latencies),
+                "bytes": guest.bytes,
                 "latency": {
                     f"p{percent:g}": percentile(guest.latencies, percent) for percent in PERCENTILES
                 },
@@ -70,10 +86,13 @@ def to_json(result: Result) -> dict[str, Any]:
 
 def _percent(values: Iterable[float]) -> str:
     low, high = min(values := list(values)), max(values)
-    return f"{low:.1%}" if high - low < 0.0005 else f"{low:.1%} to {high:.1%}"
+    if high - low < 0.0005:
+        return f"{high:.1%}"
+    digits = 0 if high >= 0.1 else 1
+    return f"{100 * low:.{digits}f}-{high:.{digits}%}"
 
 
-def _time(ns: int | None) -> str:
+def time_text(ns: int | None) -> str:
     if ns is None:
         return "-"
     for unit, scale in (("s", 10**9), ("ms", 10**6), ("µs", 1000)):
@@ -85,27 +104,36 @@ def _time(ns: int | None) -> str:
 def table(result: Result) -> Table:
     """A row for each [[guest]] of the scenario; the latencies are those of all its guests."""
     table = Table(
-        title=f"{result.cpus} CPUs, {_time(result.ns)}, {result.idle:.1%} idle",
+        title=f"{result.cpus} CPUs, {time_text(result.ns)}, {result.idle:.1%} idle",
         box=box.SIMPLE_HEAD,
         title_justify="left",
+        padding=(0, 0, 0, 1),
     )
     table.add_column("guest")
-    for name in ("guests", "vcpus", "weight", "cap", "CPU", "steal", "req/s"):
+    for name in ("guests", "vcpus", "weight", "cap", "CPU", "steal", "req/s", "MB/s"):
         table.add_column(name, justify="right")
     for percent in PERCENTILES:
         table.add_column(f"{percent:g} %", justify="right")
+    if result.has_devices:
+        table.add_row("dom0", *_settings(result.dom0_section, 1), *_shares([result.dom0]))
     for section, group in groupby(result.guests, key=lambda guest: guest.section):
         guests = list(group)
         latencies = sorted(ns for guest in guests for ns in guest.latencies)
+        moved = sum(guest.bytes for guest in guests)
         table.add_row(
             section.name,
-            str(section.count),
-            str(section.vcpus),
-            str(section.weight),
-            str(section.cap or "-"),
-            _percent(guest.cpus for guest in guests),
-            _percent(guest.steal for guest in guests),
+            *_settings(section, section.count),
+            *_shares([guest.shares for guest in guests]),
             f"{len(latencies) / result.ns * 1e9:,.0f}" if latencies else "-",
-            *(_time(percentile(latencies, percent)) for percent in PERCENTILES),
+            f"{moved / result.ns * 1e3:,.3g}" if moved else "-",
+            *(time_text(percentile(latencies, percent)) for percent in PERCENTILES),
         )
     return table
+
+
+def _settings(section: DomainSection, count: int) -> list[str]:
+    return [str(count), str(section.vcpus), str(section.weight), str(section.cap or "-")]
+
+
+def _shares(shares: Sequence[Shares]) -> list[str]:
+    return [_percent(each.cpus for each in shares), _percent(each.steal for each in shares)]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 
 from pvdrivers.ring.errors import UsageError
+from pvdrivers.sim.cost_model import CostModel
 from pvdrivers.sim.cpupool import (
     DEFAULT_RATELIMIT_US,
     DEFAULT_TSLICE_MS,
@@ -21,56 +21,16 @@ from pvdrivers.sim.cpupool import (
 )
 from pvdrivers.sim.scheduler import DEFAULT_WEIGHT, MAX_WEIGHT, MIN_WEIGHT
 from pvdrivers.sim.vcpu import MAX_VCPUS
-from pvdrivers.tools.config_file import Kind, Section, explain
+from pvdrivers.tools.command_line import suggestion
+from pvdrivers.tools.config_file import Section, explain
+from pvdrivers.tools.pvsim.kinds import WITH_DEVICE, Client, Server, Workload, parse_time
 
 MAX_GUESTS = 1000
-_NS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9}
+Count = Annotated[int, msgspec.Meta(ge=1, le=MAX_GUESTS)]
 
 
 class ScenarioError(UsageError):
     """The scenario cannot be run; one sentence says why."""
-
-
-def parse_time(text: str, what: str) -> int:
-    """ns of a time such as 100us, more than none."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ns|us|ms|s|m)", text.strip())
-    ns = round(float(match[1]) * _NS[match[2]]) if match else 0
-    if ns <= 0:
-        raise ValueError(f"{what} is a time such as 100us, 2ms or 1.5s, not {text!r}")
-    return ns
-
-
-# ---- What a guest's vcpu does ----------------------------------------------------------------
-
-
-class Compute(Kind, frozen=True, tag="compute"):
-    """Takes all the CPU time it gets."""
-
-
-class Open(Kind, frozen=True, tag="open"):
-    """Requests that come whether or not the last one has been answered."""
-
-    interval: str  # between two of them, on average
-    work: str  # CPU time for each
-    arrival: Literal["poisson", "fixed"] = "poisson"
-
-    def __post_init__(self) -> None:
-        parse_time(self.interval, "interval")
-        parse_time(self.work, "work")
-
-
-class Closed(Kind, frozen=True, tag="closed"):
-    """The next request comes some time after the last one has been answered."""
-
-    work: str
-    think: str
-
-    def __post_init__(self) -> None:
-        parse_time(self.work, "work")
-        parse_time(self.think, "think")
-
-
-Workload = Compute | Open | Closed
 
 
 # ---- The tables of the file ------------------------------------------------------------------
@@ -104,12 +64,9 @@ class RunSection(Section, frozen=True):
         parse_time(self.time, "time")
 
 
-class GuestSection(Section, frozen=True):
-    """`count` guests that are alike. Each of their vcpus has the workload to itself."""
+class DomainSection(Section, frozen=True):
+    """What a domain gets of the CPUs."""
 
-    name: str
-    workload: Workload
-    count: Annotated[int, msgspec.Meta(ge=1, le=MAX_GUESTS)] = 1
     vcpus: Annotated[int, msgspec.Meta(ge=1, le=MAX_VCPUS)] = 1
     weight: Annotated[int, msgspec.Meta(ge=MIN_WEIGHT, le=MAX_WEIGHT)] = DEFAULT_WEIGHT
     cap: Annotated[int, msgspec.Meta(ge=0)] = 0
@@ -123,11 +80,35 @@ class GuestSection(Section, frozen=True):
                 f" not {self.cap}"
             )
 
+    def check_cpus(self, name: str, cpus: int) -> None:
+        for cpu in self.cpus + self.soft_cpus:
+            if not 0 <= cpu < cpus:
+                raise ValueError(f"{name}: CPU {cpu} is none of 0 to {cpus - 1}")
+
+
+class GuestSection(DomainSection, frozen=True, kw_only=True):
+    """`count` guests that are alike. What needs no device, each of their vcpus does."""
+
+    name: str
+    workload: Workload
+    count: Count = 1
+
     @property
     def names(self) -> list[str]:
         if self.count == 1:
             return [self.name]
         return [f"{self.name}-{number}" for number in range(1, self.count + 1)]
+
+    @property
+    def has_device(self) -> bool:
+        return isinstance(self.workload, WITH_DEVICE)
+
+
+class SweepSection(Section, frozen=True):
+    """Runs the scenario once for each number of guests of one name."""
+
+    guest: str
+    counts: Annotated[tuple[Count, ...], msgspec.Meta(min_length=1)]
 
 
 class Scenario(Section, frozen=True):
@@ -135,14 +116,39 @@ class Scenario(Section, frozen=True):
     machine: MachineSection = MachineSection()
     scheduler: SchedulerSection = SchedulerSection()
     run: RunSection = RunSection()
+    dom0: DomainSection = DomainSection()
+    cost: CostModel = CostModel()
+    sweep: SweepSection | None = None
 
     @property
     def ns(self) -> int:
         """How long it runs, of virtual time."""
         return parse_time(self.run.time, "time")
 
+    def with_count(self, count: int) -> Scenario:
+        """One run of the sweep."""
+        assert self.sweep
+        guests = tuple(
+            msgspec.structs.replace(each, count=count) if each.name == self.sweep.guest else each
+            for each in self.guest
+        )
+        return msgspec.structs.replace(self, guest=guests, sweep=None)
+
+    @property
+    def runs(self) -> list[Scenario]:
+        return [self.with_count(count) for count in self.sweep.counts] if self.sweep else [self]
+
     def check(self) -> None:
         """What no table can see alone. Raises ValueError."""
+        if self.sweep and self.sweep.guest not in (known := [each.name for each in self.guest]):
+            raise ValueError(
+                f"sweep: {self.sweep.guest!r} is no guest: {suggestion(self.sweep.guest, known)}"
+            )
+        for run in self.runs:
+            run.check_run()
+
+    def check_run(self) -> None:
+        """The same of one run."""
         names = [name for section in self.guest for name in section.names]
         if not names:
             raise ValueError("there is no guest: add a table [[guest]]")
@@ -150,11 +156,16 @@ class Scenario(Section, frozen=True):
             raise ValueError(f"there are {len(names)} guests, more than {MAX_GUESTS}")
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"two guests are named {min(twice)!r}")
+        self.dom0.check_cpus("dom0", self.machine.cpus)
+        servers = [each.name for each in self.guest if isinstance(each.workload, Server)]
         for section in self.guest:
-            for cpu in section.cpus + section.soft_cpus:
-                if not 0 <= cpu < self.machine.cpus:
-                    last = self.machine.cpus - 1
-                    raise ValueError(f"guest {section.name!r}: CPU {cpu} is none of 0 to {last}")
+            section.check_cpus(f"guest {section.name!r}", self.machine.cpus)
+            if isinstance(section.workload, Client) and section.workload.server not in servers:
+                known = ", ".join(servers) or 'no guest, add one with workload.kind = "server"'
+                raise ValueError(
+                    f"guest {section.name!r}: {section.workload.server!r} is no server; one is"
+                    f" {known}"
+                )
 
 
 def load(path: Path) -> Scenario:

@@ -2,113 +2,197 @@
 
 from __future__ import annotations
 
-import heapq
+import asyncio
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
 
-from pvdrivers.sim import Machine
+from pvdrivers.sim import Domain, Machine
 from pvdrivers.sim.cpupool import SchedParams
 from pvdrivers.sim.scheduler import SchedDomain
-from pvdrivers.tools.pvsim.result import GuestResult, Result
-from pvdrivers.tools.pvsim.scenario import GuestSection, Scenario
-from pvdrivers.tools.pvsim.workloads import Workload, create
+from pvdrivers.sim.vcpu_loop import VcpuLoop
+from pvdrivers.tools.pvsim.host import Host
+from pvdrivers.tools.pvsim.kinds import Client
+from pvdrivers.tools.pvsim.programs import Program, create
+from pvdrivers.tools.pvsim.result import GuestResult, Result, Shares
+from pvdrivers.tools.pvsim.scenario import DomainSection, GuestSection, Scenario
+from pvdrivers.tools.pvsim.workloads import CpuWorkloads, Workload
+from pvdrivers.vnif.mac import default_mac
 
-GUEST_MEMORY = 1 << 16  # bytes: what computes touches no memory here
+NO_MEMORY = 1 << 16  # bytes: what computes touches none here
+GUEST_MEMORY = 32 << 20  # for rings and buffers
+DOM0_MEMORY = 64 << 20
+NS = 1_000_000_000
+TIMER_RESOLUTION = 1e-6  # seconds: an asyncio timer may be so early
+STEPS = 100  # of progress
 Progress = Callable[[float], None]  # told what part of the time is over
 
 
-class Timers:
-    """What happens at a time of its own."""
+@dataclass(slots=True)
+class Guest:
+    section: GuestSection
+    name: str
+    domain: Domain
+    rng: random.Random
+    workloads: list[Workload] = field(default_factory=list)  # of each vcpu, without a device
+    programs: list[Program] = field(default_factory=list)  # with one
 
-    def __init__(self) -> None:
-        self._heap: list[tuple[int, int, Callable[[int], None]]] = []
-        self._count = 0  # of two at the same time, the one that was set first comes first
+    @property
+    def all_workloads(self) -> Iterator[Workload | Program]:
+        return chain(self.workloads, self.programs)
 
-    def set(self, time: int, call: Callable[[int], None]) -> None:
-        heapq.heappush(self._heap, (time, self._count, call))
-        self._count += 1
 
-    def next(self, otherwise: int) -> int:
-        return min(self._heap[0][0], otherwise) if self._heap else otherwise
+@dataclass(frozen=True, slots=True)
+class Times:
+    """ns since the machine was made."""
 
-    def fire(self, now: int) -> None:
-        while self._heap and self._heap[0][0] <= now:
-            heapq.heappop(self._heap)[2](now)
+    now: int
+    idle: int  # of all CPUs
+    running: dict[int, int]  # by domid, of all vcpus
+    runnable: dict[int, int]
 
 
 class Simulation:
     def __init__(self, scenario: Scenario, machine: Machine) -> None:
-        self._scenario = scenario
-        self._machine = machine
-        self._timers = Timers()
-        self._rng = random.Random(scenario.run.seed)
-        self._guests: list[tuple[GuestSection, str, int]] = []  # its section, name and domid
-        self._workloads: dict[tuple[int, int], Workload] = {}  # by domid and vcpu
-
-    def _add_guest(self, section: GuestSection, name: str) -> None:
-        scheduler = self._machine.scheduler
-        domid = self._machine.create_domain(memory=GUEST_MEMORY, vcpus=section.vcpus).domid
-        scheduler.set_domain(domid, SchedDomain(section.weight, section.cap))
-        self._guests.append((section, name, domid))
-        for vcpu in range(section.vcpus):
-            scheduler.set_affinity(domid, vcpu, section.cpus or None, section.soft_cpus or None)
-            demand = partial(scheduler.demand, domid, vcpu)
-            rng = random.Random(self._rng.random())  # so that no guest's requests move another's
-            workload = create(section.workload, demand, self._timers.set, rng)
-            self._workloads[domid, vcpu] = workload
-
-    def run(self, progress: Progress) -> Result:
-        scheduler, end = self._machine.scheduler, self._scenario.ns
-        settings = self._scenario.scheduler
-        scheduler.pool(0).params = SchedParams(
+        self.scenario = scenario
+        self.machine = machine
+        self.cpu_workloads = CpuWorkloads(machine.scheduler)
+        settings = scenario.scheduler
+        machine.scheduler.pool(0).params = SchedParams(
             settings.tslice_ms, settings.ratelimit_us, settings.migration_delay_us
         )
-        for section in self._scenario.guest:
+        self.dom0 = self._create_domain(scenario.dom0, DOM0_MEMORY, privileged=True)
+        self.guests: list[Guest] = []
+        rng = random.Random(scenario.run.seed)
+        for section in scenario.guest:
+            memory = GUEST_MEMORY if section.has_device else NO_MEMORY
             for name in section.names:
-                self._add_guest(section, name)
-        for workload in self._workloads.values():
-            workload.start(0)
-        now, step = 0, end / 100
-        while now < end:
-            before = now
-            for done in scheduler.run(self._timers.next(end)):
-                self._workloads[done.domid, done.vcpu].done(done.time)
-            now = self._machine.now
-            self._timers.fire(now)
-            if now // step > before // step:
-                progress(now / end)
-        return self._result()
+                domain = self._create_domain(section, memory)
+                # So that no guest's requests move another's.
+                self.guests.append(Guest(section, name, domain, random.Random(rng.random())))
 
-    def _result(self) -> Result:
-        scheduler, ns = self._machine.scheduler, self._scenario.ns
-        cpus = self._scenario.machine.cpus
-        guests = [self._guest_result(*guest) for guest in self._guests]
-        idle = sum(scheduler.idle_time(cpu) for cpu in range(cpus))
-        return Result(cpus, ns, idle / ns / cpus, scheduler.stats, guests)
+    def run(self, progress: Progress) -> Result:
+        with asyncio.Runner(loop_factory=self._make_loop) as runner:
+            return runner.run(self._run(progress))
 
-    def _guest_result(self, section: GuestSection, name: str, domid: int) -> GuestResult:
-        ns = self._scenario.ns
-        states = [self._machine.scheduler.run_state(domid, vcpu) for vcpu in range(section.vcpus)]
-        latencies = [
-            latency
-            for vcpu in range(section.vcpus)
-            for latency in self._workloads[domid, vcpu].latencies
-        ]
-        return GuestResult(
-            name,
-            section,
-            sum(state.running for state in states) / ns,
-            sum(state.runnable for state in states) / ns,
-            sorted(latencies),
+    def _make_loop(self) -> VcpuLoop:
+        seed, cost = self.scenario.run.seed, self.scenario.cost
+        return VcpuLoop(seed, self.machine, cost, self.cpu_workloads)
+
+    def _create_domain(
+        self, section: DomainSection, memory: int, *, privileged: bool = False
+    ) -> Domain:
+        domain = self.machine.create_domain(
+            memory=memory, vcpus=section.vcpus, privileged=privileged
         )
+        scheduler = self.machine.scheduler
+        scheduler.set_domain(domain.domid, SchedDomain(section.weight, section.cap))
+        for vcpu in range(section.vcpus):
+            hard, soft = section.cpus or None, section.soft_cpus or None
+            scheduler.set_affinity(domain.domid, vcpu, hard, soft)
+        return domain
+
+    async def _run(self, progress: Progress) -> Result:
+        with_device = [guest for guest in self.guests if guest.section.has_device]
+        if not with_device:
+            return await self._measure(progress)
+        async with Host(self.dom0) as host:
+            for guest in with_device:
+                frontend = await host.add_guest(guest.domain, guest.section.workload)
+                guest.programs.append(self._program(guest, frontend))
+            return await self._measure(progress)
+
+    def _program(self, guest: Guest, frontend: Any) -> Program:
+        spec = guest.section.workload
+        server = self._server_of(guest, spec) if isinstance(spec, Client) else ""
+        return create(spec, frontend, server, guest.rng, lambda: self.machine.now)
+
+    def _server_of(self, guest: Guest, spec: Client) -> str:
+        """The MAC address of the one of them whose turn it is."""
+        servers = [each for each in self.guests if each.section.name == spec.server]
+        number = guest.section.names.index(guest.name)
+        return default_mac(servers[number % len(servers)].domain.domid, 0)
+
+    async def _measure(self, progress: Progress) -> Result:
+        self._start_cpu_workloads()
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VcpuLoop)
+        start = self._times()
+        tasks = [
+            loop.create_task(program.run(), context=loop.domain_context(guest.domain))
+            for guest in self.guests
+            for program in guest.programs
+        ]
+        for step in range(1, STEPS + 1):
+            until = start.now + self.scenario.ns * step // STEPS
+            await asyncio.sleep((until - self.machine.now) / NS + TIMER_RESOLUTION)
+            progress(step / STEPS)
+        result = self._result(start, self._times())
+        for task in tasks:
+            if task.done():
+                task.result()  # raises what ended it: programs go on for ever
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return result
+
+    def _start_cpu_workloads(self) -> None:
+        for guest in self.guests:
+            if not guest.section.has_device:
+                for vcpu in range(guest.section.vcpus):
+                    rng = random.Random(guest.rng.random())
+                    spec, domid = guest.section.workload, guest.domain.domid
+                    guest.workloads.append(self.cpu_workloads.add(domid, vcpu, spec, rng))
+        self.cpu_workloads.start(self.machine.now)
+
+    # ---- What came out of it -----------------------------------------------------------------
+
+    def _times(self) -> Times:
+        scheduler, cpus = self.machine.scheduler, self.scenario.machine.cpus
+        domains = [self.dom0, *(guest.domain for guest in self.guests)]
+        states = {
+            domain.domid: [scheduler.run_state(domain.domid, v) for v in range(domain.info.vcpus)]
+            for domain in domains
+        }
+        return Times(
+            self.machine.now,
+            sum(scheduler.idle_time(cpu) for cpu in range(cpus)),
+            {domid: sum(state.running for state in each) for domid, each in states.items()},
+            {domid: sum(state.runnable for state in each) for domid, each in states.items()},
+        )
+
+    def _result(self, start: Times, end: Times) -> Result:
+        cpus, ns = self.scenario.machine.cpus, end.now - start.now
+
+        def shares(domain: Domain) -> Shares:
+            domid = domain.domid
+            return Shares(
+                (end.running[domid] - start.running[domid]) / ns,
+                (end.runnable[domid] - start.runnable[domid]) / ns,
+            )
+
+        guests = [
+            GuestResult(
+                guest.name,
+                guest.section,
+                shares(guest.domain),
+                sorted(n for each in guest.all_workloads for n in each.latencies),
+                sum(program.bytes for program in guest.programs),
+            )
+            for guest in self.guests
+        ]
+        idle = (end.idle - start.idle) / ns / cpus
+        stats = self.machine.scheduler.stats
+        dom0 = self.scenario.dom0, shares(self.dom0)
+        return Result(cpus, self.scenario.ns, idle, stats, *dom0, guests)
 
 
 @contextmanager
 def simulation(scenario: Scenario) -> Iterator[Simulation]:
     guests = sum(section.count for section in scenario.guest)
+    memory = DOM0_MEMORY + (guests + 1) * GUEST_MEMORY
     cpus = scenario.machine.cpus
-    with Machine(max_domains=1 + guests, virtual_time=True, cpus=cpus) as machine:
-        machine.create_domain(privileged=True, memory=GUEST_MEMORY)  # dom0, which does nothing
+    with Machine(memory, max_domains=1 + guests, virtual_time=True, cpus=cpus) as machine:
         yield Simulation(scenario, machine)

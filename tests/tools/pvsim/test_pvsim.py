@@ -29,14 +29,14 @@ def test_weights_are_shares() -> None:
         guest("small", 'kind = "compute"', weight=256)
         + guest("large", 'kind = "compute"', weight=768)
     )
-    assert [each.cpus for each in result.guests] == pytest.approx([0.25, 0.75], abs=0.01)
-    assert [each.steal for each in result.guests] == pytest.approx([0.75, 0.25], abs=0.01)
+    assert [each.shares.cpus for each in result.guests] == pytest.approx([0.25, 0.75], abs=0.01)
+    assert [each.shares.steal for each in result.guests] == pytest.approx([0.75, 0.25], abs=0.01)
     assert result.idle == 0
 
 
 def test_each_vcpu_has_the_workload() -> None:
     result = result_of("machine.cpus = 4\n" + guest("db", 'kind = "compute"', vcpus=3))
-    assert result.guests[0].cpus == pytest.approx(3)
+    assert result.guests[0].shares.cpus == pytest.approx(3)
     assert result.idle == pytest.approx(0.25)
 
 
@@ -52,7 +52,7 @@ def test_a_closed_loop_asks_again_after_a_while() -> None:
     result = result_of(guest("db", 'kind = "closed", work = "300us", think = "700us"'))
     assert set(result.guests[0].latencies) == {300_000}
     assert len(result.guests[0].latencies) == 10_000
-    assert result.guests[0].cpus == pytest.approx(0.3)
+    assert result.guests[0].shares.cpus == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize("load", [0.3, 0.7])

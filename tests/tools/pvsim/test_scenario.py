@@ -1,10 +1,13 @@
 """What a scenario may say, and what a mistake in it is answered with."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from pvdrivers.tools.pvsim.scenario import Closed, Compute, Open, ScenarioError, load, parse
+from pvdrivers.sim.cost_model import CostModel
+from pvdrivers.tools.pvsim.kinds import Closed, Compute, Open
+from pvdrivers.tools.pvsim.scenario import ScenarioError, load, parse
 
 SCENARIO = """\
 [machine]
@@ -46,6 +49,9 @@ def test_the_manual_s_scenario_is_one() -> None:
         "batch",
         "web",
         "db",
+        "mail",
+        "shop",
+        "buyer",
     ]
 
 
@@ -80,7 +86,8 @@ def test_a_closed_loop_has_work_and_thought() -> None:
         (
             '"compute"',
             '"cook"',
-            "line 10: guest[0].workload.kind: 'cook' is none of compute, open, closed",
+            "line 10: guest[0].workload.kind: 'cook' is none of compute, open, closed, disk,"
+            " client, server",
         ),
         (
             "count = 3",
@@ -157,3 +164,67 @@ def test_a_rate_limit_is_within_the_slice(scheduler: str, message: str) -> None:
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ScenarioError, match=r"none\.toml: No such file or directory"):
         load(tmp_path / "none.toml")
+
+
+# ---- Guests with devices, and sweeps ---------------------------------------------------------
+
+
+def with_workload(workload: str, rest: str = "") -> bytes:
+    return f'{rest}[[guest]]\nname = "one"\nworkload = {{{workload}}}\n'.encode()
+
+
+@pytest.mark.parametrize(
+    ("workload", "message"),
+    [
+        ('kind = "disk", rw = "rad"', "'rad' is none of randread, randrw, randwrite, read, write"),
+        ('kind = "disk", bs = "1000"', "bs is a multiple of 512 bytes up to 1048576, not '1000'"),
+        ('kind = "disk", bs = "4x"', "'4x' is not a size"),
+        ('kind = "disk", bs = "1M", size = "64k"', "bs 1M is more than size 64k"),
+        ('kind = "disk", iodepth = 0', "Expected `int` >= 1"),
+        ('kind = "disk", latency = "1"', "latency is a time such as 100us, 2ms or 1.5s, not '1'"),
+        ('kind = "client", interval = "1ms"', "the key 'server' is missing"),
+        (
+            'kind = "client", server = "two", interval = "1ms"',
+            "guest 'one': 'two' is no server; one is no guest, add one with workload.kind",
+        ),
+        ('kind = "client", server = "x", interval = "1ms", request = 9', "Expected `int` >= 60"),
+        ('kind = "server", work = ""', "work is a time such as"),
+    ],
+)
+def test_a_mistake_of_a_device_is_told(workload: str, message: str) -> None:
+    with pytest.raises(ScenarioError, match=re.escape(message)):
+        parse(with_workload(workload), "x.toml")
+
+
+@pytest.mark.parametrize(
+    ("rest", "message"),
+    [
+        ('sweep = {guest = "on", counts = [1]}\n', "sweep: 'on' is no guest: did you mean one?"),
+        ('sweep = {guest = "one", counts = []}\n', "Expected `array` of length >= 1"),
+        ('sweep = {guest = "one", counts = [2, 0]}\n', "Expected `int` >= 1"),
+        ("dom0 = {cpus = [3]}\n", "dom0: CPU 3 is none of 0 to 0"),
+        ("dom0 = {cap = 200}\n", "cap is percent of one CPU, 100 at most for 1 vcpus, not 200"),
+        ("cost.hypercal = 3\n", "there is no key 'hypercal': did you mean hypercall?"),
+        ("cost.upcall = -3\n", "Expected `float` >= 0"),
+    ],
+)
+def test_a_mistake_of_the_whole_is_told(rest: str, message: str) -> None:
+    with pytest.raises(ScenarioError, match=re.escape(message)):
+        parse(with_workload('kind = "compute"', rest), "x.toml")
+
+
+def test_a_sweep_is_a_run_for_each_count() -> None:
+    text = with_workload('kind = "compute"', 'sweep = {guest = "one", counts = [1, 3]}\n')
+    runs = parse(text, "x.toml").runs
+    assert [run.guest[0].names for run in runs] == [["one"], ["one-1", "one-2", "one-3"]]
+    assert [run.sweep for run in runs] == [None, None]
+
+
+def test_a_scenario_without_a_sweep_is_one_run() -> None:
+    scenario = parse(SCENARIO.encode(), "x.toml")
+    assert scenario.runs == [scenario]
+
+
+def test_what_is_measured_may_be_replaced() -> None:
+    scenario = parse(with_workload('kind = "compute"', "cost.hypercall = 3\n"), "x.toml")
+    assert scenario.cost == CostModel(hypercall=3)

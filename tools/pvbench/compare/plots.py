@@ -1,10 +1,7 @@
 """The plots of the page, as SVG that stands in HTML."""
 
-import io
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import isclose
-from pathlib import Path
 from statistics import median
 
 from matplotlib import style
@@ -16,28 +13,12 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from pvdrivers.tools.pvbench.compare.history import Entry
 from pvdrivers.tools.pvbench.compare.model import Curve, Measured, Row, Unit, Verdict
 from pvdrivers.tools.pvbench.compare.report import amount, goal, judged
+from pvdrivers.tools.svg import STYLE, new_figure, to_svg
 
-WIDTH = 9.5  # inches
 OURS, BASELINE, GREY = "#1f6fb4", "#d9822b", "#777777"
 VERDICTS: dict[Verdict | None, str] = {True: "#2e8b57", False: "#c23b3b", "unknown": "#d6a21e"}
-STYLE = Path(__file__).with_name("page.mplstyle")
 FURTHEST = 20  # times the target that an axis shows, or rows near their targets lie on one point
 PAIR = "Bar: the pair of runs in the middle; tick: a run."
-NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-
-
-def _figure(height: float) -> Figure:
-    return Figure(figsize=(WIDTH, height), layout="constrained")
-
-
-def _svg(figure: Figure) -> str:
-    """A figure as an element of HTML, without the XML's preamble."""
-    text = io.StringIO()
-    figure.savefig(text, format="svg", metadata=NO_METADATA)
-    element = text.getvalue()
-    element = element[element.index("<svg") :]
-    # In HTML the parser knows both name spaces.
-    return re.sub(r'\s+xmlns(:xlink)?="[^"]*"', "", element)
 
 
 def sections(rows: Sequence[Row], entries: Sequence[Entry]) -> Iterator[tuple[str, str, str]]:
@@ -64,7 +45,7 @@ def sections(rows: Sequence[Row], entries: Sequence[Entry]) -> Iterator[tuple[st
             ("History", "Above the line the target is met.", history(rows, entries)),
         ):
             if figure:
-                yield title, words, _svg(figure)
+                yield title, words, to_svg(figure)
 
 
 def targets(rows: Sequence[Row]) -> Figure | None:
@@ -72,7 +53,7 @@ def targets(rows: Sequence[Row]) -> Figure | None:
     shown = [row for row in rows if row.judged is not None and row.target]
     if not shown:
         return None
-    figure = _figure(0.7 + 0.4 * len(shown))
+    figure = new_figure(0.7 + 0.4 * len(shown))
     axes = figure.subplots()
     for place, row in enumerate(shown):
         assert row.spread
@@ -126,7 +107,7 @@ def throughput(rows: Sequence[Row], unit: Unit) -> Figure | None:
     shown = [row for row in rows if row.unit == unit and row.ours and row.theirs]
     if not shown:
         return None
-    figure = _figure(0.8 + 0.55 * len(shown))
+    figure = new_figure(0.8 + 0.55 * len(shown))
     axes = figure.subplots()
     for place, row in enumerate(shown):
         assert row.value is not None
@@ -163,7 +144,7 @@ def latencies(rows: Sequence[Row]) -> Figure | None:
     if not shown:
         return None
     lines = -(-len(shown) // 3)
-    figure = _figure(0.5 + 2.3 * lines)
+    figure = new_figure(0.5 + 2.3 * lines)
     grid = list(figure.subplots(lines, 3, squeeze=False).flat)
     for axes, row in zip(grid, shown, strict=False):
         _cdf(axes, row.ours[-1], OURS, "ours")
@@ -189,7 +170,7 @@ def stages(rows: Sequence[Row]) -> Figure | None:
     shown = [row for row in rows if row.ours and row.ours[0].stages]
     if not shown:
         return None
-    figure = _figure(0.9 + 0.6 * len(shown))
+    figure = new_figure(0.9 + 0.6 * len(shown))
     axes = figure.subplots()
     for place, row in enumerate(shown):
         start = 0.0
@@ -219,7 +200,7 @@ def curves(rows: Sequence[Row]) -> Figure | None:
     if not drawn:
         return None
     lines = -(-len(drawn) // 2)
-    figure = _figure(0.4 + 2.8 * lines)
+    figure = new_figure(0.4 + 2.8 * lines)
     grid = list(figure.subplots(lines, 2, squeeze=False).flat)
     for axes, (title, contenders) in zip(grid, drawn.items(), strict=False):
         axes.set_title(title)
@@ -247,7 +228,7 @@ def history(rows: Sequence[Row], entries: Sequence[Entry]) -> Figure | None:
     """How far each row was from its target, commit by commit."""
     if len(entries) < 2:
         return None
-    figure = _figure(4)
+    figure = new_figure(4)
     axes = figure.subplots()
     for number, row in enumerate(row for row in rows if row.target):
         points = [
