@@ -9,11 +9,13 @@ import struct
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 import pytest
 
+from pvdrivers._core import lib
 from pvdrivers.hypervisor import EventChannels, HypervisorError
 from pvdrivers.sim import Domain, Machine, MachineError
 
@@ -58,6 +60,27 @@ while True:
     hypervisor.unmap_grants(mapped)
 """
 )
+
+MAKES_AND_DESTROYS = """
+import sys
+from pvdrivers.sim import Machine
+
+machine = Machine.attach(sys.argv[1])
+dom0 = machine.open_hypervisor(0)
+ours = dom0.open_event_channels()
+while True:
+    guest = machine.create_domain(memory="256K", vcpus=2)
+    hypervisor = guest.hypervisor
+    theirs = hypervisor.open_event_channels()
+    ours.bind_interdomain(guest.domid, theirs.bind_unbound_port(0))
+    refs = hypervisor.grant_pages(0, hypervisor.allocate_pages(2))
+    mapped = dom0.map_grants(guest.domid, refs)
+    if guest.domid % 2:
+        dom0.unmap_grants(mapped)
+    print(guest.domid, flush=True)
+    if guest.domid % 3:
+        guest.destroy()
+"""
 
 
 class Process:
@@ -145,6 +168,51 @@ def test_killed_anywhere_nothing_leaks(tmp_path: Path) -> None:
             guest.destroy()
             assert machine.free_memory == free
         dom0.hypervisor.free_pages(pages)
+
+
+def what_is_used(machine: Machine) -> tuple[int, int, int, int, str]:
+    """Free bytes, domains, grants that dom0 maps, open files of this process, dom0's ports."""
+    domains = sum(1 for domid in range(1024) if exists(machine, domid))
+    machine.debug_keys("e")
+    ports = machine.console.rpartition("Domain 0: ")[2].partition("\n")[0]
+    maps = int(lib.pv_gnttab_handles(machine.cdata, 0))
+    return machine.free_memory, domains, maps, len(os.listdir("/proc/self/fd")), ports
+
+
+def exists(machine: Machine, domid: int) -> bool:
+    try:
+        machine.domain(domid)
+    except MachineError as error:
+        assert error.errno == errno.ESRCH
+        return False
+    return True
+
+
+def destroy_all_but_dom0(machine: Machine) -> None:
+    for domid in range(1, 1024):
+        if exists(machine, domid):
+            with suppress(MachineError):  # its last user has just gone
+                Domain(machine, domid).destroy()
+
+
+@pytest.mark.slow
+def test_a_thousand_domains_and_killed_toolstacks_leave_the_machine_as_it_was(
+    tmp_path: Path,
+) -> None:
+    rng = random.Random(20261129)
+    with Machine("64M") as machine:
+        machine.serve(tmp_path / "machine")
+        machine.create_domain(memory="1M", privileged=True)
+        before, made = what_is_used(machine), 0
+        while made < 1000:
+            toolstack = Process(MAKES_AND_DESTROYS, tmp_path / "machine")
+            count = rng.randint(1, 60)
+            for _ in range(count):
+                assert toolstack.output.readline()
+            toolstack.kill()  # in the midst of what it does next
+            made += count + 1
+            destroy_all_but_dom0(machine)
+        eventually(lambda: what_is_used(machine) == before, f"{before} as before")
 
 
 def test_attaching_to_nothing(tmp_path: Path) -> None:

@@ -133,3 +133,18 @@ def test_vcpu_op_is_about_the_callers_own_vcpus(machine: Machine) -> None:
     assert hypercall(machine, 1, VCPU_OP, register, 0, address) == 0
     assert hypercall(machine, 1, VCPU_OP, register, 0, address) == -errno.EINVAL
     assert hypercall(machine, 1, VCPU_OP, 99, 0, address) == -errno.ENOSYS
+
+
+def test_a_domid_that_does_not_fit_names_no_domain() -> None:
+    with Machine("16M", virtual_time=True, cpus=2) as machine:
+        for _ in range(2):
+            machine.create_domain(memory="1M", privileged=True)
+        machine.scheduler.pool(0).remove_cpu(1)
+        machine.scheduler.create_pool(pool=1).add_cpu(1)
+        argument = ffi.new("uint8_t[]", 136)
+        for domid, result in ((0x10001, -errno.ESRCH), (1, 0)):
+            # cpupool_op, MOVEDOMAIN to pool 1
+            words = struct.pack("<IIIIII", 18, VERSION, 6, 1, 0, domid)
+            ffi.buffer(argument)[: len(words)] = words
+            assert hypercall(machine, 0, SYSCTL, int(ffi.cast("uintptr_t", argument))) == result
+            assert machine.scheduler.pool_of(1).pool == (0 if result else 1)
