@@ -3,15 +3,15 @@
 
 void scsiback_io_complete(struct pv_blk_io *io)
 {
-    completions_add(&((struct scsiback_request *)io)->queue->completions, io);
+    completions_add(&((struct scsiback_request *)io)->queue->completions, io, false);
 }
 
-void scsiback_command_complete(struct pv_scsi_command *command)
+void scsiback_command_complete(struct pv_scsi_command *command, bool more)
 {
     struct scsiback_request *request =
         (struct scsiback_request *)((uint8_t *)command -
                                     offsetof(struct scsiback_request, command));
-    completions_add(&request->queue->completions, &request->io);
+    completions_add(&request->queue->completions, &request->io, more);
 }
 
 static struct pv_blk_store *store_of(const struct pv_blk_io *io)

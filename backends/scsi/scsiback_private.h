@@ -201,7 +201,7 @@ int scsiback_attach_log(struct pv_scsiback_queue *queue, const struct pv_scsibac
 /* completion.c */
 extern const struct pv_pollable_ops scsiback_pollable_ops;
 void scsiback_io_complete(struct pv_blk_io *io);
-void scsiback_command_complete(struct pv_scsi_command *command);
+void scsiback_command_complete(struct pv_scsi_command *command, bool more);
 void scsiback_submit_staged(struct pv_scsiback_queue *queue);
 void scsiback_poll_stores(struct pv_scsiback_queue *queue);
 

@@ -17,12 +17,12 @@ void completions_destroy(struct completions *completions)
     pthread_mutex_destroy(&completions->lock);
 }
 
-void completions_add_other(struct completions *completions, struct pv_blk_io *io)
+void completions_add_other(struct completions *completions, struct pv_blk_io *io, bool more)
 {
     pthread_mutex_lock(&completions->lock);
     completions_append(&completions->others_tail, io);
     pv_write_once(&completions->count, completions->count + 1);
-    if (completions->armed) {
+    if (completions->armed && !more) {
         completions->armed = false;
         eventfd_write(completions->eventfd, 1);
     }

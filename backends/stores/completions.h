@@ -46,14 +46,15 @@ static inline void completions_append(struct pv_blk_io ***tail, struct pv_blk_io
 }
 
 /* What has ended in another thread. */
-void completions_add_other(struct completions *completions, struct pv_blk_io *io);
-/* From any thread; the operation's last use of the queue, which may be freed behind it. */
-static inline void completions_add(struct completions *completions, struct pv_blk_io *io)
+void completions_add_other(struct completions *completions, struct pv_blk_io *io, bool more);
+/* From any thread; the operation's last use of the queue, which may be freed behind it. `more`:
+ * the thread adds another at once, which wakes the queue for this one, too. */
+static inline void completions_add(struct completions *completions, struct pv_blk_io *io, bool more)
 {
     if (completions == completions_entered)
         completions_append(&completions->here_tail, io);
     else
-        completions_add_other(completions, io);
+        completions_add_other(completions, io, more);
 }
 
 /* Puts what other threads have ended behind what has ended here. */

@@ -137,6 +137,12 @@ class EmulatedUnit(SynchronousUnit):
         except CommandError:
             return False
 
+    def is_query(self, cdb: bytes) -> bool:
+        try:
+            return self.operations.find(cdb).is_query
+        except CommandError:
+            return False
+
 
 def _answer(result: Answer | bytes | memoryview | None) -> Answer:
     if isinstance(result, Answer):

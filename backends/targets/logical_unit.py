@@ -76,12 +76,18 @@ class LogicalUnit(ABC):
 
     def direct_access(self, nexus: Nexus) -> tuple[bool, bool]:
         """Whether READ, and WRITE, of this initiator may go to `store` without asking this unit
-        now. Asked after each command of any initiator."""
+        now. Asked after each command of any initiator but queries that ended with GOOD."""
         return False, False
 
     def excludes_direct_access(self, cdb: bytes) -> bool:
         """Whether READ and WRITE of all initiators have to wait while this command is carried out,
         and those under way have to end before."""
+        return False
+
+    def is_query(self, cdb: bytes) -> bool:
+        """Whether `start` answers this command at once, without waiting for anything, and with GOOD
+        has changed nothing that `direct_access` depends on. The answers of other commands may then
+        be told together with this one's."""
         return False
 
     def status(self) -> UnitStatus:

@@ -51,6 +51,7 @@ class Operation:
     needs: Needs
     despite_attention: bool  # is carried out with a unit attention pending, which stays pending
     excludes_direct_access: bool  # see LogicalUnit
+    is_query: bool  # see LogicalUnit
     method: str
 
     def check(self, cdb: bytes) -> None:
@@ -85,6 +86,7 @@ def operation(
     needs: Needs = Needs.NOTHING,
     despite_attention: bool = False,
     excludes_direct_access: bool = False,
+    is_query: bool = False,
 ) -> Callable[[Method], Method]:
     """Marks the method that carries a command out. It takes the Command, and returns the data for
     the initiator or None, or an Answer; what ends otherwise raises CommandError. A method may have
@@ -106,6 +108,7 @@ def operation(
             needs,
             despite_attention,
             excludes_direct_access,
+            is_query,
             method.__name__,
         )
         method.__dict__.setdefault("operations", []).append(found)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
@@ -33,18 +34,17 @@ BATCH = 64  # commands taken at once
 RESET = Answer(Status.TASK_ABORTED, host=HostByte.RESET)
 
 
+@dataclass(eq=False, slots=True)
 class _Task:
     """A command, or a LOGICAL UNIT RESET, that was taken."""
 
-    __slots__ = ("answer", "asked_to_abort", "attached", "cdata", "command", "is_started")
-
-    def __init__(self, cdata: Any, attached: UnitNexus, command: Command) -> None:
-        self.cdata = cdata
-        self.attached = attached
-        self.command = command
-        self.answer: Answer | None = None
-        self.is_started = False
-        self.asked_to_abort = False
+    cdata: Any
+    attached: UnitNexus
+    command: Command
+    is_query: bool
+    answer: Answer | None = None
+    is_started: bool = False
+    asked_to_abort: bool = False
 
 
 class ServedUnit:
@@ -64,6 +64,7 @@ class ServedUnit:
         )  # of other threads, for the one that serves
         self._waiting: deque[_Task] = deque()
         self._started: list[_Task] = []
+        self._answered: list[Any] = []  # not told yet
         self._direct = DirectAccess(unit, self.pointer, self._nexuses.values())
         self._server: LoopServer | ThreadServer | None = None
 
@@ -132,6 +133,7 @@ class ServedUnit:
         self._drop_aborted()
         while self._finish_answered() or self._start_next():
             pass
+        self._tell()
 
     def _attach(self, attached: UnitNexus) -> None:
         self._nexuses[attached.number] = attached
@@ -157,7 +159,8 @@ class ServedUnit:
         cdb = bytes(ffi.buffer(cdata.cdb, cdata.cdb_length))
         identity = bytes(ffi.buffer(cdata.identity))
         command = Command(attached.nexus, cdb, data_out, int(cdata.room), identity)
-        task = _Task(cdata, attached, command)
+        is_query = not cdata.reset and ask(self.unit, lambda: self.unit.is_query(cdb), False)
+        task = _Task(cdata, attached, command, is_query)
         if cdata.reset:
             self._abort_all()
         self._waiting.append(task)
@@ -185,6 +188,7 @@ class ServedUnit:
         if task.answer or task.asked_to_abort:
             return
         task.asked_to_abort = True
+        self._tell()
         if ask(self.unit, lambda: self.unit.abort(task.command), False):
             task.answer = answer
 
@@ -208,6 +212,8 @@ class ServedUnit:
             self._reset(task)
             return True
         self._started.append(task)
+        if not task.is_query:  # no answer waits for what may wait itself
+            self._tell()
         try:
             self.unit.start(task.command, lambda answer: self._done(task, answer))
         except Exception:
@@ -234,27 +240,49 @@ class ServedUnit:
             self.unit.reset(task.command.nexus)
             return TASK_MANAGEMENT_SUCCESS
 
+        self._tell()
         word = ask(self.unit, reset, TASK_MANAGEMENT_FAILURE)
         self._direct.end_exclusion()
-        _complete(task, word, Answer())
+        self._answer(task, word, Answer())
 
     def _finish_answered(self) -> bool:
         """False: there is none."""
         answered = [task for task in self._started if task.answer]
         if answered:
             self._started = [task for task in self._started if not task.answer]
-            # Before initiators are told: what they may do then follows from these commands.
-            self._direct.end_exclusion()
+            if any(map(_may_have_changed, answered)):
+                # Before initiators are told: what they may do then follows from these commands.
+                self._direct.end_exclusion()
         for task in answered:
             assert task.answer
             self._finish(task, task.answer)
         return bool(answered)
 
     def _finish(self, task: _Task, answer: Answer) -> None:
-        _complete(task, Result(answer.status, answer.host).word, answer)
+        self._answer(task, Result(answer.status, answer.host).word, answer)
+
+    def _answer(self, task: _Task, word: int, answer: Answer) -> None:
+        data, sense = answer.data, answer.sense
+        task.command.data_out = b""  # the queue uses that memory again
+        lib.pv_scsi_command_answer(
+            task.cdata,
+            word,
+            ffi.from_buffer(data) if data else ffi.NULL,
+            len(data),
+            ffi.from_buffer(sense) if sense else ffi.NULL,
+            len(sense),
+            answer.unused,
+        )
+        self._answered.append(task.cdata)
+
+    def _tell(self) -> None:
+        """Gives answers to their queues: together, since waking one may cost the processor."""
+        answered, self._answered = self._answered, []
+        if answered:
+            lib.pv_scsi_commands_complete(answered, len(answered))
 
     def _is_exclusive(self, task: _Task) -> bool:
-        if not self.unit.store:
+        if not self.unit.store or task.is_query:
             return False
         cdb = task.command.cdb
         return bool(task.cdata.reset) or ask(
@@ -267,15 +295,6 @@ def _is_unwanted(task: _Task) -> bool:
     return leaving or bool(lib.pv_scsi_command_is_aborted(task.cdata))
 
 
-def _complete(task: _Task, word: int, answer: Answer) -> None:
-    data, sense = answer.data, answer.sense
-    task.command.data_out = b""  # the queue uses that memory again
-    lib.pv_scsi_command_finish(
-        task.cdata,
-        word,
-        ffi.from_buffer(data) if data else ffi.NULL,
-        len(data),
-        ffi.from_buffer(sense) if sense else ffi.NULL,
-        len(sense),
-        answer.unused,
-    )
+def _may_have_changed(task: _Task) -> bool:
+    """What the unit permits now."""
+    return not (task.is_query and task.answer and task.answer.status == Status.GOOD)

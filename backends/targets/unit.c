@@ -184,7 +184,7 @@ static uint32_t smaller(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
-void pv_scsi_command_finish(struct pv_scsi_command *command, int32_t result, const uint8_t *data,
+void pv_scsi_command_answer(struct pv_scsi_command *command, int32_t result, const uint8_t *data,
                             uint32_t data_size, const uint8_t *sense, uint32_t sense_size,
                             uint32_t unused)
 {
@@ -197,5 +197,21 @@ void pv_scsi_command_finish(struct pv_scsi_command *command, int32_t result, con
     command->sense_length = (uint8_t)smaller(sense_size, PV_SCSI_MAX_SENSE);
     if (command->sense_length)
         memcpy(command->sense, sense, command->sense_length);
-    command->complete(command);
+}
+
+void pv_scsi_commands_complete(struct pv_scsi_command **commands, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        /* Looked at before: behind complete() a command belongs to its queue. */
+        bool more = i + 1 < count && commands[i]->nexus == commands[i + 1]->nexus;
+        commands[i]->complete(commands[i], more);
+    }
+}
+
+void pv_scsi_command_finish(struct pv_scsi_command *command, int32_t result, const uint8_t *data,
+                            uint32_t data_size, const uint8_t *sense, uint32_t sense_size,
+                            uint32_t unused)
+{
+    pv_scsi_command_answer(command, result, data, data_size, sense, sense_size, unused);
+    pv_scsi_commands_complete(&command, 1);
 }

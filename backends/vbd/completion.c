@@ -3,7 +3,7 @@
 
 void blkback_complete(struct pv_blk_io *io)
 {
-    completions_add(&((struct blkback_request *)io)->queue->completions, io);
+    completions_add(&((struct blkback_request *)io)->queue->completions, io, false);
 }
 
 void blkback_submit_staged(struct pv_blkback_queue *queue)

@@ -151,7 +151,7 @@ class ModePages(PersistentUnit):
 
     # ---- MODE SENSE --------------------------------------------------------------------------
 
-    @operation(0x1A, "MODE SENSE(6)", "1a 08 ff ff ff 00", access=Access.READ)
+    @operation(0x1A, "MODE SENSE(6)", "1a 08 ff ff ff 00", access=Access.READ, is_query=True)
     def mode_sense_6(self, command: Command) -> bytes:
         pages = self._pages_asked_for(command)
         descriptor = self._descriptor_asked_for(command, long=False)
@@ -161,7 +161,9 @@ class ModePages(PersistentUnit):
         )
         return (data + descriptor + pages)[: command.cdb[4]]
 
-    @operation(0x5A, "MODE SENSE(10)", "5a 18 ff ff 00 00 00 ff ff 00", access=Access.READ)
+    @operation(
+        0x5A, "MODE SENSE(10)", "5a 18 ff ff 00 00 00 ff ff 00", access=Access.READ, is_query=True
+    )
     def mode_sense_10(self, command: Command) -> bytes:
         pages = self._pages_asked_for(command)
         descriptor = self._descriptor_asked_for(command, long=bool(command.cdb[1] & 0x10))

@@ -185,7 +185,7 @@ class Disk(EmulatedUnit):
     def test_unit_ready(self, command: Command) -> None:
         self.calls.append("ready")
 
-    @operation(0x12, "INQUIRY", "12 01 ff ff ff 07", despite_attention=True)
+    @operation(0x12, "INQUIRY", "12 01 ff ff ff 07", despite_attention=True, is_query=True)
     def inquiry(self, command: Command) -> bytes:
         return f"{command.nexus.name} {command.nexus.luns}".encode()
 

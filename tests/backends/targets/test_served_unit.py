@@ -45,6 +45,7 @@ from ..scsi.ring_guest import (
 WAIT, HOLD, HOLD_FAST, FAIL = (
     bytes.fromhex(cdb).ljust(6, b"\0") for cdb in ("c0", "c1", "c101", "c2")
 )
+READY_HERE = b"\0\0\0\0\0\1"  # a CONTROL byte that leaves it to the unit
 ABORT, RESET = int(lib.VSCSIIF_ACT_SCSI_ABORT), int(lib.VSCSIIF_ACT_SCSI_RESET)
 
 
@@ -207,6 +208,55 @@ def test_commands_are_carried_out_in_turn() -> None:
         await in_daemon_thread(lambda: done(Answer(data=b"late")))
         assert (await first.answer(held)).data == b"late"
         assert (await second.answer(later)).word == 0
+
+    run(scenario)
+
+
+def test_no_answer_waits_for_a_command_that_may_wait_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario(served: Served, first: RingGuest, second: RingGuest) -> None:
+        queue = served.queues[0]
+        answered: list[int] = []
+
+        def ready(command: Command) -> None:
+            lib.pv_scsiback_pump(queue.pointer, 16, 0)
+            answered.append(queue.statistics()["responses"])
+            assert not lib.pv_scsiback_arm(queue.pointer)  # as it was
+
+        monkeypatch.setattr(served.disk, "test_unit_ready", ready)
+        held = first.put(HOLD, room=4)
+        await until(lambda: served.disk.held)
+        asked = [first.put(INQUIRY, room=36), first.put(READY_HERE), first.put(INQUIRY, room=36)]
+        await until(lambda: served.count("emulated") == 4)
+        served.disk.held.pop()[1](Answer())
+        for rqid in (held, *asked):
+            assert (await first.answer(rqid)).word == 0
+        assert answered == [2]
+
+    run(scenario)
+
+
+def test_what_is_permitted_changes_with_what_is_no_query(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(served: Served, first: RingGuest, second: RingGuest) -> None:
+        asked: list[str] = []
+        permitted = (True, True)
+
+        def direct_access(nexus: Nexus) -> tuple[bool, bool]:
+            asked.append(nexus.name)
+            return permitted
+
+        assert (await first.run(INQUIRY, room=36)).word == 0
+        monkeypatch.setattr(served.disk, "direct_access", direct_access)
+        assert (await first.run(INQUIRY, room=36)).word == 0
+        assert not asked
+        assert code_of(await first.run(b"\x12\0\0\0\x24\x80", room=36))[0] == 5  # a reserved bit
+        assert asked == ["guest 1", "guest 2"]
+        permitted = (False, False)
+        assert (await first.run(READY_HERE)).word == 0
+        assert (await second.run(read_10(0), room=BLOCK)).word == 0
+        assert served.count("rd_req") == 0
+        assert served.disk.calls[2:] == ["ready", "read"]
 
     run(scenario)
 

@@ -31,14 +31,15 @@ struct pv_scsi_command {
     uint32_t data_out;                  /* bytes in it that came from the initiator */
     uint32_t room;                      /* bytes that the initiator has room for */
     uint32_t aborted; /* in the meantime: 1 once the initiator no longer wants it */
-    /* Filled in by pv_scsi_command_finish: */
+    /* Filled in by pv_scsi_command_answer: */
     int32_t result;    /* the word `rslt` */
     uint32_t data_in;  /* bytes in `data` for the initiator */
     uint32_t residual; /* bytes asked for and not transferred */
     uint8_t sense_length;
     uint8_t sense[PV_SCSI_MAX_SENSE];
-    /* Called exactly once, from any thread. */
-    void (*complete)(struct pv_scsi_command *command);
+    /* Called exactly once, from any thread. `more`: another of its nexus follows at once, for which
+     * alone the queue has to be woken. */
+    void (*complete)(struct pv_scsi_command *command, bool more);
     struct pv_scsi_command *next; /* for the use of the code that has the command now */
 };
 
@@ -73,8 +74,15 @@ PV_API bool pv_scsi_unit_exclude_direct(struct pv_scsi_unit *unit);
 PV_API unsigned pv_scsi_unit_take(struct pv_scsi_unit *unit, struct pv_scsi_command **commands,
                                   unsigned max);
 PV_API bool pv_scsi_command_is_aborted(const struct pv_scsi_command *command);
-/* Completes one that was taken. Copies as much of `data` as there is room for, and of `sense` as
- * fits. `unused`: bytes of data_out that were not wanted. From any thread. */
+/* What one that was taken ends with; then it is to be completed. Copies as much of `data` as there
+ * is room for, and of `sense` as fits. `unused`: bytes of data_out that were not wanted. From any
+ * thread, as the others. */
+PV_API void pv_scsi_command_answer(struct pv_scsi_command *command, int32_t result,
+                                   const uint8_t *data, uint32_t data_size, const uint8_t *sense,
+                                   uint32_t sense_size, uint32_t unused);
+/* Of those that are answered. A queue is woken once for those of a nexus that follow each other. */
+PV_API void pv_scsi_commands_complete(struct pv_scsi_command **commands, unsigned count);
+/* Both, of one. */
 PV_API void pv_scsi_command_finish(struct pv_scsi_command *command, int32_t result,
                                    const uint8_t *data, uint32_t data_size, const uint8_t *sense,
                                    uint32_t sense_size, uint32_t unused);
