@@ -7,6 +7,7 @@
 #include "pvdrivers/ring/abi_grant_table.h"
 #include "pvdrivers/ring/abi_ia64.h"
 #include "pvdrivers/ring/abi_netif.h"
+#include "pvdrivers/ring/abi_sched.h"
 #include "pvdrivers/ring/abi_shared_info.h"
 #include "pvdrivers/ring/abi_vcpu.h"
 #include "pvdrivers/ring/abi_vscsiif.h"
@@ -130,8 +131,13 @@ static const struct pv_abi_field fields[] = {
     LAYOUT(X86, evtchn_set_priority, struct evtchn_set_priority, port, priority),
     LAYOUT(X86, evtchn_fifo_control_block, struct evtchn_fifo_control_block, ready, _rsvd, head),
 
-    /* vcpu.h */
+    /* vcpu.h, sched.h */
+    LAYOUT(ALL, vcpu_set_periodic_timer, struct vcpu_set_periodic_timer, period_ns),
     LAYOUT(ALL, vcpu_register_vcpu_info, struct vcpu_register_vcpu_info, mfn, offset, rsvd),
+    LAYOUT(ALL, sched_shutdown, struct sched_shutdown, reason),
+    LAYOUT(ALL, sched_remote_shutdown, struct sched_remote_shutdown, domain_id, reason),
+    LAYOUT(ALL, sched_watchdog, struct sched_watchdog, id, timeout),
+    PER_WORD(struct, sched_poll, ports, nr_ports, timeout),
 
     /* xen.h, arch-x86/xen.h, arch-ia64.h */
     LAYOUT(ALL, vcpu_time_info, struct vcpu_time_info, version, pad0, tsc_timestamp,

@@ -41,6 +41,11 @@ uint8_t *pv_event_upcall_pending(const struct pv_event_view *view)
     return view->vcpu_info;
 }
 
+uint8_t *pv_event_upcall_mask(const struct pv_event_view *view)
+{
+    return (uint8_t *)view->vcpu_info + offsetof(struct vcpu_info_x86_64, evtchn_upcall_mask);
+}
+
 static uint32_t *selector(const struct pv_event_view *view)
 {
     return (uint32_t *)((uint8_t *)view->vcpu_info + layouts[view->abi].selector);

@@ -56,6 +56,8 @@ class ShutdownReason(IntEnum):
     REBOOT = 1
     SUSPEND = 2
     CRASH = 3
+    WATCHDOG = 4
+    SOFT_RESET = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +177,20 @@ class Domain:
     def shutdown(self, reason: ShutdownReason = ShutdownReason.POWEROFF) -> None:
         check(lib.pv_domain_shutdown(self.machine.cdata, self.domid, reason), "shutdown")
 
+    def set_shutdown_code(self, reason: ShutdownReason) -> None:
+        """The reason that counts when it shuts down; the first one stays."""
+        call = lib.pv_sched_op_shutdown_code
+        check(call(self.machine.cdata, self.domid, reason), "shutdown_code")
+
+    def watchdog(self, timeout: int, number: int = 0) -> int:
+        """Shuts down with `WATCHDOG` after `timeout` s: a new watchdog's number, 1 or 2. With a
+        number, sets that one anew, or removes it when `timeout` is 0.
+
+        MachineError: ENOSPC there are two, EINVAL there is none of this number."""
+        call = lib.pv_sched_op_watchdog
+        result = call(self.machine.cdata, self.domid, number, timeout)
+        return check(result, f"watchdog {number} of {timeout} s")
+
     def crash(self) -> None:
         self.shutdown(ShutdownReason.CRASH)
 
@@ -288,9 +304,10 @@ class Machine:
         max_grant_version: int = 0,
         paused: bool = False,
         cpupool: int = 0,
+        online_vcpus: int = 0,
     ) -> Domain:
         """Creates a domain; zero limits stand for Xen's defaults. `cpupool`: where it runs on a
-        machine with CPUs."""
+        machine with CPUs. `online_vcpus`: how many are up from the beginning, 0 for all."""
         if not 1 <= vcpus <= MAX_VCPUS:
             raise UsageError(f"a domain has 1 to {MAX_VCPUS} vcpus, not {vcpus}")
         config = ffi.new("struct pv_domain_config *")
@@ -301,6 +318,7 @@ class Machine:
         config.max_maptrack_frames = max_maptrack_frames
         config.max_grant_version = max_grant_version
         config.cpupool = cpupool
+        config.online_vcpus = online_vcpus
         wanted = lib.DOMID_INVALID if domid is None else domid
         created = check(lib.pv_domain_create(self.cdata, wanted, config), "creating a domain")
         domain = Domain(self, created)

@@ -8,11 +8,13 @@
 #include "pvdrivers/sim/memory/guest_pages.h"
 #include "pvdrivers/sim/memory/memory.h"
 #include "pvdrivers/sim/sched/sched.h"
+#include "pvdrivers/sim/vcpus/vcpus.h"
 
 const struct subsystem *const subsystems[SUBSYSTEM_COUNT] = {
     [SUBSYSTEM_GUEST_PAGES] = &guest_pages_subsystem,
     [SUBSYSTEM_EVENTS] = &events_subsystem,
     [SUBSYSTEM_SCHED] = &sched_subsystem,
+    [SUBSYSTEM_VCPUS] = &vcpus_subsystem,
     [SUBSYSTEM_GRANTS] = &grants_subsystem,
     [SUBSYSTEM_MEMORY] = &memory_subsystem,
     [SUBSYSTEM_IA64] = &ia64_subsystem,

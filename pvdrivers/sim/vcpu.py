@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from pvdrivers._core import ffi, lib
+from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim.errors import check
 
 if TYPE_CHECKING:
@@ -27,11 +29,91 @@ class Vcpu:
         MachineError: ENXIO it leaves its page or is not aligned, EINVAL no such page, or done
         before."""
         argument = ffi.new("struct vcpu_register_vcpu_info *", {"mfn": gfn, "offset": offset})
-        machine, domid = self.domain.machine.cdata, self.domain.domid
-        result = lib.pv_vcpu_op_register_vcpu_info(
-            machine, domid, self.number, self.number, argument
+        self._call(
+            lib.pv_vcpu_op_register_vcpu_info,
+            f"vcpu_info at gfn {gfn}+{offset}",
+            self.number,
+            self.number,
+            argument,
         )
-        check(result, f"domain {domid} vcpu {self.number}: vcpu_info at gfn {gfn}+{offset}")
+
+    # ---- Whether it runs ---------------------------------------------------------------------
+
+    def initialise(self, context: bytes) -> None:
+        """Its `struct vcpu_guest_context` in the ABI of the guest, which is kept.
+
+        MachineError: EEXIST done before, EINVAL its vcpu_info is not registered yet."""
+        size = lib.pv_vcpu_context_size(self.domain.info.abi)
+        if len(context) != size:
+            raise UsageError(f"a context of this guest's ABI has {size} bytes, not {len(context)}")
+        self._call(lib.pv_vcpu_op_initialise, "initialise", self.number, context)
+
+    @property
+    def context(self) -> bytes:
+        """What `initialise` was given; zeros for a vcpu that was up from the beginning.
+        MachineError: ENODATA it is not initialised."""
+        context = ffi.new("uint8_t[]", lib.pv_vcpu_context_size(self.domain.info.abi))
+        self._call(lib.pv_vcpu_get_context, "context", self.number, context)
+        return bytes(context)
+
+    def up(self) -> None:
+        """MachineError: EINVAL it is not initialised."""
+        self._call(lib.pv_vcpu_op_up, "up", self.number)
+
+    def down(self) -> None:
+        """The domain powers off with its last vcpu that is up."""
+        self._call(lib.pv_vcpu_op_down, "down", self.number)
+
+    @property
+    def is_up(self) -> bool:
+        return bool(self._call(lib.pv_vcpu_op_is_up, "is_up", self.number))
+
+    # ---- Timers: they raise VIRQ_TIMER --------------------------------------------------------
+
+    def set_periodic_timer(self, period: int) -> None:
+        """Each `period` ns while the vcpu is not blocked. MachineError: EINVAL under 1 ms."""
+        argument = ffi.new("struct vcpu_set_periodic_timer *", (period,))
+        self._call(lib.pv_vcpu_op_set_periodic_timer, f"each {period} ns", self.number, argument)
+
+    def stop_periodic_timer(self) -> None:
+        self._call(lib.pv_vcpu_op_stop_periodic_timer, "stop", self.number)
+
+    def set_singleshot_timer(self, at: int, *, future: bool = False) -> None:
+        """When the machine's time is `at` (ns); at once when it is later already, or with `future`
+        MachineError(ETIME)."""
+        flags = int(lib.VCPU_SSHOTTMR_future) if future else 0
+        argument = ffi.new("struct vcpu_set_singleshot_timer *", (at, flags, 0))
+        call = lib.pv_vcpu_op_set_singleshot_timer
+        self._call(call, f"timer at {at}", self.number, self.number, argument)
+
+    def stop_singleshot_timer(self) -> None:
+        self._call(lib.pv_vcpu_op_stop_singleshot_timer, "stop", self.number, self.number)
+
+    # ---- sched_op ------------------------------------------------------------------------------
+
+    def yield_(self) -> None:
+        """Lets those that are as urgent go first."""
+        self._call(lib.pv_sched_op_yield, "yield", self.number)
+
+    def block(self) -> None:
+        """Waits for an event, with upcalls unmasked. In virtual time it returns at once, and the
+        vcpu `is_blocked`; in real time this thread waits."""
+        self._call(lib.pv_sched_op_block, "block", self.number)
+
+    def poll(self, ports: Sequence[int], timeout: int = 0) -> None:
+        """Waits likewise until one of the ports is pending, or the machine's time is `timeout` (ns;
+        0: for ever). MachineError: EINVAL no such port, or more than 128."""
+        array = ffi.new("evtchn_port_t[]", list(ports))
+        self._call(lib.pv_sched_op_poll, f"poll {ports}", self.number, array, len(ports), timeout)
+
+    @property
+    def is_blocked(self) -> bool:
+        return bool(self._call(lib.pv_vcpu_is_blocked, "is_blocked", self.number))
+
+    def _call(self, call: Any, what: str, *arguments: Any) -> int:
+        domid = self.domain.domid
+        result = call(self.domain.machine.cdata, domid, *arguments)
+        return check(result, f"domain {domid} vcpu {self.number}: {what}")
 
     def __repr__(self) -> str:
         return f"<Vcpu {self.number} of domain {self.domain.domid}>"

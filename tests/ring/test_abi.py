@@ -16,6 +16,7 @@ PROGRAM = """
 #include <xen/xen.h>
 #include <xen/event_channel.h>
 #include <xen/grant_table.h>
+#include <xen/sched.h>
 #include <xen/vcpu.h>
 #include <xen/io/ring.h>
 #include <xen/io/blkif.h>

@@ -8,7 +8,29 @@
 #include "pvdrivers/ring/abi_types.h"
 
 /* cffi: begin */
+#define VCPUOP_initialise 0
+#define VCPUOP_up 1
+#define VCPUOP_down 2
+#define VCPUOP_is_up 3
+#define VCPUOP_get_runstate_info 4
+#define VCPUOP_register_runstate_memory_area 5
+#define VCPUOP_set_periodic_timer 6
+#define VCPUOP_stop_periodic_timer 7
+#define VCPUOP_set_singleshot_timer 8
+#define VCPUOP_stop_singleshot_timer 9
 #define VCPUOP_register_vcpu_info 10
+
+#define VCPU_SSHOTTMR_future 1 /* -ETIME when it has passed already */
+
+struct vcpu_set_periodic_timer {
+    uint64_t period_ns;
+};
+
+struct vcpu_set_singleshot_timer {
+    uint64_t timeout_abs_ns;
+    uint32_t flags; /* VCPU_SSHOTTMR_* */
+    uint32_t pad;
+};
 
 struct vcpu_register_vcpu_info {
     uint64_t mfn;    /* a gfn of the guest's */
@@ -17,6 +39,7 @@ struct vcpu_register_vcpu_info {
 };
 /* cffi: end */
 
+static_assert(sizeof(struct vcpu_set_singleshot_timer) == 16, "vcpu_set_singleshot_timer");
 static_assert(sizeof(struct vcpu_register_vcpu_info) == 16, "vcpu_register_vcpu_info");
 
 #endif

@@ -68,5 +68,6 @@ struct pv_event_bit pv_event_mask_bit(const struct pv_event_view *view, evtchn_p
 struct pv_event_bit pv_event_selector_bit(const struct pv_event_view *view, evtchn_port_t port);
 uint32_t *pv_event_fifo_word(const struct pv_event_view *view, evtchn_port_t port);
 uint8_t *pv_event_upcall_pending(const struct pv_event_view *view);
+uint8_t *pv_event_upcall_mask(const struct pv_event_view *view); /* there on every ABI */
 
 #endif

@@ -9,6 +9,7 @@
 #define PVDRIVERS_SIM_MACHINE_H
 
 #include "pvdrivers/hypervisor.h"
+#include "pvdrivers/ring/abi_sched.h"
 
 /* cffi: begin */
 #define PV_MAX_VCPUS 128
@@ -36,6 +37,7 @@ struct pv_domain_config {
     enum pv_abi abi;
     uint64_t memory;              /* bytes */
     uint32_t vcpus;               /* 1 to PV_MAX_VCPUS */
+    uint32_t online_vcpus;        /* the others wait for VCPUOP_initialise and _up; 0: all are up */
     uint32_t max_event_channels;  /* highest port + 1; 0: the ABI's limit */
     uint32_t max_grant_frames;    /* 0: 64 */
     uint32_t max_maptrack_frames; /* 0: 1024 */
@@ -62,12 +64,6 @@ struct pv_domain_info {
     uint64_t generation;       /* counts the domains that have had this domid */
     bool privileged;
 };
-
-/* Why a domain shut down (sched.h). */
-#define SHUTDOWN_poweroff 0
-#define SHUTDOWN_reboot 1
-#define SHUTDOWN_suspend 2
-#define SHUTDOWN_crash 3
 
 /* What Xen would have charged a domain for. One counter per hypercall kind, then per element. */
 enum pv_account {
@@ -123,7 +119,8 @@ PV_API int pv_domain_create(struct pv_machine *machine, domid_t domid,
                             const struct pv_domain_config *config);
 PV_API int pv_domain_pause(struct pv_machine *machine, domid_t domid);
 PV_API int pv_domain_unpause(struct pv_machine *machine, domid_t domid);
-/* This and pv_domain_destroy raise VIRQ_DOM_EXC. */
+/* `reason`: SHUTDOWN_*, unless SCHEDOP_shutdown_code has said why before. This and
+ * pv_domain_destroy raise VIRQ_DOM_EXC. */
 PV_API int pv_domain_shutdown(struct pv_machine *machine, domid_t domid, uint32_t reason);
 /* Takes everything from a domain: ports, grants, maps of others' grants, memory. Grants that a
  * peer still maps keep their pages (not the domid) until the peer unmaps; the domain stays DYING

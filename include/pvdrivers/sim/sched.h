@@ -95,7 +95,8 @@ PV_API int pv_vcpu_get_affinity(struct pv_machine *machine, domid_t domid, uint3
                                 uint64_t *hard, uint64_t *soft);
 PV_API int pv_vcpu_get_runstate(struct pv_machine *machine, domid_t domid, uint32_t vcpu,
                                 struct pv_vcpu_runstate *runstate);
-/* The vcpu wants `ns` more, and wakes if it is blocked. */
+/* The vcpu wants `ns` more, and wakes, unless it waits for an event (SCHEDOP_block, _poll) or is
+ * down. */
 PV_API int pv_vcpu_demand(struct pv_machine *machine, domid_t domid, uint32_t vcpu, uint64_t ns);
 
 /* Moves virtual time on, to `until` (ns) at most: no further than to the first vcpu that has had

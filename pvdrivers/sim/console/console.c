@@ -42,7 +42,11 @@ static int created(struct pv_machine *machine, struct domain *d,
 
 static void state_changed(struct pv_machine *machine, struct domain *d)
 {
-    static const char *const reasons[] = {"poweroff", "reboot", "suspend"};
+    static const char *const reasons[] = {[SHUTDOWN_poweroff] = "poweroff",
+                                          [SHUTDOWN_reboot] = "reboot",
+                                          [SHUTDOWN_suspend] = "suspend",
+                                          [SHUTDOWN_watchdog] = "watchdog",
+                                          [SHUTDOWN_soft_reset] = "soft reset"};
     switch (domain_state(d)) {
     case PV_DOMAIN_CRASHED:
         console_print(machine->shared, "d%u crashed", d->domain_id);

@@ -245,6 +245,12 @@ int pv_machine_serve(struct pv_machine *machine, const char *socket_path)
         return -EPERM; /* only the process that created the machine serves it */
     if (broker->serving)
         return -EALREADY;
+    FOR_EACH_SUBSYSTEM(id, serve)
+    {
+        int error = subsystems[id]->serve(machine);
+        if (error)
+            return error;
+    }
     int error = open_listener(broker, socket_path);
     if (error)
         return error;

@@ -33,7 +33,7 @@ static int check_config(const struct pv_machine *machine, const struct pv_domain
 {
     uint64_t limit = machine->shared->layout.max_domain_pages << FRAME_SHIFT;
     if ((unsigned)config->abi >= PV_ABI_COUNT || config->vcpus == 0 ||
-        config->vcpus > PV_MAX_VCPUS || config->memory == 0)
+        config->vcpus > PV_MAX_VCPUS || config->online_vcpus > config->vcpus || config->memory == 0)
         return -EINVAL;
     return config->memory > limit ? -E2BIG : 0;
 }
@@ -75,8 +75,9 @@ void domain_set_shape(struct domain *d, const struct pv_domain_config *config)
     d->max_pages = config->memory >> d->page_shift;
     memset(d->vcpu, 0, d->max_vcpus * sizeof d->vcpu[0]); /* what the domid's last domain had */
     d->max_vcpus = config->vcpus;
+    uint32_t online = config->online_vcpus ? config->online_vcpus : config->vcpus;
     for (uint32_t i = 0; i < config->vcpus; i++)
-        d->vcpu[i] = (struct vcpu){.id = i, .online = true};
+        d->vcpu[i] = (struct vcpu){.id = i, .pause_flags = i < online ? 0 : VPF_down};
 }
 
 static int create_subsystems(struct pv_machine *machine, struct domain *d,
@@ -174,10 +175,20 @@ void domain_ended(struct pv_machine *machine)
     subsystems[id]->domain_ended(machine);
 }
 
+/* What SCHEDOP_shutdown_code has said before counts. */
+static uint32_t latched_reason(struct pv_machine *machine, domid_t domid, uint32_t reason)
+{
+    RCU_SECTION(machine);
+    const struct domain *d = find_domain(machine, domid);
+    uint32_t code = d ? __atomic_load_n(&d->shutdown_code, __ATOMIC_RELAXED) : 0;
+    return code ? code - 1 : reason;
+}
+
 int pv_domain_shutdown(struct pv_machine *machine, domid_t domid, uint32_t reason)
 {
-    if (reason > SHUTDOWN_crash)
+    if (reason > SHUTDOWN_MAX)
         return -EINVAL;
+    reason = latched_reason(machine, domid, reason);
     enum pv_domain_state state = reason == SHUTDOWN_crash ? PV_DOMAIN_CRASHED : PV_DOMAIN_SHUTDOWN;
     int error = change_state(machine, domid, LIVE, state, reason);
     if (!error)

@@ -8,15 +8,22 @@
 #include "pvdrivers/sim/machine.h"
 #include "pvdrivers/sim/memory/state.h"
 #include "pvdrivers/sim/sched/state.h"
+#include "pvdrivers/sim/vcpus/state.h"
 
 #include <stddef.h>
 #include <string.h>
 
+/* Why a vcpu does not run: Xen's VPF_*. */
+#define VPF_blocked 1u /* it waits for an event */
+#define VPF_down 2u
+
 struct vcpu {
     uint32_t id;
-    bool online;
-    uint64_t info; /* machine address of its vcpu_info */
+    uint32_t pause_flags; /* VPF_*; 0: it runs. vcpu_set_paused changes it */
+    uint64_t info;        /* machine address of its vcpu_info */
     uint64_t upcalls;
+    uint32_t initialised; /* whether it has a context: vcpus/vcpus.c */
+    struct vcpu_timers timers;
     struct sched_vcpu sched;
 };
 
@@ -30,6 +37,7 @@ struct domain {
     bool dead;        /* DYING and taken apart: only what others still hold of it keeps it */
     uint64_t ticket;  /* rcu_ticket() + 1 of one that is ABSENT but not wiped yet; 0: none */
     uint32_t shutdown_reason;
+    uint32_t shutdown_code; /* + 1: the reason that counts when it shuts down; 0: none yet */
     uint32_t max_vcpus;
     uint64_t generation;
     uint64_t tot_pages, max_pages; /* of this domain's page size */
@@ -42,6 +50,7 @@ struct domain {
     struct guest_allocator guest;
     struct event_channels event_channels;
     struct sched_domain sched;
+    struct domain_timers timers;
     struct grant_table grant_table;
     struct maptrack maptrack;
     struct ia64_domain ia64;
@@ -108,6 +117,20 @@ void domain_set_state(struct pv_machine *machine, struct domain *d, enum pv_doma
 void domain_ended(struct pv_machine *machine);
 /* What the configuration says of a new domain itself. Under its event lock. */
 void domain_set_shape(struct domain *d, const struct pv_domain_config *config);
+
+/* ---- vcpu.c ---- */
+static inline uint32_t vcpu_pause_flags(const struct vcpu *vcpu)
+{
+    return __atomic_load_n(&vcpu->pause_flags, __ATOMIC_ACQUIRE);
+}
+
+/* Sets or clears one of the VPF_ flags, and tells the subsystems; whether it was otherwise. In a
+ * read-side section; takes the scheduler's lock. */
+bool vcpu_set_paused(struct pv_machine *machine, struct domain *d, uint32_t vcpu, uint32_t flag,
+                     bool paused);
+/* In real time, in no section and under no lock: sleeps while the vcpu is blocked and the domain of
+ * that generation lives. 0, or -ESRCH when that has ended. */
+int vcpu_sleep(const struct domain *d, uint64_t generation, uint32_t vcpu);
 
 /* ---- teardown.c ---- */
 /* The end of a domain, in steps: each is bounded, and neither a lock nor a read-side section lasts

@@ -201,6 +201,8 @@ void pv_machine_close(struct pv_machine *machine)
     if (!machine)
         return;
     struct machine_layout layout = machine->shared->layout;
+    FOR_EACH_SUBSYSTEM_REVERSE(id, stop)
+    subsystems[id]->stop(machine);
     client_release(machine, machine->client);
     broker_destroy(machine);
     if (machine->broker_fd >= 0)
@@ -279,9 +281,37 @@ uint64_t pv_machine_now(struct pv_machine *machine)
     return machine_now(machine->shared);
 }
 
+uint64_t machine_next_event(struct pv_machine *machine)
+{
+    uint64_t next = UINT64_MAX;
+    FOR_EACH_SUBSYSTEM(id, next_event)
+    {
+        uint64_t at = subsystems[id]->next_event(machine);
+        next = at < next ? at : next;
+    }
+    return next;
+}
+
+void machine_pass_time(struct pv_machine *machine)
+{
+    FOR_EACH_SUBSYSTEM(id, pass_time)
+    subsystems[id]->pass_time(machine);
+}
+
 void pv_machine_advance(struct pv_machine *machine, uint64_t ns)
 {
-    __atomic_fetch_add(&machine->shared->now, ns, __ATOMIC_RELAXED);
+    uint64_t *clock = &machine->shared->now;
+    for (uint64_t left = ns;;) {
+        uint64_t now = pv_machine_now(machine), next = machine_next_event(machine);
+        uint64_t step = next <= now ? 0 : next - now;
+        if (!machine->shared->virtual_time || step > left) {
+            __atomic_fetch_add(clock, left, __ATOMIC_RELAXED);
+            return;
+        }
+        __atomic_fetch_add(clock, step, __ATOMIC_RELAXED);
+        left -= step;
+        machine_pass_time(machine);
+    }
 }
 
 uint64_t pv_machine_resident_memory(struct pv_machine *machine)

@@ -12,6 +12,7 @@
  *   domain.maptrack.lock     the handles a domain holds on others' grants
  *   domain.event_channels.lock  one domain's ports; two at once in ascending domid
  *   domain.ia64.lock         what lies beyond its physmap; taken last, after machine.lock too
+ *   machine.timers.lock      when timers of vcpus and watchdogs expire; nothing is taken under it
  *   machine.scheduler.lock   CPUs and who runs on them; taken after machine.lock
  *   machine.console.lock     the log; taken last of all
  * No lock is held while the broker is asked for an eventfd: it may be waiting for that lock.
@@ -29,7 +30,7 @@
 
 #include <pthread.h>
 
-#define MACHINE_MAGIC 0x50564d4143484d35ull /* "PVMACHM5": another layout, another number */
+#define MACHINE_MAGIC 0x50564d4143484e31ull /* "PVMACHN1": another layout, another number */
 #define FRAME_SHIFT 12                      /* machine frames are 4 KiB; a 16 KiB page is four */
 #define FRAME_SIZE (1ull << FRAME_SHIFT)
 #define MAX_EXTENTS 1024
@@ -88,6 +89,7 @@ struct machine {
     struct scheduler scheduler;
     struct console_ring console;
     struct ia64_machine ia64;
+    struct timers timers;
 };
 
 /* One process's attachment. */
@@ -97,9 +99,10 @@ struct pv_machine {
     int segment_fd, memory_fd;
     uint32_t client; /* index in machine.clients */
     int broker_fd;   /* connection to the process that serves the machine, or -1 in that process */
-    struct broker *broker;       /* in the serving process */
-    struct event_fds *event_fds; /* eventfds this process knows */
-    pthread_mutex_t broker_lock; /* one question to the broker at a time */
+    struct broker *broker;         /* in the serving process */
+    struct event_fds *event_fds;   /* eventfds this process knows */
+    struct timekeeper *timekeeper; /* in the process that made the machine, in real time */
+    pthread_mutex_t broker_lock;   /* one question to the broker at a time */
 };
 
 /*
@@ -156,6 +159,10 @@ static inline void trace(struct pv_machine *machine, enum pv_trace_event event, 
 
 /* Its time, ns. */
 uint64_t machine_now(const struct machine *shared);
+/* When something happens by itself next, ns; UINT64_MAX: never. Under no lock, as what follows. */
+uint64_t machine_next_event(struct pv_machine *machine);
+/* Has all happen that is due by now. */
+void machine_pass_time(struct pv_machine *machine);
 
 /* Takes machine.lock, and has the subsystems repair what a holder that died has left. */
 void machine_lock(struct pv_machine *machine);

@@ -4,11 +4,11 @@
  * life; the core calls it by this table and knows no subsystem by name. A new one adds a row, and
  * its state to struct domain or struct machine.
  *
- * Rooms include each other downwards only: core, then console, memory, events, sched, grants,
- * ia64, hypercalls, and what joins them (pvdrivers/sim/subsystems.c, hypervisor.c) on top. Of a
- * room, the others see its header (memory.h, events.h, sched.h, grants.h). Only a room's state.h,
- * which declares its structs and needs none of the core, is included from below, to be a member of
- * struct domain and struct machine.
+ * Rooms include each other downwards only: core, then console, memory, events, sched, vcpus,
+ * grants, ia64, hypercalls, and what joins them (pvdrivers/sim/subsystems.c, hypervisor.c) on top.
+ * Of a room, the others see its header (memory.h, events.h, sched.h, grants.h). Only a room's
+ * state.h, which declares its structs and needs none of the core, is included from below, to be a
+ * member of struct domain and struct machine.
  */
 #ifndef PVDRIVERS_SIM_CORE_SUBSYSTEM_H
 #define PVDRIVERS_SIM_CORE_SUBSYSTEM_H
@@ -35,6 +35,8 @@ struct sim_hypervisor;
  *
  * - sched: the vcpus, whose number is the shape's. Taken apart, they leave their CPUs for good.
  *
+ * - vcpus: what their guest has asked for them. Taken apart, no timer expires any more.
+ *
  * - grants: the table's size follows from the page size. Taken apart before memory: from then on no
  *   call takes a page into use.
  *
@@ -53,6 +55,7 @@ enum subsystem_id {
     SUBSYSTEM_GUEST_PAGES,
     SUBSYSTEM_EVENTS,
     SUBSYSTEM_SCHED,
+    SUBSYSTEM_VCPUS,
     SUBSYSTEM_GRANTS,
     SUBSYSTEM_MEMORY,
     SUBSYSTEM_IA64,
@@ -77,11 +80,22 @@ struct subsystem {
     /* What each attached process keeps for itself: 0 or a negative errno. */
     int (*attach)(struct pv_machine *machine);
     void (*detach)(struct pv_machine *machine);
+    /* The process is about to leave: ends its threads. */
+    void (*stop)(struct pv_machine *machine);
     /* Under machine.lock, whose last holder died: its state may be half changed. */
     void (*repair)(struct pv_machine *machine);
     /* A process has ended: does what a kernel does when it closes the device files. Every domain's
      * lock is taken, since the process may have died with it. */
     void (*client_left)(struct pv_machine *machine, uint32_t client);
+
+    /* ---- Time; under no lock ---- */
+    /* When something happens by itself next, ns; UINT64_MAX: never. */
+    uint64_t (*next_event)(struct pv_machine *machine);
+    /* Has all happen that is due by now. */
+    void (*pass_time)(struct pv_machine *machine);
+    /* In real time, in the process that made the machine: other processes may enter from now on. 0
+     * or a negative errno. */
+    int (*serve)(struct pv_machine *machine);
 
     /* ---- A domain ---- */
     /* Bytes of its area in each domain's window (domain_area). */
@@ -99,6 +113,9 @@ struct subsystem {
                          const struct pv_domain_config *config);
     /* Its state is another one now. Under machine.lock. */
     void (*domain_state_changed)(struct pv_machine *machine, struct domain *d);
+    /* One of its vcpus runs no more, or again (pause_flags). `paused` says which; under the
+     * domain's event lock or none. */
+    void (*vcpu_paused)(struct pv_machine *machine, struct domain *d, uint32_t vcpu, bool paused);
     /* The domain has shut down or was destroyed. Under no lock. */
     void (*domain_ended)(struct pv_machine *machine);
     /* A bounded step of taking a dying domain apart, which may be repeated: where the next begins

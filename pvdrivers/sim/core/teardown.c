@@ -72,7 +72,7 @@ static void wipe_window(struct pv_machine *machine, struct domain *d)
     subsystems[id]->domain_wipe(d);
     for (unsigned i = 0; i < PV_ACCOUNT_COUNT; i++)
         __atomic_store_n(&d->accounts[i], 0, __ATOMIC_RELAXED);
-    d->shutdown_reason = 0;
+    d->shutdown_reason = d->shutdown_code = 0;
     d->dead = false;
     d->ticket = 0;
 }

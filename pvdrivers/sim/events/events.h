@@ -10,6 +10,19 @@ extern const struct subsystem events_subsystem;
  * section, or for a domain that cannot go away. Takes event locks. */
 int send_event(struct pv_machine *machine, struct domain *d, evtchn_port_t port);
 
+/* ---- wait.c; in a read-side section, and each takes the event lock ---- */
+/* The vcpu waits for an event from now on, with upcalls unmasked (SCHEDOP_block): 1, or 0 when
+ * there is one already. */
+int wait_for_event(struct pv_machine *machine, struct domain *d, uint32_t vcpu);
+/* For one of the ports (SCHEDOP_poll), or an event that may be delivered: the same, or -EINVAL for
+ * a port that cannot be. */
+int wait_for_ports(struct pv_machine *machine, struct domain *d, uint32_t vcpu,
+                   const evtchn_port_t *ports, uint32_t count);
+/* Its time for that is up. */
+void end_poll(struct pv_machine *machine, struct domain *d, uint32_t vcpu);
+/* Whether its guest can see its vcpu_info. */
+bool vcpu_info_is_seen(struct pv_machine *machine, const struct domain *d, uint32_t vcpu);
+
 /* The seam's eight calls. */
 struct pv_evtchn *sim_evtchn_open(struct pv_hypervisor *hypervisor);
 void sim_evtchn_close(struct pv_evtchn *handle);

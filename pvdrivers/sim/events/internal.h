@@ -7,6 +7,7 @@
  *   slot.c        what both stand on  fds.c     eventfds of this process and of others
  *   virq.c        VIRQs             events.c   the subsystem: a domain's life
  *   vcpu_info.c   vcpu_info         page.c     pages of the guest's in use
+ *   wait.c        vcpus that wait for events
  */
 #ifndef PVDRIVERS_SIM_EVENTS_INTERNAL_H
 #define PVDRIVERS_SIM_EVENTS_INTERNAL_H
@@ -141,6 +142,20 @@ void vcpu_infos_init(struct pv_machine *machine, struct domain *d);
 void vcpu_infos_release(struct pv_machine *machine, struct domain *d);
 /* The first frame of the page where the guest has put it, or NO_FRAME. */
 uint64_t vcpu_info_page(struct pv_machine *machine, const struct domain *d, uint32_t vcpu);
+
+/* ---- wait.c; all under the lock -------------------------------------------------------- */
+
+void wake_waiting(struct pv_machine *machine, struct domain *d, uint32_t vcpu);
+/* The vcpu, if it waits for an event, runs again. */
+static inline void stop_waiting(struct pv_machine *machine, struct domain *d, uint32_t vcpu)
+{
+    if (vcpu_pause_flags(&d->vcpu[vcpu]) & VPF_blocked)
+        wake_waiting(machine, d, vcpu);
+}
+/* So do those that poll the port. */
+void wake_pollers(struct pv_machine *machine, struct domain *d, evtchn_port_t port);
+/* After a process died inside: all that poll look again. */
+void repair_pollers(struct pv_machine *machine, struct domain *d);
 
 /* ---- kernel.c; all under the lock ------------------------------------------------------ */
 

@@ -227,6 +227,7 @@ void send_upcall(struct pv_machine *machine, struct domain *d, struct pv_event_v
     if (!pv_exchange_byte(pv_event_upcall_pending(view), 1)) {
         account(d, PV_ACCOUNT_UPCALL, 1);
         d->vcpu[view->vcpu].upcalls++;
+        stop_waiting(machine, d, view->vcpu);
     }
     if (ec->vcpu[view->vcpu].upcall)
         signal_handle(machine, d, ec->vcpu[view->vcpu].upcall - 1u);
@@ -239,6 +240,8 @@ void raise_port(struct pv_machine *machine, struct domain *d, evtchn_port_t port
     struct pv_event_view view = event_view(machine, d, port_entry(machine, d, port)->notify_vcpu);
     if (view.fifo ? set_pending_fifo(machine, d, port) : set_pending_2l(&view, port))
         send_upcall(machine, d, &view);
+    if (d->event_channels.pollers)
+        wake_pollers(machine, d, port);
 }
 
 void unmask_port(struct pv_machine *machine, struct domain *d, evtchn_port_t port)

@@ -33,6 +33,7 @@ void event_repair(struct pv_machine *machine, struct domain *d)
     repair_bindings(machine, d);
     fifo_repair(machine, d);
     repair_handles(machine, d);
+    repair_pollers(machine, d);
     raise_waiting_ports(machine, d);
 }
 

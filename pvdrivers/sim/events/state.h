@@ -19,9 +19,12 @@ struct evtchn_fifo_vcpu {
     uint32_t head[EVTCHN_FIFO_MAX_QUEUES]; /* the simulated kernel's place in the queues */
 };
 
+#define ANY_PORT UINT32_MAX
+
 struct event_vcpu {
     uint16_t upcall; /* handle + 1 of the vcpu's guest, 0: none */
     uint32_t virq_port[NR_VIRQS];
+    uint32_t polled; /* the port it waits for (SCHEDOP_poll), ANY_PORT, or 0 */
     struct evtchn_fifo_vcpu fifo;
 };
 
@@ -37,6 +40,7 @@ struct event_channels {
     uint32_t open_handles; /* with one, the domain has a kernel that answers upcalls */
     uint32_t unsignalled;  /* handles with ports waiting whose eventfd is still to be written */
     uint32_t to_signal;    /* + 1: a handle whose eventfd is written when the lock is free */
+    uint32_t pollers;      /* vcpus that wait for ports */
     uint32_t event_frame_count;
     uint64_t
         page_pending_repair; /* set while PGC_events and the FIFO state may disagree; mfn + 1 */

@@ -38,6 +38,11 @@ uint64_t vcpu_info_page(struct pv_machine *machine, const struct domain *d, uint
     return registered ? info >> d->page_shift << (d->page_shift - FRAME_SHIFT) : NO_FRAME;
 }
 
+bool vcpu_info_is_seen(struct pv_machine *machine, const struct domain *d, uint32_t vcpu)
+{
+    return vcpu < legacy_vcpus(d) || vcpu_info_page(machine, d, vcpu) != NO_FRAME;
+}
+
 void vcpu_infos_release(struct pv_machine *machine, struct domain *d)
 {
     for (uint32_t vcpu = 0; vcpu < d->max_vcpus; vcpu++) {
@@ -59,7 +64,7 @@ static void move(struct pv_machine *machine, struct domain *d, uint32_t vcpu, ui
         memcpy(to, machine->memory + d->vcpu[vcpu].info, size);
     } else {
         memset(to, 0, size);
-        to[offsetof(struct vcpu_info_x86_64, evtchn_upcall_mask)] = 1; /* there on every ABI */
+        *pv_event_upcall_mask(&(struct pv_event_view){.vcpu_info = to}) = 1;
     }
     /* Release: what it says is there before anybody finds it. */
     __atomic_store_n(&d->vcpu[vcpu].info, place, __ATOMIC_RELEASE);
@@ -97,7 +102,7 @@ int pv_vcpu_op_register_vcpu_info(struct pv_machine *machine, domid_t caller, ui
     if (info->offset > (1u << d->page_shift) - size || info->offset % word)
         return -ENXIO;
     uint64_t mfn = gfn_to_mfn(machine, d, info->mfn);
-    if (mfn == NO_FRAME || (vcpu != current && d->vcpu[vcpu].online))
+    if (mfn == NO_FRAME || (vcpu != current && !(vcpu_pause_flags(&d->vcpu[vcpu]) & VPF_down)))
         return -EINVAL;
     event_lock(machine, d);
     int error = register_locked(machine, d, vcpu, mfn, info->offset);

@@ -54,15 +54,6 @@ struct xen_feature_info {
 #define XENFEAT_auto_translated_physmap 2
 #define XENFEAT_dom0 11
 
-/* ---- sched_op -------------------------------------------------------------------------------- */
-
-#define SCHEDOP_remote_shutdown 4
-
-struct sched_remote_shutdown {
-    domid_t domain_id;
-    uint32_t reason;
-};
-
 /* ---- Of the toolstack's --------------------------------------------------------------------- */
 
 struct xenctl_bitmap {

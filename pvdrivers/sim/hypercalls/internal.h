@@ -2,11 +2,11 @@
  * What the files of the room share. A hypercall with operations is a table by Xen's numbers; what
  * has no row answers -ENOSYS. An operation gets a private copy of its argument:
  *   table.c          hypercalls by number       guest_memory.c  the caller's memory
- *   version.c        xen_version                simple.c        event channels, grants, sched_op
+ *   version.c        xen_version                simple.c        event channels, grants
  *   sysctl.c         sysctl                     domctl.c        domctl
  *   domain_info.c    getdomaininfo of both      topology.c      sysctls about CPUs and nodes
  *   scheduling.c     schedulers, cpupools       vcpu.c          domctls of a vcpu
- *   vcpu_op.c        vcpu_op
+ *   vcpu_op.c        vcpu_op                    sched_op.c      sched_op
  */
 #ifndef PVDRIVERS_SIM_HYPERCALLS_INTERNAL_H
 #define PVDRIVERS_SIM_HYPERCALLS_INTERNAL_H

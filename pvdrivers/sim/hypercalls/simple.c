@@ -1,4 +1,4 @@
-/* event_channel_op, grant_table_op and sched_op: what is done is functions of other rooms. */
+/* event_channel_op and grant_table_op: what is done is functions of other rooms. */
 #include "pvdrivers/sim/hypercalls/internal.h"
 #include "pvdrivers/sim/machine_events.h"
 #include "pvdrivers/sim/machine_grants.h"
@@ -106,22 +106,4 @@ long do_grant_table_op(const struct hypercall *call)
     if (call->args[2] != 1) /* neither operation takes an array */
         return -EINVAL;
     return RUN_OPERATION(call, grant_table_ops, (uint32_t)call->args[0], call->args[1]);
-}
-
-/* ---- sched_op -------------------------------------------------------------------------------- */
-
-static long remote_shutdown(const struct hypercall *call, void *argument)
-{
-    const struct sched_remote_shutdown *op = argument;
-    int error = check_privilege(call);
-    return error ? error : pv_domain_shutdown(call->machine, op->domain_id, op->reason);
-}
-
-static const struct operation sched_ops[] = {
-    [SCHEDOP_remote_shutdown] = {sizeof(struct sched_remote_shutdown), IN, remote_shutdown},
-};
-
-long do_sched_op(const struct hypercall *call)
-{
-    return RUN_OPERATION(call, sched_ops, (uint32_t)call->args[0], call->args[1]);
 }

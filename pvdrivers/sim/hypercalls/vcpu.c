@@ -1,6 +1,7 @@
 /* domctls of a vcpu. On a machine without CPUs it runs whenever its domain does, anywhere. */
 #include "pvdrivers/sim/cpupool.h"
 #include "pvdrivers/sim/hypercalls/internal.h"
+#include "pvdrivers/sim/machine_vcpus.h"
 #include "pvdrivers/sim/sched.h"
 
 #include <string.h>
@@ -24,7 +25,7 @@ long domctl_getvcpuinfo(const struct hypercall *call, void *argument)
     error = pv_vcpu_get_runstate(call->machine, domctl->domain, op->vcpu, &runstate);
     if (error && error != -ENODEV)
         return error;
-    op->online = true;
+    op->online = pv_vcpu_op_is_up(call->machine, domctl->domain, op->vcpu) == 1;
     op->blocked = !error && runstate.state == RUNSTATE_blocked;
     op->running = error ? info.state == PV_DOMAIN_RUNNING : runstate.state == RUNSTATE_running;
     op->cpu_time = runstate.time[RUNSTATE_running];

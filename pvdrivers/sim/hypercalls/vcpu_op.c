@@ -1,5 +1,6 @@
 /* vcpu_op. A program may run on any vcpu of its domain: it is taken to be on the one it asks about.
  */
+#include "pvdrivers/ring/abi_ia64.h"
 #include "pvdrivers/sim/hypercalls/internal.h"
 #include "pvdrivers/sim/machine_vcpus.h"
 
@@ -14,7 +15,76 @@ static long register_vcpu_info(const struct hypercall *call, void *argument)
                                          argument);
 }
 
+/* Too large an argument to be copied like the others. */
+static long initialise(const struct hypercall *call, void *argument)
+{
+    union {
+        struct vcpu_guest_context_ia64 ia64;
+        uint8_t bytes[PV_VCPU_CONTEXT_SIZE_x86_64];
+    } context;
+    struct pv_domain_info info;
+    (void)argument;
+    int error = pv_domain_info(call->machine, call->caller, &info);
+    if (error)
+        return error;
+    if (copy_from_guest(&context, call->args[2], pv_vcpu_context_size(info.abi)))
+        return -EFAULT;
+    return pv_vcpu_op_initialise(call->machine, call->caller, vcpu_of(call), &context);
+}
+
+static long up(const struct hypercall *call, void *argument)
+{
+    (void)argument;
+    return pv_vcpu_op_up(call->machine, call->caller, vcpu_of(call));
+}
+
+static long down(const struct hypercall *call, void *argument)
+{
+    (void)argument;
+    return pv_vcpu_op_down(call->machine, call->caller, vcpu_of(call));
+}
+
+static long is_up(const struct hypercall *call, void *argument)
+{
+    (void)argument;
+    return pv_vcpu_op_is_up(call->machine, call->caller, vcpu_of(call));
+}
+
+static long set_periodic_timer(const struct hypercall *call, void *argument)
+{
+    return pv_vcpu_op_set_periodic_timer(call->machine, call->caller, vcpu_of(call), argument);
+}
+
+static long stop_periodic_timer(const struct hypercall *call, void *argument)
+{
+    (void)argument;
+    return pv_vcpu_op_stop_periodic_timer(call->machine, call->caller, vcpu_of(call));
+}
+
+static long set_singleshot_timer(const struct hypercall *call, void *argument)
+{
+    return pv_vcpu_op_set_singleshot_timer(call->machine, call->caller, vcpu_of(call),
+                                           vcpu_of(call), argument);
+}
+
+static long stop_singleshot_timer(const struct hypercall *call, void *argument)
+{
+    (void)argument;
+    return pv_vcpu_op_stop_singleshot_timer(call->machine, call->caller, vcpu_of(call),
+                                            vcpu_of(call));
+}
+
 static const struct operation operations[] = {
+    [VCPUOP_initialise] = {.run = initialise},
+    [VCPUOP_up] = {.run = up},
+    [VCPUOP_down] = {.run = down},
+    [VCPUOP_is_up] = {.run = is_up},
+    [VCPUOP_set_periodic_timer] = {sizeof(struct vcpu_set_periodic_timer), ARGUMENT_IN,
+                                   set_periodic_timer},
+    [VCPUOP_stop_periodic_timer] = {.run = stop_periodic_timer},
+    [VCPUOP_set_singleshot_timer] = {sizeof(struct vcpu_set_singleshot_timer), ARGUMENT_IN,
+                                     set_singleshot_timer},
+    [VCPUOP_stop_singleshot_timer] = {.run = stop_singleshot_timer},
     [VCPUOP_register_vcpu_info] = {sizeof(struct vcpu_register_vcpu_info), ARGUMENT_IN,
                                    register_vcpu_info},
 };

@@ -76,7 +76,7 @@ vcpu_ref credit_choose(struct pv_machine *machine, uint32_t cpu, uint64_t now, u
     if (current != NO_VCPU) {
         struct sched_vcpu *vcpu = vcpu_at(machine, current);
         bool runnable = vcpu_is_runnable(domain_of(machine, current), vcpu);
-        uint64_t rest = rate_limited(pool, vcpu, now);
+        uint64_t rest = vcpu->yields ? 0 : rate_limited(pool, vcpu, now);
         credit_burn(vcpu, now);
         vcpu->left_at = now;
         if (runnable && rest) {

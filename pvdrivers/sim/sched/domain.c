@@ -156,6 +156,7 @@ const struct subsystem sched_subsystem = {
     .domain_create = create,
     .domain_state_changed = state_changed,
     .domain_destroy = destroy,
+    .vcpu_paused = vcpu_paused,
     .view_open = process_time_open,
     .view_close = process_time_close,
     .debug_key = {'r', "dump run queues", sched_dump},

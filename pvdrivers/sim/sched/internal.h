@@ -194,6 +194,8 @@ void cpu_update(struct pv_machine *machine, uint32_t cpu);
 void sched_dump(struct pv_machine *machine);
 
 /* ---- vcpu.c ---- */
+/* The subsystem's hook. */
+void vcpu_paused(struct pv_machine *machine, struct domain *d, uint32_t vcpu, bool paused);
 bool vcpu_is_runnable(const struct domain *d, const struct sched_vcpu *vcpu);
 /* Its state while it has no CPU. */
 uint8_t vcpu_rest_state(const struct domain *d, const struct sched_vcpu *vcpu);

@@ -113,9 +113,16 @@ int pv_sched_run(struct pv_machine *machine, uint64_t until, struct pv_sched_don
     uint64_t now = pv_machine_now(machine);
     if (max == 0 || until < now || until > INT64_MAX)
         return -EINVAL;
-    sched_lock(machine);
-    block_done(machine, now);
-    uint32_t count = run(machine, until, done, max);
-    sched_unlock(machine);
-    return (int)count;
+    for (;;) {
+        uint64_t event = machine_next_event(machine);
+        uint64_t stop = event < until ? event : until;
+        sched_lock(machine);
+        block_done(machine, now);
+        uint32_t count = run(machine, stop < now ? now : stop, done, max);
+        sched_unlock(machine);
+        if (count || event > until)
+            return (int)count;
+        now = pv_machine_now(machine);
+        machine_pass_time(machine); /* not under the lock: it wakes vcpus */
+    }
 }

@@ -8,4 +8,7 @@
 
 extern const struct subsystem sched_subsystem;
 
+/* The vcpu, if it runs, goes behind those that are as urgent. In a read-side section. */
+void vcpu_yield(struct pv_machine *machine, struct domain *d, uint32_t vcpu);
+
 #endif

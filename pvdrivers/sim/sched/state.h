@@ -41,6 +41,7 @@ struct sched_vcpu {
     uint64_t burned_until; /* what it ran until then is paid; while it runs */
     uint64_t residual;     /* of a credit, ns times credits a ms */
     bool active, parked;
+    bool yields; /* it asks for no more of its ratelimit */
     bool moving; /* off its CPU for a moment */
 };
 

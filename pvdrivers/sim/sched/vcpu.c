@@ -1,15 +1,22 @@
 /* A vcpu's states, and what it wants. */
 #include "pvdrivers/sim/sched/internal.h"
 
-bool vcpu_is_runnable(const struct domain *d, const struct sched_vcpu *vcpu)
+static uint32_t pause_flags(const struct sched_vcpu *vcpu)
 {
-    return d->sched.runnable && vcpu->demand > 0 && !vcpu->parked && !vcpu->moving;
+    return vcpu_pause_flags(
+        (const struct vcpu *)((const uint8_t *)vcpu - offsetof(struct vcpu, sched)));
 }
 
-/* As Xen has it: one that is paused, or that its cap has parked, is offline. */
+bool vcpu_is_runnable(const struct domain *d, const struct sched_vcpu *vcpu)
+{
+    return d->sched.runnable && vcpu->demand > 0 && !pause_flags(vcpu) && !vcpu->parked &&
+           !vcpu->moving;
+}
+
+/* As Xen has it: one that is paused or down, or that its cap has parked, is offline. */
 uint8_t vcpu_rest_state(const struct domain *d, const struct sched_vcpu *vcpu)
 {
-    if (vcpu->demand == 0)
+    if (vcpu->demand == 0 || pause_flags(vcpu) & VPF_blocked)
         return RUNSTATE_blocked;
     return vcpu_is_runnable(d, vcpu) ? RUNSTATE_runnable : RUNSTATE_offline;
 }
@@ -71,4 +78,26 @@ void vcpu_move(struct pv_machine *machine, vcpu_ref ref, uint64_t now)
     vcpu_take_off(machine, ref, now);
     vcpu_at(machine, ref)->cpu = (uint16_t)place_choose(machine, ref);
     vcpu_put_back(machine, ref, now);
+}
+
+void vcpu_paused(struct pv_machine *machine, struct domain *d, uint32_t vcpu, bool paused)
+{
+    if (!is_scheduled(machine))
+        return;
+    sched_lock(machine);
+    if (d->sched.member)
+        vcpu_changed(machine, make_ref(d, vcpu), pv_machine_now(machine), !paused);
+    sched_unlock(machine);
+}
+
+void vcpu_yield(struct pv_machine *machine, struct domain *d, uint32_t vcpu)
+{
+    sched_lock(machine);
+    struct sched_vcpu *own = &d->vcpu[vcpu].sched;
+    if (d->sched.member && own->state == RUNSTATE_running) {
+        own->yields = true;
+        cpu_schedule(machine, own->cpu, pv_machine_now(machine));
+        own->yields = false;
+    }
+    sched_unlock(machine);
 }
