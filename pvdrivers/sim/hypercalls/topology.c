@@ -7,6 +7,7 @@
 
 #define CPU_KHZ 1000000u /* a machine's time is ns */
 #define LOCAL_DISTANCE 10u
+#define REMOTE_DISTANCE 20u
 
 /* The machine's, or the host's, which its domains use if it has none. */
 static uint32_t visible_cpus(struct pv_machine *machine)
@@ -16,6 +17,13 @@ static uint32_t visible_cpus(struct pv_machine *machine)
         return cpus;
     long host = sysconf(_SC_NPROCESSORS_ONLN);
     return host < 1 ? 1 : host > PV_SCHED_MAX_CPUS ? PV_SCHED_MAX_CPUS : (uint32_t)host;
+}
+
+/* CPUs belong to nodes in equal shares, in order. */
+static uint32_t node_of_cpu(struct pv_machine *machine, uint32_t cpu)
+{
+    uint32_t nodes = pv_machine_node_count(machine);
+    return (uint32_t)((uint64_t)cpu * nodes / visible_cpus(machine));
 }
 
 static uint32_t cores_per_socket(struct pv_machine *machine)
@@ -29,13 +37,14 @@ long sysctl_physinfo(const struct hypercall *call, void *argument)
 {
     struct pv_machine *machine = call->machine;
     const struct memory_extent *last = &machine->shared->extents[machine->shared->extent_count - 1];
-    uint32_t cpus = visible_cpus(machine);
+    uint32_t cpus = visible_cpus(machine), nodes = pv_machine_node_count(machine);
     ((struct xen_sysctl *)argument)->u.physinfo = (struct xen_sysctl_physinfo){
         .threads_per_core = machine->shared->threads_per_core,
         .cores_per_socket = cores_per_socket(machine),
         .nr_cpus = cpus,
         .max_cpu_id = cpus - 1,
-        .nr_nodes = 1,
+        .nr_nodes = nodes,
+        .max_node_id = nodes - 1,
         .cpu_khz = CPU_KHZ,
         .capabilities =
             XEN_SYSCTL_PHYSCAP_pv | XEN_SYSCTL_PHYSCAP_gnttab_v1 | XEN_SYSCTL_PHYSCAP_gnttab_v2,
@@ -74,28 +83,47 @@ long sysctl_cputopoinfo(const struct hypercall *call, void *argument)
     op->num_cpus = elements(op->cputopo, op->num_cpus, visible_cpus(call->machine));
     for (uint32_t cpu = 0; op->cputopo && cpu < op->num_cpus; cpu++) {
         struct xen_sysctl_cputopo topology = {.core = cpu / threads % cores,
-                                              .socket = cpu / threads / cores};
+                                              .socket = cpu / threads / cores,
+                                              .node = node_of_cpu(call->machine, cpu)};
         if (copy_to_guest(op->cputopo + cpu * sizeof topology, &topology, sizeof topology))
             return -EFAULT;
     }
     return 0;
 }
 
-/* All memory is one node's. */
+static int tell_distances(uint64_t row, uint32_t node, uint32_t nodes)
+{
+    for (uint32_t other = 0; other < nodes; other++) {
+        uint32_t distance = other == node ? LOCAL_DISTANCE : REMOTE_DISTANCE;
+        if (copy_to_guest(row + other * sizeof distance, &distance, sizeof distance))
+            return -EFAULT;
+    }
+    return 0;
+}
+
+static int tell_node(struct pv_machine *machine, uint64_t to, uint32_t node)
+{
+    struct pv_node_memory memory;
+    int error = pv_machine_node_memory(machine, node, &memory);
+    struct xen_sysctl_meminfo info = {memory.total, memory.free};
+    return error ? error : copy_to_guest(to + node * sizeof info, &info, sizeof info);
+}
+
 long sysctl_numainfo(const struct hypercall *call, void *argument)
 {
     struct xen_sysctl_numainfo *op = &((struct xen_sysctl *)argument)->u.numainfo;
-    struct xen_sysctl_meminfo info = {pv_machine_total_memory(call->machine),
-                                      pv_machine_free_memory(call->machine)};
-    uint32_t distance = LOCAL_DISTANCE;
-    op->num_nodes = elements(op->meminfo | op->distance, op->num_nodes, 1);
-    if (op->num_nodes == 0)
-        return 0;
-    if (op->meminfo && copy_to_guest(op->meminfo, &info, sizeof info))
-        return -EFAULT;
-    if (op->distance && copy_to_guest(op->distance, &distance, sizeof distance))
-        return -EFAULT;
-    return 0;
+    uint32_t nodes =
+        elements(op->meminfo | op->distance, op->num_nodes, pv_machine_node_count(call->machine));
+    int error = 0;
+    op->num_nodes = nodes;
+    for (uint32_t node = 0; !error && node < nodes; node++) {
+        uint64_t row = op->distance + (uint64_t)node * nodes * sizeof(uint32_t);
+        if (op->meminfo)
+            error = tell_node(call->machine, op->meminfo, node);
+        if (!error && op->distance)
+            error = tell_distances(row, node, nodes);
+    }
+    return error;
 }
 
 /* There are no PCI devices: whatever the caller names, none of it is known. */

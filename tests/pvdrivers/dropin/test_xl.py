@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pvdrivers.ring.abi import Abi
-from pvdrivers.sim import DomainState, Machine
+from pvdrivers.sim import DomainState, Machine, MemoryExtent
 from pvdrivers.sim.cpupool import SchedParams
 from pvdrivers.sim.scheduler import FOR_EVER, Affinity, SchedDomain
 
@@ -32,7 +32,7 @@ def settings():
 @pytest.fixture
 def world(tmp_path, settings):
     """Domain 0, domain 1 with one vcpu, and domain 2 with two."""
-    with Machine("128M", **settings) as machine:
+    with Machine(settings.pop("memory", "128M"), **settings) as machine:
         machine.serve(tmp_path / "machine")
         made = World(machine, tmp_path)
         machine.create_domain(memory="32M", vcpus=2)
@@ -115,6 +115,32 @@ def test_sockets(world, xl):
     cpus = re.findall(r"^ +(\d+): +(\d+) +(\d+) +0$", xl("info", "-n"), re.MULTILINE)
     assert [(int(core), int(socket)) for _, core, socket in cpus] == [
         (cpu // 2 % 2, cpu // 4) for cpu in range(8)
+    ]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {
+            "memory": [
+                MemoryExtent(0, 64 << 20, 0),
+                MemoryExtent(1 << 32, 32 << 20, 1),
+            ],
+            "cpus": 4,
+        }
+    ],
+)
+def test_nodes(world, xl):
+    text = xl("info", "-n")
+    assert "nr_nodes               : 2\n" in text
+    cpus = re.findall(r"^ +(\d+): +\d+ +\d+ +(\d)$", text, re.MULTILINE)
+    assert cpus == [("0", "0"), ("1", "0"), ("2", "1"), ("3", "1")]
+    nodes = re.findall(r"^ +(\d+): +(\d+) +(\d+) +(\d+,\d+)$", text, re.MULTILINE)
+    assert nodes == [
+        (str(number), str(node.total >> 20), str(node.free >> 20), distances)
+        for number, (node, distances) in enumerate(
+            zip(world.machine.nodes, ("10,20", "20,10"), strict=True)
+        )
     ]
 
 
