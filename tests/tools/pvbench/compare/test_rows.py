@@ -39,6 +39,7 @@ TARGETS = {
     "net-tx-ring": (">=", 0.5),
     "notifications": ("<=", 0.05),
     "null-ring": (">=", 0.5),
+    "pvsim-time": ("<=", 1),
     "python-null": (">=", 0.1),
     "ram-mmap": (">=", 0.9),
     "ram-nbd": (">=", 12),

@@ -111,6 +111,11 @@ def test_scheduler_decisions():
         assert comparison.ours.measure(SETTING).value > 0
 
 
+def test_pvsim_time():
+    with measured("pvsim_time") as comparison:
+        assert comparison.ours.measure(SETTING).value > 0
+
+
 def test_too_few_open_files_are_a_reason(monkeypatch):
     monkeypatch.setattr(scale, "most_files", lambda: 100)
     need = scale.needs_open_files(8000)
