@@ -199,8 +199,8 @@ static void act(struct pv_machine *machine, const struct expiry *e)
 static void settle(struct pv_machine *machine, const struct expiry *e, uint64_t now)
 {
     uint64_t *word = word_of(e);
-    uint64_t period = e->watchdog ? 0 : e->domain->vcpu[e->id].timers.period;
     lock(machine);
+    uint64_t period = e->watchdog ? 0 : e->domain->vcpu[e->id].timers.period;
     if (*word == e->at)
         *word = !e->watchdog && e->kind == TIMER_PERIODIC && period ? now + period : 0;
     update(machine, e->domain);
