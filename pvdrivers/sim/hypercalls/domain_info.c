@@ -2,11 +2,12 @@
 #include "pvdrivers/sim/core/machine.h"
 #include "pvdrivers/sim/cpupool.h"
 #include "pvdrivers/sim/hypercalls/internal.h"
+#include "pvdrivers/sim/machine_vcpus.h"
 
 #include <string.h>
 
-/* The domain's time on CPUs, and whether a vcpu has one now or all wait for events. Without CPUs a
- * domain that may run is running. */
+/* The domain's time on CPUs; of the vcpus that are up, whether one has a CPU or all wait for
+ * events. Without CPUs a domain that may run is running. */
 static void tell_vcpus(const struct hypercall *call, const struct pv_domain_info *info,
                        struct xen_domctl_getdomaininfo *out)
 {
@@ -15,6 +16,9 @@ static void tell_vcpus(const struct hypercall *call, const struct pv_domain_info
         struct pv_vcpu_runstate runstate = {.state = RUNSTATE_running};
         pv_vcpu_get_runstate(call->machine, info->domid, vcpu, &runstate);
         out->cpu_time += runstate.time[RUNSTATE_running];
+        if (pv_vcpu_op_is_up(call->machine, info->domid, vcpu) != 1)
+            continue;
+        out->nr_online_vcpus++;
         running |= runstate.state == RUNSTATE_running;
         blocked &= runstate.state == RUNSTATE_blocked;
     }
@@ -53,7 +57,6 @@ long next_domain(const struct hypercall *call, uint32_t domid, struct xen_domctl
     const struct machine_layout *layout = &call->machine->shared->layout;
     out->shared_info_frame =
         (layout->xenheap + domid * layout->xenheap_window + XENHEAP_SHARED_INFO) >> FRAME_SHIFT;
-    out->nr_online_vcpus = info.vcpus;
     out->max_vcpu_id = info.vcpus - 1;
     pv_cpupool_of_domain(call->machine, info.domid, &out->cpupool);
     tell_vcpus(call, &info, out);

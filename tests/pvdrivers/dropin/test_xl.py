@@ -192,6 +192,12 @@ def test_list_of_domains_that_have_ended(world, xl):
     assert [row[4] for row in rows(xl("list"))] == ["-b----", "---sc-", "---s--"]
 
 
+def test_vcpus_that_are_not_up_are_not_counted(world, xl):
+    world.machine.create_domain(memory="1M", vcpus=3, online_vcpus=2)
+    assert rows(xl("list"))[3][1:4] == ["3", "1", "2"]
+    assert [row[4][-1] for row in rows(xl("vcpu-list", "3"))] == ["-", "-", "p"]
+
+
 def test_pages_of_16_kib_are_counted_as_what_they_are(world, xl):
     world.machine.create_domain(abi=Abi.IA64, memory="24M")
     assert rows(xl("list"))[3][1:3] == ["3", "24"]
