@@ -17,7 +17,7 @@ struct peer {
     uint32_t *ours, *theirs; /* what each side has said */
 };
 
-static void wait_for_event(struct pv_evtchn *handle)
+static void wait_for_readable(struct pv_evtchn *handle)
 {
     struct pollfd poll_fd = {.fd = sim_evtchn_fd(handle), .events = POLLIN};
     assert(poll(&poll_fd, 1, 20000) == 1); /* a lost wake-up ends here */
@@ -33,7 +33,7 @@ static void *ping(void *argument)
         while (__atomic_load_n(peer->theirs, __ATOMIC_RELAXED) < round) {
             int port = sim_evtchn_pending(peer->handle);
             if (port == -EAGAIN)
-                wait_for_event(peer->handle);
+                wait_for_readable(peer->handle);
             else
                 assert(sim_evtchn_unmask(peer->handle, (evtchn_port_t)port) == 0);
         }
