@@ -207,6 +207,14 @@ class Hypervisor:
         """Raises HypervisorError(EBUSY) while the peer still uses the grant."""
         check(self.ops.grant_end(self.cdata, ref), f"grant_end of gref {ref}")
 
+    def balloon(self, pages: int) -> int:
+        """Brings this domain's memory to `pages`, or as near as can be: pages in use do not leave,
+        and no more come than it may own or the machine has. Returns how many it has then.
+        UsageError: the guest's kernel has its memory to itself."""
+        if self.ops.balloon == ffi.NULL:
+            raise UsageError("the memory of this domain is its kernel's to give back")
+        return check(self.ops.balloon(self.cdata, pages), f"balloon to {pages} pages")
+
     # ---- pages of others
 
     def map_grants(

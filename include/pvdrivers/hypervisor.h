@@ -87,6 +87,11 @@ struct pv_hypervisor_ops {
                          unsigned count, bool readonly);
     int (*foreign_unmap)(struct pv_hypervisor *hypervisor, domid_t domid, void *address,
                          unsigned count);
+
+    /* Brings this domain's memory to `pages`, or as near as can be: pages in use do not leave, and
+     * no more come than it may own or the machine has. Returns how many it has then. NULL where the
+     * guest's kernel has its memory to itself. */
+    int64_t (*balloon)(struct pv_hypervisor *hypervisor, uint64_t pages);
 };
 
 struct pv_hypervisor {

@@ -47,6 +47,7 @@ static const struct pv_hypervisor_ops sim_ops = {
     .grant_end = sim_grant_end,
     .foreign_map = sim_foreign_map,
     .foreign_unmap = sim_foreign_unmap,
+    .balloon = sim_balloon,
 };
 
 static uint32_t last_view;

@@ -17,6 +17,7 @@ from pvdrivers.sim import console
 from pvdrivers.sim.cpupool import MAX_CPUS
 from pvdrivers.sim.errors import MachineError, check
 from pvdrivers.sim.memory_map import MemoryExtent, memory_extents, parse_size
+from pvdrivers.sim.reservation import Reservation
 from pvdrivers.sim.scheduler import Scheduler
 from pvdrivers.sim.vcpu import MAX_VCPUS, Vcpu
 
@@ -116,6 +117,7 @@ class DomainInfo:
     shutdown_reason: ShutdownReason
     pages: int
     max_pages: int
+    physmap_pages: int
     generation: int
     privileged: bool
 
@@ -147,6 +149,7 @@ class Domain:
             ShutdownReason(info.shutdown_reason),
             info.pages,
             info.max_pages,
+            info.physmap_pages,
             info.generation,
             bool(info.privileged),
         )
@@ -157,6 +160,11 @@ class Domain:
         counters = ffi.new("uint64_t[]", len(ACCOUNTS))
         check(lib.pv_domain_accounts(self.machine.cdata, self.domid, counters), "accounts")
         return dict(zip(ACCOUNTS, counters, strict=True))
+
+    @property
+    def reservation(self) -> Reservation:
+        """What memory it has, as it changes that itself."""
+        return Reservation(self.machine, self.domid)
 
     def gfn_to_mfn(self, gfn: int) -> int:
         """The machine frame (4 KiB) behind a guest frame; MachineError(EFAULT) in a hole."""
@@ -296,6 +304,7 @@ class Machine:
         domid: int | None = None,
         abi: Abi = Abi.X86_64,
         memory: int | str = "16M",
+        max_memory: int | str = 0,
         vcpus: int = 1,
         privileged: bool = False,
         max_event_channels: int = 0,
@@ -306,12 +315,14 @@ class Machine:
         cpupool: int = 0,
         online_vcpus: int = 0,
     ) -> Domain:
-        """Creates a domain; zero limits stand for Xen's defaults. `cpupool`: where it runs on a
-        machine with CPUs. `online_vcpus`: how many are up from the beginning, 0 for all."""
+        """Creates a domain; zero limits stand for Xen's defaults. `max_memory`: what it may be
+        given in all, 0 for no more than `memory`. `cpupool`: where it runs on a machine with
+        CPUs. `online_vcpus`: how many are up from the beginning, 0 for all."""
         if not 1 <= vcpus <= MAX_VCPUS:
             raise UsageError(f"a domain has 1 to {MAX_VCPUS} vcpus, not {vcpus}")
         config = ffi.new("struct pv_domain_config *")
         config.abi, config.memory, config.vcpus = abi, parse_size(memory), vcpus
+        config.max_memory = parse_size(max_memory)
         config.privileged = privileged
         config.max_event_channels = max_event_channels
         config.max_grant_frames = max_grant_frames

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import AsyncExitStack
 from typing import Any
 
+from pvdrivers.frontends.balloon import Balloon
 from pvdrivers.sim import Domain
 from pvdrivers.sim.vcpu_loop import run_as
 from pvdrivers.testing.attached_device import AttachedDevice
@@ -14,6 +15,11 @@ from pvdrivers.toolstack.domain_builder import build, introduce
 from pvdrivers.toolstack.xenstore_rings import GuestXenstore
 from pvdrivers.xenbus.bus import DeviceBus, frontend_bus
 from pvdrivers.xenstore.client import XenstoreClient
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
 
 
 class Guest(AttachedDevice):
@@ -26,6 +32,7 @@ class Guest(AttachedDevice):
         self._make_frontend = device.frontend
         self._running = AsyncExitStack()
         self._bus: DeviceBus
+        self._xenstore: GuestXenstore
 
     async def boot(self) -> None:
         """Builds the domain, plugs its device in and starts its drivers."""
@@ -39,7 +46,7 @@ class Guest(AttachedDevice):
 
     async def _start(self) -> None:
         hypervisor = self.domain.hypervisor
-        xenstore = GuestXenstore(hypervisor)
+        self._xenstore = xenstore = GuestXenstore(hypervisor)
         self._running.callback(xenstore.close)
         self._bus = frontend_bus(
             xenstore.client,
@@ -49,6 +56,13 @@ class Guest(AttachedDevice):
         )
         self._bus.start()
         self._running.push_async_callback(self._bus.abort)
+
+    def start_balloon(self) -> Balloon:
+        """The guest's memory follows its `memory/target` from here on, until `stop`."""
+        balloon = Balloon(self._xenstore.client, self.domain.hypervisor)
+        task = asyncio.create_task(balloon.run())
+        self._running.push_async_callback(_end, task)
+        return balloon
 
     async def stop(self) -> None:
         """Ends the guest's drivers without a word to the backend, as a crash does."""

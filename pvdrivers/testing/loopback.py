@@ -27,6 +27,7 @@ from contextlib import AsyncExitStack, ExitStack, suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from pvdrivers.frontends.balloon import TARGET, Balloon
 from pvdrivers.ring.abi import Abi
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Domain, Machine
@@ -185,6 +186,15 @@ class Loopback(AttachedDevice):
     async def stop_guest(self) -> None:
         """Ends the first guest's drivers without a word to the backend, as a crash does."""
         await self._guests[0].stop()
+
+    def start_balloon(self) -> Balloon:
+        """The first guest's memory follows what `set_memory_target` says from here on."""
+        return self._guests[0].start_balloon()
+
+    async def set_memory_target(self, size: int) -> None:
+        """Tells the first guest how many bytes to keep, as `xl mem-set` does."""
+        home = await self.toolstack.get_domain_path(self.guest.domid)
+        await self.toolstack.write(f"{home}/{TARGET}", str(size >> 10))
 
     # ---- use -------------------------------------------------------------------------------
 

@@ -36,6 +36,7 @@ struct pv_machine_config {
 struct pv_domain_config {
     enum pv_abi abi;
     uint64_t memory;              /* bytes */
+    uint64_t max_memory;          /* bytes that it may be given in all; 0: no more */
     uint32_t vcpus;               /* 1 to PV_MAX_VCPUS */
     uint32_t online_vcpus;        /* the others wait for VCPUOP_initialise and _up; 0: all are up */
     uint32_t max_event_channels;  /* highest port + 1; 0: the ABI's limit */
@@ -61,6 +62,7 @@ struct pv_domain_info {
     enum pv_abi abi;
     uint32_t page_size, vcpus, shutdown_reason;
     uint64_t pages, max_pages; /* in this domain's page size */
+    uint64_t physmap_pages;    /* no gfn is higher */
     uint64_t generation;       /* counts the domains that have had this domid */
     bool privileged;
 };

@@ -35,7 +35,9 @@ static int check_config(const struct pv_machine *machine, const struct pv_domain
     if ((unsigned)config->abi >= PV_ABI_COUNT || config->vcpus == 0 ||
         config->vcpus > PV_MAX_VCPUS || config->online_vcpus > config->vcpus || config->memory == 0)
         return -EINVAL;
-    return config->memory > limit ? -E2BIG : 0;
+    if (config->max_memory && config->max_memory < config->memory)
+        return -EINVAL;
+    return config->memory > limit || config->max_memory > limit ? -E2BIG : 0;
 }
 
 /* 0 when no domain has the domid, dying ones included; -EAGAIN when there is none any more, but
@@ -72,7 +74,8 @@ void domain_set_shape(struct domain *d, const struct pv_domain_config *config)
     __atomic_store_n(&d->abi, (uint8_t)config->abi, __ATOMIC_RELAXED); /* senders read it without */
     d->page_shift = config->abi == PV_ABI_IA64 ? 14 : 12;
     d->privileged = config->privileged;
-    d->max_pages = config->memory >> d->page_shift;
+    d->physmap_end = (config->max_memory ? config->max_memory : config->memory) >> d->page_shift;
+    d->max_pages = d->physmap_end;
     memset(d->vcpu, 0, d->max_vcpus * sizeof d->vcpu[0]); /* what the domid's last domain had */
     d->max_vcpus = config->vcpus;
     uint32_t online = config->online_vcpus ? config->online_vcpus : config->vcpus;
@@ -212,7 +215,8 @@ int pv_domain_info(struct pv_machine *machine, domid_t domid, struct pv_domain_i
                                     .shutdown_reason =
                                         __atomic_load_n(&d->shutdown_reason, __ATOMIC_RELAXED),
                                     .pages = __atomic_load_n(&d->tot_pages, __ATOMIC_RELAXED),
-                                    .max_pages = d->max_pages,
+                                    .max_pages = __atomic_load_n(&d->max_pages, __ATOMIC_RELAXED),
+                                    .physmap_pages = d->physmap_end,
                                     .generation = domain_generation(d),
                                     .privileged = d->privileged};
     return 0;

@@ -41,6 +41,7 @@ struct domain {
     uint32_t max_vcpus;
     uint64_t generation;
     uint64_t tot_pages, max_pages; /* of this domain's page size */
+    uint64_t physmap_end;          /* no gfn is higher: what max_pages was at first */
     uint32_t node;                 /* whose memory it prefers */
     uint64_t physmap_changes;      /* so that a process knows when its view of the physmap is old */
     struct vcpu vcpu[PV_MAX_VCPUS];

@@ -49,8 +49,8 @@ static uint64_t wanted_gfn(const struct pv_grant_entries *entries, grant_ref_t r
 
 static bool has_room(struct pv_machine *machine, const struct domain *d, uint64_t gfn)
 {
-    return pv_read_once_64(&d->tot_pages) < d->max_pages && gfn < d->max_pages &&
-           gfn_to_mfn(machine, d, gfn) == NO_FRAME;
+    return pv_read_once_64(&d->tot_pages) < pv_read_once_64(&d->max_pages) &&
+           gfn < d->physmap_end && gfn_to_mfn(machine, d, gfn) == NO_FRAME;
 }
 
 /* The page is in place (`completed`), or nothing comes and the entry is as it was before. Full: the

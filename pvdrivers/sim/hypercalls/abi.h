@@ -1,11 +1,12 @@
-/* Argument structures of xen_version, sysctl and domctl, with Xen's names (version.h, sysctl.h and
- * domctl.h of Xen 4.17, x86-64). Guest handles are addresses. */
+/* Argument structures of memory_op, xen_version, sysctl and domctl, with Xen's names (memory.h,
+ * version.h, sysctl.h and domctl.h of Xen 4.17, x86-64). Guest handles are addresses. */
 #ifndef PVDRIVERS_SIM_HYPERCALLS_ABI_H
 #define PVDRIVERS_SIM_HYPERCALLS_ABI_H
 
 #include "pvdrivers/types.h"
 
 enum {
+    __HYPERVISOR_memory_op = 12,
     __HYPERVISOR_xen_version = 17,
     __HYPERVISOR_grant_table_op = 20,
     __HYPERVISOR_vcpu_op = 24,
@@ -54,6 +55,28 @@ struct xen_feature_info {
 #define XENFEAT_auto_translated_physmap 2
 #define XENFEAT_dom0 11
 
+/* ---- memory_op ------------------------------------------------------------------------------- */
+
+enum {
+    XENMEM_decrease_reservation = 1,
+    XENMEM_maximum_ram_page = 2,
+    XENMEM_current_reservation = 3,
+    XENMEM_maximum_reservation = 4,
+    XENMEM_populate_physmap = 6,
+    XENMEM_maximum_gpfn = 14
+};
+
+struct xen_memory_reservation {
+    uint64_t extent_start; /* xen_pfn_t[] */
+    uint64_t nr_extents;
+    uint32_t extent_order, mem_flags;
+    domid_t domid;
+};
+
+struct xen_memory_domain {
+    domid_t domid;
+};
+
 /* ---- Of the toolstack's --------------------------------------------------------------------- */
 
 struct xenctl_bitmap {
@@ -76,6 +99,7 @@ enum {
     XEN_DOMCTL_unpausedomain = 4,
     XEN_DOMCTL_getdomaininfo = 5,
     XEN_DOMCTL_setvcpuaffinity = 9,
+    XEN_DOMCTL_max_mem = 11,
     XEN_DOMCTL_getvcpuinfo = 14,
     XEN_DOMCTL_scheduler_op = 16,
     XEN_DOMCTL_getvcpuaffinity = 25
@@ -142,6 +166,10 @@ struct xen_domctl_scheduler_op {
     } u;
 };
 
+struct xen_domctl_max_mem {
+    uint64_t max_memkb;
+};
+
 struct xen_domctl {
     uint32_t cmd, interface_version;
     domid_t domain;
@@ -151,6 +179,7 @@ struct xen_domctl {
         struct xen_domctl_vcpuaffinity vcpuaffinity;
         struct xen_domctl_getvcpuinfo getvcpuinfo;
         struct xen_domctl_scheduler_op scheduler_op;
+        struct xen_domctl_max_mem max_mem;
         uint8_t pad[128];
     } u;
 };

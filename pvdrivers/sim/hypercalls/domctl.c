@@ -1,5 +1,6 @@
 /* domctl: what a toolstack does to a domain. */
 #include "pvdrivers/sim/hypercalls/internal.h"
+#include "pvdrivers/sim/machine_memory.h"
 
 /* A domain that destroyed or paused itself could not return from the call. */
 static int check_other(const struct hypercall *call, const struct xen_domctl *op)
@@ -35,6 +36,15 @@ static long getdomaininfo(const struct hypercall *call, void *argument)
     return error;
 }
 
+static long max_mem(const struct hypercall *call, void *argument)
+{
+    const struct xen_domctl *op = argument;
+    if (op->u.max_mem.max_memkb > UINT64_MAX >> 10)
+        return -EINVAL;
+    return pv_domain_set_max_memory(call->machine, call->caller, op->domain,
+                                    op->u.max_mem.max_memkb << 10);
+}
+
 #define ROW(use, run) {sizeof(struct xen_domctl), use, run}
 #define IN ARGUMENT_IN
 #define BOTH (ARGUMENT_IN | ARGUMENT_OUT)
@@ -48,6 +58,7 @@ static const struct operation domctls[] = {
     [XEN_DOMCTL_getvcpuinfo] = ROW(BOTH, domctl_getvcpuinfo),
     [XEN_DOMCTL_scheduler_op] = ROW(BOTH, domctl_scheduler_op),
     [XEN_DOMCTL_getvcpuaffinity] = ROW(BOTH, domctl_getvcpuaffinity),
+    [XEN_DOMCTL_max_mem] = ROW(IN, max_mem),
 };
 
 long do_domctl(const struct hypercall *call)

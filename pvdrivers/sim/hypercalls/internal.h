@@ -3,6 +3,7 @@
  * has no row answers -ENOSYS. An operation gets a private copy of its argument:
  *   table.c          hypercalls by number       guest_memory.c  the caller's memory
  *   version.c        xen_version                simple.c        event channels, grants
+ *   memory_op.c      memory_op
  *   sysctl.c         sysctl                     domctl.c        domctl
  *   domain_info.c    getdomaininfo of both      topology.c      sysctls about CPUs and nodes
  *   scheduling.c     schedulers, cpupools       vcpu.c          domctls of a vcpu
@@ -52,6 +53,7 @@ long run_toolstack_operation(const struct hypercall *call, const struct operatio
 int check_privilege(const struct hypercall *call);
 
 /* ---- The hypercalls ---- */
+long do_memory_op(const struct hypercall *call);
 long do_xen_version(const struct hypercall *call);
 long do_event_channel_op(const struct hypercall *call);
 long do_grant_table_op(const struct hypercall *call);

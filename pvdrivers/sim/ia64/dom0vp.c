@@ -99,7 +99,7 @@ static int64_t machtophys(const struct dom0vp *call)
         const struct domain *owner = domain_window(machine, page.owner);
         uint64_t gfn = __atomic_load_n(&frame_info(machine, head)->next, __ATOMIC_RELAXED) +
                        ((frame - head) >> FRAMES_PER_PAGE_SHIFT);
-        if (owner->page_shift == IA64_PAGE_SHIFT && gfn < owner->max_pages &&
+        if (owner->page_shift == IA64_PAGE_SHIFT && gfn < owner->physmap_end &&
             gfn_to_mfn(machine, owner, gfn) == frame)
             return (int64_t)gfn;
     }
@@ -116,7 +116,7 @@ static int64_t zap_physmap(const struct dom0vp *call)
     int error = 0;
     if (call->args[1] != 0)
         return -ENOSYS;
-    if (gfn >= call->d->max_pages) {
+    if (gfn >= call->d->physmap_end) {
         unassign(call->machine, call->d, gfn);
         return 0;
     }
@@ -132,7 +132,7 @@ static int64_t zap_physmap(const struct dom0vp *call)
 static int64_t add_page(const struct dom0vp *call, const struct domain *owner, uint64_t frame)
 {
     const uint64_t gfn = call->args[0], flags = call->args[2];
-    if (flags & (ASSIGN_nocache | ASSIGN_pgc_allocated) || gfn < call->d->max_pages ||
+    if (flags & (ASSIGN_nocache | ASSIGN_pgc_allocated) || gfn < call->d->physmap_end ||
         gfn >= MAX_GFN || xen_page(call->machine, call->d, gfn) != NO_FRAME)
         return -EINVAL;
     if (frame == NO_FRAME || frame % (1 << FRAMES_PER_PAGE_SHIFT) ||
@@ -179,7 +179,7 @@ static int64_t add_physmap_with_gmfn(const struct dom0vp *call)
         return error;
     uint64_t gmfn = call->args[1];
     return add_page(call, owner,
-                    gmfn < owner->max_pages ? gfn_to_mfn(call->machine, owner, gmfn) : NO_FRAME);
+                    gmfn < owner->physmap_end ? gfn_to_mfn(call->machine, owner, gmfn) : NO_FRAME);
 }
 
 /* ---- The map ----------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ static int build_map(struct pv_machine *machine, const struct domain *d,
                      struct efi_memory_desc *map)
 {
     const struct ia64_machine *of = &machine->shared->ia64;
-    uint64_t memory = d->max_pages << IA64_PAGE_SHIFT;
+    uint64_t memory = d->physmap_end << IA64_PAGE_SHIFT;
     return sees_machine(machine, d) ? pv_efi_dom0_map(of->efi_map, of->efi_count, memory, memory,
                                                       map, PV_EFI_MAX_DESCRIPTORS)
                                     : pv_efi_domu_map(memory, map, PV_EFI_MAX_DESCRIPTORS);
@@ -57,13 +57,13 @@ static int punch_holes(struct pv_machine *machine, struct domain *d,
                        const struct efi_memory_desc *map, unsigned count)
 {
     bool has_memory = false;
-    for (uint64_t gfn = PV_IA64_CONSOLE_PFN + 1; gfn < d->max_pages; gfn++) {
+    for (uint64_t gfn = PV_IA64_CONSOLE_PFN + 1; gfn < d->physmap_end; gfn++) {
         bool own = is_own(map, count, gfn);
         has_memory |= own;
         if (!own)
             give_back(machine, d, gfn);
     }
-    return has_memory || d->max_pages <= PV_IA64_CONSOLE_PFN + 1 ? 0 : -ENOMEM;
+    return has_memory || d->physmap_end <= PV_IA64_CONSOLE_PFN + 1 ? 0 : -ENOMEM;
 }
 
 /* ---- Magic pages ------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ static int fill(struct pv_machine *machine, struct domain *d, struct efi_memory_
     if (count < 0)
         return count;
     int error = sees_machine(machine, d) ? punch_holes(machine, d, map, (unsigned)count) : 0;
-    if (error || d->max_pages <= PV_IA64_CONSOLE_PFN)
+    if (error || d->tot_pages <= PV_IA64_CONSOLE_PFN)
         return error; /* a domain without room for magic pages has none */
     fill_memmap_info(machine, d, map, (unsigned)count);
     fill_shared_info(machine, d);

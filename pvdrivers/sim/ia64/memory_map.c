@@ -22,7 +22,7 @@ static int read_memmap(struct pv_machine *machine, const struct domain *d, struc
     if (d->abi != PV_ABI_IA64 || pv_read_once(&shared->arch.memmap_info_num_pages) != 1)
         return -EINVAL;
     machine_lock(machine); /* the page is not given away meanwhile */
-    uint64_t mfn = gfn < d->max_pages ? gfn_to_mfn(machine, d, gfn) : NO_FRAME;
+    uint64_t mfn = gfn < d->physmap_end ? gfn_to_mfn(machine, d, gfn) : NO_FRAME;
     if (mfn != NO_FRAME)
         memcpy(out, frame_address(machine, mfn), sizeof *out);
     machine_unlock(machine);

@@ -14,7 +14,7 @@ static int copy_piece(struct pv_machine *machine, const struct domain *d, uint64
 {
     uint64_t gfn = address >> IA64_PAGE_SHIFT;
     machine_lock(machine);
-    uint64_t mfn = gfn < d->max_pages ? gfn_to_mfn(machine, d, gfn) : NO_FRAME;
+    uint64_t mfn = gfn < d->physmap_end ? gfn_to_mfn(machine, d, gfn) : NO_FRAME;
     if (mfn != NO_FRAME) {
         uint8_t *piece = (uint8_t *)frame_address(machine, mfn) + address % IA64_PAGE_SIZE;
         memcpy(write ? (void *)piece : buffer, write ? buffer : (void *)piece, size);

@@ -10,7 +10,7 @@
 
 #define LARGE (128u << 10) /* bytes */
 
-static guest_page_owner *page_owners(struct pv_machine *machine, const struct domain *d)
+guest_page_owner *guest_page_owners(struct pv_machine *machine, const struct domain *d)
 {
     return domain_area(machine, d, SUBSYSTEM_GUEST_PAGES);
 }
@@ -39,14 +39,14 @@ static bool continues(const struct domain *d, uint64_t mfn, uint64_t pages, uint
 
 /* Catches up with pages that came into the domain or left it (transfer, balloon). Under the guest's
  * lock. */
-static int physmap_refresh(struct sim_hypervisor *hv, const struct domain *d)
+int guest_physmap_refresh(struct sim_hypervisor *hv, const struct domain *d)
 {
     uint64_t changes = __atomic_load_n(&d->physmap_changes, __ATOMIC_ACQUIRE);
     if (hv->physmap_seen == changes)
         return 0;
-    for (uint64_t gfn = 0, pages; gfn < d->max_pages; gfn += pages) {
+    for (uint64_t gfn = 0, pages; gfn < d->physmap_end; gfn += pages) {
         struct physmap_run run = physmap_run(hv->machine, d, gfn), next;
-        for (pages = run.pages; gfn + pages < d->max_pages; pages += next.pages) {
+        for (pages = run.pages; gfn + pages < d->physmap_end; pages += next.pages) {
             next = physmap_run(hv->machine, d, gfn + pages);
             if (!continues(d, run.mfn, pages, next.mfn))
                 break;
@@ -61,13 +61,13 @@ static int physmap_refresh(struct sim_hypervisor *hv, const struct domain *d)
 
 static int physmap_open(struct sim_hypervisor *hv, const struct domain *d)
 {
-    hv->physmap_size = d->max_pages << d->page_shift;
+    hv->physmap_size = d->physmap_end << d->page_shift;
     void *window =
         mmap(NULL, hv->physmap_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (window == MAP_FAILED)
         return -ENOMEM;
     hv->physmap = window;
-    return physmap_refresh(hv, d);
+    return guest_physmap_refresh(hv, d);
 }
 
 static void physmap_close(struct sim_hypervisor *hv)
@@ -87,36 +87,44 @@ int64_t pv_domain_page_to_gfn(struct pv_hypervisor *hypervisor, const void *page
 /* ---- The allocator --------------------------------------------------------------------------- */
 
 /* A process that died with the lock may have changed the owners of pages and not yet the count. */
-static void lock_guest(struct pv_machine *machine, struct domain *d)
+void guest_lock(struct pv_machine *machine, struct domain *d)
 {
     if (!sim_lock(&d->guest.lock))
         return;
     d->guest.used_pages = 0;
-    for (uint64_t gfn = 0; gfn < d->max_pages; gfn++)
-        d->guest.used_pages += page_owners(machine, d)[gfn] != 0;
+    for (uint64_t gfn = 0; gfn < d->physmap_end; gfn++)
+        d->guest.used_pages += guest_page_owners(machine, d)[gfn] != 0;
 }
 
 static bool is_free_run(struct pv_machine *machine, struct domain *d, uint64_t gfn, unsigned count)
 {
     for (unsigned i = 0; i < count; i++)
-        if (page_owners(machine, d)[gfn + i] || gfn_to_mfn(machine, d, gfn + i) == NO_FRAME)
+        if (guest_page_owners(machine, d)[gfn + i] || gfn_to_mfn(machine, d, gfn + i) == NO_FRAME)
             return false;
     return true;
 }
 
+/* Begins from `gfn` to `end`; what is not there is passed over as a whole. */
+static uint64_t find_between(struct pv_machine *machine, struct domain *d, uint64_t gfn,
+                             uint64_t end, unsigned count)
+{
+    while (gfn < end && gfn + count <= d->physmap_end) {
+        struct physmap_run run = physmap_run(machine, d, gfn);
+        if (run.mfn != NO_FRAME && is_free_run(machine, d, gfn, count))
+            return gfn;
+        gfn += run.mfn == NO_FRAME ? run.pages : 1;
+    }
+    return NO_FRAME;
+}
+
 static uint64_t find_free_run(struct pv_machine *machine, struct domain *d, unsigned count)
 {
-    uint64_t first = GUEST_RESERVED_PAGES, end = d->max_pages;
-    if (count == 0 || first + count > end)
-        return NO_FRAME;
+    uint64_t first = GUEST_RESERVED_PAGES;
     uint64_t start = d->guest.next_gfn < first ? first : d->guest.next_gfn;
-    for (uint64_t gfn = start; gfn + count <= end; gfn++)
-        if (is_free_run(machine, d, gfn, count))
-            return gfn;
-    for (uint64_t gfn = first; gfn < start && gfn + count <= end; gfn++)
-        if (is_free_run(machine, d, gfn, count))
-            return gfn;
-    return NO_FRAME;
+    if (count == 0)
+        return NO_FRAME;
+    uint64_t gfn = find_between(machine, d, start, d->physmap_end, count);
+    return gfn != NO_FRAME ? gfn : find_between(machine, d, first, start, count);
 }
 
 /* Many pages are given back to the host, which has zeros when one is touched. */
@@ -135,7 +143,7 @@ static void *take_pages(struct sim_hypervisor *hv, struct domain *d, unsigned co
     void *pages = hv->physmap + gfn * hv->base.page_size;
     zero(pages, (size_t)count * hv->base.page_size);
     for (unsigned i = 0; i < count; i++)
-        page_owners(hv->machine, d)[gfn + i] = (guest_page_owner)(hv->machine->client + 1);
+        guest_page_owners(hv->machine, d)[gfn + i] = (guest_page_owner)(hv->machine->client + 1);
     d->guest.next_gfn = gfn + count;
     d->guest.used_pages += count;
     return pages;
@@ -150,11 +158,11 @@ void *sim_pages_alloc(struct pv_hypervisor *hypervisor, unsigned count)
         errno = ESRCH;
         return NULL;
     }
-    lock_guest(hv->machine, d);
+    guest_lock(hv->machine, d);
     /* A dying domain's pages may be others' by now. A domain that is alive here keeps its pages
      * until the lock is given back (destroy_guest). */
     errno = domain_is_dying(d) ? ESRCH : ENOMEM;
-    void *pages = errno == ESRCH || physmap_refresh(hv, d) ? NULL : take_pages(hv, d, count);
+    void *pages = errno == ESRCH || guest_physmap_refresh(hv, d) ? NULL : take_pages(hv, d, count);
     sim_unlock(&d->guest.lock);
     return pages;
 }
@@ -172,18 +180,18 @@ int sim_pages_free(struct pv_hypervisor *hypervisor, void *address, unsigned cou
     RCU_SECTION(hv->machine);
     struct domain *d = view_domain(hv);
     int64_t gfn = pv_domain_page_to_gfn(hypervisor, address);
-    if (!d || gfn < GUEST_RESERVED_PAGES || (uint64_t)gfn + count > d->max_pages)
+    if (!d || gfn < GUEST_RESERVED_PAGES || (uint64_t)gfn + count > d->physmap_end)
         return -EINVAL;
     int result = 0;
-    lock_guest(hv->machine, d);
+    guest_lock(hv->machine, d);
     for (unsigned i = 0; i < count && !result; i++) {
-        if (!page_owners(hv->machine, d)[gfn + i])
+        if (!guest_page_owners(hv->machine, d)[gfn + i])
             result = -EINVAL;
         else if (in_use_by_peer(hv->machine, d, (uint64_t)gfn + i))
             result = -EBUSY; /* leaked rather than reused (XSA-396) */
     }
     if (!result) {
-        memset(page_owners(hv->machine, d) + gfn, 0, count * sizeof(guest_page_owner));
+        memset(guest_page_owners(hv->machine, d) + gfn, 0, count * sizeof(guest_page_owner));
         d->guest.used_pages -= count;
     }
     sim_unlock(&d->guest.lock);
@@ -192,9 +200,9 @@ int sim_pages_free(struct pv_hypervisor *hypervisor, void *address, unsigned cou
 
 static void release_domain_pages(struct pv_machine *machine, struct domain *d, uint32_t client)
 {
-    lock_guest(machine, d);
-    for (uint64_t gfn = 0; d->guest.used_pages && gfn < d->max_pages; gfn++) {
-        guest_page_owner *owner = &page_owners(machine, d)[gfn];
+    guest_lock(machine, d);
+    for (uint64_t gfn = 0; d->guest.used_pages && gfn < d->physmap_end; gfn++) {
+        guest_page_owner *owner = &guest_page_owners(machine, d)[gfn];
         if (*owner == client + 1 && !in_use_by_peer(machine, d, gfn)) {
             *owner = 0;
             d->guest.used_pages--;
@@ -229,7 +237,7 @@ static void init_guest(struct domain *d)
 static uint64_t destroy_guest(struct pv_machine *machine, struct domain *d, uint64_t from)
 {
     (void)from;
-    lock_guest(machine, d);
+    guest_lock(machine, d);
     sim_unlock(&d->guest.lock);
     return 0;
 }

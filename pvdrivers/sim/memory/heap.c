@@ -87,12 +87,13 @@ static uint64_t take(struct pv_machine *machine, struct heap *heap, unsigned ord
     return mfn;
 }
 
-uint64_t heap_alloc(struct pv_machine *machine, unsigned order, unsigned node, unsigned last_zone)
+uint64_t heap_alloc(struct pv_machine *machine, unsigned order, unsigned node, unsigned nodes,
+                    unsigned last_zone)
 {
-    unsigned nodes = machine->shared->node_count;
+    unsigned all = machine->shared->node_count;
     for (unsigned zone = last_zone + 1; zone-- > 0;)
         for (unsigned i = 0; i < nodes; i++) {
-            uint64_t mfn = take(machine, heap_of(machine, (node + i) % nodes, zone), order);
+            uint64_t mfn = take(machine, heap_of(machine, (node + i) % all, zone), order);
             if (mfn != NO_FRAME)
                 return mfn;
         }

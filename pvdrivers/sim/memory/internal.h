@@ -1,6 +1,6 @@
 /* What the files of the memory room share: heap.c (free memory), physmap.c (gfn to mfn), page.c
- * (references), memory.c (owners, a domain's memory). All of it under machine.lock, unless it says
- * otherwise. */
+ * (references), memory.c (owners, and how a domain loses pages), populate.c (how it gets them). All
+ * of it under machine.lock, unless it says otherwise. */
 #ifndef PVDRIVERS_SIM_MEMORY_INTERNAL_H
 #define PVDRIVERS_SIM_MEMORY_INTERNAL_H
 
@@ -20,8 +20,10 @@ static inline void set_page(struct pv_machine *machine, uint64_t mfn, struct pag
 
 /* ---- heap.c ---- */
 void heap_init(struct pv_machine *machine);
-/* The head of a block, preferably of the node, or NO_FRAME. It says PGC_free, but is in no list. */
-uint64_t heap_alloc(struct pv_machine *machine, unsigned order, unsigned node, unsigned last_zone);
+/* The head of a block of the node, or of one of the next, `nodes` in all; from a zone not above
+ * `last_zone`. NO_FRAME: there is none. It says PGC_free, but is in no list. */
+uint64_t heap_alloc(struct pv_machine *machine, unsigned order, unsigned node, unsigned nodes,
+                    unsigned last_zone);
 /* Makes such a block many of that order. */
 void heap_cut(struct pv_machine *machine, uint64_t mfn, uint64_t blocks, unsigned order);
 /* Frees what is zeros, and returns the head of the free block that it is part of then. */
@@ -52,6 +54,20 @@ void physmap_store(struct pv_machine *machine, const struct domain *d, uint64_t 
                    uint64_t mfn);
 /* What the next level has is in force instead of the superpage's entry. */
 void physmap_open_level(struct pv_machine *machine, struct domain *d, uint64_t gfn, unsigned level);
+
+/* ---- populate.c ---- */
+#define MAX_EXTENT_ORDER ((P2M_LEVELS - 1) * P2M_LEVEL_SHIFT) /* pages */
+int populate_domain(struct pv_machine *machine, struct domain *d,
+                    const struct pv_domain_config *config);
+/* These three take machine.lock. Pages from `gfn` to `end`, where none are, in the largest blocks
+ * there are: up to which gfn, if the machine has no more or the domain may have no more. */
+uint64_t populate_range(struct pv_machine *machine, struct domain *d, uint64_t gfn, uint64_t end);
+/* How many extents. */
+struct pv_memory_extents;
+uint64_t populate_extents(struct pv_machine *machine, struct domain *d,
+                          const struct pv_memory_extents *extents);
+/* memory.c: takes pages away; false at the first that is not there. */
+bool release_pages(struct pv_machine *machine, struct domain *d, uint64_t gfn, uint64_t pages);
 
 /* ---- superpage.c ---- */
 static inline unsigned superpage_order(const struct domain *d, unsigned level)

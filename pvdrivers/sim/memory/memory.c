@@ -1,11 +1,12 @@
-/* The owners of pages, and a domain's memory from its making to its end. */
+/* The owners of pages, and how a domain loses them. */
 #include "pvdrivers/sim/core/map.h"
 #include "pvdrivers/sim/memory/extents.h"
 #include "pvdrivers/sim/memory/internal.h"
 
 #include <errno.h>
 
-#define RELEASE_BATCH 4096 /* pages given back under one hold of machine.lock */
+#define RELEASE_BATCH 4096  /* pages given back under one hold of machine.lock */
+#define SUPERPAGES_SHARE 64 /* as many pages of a superpage are one page's work */
 #define OWNERS_FLAGS (PGC_allocated | PGC_leaving)
 
 /* ---- Owners: under machine.lock --------------------------------------------------------------
@@ -43,79 +44,6 @@ void page_free(struct pv_machine *machine, uint64_t mfn)
     free_run(machine, mfn, 1ull << page_state(machine, mfn).order);
 }
 
-/* ---- Giving a domain new memory: under machine.lock ------------------------------------------ */
-
-static void give_superpage(struct pv_machine *machine, struct domain *d, uint64_t gfn, uint64_t mfn,
-                           unsigned level)
-{
-    frame_info(machine, mfn)->next = gfn;
-    set_page(machine, mfn,
-             (struct page_info){.owner = d->domain_id,
-                                .order = (uint8_t)superpage_order(d, level),
-                                .flags = PGC_allocated});
-    physmap_set(machine, d, gfn, level, mfn);
-}
-
-static void give_pages(struct pv_machine *machine, struct domain *d, uint64_t gfn, uint64_t mfn,
-                       uint64_t pages)
-{
-    heap_cut(machine, mfn, pages, page_order(d));
-    for (uint64_t i = 0; i < pages; i++)
-        page_give(machine, d, gfn + i, mfn + (i << page_order(d)));
-}
-
-static void give_block(struct pv_machine *machine, struct domain *d, uint64_t gfn, uint64_t mfn,
-                       unsigned order)
-{
-    unsigned level = order / P2M_LEVEL_SHIFT;
-    if (level && order % P2M_LEVEL_SHIFT == 0 && physmap_takes(machine, d, gfn, level))
-        give_superpage(machine, d, gfn, mfn, level);
-    else
-        give_pages(machine, d, gfn, mfn, 1ull << order);
-}
-
-/* ---- A new domain's memory ------------------------------------------------------------------- */
-
-/* The most pages, as an order, that one block can have from `gfn` on. */
-static unsigned block_order(uint64_t gfn, uint64_t end)
-{
-    unsigned order = (P2M_LEVELS - 1) * P2M_LEVEL_SHIFT;
-    while (gfn & ((1ull << order) - 1) || gfn + (1ull << order) > end)
-        order--;
-    return order < P2M_LEVEL_SHIFT ? order : order - order % P2M_LEVEL_SHIFT;
-}
-
-/* One block at `gfn`, of that order or, where memory is in pieces, of a smaller one: its pages, or
- * 0 when there is no memory. */
-static uint64_t populate_block(struct pv_machine *machine, struct domain *d, uint64_t gfn,
-                               unsigned order)
-{
-    uint64_t mfn = NO_FRAME;
-    machine_lock(machine);
-    for (order++; order-- > 0 && mfn == NO_FRAME;)
-        mfn = heap_alloc(machine, order + page_order(d), d->node, ZONE_NORMAL);
-    order++;
-    if (mfn != NO_FRAME)
-        give_block(machine, d, gfn, mfn, order);
-    machine_unlock(machine);
-    return mfn == NO_FRAME ? 0 : 1ull << order;
-}
-
-static int populate(struct pv_machine *machine, struct domain *d,
-                    const struct pv_domain_config *config)
-{
-    (void)config; /* domain_set_shape has what it says of memory */
-    machine_lock(machine);
-    d->node = heap_roomiest_node(machine);
-    machine_unlock(machine);
-    for (uint64_t gfn = 0, pages; gfn < d->max_pages; gfn += pages) {
-        pages = populate_block(machine, d, gfn, block_order(gfn, d->max_pages));
-        if (!pages)
-            return -ENOMEM;
-    }
-    return 0;
-}
-
 /* ---- A domain's memory is released ----------------------------------------------------------- */
 
 static void release_superpage(struct pv_machine *machine, struct domain *d, uint64_t gfn,
@@ -126,16 +54,50 @@ static void release_superpage(struct pv_machine *machine, struct domain *d, uint
     free_run(machine, run->mfn, 1ull << superpage_order(d, run->level));
 }
 
+/* The page or the superpage that begins at `gfn`, of which `left` pages are to go. What is larger
+ * is made smaller first: 0 pages then. Under machine.lock. */
+static uint64_t release_one(struct pv_machine *machine, struct domain *d, uint64_t gfn,
+                            const struct physmap_run *run, uint64_t left)
+{
+    uint64_t block = 1ull << superpage_order(d, run->level);
+    if (run->level && (run->mfn % block || left < block >> page_order(d))) {
+        superpage_expand(machine, run->mfn & ~(block - 1));
+        return 0;
+    }
+    if (run->level) {
+        release_superpage(machine, d, gfn, run);
+    } else {
+        physmap_clear(machine, d, gfn, 0);
+        if (drop_reference(machine, run->mfn, OWNERS_FLAGS))
+            page_free(machine, run->mfn);
+    }
+    return run->pages;
+}
+
+bool release_pages(struct pv_machine *machine, struct domain *d, uint64_t gfn, uint64_t pages)
+{
+    bool is_there = gfn < d->physmap_end && pages <= d->physmap_end - gfn;
+    for (uint64_t end = gfn + pages; is_there && gfn < end;) {
+        machine_lock(machine);
+        struct physmap_run run = physmap_run(machine, d, gfn);
+        is_there = run.mfn != NO_FRAME;
+        gfn += is_there ? release_one(machine, d, gfn, &run, end - gfn) : 0;
+        machine_unlock(machine);
+    }
+    return is_there;
+}
+
 /* Pages that a peer still uses follow with the last put_page. */
 static uint64_t release_domain_memory(struct pv_machine *machine, struct domain *d, uint64_t from)
 {
     uint64_t start = 0, frames = 0; /* a run of consecutive frames is given back in one go */
     uint64_t gfn = from;
     machine_lock(machine);
-    for (unsigned looked = 0; gfn < d->max_pages && looked < RELEASE_BATCH; looked++) {
+    for (uint64_t work = 0; gfn < d->physmap_end && work < RELEASE_BATCH; work++) {
         struct physmap_run run = physmap_run(machine, d, gfn);
         if (run.mfn != NO_FRAME && run.level) {
             release_superpage(machine, d, gfn, &run);
+            work += run.pages / SUPERPAGES_SHARE;
         } else if (run.mfn != NO_FRAME) {
             physmap_clear(machine, d, gfn, 0);
             bool last = drop_reference(machine, run.mfn, OWNERS_FLAGS);
@@ -150,7 +112,7 @@ static uint64_t release_domain_memory(struct pv_machine *machine, struct domain 
     }
     free_run(machine, start, frames);
     machine_unlock(machine);
-    return gfn < d->max_pages ? gfn : 0;
+    return gfn < d->physmap_end ? gfn : 0;
 }
 
 /* ---- After a holder of machine.lock has died ------------------------------------------------- */
@@ -208,7 +170,7 @@ const struct subsystem memory_subsystem = {
     .start = heap_init,
     .repair = repair_memory,
     .area_size = physmap_size,
-    .domain_create = populate,
+    .domain_create = populate_domain,
     .domain_destroy = release_domain_memory,
     .domain_wipe = wipe,
 };

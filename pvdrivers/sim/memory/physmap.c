@@ -41,7 +41,7 @@ static uint64_t pages_of_level(unsigned level)
  * Acquire: when an entry says BELOW, what is there has been written. */
 struct physmap_run physmap_run(struct pv_machine *machine, const struct domain *d, uint64_t gfn)
 {
-    uint64_t entry = BELOW, left = d->max_pages - gfn;
+    uint64_t entry = BELOW, left = d->physmap_end - gfn;
     unsigned level = P2M_LEVELS;
     while (entry == BELOW && level-- > 0)
         entry = __atomic_load_n(entry_of(machine, d, gfn, level), __ATOMIC_ACQUIRE);
@@ -72,12 +72,13 @@ special_page(struct pv_machine *machine, const struct domain *d, uint64_t gfn, b
 
 uint64_t gfn_to_readable_mfn(struct pv_machine *machine, const struct domain *d, uint64_t gfn)
 {
-    return gfn < d->max_pages ? gfn_to_mfn(machine, d, gfn) : special_page(machine, d, gfn, false);
+    return gfn < d->physmap_end ? gfn_to_mfn(machine, d, gfn)
+                                : special_page(machine, d, gfn, false);
 }
 
 uint64_t gfn_to_mfn(struct pv_machine *machine, const struct domain *d, uint64_t gfn)
 {
-    if (gfn >= d->max_pages)
+    if (gfn >= d->physmap_end)
         return special_page(machine, d, gfn, true);
     const uint64_t *pages = domain_area(machine, d, SUBSYSTEM_MEMORY);
     uint64_t entry = __atomic_load_n(&pages[gfn], __ATOMIC_ACQUIRE);
@@ -110,7 +111,7 @@ void physmap_store(struct pv_machine *machine, const struct domain *d, uint64_t 
 
 bool physmap_takes(struct pv_machine *machine, const struct domain *d, uint64_t gfn, unsigned level)
 {
-    return gfn % pages_of_level(level) == 0 && gfn + pages_of_level(level) <= d->max_pages &&
+    return gfn % pages_of_level(level) == 0 && gfn + pages_of_level(level) <= d->physmap_end &&
            physmap_run(machine, d, gfn).level >= level;
 }
 

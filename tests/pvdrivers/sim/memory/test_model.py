@@ -12,6 +12,7 @@ from hypothesis.stateful import (
     rule,
 )
 
+from pvdrivers._core import lib
 from pvdrivers.hypervisor import HypervisorError, MappedPages
 from pvdrivers.ring.abi import Abi
 from pvdrivers.sim import Domain, Machine, MachineError, MemoryExtent
@@ -36,7 +37,7 @@ def maps(draw: st.DrawFn) -> list[MemoryExtent]:
 def frames_of(domain: Domain) -> dict[int, int]:
     """The frames that the physmap names, and their gfns."""
     info, frames = domain.info, {}
-    for gfn in range(info.max_pages):
+    for gfn in range(info.physmap_pages):
         try:
             mfn = domain.gfn_to_mfn(gfn)
         except MachineError as error:
@@ -59,11 +60,12 @@ class MemoryModel(RuleBasedStateMachine):
 
     @initialize(extents=maps())
     def make_machine(self, extents: list[MemoryExtent]) -> None:
-        self.exists = {
-            frame
+        self.nodes = {
+            frame: extent.node
             for extent in extents
             for frame in range(extent.start // FRAME, extent.end // FRAME)
         }
+        self.exists = set(self.nodes)
         self.machine = Machine(extents, max_domains=8, max_domain_memory="8M")
 
     def owned(self) -> int:
@@ -112,6 +114,57 @@ class MemoryModel(RuleBasedStateMachine):
         hypervisor.unmap_grants(mapped)
         hypervisor.end_access(refs[0])
         self.used.setdefault(domid, []).append((pages, content))
+
+    @precondition(lambda self: self.guests)
+    @rule(data=st.data())
+    def decrease(self, data: st.DataObject) -> None:
+        domid = data.draw(st.sampled_from(sorted(self.guests)))
+        domain, frames = self.guests[domid]
+        order = data.draw(st.sampled_from([0, 0, 1, 4, 9]))
+        gfn = data.draw(st.integers(0, domain.info.physmap_pages))
+        wanted = range(gfn, gfn + (1 << order))
+        if self.in_use(domid).intersection(wanted):
+            return
+        per_page = domain.info.page_size // FRAME
+        has = set(frames.values())
+        there = next((page for page in wanted if page not in has), wanted.stop)
+        # The whole is refused when it reaches beyond the physmap.
+        taken = range(gfn, there if wanted.stop <= domain.info.physmap_pages else gfn)
+        assert domain.reservation.decrease([gfn], order) == (len(taken) == 1 << order)
+        left = {mfn: page for mfn, page in frames.items() if page not in taken}
+        assert len(frames) - len(left) == len(taken) * per_page
+        self.guests[domid] = domain, left
+
+    @precondition(lambda self: self.guests)
+    @rule(data=st.data())
+    def populate(self, data: st.DataObject) -> None:
+        domid = data.draw(st.sampled_from(sorted(self.guests)))
+        domain, frames = self.guests[domid]
+        info = domain.info
+        order = data.draw(st.sampled_from([0, 0, 1, 4, 9]))
+        gfn = data.draw(st.integers(0, info.physmap_pages))
+        bits = data.draw(st.sampled_from([0, 0, 32, 33]))
+        node = data.draw(st.sampled_from([None, 0, 3]))
+        done = domain.reservation.populate(
+            [gfn], order, address_bits=bits, node=node, exact_node=node is not None
+        )
+        if not done:
+            return
+        per_page = info.page_size // FRAME
+        new = {done[0] + frame: gfn + frame // per_page for frame in range(per_page << order)}
+        assert gfn + (1 << order) <= info.physmap_pages
+        assert not set(frames.values()).intersection(new.values())
+        assert bits == 0 or max(new) < 1 << bits - 12
+        assert node is None or all(self.nodes[frame] == node for frame in new)
+        self.guests[domid] = domain, frames | new
+
+    def in_use(self, domid: int) -> set[int]:
+        """The gfns of pages that something is written in."""
+        hypervisor = self.guests[domid][0].hypervisor
+        return {
+            lib.pv_domain_page_to_gfn(hypervisor.cdata, pages.address)
+            for pages, _ in self.used.get(domid, [])
+        }
 
     @invariant()
     def what_was_written_is_there(self) -> None:

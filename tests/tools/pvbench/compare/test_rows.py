@@ -24,6 +24,8 @@ TARGETS = {
     "idle-memory": ("<=", 65536),
     "latency-event": ("<=", 1.3),
     "latency-poll": ("<=", 1.5),
+    "machine-frames": ("<=", 0.01),
+    "machine-guest": ("<=", 1),
     "machine-memory": ("<=", 1.2),
     "machine-time": ("<=", 1.2),
     "net-dpdk-memif": (">=", 1.0),
@@ -78,6 +80,14 @@ def test_targets():
     rows = catalogue()
     assert {name: (rows[name].sense, rows[name].target) for name in TARGETS} == TARGETS
     assert rows["python-null"].floor == 400_000
+
+
+def test_a_guest_of_a_tebibyte(setting):
+    rows = catalogue()
+    assert rows["machine-guest"].ours.measure(setting).value > 0
+    frames = rows["machine-frames"]
+    ours, dense = (contender.measure(setting) for contender in (frames.ours, frames.baseline))
+    assert 0 < ours.value <= frames.target * dense.value
 
 
 def test_the_disk_file_is_not_in_the_page_cache(tmp_path):

@@ -1,0 +1,53 @@
+/*
+ * The memory hypercall of the simulated machine, with the semantics of Xen 4.17's memory.h for
+ * domains whose physmap the hypervisor keeps. `caller` is the calling domain; DOMID_SELF stands for
+ * it, and only a privileged domain may name another one: -EPERM, or -ESRCH when there is none.
+ *
+ * Frame numbers of a domain (gfns), and orders, are in its page size; machine frames have 4 KiB.
+ * populate and decrease return how many extents were done: fewer than `count` when the next one
+ * could not be, which then is as it was, or, of decrease, is done up to its first page not there.
+ */
+#ifndef PVDRIVERS_SIM_MACHINE_MEMORY_H
+#define PVDRIVERS_SIM_MACHINE_MEMORY_H
+
+#include "pvdrivers/sim/machine.h"
+
+/* mem_flags, with Xen's names: the highest address is below 2^bits (0: any); a node to prefer, or
+ * to have memory of alone. */
+#define XENMEMF_address_bits(x) (x)
+#define XENMEMF_get_address_bits(x) ((x) & 0xffu)
+#define XENMEMF_node(x) (((x) + 1) << 8)
+#define XENMEMF_get_node(x) ((((x) >> 8) - 1) & 0xffu)
+
+/* cffi: begin */
+#define XENMEMF_exact_node_request 131072
+/* An extent is 2^order pages: order 18 at most for a privileged caller, 9 for another. */
+struct pv_memory_extents {
+    const uint64_t *gfns; /* of each extent's first page */
+    uint64_t *mfns;       /* out: of populate, if not NULL */
+    uint64_t count;
+    uint32_t order, mem_flags;
+};
+/* Not done: an extent with a page that is there already or beyond what the domain was made for,
+ * more than the domain may own, or more than there is of such memory. */
+PV_API int64_t pv_memory_populate_physmap(struct pv_machine *machine, domid_t caller, domid_t domid,
+                                          const struct pv_memory_extents *extents);
+/* A page that somebody else uses leaves the domain, and is free when it is no longer used. */
+PV_API int64_t pv_memory_decrease_reservation(struct pv_machine *machine, domid_t caller,
+                                              domid_t domid,
+                                              const struct pv_memory_extents *extents);
+/* Pages that the domain has, and may have. */
+PV_API int64_t pv_memory_current_reservation(struct pv_machine *machine, domid_t caller,
+                                             domid_t domid);
+PV_API int64_t pv_memory_maximum_reservation(struct pv_machine *machine, domid_t caller,
+                                             domid_t domid);
+/* The highest gfn that the domain has a page at. */
+PV_API int64_t pv_memory_maximum_gpfn(struct pv_machine *machine, domid_t caller, domid_t domid);
+/* The highest machine frame of memory. */
+PV_API int64_t pv_memory_maximum_ram_page(struct pv_machine *machine);
+/* Sets what the domain may own, bytes: a domctl. -EINVAL: more than it was made for. */
+PV_API int pv_domain_set_max_memory(struct pv_machine *machine, domid_t caller, domid_t domid,
+                                    uint64_t bytes);
+/* cffi: end */
+
+#endif

@@ -1,0 +1,114 @@
+/* What a domain has and may have of memory, and how that changes: the memory hypercall. */
+#include "pvdrivers/sim/memory/internal.h"
+
+#include "pvdrivers/sim/machine_memory.h"
+
+#include <errno.h>
+
+#define GUEST_ORDER P2M_LEVEL_SHIFT /* of an unprivileged domain's extents, at most */
+
+/* The domain that the caller names, and may: or NULL with *error. In a read-side section. */
+static struct domain *target(struct pv_machine *machine, domid_t caller, domid_t domid, int *error)
+{
+    struct domain *by = find_live_domain(machine, NULL, caller);
+    struct domain *d = by ? find_live_domain(machine, by, domid) : NULL;
+    *error = !d ? -ESRCH : d != by && !by->privileged ? -EPERM : 0;
+    return *error ? NULL : d;
+}
+
+static bool may_have_order(struct pv_machine *machine, domid_t caller, unsigned order)
+{
+    return order <= (domain_window(machine, caller)->privileged ? MAX_EXTENT_ORDER : GUEST_ORDER);
+}
+
+/* ---- Extents --------------------------------------------------------------------------------- */
+
+int64_t pv_memory_populate_physmap(struct pv_machine *machine, domid_t caller, domid_t domid,
+                                   const struct pv_memory_extents *extents)
+{
+    RCU_SECTION(machine);
+    int error;
+    struct domain *d = target(machine, caller, domid, &error);
+    if (!d)
+        return error;
+    account(d, PV_ACCOUNT_MEMORY_OP, 1);
+    if (!may_have_order(machine, caller, extents->order))
+        return 0;
+    return (int64_t)populate_extents(machine, d, extents);
+}
+
+int64_t pv_memory_decrease_reservation(struct pv_machine *machine, domid_t caller, domid_t domid,
+                                       const struct pv_memory_extents *extents)
+{
+    RCU_SECTION(machine);
+    int error;
+    struct domain *d = target(machine, caller, domid, &error);
+    if (!d)
+        return error;
+    account(d, PV_ACCOUNT_MEMORY_OP, 1);
+    uint64_t done = 0;
+    if (!may_have_order(machine, caller, extents->order))
+        return 0;
+    while (done < extents->count &&
+           release_pages(machine, d, extents->gfns[done], 1ull << extents->order))
+        done++;
+    return (int64_t)done;
+}
+
+/* ---- Facts ----------------------------------------------------------------------------------- */
+
+int64_t pv_memory_current_reservation(struct pv_machine *machine, domid_t caller, domid_t domid)
+{
+    RCU_SECTION(machine);
+    int error;
+    struct domain *d = target(machine, caller, domid, &error);
+    return d ? (int64_t)__atomic_load_n(&d->tot_pages, __ATOMIC_RELAXED) : error;
+}
+
+int64_t pv_memory_maximum_reservation(struct pv_machine *machine, domid_t caller, domid_t domid)
+{
+    RCU_SECTION(machine);
+    int error;
+    struct domain *d = target(machine, caller, domid, &error);
+    return d ? (int64_t)__atomic_load_n(&d->max_pages, __ATOMIC_RELAXED) : error;
+}
+
+int64_t pv_memory_maximum_gpfn(struct pv_machine *machine, domid_t caller, domid_t domid)
+{
+    RCU_SECTION(machine);
+    int error;
+    struct domain *d = target(machine, caller, domid, &error);
+    int64_t last = 0;
+    for (uint64_t gfn = 0; d && gfn < d->physmap_end;) {
+        struct physmap_run run = physmap_run(machine, d, gfn);
+        gfn += run.pages;
+        if (run.mfn != NO_FRAME)
+            last = (int64_t)gfn - 1;
+    }
+    return d ? last : error;
+}
+
+int64_t pv_memory_maximum_ram_page(struct pv_machine *machine)
+{
+    const struct machine *shared = machine->shared;
+    const struct memory_extent *last = &shared->extents[shared->extent_count - 1];
+    return (int64_t)(last->start + last->count - 1);
+}
+
+/* ---- Quota ----------------------------------------------------------------------------------- */
+
+int pv_domain_set_max_memory(struct pv_machine *machine, domid_t caller, domid_t domid,
+                             uint64_t bytes)
+{
+    RCU_SECTION(machine);
+    struct domain *by = find_live_domain(machine, NULL, caller);
+    if (!by || !by->privileged)
+        return by ? -EPERM : -ESRCH;
+    struct domain *d = find_live_domain(machine, by, domid);
+    uint64_t pages = d ? bytes >> d->page_shift : 0;
+    if (!d || pages > d->physmap_end)
+        return d ? -EINVAL : -ESRCH;
+    __atomic_store_n(&d->max_pages, pages, __ATOMIC_RELAXED);
+    account(by, PV_ACCOUNT_DOMCTL, 1);
+    return 0;
+}

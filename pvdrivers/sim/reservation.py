@@ -1,0 +1,74 @@
+"""A domain's memory reservation: Xen's memory hypercall."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pvdrivers._core import ffi, lib
+from pvdrivers.sim.errors import check
+
+if TYPE_CHECKING:
+    from pvdrivers.sim.machine import Machine
+
+
+class Reservation:
+    """That of domain `domid`, as the domain `caller` (default: itself) sees and changes it.
+
+    Frame numbers of a domain (gfns) and counts are in its page size, an extent is 2**order pages.
+    MachineError: EPERM, only a privileged domain may name another; ESRCH, there is no such domain.
+    """
+
+    def __init__(self, machine: Machine, domid: int, caller: int | None = None) -> None:
+        self._machine = machine
+        self._domid = domid
+        self._caller = domid if caller is None else caller
+
+    def _arguments(self) -> tuple[object, int, int]:
+        return self._machine.cdata, self._caller, self._domid
+
+    @property
+    def current(self) -> int:
+        """Pages that it has."""
+        return check(lib.pv_memory_current_reservation(*self._arguments()), "reservation")
+
+    @property
+    def maximum(self) -> int:
+        """Pages that it may have."""
+        return check(lib.pv_memory_maximum_reservation(*self._arguments()), "reservation")
+
+    @property
+    def highest_gfn(self) -> int:
+        """Of a page that it has."""
+        return check(lib.pv_memory_maximum_gpfn(*self._arguments()), "highest gfn")
+
+    def populate(
+        self,
+        gfns: Sequence[int],
+        order: int = 0,
+        *,
+        address_bits: int = 0,
+        node: int | None = None,
+        exact_node: bool = False,
+    ) -> list[int]:
+        """Gives it extents of new pages; the machine frames (4 KiB) of those done, which are fewer
+        than `gfns` when one could not be. All lie below 2**address_bits (0: anywhere), and are of
+        `node` if it has any, or with `exact_node` of no other."""
+        flags = address_bits | (0 if node is None else node + 1 << 8)
+        flags |= lib.XENMEMF_exact_node_request if exact_node else 0
+        mfns = ffi.new("uint64_t[]", len(gfns))
+        # Kept here: the structure holds bare pointers.
+        array = ffi.new("uint64_t[]", list(gfns))
+        extents = ffi.new("struct pv_memory_extents *", (array, mfns, len(gfns), order, flags))
+        done = lib.pv_memory_populate_physmap(*self._arguments(), extents)
+        return list(mfns[0 : check(done, "populate")])
+
+    def decrease(self, gfns: Sequence[int], order: int = 0) -> int:
+        """Takes extents from it; how many were there as a whole, up to the first that was not."""
+        array = ffi.new("uint64_t[]", list(gfns))
+        extents = ffi.new("struct pv_memory_extents *", (array, ffi.NULL, len(gfns), order, 0))
+        return check(lib.pv_memory_decrease_reservation(*self._arguments(), extents), "decrease")
+
+    def set_maximum(self, size: int) -> None:
+        """What it may have, bytes. MachineError: EINVAL, more than it was made for."""
+        check(lib.pv_domain_set_max_memory(*self._arguments(), size), "maximum")

@@ -1,0 +1,182 @@
+"""The memory hypercall: who may change whose memory, and what Xen answers."""
+
+import errno
+import struct
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from pvdrivers._core import ffi, lib
+from pvdrivers.ring.abi import Abi
+from pvdrivers.sim import Domain, Machine, MachineError, MemoryExtent
+from pvdrivers.sim.reservation import Reservation
+
+FRAME, MIB, GIB = 4096, 1 << 20, 1 << 30
+MEMORY_OP, DOMCTL = 12, 36
+DOMID_SELF = 0x7FF0
+
+
+@pytest.fixture
+def machine() -> Iterator[Machine]:
+    extents = [MemoryExtent(0, 64 * MIB), MemoryExtent(4 * GIB, 2 * GIB, 1)]
+    with Machine(extents, max_domain_memory="4G") as made:
+        made.create_domain(memory="1M", privileged=True)
+        made.create_domain(memory="4M", max_memory="1536M")
+        yield made
+
+
+@pytest.fixture
+def guest(machine: Machine) -> Domain:
+    return machine.domain(1)
+
+
+def refused(call: Callable[[], object]) -> int:
+    with pytest.raises(MachineError) as error:
+        call()
+    return int(error.value.errno or 0)
+
+
+def test_a_superpage_is_populated_and_taken_in_part(machine: Machine, guest: Domain) -> None:
+    free = machine.free_memory
+    (mfn,) = guest.reservation.populate([1024], order=9)
+    assert mfn % 512 == 0
+    assert [guest.gfn_to_mfn(1024 + i) for i in (0, 1, 511)] == [mfn, mfn + 1, mfn + 511]
+    assert guest.reservation.decrease([1030, 1031]) == 2
+    assert refused(lambda: guest.gfn_to_mfn(1030)) == errno.EFAULT
+    assert guest.gfn_to_mfn(1032) == mfn + 8
+    assert guest.reservation.decrease([1024], order=9) == 0  # up to the first that is not there
+    assert refused(lambda: guest.gfn_to_mfn(1029)) == errno.EFAULT
+    assert guest.gfn_to_mfn(1032) == mfn + 8
+    assert guest.info.pages == 1024 + 512 - 8
+    assert machine.free_memory == free - (512 - 8) * FRAME
+
+
+def test_a_page_that_is_there_is_not_populated_again(guest: Domain) -> None:
+    mfn = guest.gfn_to_mfn(1023)
+    assert guest.reservation.populate([2000, 1023, 2001]) == [guest.gfn_to_mfn(2000)]
+    assert guest.gfn_to_mfn(1023) == mfn
+    assert guest.reservation.populate([1020], order=3) == []
+
+
+def test_nothing_is_populated_beyond_the_physmap(guest: Domain) -> None:
+    end = guest.info.physmap_pages
+    assert end == 1536 * MIB // FRAME
+    for gfn, order in ((end, 0), (end - 1, 1), (2**64 - 1, 0), (2**64 - 256, 9)):
+        assert guest.reservation.populate([gfn], order) == []
+        assert guest.reservation.decrease([gfn], order) == 0
+
+
+def test_larger_extents_are_a_privileged_domains(machine: Machine, guest: Domain) -> None:
+    assert guest.reservation.populate([1 << 18], order=10) == []
+    by_dom0 = Reservation(machine, 1, caller=0)
+    assert by_dom0.populate([0], order=19) == []
+    assert by_dom0.populate([0], order=64) == []
+    assert by_dom0.populate([1 << 10], order=10) != []
+
+
+def test_memory_of_a_node_and_below_an_address(machine: Machine, guest: Domain) -> None:
+    (low,) = guest.reservation.populate([2048], address_bits=32)
+    assert low < 1 << 20
+    (normal,) = guest.reservation.populate([2049], node=0)
+    assert normal >= 1 << 20  # what lies below 4 GiB is not given to who does not ask for it
+    assert guest.reservation.populate([2050], node=0, exact_node=True)[0] < 1 << 20
+    assert guest.reservation.populate([2051], node=7, exact_node=True) == []
+    assert guest.reservation.populate([2051], node=1, address_bits=32, exact_node=True) == []
+    assert guest.reservation.populate([2051], address_bits=12) in ([], [0])
+
+
+def test_the_quota(machine: Machine, guest: Domain) -> None:
+    by_dom0 = Reservation(machine, 1, caller=0)
+    by_dom0.set_maximum(4 * MIB + FRAME)
+    assert guest.reservation.maximum == guest.info.max_pages == 1025
+    assert len(guest.reservation.populate([2000, 2001])) == 1
+    by_dom0.set_maximum(1 * MIB)  # below what it has: nothing leaves
+    assert guest.reservation.current == 1025
+    assert guest.reservation.populate([2001]) == []
+    assert guest.hypervisor.balloon(2000) <= 256
+    assert refused(lambda: by_dom0.set_maximum(2 * GIB)) == errno.EINVAL
+
+
+def test_only_a_privileged_domain_names_another(machine: Machine) -> None:
+    other = Reservation(machine, 0, caller=1)
+    assert refused(lambda: other.current) == errno.EPERM
+    assert refused(lambda: other.populate([0])) == errno.EPERM
+    assert refused(lambda: other.decrease([20])) == errno.EPERM
+    assert refused(lambda: other.set_maximum(MIB)) == errno.EPERM
+    assert refused(lambda: Reservation(machine, 1).set_maximum(MIB)) == errno.EPERM
+    assert refused(lambda: Reservation(machine, 5, caller=0).current) == errno.ESRCH
+    assert Reservation(machine, DOMID_SELF, caller=1).current == 1024
+
+
+def test_a_page_in_use_is_free_when_it_is_no_longer_used(machine: Machine, guest: Domain) -> None:
+    dom0 = machine.domain(0).hypervisor
+    pages = guest.hypervisor.allocate_pages(1)
+    pages.view[:4] = b"data"
+    gfn = lib.pv_domain_page_to_gfn(guest.hypervisor.cdata, pages.address)
+    mapped = dom0.map_grants(1, guest.hypervisor.grant_pages(0, pages))
+    free = machine.free_memory
+    assert guest.reservation.decrease([gfn]) == 1
+    assert machine.free_memory == free
+    assert mapped.view[:4] == b"data"
+    dom0.unmap_grants(mapped)
+    assert machine.free_memory == free + FRAME
+
+
+# ---- By Xen's numbers --------------------------------------------------------
+
+
+def memory_op(machine: Machine, caller: int, cmd: int, argument: bytes) -> int:
+    memory = ffi.from_buffer(bytearray(argument))
+    args = [cmd, int(ffi.cast("uintptr_t", memory)), 0, 0, 0]
+    return int(lib.pv_hypercall(machine.cdata, caller, MEMORY_OP, args))
+
+
+def reservation(address: int, count: int, order: int, domid: int = DOMID_SELF) -> bytes:
+    return struct.pack("<QQIIH6x", address, count, order, 0, domid)
+
+
+def test_lists_longer_than_a_chunk(machine: Machine, guest: Domain) -> None:
+    gfns = ffi.new("uint64_t[]", list(range(2000, 2200)))
+    whole = reservation(int(ffi.cast("uintptr_t", gfns)), 200, 0)
+    assert memory_op(machine, 1, 6, whole) == 200
+    assert list(gfns) == [guest.gfn_to_mfn(gfn) for gfn in range(2000, 2200)]
+    for i in range(200):
+        gfns[i] = 2000 + i if i != 150 else 3000
+    assert memory_op(machine, 1, 1, whole) == 150
+    assert guest.gfn_to_mfn(2150)
+    assert refused(lambda: guest.gfn_to_mfn(2149)) == errno.EFAULT
+
+
+def test_facts_by_number(machine: Machine) -> None:
+    myself = struct.pack("<H", DOMID_SELF)
+    assert memory_op(machine, 1, 2, b"") == (6 * GIB) // FRAME - 1
+    assert memory_op(machine, 1, 3, myself) == 1024
+    assert memory_op(machine, 1, 4, myself) == 1536 * MIB // FRAME
+    assert memory_op(machine, 1, 14, myself) == 1023
+    assert memory_op(machine, 1, 3, struct.pack("<H", 0)) == -errno.EPERM
+
+
+def test_what_lists_may_be_wrong_with(machine: Machine) -> None:
+    assert memory_op(machine, 1, 6, reservation(8, 10, 0)) == 0  # no memory at this address
+    assert memory_op(machine, 0, 6, reservation(8, 10, 0, domid=5)) == 0
+    assert memory_op(machine, 1, 6, reservation(8, 1 << 63, 1 << 31)) == 0
+    for cmd in (0, 5, 7, 20, 63, 64, 1 << 31):
+        assert memory_op(machine, 1, cmd, reservation(8, 10, 0)) == -errno.ENOSYS
+
+
+def test_max_mem_by_number(machine: Machine, guest: Domain) -> None:
+    argument = bytearray(256)
+    argument[:24] = struct.pack("<IIH6xQ", 11, 0x15, 1, 2048)
+    args = [int(ffi.cast("uintptr_t", ffi.from_buffer(argument))), 0, 0, 0, 0]
+    assert lib.pv_hypercall(machine.cdata, 1, DOMCTL, args) == -errno.EPERM
+    assert lib.pv_hypercall(machine.cdata, 0, DOMCTL, args) == 0
+    assert guest.info.max_pages == 512
+
+
+def test_ia64_pages(machine: Machine) -> None:
+    domain = machine.create_domain(abi=Abi.IA64, memory="1M", max_memory="64M")
+    (mfn,) = domain.reservation.populate([512], order=9)
+    assert mfn % 2048 == 0
+    assert domain.gfn_to_mfn(513) == mfn + 4
+    assert domain.reservation.decrease([512], order=9) == 1
+    assert domain.reservation.current == 64
