@@ -29,10 +29,13 @@ class SchedulerKind(IntEnum):
     """domctl.h's XEN_SCHEDULER_*."""
 
     CREDIT = 5
+    CREDIT2 = 6
 
 
 @dataclass(frozen=True, slots=True)
 class SchedParams:
+    """`tslice_ms` and `migration_delay_us` are the credit scheduler's; credit2 has 0 there."""
+
     tslice_ms: int = DEFAULT_TSLICE_MS
     ratelimit_us: int = DEFAULT_RATELIMIT_US
     migration_delay_us: int = 0

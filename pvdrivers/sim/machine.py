@@ -14,7 +14,7 @@ from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.ring.abi import Abi
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import console
-from pvdrivers.sim.cpupool import MAX_CPUS
+from pvdrivers.sim.cpupool import MAX_CPUS, SchedulerKind
 from pvdrivers.sim.errors import MachineError, check
 from pvdrivers.sim.memory_map import MemoryExtent, memory_extents, parse_size
 from pvdrivers.sim.reservation import Reservation
@@ -235,6 +235,7 @@ class Machine:
         cpus: int = 0,
         threads_per_core: int = 1,
         cores_per_socket: int = 0,
+        scheduler: SchedulerKind = SchedulerKind.CREDIT,
     ) -> None:
         """`memory`: a size, the name of a map (memory_map.MEMORY_MAPS), or extents.
         `max_domain_memory`: what one domain may own at most; None: all that the machine has, but
@@ -242,7 +243,8 @@ class Machine:
         what cannot be.
 
         `cpus`: on which vcpus are scheduled, in virtual time; in real time there are settings
-        and accounts alone. 0: there is no scheduler.
+        and accounts alone. 0: there is no scheduler. `scheduler` is Pool-0's; credit2 has a
+        runqueue for each socket.
         `threads_per_core` and `cores_per_socket` (0: all in one socket) are what tools are told of
         these CPUs.
         """
@@ -261,6 +263,7 @@ class Machine:
         config.max_domain_memory = parse_size(max_domain_memory)
         config.virtual_time = virtual_time
         config.cpus = cpus
+        config.scheduler = scheduler
         config.threads_per_core, config.cores_per_socket = threads_per_core, cores_per_socket
         out = ffi.new("struct pv_machine **")
         check(lib.pv_machine_create(config, out), "creating a machine")

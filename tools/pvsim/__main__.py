@@ -61,7 +61,7 @@ def pvsim(
     ),
     html: Path | None = None,
 ) -> None:
-    """Runs a scenario: guests that share the CPUs of a machine as Xen's credit scheduler has it.
+    """Runs a scenario: guests that share the CPUs of a machine as Xen's schedulers have it.
 
     Parameters
     ----------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -18,6 +18,7 @@ from pvdrivers.sim.cpupool import (
     MAX_RATELIMIT_US,
     MAX_TSLICE_MS,
     MIN_RATELIMIT_US,
+    SchedParams,
 )
 from pvdrivers.sim.scheduler import DEFAULT_WEIGHT, MAX_WEIGHT, MIN_WEIGHT
 from pvdrivers.sim.vcpu import MAX_VCPUS
@@ -41,19 +42,32 @@ class MachineSection(Section, frozen=True):
 
 
 class SchedulerSection(Section, frozen=True):
-    """As `xl sched-credit -s` sets them."""
+    """As `xl sched-credit -s` and `xl sched-credit2 -s` set them."""
 
-    tslice_ms: Annotated[int, msgspec.Meta(ge=1, le=MAX_TSLICE_MS)] = DEFAULT_TSLICE_MS
+    kind: Literal["credit", "credit2"] = "credit"
     ratelimit_us: Annotated[int, msgspec.Meta(ge=0, le=MAX_RATELIMIT_US)] = DEFAULT_RATELIMIT_US
-    migration_delay_us: Annotated[int, msgspec.Meta(ge=0, le=MAX_MIGRATION_DELAY_US)] = 0
+    tslice_ms: Annotated[int, msgspec.Meta(ge=1, le=MAX_TSLICE_MS)] | None = None
+    migration_delay_us: Annotated[int, msgspec.Meta(ge=0, le=MAX_MIGRATION_DELAY_US)] | None = None
 
     def __post_init__(self) -> None:
-        limit = self.ratelimit_us
-        if 0 < limit < MIN_RATELIMIT_US or limit > 1000 * self.tslice_ms:
+        for key in ("tslice_ms", "migration_delay_us"):
+            if self.kind == "credit2" and getattr(self, key) is not None:
+                raise ValueError(f"{key} is the credit scheduler's, credit2 has none")
+        limit, longest = self.ratelimit_us, 1000 * (self.tslice_ms or DEFAULT_TSLICE_MS)
+        if self.kind == "credit2":
+            longest = MAX_RATELIMIT_US
+        if 0 < limit < MIN_RATELIMIT_US or limit > longest:
+            most = "500000" if self.kind == "credit2" else f"the slice of {longest // 1000} ms"
             raise ValueError(
-                f"ratelimit_us is 0, or from {MIN_RATELIMIT_US} to the slice of"
-                f" {self.tslice_ms} ms, not {limit}"
+                f"ratelimit_us is 0, or from {MIN_RATELIMIT_US} to {most}, not {limit}"
             )
+
+    @property
+    def params(self) -> SchedParams:
+        if self.kind == "credit2":
+            return SchedParams(0, self.ratelimit_us)
+        tslice = self.tslice_ms or DEFAULT_TSLICE_MS
+        return SchedParams(tslice, self.ratelimit_us, self.migration_delay_us or 0)
 
 
 class RunSection(Section, frozen=True):

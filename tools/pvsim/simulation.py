@@ -11,7 +11,7 @@ from itertools import chain
 from typing import Any
 
 from pvdrivers.sim import Domain, Machine
-from pvdrivers.sim.cpupool import SchedParams
+from pvdrivers.sim.cpupool import SchedulerKind
 from pvdrivers.sim.scheduler import SchedDomain
 from pvdrivers.sim.vcpu_loop import VcpuLoop
 from pvdrivers.tools.pvsim.host import Host
@@ -60,10 +60,7 @@ class Simulation:
         self.scenario = scenario
         self.machine = machine
         self.cpu_workloads = CpuWorkloads(machine.scheduler)
-        settings = scenario.scheduler
-        machine.scheduler.pool(0).params = SchedParams(
-            settings.tslice_ms, settings.ratelimit_us, settings.migration_delay_us
-        )
+        machine.scheduler.pool(0).params = scenario.scheduler.params
         self.dom0 = self._create_domain(scenario.dom0, DOM0_MEMORY, privileged=True)
         self.guests: list[Guest] = []
         rng = random.Random(scenario.run.seed)
@@ -194,5 +191,8 @@ def simulation(scenario: Scenario) -> Iterator[Simulation]:
     guests = sum(section.count for section in scenario.guest)
     memory = DOM0_MEMORY + (guests + 1) * GUEST_MEMORY
     cpus = scenario.machine.cpus
-    with Machine(memory, max_domains=1 + guests, virtual_time=True, cpus=cpus) as machine:
+    kind = SchedulerKind[scenario.scheduler.kind.upper()]
+    with Machine(
+        memory, max_domains=1 + guests, virtual_time=True, cpus=cpus, scheduler=kind
+    ) as machine:
         yield Simulation(scenario, machine)

@@ -28,7 +28,8 @@ struct pv_machine_config {
     uint32_t max_domains;                   /* domids 0 to max_domains - 1 */
     uint64_t max_domain_memory;             /* bytes one domain may own at most */
     bool virtual_time;                      /* the clock moves only by pv_machine_advance */
-    uint32_t cpus; /* 0: no scheduler; they are scheduled in virtual time alone (sched.h) */
+    uint32_t cpus;      /* 0: no scheduler; they are scheduled in virtual time alone (sched.h) */
+    uint32_t scheduler; /* of Pool-0, PV_SCHEDULER_*; 0: credit */
     uint32_t threads_per_core; /* what tools are told of the CPUs; 0: 1 */
     uint32_t cores_per_socket; /* 0: one socket has them all */
 };

@@ -1,8 +1,8 @@
 /*
- * Virtual CPUs on a machine's CPUs, in virtual time, as Xen's credit scheduler shares them out
- * (sched/credit.c of Xen; docs/pvsim.md says what is modelled). What a vcpu does is CPU time
- * that it wants: it is runnable while it wants some, runs while it has a CPU, and is reported when
- * it has had it.
+ * Virtual CPUs on a machine's CPUs, in virtual time, as Xen's credit and credit2 schedulers share
+ * them out (sched/credit.c and sched/credit2.c of Xen; docs/pvsim.md says what is modelled). What a
+ * vcpu does is CPU time that it wants: it is runnable while it wants some, runs while it has a CPU,
+ * and is reported when it has had it.
  *
  * In real time nothing is scheduled. Settings are kept and answered; a vcpu is blocked, and has run
  * for the CPU time of the processes that have views of its domain, as their clocks count it: a
@@ -45,8 +45,10 @@ struct pv_vcpu_runstate {
 
 /* domctl.h's XEN_SCHEDULER_* */
 #define PV_SCHEDULER_CREDIT 5
+#define PV_SCHEDULER_CREDIT2 6
 
-/* xen_sysctl_credit_schedule */
+/* xen_sysctl_credit_schedule, xen_sysctl_credit2_schedule: credit2 has the rate limit alone, the
+ * others are 0 */
 struct pv_sched_params {
     uint32_t tslice_ms;    /* 1 or more */
     uint32_t ratelimit_us; /* within a slice; 0: none */
@@ -54,7 +56,7 @@ struct pv_sched_params {
     uint32_t migration_delay_us;
 };
 
-/* xen_domctl_sched_credit */
+/* xen_domctl_sched_credit, xen_domctl_sched_credit2 */
 struct pv_sched_domain {
     uint32_t weight; /* of each active vcpu, 1 to 65535 */
     uint32_t cap;    /* percent of one CPU for the domain; 0: none */

@@ -24,7 +24,8 @@ static int check_config(const struct pv_machine_config *config)
         return -EINVAL;
     if (config->max_domains == 0 || config->max_domains > DOMID_FIRST_RESERVED)
         return -EINVAL;
-    if (config->cpus > SCHED_MAX_CPUS)
+    if (config->cpus > SCHED_MAX_CPUS || (config->scheduler && config->scheduler != SCHED_CREDIT &&
+                                          config->scheduler != SCHED_CREDIT2))
         return -EINVAL;
     uint64_t end = 0;
     for (uint32_t i = 0; i < config->extent_count; i++) {

@@ -302,10 +302,15 @@ struct xen_sysctl_credit_schedule {
     uint32_t tslice_ms, ratelimit_us, vcpu_migr_delay_us;
 };
 
+struct xen_sysctl_credit2_schedule {
+    uint32_t ratelimit_us;
+};
+
 struct xen_sysctl_scheduler_op {
     uint32_t cpupool_id, sched_id, cmd;
     union {
         struct xen_sysctl_credit_schedule sched_credit;
+        struct xen_sysctl_credit2_schedule sched_credit2;
         uint64_t sched_arinc653;
     } u;
 };

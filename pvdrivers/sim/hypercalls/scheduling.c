@@ -72,24 +72,41 @@ long sysctl_sched_id(const struct hypercall *call, void *argument)
     return 0;
 }
 
+static long set_params(const struct hypercall *call, const struct xen_sysctl_scheduler_op *op)
+{
+    const struct xen_sysctl_credit_schedule *credit = &op->u.sched_credit;
+    struct pv_sched_params params = {.ratelimit_us = op->u.sched_credit2.ratelimit_us};
+    if (op->sched_id == PV_SCHEDULER_CREDIT)
+        params = (struct pv_sched_params){credit->tslice_ms, credit->ratelimit_us,
+                                          credit->vcpu_migr_delay_us};
+    return pv_sched_set_params(call->machine, op->cpupool_id, &params);
+}
+
+static long get_params(const struct hypercall *call, struct xen_sysctl_scheduler_op *op)
+{
+    struct pv_sched_params params;
+    int error = pv_sched_get_params(call->machine, op->cpupool_id, &params);
+    if (error)
+        return error;
+    if (op->sched_id == PV_SCHEDULER_CREDIT)
+        op->u.sched_credit = (struct xen_sysctl_credit_schedule){
+            params.tslice_ms, params.ratelimit_us, params.migration_delay_us};
+    else
+        op->u.sched_credit2.ratelimit_us = params.ratelimit_us;
+    return 0;
+}
+
 long sysctl_scheduler_op(const struct hypercall *call, void *argument)
 {
     struct xen_sysctl_scheduler_op *op = &((struct xen_sysctl *)argument)->u.scheduler_op;
-    struct xen_sysctl_credit_schedule *credit = &op->u.sched_credit;
-    struct pv_sched_params params;
     int error = check_scheduler(call, op->cpupool_id, op->sched_id);
     if (error)
         return error;
     switch (op->cmd) {
     case XEN_SYSCTL_SCHEDOP_putinfo:
-        params = (struct pv_sched_params){credit->tslice_ms, credit->ratelimit_us,
-                                          credit->vcpu_migr_delay_us};
-        return pv_sched_set_params(call->machine, op->cpupool_id, &params);
+        return set_params(call, op);
     case XEN_SYSCTL_SCHEDOP_getinfo:
-        error = pv_sched_get_params(call->machine, op->cpupool_id, &params);
-        *credit = (struct xen_sysctl_credit_schedule){params.tslice_ms, params.ratelimit_us,
-                                                      params.migration_delay_us};
-        return error;
+        return get_params(call, op);
     default:
         return -EINVAL;
     }

@@ -4,40 +4,12 @@
 
 /* ---- Who is active --------------------------------------------------------------------------- */
 
-/* At the head of the list. */
-static void link_domain(struct pv_machine *machine, struct domain *d)
-{
-    struct sched_domain *own = &d->sched;
-    struct sched_pool *pool = pool_of(machine, d);
-    if (pool->active_domains++ == 0) {
-        pool->first_active = own->next = own->prev = d->domain_id;
-        return;
-    }
-    struct sched_domain *next = &domain_window(machine, pool->first_active)->sched;
-    own->next = pool->first_active;
-    own->prev = next->prev;
-    domain_window(machine, own->prev)->sched.next = d->domain_id;
-    next->prev = d->domain_id;
-    pool->first_active = d->domain_id;
-}
-
-static void unlink_domain(struct pv_machine *machine, const struct domain *d)
-{
-    const struct sched_domain *own = &d->sched;
-    struct sched_pool *pool = pool_of(machine, d);
-    domain_window(machine, own->prev)->sched.next = own->next;
-    domain_window(machine, own->next)->sched.prev = own->prev;
-    pool->active_domains--;
-    if (pool->first_active == d->domain_id)
-        pool->first_active = own->next;
-}
-
 void account_start(struct pv_machine *machine, struct domain *d, struct sched_vcpu *vcpu)
 {
     vcpu->active = true;
     pool_of(machine, d)->weight += d->sched.weight;
     if (d->sched.active_vcpus++ == 0)
-        link_domain(machine, d);
+        pool_link(machine, d);
 }
 
 void account_stop(struct pv_machine *machine, struct domain *d, struct sched_vcpu *vcpu)
@@ -45,7 +17,7 @@ void account_stop(struct pv_machine *machine, struct domain *d, struct sched_vcp
     vcpu->active = false;
     pool_of(machine, d)->weight -= d->sched.weight;
     if (--d->sched.active_vcpus == 0)
-        unlink_domain(machine, d);
+        pool_unlink(machine, d);
 }
 
 /* ---- A domain's share ------------------------------------------------------------------------ */
@@ -95,8 +67,8 @@ static int64_t share(struct pv_machine *machine, struct domain *d, struct accoun
     if (account->weight_left > 0)
         account->total += divide_up((fair - most) * account->weight, account->weight_left);
     if (account->wanted && pool->first_active != d->domain_id) {
-        unlink_domain(machine, d); /* so that all get some of what it leaves, next time */
-        link_domain(machine, d);
+        pool_unlink(machine, d); /* so that all get some of what it leaves, next time */
+        pool_link(machine, d);
     }
     return divide_up(most, own->active_vcpus);
 }
@@ -156,7 +128,7 @@ static void account_domain(struct pv_machine *machine, struct domain *d, struct 
     }
 }
 
-void account_all(struct pv_machine *machine, struct sched_pool *pool, uint64_t now)
+static void account_all(struct pv_machine *machine, struct sched_pool *pool, uint64_t now)
 {
     struct account account = {.weight = pool->weight, .weight_left = pool->weight};
     account.total = (int64_t)pool->cpu_count * credit_of_slice(pool);
@@ -171,6 +143,21 @@ void account_all(struct pv_machine *machine, struct sched_pool *pool, uint64_t n
     pool->balance = account.balance;
     for (uint32_t cpu = 0; cpu < scheduler(machine)->cpus; cpu++)
         if (mask_test(&pool->cpus, cpu))
-            runqueue_sort(machine, cpu);
-    pool->account_at = now + pool->slice_us * NS_PER_US;
+            runqueue_sort(machine, queue_of_cpu(machine, cpu));
+    pool->timer_at = now + pool->slice_us * NS_PER_US;
+}
+
+/* It comes after the ticks of its time, so that all have paid, and before a CPU chooses anew at
+ * that time. */
+void account_timer(struct pv_machine *machine, struct sched_pool *pool, uint64_t now)
+{
+    const struct scheduler *sched = scheduler(machine);
+    for (uint32_t cpu = 0; cpu < sched->cpus; cpu++) {
+        const struct sched_cpu *own = &sched->cpu[cpu];
+        if (!mask_test(&pool->cpus, cpu) || own->current == NO_VCPU || own->tick_at > now)
+            continue;
+        credit_tick(machine, cpu, now);
+        cpu_update(machine, cpu);
+    }
+    account_all(machine, pool, now);
 }

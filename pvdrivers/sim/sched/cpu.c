@@ -78,19 +78,12 @@ static void enter(struct pv_machine *machine, uint32_t cpu, vcpu_ref ref, uint64
 {
     struct scheduler *sched = scheduler(machine);
     struct sched_vcpu *vcpu = vcpu_at(machine, ref);
-    uint64_t tick = credit_tick_time(pool_of_cpu(machine, cpu));
+    uint64_t tick = ops_of(pool_of_cpu(machine, cpu))->tick_time(pool_of_cpu(machine, cpu));
     vcpu_set_state(vcpu, RUNSTATE_running, now);
     vcpu->burned_until = now;
     if (sched->cpu[cpu].current == NO_VCPU)
-        sched->cpu[cpu].tick_at = now - now % tick + tick; /* ticks stop while a CPU idles */
-}
-
-/* One that had to leave its CPU to a vcpu that may run nowhere else. */
-static void find_idle_cpu(struct pv_machine *machine, vcpu_ref ref, uint64_t now)
-{
-    uint32_t idle = place_idle(machine, ref);
-    if (idle != SCHED_MAX_CPUS)
-        cpu_schedule(machine, idle, now);
+        sched->cpu[cpu].tick_at =
+            tick == NEVER ? NEVER : now - now % tick + tick; /* ticks stop while a CPU idles */
 }
 
 void cpu_schedule(struct pv_machine *machine, uint32_t cpu, uint64_t now)
@@ -100,7 +93,7 @@ void cpu_schedule(struct pv_machine *machine, uint32_t cpu, uint64_t now)
     struct sched_pool *pool = pool_of_cpu(machine, cpu);
     uint64_t slice;
     cpu_charge(machine, own, now);
-    vcpu_ref before = own->current, next = credit_choose(machine, cpu, now, &slice);
+    vcpu_ref before = own->current, next = ops_of(pool)->choose(machine, cpu, now, &slice);
     sched->decisions++;
     own->slice_end = now + slice;
     if (next != before) {
@@ -114,6 +107,8 @@ void cpu_schedule(struct pv_machine *machine, uint32_t cpu, uint64_t now)
         mask_put(&pool->idlers, cpu, next == NO_VCPU && mask_test(&pool->cpus, cpu));
     }
     cpu_update(machine, cpu);
-    if (next != before && before != NO_VCPU && vcpu_at(machine, before)->queued)
-        find_idle_cpu(machine, before, now);
+    if (next != before && before != NO_VCPU)
+        ops_of(pool)->left(machine, before, now);
+    if (ops_of(pool)->chosen)
+        ops_of(pool)->chosen(machine, cpu, now);
 }

@@ -42,7 +42,7 @@ static int create(struct scheduler *sched, uint32_t *id, uint32_t scheduler)
         return -ENOSPC;
     if (*id != PV_CPUPOOL_ANY && pool_find(sched, *id))
         return -EEXIST;
-    if (scheduler != PV_SCHEDULER_CREDIT)
+    if (!sched_is_known(scheduler))
         return -ENOENT;
     if (*id == PV_CPUPOOL_ANY)
         *id = new_id(sched);

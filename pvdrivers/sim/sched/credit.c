@@ -5,12 +5,33 @@
 #define CREDITS_PER_MS 10u
 #define TICKS_PER_SLICE 3u
 
-void credit_vcpu_init(struct sched_vcpu *vcpu)
+static void join(struct pv_machine *machine, struct domain *d, uint64_t now)
 {
-    vcpu->priority = UNDER;
-    vcpu->credit = 0;
-    vcpu->residual = 0;
-    vcpu->active = vcpu->parked = false;
+    (void)machine;
+    (void)now;
+    for (uint32_t id = 0; id < d->max_vcpus; id++) {
+        struct sched_vcpu *vcpu = &d->vcpu[id].sched;
+        vcpu->priority = UNDER;
+        vcpu->credit = 0;
+        vcpu->residual = 0;
+        vcpu->active = vcpu->parked = false;
+    }
+}
+
+static void leave(struct pv_machine *machine, struct domain *d)
+{
+    for (uint32_t id = 0; id < d->max_vcpus; id++)
+        if (d->vcpu[id].sched.active)
+            account_stop(machine, d, &d->vcpu[id].sched);
+}
+
+static void set_domain(struct pv_machine *machine, struct domain *d, uint16_t weight, uint16_t cap,
+                       uint64_t now)
+{
+    (void)now;
+    pool_of(machine, d)->weight += (weight - d->sched.weight) * d->sched.active_vcpus;
+    d->sched.weight = weight;
+    d->sched.cap = cap;
 }
 
 int32_t credit_of_slice(const struct sched_pool *pool)
@@ -18,14 +39,14 @@ int32_t credit_of_slice(const struct sched_pool *pool)
     return (int32_t)(pool->slice_us / 1000 * CREDITS_PER_MS);
 }
 
-uint64_t credit_tick_time(const struct sched_pool *pool)
+static uint64_t tick_time(const struct sched_pool *pool)
 {
     uint32_t ticks = pool->slice_us / 1000 < TICKS_PER_SLICE ? 1 : TICKS_PER_SLICE;
     return pool->slice_us * NS_PER_US / ticks;
 }
 
 /* Whole credits; the rest of a ms is remembered. */
-void credit_burn(struct sched_vcpu *vcpu, uint64_t now)
+static void burn(struct sched_vcpu *vcpu, uint64_t now)
 {
     uint64_t cost = (now - vcpu->burned_until) * CREDITS_PER_MS + vcpu->residual;
     vcpu->residual = cost % NS_PER_MS;
@@ -34,7 +55,7 @@ void credit_burn(struct sched_vcpu *vcpu, uint64_t now)
 }
 
 /* One that has credits left goes before all that compute, until a tick finds it running. */
-void credit_boost(struct pv_machine *machine, struct sched_vcpu *vcpu)
+static void boost(struct pv_machine *machine, struct sched_vcpu *vcpu)
 {
     if (vcpu->priority != UNDER)
         return;
@@ -50,11 +71,11 @@ void credit_tick(struct pv_machine *machine, uint32_t cpu, uint64_t now)
     struct sched_vcpu *vcpu = vcpu_at(machine, own->current);
     if (vcpu->priority == BOOST)
         vcpu->priority = UNDER;
-    credit_burn(vcpu, now);
+    burn(vcpu, now);
     bool active = vcpu->active;
     if (!active)
         account_start(machine, domain_of(machine, own->current), vcpu);
-    own->tick_at = now + credit_tick_time(pool_of_cpu(machine, cpu));
+    own->tick_at = now + tick_time(pool_of_cpu(machine, cpu));
     if (active && vcpu->demand > 0 && place_is_better_elsewhere(machine, own->current))
         vcpu_move(machine, own->current, now);
 }
@@ -67,7 +88,7 @@ static uint64_t rate_limited(const struct sched_pool *pool, const struct sched_v
     return ran < limit ? limit - ran : 0;
 }
 
-vcpu_ref credit_choose(struct pv_machine *machine, uint32_t cpu, uint64_t now, uint64_t *slice)
+static vcpu_ref choose(struct pv_machine *machine, uint32_t cpu, uint64_t now, uint64_t *slice)
 {
     const struct sched_cpu *own = &scheduler(machine)->cpu[cpu];
     const struct sched_pool *pool = pool_of_cpu(machine, cpu);
@@ -77,7 +98,7 @@ vcpu_ref credit_choose(struct pv_machine *machine, uint32_t cpu, uint64_t now, u
         struct sched_vcpu *vcpu = vcpu_at(machine, current);
         bool runnable = vcpu_is_runnable(domain_of(machine, current), vcpu);
         uint64_t rest = vcpu->yields ? 0 : rate_limited(pool, vcpu, now);
-        credit_burn(vcpu, now);
+        burn(vcpu, now);
         vcpu->left_at = now;
         if (runnable && rest) {
             *slice = rest;
@@ -86,7 +107,7 @@ vcpu_ref credit_choose(struct pv_machine *machine, uint32_t cpu, uint64_t now, u
         if (runnable)
             runqueue_insert(machine, current);
     }
-    vcpu_ref chosen = own->first;
+    vcpu_ref chosen = queue_of_cpu(machine, cpu)->first;
     int priority = chosen == NO_VCPU ? IDLE : vcpu_at(machine, chosen)->priority;
     if (priority <= OVER) {
         vcpu_ref stolen = place_steal(machine, cpu, priority, now);
@@ -97,3 +118,62 @@ vcpu_ref credit_choose(struct pv_machine *machine, uint32_t cpu, uint64_t now, u
         runqueue_remove(machine, chosen);
     return chosen;
 }
+
+static void wake(struct pv_machine *machine, vcpu_ref ref, uint64_t now, bool event)
+{
+    if (event)
+        boost(machine, vcpu_at(machine, ref));
+    runqueue_insert(machine, ref);
+    uint32_t cpu = place_tickled(machine, ref);
+    if (cpu != SCHED_MAX_CPUS)
+        cpu_schedule(machine, cpu, now);
+}
+
+static void lie_down(struct pv_machine *machine, vcpu_ref ref, uint64_t now)
+{
+    (void)now;
+    runqueue_remove(machine, ref);
+}
+
+static void place(struct pv_machine *machine, vcpu_ref ref)
+{
+    vcpu_at(machine, ref)->cpu = (uint16_t)place_choose(machine, ref);
+}
+
+/* One that had to leave its CPU to a vcpu that may run nowhere else. */
+static void left(struct pv_machine *machine, vcpu_ref ref, uint64_t now)
+{
+    uint32_t idle = vcpu_at(machine, ref)->queued ? place_idle(machine, ref) : SCHED_MAX_CPUS;
+    if (idle != SCHED_MAX_CPUS)
+        cpu_schedule(machine, idle, now);
+}
+
+static uint32_t queue_for(const struct scheduler *sched, const struct sched_pool *pool,
+                          uint32_t cpu)
+{
+    (void)pool;
+    (void)cpu;
+    return runqueue_unused(sched);
+}
+
+static uint64_t first_timer(const struct sched_pool *pool, uint64_t now)
+{
+    return now + pool->slice_us * NS_PER_US;
+}
+
+const struct sched_ops credit_ops = {
+    .name = "credit",
+    .queue_for = queue_for,
+    .first_timer = first_timer,
+    .timer = account_timer,
+    .tick_time = tick_time,
+    .tick = credit_tick,
+    .join = join,
+    .leave = leave,
+    .set_domain = set_domain,
+    .wake = wake,
+    .sleep = lie_down,
+    .place = place,
+    .choose = choose,
+    .left = left,
+};

@@ -7,13 +7,8 @@
 
 static void init_cpu(struct scheduler *sched, uint16_t cpu, uint64_t now)
 {
-    sched->cpu[cpu] = (struct sched_cpu){.pool = NO_POOL,
-                                         .current = NO_VCPU,
-                                         .first = NO_VCPU,
-                                         .last = NO_VCPU,
-                                         .since = now,
-                                         .next = NEVER,
-                                         .heap_place = cpu};
+    sched->cpu[cpu] = (struct sched_cpu){
+        .pool = NO_POOL, .current = NO_VCPU, .since = now, .next = NEVER, .heap_place = cpu};
     sched->heap[cpu] = cpu;
 }
 
@@ -23,10 +18,12 @@ static void init(struct machine *shared, const struct pv_machine_config *config)
     sim_lock_init(&sched->lock);
     sched->cpus = config->cpus;
     sched->began = machine_now(shared);
+    sched->socket_cpus =
+        config->cores_per_socket * (config->threads_per_core ? config->threads_per_core : 1);
     if (sched->cpus == 0)
         return;
     sched->pool_end = 1;
-    pool_init(&sched->pool[0], 0, PV_SCHEDULER_CREDIT);
+    pool_init(&sched->pool[0], 0, config->scheduler ? config->scheduler : PV_SCHEDULER_CREDIT);
     for (uint16_t cpu = 0; cpu < sched->cpus; cpu++) {
         init_cpu(sched, cpu, 0);
         pool_join_cpu(sched, &sched->pool[0], cpu, 0);
@@ -46,6 +43,8 @@ static void start_afresh(struct scheduler *sched, uint64_t now)
 {
     for (uint32_t slot = 0; slot < sched->pool_end; slot++)
         empty_pool(&sched->pool[slot]);
+    for (uint32_t queue = 0; queue < sched->cpus; queue++)
+        sched->queue[queue].cpu_count = 0;
     for (uint16_t cpu = 0; cpu < sched->cpus; cpu++) {
         uint64_t idle_time = sched->cpu[cpu].idle_time;
         uint16_t slot = sched->cpu[cpu].pool;
@@ -56,15 +55,38 @@ static void start_afresh(struct scheduler *sched, uint64_t now)
     }
 }
 
-/* What wanted a CPU wants one. */
-static void repair_vcpu(struct pv_machine *machine, vcpu_ref ref, uint64_t now)
+static void take_off(struct pv_machine *machine, vcpu_ref ref, uint64_t now)
 {
+    const struct sched_pool *pool = pool_of(machine, domain_of(machine, ref));
     struct sched_vcpu *vcpu = vcpu_at(machine, ref);
-    vcpu->active = vcpu->queued = vcpu->moving = vcpu->parked = false;
+    vcpu->queued = vcpu->moving = false;
     vcpu_set_state(vcpu, RUNSTATE_blocked, now);
+    if (!mask_test(&pool->cpus, vcpu->cpu))
+        vcpu->cpu = (uint16_t)pool_nth_cpu(pool, id_of(ref));
+}
+
+/* What wanted a CPU wants one. */
+static void put_back(struct pv_machine *machine, vcpu_ref ref, uint64_t now)
+{
     affinity_loosen(machine, ref);
-    vcpu->cpu = (uint16_t)place_choose(machine, ref);
+    ops_of_vcpu(machine, ref)->place(machine, ref);
     vcpu_changed(machine, ref, now, false);
+}
+
+/* In its pool from the beginning. */
+static void repair_domain(struct pv_machine *machine, struct domain *d, uint64_t now)
+{
+    struct sched_pool *pool = pool_of(machine, d);
+    uint16_t weight = d->sched.weight, cap = d->sched.cap;
+    pool->domains++;
+    d->sched.cap = 0;
+    d->sched.active_vcpus = 0;
+    for (uint32_t id = 0; id < d->max_vcpus; id++)
+        take_off(machine, make_ref(d, id), now);
+    ops_of(pool)->join(machine, d, now);
+    ops_of(pool)->set_domain(machine, d, weight, cap, now);
+    for (uint32_t id = 0; id < d->max_vcpus; id++)
+        put_back(machine, make_ref(d, id), now);
 }
 
 static void repair(struct pv_machine *machine)
@@ -74,11 +96,8 @@ static void repair(struct pv_machine *machine)
     process_time_repair(machine);
     for (uint32_t domid = 0; domid < machine->shared->max_domains; domid++) {
         struct domain *d = domain_window(machine, (domid_t)domid);
-        if (!d->sched.member)
-            continue;
-        pool_of(machine, d)->domains++;
-        for (uint32_t id = 0; id < d->max_vcpus; id++)
-            repair_vcpu(machine, make_ref(d, id), now);
+        if (d->sched.member)
+            repair_domain(machine, d, now);
     }
 }
 
@@ -106,7 +125,7 @@ static int join(struct pv_machine *machine, struct domain *d, uint32_t id, uint6
     for (uint32_t vcpu = 0; vcpu < d->max_vcpus; vcpu++)
         d->vcpu[vcpu].sched = (struct sched_vcpu){
             .state = RUNSTATE_blocked, .state_since = now, .next = NO_VCPU, .prev = NO_VCPU};
-    pool_join(machine, d, pool);
+    pool_join(machine, d, pool, now);
     /* Release: a member's vcpus can be repaired, should the process die here. */
     __atomic_store_n(&d->sched.member, true, __ATOMIC_RELEASE);
     return 0;

@@ -20,7 +20,8 @@ static void dump_cpu(struct pv_machine *machine, uint32_t id)
                   cpu->current == NO_VCPU ? "idle" : "runs");
     if (cpu->current != NO_VCPU)
         dump_vcpu(machine, "run", cpu->current);
-    for (vcpu_ref ref = cpu->first; ref != NO_VCPU; ref = vcpu_at(machine, ref)->next)
+    for (vcpu_ref ref = queue_of_cpu(machine, id)->first; ref != NO_VCPU;
+         ref = vcpu_at(machine, ref)->next)
         dump_vcpu(machine, "waits", ref);
 }
 
@@ -36,9 +37,10 @@ static void dump_pool(struct pv_machine *machine, const struct sched_pool *pool)
 {
     console_print(machine->shared, "Cpupool %" PRIu32 ":", pool->id);
     console_print(machine->shared,
-                  "Scheduler: credit, tslice %" PRIu32 "us, ratelimit %" PRIu32
-                  "us, weight %" PRIu32 ", balance %" PRId64,
-                  pool->slice_us, pool->ratelimit_us, pool->weight, pool->balance);
+                  "Scheduler: %s, tslice %" PRIu32 "us, ratelimit %" PRIu32 "us, weight %" PRIu32
+                  ", balance %" PRId64,
+                  ops_of(pool)->name, pool->slice_us, pool->ratelimit_us, pool->weight,
+                  pool->balance);
     dump_cpus(machine, (uint16_t)(pool - scheduler(machine)->pool));
 }
 

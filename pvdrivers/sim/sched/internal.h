@@ -4,9 +4,12 @@
 #define PVDRIVERS_SIM_SCHED_INTERNAL_H
 
 #include "pvdrivers/sim/core/rcu.h"
+#include "pvdrivers/sim/sched/ops.h"
 #include "pvdrivers/sim/sched/sched.h"
 
-static_assert(SCHED_MAX_CPUS == PV_SCHED_MAX_CPUS, "as the public header says");
+static_assert(SCHED_MAX_CPUS == PV_SCHED_MAX_CPUS && SCHED_CREDIT == PV_SCHEDULER_CREDIT &&
+                  SCHED_CREDIT2 == PV_SCHEDULER_CREDIT2,
+              "as the public header says");
 
 #define NEVER UINT64_MAX
 #define NS_PER_US 1000ull
@@ -63,6 +66,26 @@ static inline struct sched_vcpu *vcpu_at(struct pv_machine *machine, vcpu_ref re
     return &domain_of(machine, ref)->vcpu[id_of(ref)].sched;
 }
 
+static inline struct sched_queue *queue_of_cpu(struct pv_machine *machine, uint32_t cpu)
+{
+    return &scheduler(machine)->queue[scheduler(machine)->cpu[cpu].queue];
+}
+
+static inline bool sched_is_known(uint32_t id)
+{
+    return id == PV_SCHEDULER_CREDIT || id == PV_SCHEDULER_CREDIT2;
+}
+
+static inline const struct sched_ops *ops_of(const struct sched_pool *pool)
+{
+    return pool->scheduler == PV_SCHEDULER_CREDIT2 ? &credit2_ops : &credit_ops;
+}
+
+static inline const struct sched_ops *ops_of_vcpu(struct pv_machine *machine, vcpu_ref ref)
+{
+    return ops_of(pool_of(machine, domain_of(machine, ref)));
+}
+
 static inline bool mask_test(const struct cpu_mask *mask, uint32_t cpu)
 {
     return mask->words[cpu / 64] >> cpu % 64 & 1;
@@ -107,27 +130,21 @@ void sched_unlock(struct pv_machine *machine);
 void runqueue_insert(struct pv_machine *machine, vcpu_ref ref);
 void runqueue_remove(struct pv_machine *machine, vcpu_ref ref);
 /* In the order of priorities that have changed; those of one priority keep theirs. */
-void runqueue_sort(struct pv_machine *machine, uint32_t cpu);
+void runqueue_sort(struct pv_machine *machine, struct sched_queue *queue);
+/* A CPU joins those that share it. */
+void runqueue_join(struct scheduler *sched, uint32_t queue, uint32_t cpu);
+uint32_t runqueue_unused(const struct scheduler *sched);
 
 /* ---- credit.c: who is urgent ---- */
-void credit_vcpu_init(struct sched_vcpu *vcpu);
-/* `current` of the CPU pays for what it ran. */
-void credit_burn(struct sched_vcpu *vcpu, uint64_t now);
-/* It wakes. */
-void credit_boost(struct pv_machine *machine, struct sched_vcpu *vcpu);
-/* ns from a tick to the next. */
-uint64_t credit_tick_time(const struct sched_pool *pool);
 /* A tick, while `current` of the CPU runs. */
 void credit_tick(struct pv_machine *machine, uint32_t cpu, uint64_t now);
-/* The next one, not queued any more, or NO_VCPU; `slice`: ns it may run. */
-vcpu_ref credit_choose(struct pv_machine *machine, uint32_t cpu, uint64_t now, uint64_t *slice);
 
 /* ---- account.c: what is earned ---- */
 int32_t credit_of_slice(const struct sched_pool *pool);
 void account_start(struct pv_machine *machine, struct domain *d, struct sched_vcpu *vcpu);
 void account_stop(struct pv_machine *machine, struct domain *d, struct sched_vcpu *vcpu);
 /* Each slice. */
-void account_all(struct pv_machine *machine, struct sched_pool *pool, uint64_t now);
+void account_timer(struct pv_machine *machine, struct sched_pool *pool, uint64_t now);
 
 /* ---- place.c: on which CPU ---- */
 /* Where the vcpu may wait: its CPU, unless another one that it may use idles. */
@@ -177,8 +194,11 @@ uint32_t pool_nth_cpu(const struct sched_pool *pool, uint32_t n);
 bool pool_has(struct pv_machine *machine, const struct sched_pool *pool, const struct domain *d);
 /* A domain, whose vcpus are off all CPUs and queues, joins a pool that has CPUs, or leaves its
  * pool. */
-void pool_join(struct pv_machine *machine, struct domain *d, struct sched_pool *pool);
+void pool_join(struct pv_machine *machine, struct domain *d, struct sched_pool *pool, uint64_t now);
 void pool_leave(struct pv_machine *machine, struct domain *d);
+/* In the pool's list of those that its timer concerns, at the head. */
+void pool_link(struct pv_machine *machine, struct domain *d);
+void pool_unlink(struct pv_machine *machine, const struct domain *d);
 /* To another pool, where it begins with that scheduler's defaults. */
 void pool_move(struct pv_machine *machine, struct domain *d, struct sched_pool *to, uint64_t now);
 

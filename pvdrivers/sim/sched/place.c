@@ -93,7 +93,7 @@ static bool may_steal(const struct sched_pool *pool, const struct sched_vcpu *vc
 static vcpu_ref steal_from(struct pv_machine *machine, uint32_t peer, const struct steal *steal)
 {
     const struct sched_pool *pool = pool_of_cpu(machine, steal->cpu);
-    for (vcpu_ref ref = scheduler(machine)->cpu[peer].first; ref != NO_VCPU;
+    for (vcpu_ref ref = queue_of_cpu(machine, peer)->first; ref != NO_VCPU;
          ref = vcpu_at(machine, ref)->next) {
         const struct sched_vcpu *vcpu = vcpu_at(machine, ref);
         if (vcpu->priority <= steal->priority)

@@ -39,27 +39,12 @@ static bool report(struct pv_machine *machine, struct sched_cpu *cpu, uint64_t n
     return true;
 }
 
-/* Accounting comes after the ticks of its time, so that all have paid, and before a CPU chooses
- * anew at that time. */
-static void do_accounting(struct pv_machine *machine, struct sched_pool *pool, uint64_t now)
-{
-    const struct scheduler *sched = scheduler(machine);
-    for (uint32_t cpu = 0; cpu < sched->cpus; cpu++) {
-        const struct sched_cpu *own = &sched->cpu[cpu];
-        if (!mask_test(&pool->cpus, cpu) || own->current == NO_VCPU || own->tick_at > now)
-            continue;
-        credit_tick(machine, cpu, now);
-        cpu_update(machine, cpu);
-    }
-    account_all(machine, pool, now);
-}
-
-/* The one whose accounting comes next. */
+/* The one whose timer comes next. */
 static struct sched_pool *next_pool(struct scheduler *sched)
 {
     struct sched_pool *next = &sched->pool[0];
     for (uint32_t slot = 1; slot < sched->pool_end; slot++)
-        if (sched->pool[slot].exists && sched->pool[slot].account_at < next->account_at)
+        if (sched->pool[slot].exists && sched->pool[slot].timer_at < next->timer_at)
             next = &sched->pool[slot];
     return next;
 }
@@ -72,7 +57,7 @@ static bool cpu_event(struct pv_machine *machine, uint32_t cpu, uint64_t now,
     cpu_charge(machine, own, now);
     bool reported = report(machine, own, now, done);
     if (own->tick_at <= now)
-        credit_tick(machine, cpu, now);
+        ops_of(pool_of_cpu(machine, cpu))->tick(machine, cpu, now);
     if (!reported && own->slice_end <= now)
         cpu_schedule(machine, cpu, now);
     else
@@ -90,13 +75,13 @@ static uint32_t run(struct pv_machine *machine, uint64_t until, struct pv_sched_
         uint32_t cpu = sched->heap[0];
         uint64_t at = sched->cpu[cpu].next;
         struct sched_pool *pool = next_pool(sched);
-        bool accounting = pool->account_at <= at;
-        at = accounting ? pool->account_at : at;
+        bool timer = pool->timer_at <= at;
+        at = timer ? pool->timer_at : at;
         if (at > until || (count && at > done[0].time))
             break;
         set_now(machine, at);
-        if (accounting)
-            do_accounting(machine, pool, at);
+        if (timer)
+            ops_of(pool)->timer(machine, pool, at);
         else
             count += cpu_event(machine, cpu, at, &done[count]);
     }

@@ -1,42 +1,64 @@
-/* The vcpus that wait for a CPU, in a list for each CPU. */
+/* The vcpus that wait for a CPU, in lists that one or more CPUs share. */
 #include "pvdrivers/sim/sched/internal.h"
 
-static void link_before(struct pv_machine *machine, struct sched_cpu *cpu, vcpu_ref ref,
+static void link_before(struct pv_machine *machine, struct sched_queue *queue, vcpu_ref ref,
                         vcpu_ref next)
 {
     struct sched_vcpu *vcpu = vcpu_at(machine, ref);
     vcpu->next = next;
-    vcpu->prev = next == NO_VCPU ? cpu->last : vcpu_at(machine, next)->prev;
-    *(vcpu->prev == NO_VCPU ? &cpu->first : &vcpu_at(machine, vcpu->prev)->next) = ref;
-    *(next == NO_VCPU ? &cpu->last : &vcpu_at(machine, next)->prev) = ref;
+    vcpu->prev = next == NO_VCPU ? queue->last : vcpu_at(machine, next)->prev;
+    *(vcpu->prev == NO_VCPU ? &queue->first : &vcpu_at(machine, vcpu->prev)->next) = ref;
+    *(next == NO_VCPU ? &queue->last : &vcpu_at(machine, next)->prev) = ref;
 }
 
 void runqueue_insert(struct pv_machine *machine, vcpu_ref ref)
 {
     struct sched_vcpu *vcpu = vcpu_at(machine, ref);
-    struct sched_cpu *cpu = &scheduler(machine)->cpu[vcpu->cpu];
-    vcpu_ref next = cpu->first;
+    struct sched_queue *queue = queue_of_cpu(machine, vcpu->cpu);
+    vcpu_ref next = queue->first;
     while (next != NO_VCPU && vcpu_at(machine, next)->priority >= vcpu->priority)
         next = vcpu_at(machine, next)->next;
     vcpu->queued = true;
-    link_before(machine, cpu, ref, next);
+    link_before(machine, queue, ref, next);
 }
 
 void runqueue_remove(struct pv_machine *machine, vcpu_ref ref)
 {
     struct sched_vcpu *vcpu = vcpu_at(machine, ref);
-    struct sched_cpu *cpu = &scheduler(machine)->cpu[vcpu->cpu];
-    *(vcpu->prev == NO_VCPU ? &cpu->first : &vcpu_at(machine, vcpu->prev)->next) = vcpu->next;
-    *(vcpu->next == NO_VCPU ? &cpu->last : &vcpu_at(machine, vcpu->next)->prev) = vcpu->prev;
+    struct sched_queue *queue = queue_of_cpu(machine, vcpu->cpu);
+    *(vcpu->prev == NO_VCPU ? &queue->first : &vcpu_at(machine, vcpu->prev)->next) = vcpu->next;
+    *(vcpu->next == NO_VCPU ? &queue->last : &vcpu_at(machine, vcpu->next)->prev) = vcpu->prev;
     vcpu->queued = false;
 }
 
-void runqueue_sort(struct pv_machine *machine, uint32_t cpu)
+void runqueue_sort(struct pv_machine *machine, struct sched_queue *queue)
 {
-    vcpu_ref ref = scheduler(machine)->cpu[cpu].first, next;
-    scheduler(machine)->cpu[cpu].first = scheduler(machine)->cpu[cpu].last = NO_VCPU;
+    vcpu_ref ref = queue->first, next;
+    queue->first = queue->last = NO_VCPU;
     for (; ref != NO_VCPU; ref = next) {
         next = vcpu_at(machine, ref)->next;
         runqueue_insert(machine, ref);
     }
+}
+
+void runqueue_join(struct scheduler *sched, uint32_t queue, uint32_t cpu)
+{
+    struct sched_queue *own = &sched->queue[queue];
+    if (own->cpu_count++ == 0)
+        *own = (struct sched_queue){.first = NO_VCPU,
+                                    .last = NO_VCPU,
+                                    .cpu_count = 1,
+                                    .members = NO_VCPU,
+                                    .max_weight = 1,
+                                    .bias = cpu};
+    mask_put(&own->cpus, cpu, true);
+    sched->cpu[cpu].queue = (uint16_t)queue;
+}
+
+uint32_t runqueue_unused(const struct scheduler *sched)
+{
+    uint32_t queue = 0;
+    while (sched->queue[queue].cpu_count)
+        queue++; /* there are as many as CPUs */
+    return queue;
 }

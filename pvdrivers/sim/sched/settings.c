@@ -6,31 +6,43 @@
 
 /* ---- The scheduler --------------------------------------------------------------------------- */
 
-static bool params_are_valid(const struct pv_sched_params *params)
+static bool limit_is_valid(uint32_t limit)
 {
-    uint32_t limit = params->ratelimit_us;
-    if (params->migration_delay_us > PV_SCHED_MAX_MIGRATION_DELAY_US)
+    return limit == 0 || (limit >= PV_SCHED_MIN_RATELIMIT_US && limit <= PV_SCHED_MAX_RATELIMIT_US);
+}
+
+static bool params_are_valid(const struct sched_pool *pool, const struct pv_sched_params *params)
+{
+    if (!limit_is_valid(params->ratelimit_us))
         return false;
-    if (params->tslice_ms < 1 || params->tslice_ms > PV_SCHED_MAX_TSLICE_MS)
-        return false;
-    return limit == 0 || (limit >= PV_SCHED_MIN_RATELIMIT_US &&
-                          limit <= PV_SCHED_MAX_RATELIMIT_US && limit <= params->tslice_ms * 1000);
+    if (pool->scheduler == PV_SCHEDULER_CREDIT2)
+        return params->tslice_ms == 0 && params->migration_delay_us == 0;
+    return params->tslice_ms >= 1 && params->tslice_ms <= PV_SCHED_MAX_TSLICE_MS &&
+           params->ratelimit_us <= params->tslice_ms * 1000 &&
+           params->migration_delay_us <= PV_SCHED_MAX_MIGRATION_DELAY_US;
+}
+
+static int set_params(struct sched_pool *pool, const struct pv_sched_params *params)
+{
+    if (!pool)
+        return -ENOENT;
+    if (!params_are_valid(pool, params))
+        return -EINVAL;
+    pool->ratelimit_us = params->ratelimit_us;
+    if (pool->scheduler == PV_SCHEDULER_CREDIT) {
+        pool->slice_us = params->tslice_ms * 1000;
+        pool->migration_delay_us = params->migration_delay_us;
+    }
+    return 0;
 }
 
 int pv_sched_set_params(struct pv_machine *machine, uint32_t id,
                         const struct pv_sched_params *params)
 {
-    if (!params_are_valid(params))
-        return -EINVAL;
     sched_lock(machine);
-    struct sched_pool *pool = pool_find(scheduler(machine), id);
-    if (pool) {
-        pool->slice_us = params->tslice_ms * 1000;
-        pool->ratelimit_us = params->ratelimit_us;
-        pool->migration_delay_us = params->migration_delay_us;
-    }
+    int error = set_params(pool_find(scheduler(machine), id), params);
     sched_unlock(machine);
-    return pool ? 0 : -ENOENT;
+    return error;
 }
 
 int pv_sched_get_params(struct pv_machine *machine, uint32_t id, struct pv_sched_params *params)
@@ -96,9 +108,9 @@ int pv_sched_set_domain(struct pv_machine *machine, domid_t domid,
         settings->cap > 100 * d->max_vcpus)
         return -EINVAL;
     sched_lock(machine);
-    pool_of(machine, d)->weight += (weight - d->sched.weight) * d->sched.active_vcpus;
-    d->sched.weight = (uint16_t)weight;
-    d->sched.cap = (uint16_t)settings->cap;
+    ops_of(pool_of(machine, d))
+        ->set_domain(machine, d, (uint16_t)weight, (uint16_t)settings->cap,
+                     pv_machine_now(machine));
     sched_unlock(machine);
     return 0;
 }

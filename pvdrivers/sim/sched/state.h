@@ -13,6 +13,8 @@
 #define SCHED_MAX_CLIENTS 1024
 #define SCHED_MAX_POOLS (2 * SCHED_MAX_CPUS)
 #define NO_POOL UINT16_MAX
+#define SCHED_CREDIT 5
+#define SCHED_CREDIT2 6
 
 /* domid << 8 | vcpu */
 typedef uint32_t vcpu_ref;
@@ -20,6 +22,12 @@ typedef uint32_t vcpu_ref;
 
 struct cpu_mask {
     uint64_t words[SCHED_MASK_WORDS];
+};
+
+/* A moving average over about a second, in units of 1 / 2^18. */
+struct sched_load {
+    int64_t average;
+    uint64_t at; /* in µs of 1024 ns */
 };
 
 struct sched_vcpu {
@@ -31,17 +39,23 @@ struct sched_vcpu {
     uint16_t cpu;
     bool queued;
     vcpu_ref next, prev; /* in the runqueue of `cpu` */
+    int32_t priority;    /* the more urgent the higher; for credit2 its credits, ns */
     struct cpu_mask affinity, soft_affinity;
     struct cpu_mask preferred; /* both of them, while `prefers` */
     bool prefers;              /* the soft one tells the hard one's CPUs apart */
     /* The credit scheduler. */
-    int8_t priority;
     int32_t credit;
     uint64_t left_at;      /* when it last had a CPU */
     uint64_t burned_until; /* what it ran until then is paid; while it runs */
-    uint64_t residual;     /* of a credit, ns times credits a ms */
+    uint64_t residual;     /* of a credit */
     bool active, parked;
     bool yields; /* it asks for no more of its ratelimit */
+    /* The credit2 scheduler. */
+    uint16_t queue;                    /* the runqueue to which it belongs, asleep or not */
+    bool belongs;                      /* to one */
+    vcpu_ref next_member, prev_member; /* of that queue */
+    int64_t budget, quota;             /* ns, under a cap */
+    struct sched_load load;
     bool moving; /* off its CPU for a moment */
 };
 
@@ -51,20 +65,36 @@ struct sched_domain {
     uint16_t pool; /* which one, a slot */
     uint64_t used; /* ns of CPU time that processes have given it which play it no more */
     uint16_t weight, cap;
-    uint32_t active_vcpus; /* how many; in the list of active domains if any */
-    uint16_t next, prev;   /* in that list, domids */
+    uint16_t next, prev;          /* in the pool's list, domids */
+    uint32_t active_vcpus;        /* credit: how many; in the list if any */
+    int64_t whole_budget, budget; /* credit2, in the list under a cap: ns of a period, and left */
+    uint64_t replenish_at;
 };
 
 struct sched_cpu {
-    uint16_t pool;        /* a slot; NO_POOL: the CPU is free */
-    vcpu_ref current;     /* NO_VCPU: idle */
-    vcpu_ref first, last; /* runqueue, the most urgent first */
-    uint64_t since;       /* when `current` last was charged */
+    uint16_t pool;    /* a slot; NO_POOL: the CPU is free */
+    uint16_t queue;   /* its runqueue, while it is in a pool */
+    vcpu_ref current; /* NO_VCPU: idle */
+    uint64_t since;   /* when `current` last was charged */
     uint64_t slice_end, tick_at;
     uint64_t next; /* when something happens here by itself */
     uint32_t heap_place;
     bool done; /* `current` has what it wanted, and was reported */
     uint64_t idle_time;
+};
+
+/* The vcpus that wait for a CPU of a few, the most urgent first. */
+struct sched_queue {
+    vcpu_ref first, last;
+    uint32_t cpu_count; /* 0: nobody uses it */
+    struct cpu_mask cpus;
+    /* The credit2 scheduler: the vcpus that belong to it, waiting or not. */
+    vcpu_ref members;
+    uint32_t max_weight;
+    uint32_t bias; /* the CPU that it gave last */
+    int32_t runnable;
+    struct sched_load load, expected; /* the second with what has been moved */
+    bool unbalanced;
 };
 
 /* CPUs with a scheduler of their own, and the domains that run on them. */
@@ -77,13 +107,14 @@ struct sched_pool {
     uint32_t bias;                /* the CPU at which the next search for an idle one starts */
     uint32_t stolen_from;         /* the last one */
     bool soft_affinity;           /* some vcpu may have had one */
-    /* The credit scheduler. */
-    uint32_t slice_us, ratelimit_us, migration_delay_us;
-    uint16_t first_active; /* domid */
+    uint32_t ratelimit_us;
+    uint64_t timer_at;     /* when something happens in it by itself */
+    uint16_t first_active; /* domid: the domains that this concerns */
     uint32_t active_domains;
+    /* The credit scheduler. */
+    uint32_t slice_us, migration_delay_us;
     uint32_t weight; /* of all active vcpus */
     int64_t balance; /* credits of all of them, after the last accounting */
-    uint64_t account_at;
 };
 
 /* An attached process, in real time. */
@@ -99,6 +130,8 @@ struct scheduler {
     bool some_done;                /* of the CPUs */
     uint16_t heap[SCHED_MAX_CPUS]; /* by `next` */
     struct sched_cpu cpu[SCHED_MAX_CPUS];
+    uint32_t socket_cpus; /* 0: all of them are in one socket */
+    struct sched_queue queue[SCHED_MAX_CPUS];
     uint32_t pool_end; /* no slot from here on was ever in use */
     struct sched_pool pool[SCHED_MAX_POOLS];
     uint64_t began; /* when the machine was made */

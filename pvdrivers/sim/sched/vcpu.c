@@ -34,12 +34,7 @@ static void wake(struct pv_machine *machine, vcpu_ref ref, uint64_t now, bool bo
 {
     struct sched_vcpu *vcpu = vcpu_at(machine, ref);
     vcpu_set_state(vcpu, RUNSTATE_runnable, now);
-    if (boost)
-        credit_boost(machine, vcpu);
-    runqueue_insert(machine, ref);
-    uint32_t cpu = place_tickled(machine, ref);
-    if (cpu != SCHED_MAX_CPUS)
-        cpu_schedule(machine, cpu, now);
+    ops_of_vcpu(machine, ref)->wake(machine, ref, now, boost);
 }
 
 void vcpu_changed(struct pv_machine *machine, vcpu_ref ref, uint64_t now, bool boost)
@@ -57,7 +52,7 @@ void vcpu_changed(struct pv_machine *machine, vcpu_ref ref, uint64_t now, bool b
         return;
     }
     if (!runnable && vcpu->queued)
-        runqueue_remove(machine, ref);
+        ops_of_vcpu(machine, ref)->sleep(machine, ref, now);
     vcpu_set_state(vcpu, state, now);
 }
 
@@ -76,7 +71,7 @@ void vcpu_put_back(struct pv_machine *machine, vcpu_ref ref, uint64_t now)
 void vcpu_move(struct pv_machine *machine, vcpu_ref ref, uint64_t now)
 {
     vcpu_take_off(machine, ref, now);
-    vcpu_at(machine, ref)->cpu = (uint16_t)place_choose(machine, ref);
+    ops_of_vcpu(machine, ref)->place(machine, ref);
     vcpu_put_back(machine, ref, now);
 }
 

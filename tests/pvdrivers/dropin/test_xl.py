@@ -10,7 +10,7 @@ import pytest
 
 from pvdrivers.ring.abi import Abi
 from pvdrivers.sim import DomainState, Machine, MemoryExtent
-from pvdrivers.sim.cpupool import SchedParams
+from pvdrivers.sim.cpupool import SchedParams, SchedulerKind
 from pvdrivers.sim.scheduler import FOR_EVER, Affinity, SchedDomain
 
 from .conftest import World, finish
@@ -334,6 +334,20 @@ def test_a_pool_that_has_a_domain_is_not_destroyed(world, xl):
     process.communicate(timeout=60)
     assert process.returncode != 0
     assert len(world.machine.scheduler.pools) == 1
+
+
+@pytest.mark.parametrize(
+    "settings", [{"virtual_time": True, "cpus": CPUS, "scheduler": SchedulerKind.CREDIT2}]
+)
+def test_sched_credit2(world, xl):
+    scheduler = world.machine.scheduler
+    xl("sched-credit2", "-d", "web", "-w", "512", "-c", "80")
+    assert scheduler.domain(1) == SchedDomain(512, 80)
+    xl("sched-credit2", "-s", "-r", "2000")
+    assert scheduler.pool(0).params == SchedParams(0, 2000)
+    lines = xl("sched-credit2").splitlines()
+    assert lines[0] == "Cpupool Pool-0: ratelimit=2000us"
+    assert ["web", "1", "512", "80"] in [line.split() for line in lines[2:]]
 
 
 # ---- xentop ------------------------------------------------------------------

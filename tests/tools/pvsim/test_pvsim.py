@@ -34,6 +34,20 @@ def test_weights_are_shares() -> None:
     assert result.idle == 0
 
 
+def test_credit2_shares_by_weight_too_and_lets_who_sleeps_go_first() -> None:
+    result = result_of(
+        'scheduler.kind = "credit2"\n'
+        + guest("small", 'kind = "compute"', weight=256)
+        + guest("large", 'kind = "compute"', weight=768)
+        + guest("web", 'kind = "open", interval = "10ms", work = "10us"')
+    )
+    assert [each.shares.cpus for each in result.guests[:2]] == pytest.approx([0.25, 0.75], abs=0.01)
+    latencies = result.guests[2].latencies
+    assert latencies[0] == 10_000
+    assert percentile(latencies, 50) < 1_000_000
+    assert max(latencies) < 11_000_000  # it has met the rate limit, and waits for a slice's end
+
+
 def test_each_vcpu_has_the_workload() -> None:
     result = result_of("machine.cpus = 4\n" + guest("db", 'kind = "compute"', vcpus=3))
     assert result.guests[0].shares.cpus == pytest.approx(3)

@@ -154,11 +154,25 @@ def test_there_are_not_too_many_guests() -> None:
     [
         ("ratelimit_us = 50", "ratelimit_us is 0, or from 100 to the slice of 30 ms, not 50"),
         ("tslice_ms = 1\nratelimit_us = 2000", "to the slice of 1 ms, not 2000"),
+        ('kind = "credit2"\nratelimit_us = 50', "ratelimit_us is 0, or from 100 to 500000, not 50"),
     ],
 )
 def test_a_rate_limit_is_within_the_slice(scheduler: str, message: str) -> None:
     with pytest.raises(ScenarioError, match=message):
         parse(f"[scheduler]\n{scheduler}\n{SCENARIO}".encode(), "x.toml")
+
+
+@pytest.mark.parametrize("key", ["tslice_ms", "migration_delay_us"])
+def test_credit2_has_neither_slices_nor_a_migration_delay(key: str) -> None:
+    text = f'[scheduler]\nkind = "credit2"\n{key} = 5\n{SCENARIO}'
+    with pytest.raises(ScenarioError, match=f"line 1.*{key} is the credit scheduler's"):
+        parse(text.encode(), "x.toml")
+
+
+def test_an_unknown_scheduler_is_told_with_its_line() -> None:
+    text = f'[scheduler]\nkind = "credit3"\n{SCENARIO}'
+    with pytest.raises(ScenarioError, match=r"line 2: scheduler\.kind.*credit2"):
+        parse(text.encode(), "x.toml")
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from pvdrivers.sim import Machine, MachineError
+from pvdrivers.sim.cpupool import SchedulerKind
 from pvdrivers.sim.scheduler import RunState, SchedDomain, VcpuRunState
 
 MS = 1_000_000
@@ -25,12 +26,18 @@ class Schedules(RuleBasedStateMachine):
         self.pool_of_cpu = dict[int, int | None]()
         self.pool_of_domain = dict[int, int]()
 
-    @initialize(cpus=st.integers(1, 3))
-    def start(self, cpus: int) -> None:
+    @initialize(
+        cpus=st.integers(1, 3),
+        scheduler=st.sampled_from(SchedulerKind),
+        other=st.sampled_from(SchedulerKind),
+    )
+    def start(self, cpus: int, scheduler: SchedulerKind, other: SchedulerKind) -> None:
         self.cpus = cpus
-        self.machine = Machine(max_domains=DOMAINS, virtual_time=True, cpus=cpus)
+        self.machine = Machine(
+            max_domains=DOMAINS, virtual_time=True, cpus=cpus, scheduler=scheduler
+        )
         self.pool_of_cpu = dict.fromkeys(range(cpus), 0)
-        self.machine.scheduler.create_pool(pool=1)
+        self.machine.scheduler.create_pool(other, pool=1)
         for domid in range(DOMAINS):
             self.machine.create_domain(memory="64K", vcpus=VCPUS)
             self.pool_of_domain[domid] = 0

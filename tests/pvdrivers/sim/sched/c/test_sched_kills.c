@@ -45,11 +45,11 @@ static struct pv_machine *make_busy_machine(void)
     return machine;
 }
 
-/* Of one CPU, and back. */
+/* Of one CPU, with the other scheduler, and back. */
 static void use_another_pool(struct pv_machine *machine)
 {
     uint32_t pool = PV_CPUPOOL_ANY;
-    pv_cpupool_create(machine, &pool, PV_SCHEDULER_CREDIT);
+    pv_cpupool_create(machine, &pool, PV_SCHEDULER_CREDIT2);
     pv_cpupool_remove_cpu(machine, 0, CPUS - 1);
     pv_cpupool_add_cpu(machine, pool, CPUS - 1);
     pv_cpupool_move_domain(machine, pool, 1);

@@ -1,0 +1,226 @@
+"""Who gets the CPUs: Xen's credit2 scheduler in virtual time."""
+
+import errno
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pvdrivers.sim import Machine, MachineError
+from pvdrivers.sim.cpupool import SchedParams, SchedulerKind
+from pvdrivers.sim.scheduler import FOR_EVER, RunState, SchedDomain
+from tests.pvdrivers.sim.sched.schedules import (
+    MS,
+    S,
+    compute,
+    fair_shares,
+    machine_with,
+    run_to,
+    shares_beside_interrupts,
+)
+
+CREDIT2 = SchedulerKind.CREDIT2
+
+
+@contextmanager
+def credit2(
+    cpus: int, domains: int, vcpus: int = 1, *, cores_per_socket: int = 0
+) -> Iterator[Machine]:
+    with machine_with(
+        cpus, domains, vcpus, scheduler=CREDIT2, cores_per_socket=cores_per_socket
+    ) as machine:
+        yield machine
+
+
+def shares(machine: Machine, domains: Sequence[SchedDomain], ns: int) -> list[float]:
+    for domid, each in enumerate(domains):
+        machine.scheduler.set_domain(domid, each)
+    return compute(machine, range(len(domains)), ns)
+
+
+# ---- Weights and caps ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cpus", [1, 2, 4])
+def test_equal_guests_have_equal_shares(cpus: int) -> None:
+    with credit2(cpus, 8) as machine:
+        assert compute(machine, range(8), 100 * S) == pytest.approx([cpus / 8] * 8, abs=0.01)
+
+
+@pytest.mark.parametrize("cpus", [1, 2, 4])
+def test_shares_follow_the_weights(cpus: int) -> None:
+    domains = [SchedDomain(weight=256 * (1 + number % 4)) for number in range(8)]
+    with credit2(cpus, 8) as machine:
+        expected = fair_shares(cpus, domains)
+        assert shares(machine, domains, 1000 * S) == pytest.approx(expected, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    "domains",
+    [
+        [SchedDomain(64), SchedDomain(64), SchedDomain(195)],
+        [SchedDomain(100), SchedDomain(300, 25), SchedDomain(500)],
+        [SchedDomain(64), SchedDomain(1000), SchedDomain(77, 5), SchedDomain(77)],
+    ],
+    ids=("weights", "a cap", "both"),
+)
+def test_in_a_long_run_shares_are_what_the_formula_says(domains: list[SchedDomain]) -> None:
+    taken = shares_beside_interrupts(domains, 500 * S, CREDIT2)
+    assert taken == pytest.approx(fair_shares(1, domains), abs=0.01)
+
+
+@settings(max_examples=20)
+@given(
+    st.lists(
+        st.builds(SchedDomain, st.integers(64, 1024), st.sampled_from((0, 0, 10, 25, 60))),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_in_a_short_run_shares_are_near_the_formula(domains: list[SchedDomain]) -> None:
+    taken = shares_beside_interrupts(domains, 30 * S, CREDIT2)
+    assert taken == pytest.approx(fair_shares(1, domains), abs=0.03)
+
+
+@pytest.mark.parametrize("cap", [5, 30, 95])
+def test_a_cap_holds_on_an_idle_machine_too(cap: int) -> None:
+    with credit2(4, 1) as machine:
+        assert shares(machine, [SchedDomain(cap=cap)], 100 * S) == pytest.approx(
+            [cap / 100], abs=0.01
+        )
+
+
+def test_a_cap_is_all_vcpus_together() -> None:
+    with credit2(4, 1, vcpus=4) as machine:
+        machine.scheduler.set_domain(0, SchedDomain(cap=150))
+        for vcpu in range(4):
+            machine.scheduler.demand(0, vcpu, FOR_EVER)
+        machine.scheduler.run(100 * S)
+        taken = sum(machine.scheduler.run_state(0, vcpu).running for vcpu in range(4))
+        assert taken / machine.now == pytest.approx(1.5, abs=0.01)
+
+
+def test_a_cap_comes_and_goes() -> None:
+    with credit2(1, 1) as machine:
+        assert compute(machine, [0], S) == [1.0]
+        assert shares(machine, [SchedDomain(cap=20)], 10 * S) == pytest.approx([0.2], abs=0.01)
+        assert shares(machine, [SchedDomain(cap=60)], 10 * S) == pytest.approx([0.6], abs=0.01)
+        assert shares(machine, [SchedDomain()], 10 * S) == pytest.approx([1.0], abs=0.01)
+
+
+# ---- Who goes first --------------------------------------------------------------------------
+
+
+def latency(machine: Machine, domid: int, work: int) -> int:
+    scheduler, start = machine.scheduler, machine.now
+    scheduler.demand(domid, 0, work)
+    while not any(done.domid == domid for done in scheduler.run(start + 10 * S)):
+        assert machine.now < start + 10 * S
+    return machine.now - start
+
+
+def test_who_has_slept_goes_before_those_that_compute() -> None:
+    with credit2(1, 4) as machine:
+        compute(machine, (0, 1, 2), S)
+        assert latency(machine, 3, MS // 10) <= MS + MS // 10
+
+
+@pytest.mark.parametrize(("limit_us", "most"), [(0, 0), (5000, 5 * MS)])
+def test_the_rate_limit_keeps_a_guest_from_being_preempted_at_once(
+    limit_us: int, most: int
+) -> None:
+    with credit2(1, 3) as machine:
+        scheduler = machine.scheduler
+        scheduler.pool(0).params = SchedParams(0, limit_us)
+        compute(machine, (0, 1), S)
+        switches = scheduler.stats.switches
+        while scheduler.stats.switches == switches:
+            scheduler.run(machine.now + MS // 10)
+        waited = latency(machine, 2, MS // 10) - MS // 10
+        assert waited <= most
+        assert (waited > 0) == (most > 0)
+
+
+def test_an_epoch_is_10_ms_of_the_highest_weight() -> None:
+    """Two that compute change places when one has as few credits as the other."""
+    with credit2(1, 2) as machine:
+        machine.scheduler.pool(0).params = SchedParams(0, 0)
+        before = machine.scheduler.stats.switches
+        compute(machine, (0, 1), 10 * S)
+        switches = machine.scheduler.stats.switches - before
+        assert 500 <= switches <= 20_000  # 0.5 to 20 ms each
+
+
+# ---- CPUs ------------------------------------------------------------------------------------
+
+
+def test_no_cpu_of_a_runqueue_idles_while_somebody_waits() -> None:
+    with credit2(4, 4) as machine:
+        assert compute(machine, range(4), S) == [1.0] * 4
+
+
+@pytest.mark.parametrize("soft", [(2,), (0, 2)])
+def test_a_vcpu_goes_to_an_idle_cpu_that_it_prefers(soft: tuple[int, ...]) -> None:
+    with credit2(4, 1) as machine:
+        machine.scheduler.set_affinity(0, 0, soft=soft)
+        compute(machine, (0,), S)
+        assert machine.scheduler.run_state(0, 0).cpu in soft
+
+
+def test_a_vcpu_runs_only_where_it_may() -> None:
+    with credit2(3, 4) as machine:
+        for domid in range(4):
+            machine.scheduler.set_affinity(domid, 0, (1,))
+        assert compute(machine, range(4), 10 * S) == pytest.approx([0.25] * 4, abs=0.01)
+        assert [machine.scheduler.idle_time(cpu) for cpu in range(3)] == [10 * S, 0, 10 * S]
+
+
+def test_load_is_balanced_between_sockets() -> None:
+    """Each socket has a runqueue. Of six that compute four begin on one of two CPUs, until the
+    load of the other one is seen to be less."""
+    with credit2(4, 8, cores_per_socket=2) as machine:
+        for domid in (0, 1, 4, 5):
+            machine.scheduler.set_affinity(domid, 0, (0, 1))
+        for domid in range(8):
+            machine.scheduler.demand(domid, 0, FOR_EVER if domid in (0, 1, 4, 5) else MS)
+        run_to(machine.scheduler, 5 * S)
+        for domid in (0, 1, 4, 5):
+            machine.scheduler.set_affinity(domid, 0, range(4))
+        start = {domid: machine.scheduler.run_state(domid, 0).running for domid in (0, 1, 4, 5)}
+        machine.scheduler.run(105 * S)
+        for domid, before in start.items():
+            ran = machine.scheduler.run_state(domid, 0).running - before
+            assert ran == pytest.approx(100 * S, rel=0.05)
+
+
+# ---- What is refused, and pools --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("params", [(30, 1000, 0), (0, 99, 0), (0, 500_001, 0), (0, 1000, 1)])
+def test_it_has_a_rate_limit_alone(params: tuple[int, int, int]) -> None:
+    with credit2(1, 1) as machine:
+        assert machine.scheduler.pool(0).params == SchedParams(0, 1000, 0)
+        with pytest.raises(MachineError) as error:
+            machine.scheduler.pool(0).params = SchedParams(*params)
+        assert error.value.errno == errno.EINVAL
+
+
+def test_a_domain_moves_between_pools_of_both_schedulers() -> None:
+    with machine_with(2, 2) as machine:
+        scheduler = machine.scheduler
+        pool = scheduler.create_pool(CREDIT2)
+        scheduler.pool(0).remove_cpu(1)
+        pool.add_cpu(1)
+        for domid in (0, 1):
+            scheduler.demand(domid, 0, FOR_EVER)
+        for target in (pool, scheduler.pool(0), pool):
+            target.move_domain(1)
+            scheduler.set_domain(1, SchedDomain(cap=50))
+            before = scheduler.run_state(1, 0).running
+            scheduler.run(machine.now + 10 * S)
+            ran = scheduler.run_state(1, 0).running - before
+            assert ran == pytest.approx(5 * S, rel=0.02)  # the cap, or a half of CPU 0
+        assert scheduler.run_state(0, 0).state == RunState.RUNNING
+        assert scheduler.pools[1].scheduler == CREDIT2
