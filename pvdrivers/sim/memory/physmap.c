@@ -52,22 +52,22 @@ struct physmap_run physmap_run(struct pv_machine *machine, const struct domain *
                                 .level = level};
 }
 
-/* Not a part of the fast path. */
-__attribute__((noinline, cold)) static uint64_t look_above(struct pv_machine *machine,
-                                                           const struct domain *d, uint64_t gfn)
-{
-    return physmap_run(machine, d, gfn).mfn;
-}
-
-/* Not a part of the fast path. */
-__attribute__((noinline, cold)) static uint64_t
-special_page(struct pv_machine *machine, const struct domain *d, uint64_t gfn, bool write)
+static uint64_t special_page(struct pv_machine *machine, const struct domain *d, uint64_t gfn,
+                             bool write)
 {
     uint64_t mfn = NO_FRAME;
     FOR_EACH_SUBSYSTEM(id, special_page)
     if (mfn == NO_FRAME)
         mfn = subsystems[id]->special_page(machine, d, gfn, write);
     return mfn;
+}
+
+/* Not a part of the fast path. */
+__attribute__((noinline, cold)) static uint64_t look_above(struct pv_machine *machine,
+                                                           const struct domain *d, uint64_t gfn)
+{
+    return gfn < d->physmap_end ? physmap_run(machine, d, gfn).mfn
+                                : special_page(machine, d, gfn, true);
 }
 
 uint64_t gfn_to_readable_mfn(struct pv_machine *machine, const struct domain *d, uint64_t gfn)
@@ -78,10 +78,10 @@ uint64_t gfn_to_readable_mfn(struct pv_machine *machine, const struct domain *d,
 
 uint64_t gfn_to_mfn(struct pv_machine *machine, const struct domain *d, uint64_t gfn)
 {
-    if (gfn >= d->physmap_end)
-        return special_page(machine, d, gfn, true);
     const uint64_t *pages = domain_area(machine, d, SUBSYSTEM_MEMORY);
-    uint64_t entry = __atomic_load_n(&pages[gfn], __ATOMIC_ACQUIRE);
+    uint64_t entry = NOTHING;
+    if (gfn < d->physmap_end)
+        entry = __atomic_load_n(&pages[gfn], __ATOMIC_ACQUIRE);
     return entry != NOTHING ? entry - 1 : look_above(machine, d, gfn);
 }
 
