@@ -60,6 +60,10 @@ class Clock(Protocol):
     @property
     def now(self) -> int: ...
 
+    @property
+    def next_event(self) -> int | None:
+        """When something happens by itself; None: nothing will."""
+
     def advance(self, ns: int) -> None: ...
 
 
@@ -72,6 +76,10 @@ class VirtualClock:
     @property
     def now(self) -> int:
         return self._now
+
+    @property
+    def next_event(self) -> None:
+        return None
 
     def advance(self, ns: int) -> None:
         self._now += ns
@@ -123,11 +131,13 @@ class SeededSelector(selectors.BaseSelector):
         if ready:
             self._clock.advance(self._rng.randrange(MAX_LATENCY))
             return self.deliver_some(ready)
-        if timeout is None:
+        # Upwards: a rest too small for a nanosecond would never pass.
+        rests = [] if timeout is None else [max(0, math.ceil(timeout * NS))]
+        if (event := self._clock.next_event) is not None:
+            rests.append(max(0, event - self._clock.now))
+        if not rests:
             self.report_nothing_can_run()
-        if timeout > 0:
-            # Upwards: a rest too small for a nanosecond would never pass.
-            self._clock.advance(math.ceil(timeout * NS))
+        self._clock.advance(min(rests))
         return []
 
     def deliver_some(self, ready: Ready) -> Ready:

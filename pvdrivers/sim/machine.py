@@ -18,7 +18,7 @@ from pvdrivers.sim.cpupool import MAX_CPUS, SchedulerKind
 from pvdrivers.sim.errors import MachineError, check
 from pvdrivers.sim.memory_map import MemoryExtent, memory_extents, parse_size
 from pvdrivers.sim.reservation import Reservation
-from pvdrivers.sim.scheduler import Scheduler
+from pvdrivers.sim.scheduler import FOR_EVER, Scheduler
 from pvdrivers.sim.vcpu import MAX_VCPUS, Vcpu
 
 DEFAULT_MAX_DOMAIN = 16 << 30  # at least, for machines with less memory
@@ -427,6 +427,12 @@ class Machine:
     def now(self) -> int:
         """The machine's time, ns."""
         return int(lib.pv_machine_now(self.cdata))
+
+    @property
+    def next_event(self) -> int | None:
+        """When something happens by itself, such as a timer of a vcpu that expires, ns; or None."""
+        at = int(lib.pv_machine_next_event(self.cdata))
+        return None if at == FOR_EVER else at
 
     def advance(self, ns: int) -> None:
         """Moves virtual time on."""

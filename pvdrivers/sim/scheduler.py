@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MIN_WEIGHT = int(lib.PV_SCHED_MIN_WEIGHT)
 MAX_WEIGHT = int(lib.PV_SCHED_MAX_WEIGHT)
 DEFAULT_WEIGHT = int(lib.PV_SCHED_DEFAULT_WEIGHT)
-FOR_EVER = (1 << 64) - 1  # ns, as a demand
+FOR_EVER = (1 << 64) - 1  # ns, as a demand; of an event: never
 _BATCH = 64  # vcpus that may be done at the same time and are reported by one call
 
 

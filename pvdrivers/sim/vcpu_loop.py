@@ -144,7 +144,8 @@ class _VcpuSelector(SeededSelector):
                 for domain in ended:
                     domain.give_up()
                 return True
-        ends = [time for time in (deadline, self._arrival) if time is not None]
+        events = (deadline, self._arrival, self._machine.next_event)
+        ends = [max(now, time) for time in events if time is not None]
         if not ends and not any(domain.can_run for domain in busy.values()):
             self.report_nothing_can_run()
         if busy:

@@ -96,6 +96,8 @@ PV_API void pv_machine_close(struct pv_machine *machine);
 
 PV_API uint64_t pv_machine_now(struct pv_machine *machine); /* ns */
 PV_API void pv_machine_advance(struct pv_machine *machine, uint64_t ns);
+/* When something happens by itself, a timer that expires, ns; UINT64_MAX: never. */
+PV_API uint64_t pv_machine_next_event(struct pv_machine *machine);
 PV_API uint64_t pv_machine_free_memory(struct pv_machine *machine);  /* bytes */
 PV_API uint64_t pv_machine_total_memory(struct pv_machine *machine); /* bytes */
 /* One more than the highest node of an extent. */

@@ -282,7 +282,7 @@ uint64_t pv_machine_now(struct pv_machine *machine)
     return machine_now(machine->shared);
 }
 
-uint64_t machine_next_event(struct pv_machine *machine)
+uint64_t pv_machine_next_event(struct pv_machine *machine)
 {
     uint64_t next = UINT64_MAX;
     FOR_EACH_SUBSYSTEM(id, next_event)
@@ -303,7 +303,7 @@ void pv_machine_advance(struct pv_machine *machine, uint64_t ns)
 {
     uint64_t *clock = &machine->shared->now;
     for (uint64_t left = ns;;) {
-        uint64_t now = pv_machine_now(machine), next = machine_next_event(machine);
+        uint64_t now = pv_machine_now(machine), next = pv_machine_next_event(machine);
         uint64_t step = next <= now ? 0 : next - now;
         if (!machine->shared->virtual_time || step > left) {
             __atomic_fetch_add(clock, left, __ATOMIC_RELAXED);

@@ -159,9 +159,7 @@ static inline void trace(struct pv_machine *machine, enum pv_trace_event event, 
 
 /* Its time, ns. */
 uint64_t machine_now(const struct machine *shared);
-/* When something happens by itself next, ns; UINT64_MAX: never. Under no lock, as what follows. */
-uint64_t machine_next_event(struct pv_machine *machine);
-/* Has all happen that is due by now. */
+/* Has all happen that is due by now. Under no lock. */
 void machine_pass_time(struct pv_machine *machine);
 
 /* Takes machine.lock, and has the subsystems repair what a holder that died has left. */

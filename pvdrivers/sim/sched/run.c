@@ -99,7 +99,7 @@ int pv_sched_run(struct pv_machine *machine, uint64_t until, struct pv_sched_don
     if (max == 0 || until < now || until > INT64_MAX)
         return -EINVAL;
     for (;;) {
-        uint64_t event = machine_next_event(machine);
+        uint64_t event = pv_machine_next_event(machine);
         uint64_t stop = event < until ? event : until;
         sched_lock(machine);
         block_done(machine, now);

@@ -10,7 +10,7 @@ import pytest
 from pvdrivers.hypervisor import EventChannels
 from pvdrivers.sim import Domain, Machine, MachineError
 from pvdrivers.sim.cost_model import CostModel
-from pvdrivers.sim.loop import DeterministicLoop, NothingCanRun
+from pvdrivers.sim.loop import MAX_LATENCY, DeterministicLoop, NothingCanRun
 from pvdrivers.sim.scheduler import FOR_EVER, SchedDomain
 from pvdrivers.sim.vcpu_loop import VcpuLoop, compute, run_as
 
@@ -454,3 +454,48 @@ def test_run_as_is_work_of_the_domain() -> None:
     with world(1) as here:
         here.run(lambda: run_as(here.domains[0], compute(7 * MS)))
         assert here.running(here.domains[0]) == pytest.approx(7 * MS, abs=US)
+
+
+# ---- Timers of vcpus -------------------------------------------------------------------------
+
+VIRQ_TIMER = 0
+
+
+def when_its_timer_comes(loop: DeterministicLoop, machine: Machine, domain: Domain) -> int:
+    """The time at which the domain sees the event of a timer that it has set to 3 ms."""
+    channels = domain.hypervisor.open_event_channels()
+    channels.bind_virq(VIRQ_TIMER)
+    seen = loop.create_future()
+
+    def receive() -> None:
+        _take_all(channels)
+        seen.set_result(machine.now)
+
+    def start() -> None:
+        loop.add_reader(channels, receive)
+        domain.vcpu(0).set_singleshot_timer(3 * MS, future=True)
+
+    async def main() -> int:
+        await run_as(domain, asyncio.sleep(0))
+        context = loop.domain_context(domain) if isinstance(loop, VcpuLoop) else None
+        loop.call_soon(start, context=context)
+        return int(await seen)
+
+    try:
+        return loop.run_until_complete(main())
+    finally:
+        loop.remove_reader(channels)
+        channels.close()
+
+
+def test_a_timer_of_a_vcpu_comes_at_its_time() -> None:
+    with world(1) as here:
+        assert when_its_timer_comes(here.loop, here.machine, here.domains[0]) == 3 * MS + 1
+
+
+def test_a_timer_of_a_vcpu_comes_on_a_loop_without_cpus() -> None:
+    with Machine(virtual_time=True) as machine:
+        loop = DeterministicLoop(1, machine)
+        domain = machine.create_domain(memory="1M")
+        assert 3 * MS <= when_its_timer_comes(loop, machine, domain) <= 3 * MS + MAX_LATENCY
+        loop.close()
