@@ -107,7 +107,7 @@ uint64_t assigned_page(struct pv_machine *machine, const struct domain *d, uint6
         return NO_FRAME;
     const struct domain *owner = domain_window(machine, page.owner);
     uint64_t frame = page.frame + ((gfn - page.gfn) << (IA64_PAGE_SHIFT - FRAME_SHIFT));
-    struct page_info now = page_state(machine, frame);
+    struct page_state now = page_state(machine, frame);
     bool same = domain_is_life(owner, page.generation) && now.count && now.owner == page.owner;
     return same ? frame : NO_FRAME;
 }

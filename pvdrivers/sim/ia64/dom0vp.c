@@ -93,7 +93,7 @@ static int64_t machtophys(const struct dom0vp *call)
         return NO_PAGE;
     for (unsigned order = FRAMES_PER_PAGE_SHIFT; order <= MAX_OWNED_ORDER; order++) {
         uint64_t head = round_down(frame, 1ull << order);
-        struct page_info page = page_state(machine, head);
+        struct page_state page = page_state(machine, head);
         if (pv_machine_check_frame(machine, head) || !(page.flags & PGC_allocated))
             continue;
         const struct domain *owner = domain_window(machine, page.owner);

@@ -59,7 +59,7 @@ static void set_free(struct pv_machine *machine, uint64_t mfn, unsigned order)
 {
     set_page(
         machine, mfn,
-        (struct page_info){.owner = DOMID_INVALID, .order = (uint8_t)order, .flags = PGC_free});
+        (struct page_state){.owner = DOMID_INVALID, .order = (uint8_t)order, .flags = PGC_free});
 }
 
 /* ---- Taking a block -------------------------------------------------------------------------- */
@@ -116,7 +116,7 @@ static bool has_free_buddy(struct pv_machine *machine, const struct memory_exten
     if (order == MAX_ORDER || buddy < extent->start ||
         buddy + (1ull << order) > extent->start + extent->count)
         return false;
-    struct page_info page = page_state(machine, buddy);
+    struct page_state page = page_state(machine, buddy);
     return page.flags & PGC_free && page.order == order;
 }
 
@@ -181,7 +181,7 @@ static void link_free_blocks(struct pv_machine *machine, const struct memory_ext
     struct heap *heap = heap_of(machine, extent->node, extent->zone);
     uint64_t end = extent->start + extent->count;
     for (uint64_t mfn = extent->start; mfn < end;) {
-        struct page_info page = page_state(machine, mfn);
+        struct page_state page = page_state(machine, mfn);
         if (page.flags & PGC_free)
             link_block(machine, heap, mfn, page.order);
         mfn += 1ull << page.order;

@@ -13,9 +13,9 @@ static inline unsigned page_order(const struct domain *d)
 }
 
 /* Others read the word without the lock. Release: what was done to the page is done by then. */
-static inline void set_page(struct pv_machine *machine, uint64_t mfn, struct page_info page)
+static inline void set_page(struct pv_machine *machine, uint64_t mfn, struct page_state page)
 {
-    __atomic_store_n(&frame_info(machine, mfn)->word, page.word, __ATOMIC_RELEASE);
+    __atomic_store_n(&frame_info(machine, mfn)->state.word, page.word, __ATOMIC_RELEASE);
 }
 
 /* ---- heap.c ---- */

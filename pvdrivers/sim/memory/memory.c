@@ -13,9 +13,9 @@
  * A page's owner is whose physmap has it, and says so with PGC_allocated. Where a process that was
  * killed in here has left the two in disagreement, the physmap counts. */
 
-static struct page_info owned_page(const struct domain *d)
+static struct page_state owned_page(const struct domain *d)
 {
-    return (struct page_info){
+    return (struct page_state){
         .count = 1, .owner = d->domain_id, .order = (uint8_t)page_order(d), .flags = PGC_allocated};
 }
 
@@ -23,9 +23,9 @@ int page_take(struct pv_machine *machine, struct domain *owner, uint64_t gfn, ui
 {
     superpage_expand_to(machine, owner, mfn);
     struct page_info *page = frame_info(machine, mfn);
-    struct page_info alone = owned_page(owner), leaving = alone;
+    struct page_state alone = owned_page(owner), leaving = alone;
     leaving.flags |= PGC_leaving;
-    if (!__atomic_compare_exchange_n(&page->word, &alone.word, leaving.word, false,
+    if (!__atomic_compare_exchange_n(&page->state.word, &alone.word, leaving.word, false,
                                      __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
         return -EBUSY;
     physmap_clear(machine, owner, gfn, 0);
@@ -121,12 +121,12 @@ static uint64_t release_domain_memory(struct pv_machine *machine, struct domain 
 static void repair_owned(struct pv_machine *machine, uint64_t mfn)
 {
     struct page_info *page = frame_info(machine, mfn);
-    if (page->flags & PGC_expanding)
+    if (page->state.flags & PGC_expanding)
         superpage_expand(machine, mfn);
-    struct page_info seen = page_state(machine, mfn);
+    struct page_state seen = page_state(machine, mfn);
     struct domain *owner = domain_window(machine, seen.owner);
     if (gfn_to_mfn(machine, owner, page->next) == mfn) {
-        __atomic_fetch_and(&page->flags, (uint8_t)~PGC_leaving, __ATOMIC_RELEASE);
+        __atomic_fetch_and(&page->state.flags, (uint8_t)~PGC_leaving, __ATOMIC_RELEASE);
         __atomic_fetch_add(&owner->tot_pages, 1ull << (seen.order - page_order(owner)),
                            __ATOMIC_RELAXED);
     } else if (seen.count) {
@@ -140,7 +140,7 @@ static uint64_t repair_block(struct pv_machine *machine, uint64_t mfn)
 {
     if (page_state(machine, mfn).flags & PGC_allocated)
         repair_owned(machine, mfn);
-    struct page_info page = page_state(machine, mfn);
+    struct page_state page = page_state(machine, mfn);
     if (page.count || page.flags & PGC_allocated)
         return mfn;
     punch_memory(machine, mfn << FRAME_SHIFT, FRAME_SIZE << page.order);

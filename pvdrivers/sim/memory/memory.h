@@ -13,15 +13,29 @@ static inline struct page_info *frame_info(struct pv_machine *machine, uint64_t 
 }
 
 /* What is in the frame's word now. */
-static inline struct page_info page_state(struct pv_machine *machine, uint64_t mfn)
+static inline struct page_state page_state(struct pv_machine *machine, uint64_t mfn)
 {
-    return (struct page_info){
-        .word = __atomic_load_n(&frame_info(machine, mfn)->word, __ATOMIC_ACQUIRE)};
+    return (struct page_state){
+        .word = __atomic_load_n(&frame_info(machine, mfn)->state.word, __ATOMIC_ACQUIRE)};
 }
+
+/* An entry of a physmap is mfn plus one, so that fresh (zero) ones say "not populated". */
+#define PHYSMAP_NOTHING 0
+
+/* What is no page of 4 or 16 KiB of its own in the physmap: a part of a superpage, a page that is
+ * not the domain's, or nothing. Not a part of the fast path. */
+__attribute__((noinline, cold)) uint64_t gfn_to_other_mfn(struct pv_machine *machine,
+                                                          const struct domain *d, uint64_t gfn);
 
 /* First machine frame of a guest page, or NO_FRAME (hole, beyond the end, not populated). Beyond
  * the end there may be pages that are not the domain's own. */
-uint64_t gfn_to_mfn(struct pv_machine *machine, const struct domain *d, uint64_t gfn);
+static inline uint64_t gfn_to_mfn(struct pv_machine *machine, const struct domain *d, uint64_t gfn)
+{
+    const uint64_t *pages = domain_area(machine, d, SUBSYSTEM_MEMORY);
+    uint64_t entry =
+        gfn < d->physmap_end ? __atomic_load_n(&pages[gfn], __ATOMIC_ACQUIRE) : PHYSMAP_NOTHING;
+    return entry != PHYSMAP_NOTHING ? entry - 1 : gfn_to_other_mfn(machine, d, gfn);
+}
 /* The same of a page that is not written to: there are such that must not. */
 uint64_t gfn_to_readable_mfn(struct pv_machine *machine, const struct domain *d, uint64_t gfn);
 

@@ -9,7 +9,7 @@ static inline int add_reference(struct pv_machine *machine, uint64_t mfn,
                                 const struct domain *owner, uint8_t flag)
 {
     struct page_info *page = frame_info(machine, mfn);
-    struct page_info seen = page_state(machine, mfn), more;
+    struct page_state seen = page_state(machine, mfn), more;
     do {
         /* 0 is a free page: it must not come alive again. */
         if (seen.count == 0 || seen.count == UINT32_MAX || seen.owner != owner->domain_id ||
@@ -20,7 +20,7 @@ static inline int add_reference(struct pv_machine *machine, uint64_t mfn,
         more = seen;
         more.count++;
         more.flags |= flag;
-    } while (!__atomic_compare_exchange_n(&page->word, &seen.word, more.word, false,
+    } while (!__atomic_compare_exchange_n(&page->state.word, &seen.word, more.word, false,
                                           __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
     return 0;
 }
@@ -51,7 +51,7 @@ int get_event_page(struct pv_machine *machine, uint64_t mfn, const struct domain
 
 void drop_owner(struct pv_machine *machine, uint64_t head)
 {
-    struct page_info page = page_state(machine, head);
+    struct page_state page = page_state(machine, head);
     page.flags = 0;
     set_page(machine, head, page);
 }
@@ -59,12 +59,12 @@ void drop_owner(struct pv_machine *machine, uint64_t head)
 bool drop_reference(struct pv_machine *machine, uint64_t mfn, uint8_t flags)
 {
     struct page_info *page = frame_info(machine, mfn);
-    struct page_info seen = page_state(machine, mfn), less;
+    struct page_state seen = page_state(machine, mfn), less;
     do {
         less = seen;
         less.count--;
         less.flags &= (uint8_t)~flags;
-    } while (!__atomic_compare_exchange_n(&page->word, &seen.word, less.word, false,
+    } while (!__atomic_compare_exchange_n(&page->state.word, &seen.word, less.word, false,
                                           __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
     return less.count == 0;
 }
@@ -72,13 +72,13 @@ bool drop_reference(struct pv_machine *machine, uint64_t mfn, uint8_t flags)
 static inline bool put_unless_last(struct pv_machine *machine, uint64_t mfn)
 {
     struct page_info *page = frame_info(machine, mfn);
-    struct page_info seen = page_state(machine, mfn), less;
+    struct page_state seen = page_state(machine, mfn), less;
     do {
         if (seen.count <= 1)
             return false;
         less = seen;
         less.count--;
-    } while (!__atomic_compare_exchange_n(&page->word, &seen.word, less.word, false,
+    } while (!__atomic_compare_exchange_n(&page->state.word, &seen.word, less.word, false,
                                           __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
     return true;
 }
@@ -96,7 +96,7 @@ void put_page(struct pv_machine *machine, uint64_t mfn)
 void put_event_page(struct pv_machine *machine, uint64_t mfn, const struct domain *owner)
 {
     machine_lock(machine);
-    struct page_info page = page_state(machine, mfn);
+    struct page_state page = page_state(machine, mfn);
     if (page.owner == owner->domain_id && page.flags & PGC_events &&
         drop_reference(machine, mfn, PGC_events))
         page_free(machine, mfn);
@@ -107,14 +107,14 @@ void page_recount(struct pv_machine *machine, uint64_t mfn, const struct domain 
                   uint32_t others)
 {
     struct page_info *page = frame_info(machine, mfn);
-    struct page_info seen = page_state(machine, mfn), counted;
+    struct page_state seen = page_state(machine, mfn), counted;
     do {
         if (seen.count == 0 || seen.owner != owner->domain_id)
             return; /* it has been freed */
         counted = seen;
         counted.count =
             others + (seen.flags & PGC_allocated ? 1 : 0) + (seen.flags & PGC_events ? 1 : 0);
-    } while (!__atomic_compare_exchange_n(&page->word, &seen.word, counted.word, false,
+    } while (!__atomic_compare_exchange_n(&page->state.word, &seen.word, counted.word, false,
                                           __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
     if (counted.count == 0)
         page_free(machine, mfn);

@@ -1,11 +1,10 @@
 /* Each domain's physmap, gfn to mfn: three levels of flat arrays in the domain's window, which is
- * sparse. Entries are mfn plus one, so that fresh (zero) ones say "not populated". */
+ * sparse. */
 #include "pvdrivers/sim/memory/internal.h"
 
 #include <errno.h>
 
 #define BELOW UINT64_MAX /* an entry whose pages are in the level below */
-#define NOTHING 0
 
 static uint64_t level_entries(const struct machine_layout *layout, unsigned level)
 {
@@ -46,10 +45,10 @@ struct physmap_run physmap_run(struct pv_machine *machine, const struct domain *
     while (entry == BELOW && level-- > 0)
         entry = __atomic_load_n(entry_of(machine, d, gfn, level), __ATOMIC_ACQUIRE);
     uint64_t offset = gfn & (pages_of_level(level) - 1), pages = pages_of_level(level) - offset;
-    return (struct physmap_run){.mfn = entry == NOTHING ? NO_FRAME
-                                                        : entry - 1 + (offset << page_order(d)),
-                                .pages = pages < left ? pages : left,
-                                .level = level};
+    return (struct physmap_run){
+        .mfn = entry == PHYSMAP_NOTHING ? NO_FRAME : entry - 1 + (offset << page_order(d)),
+        .pages = pages < left ? pages : left,
+        .level = level};
 }
 
 static uint64_t special_page(struct pv_machine *machine, const struct domain *d, uint64_t gfn,
@@ -62,27 +61,16 @@ static uint64_t special_page(struct pv_machine *machine, const struct domain *d,
     return mfn;
 }
 
-/* Not a part of the fast path. */
-__attribute__((noinline, cold)) static uint64_t look_above(struct pv_machine *machine,
-                                                           const struct domain *d, uint64_t gfn)
-{
-    return gfn < d->physmap_end ? physmap_run(machine, d, gfn).mfn
-                                : special_page(machine, d, gfn, true);
-}
-
 uint64_t gfn_to_readable_mfn(struct pv_machine *machine, const struct domain *d, uint64_t gfn)
 {
     return gfn < d->physmap_end ? gfn_to_mfn(machine, d, gfn)
                                 : special_page(machine, d, gfn, false);
 }
 
-uint64_t gfn_to_mfn(struct pv_machine *machine, const struct domain *d, uint64_t gfn)
+uint64_t gfn_to_other_mfn(struct pv_machine *machine, const struct domain *d, uint64_t gfn)
 {
-    const uint64_t *pages = domain_area(machine, d, SUBSYSTEM_MEMORY);
-    uint64_t entry = NOTHING;
-    if (gfn < d->physmap_end)
-        entry = __atomic_load_n(&pages[gfn], __ATOMIC_ACQUIRE);
-    return entry != NOTHING ? entry - 1 : look_above(machine, d, gfn);
+    return gfn < d->physmap_end ? physmap_run(machine, d, gfn).mfn
+                                : special_page(machine, d, gfn, true);
 }
 
 int64_t pv_domain_gfn_to_mfn(struct pv_machine *machine, domid_t domid, uint64_t gfn)
@@ -138,6 +126,6 @@ void physmap_set(struct pv_machine *machine, struct domain *d, uint64_t gfn, uns
 
 void physmap_clear(struct pv_machine *machine, struct domain *d, uint64_t gfn, unsigned level)
 {
-    store(machine, d, gfn, level, NOTHING);
+    store(machine, d, gfn, level, PHYSMAP_NOTHING);
     count_change(d, -pages_of_level(level));
 }

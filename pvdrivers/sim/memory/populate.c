@@ -12,9 +12,9 @@ static void give_superpage(struct pv_machine *machine, struct domain *d, uint64_
 {
     frame_info(machine, mfn)->next = gfn;
     set_page(machine, mfn,
-             (struct page_info){.owner = d->domain_id,
-                                .order = (uint8_t)superpage_order(d, level),
-                                .flags = PGC_allocated});
+             (struct page_state){.owner = d->domain_id,
+                                 .order = (uint8_t)superpage_order(d, level),
+                                 .flags = PGC_allocated});
     physmap_set(machine, d, gfn, level, mfn);
 }
 

@@ -6,6 +6,19 @@
 
 #include <pthread.h>
 
+/* What of a page changes together. */
+struct page_state {
+    union {
+        uint64_t word;
+        struct {
+            uint32_t count; /* references, of the owner and of each user */
+            domid_t owner;
+            uint8_t order;
+            uint8_t flags;
+        };
+    };
+};
+
 /*
  * One entry per machine frame (Xen's struct page_info): who owns it and how often it is used.
  *
@@ -19,15 +32,7 @@
  * page.
  */
 struct page_info {
-    union {
-        uint64_t word; /* these change together */
-        struct {
-            uint32_t count; /* references, of the owner and of each user */
-            domid_t owner;
-            uint8_t order;
-            uint8_t flags;
-        };
-    };
+    struct page_state state;
     uint64_t next; /* owned: the owner's gfn; free: the next of its list, plus one */
     uint64_t prev; /* free: the one before, plus one; 0: the first */
 };

@@ -199,9 +199,9 @@ static void test_reset(void)
     struct pv_event_view view = view_of(machine, d, 0, heads[0]);
     assert(take(&view, ports, 64) == 1 && ports[0] == 131071);
     uint64_t mfn = gfn_to_mfn(machine, domain, ARRAY_GFN);
-    assert(frame_info(machine, mfn)->count == 2);
+    assert(page_state(machine, mfn).count == 2);
     assert(pv_evtchn_op_reset(machine, d, DOMID_SELF) == 0);
-    assert(frame_info(machine, mfn)->count == 1);
+    assert(page_state(machine, mfn).count == 1);
     assert(new_ipi(machine, d, 1) == 1);
     view = view_of(machine, d, 1, NULL);
     assert(!view.fifo && pv_evtchn_op_send(machine, d, 1) == 0);

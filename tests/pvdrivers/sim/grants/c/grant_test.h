@@ -68,7 +68,7 @@ static inline uint8_t *page_of(struct fixture *f, domid_t domid, uint64_t gfn)
 
 static inline uint32_t references(struct fixture *f, domid_t domid, uint64_t gfn)
 {
-    return frame_info(f->machine, (uint64_t)pv_domain_gfn_to_mfn(f->machine, domid, gfn))->count;
+    return page_state(f->machine, (uint64_t)pv_domain_gfn_to_mfn(f->machine, domid, gfn)).count;
 }
 
 /* The type and access bits of an entry, marks included. */

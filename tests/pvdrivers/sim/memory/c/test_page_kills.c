@@ -62,7 +62,7 @@ static uint64_t state_of(struct fixture *f)
         sum = sum * 1099511628211u + heap[i];
     for (uint64_t mfn = 0; mfn < FRAMES; mfn++) {
         const struct page_info *page = frame_info(machine, mfn);
-        sum = (sum * 31 + page->word) * 1099511628211u + page->next * 31 + page->prev;
+        sum = (sum * 31 + page->state.word) * 1099511628211u + page->next * 31 + page->prev;
     }
     for (domid_t domid = 0; domid < ALL; domid++) {
         struct domain *d = domain_window(machine, domid);
@@ -81,7 +81,7 @@ static void check_frames(struct fixture *f)
     uint64_t all = pv_machine_total_memory(machine), free = pv_machine_free_memory(machine);
     uint64_t owned = 0, pages = 0, counted = 0, frames;
     for (uint64_t mfn = 0; mfn < all >> FRAME_SHIFT; mfn += frames) {
-        struct page_info page = page_state(machine, mfn);
+        struct page_state page = page_state(machine, mfn);
         frames = 1ull << page.order;
         owned += page.flags & PGC_free ? 0 : frames;
         assert(page.flags & (PGC_free | PGC_allocated) || page.count);
