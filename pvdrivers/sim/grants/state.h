@@ -15,6 +15,7 @@
 #include "pvdrivers/ring/grant_table.h"
 
 #include <pthread.h>
+#include <stdalign.h>
 
 #define MAX_GRANT_FRAMES 64
 #define MAX_GRANT_ENTRIES (MAX_GRANT_FRAMES * 2048) /* version 1 on 16 KiB pages */
@@ -67,19 +68,21 @@ struct copy_run {
 #define COPY_RUN_write 0x80000000u
 #define COPY_RUN_page 0x8000000000000000u
 
-/* Locks are initialised once per domid and never wiped. */
+/* Locks are initialised once per domid and never wiped. The guest that grants, and those who use
+ * its grants, write to cache lines of their own, and what both only read is in a third. */
 struct grant_table {
     pthread_mutex_t lock;
-    pthread_mutex_t refs_lock; /* the guest's own account of its refs */
-    uint32_t gt_version, max_version;
-    uint32_t nr_grant_frames, max_grant_frames;
-    uint32_t active_entries; /* pinned */
-    uint32_t copies;         /* copy_runs in use */
-    /* Set while a page's reference count and those who hold it may disagree; mfn + 1. */
-    uint64_t page_pending_repair;
+    alignas(64) pthread_mutex_t refs_lock; /* the guest's own account of its refs */
     /* Under refs_lock. */
     struct pv_gref_list free_refs;
     uint32_t deferred_first, deferred_last; /* ended by the guest, still in use by the peer */
+    alignas(64) uint32_t gt_version;
+    uint32_t max_version;
+    uint32_t nr_grant_frames, max_grant_frames;
+    alignas(64) uint32_t active_entries; /* pinned */
+    uint32_t copies;                     /* copy_runs in use */
+    /* Set while a page's reference count and those who hold it may disagree; mfn + 1. */
+    uint64_t page_pending_repair;
 };
 
 struct maptrack {
