@@ -86,8 +86,8 @@ class LogicalUnit(ABC):
 
     def is_query(self, cdb: bytes) -> bool:
         """Whether `start` answers this command at once, without waiting for anything, and with GOOD
-        has changed nothing that `direct_access` depends on. The answers of other commands may then
-        be told together with this one's."""
+        has changed nothing. The answers of other commands may then be told together with this
+        one's."""
         return False
 
     def status(self) -> UnitStatus:

@@ -10,6 +10,7 @@ import msgspec
 from pvdrivers.backends.targets.command import Answer, Command, Nexus
 from pvdrivers.backends.targets.emulated_unit import MAX_ATTENTIONS, EmulatedUnit
 from pvdrivers.backends.targets.journal import MAX_DATA, Journal
+from pvdrivers.scsi.result import Status
 
 UnitState = dict[str, Any]  # of what msgpack can encode
 
@@ -69,7 +70,9 @@ class PersistentUnit(EmulatedUnit):
         if self._journal and (known := self._journal.answer_of(command.identity)):
             return self.answer_again(command, known)
         answer = super().execute(command)
-        self.commit(command.identity, self.recorded(command, answer))
+        # Looking for what has changed takes longer than a query does, which changes nothing.
+        if answer.status != Status.GOOD or not self.is_query(command.cdb):
+            self.commit(command.identity, self.recorded(command, answer))
         return answer
 
     def establish_attention(

@@ -83,7 +83,8 @@ class ModePages(PersistentUnit):
 
     def __init__(self) -> None:
         super().__init__()
-        self._mode_pages = {page.key: page for page in self.mode_pages()}
+        pages = sorted(self.mode_pages(), key=lambda page: page.key)
+        self._mode_pages = {page.key: page for page in pages}
         self._current: dict[PageKey, bytes] = {}
 
     # ---- what subclasses say -----------------------------------------------------------------
@@ -184,7 +185,7 @@ class ModePages(PersistentUnit):
         control, code, subcode = command.cdb[2] >> 6, command.cdb[2] & 0x3F, command.cdb[3]
         if control == _SAVED:
             raise illegal_request(SAVING_PARAMETERS_NOT_SUPPORTED)
-        keys = [key for key in sorted(self._mode_pages) if _is_asked_for(key, code, subcode)]
+        keys = [key for key in self._mode_pages if _is_asked_for(key, code, subcode)]
         if not keys:
             known = code == ALL_PAGES or any(key[0] == code for key in self._mode_pages)
             raise invalid_field(3) if known else invalid_field(2, 5)
@@ -192,8 +193,9 @@ class ModePages(PersistentUnit):
 
     def _encode_page(self, key: PageKey, control: int) -> bytes:
         page = self._mode_pages[key]
-        bodies = {_CURRENT: self.mode_page(*key), _CHANGEABLE: page.mask, _DEFAULT: page.default}
-        return page.encode(bodies[control])
+        if control == _CURRENT:
+            return page.encode(self.mode_page(*key))
+        return page.encode(page.mask if control == _CHANGEABLE else page.default)
 
     # ---- MODE SELECT -------------------------------------------------------------------------
 

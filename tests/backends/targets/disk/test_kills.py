@@ -82,6 +82,14 @@ def machine() -> Machine:
     return Machine()
 
 
+def test_an_attention_that_a_query_has_told_stays_told(machine: Machine) -> None:
+    machine.first.good("15 10 00 00 10 00", bytes(4) + bytes.fromhex("0a 0a 06 10") + bytes(8))
+    mode_sense = "1a 08 0a 00 ff 00"
+    assert machine.second.run(mode_sense).status == Status.CHECK_CONDITION
+    machine.start()
+    machine.second.good(mode_sense)
+
+
 def test_what_initiators_have_set(machine: Machine) -> None:
     page = bytes.fromhex("0a 0a 06 10 08") + bytes(7)  # D_SENSE, SWP
     machine.first.good("15 10 00 00 10 00", bytes(4) + page)
