@@ -163,8 +163,6 @@ int pv_machine_create(const struct pv_machine_config *config, struct pv_machine 
     if (error)
         return error;
     init_shared((*out)->shared, config, &layout);
-    FOR_EACH_SUBSYSTEM(id, start)
-    subsystems[id]->start(*out);
     (*out)->client = client_join(*out, (uint32_t)getpid());
     error = broker_create(*out);
     return error ? error : attach_subsystems(*out);

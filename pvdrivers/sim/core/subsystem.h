@@ -75,8 +75,6 @@ struct subsystem {
     /* ---- The machine ---- */
     /* Its state in the head of a new segment, which is zeros. */
     void (*init)(struct machine *shared, const struct pv_machine_config *config);
-    /* What follows when a new machine is mapped, in its first process. */
-    void (*start)(struct pv_machine *machine);
     /* What each attached process keeps for itself: 0 or a negative errno. */
     int (*attach)(struct pv_machine *machine);
     void (*detach)(struct pv_machine *machine);

@@ -9,8 +9,11 @@ static void add(struct machine *shared, uint64_t start, uint64_t end, unsigned n
 {
     if (start >= end)
         return;
-    shared->extents[shared->extent_count++] = (struct memory_extent){
-        .start = start, .count = end - start, .node = (uint16_t)node, .zone = (uint16_t)zone};
+    shared->extents[shared->extent_count++] = (struct memory_extent){.start = start,
+                                                                     .count = end - start,
+                                                                     .node = (uint16_t)node,
+                                                                     .zone = (uint16_t)zone,
+                                                                     .fresh = true};
     if (node >= shared->node_count)
         shared->node_count = node + 1;
 }

@@ -75,7 +75,28 @@ static void split(struct pv_machine *machine, struct heap *heap, uint64_t mfn, u
     }
 }
 
-static uint64_t take(struct pv_machine *machine, struct heap *heap, unsigned order)
+/* Makes blocks of the first fresh extent of the node and zone; false when there is none. It is
+ * fresh until all of them are there, so that a process killed here has changed nothing. */
+static bool open_extent(struct pv_machine *machine, unsigned node, unsigned zone)
+{
+    struct machine *shared = machine->shared;
+    for (uint32_t i = 0; i < shared->extent_count; i++) {
+        struct memory_extent *extent = &shared->extents[i];
+        if (!extent->fresh || extent->node != node || extent->zone != zone)
+            continue;
+        uint64_t mfn = extent->start, end = mfn + extent->count;
+        for (unsigned order; mfn < end; mfn += 1ull << order) {
+            order = order_at(mfn, end - mfn);
+            set_free(machine, mfn, order);
+            link_block(machine, heap_of(machine, node, zone), mfn, order);
+        }
+        __atomic_store_n(&extent->fresh, false, __ATOMIC_RELEASE);
+        return true;
+    }
+    return false;
+}
+
+static uint64_t take_fitting(struct pv_machine *machine, struct heap *heap, unsigned order)
 {
     uint64_t fitting = heap->orders >> order;
     if (!fitting)
@@ -87,13 +108,22 @@ static uint64_t take(struct pv_machine *machine, struct heap *heap, unsigned ord
     return mfn;
 }
 
+static uint64_t take(struct pv_machine *machine, unsigned node, unsigned zone, unsigned order)
+{
+    uint64_t mfn;
+    do
+        mfn = take_fitting(machine, heap_of(machine, node, zone), order);
+    while (mfn == NO_FRAME && open_extent(machine, node, zone));
+    return mfn;
+}
+
 uint64_t heap_alloc(struct pv_machine *machine, unsigned order, unsigned node, unsigned nodes,
                     unsigned last_zone)
 {
     unsigned all = machine->shared->node_count;
     for (unsigned zone = last_zone + 1; zone-- > 0;)
         for (unsigned i = 0; i < nodes; i++) {
-            uint64_t mfn = take(machine, heap_of(machine, (node + i) % all, zone), order);
+            uint64_t mfn = take(machine, (node + i) % all, zone, order);
             if (mfn != NO_FRAME)
                 return mfn;
         }
@@ -155,20 +185,6 @@ void free_run(struct pv_machine *machine, uint64_t mfn, uint64_t frames)
 
 /* ---- All of it ------------------------------------------------------------------------------- */
 
-void heap_init(struct pv_machine *machine)
-{
-    const struct machine *shared = machine->shared;
-    for (uint32_t i = 0; i < shared->extent_count; i++) {
-        const struct memory_extent *extent = &shared->extents[i];
-        uint64_t end = extent->start + extent->count, mfn = extent->start;
-        while (mfn < end) {
-            unsigned order = order_at(mfn, end - mfn);
-            free_in_extent(machine, extent, mfn, order);
-            mfn += 1ull << order;
-        }
-    }
-}
-
 static void forget_lists(struct pv_machine *machine)
 {
     for (unsigned node = 0; node < machine->shared->node_count; node++)
@@ -178,6 +194,8 @@ static void forget_lists(struct pv_machine *machine)
 
 static void link_free_blocks(struct pv_machine *machine, const struct memory_extent *extent)
 {
+    if (extent->fresh)
+        return;
     struct heap *heap = heap_of(machine, extent->node, extent->zone);
     uint64_t end = extent->start + extent->count;
     for (uint64_t mfn = extent->start; mfn < end;) {
@@ -206,7 +224,8 @@ void heap_repair(struct pv_machine *machine,
         link_free_blocks(machine, &shared->extents[i]);
     for (uint32_t i = 0; i < shared->extent_count; i++) {
         const struct memory_extent *extent = &shared->extents[i];
-        for (uint64_t mfn = extent->start, end = mfn + extent->count; mfn < end;) {
+        uint64_t end = extent->fresh ? extent->start : extent->start + extent->count;
+        for (uint64_t mfn = extent->start; mfn < end;) {
             bool is_free = page_state(machine, mfn).flags & PGC_free;
             mfn = is_free ? join_again(machine, extent, mfn) : repair_block(machine, mfn);
             mfn += 1ull << page_state(machine, mfn).order;
@@ -216,10 +235,21 @@ void heap_repair(struct pv_machine *machine,
 
 /* ---- Facts about free memory ----------------------------------------------------------------- */
 
+static uint64_t free_in_zone(struct pv_machine *machine, unsigned node, unsigned zone)
+{
+    const struct machine *shared = machine->shared;
+    uint64_t frames = heap_of(machine, node, zone)->free_frames;
+    for (uint32_t i = 0; i < shared->extent_count; i++) {
+        const struct memory_extent *extent = &shared->extents[i];
+        if (extent->fresh && extent->node == node && extent->zone == zone)
+            frames += extent->count;
+    }
+    return frames;
+}
+
 static uint64_t free_frames(struct pv_machine *machine, unsigned node)
 {
-    return heap_of(machine, node, ZONE_DMA32)->free_frames +
-           heap_of(machine, node, ZONE_NORMAL)->free_frames;
+    return free_in_zone(machine, node, ZONE_DMA32) + free_in_zone(machine, node, ZONE_NORMAL);
 }
 
 unsigned heap_roomiest_node(struct pv_machine *machine)
@@ -246,7 +276,7 @@ int pv_machine_node_memory(struct pv_machine *machine, uint32_t node, struct pv_
     if (node >= machine->shared->node_count)
         return -EINVAL;
     machine_lock(machine);
-    uint64_t low = heap_of(machine, node, ZONE_DMA32)->free_frames;
+    uint64_t low = free_in_zone(machine, node, ZONE_DMA32);
     *out = (struct pv_node_memory){.total = extents_of_node(machine->shared, node) << FRAME_SHIFT,
                                    .free = free_frames(machine, node) << FRAME_SHIFT,
                                    .free_below_4g = low << FRAME_SHIFT};

@@ -167,7 +167,6 @@ static void wipe(struct domain *d)
 
 const struct subsystem memory_subsystem = {
     .init = extents_init,
-    .start = heap_init,
     .repair = repair_memory,
     .area_size = physmap_size,
     .domain_create = populate_domain,

@@ -5,6 +5,7 @@
 #include "pvdrivers/types.h"
 
 #include <pthread.h>
+#include <stdbool.h>
 
 /* What of a page changes together. */
 struct page_state {
@@ -49,10 +50,12 @@ struct page_info {
 enum { ZONE_DMA32, ZONE_NORMAL, ZONE_COUNT };
 #define DMA32_FRAMES (1ull << 20)
 
-/* Memory without a hole, of one node and one zone. */
+/* Memory without a hole, of one node and one zone. `fresh`: free as a whole, and none of its frames
+ * has an entry of its own yet, which would cost memory of the host. */
 struct memory_extent {
     uint64_t start, count; /* frames */
     uint16_t node, zone;
+    bool fresh;
 };
 
 /* Free blocks of one node and zone, under machine.lock. All zeros: none. */
