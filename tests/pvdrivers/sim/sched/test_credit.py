@@ -4,8 +4,6 @@ import errno
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Machine, MachineError
@@ -15,10 +13,8 @@ from tests.pvdrivers.sim.sched.schedules import (
     MS,
     S,
     compute,
-    fair_shares,
     machine_with,
     run_to,
-    shares_beside_interrupts,
 )
 
 
@@ -31,49 +27,6 @@ def running_of(machine: Machine, domids: Sequence[int]) -> int:
 
 
 # ---- Weights and caps ------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("cpus", [1, 2, 4])
-def test_equal_guests_have_equal_shares(cpus: int) -> None:
-    with machine_with(cpus, 8) as machine:
-        assert compute(machine, range(8), 100 * S) == pytest.approx([cpus / 8] * 8, abs=0.01)
-
-
-@pytest.mark.parametrize("cpus", [1, 2, 4])
-def test_shares_follow_the_weights(cpus: int) -> None:
-    settings = [SchedDomain(weight=256 * (1 + number % 4)) for number in range(8)]
-    with machine_with(cpus, 8) as machine:
-        for domid, each in enumerate(settings):
-            machine.scheduler.set_domain(domid, each)
-        shares = compute(machine, range(8), 1000 * S)
-        assert shares == pytest.approx(fair_shares(cpus, settings), abs=0.01)
-
-
-@pytest.mark.parametrize(
-    "domains",
-    [
-        [SchedDomain(64), SchedDomain(64), SchedDomain(195)],
-        [SchedDomain(100), SchedDomain(300, 25), SchedDomain(500)],
-        [SchedDomain(64), SchedDomain(1000), SchedDomain(77, 10), SchedDomain(77)],
-    ],
-    ids=("weights", "a cap", "both"),
-)
-def test_in_a_long_run_shares_are_what_the_formula_says(domains: list[SchedDomain]) -> None:
-    shares = shares_beside_interrupts(domains, 500 * S)
-    assert shares == pytest.approx(fair_shares(1, domains), abs=0.01)
-
-
-@settings(max_examples=20)
-@given(
-    st.lists(
-        st.builds(SchedDomain, st.integers(64, 1024), st.sampled_from((0, 0, 10, 25, 60))),
-        min_size=1,
-        max_size=6,
-    )
-)
-def test_in_a_short_run_shares_are_near_the_formula(domains: list[SchedDomain]) -> None:
-    shares = shares_beside_interrupts(domains, 30 * S)
-    assert shares == pytest.approx(fair_shares(1, domains), abs=0.03)
 
 
 def test_a_cap_holds_on_an_idle_machine_too() -> None:

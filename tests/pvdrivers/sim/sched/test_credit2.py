@@ -5,8 +5,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from pvdrivers.sim import Machine, MachineError
 from pvdrivers.sim.cpupool import SchedParams, SchedulerKind
@@ -15,10 +13,8 @@ from tests.pvdrivers.sim.sched.schedules import (
     MS,
     S,
     compute,
-    fair_shares,
     machine_with,
     run_to,
-    shares_beside_interrupts,
 )
 
 CREDIT2 = SchedulerKind.CREDIT2
@@ -41,47 +37,6 @@ def shares(machine: Machine, domains: Sequence[SchedDomain], ns: int) -> list[fl
 
 
 # ---- Weights and caps ------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("cpus", [1, 2, 4])
-def test_equal_guests_have_equal_shares(cpus: int) -> None:
-    with credit2(cpus, 8) as machine:
-        assert compute(machine, range(8), 100 * S) == pytest.approx([cpus / 8] * 8, abs=0.01)
-
-
-@pytest.mark.parametrize("cpus", [1, 2, 4])
-def test_shares_follow_the_weights(cpus: int) -> None:
-    domains = [SchedDomain(weight=256 * (1 + number % 4)) for number in range(8)]
-    with credit2(cpus, 8) as machine:
-        expected = fair_shares(cpus, domains)
-        assert shares(machine, domains, 1000 * S) == pytest.approx(expected, abs=0.01)
-
-
-@pytest.mark.parametrize(
-    "domains",
-    [
-        [SchedDomain(64), SchedDomain(64), SchedDomain(195)],
-        [SchedDomain(100), SchedDomain(300, 25), SchedDomain(500)],
-        [SchedDomain(64), SchedDomain(1000), SchedDomain(77, 5), SchedDomain(77)],
-    ],
-    ids=("weights", "a cap", "both"),
-)
-def test_in_a_long_run_shares_are_what_the_formula_says(domains: list[SchedDomain]) -> None:
-    taken = shares_beside_interrupts(domains, 500 * S, CREDIT2)
-    assert taken == pytest.approx(fair_shares(1, domains), abs=0.01)
-
-
-@settings(max_examples=20)
-@given(
-    st.lists(
-        st.builds(SchedDomain, st.integers(64, 1024), st.sampled_from((0, 0, 10, 25, 60))),
-        min_size=1,
-        max_size=6,
-    )
-)
-def test_in_a_short_run_shares_are_near_the_formula(domains: list[SchedDomain]) -> None:
-    taken = shares_beside_interrupts(domains, 30 * S, CREDIT2)
-    assert taken == pytest.approx(fair_shares(1, domains), abs=0.03)
 
 
 @pytest.mark.parametrize("cap", [5, 30, 95])

@@ -36,7 +36,7 @@ static void run(struct pv_machine *machine, uint64_t ns)
 }
 
 /* One computes, two have waited for it, and the last one still sleeps. */
-static struct pv_machine *make_busy_machine(void)
+static void *make_busy_machine(void)
 {
     struct pv_machine *machine = make_machine();
     for (domid_t domid = 0; domid < DOMAINS - 1; domid++)
@@ -70,14 +70,6 @@ static int use_all(void *argument)
     return 0;
 }
 
-static bool step(pid_t process)
-{
-    int status;
-    assert(ptrace(PTRACE_SINGLESTEP, process, 0, 0) == 0);
-    assert(waitpid(process, &status, 0) == process);
-    return !WIFEXITED(status);
-}
-
 /* Each domain is in one pool, and each CPU in one or free. */
 static void check_pools(struct pv_machine *machine)
 {
@@ -95,16 +87,9 @@ static void check_pools(struct pv_machine *machine)
     assert(seen == (1u << CPUS) - 1 && domains == DOMAINS);
 }
 
-/* Whether there was such an instant: so many steps after the beginning. */
-static bool kill_at(unsigned instant)
+static void check(void *argument)
 {
-    struct pv_machine *machine = make_busy_machine();
-    pid_t process = start_stopped(use_all, machine);
-    bool there = true;
-    for (unsigned i = 0; there && i < instant; i++)
-        there = step(process);
-    if (there)
-        kill_stopped(process);
+    struct pv_machine *machine = argument;
     pv_vcpu_demand(machine, DOMAINS - 1, 0, MS);
     for (domid_t domid = 0; domid < DOMAINS; domid++)
         pv_domain_unpause(machine, domid);
@@ -116,27 +101,16 @@ static bool kill_at(unsigned instant)
         assert(state.time[RUNSTATE_running] >= (domid < DOMAINS - 1 ? 100 : 1) * MS);
     }
     check_pools(machine);
-    pv_machine_close(machine);
-    return there;
 }
 
-static unsigned count_instants(void)
+static void close_machine(void *machine)
 {
-    struct pv_machine *machine = make_busy_machine();
-    pid_t process = start_stopped(use_all, machine);
-    unsigned count = 0;
-    while (step(process))
-        count++;
     pv_machine_close(machine);
-    return count;
 }
 
 int main(void)
 {
-    if (!STEPPING)
-        return 0;
-    unsigned instants = count_instants();
-    for (unsigned i = 0; i < TRIED; i++)
-        assert(kill_at(1 + (unsigned)((uint64_t)instants * i / TRIED)));
+    kill_at_instants(&(struct killed_call){make_busy_machine, use_all, check, close_machine},
+                     TRIED);
     return 0;
 }

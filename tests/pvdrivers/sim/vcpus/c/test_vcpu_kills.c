@@ -7,7 +7,7 @@
 #define MS 1000000ull
 #define TRIED 15 /* instants, at equal distances */
 
-static struct pv_machine *make_machine(void)
+static void *make_machine(void)
 {
     struct pv_machine *machine;
     const struct pv_memory_extent extent = {.size = 64u << 20};
@@ -49,16 +49,9 @@ static int live(void *argument)
     return 0;
 }
 
-static bool step(pid_t process)
+static void check(void *argument)
 {
-    int status;
-    assert(ptrace(PTRACE_SINGLESTEP, process, 0, 0) == 0);
-    assert(waitpid(process, &status, 0) == process);
-    return !WIFEXITED(status);
-}
-
-static void check(struct pv_machine *machine)
-{
+    struct pv_machine *machine = argument;
     struct pv_domain_info info;
     const struct vcpu_set_singleshot_timer soon = {.timeout_abs_ns = pv_machine_now(machine) + MS};
     assert(pv_sched_op_block(machine, 1, 0) == 0 && pv_vcpu_is_blocked(machine, 1, 0) == 1);
@@ -75,38 +68,13 @@ static void check(struct pv_machine *machine)
     assert(pv_machine_free_memory(machine) == pv_machine_total_memory(machine));
 }
 
-/* Whether there was such an instant: so many steps after the beginning. */
-static bool kill_at(unsigned instant)
+static void close_machine(void *machine)
 {
-    struct pv_machine *machine = make_machine();
-    pid_t process = start_stopped(live, machine);
-    bool there = true;
-    for (unsigned i = 0; there && i < instant; i++)
-        there = step(process);
-    if (there)
-        kill_stopped(process);
-    check(machine);
     pv_machine_close(machine);
-    return there;
-}
-
-static unsigned count_instants(void)
-{
-    struct pv_machine *machine = make_machine();
-    pid_t process = start_stopped(live, machine);
-    unsigned count = 0;
-    while (step(process))
-        count++;
-    pv_machine_close(machine);
-    return count;
 }
 
 int main(void)
 {
-    if (!STEPPING)
-        return 0;
-    unsigned instants = count_instants();
-    for (unsigned i = 0; i < TRIED; i++)
-        assert(kill_at(1 + (unsigned)((uint64_t)instants * i / TRIED)));
+    kill_at_instants(&(struct killed_call){make_machine, live, check, close_machine}, TRIED);
     return 0;
 }
