@@ -9,11 +9,8 @@ static void add(struct machine *shared, uint64_t start, uint64_t end, unsigned n
 {
     if (start >= end)
         return;
-    shared->extents[shared->extent_count++] = (struct memory_extent){.start = start,
-                                                                     .count = end - start,
-                                                                     .node = (uint16_t)node,
-                                                                     .zone = (uint16_t)zone,
-                                                                     .fresh = true};
+    shared->extents[shared->extent_count++] = (struct memory_extent){
+        .start = start, .count = end - start, .node = (uint16_t)node, .zone = (uint16_t)zone};
     if (node >= shared->node_count)
         shared->node_count = node + 1;
 }

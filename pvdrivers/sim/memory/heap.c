@@ -75,22 +75,20 @@ static void split(struct pv_machine *machine, struct heap *heap, uint64_t mfn, u
     }
 }
 
-/* Makes blocks of the first fresh extent of the node and zone; false when there is none. It is
- * fresh until all of them are there, so that a process killed here has changed nothing. */
-static bool open_extent(struct pv_machine *machine, unsigned node, unsigned zone)
+/* Makes a block of what is none yet, in the node and zone; false when there is nothing. A process
+ * killed before it counts as opened has changed nothing. */
+static bool open_block(struct pv_machine *machine, unsigned node, unsigned zone)
 {
     struct machine *shared = machine->shared;
     for (uint32_t i = 0; i < shared->extent_count; i++) {
         struct memory_extent *extent = &shared->extents[i];
-        if (!extent->fresh || extent->node != node || extent->zone != zone)
+        if (extent->opened == extent->count || extent->node != node || extent->zone != zone)
             continue;
-        uint64_t mfn = extent->start, end = mfn + extent->count;
-        for (unsigned order; mfn < end; mfn += 1ull << order) {
-            order = order_at(mfn, end - mfn);
-            set_free(machine, mfn, order);
-            link_block(machine, heap_of(machine, node, zone), mfn, order);
-        }
-        __atomic_store_n(&extent->fresh, false, __ATOMIC_RELEASE);
+        uint64_t mfn = extent->start + extent->opened;
+        unsigned order = order_at(mfn, extent->count - extent->opened);
+        set_free(machine, mfn, order);
+        link_block(machine, heap_of(machine, node, zone), mfn, order);
+        __atomic_fetch_add(&extent->opened, 1ull << order, __ATOMIC_RELEASE);
         return true;
     }
     return false;
@@ -113,7 +111,7 @@ static uint64_t take(struct pv_machine *machine, unsigned node, unsigned zone, u
     uint64_t mfn;
     do
         mfn = take_fitting(machine, heap_of(machine, node, zone), order);
-    while (mfn == NO_FRAME && open_extent(machine, node, zone));
+    while (mfn == NO_FRAME && open_block(machine, node, zone));
     return mfn;
 }
 
@@ -138,13 +136,14 @@ void heap_cut(struct pv_machine *machine, uint64_t mfn, uint64_t blocks, unsigne
 
 /* ---- Giving one back ------------------------------------------------------------------------- */
 
-/* The other half of what the block is a half of, when it is free, whole and in the extent. */
+/* The other half of what the block is a half of, when it is free, whole and in the extent's
+ * blocks. */
 static bool has_free_buddy(struct pv_machine *machine, const struct memory_extent *extent,
                            uint64_t mfn, unsigned order)
 {
     uint64_t buddy = mfn ^ 1ull << order;
     if (order == MAX_ORDER || buddy < extent->start ||
-        buddy + (1ull << order) > extent->start + extent->count)
+        buddy + (1ull << order) > extent->start + extent->opened)
         return false;
     struct page_state page = page_state(machine, buddy);
     return page.flags & PGC_free && page.order == order;
@@ -194,10 +193,8 @@ static void forget_lists(struct pv_machine *machine)
 
 static void link_free_blocks(struct pv_machine *machine, const struct memory_extent *extent)
 {
-    if (extent->fresh)
-        return;
     struct heap *heap = heap_of(machine, extent->node, extent->zone);
-    uint64_t end = extent->start + extent->count;
+    uint64_t end = extent->start + extent->opened;
     for (uint64_t mfn = extent->start; mfn < end;) {
         struct page_state page = page_state(machine, mfn);
         if (page.flags & PGC_free)
@@ -224,7 +221,7 @@ void heap_repair(struct pv_machine *machine,
         link_free_blocks(machine, &shared->extents[i]);
     for (uint32_t i = 0; i < shared->extent_count; i++) {
         const struct memory_extent *extent = &shared->extents[i];
-        uint64_t end = extent->fresh ? extent->start : extent->start + extent->count;
+        uint64_t end = extent->start + extent->opened;
         for (uint64_t mfn = extent->start; mfn < end;) {
             bool is_free = page_state(machine, mfn).flags & PGC_free;
             mfn = is_free ? join_again(machine, extent, mfn) : repair_block(machine, mfn);
@@ -241,8 +238,8 @@ static uint64_t free_in_zone(struct pv_machine *machine, unsigned node, unsigned
     uint64_t frames = heap_of(machine, node, zone)->free_frames;
     for (uint32_t i = 0; i < shared->extent_count; i++) {
         const struct memory_extent *extent = &shared->extents[i];
-        if (extent->fresh && extent->node == node && extent->zone == zone)
-            frames += extent->count;
+        if (extent->node == node && extent->zone == zone)
+            frames += extent->count - extent->opened;
     }
     return frames;
 }

@@ -5,7 +5,6 @@
 #include "pvdrivers/types.h"
 
 #include <pthread.h>
-#include <stdbool.h>
 
 /* What of a page changes together. */
 struct page_state {
@@ -50,12 +49,11 @@ struct page_info {
 enum { ZONE_DMA32, ZONE_NORMAL, ZONE_COUNT };
 #define DMA32_FRAMES (1ull << 20)
 
-/* Memory without a hole, of one node and one zone. `fresh`: free as a whole, and none of its frames
- * has an entry of its own yet, which would cost memory of the host. */
+/* Memory without a hole, of one node and one zone. What is behind the first `opened` frames is free
+ * and no block yet: a block's entry costs memory of the host. */
 struct memory_extent {
-    uint64_t start, count; /* frames */
+    uint64_t start, count, opened; /* frames */
     uint16_t node, zone;
-    bool fresh;
 };
 
 /* Free blocks of one node and zone, under machine.lock. All zeros: none. */
