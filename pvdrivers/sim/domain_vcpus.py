@@ -2,7 +2,8 @@
 
 A callback takes place when a vcpu of its domain has a CPU, and costs what the domain's accounts say
 that it did. What it has begun, callbacks and events for other domains, is seen when that has been
-paid: when the vcpu has had the CPU time.
+paid: when the vcpu has had the CPU time. A vcpu that is down begins nothing; what it was at when
+it went down waits until it is up again.
 """
 
 from __future__ import annotations
@@ -121,10 +122,19 @@ class DomainVcpus:
             self.done(vcpu)
 
     def _wake(self) -> None:
-        """A vcpu for everything that may run, as far as there are idle ones; first those that have
+        """A vcpu for everything that may run, as far as idle ones are up; first those that have
         only just run out of work, which still have their CPU."""
-        while self._idle and len(self._waiting) + len(self._programs) > self._starting:
-            self._start(max(self._idle, key=lambda vcpu: (self._idle[vcpu], -vcpu)))
+        while len(self._waiting) + len(self._programs) > self._starting:
+            idle = filter(self._is_up, self._idle)
+            vcpu = max(idle, key=lambda vcpu: (self._idle[vcpu], -vcpu), default=None)
+            if vcpu is None:
+                return
+            self._start(vcpu)
+
+    def _is_up(self, vcpu: int) -> bool:
+        """Also of a domain that has ended, whose callbacks need no CPU."""
+        cdata, domid = self.domain.machine.cdata, self.domain.domid
+        return lib.pv_vcpu_op_is_up(cdata, domid, vcpu) != 0 or self.has_ended
 
     def _start(self, vcpu: int) -> None:
         self._starting += 1
@@ -220,7 +230,7 @@ class DomainVcpus:
     @property
     def can_run(self) -> bool:
         """Whether it gets the CPU time that it wants."""
-        return self._state == DomainState.RUNNING
+        return self._state == DomainState.RUNNING and any(map(self._is_up, self._paying))
 
     @property
     def _now(self) -> int:

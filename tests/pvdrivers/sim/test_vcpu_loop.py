@@ -140,6 +140,25 @@ def test_each_vcpu_runs_a_program() -> None:
         assert here.running(here.domains[0]) == pytest.approx(40 * MS, abs=MS)
 
 
+def test_a_vcpu_that_is_down_runs_nothing_until_it_is_up_again() -> None:
+    with world(1, cpus=2, vcpus=2) as here:
+        (domain,) = here.domains
+
+        async def two_programs() -> int:
+            start = here.machine.now
+            await asyncio.gather(*(here.spawn(domain, compute(10 * MS)) for _ in range(2)))
+            return here.machine.now - start
+
+        async def body() -> None:
+            domain.vcpu(0).down()
+            assert await two_programs() == pytest.approx(20 * MS, abs=MS)
+            assert here.machine.scheduler.run_state(domain.domid, 0).running == 0
+            domain.vcpu(0).up()
+            assert await two_programs() == pytest.approx(10 * MS, abs=MS)
+
+        here.run(body)
+
+
 def test_steps_of_one_task_never_run_on_two_vcpus_at_once() -> None:
     with world(1, cpus=2, vcpus=2) as here:
 
@@ -390,6 +409,22 @@ def test_a_paused_domain_that_nobody_can_wake_is_reported() -> None:
         with pytest.raises(NothingCanRun):
             here.run(body)
         here.domains[0].unpause()
+        here.end_tasks()
+
+
+def test_a_vcpu_that_went_down_with_its_work_is_reported() -> None:
+    with world(1, vcpus=2) as here:
+        (domain,) = here.domains
+
+        async def body() -> None:
+            task = here.spawn(domain, compute(10 * MS))
+            await asyncio.sleep(0.005)
+            domain.vcpu(0).down()
+            await task
+
+        with pytest.raises(NothingCanRun):
+            here.run(body)
+        domain.vcpu(0).up()
         here.end_tasks()
 
 
