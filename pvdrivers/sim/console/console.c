@@ -3,6 +3,7 @@
 #include "pvdrivers/sim/console/console.h"
 
 #include "pvdrivers/sim/hypercall.h"
+#include "pvdrivers/sim/sched.h"
 
 #include <inttypes.h>
 
@@ -25,7 +26,8 @@ static void init(struct machine *shared, const struct pv_machine_config *config)
     console_print(shared, "Xen version %d.%d%s", PV_XEN_MAJOR, PV_XEN_MINOR, PV_XEN_EXTRAVERSION);
     print_memory_map(shared, config);
     if (config->cpus) {
-        console_print(shared, "Using scheduler: SMP Credit Scheduler (credit)");
+        console_print(shared, "Using scheduler: SMP Credit Scheduler %s",
+                      config->scheduler == PV_SCHEDULER_CREDIT2 ? "rev2 (credit2)" : "(credit)");
         console_print(shared, "Brought up %" PRIu32 " CPUs", config->cpus);
     }
 }

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from pvdrivers._core import ffi, lib
 from pvdrivers.ring.abi import Abi
 from pvdrivers.sim import Machine, MachineError, MemoryExtent, ShutdownReason
+from pvdrivers.sim.cpupool import SchedulerKind
 
 MIB = 1 << 20
 RING = 65536  # bytes
@@ -40,6 +41,11 @@ def test_a_machine_says_what_it_is_made_of() -> None:
             "(XEN) Using scheduler: SMP Credit Scheduler (credit)",
             "(XEN) Brought up 3 CPUs",
         ]
+
+
+def test_the_scheduler_is_that_of_pool_0() -> None:
+    with Machine("1M", virtual_time=True, cpus=1, scheduler=SchedulerKind.CREDIT2) as machine:
+        assert "(XEN) Using scheduler: SMP Credit Scheduler rev2 (credit2)\n" in machine.console
 
 
 def test_lives_of_domains() -> None:
