@@ -13,10 +13,12 @@ from rich.console import Console
 from rich.progress import Progress
 
 import pvdrivers
+from pvdrivers.ring.errors import UsageError
 from pvdrivers.tools.command_line import add_documentation
 from pvdrivers.tools.command_line import run as run_app
 from pvdrivers.tools.figures import rendered
-from pvdrivers.tools.pvsim.page import check_page, write_page
+from pvdrivers.tools.page import obstacle
+from pvdrivers.tools.pvsim.page import write_page
 from pvdrivers.tools.pvsim.result import Result, table, to_json
 from pvdrivers.tools.pvsim.scenario import Scenario, load
 from pvdrivers.tools.pvsim.simulation import simulation
@@ -73,8 +75,8 @@ def pvsim(
         Where to write a page with the table and plots; it needs matplotlib.
     """
     wanted = load(scenario)
-    if html:
-        check_page(html)
+    if html and (reason := obstacle(html)):
+        raise UsageError(reason)
     with _progress(scenario.name) as progress:
         outcome = _run(wanted, progress)
     if html:

@@ -4,27 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from html import escape
-from importlib.util import find_spec
 from pathlib import Path
-from string import Template
 
 from rich.table import Table
 
-from pvdrivers.ring.errors import UsageError
+from pvdrivers.tools.page import fill
 from pvdrivers.tools.pvsim.result import Result, table
 from pvdrivers.tools.pvsim.sweep import Sweep, sweep_table
 
 TEMPLATE = Path(__file__).with_name("page.html")
-
-
-def check_page(path: Path) -> None:
-    """UsageError when no page can be written there, before anything is run."""
-    if find_spec("matplotlib") is None:
-        raise UsageError("--html needs the Python package matplotlib: pip install matplotlib")
-    try:
-        path.open("a").close()
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def write_page(path: Path, scenario: Path, outcome: Result | Sweep) -> None:
@@ -34,15 +22,13 @@ def write_page(path: Path, scenario: Path, outcome: Result | Sweep) -> None:
         shown, sections = sweep_table(outcome), sweep_sections(outcome)
     else:
         shown, sections = table(outcome), result_sections(outcome)
-    page = Template(TEMPLATE.read_text()).substitute(
+    page = fill(
+        TEMPLATE,
+        sections,
         name=escape(scenario.name),
         title=escape(str(shown.title)),
         heads=_cells("th", (str(column.header) for column in shown.columns)),
         rows="\n".join(f"<tr>{_cells('td', row)}</tr>" for row in _rows(shown)),
-        sections="\n".join(
-            f"<section><h2>{title}</h2><p>{words}</p>{plot}</section>"
-            for title, words, plot in sections
-        ),
         scenario=escape(scenario.read_text()),
     )
     path.write_text(page)

@@ -10,13 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from pvdrivers.tools.page import Section
 from pvdrivers.tools.pvsim.result import Result, Shares, percentile, time_text
 from pvdrivers.tools.pvsim.sweep import Sweep
 from pvdrivers.tools.svg import STYLE, new_figure, to_svg
 
 CPU, STEAL = "#1f6fb4", "#d9822b"
 POINTS = [percent / 10 for percent in range(1, 1000)]  # of a curve, percent
-Section = tuple[str, str, str]  # title, words, plot
 
 
 def result_sections(result: Result) -> Iterator[Section]:

@@ -8,11 +8,12 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from pvdrivers.tools.page import obstacle
 from pvdrivers.tools.pvbench.compare import report, scratch
 from pvdrivers.tools.pvbench.compare.history import append_ratios, read_history
 from pvdrivers.tools.pvbench.compare.model import Comparison, Row, Setting
 from pvdrivers.tools.pvbench.compare.needs import unmet
-from pvdrivers.tools.pvbench.compare.page import check_page, write_page
+from pvdrivers.tools.pvbench.compare.page import write_page
 from pvdrivers.tools.pvbench.compare.processors import same_processors
 from pvdrivers.tools.pvbench.compare.progress import CompareProgress
 from pvdrivers.tools.pvbench.compare.runner import chosen, measure
@@ -72,8 +73,8 @@ def compare(
         _show_packages(comparisons, disk)
         return 0
     earlier = read_history(history) if history else []
-    if html:
-        check_page(html)
+    if html and (reason := obstacle(html)):
+        raise OptionError(reason)
     measured = _measure(comparisons, runs, seconds, disk)
     system = this_system(comparisons[row.name] for row in measured if row.value is not None)
     if history and (entry := append_ratios(history, measured, system)):

@@ -3,10 +3,9 @@
 import time
 from collections.abc import Sequence
 from html import escape
-from importlib.util import find_spec
 from pathlib import Path
-from string import Template
 
+from pvdrivers.tools.page import fill
 from pvdrivers.tools.pvbench.compare.history import Entry
 from pvdrivers.tools.pvbench.compare.model import Row
 from pvdrivers.tools.pvbench.compare.report import (
@@ -19,20 +18,9 @@ from pvdrivers.tools.pvbench.compare.report import (
     theirs,
 )
 from pvdrivers.tools.pvbench.compare.system import sentence
-from pvdrivers.tools.pvbench.errors import OptionError
 
 TEMPLATE = Path(__file__).with_name("page.html")
 COLUMNS = 9
-
-
-def check_page(path: Path) -> None:
-    """Raises OptionError when no page can be written there, before anything is measured."""
-    if find_spec("matplotlib") is None:
-        raise OptionError("--html needs the Python package matplotlib: pip install matplotlib")
-    try:
-        path.open("a").close()
-    except OSError as error:
-        raise OptionError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def _line(row: Row) -> str:
@@ -64,11 +52,9 @@ def write_page(path: Path, report: Report, entries: Sequence[Entry]) -> None:
     # An extra of the package that takes a second to import: only the page needs it.
     from pvdrivers.tools.pvbench.compare.plots import sections
 
-    plots = (
-        f"<section><h2>{title}</h2><p>{words}</p>{plot}</section>"
-        for title, words, plot in sections(report.rows, entries)
-    )
-    page = Template(TEMPLATE.read_text()).substitute(
+    page = fill(
+        TEMPLATE,
+        sections(report.rows, entries),
         version=escape(report.version),
         when=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         runs=report.runs,
@@ -76,6 +62,5 @@ def write_page(path: Path, report: Report, entries: Sequence[Entry]) -> None:
         system=escape(sentence(report.system)),
         rows="\n".join(map(_line, report.rows)),
         warning=_warning(report.rows),
-        sections="\n".join(plots),
     )
     path.write_text(page)

@@ -10,6 +10,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from pvdrivers.tools.page import Section
 from pvdrivers.tools.pvbench.compare.history import Entry
 from pvdrivers.tools.pvbench.compare.model import Curve, Measured, Row, Unit, Verdict
 from pvdrivers.tools.pvbench.compare.report import amount, goal, judged
@@ -21,7 +22,7 @@ FURTHEST = 20  # times the target that an axis shows, or rows near their targets
 PAIR = "Bar: the pair of runs in the middle; tick: a run."
 
 
-def sections(rows: Sequence[Row], entries: Sequence[Entry]) -> Iterator[tuple[str, str, str]]:
+def sections(rows: Sequence[Row], entries: Sequence[Entry]) -> Iterator[Section]:
     """Title, words, plot; those without data are left out."""
     with style.context(STYLE):
         for title, words, figure in (
