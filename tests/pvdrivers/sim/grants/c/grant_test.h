@@ -31,16 +31,21 @@ static inline void add_domain(struct fixture *f, domid_t domid)
     assert(pv_gnttab_entries(f->machine, domid, &f->table[domid]) == 0);
 }
 
-static inline struct fixture set_up(void)
+static inline struct fixture set_up_with(uint64_t memory)
 {
     struct fixture f = {0};
-    struct pv_memory_extent extent = {.size = 64u << 20};
+    struct pv_memory_extent extent = {.size = memory};
     struct pv_machine_config config = {
         .extents = &extent, .extent_count = 1, .max_domains = 8, .max_domain_memory = 16u << 20};
     assert(pv_machine_create(&config, &f.machine) == 0);
     for (domid_t domid = 0; domid < DOMAINS; domid++)
         add_domain(&f, domid);
     return f;
+}
+
+static inline struct fixture set_up(void)
+{
+    return set_up_with(64u << 20);
 }
 
 static inline void tear_down(struct fixture *f)

@@ -3,24 +3,20 @@
  * away, takes apart a domain, copies, or sets up event channels and a vcpu_info. The next call must
  * find every page either free or with one owner, and with no user that is gone.
  */
+#include "tests/pvdrivers/sim/core/c/changes.h"
 #include "tests/pvdrivers/sim/grants/c/grant_test.h"
 
 #include "pvdrivers/ring/abi_shared_info.h"
 #include "pvdrivers/sim/events/internal.h"
 #include "pvdrivers/sim/machine_vcpus.h"
 
-#include <signal.h>
-#include <sys/ptrace.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #define GFN 20u     /* of the page that FRONT gives to BACK */
 #define GRANTED 12u /* FRONT's grant of it */
 #define HOLE 21u
 #define CONTROL 22u /* pages of FRONT's event channels */
 #define ARRAY 23u
-#define LOCAL 30u    /* pages that BACK copies to and from */
-#define FRAMES 1024u /* more than are ever handed out before a kill */
+#define LOCAL 30u     /* pages that BACK copies to and from */
+#define FRAMES 1024ul /* of the machine */
 
 enum { SMALL = DOMAINS, SMALL_WIDE, ALL, NOBODY }; /* more domains */
 #define SMALL_PAGES 2u
@@ -407,71 +403,59 @@ static const struct scenario scenarios[] = {
     {prepare_control, run_register, check_register},
 };
 
-static pid_t start(const struct scenario *scenario, struct fixture *f)
+struct world {
+    const struct scenario *scenario;
+    struct fixture f;
+};
+
+static struct world make_world(const struct scenario *scenario)
 {
-    int status;
-    pid_t process = fork();
-    assert(process >= 0);
-    if (process == 0) {
-        assert(ptrace(PTRACE_TRACEME, 0, 0, 0) == 0);
-        raise(SIGTRAP);
-        scenario->run(f);
-        _exit(0);
-    }
-    assert(waitpid(process, &status, 0) == process && WIFSTOPPED(status));
-    return process;
+    struct world world = {scenario, set_up_with(FRAMES << FRAME_SHIFT)};
+    scenario->prepare(&world.f);
+    return world;
 }
 
-/* Until the `change`th change of the state; false when the process ends before. */
-static bool step_to(struct fixture *f, pid_t process, unsigned change)
+static int run(void *world)
 {
-    int status;
-    for (uint64_t state = state_of(f), seen = 0; seen < change;) {
-        assert(ptrace(PTRACE_SINGLESTEP, process, 0, 0) == 0);
-        assert(waitpid(process, &status, 0) == process);
-        if (!WIFSTOPPED(status)) {
-            assert(status == 0);
-            return false;
-        }
-        uint64_t now = state_of(f);
-        seen += now != state;
-        state = now;
-    }
-    assert(kill(process, SIGKILL) == 0 && waitpid(process, &status, 0) == process);
-    return true;
+    ((struct world *)world)->scenario->run(&((struct world *)world)->f);
+    return 0;
 }
 
-/* Kills it after its `change`th change; false when it makes no more. */
-static bool kill_at(const struct scenario *scenario, unsigned change)
+static uint64_t state(void *world)
 {
-    struct fixture f = set_up();
-    scenario->prepare(&f);
-    uint64_t free_before = pv_machine_free_memory(f.machine);
-    bool killed = step_to(&f, start(scenario, &f), change);
-    if (killed) {
-        rcu_forget_client(f.machine, f.machine->client); /* the first of what its end causes */
-        scenario->check(&f, free_before);
-        check_frames(&f);
-        check_free(&f);
-    }
-    tear_down(&f);
-    return killed;
+    return state_of(&((struct world *)world)->f);
 }
 
-/* One thread and many steps: nothing for the thread sanitizer to see. */
-#ifdef __SANITIZE_THREAD__
-#define STEPPING false
-#else
-#define STEPPING true
-#endif
+static void kill_at(const struct scenario *scenario, const struct change *change)
+{
+    struct world world = make_world(scenario);
+    struct fixture *f = &world.f;
+    uint64_t free_before = pv_machine_free_memory(f->machine);
+    pid_t process = start_stopped(run, &world);
+    run_to_change(process, change);
+    assert(state_of(f) == change->state);
+    kill_stopped(process);
+    rcu_forget_client(f->machine, f->machine->client); /* the first of what its end causes */
+    scenario->check(f, free_before);
+    check_frames(f);
+    check_free(f);
+    tear_down(f);
+}
+
+static void kill_at_each_change(const struct scenario *scenario)
+{
+    static struct changes changes;
+    struct world world = make_world(scenario);
+    find_changes(start_stopped(run, &world), state, &world, &changes);
+    tear_down(&world.f);
+    assert(changes.count >= 5);
+    for (unsigned i = 0; i < changes.count; i++)
+        kill_at(scenario, &changes.list[i]);
+}
 
 int main(void)
 {
-    for (size_t i = 0; STEPPING && i < sizeof scenarios / sizeof *scenarios; i++) {
-        unsigned change = 1;
-        while (kill_at(&scenarios[i], change))
-            change++;
-        assert(change > 5);
-    }
+    for (size_t i = 0; STEPPING && i < sizeof scenarios / sizeof *scenarios; i++)
+        kill_at_each_change(&scenarios[i]);
     return 0;
 }
