@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import groupby
+from collections.abc import Iterator
 
 from matplotlib import style
 from matplotlib.axes import Axes
@@ -11,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from pvdrivers.tools.page import Section
-from pvdrivers.tools.pvsim.result import Result, Shares, percentile, time_text
+from pvdrivers.tools.pvsim.result import Result, percentile, time_text
 from pvdrivers.tools.pvsim.sweep import Sweep
 from pvdrivers.tools.svg import STYLE, new_figure, to_svg
 
@@ -23,13 +22,13 @@ def result_sections(result: Result) -> Iterator[Section]:
     with style.context(STYLE):
         words = "CPUs that a guest of each kind had, and waited for while it could have run."
         yield "CPU", words, to_svg(shares(result))
-        if any(guest.latencies for guest in result.guests):
+        if any(group.latencies for group in result.groups):
             yield "Latency", "Share of the requests that took no longer.", to_svg(latencies(result))
 
 
 def sweep_sections(sweep: Sweep) -> Iterator[Section]:
     with style.context(STYLE):
-        if any(point.latencies for point in sweep.points):
+        if any(point.group.latencies for point in sweep.points):
             words = "What so many percent of the requests took at most."
             yield "Latency", words, to_svg(curve_of_latency(sweep))
         words = "Of a guest on average, in CPUs."
@@ -37,19 +36,15 @@ def sweep_sections(sweep: Sweep) -> Iterator[Section]:
 
 
 def shares(result: Result) -> Figure:
-    kinds: list[tuple[str, Sequence[Shares]]] = [
-        (section.name, [guest.shares for guest in guests])
-        for section, guests in groupby(result.guests, key=lambda guest: guest.section)
-    ]
+    kinds = [(group.section.name, group.shares) for group in result.groups]
     if result.has_devices:
-        kinds.insert(0, ("dom0", [result.dom0]))
+        kinds.insert(0, ("dom0", result.dom0))
     figure = new_figure(0.9 + 0.4 * len(kinds))
     axes = figure.subplots()
     for place, (_, each) in enumerate(kinds):
-        cpu = sum(one.cpus for one in each) / len(each)
-        steal = sum(one.steal for one in each) / len(each)
-        axes.barh(place, cpu, color=CPU, label="has" if place == 0 else None)
-        axes.barh(place, steal, left=cpu, color=STEAL, label="waits" if place == 0 else None)
+        has, waits = ("has", "waits") if place == 0 else (None, None)
+        axes.barh(place, each.cpus, color=CPU, label=has)
+        axes.barh(place, each.steal, left=each.cpus, color=STEAL, label=waits)
     axes.set_yticks(range(len(kinds)), [name for name, _ in kinds])
     axes.set_ylim(len(kinds) - 0.5, -0.5)
     axes.set_xlabel("CPUs")
@@ -60,11 +55,10 @@ def shares(result: Result) -> Figure:
 def latencies(result: Result) -> Figure:
     figure = new_figure(3.5)
     axes = figure.subplots()
-    for section, guests in groupby(result.guests, key=lambda guest: guest.section):
-        found = sorted(ns for guest in guests for ns in guest.latencies)
-        if found:
-            values = [percentile(found, point) or 0 for point in POINTS]
-            axes.plot(values, POINTS, label=section.name)
+    for group in result.groups:
+        if group.latencies:
+            values = [percentile(group.latencies, point) or 0 for point in POINTS]
+            axes.plot(values, POINTS, label=group.section.name)
     _times(axes, "x")
     axes.set_ylabel("% of the requests")
     axes.legend()
@@ -74,9 +68,9 @@ def latencies(result: Result) -> Figure:
 def curve_of_latency(sweep: Sweep) -> Figure:
     figure = new_figure(3.5)
     axes = figure.subplots()
-    points = [point for point in sweep.points if point.latencies]
+    points = [point for point in sweep.points if point.group.latencies]
     for percent in (50, 90, 99):
-        values = [percentile(point.latencies, percent) or 0 for point in points]
+        values = [percentile(point.group.latencies, percent) or 0 for point in points]
         axes.plot([point.per_cpu for point in points], values, "o-", label=f"{percent} %")
     _times(axes, "y")
     axes.set_xlabel("guests a CPU")
@@ -88,8 +82,9 @@ def curve_of_shares(sweep: Sweep) -> Figure:
     figure = new_figure(3)
     axes = figure.subplots()
     places = [point.per_cpu for point in sweep.points]
-    axes.plot(places, [point.cpu for point in sweep.points], "o-", color=CPU, label="has")
-    axes.plot(places, [point.steal for point in sweep.points], "o-", color=STEAL, label="waits")
+    shares = [point.group.shares for point in sweep.points]
+    axes.plot(places, [each.cpus for each in shares], "o-", color=CPU, label="has")
+    axes.plot(places, [each.steal for each in shares], "o-", color=STEAL, label="waits")
     axes.set_ylim(bottom=0)
     axes.set_xlabel("guests a CPU")
     axes.legend()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import groupby
 from typing import Any
 
@@ -34,7 +35,29 @@ class GuestResult:
     bytes: int  # moved by its requests
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
+class Group:
+    """The guests of one [[guest]]."""
+
+    section: GuestSection
+    guests: Sequence[GuestResult]
+
+    @property
+    def shares(self) -> Shares:
+        """Of a guest on average."""
+        count = len(self.guests)
+        return Shares(
+            sum(guest.shares.cpus for guest in self.guests) / count,
+            sum(guest.shares.steal for guest in self.guests) / count,
+        )
+
+    @cached_property
+    def latencies(self) -> Sequence[int]:
+        """Of all of them, ascending."""
+        return sorted(ns for guest in self.guests for ns in guest.latencies)
+
+
+@dataclass(frozen=True)
 class Result:
     cpus: int
     ns: int
@@ -43,6 +66,11 @@ class Result:
     dom0_section: DomainSection
     dom0: Shares
     guests: Sequence[GuestResult]
+
+    @cached_property
+    def groups(self) -> Sequence[Group]:
+        found = groupby(self.guests, key=lambda guest: guest.section)
+        return [Group(section, list(guests)) for section, guests in found]
 
     @property
     def has_devices(self) -> bool:
@@ -116,14 +144,13 @@ def table(result: Result) -> Table:
         table.add_column(f"{percent:g} %", justify="right")
     if result.has_devices:
         table.add_row("dom0", *_settings(result.dom0_section, 1), *_shares([result.dom0]))
-    for section, group in groupby(result.guests, key=lambda guest: guest.section):
-        guests = list(group)
-        latencies = sorted(ns for guest in guests for ns in guest.latencies)
-        moved = sum(guest.bytes for guest in guests)
+    for group in result.groups:
+        section, latencies = group.section, group.latencies
+        moved = sum(guest.bytes for guest in group.guests)
         table.add_row(
             section.name,
             *_settings(section, section.count),
-            *_shares([guest.shares for guest in guests]),
+            *_shares([guest.shares for guest in group.guests]),
             f"{len(latencies) / result.ns * 1e9:,.0f}" if latencies else "-",
             f"{moved / result.ns * 1e3:,.3g}" if moved else "-",
             *(time_text(percentile(latencies, percent)) for percent in PERCENTILES),

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from pvdrivers.tools.pvsim.result import (
     PERCENTILES,
-    GuestResult,
+    Group,
     Result,
     percentile,
     time_text,
@@ -23,31 +23,16 @@ from pvdrivers.tools.pvsim.result import (
 class SweepPoint:
     """One run, as the guests of the sweep see it."""
 
-    count: int
     result: Result
-    guests: Sequence[GuestResult]
+    group: Group
+
+    @property
+    def count(self) -> int:
+        return len(self.group.guests)
 
     @property
     def per_cpu(self) -> float:
         return self.count / self.result.cpus
-
-    @property
-    def cpu(self) -> float:
-        """CPUs that each of them had."""
-        return sum(guest.shares.cpus for guest in self.guests) / self.count
-
-    @property
-    def steal(self) -> float:
-        return sum(guest.shares.steal for guest in self.guests) / self.count
-
-    @property
-    def latencies(self) -> list[int]:
-        return sorted(ns for guest in self.guests for ns in guest.latencies)
-
-    @property
-    def rate(self) -> float:
-        """Requests a second, of all of them."""
-        return sum(len(guest.latencies) for guest in self.guests) / self.result.ns * 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +42,7 @@ class Sweep:
 
 
 def point(guest: str, result: Result) -> SweepPoint:
-    guests = [each for each in result.guests if each.section.name == guest]
-    return SweepPoint(len(guests), result, guests)
+    return SweepPoint(result, next(each for each in result.groups if each.section.name == guest))
 
 
 def sweep_json(sweep: Sweep) -> dict[str, Any]:
@@ -79,15 +63,15 @@ def sweep_table(sweep: Sweep) -> Table:
     for percent in PERCENTILES:
         table.add_column(f"{percent:g} %", justify="right")
     for each in sweep.points:
-        latencies = each.latencies
+        shares, latencies = each.group.shares, each.group.latencies
         table.add_row(
             str(each.count),
             f"{each.per_cpu:g}",
             f"{each.result.idle:.1%}",
             f"{each.result.dom0.cpus:.1%}",
-            f"{each.cpu:.1%}",
-            f"{each.steal:.1%}",
-            f"{each.rate:,.0f}",
+            f"{shares.cpus:.1%}",
+            f"{shares.steal:.1%}",
+            f"{len(latencies) / each.result.ns * 1e9:,.0f}",
             *(time_text(percentile(latencies, percent)) for percent in PERCENTILES),
         )
     return table
