@@ -12,6 +12,7 @@ from pvdrivers.frontends.vnif.device import VnifFrontend
 from pvdrivers.sim.vcpu_loop import compute
 from pvdrivers.tools.pvsim import kinds
 from pvdrivers.tools.pvsim.kinds import SECTOR, parse_optional_time, parse_time
+from pvdrivers.tools.pvsim.workloads import gap
 from pvdrivers.vnif.mac import parse_mac
 
 NS = 1_000_000_000
@@ -42,11 +43,7 @@ class Arrivals:
 
     async def next(self) -> int:
         """Waits for the next one; when it was due, ns."""
-        self._due += (
-            max(1, round(self._rng.expovariate(1 / self._interval)))
-            if self._poisson
-            else self._interval
-        )
+        self._due += gap(self._interval, self._poisson, self._rng)
         due = self._due
         if (rest := due - self._now()) > 0:
             await asyncio.sleep(rest / NS)

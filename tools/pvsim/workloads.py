@@ -27,6 +27,11 @@ class Workload(Protocol):
         ...
 
 
+def gap(interval: int, poisson: bool, rng: random.Random) -> int:
+    """ns from one request to the next."""
+    return max(1, round(rng.expovariate(1 / interval))) if poisson else interval
+
+
 class Compute:
     def __init__(self, demand: Demand) -> None:
         self.latencies: list[int] = []
@@ -54,9 +59,7 @@ class Open:
         self._at(now + self._pause(), self._arrive)
 
     def _pause(self) -> int:
-        if not self._poisson:
-            return self._interval
-        return max(1, round(self._rng.expovariate(1 / self._interval)))
+        return gap(self._interval, self._poisson, self._rng)
 
     def _arrive(self, now: int) -> None:
         self._waiting.append(now)
