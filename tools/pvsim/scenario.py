@@ -53,11 +53,11 @@ class SchedulerSection(Section, frozen=True):
         for key in ("tslice_ms", "migration_delay_us"):
             if self.kind == "credit2" and getattr(self, key) is not None:
                 raise ValueError(f"{key} is the credit scheduler's, credit2 has none")
-        limit, longest = self.ratelimit_us, 1000 * (self.tslice_ms or DEFAULT_TSLICE_MS)
+        limit, tslice = self.ratelimit_us, self.tslice_ms or DEFAULT_TSLICE_MS
+        longest, most = 1000 * tslice, f"the slice of {tslice} ms"
         if self.kind == "credit2":
-            longest = MAX_RATELIMIT_US
+            longest, most = MAX_RATELIMIT_US, str(MAX_RATELIMIT_US)
         if 0 < limit < MIN_RATELIMIT_US or limit > longest:
-            most = "500000" if self.kind == "credit2" else f"the slice of {longest // 1000} ms"
             raise ValueError(
                 f"ratelimit_us is 0, or from {MIN_RATELIMIT_US} to {most}, not {limit}"
             )
