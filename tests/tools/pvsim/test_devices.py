@@ -6,21 +6,10 @@ import pytest
 
 from pvdrivers.sim.cost_model import CostModel
 from pvdrivers.tools.pvsim.result import GuestResult, Result, percentile, to_json
-from pvdrivers.tools.pvsim.scenario import parse
-from pvdrivers.tools.pvsim.simulation import simulation
+from tests.tools.pvsim.scenarios import guest, result_of
 
 US, S = 1_000, 1_000_000_000
 FREE = "".join(f"cost.{name} = 0\n" for name in CostModel.__struct_fields__)
-
-
-def result_of(text: str) -> Result:
-    with simulation(parse(text.encode(), "test")) as run:
-        return run.run(lambda part: None)
-
-
-def guest(name: str, workload: str, **settings: int) -> str:
-    lines = "".join(f"{key} = {value}\n" for key, value in settings.items())
-    return f'[[guest]]\nname = "{name}"\nworkload = {{{workload}}}\n{lines}'
 
 
 def only(result: Result, name: str) -> GuestResult:

@@ -1,27 +1,12 @@
 """A server in virtual time: its results against arithmetic and queueing theory."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from pvdrivers.tools.pvsim.result import Result, percentile, to_json
-from pvdrivers.tools.pvsim.scenario import parse
-from pvdrivers.tools.pvsim.simulation import simulation
-
-PVSIM = [sys.executable, "-m", "pvdrivers.tools.pvsim"]
-
-
-def result_of(text: str) -> Result:
-    with simulation(parse(text.encode(), "test")) as run:
-        return run.run(lambda part: None)
-
-
-def guest(name: str, workload: str, **settings: int) -> str:
-    lines = "".join(f"{key} = {value}\n" for key, value in settings.items())
-    return f'[[guest]]\nname = "{name}"\nworkload = {{{workload}}}\n{lines}'
+from pvdrivers.tools.pvsim.result import percentile, to_json
+from tests.tools.pvsim.scenarios import guest, result_of, run_pvsim
 
 
 def test_weights_are_shares() -> None:
@@ -110,12 +95,6 @@ def test_a_guest_more_does_not_change_the_requests_of_the_others() -> None:
 
 
 # ---- The command -----------------------------------------------------------------------------
-
-
-def run_pvsim(folder: Path, text: str, *options: str) -> "subprocess.CompletedProcess[str]":
-    path = folder / "scenario.toml"
-    path.write_text(text)
-    return subprocess.run([*PVSIM, str(path), *options], capture_output=True, text=True)
 
 
 def test_a_table_has_a_row_for_each_kind_of_guest(tmp_path: Path) -> None:

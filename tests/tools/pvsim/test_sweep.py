@@ -2,13 +2,12 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-PVSIM = [sys.executable, "-m", "pvdrivers.tools.pvsim"]
+from tests.tools.pvsim.scenarios import run_pvsim
+
 SWEEP = """\
 machine.cpus = 2
 run.time = "500ms"
@@ -30,12 +29,6 @@ run.time = "200ms"
 name = "db"
 workload = {kind = "disk", rate_iops = 100}
 """
-
-
-def run_pvsim(folder: Path, text: str, *options: str) -> "subprocess.CompletedProcess[str]":
-    path = folder / "<scenario>.toml"
-    path.write_text(text)
-    return subprocess.run([*PVSIM, str(path), *options], capture_output=True, text=True)
 
 
 def test_a_row_for_each_count(tmp_path: Path) -> None:
