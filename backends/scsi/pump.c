@@ -4,6 +4,8 @@
 #include <sys/eventfd.h>
 
 #define PREFETCHED 4u /* slots prefetched from the frontend's cache while one is worked on */
+/* Bytes of each: a request's head, and the answer that will be written over it. */
+#define PREFETCHED_SIZE offsetof(struct vscsiif_response, reserved)
 #define SHORT_SIZE 64 /* bytes of a request with four segments */
 
 static uint32_t in_flight(const struct pv_scsiback_queue *queue)
@@ -54,13 +56,6 @@ static void take_request(struct pv_scsiback_queue *queue, struct scsiback_reques
     pv_inflight_take(queue->log, request->entry, ring);
 }
 
-/* The lines of a request's head, and of the answer that will be written over it. */
-static void prefetch(const struct pv_back_ring *ring, uint32_t index)
-{
-    pv_back_prefetch(ring, index, VSCSIIF_HEAD_SIZE);
-    pv_back_prefetch(ring, index, offsetof(struct vscsiif_response, reserved));
-}
-
 static uint32_t take_requests(struct pv_scsiback_queue *queue, uint32_t most)
 {
     uint32_t taken = 0;
@@ -75,11 +70,11 @@ static uint32_t take_requests(struct pv_scsiback_queue *queue, uint32_t most)
     if ((uint32_t)ready < most)
         most = (uint32_t)ready;
     for (uint32_t i = 0; i < most && i < PREFETCHED; i++)
-        prefetch(&queue->ring, queue->ring.req_cons + i);
+        pv_back_prefetch(&queue->ring, queue->ring.req_cons + i, PREFETCHED_SIZE);
     struct scsiback_request *request;
     while (taken < most && queue->bytes_left > 0 && (request = free_request(queue))) {
         if (taken + PREFETCHED < most)
-            prefetch(&queue->ring, queue->ring.req_cons + PREFETCHED);
+            pv_back_prefetch(&queue->ring, queue->ring.req_cons + PREFETCHED, PREFETCHED_SIZE);
         take_request(queue, request);
         taken++;
         scsiback_begin(queue, request);

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #define PREFETCHED 4u /* slots prefetched from the backend's cache while one is worked on */
+/* Bytes of each: an answer, and the head of the request that will be written over it. */
+#define PREFETCHED_SIZE offsetof(struct vscsiif_response, reserved)
 
 static int break_queue(struct pv_scsifront_queue *queue, enum pv_scsifront_violation violation)
 {
@@ -129,13 +131,6 @@ static int take_response(struct pv_scsifront_queue *queue)
     return 0;
 }
 
-/* The lines of an answer, and of the head of the request that will be written over it. */
-static void prefetch(const struct pv_front_ring *ring, uint32_t index)
-{
-    pv_front_prefetch(ring, index, offsetof(struct vscsiif_response, reserved));
-    pv_front_prefetch(ring, index, VSCSIIF_HEAD_SIZE);
-}
-
 static int take_responses(struct pv_scsifront_queue *queue, unsigned most)
 {
     int ready = pv_front_unconsumed_responses(&queue->ring);
@@ -144,11 +139,11 @@ static int take_responses(struct pv_scsifront_queue *queue, unsigned most)
     if ((unsigned)ready < most)
         most = (unsigned)ready;
     for (unsigned i = 0; i < most && i < PREFETCHED; i++)
-        prefetch(&queue->ring, queue->ring.rsp_cons + i);
+        pv_front_prefetch(&queue->ring, queue->ring.rsp_cons + i, PREFETCHED_SIZE);
     int error = 0;
     for (unsigned taken = 0; taken < most && !error; taken++) {
         if (taken + PREFETCHED < most)
-            prefetch(&queue->ring, queue->ring.rsp_cons + PREFETCHED);
+            pv_front_prefetch(&queue->ring, queue->ring.rsp_cons + PREFETCHED, PREFETCHED_SIZE);
         error = take_response(queue);
     }
     return error;

@@ -41,6 +41,8 @@ static inline void pv_cpu_relax(void)
 #endif
 }
 
+#define PV_CACHE_LINE 64 /* bytes, at least */
+
 /* Asks for a cache line that will be read and then written, so that waiting for the one and the
  * other, and for several lines, is one wait. Gives no order and never faults. */
 static inline void pv_prefetch_to_write(const void *p)

@@ -141,7 +141,8 @@ PV_INLINE void pv_ring_copy(void *copy, const uint8_t *slot, size_t size)
 /* The slot will soon be read and, when its index comes round again, written. */
 PV_INLINE void pv_ring_prefetch(const uint8_t *slot, size_t size)
 {
-    pv_prefetch_to_write(slot);
+    for (size_t at = 0; at < size; at += PV_CACHE_LINE)
+        pv_prefetch_to_write(slot + at);
     pv_prefetch_to_write(slot + size - 1);
 }
 
