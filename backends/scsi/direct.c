@@ -3,69 +3,26 @@
  * that are not as long as the CDB says. */
 #include "backends/scsi/scsiback_private.h"
 
+#include "pvdrivers/scsi/plain_cdb.h"
+
 #define DPO_FUA 0x18 /* of byte 1: how to cache it */
 #define FUA 0x08
 #define IMMED 0x02 /* SYNCHRONIZE CACHE: answer at once, which nobody can tell from being fast */
 
-/* What a CDB asks of the disk. */
-struct range {
-    uint64_t block;
-    uint32_t blocks;
-};
-
-static uint64_t big_endian(const uint8_t *bytes, int count)
-{
-    uint64_t value = 0;
-    for (int i = 0; i < count; i++)
-        value = value << 8 | bytes[i];
-    return value;
-}
-
-/* 0: it is none that the store carries out. */
-static uint8_t cdb_length(uint8_t opcode)
-{
-    switch (opcode) {
-    case 0x00: /* TEST UNIT READY */
-    case 0x08: /* READ (6) */
-    case 0x0A: /* WRITE (6) */
-        return 6;
-    case 0x28: /* READ (10) */
-    case 0x2A: /* WRITE (10) */
-    case 0x35: /* SYNCHRONIZE CACHE (10) */
-        return 10;
-    case 0xA8: /* READ (12) */
-    case 0xAA: /* WRITE (12) */
-        return 12;
-    case 0x88: /* READ (16) */
-    case 0x8A: /* WRITE (16) */
-    case 0x91: /* SYNCHRONIZE CACHE (16) */
-        return 16;
-    default:
-        return 0;
-    }
-}
-
 /* Of a CDB of so many bytes. False: it has bits that mean something else. */
-static bool read_range(const uint8_t *cdb, uint8_t length, uint8_t flags, struct range *range)
+static bool read_range(const uint8_t *cdb, uint8_t length, uint8_t flags, struct block_range *range)
 {
+    *range = cdb_range(cdb, length);
     if (cdb[length - 1] != 0) /* CONTROL */
         return false;
-    if (length == 6) {
-        range->block = big_endian(cdb + 1, 3);
-        range->blocks = cdb[4] ? cdb[4] : 256;
+    if (length == 6)
         return (cdb[1] & 0xE0) == 0;
-    }
     /* Between address and CONTROL are length and group number, in this order but for (10). */
-    range->block = length == 16 ? big_endian(cdb + 2, 8) : big_endian(cdb + 2, 4);
-    if (length == 10)
-        range->blocks = (uint32_t)big_endian(cdb + 7, 2);
-    else
-        range->blocks = (uint32_t)big_endian(cdb + (length == 16 ? 10 : 6), 4);
     uint8_t group = length == 10 ? cdb[6] : cdb[length - 2];
     return (cdb[1] & ~flags) == 0 && group == 0;
 }
 
-static bool within_disk(const struct pv_blk_geometry *geometry, const struct range *range,
+static bool within_disk(const struct pv_blk_geometry *geometry, const struct block_range *range,
                         struct pv_blk_io *io)
 {
     uint64_t per_block = geometry->sector_size / PV_SECTOR_SIZE;
@@ -79,7 +36,7 @@ static bool within_disk(const struct pv_blk_geometry *geometry, const struct ran
 static bool read_transfer(struct scsiback_request *request, uint8_t length, enum pv_blk_op op,
                           uint8_t direction)
 {
-    struct range range;
+    struct block_range range;
     struct pv_blk_io *io = &request->io;
     const uint8_t *cdb = request->ring->cmnd;
     io->op = op;
@@ -92,7 +49,7 @@ static bool read_transfer(struct scsiback_request *request, uint8_t length, enum
 
 static bool read_synchronize(struct scsiback_request *request, uint8_t length)
 {
-    struct range range;
+    struct block_range range;
     request->io.op = PV_BLK_FLUSH;
     bool usual = read_range(request->ring->cmnd, length, IMMED, &range) && request->bytes == 0 &&
                  within_disk(&request->nexus->store->geometry, &range, &request->io);
@@ -142,7 +99,7 @@ static void hold_nexus(struct pv_scsiback_queue *queue, struct pv_scsi_nexus *ne
 bool scsiback_choose_direct(struct pv_scsiback_queue *queue, struct scsiback_request *request)
 {
     uint32_t needed;
-    uint8_t length = cdb_length(request->ring->cmnd[0]);
+    uint8_t length = plain_cdb_length(request->ring->cmnd[0]);
     if (!request->nexus->store || length == 0 || request->ring->cmd_len < length)
         return false;
     request->flushes = false;

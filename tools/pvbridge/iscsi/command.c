@@ -1,6 +1,8 @@
 /* Commands that go to the ring without Python, and how they end. */
 #include "tools/pvbridge/iscsi/front_private.h"
 
+#include "pvdrivers/scsi/plain_cdb.h"
+
 #include <string.h>
 
 #define READ 0x40 /* beside FINAL */
@@ -18,28 +20,24 @@ struct cdb_shape {
 
 static struct cdb_shape shape_of(const uint8_t *cdb)
 {
+    struct cdb_shape shape = {.length = plain_cdb_length(cdb[0])};
     switch (cdb[0]) {
-    case 0x00: /* TEST UNIT READY */
-        return (struct cdb_shape){.length = 6};
-    case 0x35: /* SYNCHRONIZE CACHE(10) */
-        return (struct cdb_shape){.length = 10};
-    case 0x91: /* SYNCHRONIZE CACHE(16) */
-        return (struct cdb_shape){.length = 16};
-    case 0x08: /* READ(6), WRITE(6) */
-    case 0x0A:
-        return (struct cdb_shape){6, cdb[0] == 0x08 ? READ : WRITE, cdb[4] ? cdb[4] : 256};
-    case 0x28: /* READ(10), WRITE(10) */
+    case 0x08: /* READ (6), (10), (12), (16) */
+    case 0x28:
+    case 0xA8:
+    case 0x88:
+        shape.direction = READ;
+        break;
+    case 0x0A: /* WRITE (6), (10), (12), (16) */
     case 0x2A:
-        return (struct cdb_shape){10, cdb[0] == 0x28 ? READ : WRITE, get_be16(cdb + 7)};
-    case 0xA8: /* READ(12), WRITE(12) */
     case 0xAA:
-        return (struct cdb_shape){12, cdb[0] == 0xA8 ? READ : WRITE, get_be32(cdb + 6)};
-    case 0x88: /* READ(16), WRITE(16) */
     case 0x8A:
-        return (struct cdb_shape){16, cdb[0] == 0x88 ? READ : WRITE, get_be32(cdb + 10)};
-    default:
-        return (struct cdb_shape){0};
+        shape.direction = WRITE;
+        break;
     }
+    if (shape.direction)
+        shape.blocks = cdb_range(cdb, shape.length).blocks;
+    return shape;
 }
 
 /* Peripheral device or flat space addressing, as pvdrivers/scsi/lun.py reads it. */
