@@ -207,11 +207,3 @@ void pv_scsi_commands_complete(struct pv_scsi_command **commands, unsigned count
         commands[i]->complete(commands[i], more);
     }
 }
-
-void pv_scsi_command_finish(struct pv_scsi_command *command, int32_t result, const uint8_t *data,
-                            uint32_t data_size, const uint8_t *sense, uint32_t sense_size,
-                            uint32_t unused)
-{
-    pv_scsi_command_answer(command, result, data, data_size, sense, sense_size, unused);
-    pv_scsi_commands_complete(&command, 1);
-}

@@ -84,7 +84,8 @@ static unsigned serve(struct device *device)
     struct pv_scsi_command *commands[MAX_DEPTH];
     unsigned count = pv_scsi_unit_take(device->unit, commands, MAX_DEPTH);
     for (unsigned i = 0; i < count; i++)
-        pv_scsi_command_finish(commands[i], 0, commands[i]->data, commands[i]->room, NULL, 0, 0);
+        pv_scsi_command_answer(commands[i], 0, commands[i]->data, commands[i]->room, NULL, 0, 0);
+    pv_scsi_commands_complete(commands, count);
     return count;
 }
 

@@ -112,7 +112,7 @@ static void finish(struct pv_scsi_command *command, struct input *input)
     for (uint32_t i = 0; i < command->data_out; i += 64) /* as its creator does */
         data[i % sizeof data] ^= command->data[i];
     int32_t result = command->reset ? 0x2002 : bits;
-    pv_scsi_command_finish(command, result, data, size, data, bits, size);
+    scsi_end(command, result, data, size, data, bits, size);
 }
 
 static void finish_one(struct input *input)

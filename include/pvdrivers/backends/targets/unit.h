@@ -82,10 +82,6 @@ PV_API void pv_scsi_command_answer(struct pv_scsi_command *command, int32_t resu
                                    uint32_t sense_size, uint32_t unused);
 /* Of those that are answered. A queue is woken once for those of a nexus that follow each other. */
 PV_API void pv_scsi_commands_complete(struct pv_scsi_command **commands, unsigned count);
-/* Both, of one. */
-PV_API void pv_scsi_command_finish(struct pv_scsi_command *command, int32_t result,
-                                   const uint8_t *data, uint32_t data_size, const uint8_t *sense,
-                                   uint32_t sense_size, uint32_t unused);
 /* cffi: end */
 
 #include "pvdrivers/ring/barrier.h"

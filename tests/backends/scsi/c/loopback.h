@@ -186,10 +186,17 @@ static inline bool scsi_asks(struct scsi_loopback *loop)
     return pv_scsi_unit_take(loop->unit, &command, 1) != 0;
 }
 
+static inline void scsi_end(struct pv_scsi_command *command, int32_t result, const uint8_t *data,
+                            uint32_t data_size, const uint8_t *sense, uint32_t sense_size,
+                            uint32_t unused)
+{
+    pv_scsi_command_answer(command, result, data, data_size, sense, sense_size, unused);
+    pv_scsi_commands_complete(&command, 1);
+}
+
 static inline void scsi_finish(struct pv_scsi_command *command, int32_t result, const char *data)
 {
-    pv_scsi_command_finish(command, result, (const uint8_t *)data, (uint32_t)strlen(data), NULL, 0,
-                           0);
+    scsi_end(command, result, (const uint8_t *)data, (uint32_t)strlen(data), NULL, 0, 0);
 }
 
 static inline struct pv_scsiback_stats scsi_stats(const struct scsi_loopback *loop)

@@ -252,7 +252,7 @@ static void test_store_error(void)
     end(operation(PV_BLK_WRITE), -EIO);
     struct pv_scsi_command *command = scsi_asked(&loop);
     assert(command->data_out == 4096 && command->data[0] == 0x55 && loop.nexus->under_way == 0);
-    pv_scsi_command_finish(command, 2, NULL, 0, sense, sizeof sense, 4096);
+    scsi_end(command, 2, NULL, 0, sense, sizeof sense, 4096);
     scsi_pump(&loop);
     assert(scsi_take(&loop, &response) && response.rslt == 2 && response.residual_len == 4096);
     assert(response.sense_len == 3 && memcmp(response.sense, sense, 3) == 0);

@@ -48,14 +48,14 @@ static void test_sense(void)
     memset(sense, 0x5A, sizeof sense);
     uint16_t rqid = scsi_put(&loop, scsi_inquiry(&loop, 4));
     scsi_pump(&loop);
-    pv_scsi_command_finish(scsi_asked(&loop), 2, (const uint8_t *)"ab", 2, sense, 18, 0);
+    scsi_end(scsi_asked(&loop), 2, (const uint8_t *)"ab", 2, sense, 18, 0);
     scsi_pump(&loop);
     answered(rqid, 2);
     assert(response.sense_len == 18 && response.sense[17] == 0x5A && response.sense[18] == 0);
     assert(response.residual_len == 2 && memcmp(scsi_page(&loop, DATA), "ab", 2) == 0);
     rqid = scsi_put(&loop, scsi_inquiry(&loop, 4));
     scsi_pump(&loop);
-    pv_scsi_command_finish(scsi_asked(&loop), 2, NULL, 0, sense, sizeof sense, 0);
+    scsi_end(scsi_asked(&loop), 2, NULL, 0, sense, sizeof sense, 0);
     scsi_pump(&loop);
     answered(rqid, 2);
     assert(response.sense_len == VSCSIIF_SENSE_BUFFERSIZE);
@@ -66,7 +66,7 @@ static void test_residual_of_a_write(void)
     const uint8_t select[6] = {0x15, 0x10, 0, 0, 24};
     uint16_t rqid = scsi_put(&loop, scsi_cdb(&loop, select, 6, VSCSIIF_TO_DEVICE, 24));
     scsi_pump(&loop);
-    pv_scsi_command_finish(scsi_asked(&loop), 0, NULL, 0, NULL, 0, 10);
+    scsi_end(scsi_asked(&loop), 0, NULL, 0, NULL, 0, 10);
     scsi_pump(&loop);
     answered(rqid, 0);
     assert(response.residual_len == 10);

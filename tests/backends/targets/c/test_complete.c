@@ -29,7 +29,7 @@ int main(void)
     pv_scsi_commands_complete(order, 6);
     assert(ended == 6 && woken[0] == 2 && woken[1] == 1);
     commands[0].nexus = &nexuses[1];
-    pv_scsi_command_finish(&commands[0], 2, NULL, 0, NULL, 0, 0);
+    pv_scsi_commands_complete(order, 1);
     assert(ended == 7 && woken[1] == 2);
     return 0;
 }
