@@ -75,5 +75,5 @@ const struct subsystem console_subsystem = {
     .domain_create = created,
     .domain_state_changed = state_changed,
     .domain_destroy = destroyed,
-    .debug_key = {'q', "dump domain info", console_dump_domains},
+    .debug_key = {'q', "dump domain info", .dump_domain = console_dump_domain},
 };

@@ -10,7 +10,7 @@ extern const struct subsystem console_subsystem;
 __attribute__((format(printf, 2, 3))) void console_print(struct machine *shared, const char *format,
                                                          ...);
 
-/* debug_keys.c: each domain, for the key 'q'. */
-void console_dump_domains(struct pv_machine *machine);
+/* debug_keys.c: a domain, for the key 'q'. */
+void console_dump_domain(struct pv_machine *machine, struct domain *d);
 
 #endif

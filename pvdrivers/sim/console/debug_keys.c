@@ -1,6 +1,7 @@
 /* Debug keys: each subsystem may have one, by which it prints what it knows. */
 #include "pvdrivers/sim/console.h"
 #include "pvdrivers/sim/console/console.h"
+#include "pvdrivers/sim/core/rcu.h"
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -24,8 +25,25 @@ static struct debug_key find_key(char key)
     for (unsigned id = 0; id < SUBSYSTEM_COUNT; id++)
         if (key && subsystems[id]->debug_key.key == key)
             return subsystems[id]->debug_key;
-    return key == 'h' ? (struct debug_key){'h', "showing installed handlers", show_help}
+    return key == 'h' ? (struct debug_key){'h', "showing installed handlers", .dump = show_help}
                       : (struct debug_key){0};
+}
+
+static void dump_domain(struct pv_machine *machine, const struct debug_key *key, domid_t domid)
+{
+    RCU_SECTION(machine);
+    struct domain *d = find_domain(machine, domid);
+    if (d)
+        key->dump_domain(machine, d);
+}
+
+static void dump(struct pv_machine *machine, const struct debug_key *key)
+{
+    if (key->dump)
+        key->dump(machine);
+    else
+        for (uint32_t domid = 0; domid < machine->shared->max_domains; domid++)
+            dump_domain(machine, key, (domid_t)domid);
 }
 
 void pv_console_debug_keys(struct pv_machine *machine, const char *keys, uint32_t count)
@@ -33,26 +51,27 @@ void pv_console_debug_keys(struct pv_machine *machine, const char *keys, uint32_
     for (uint32_t i = 0; i < count; i++) {
         struct debug_key found = find_key(keys[i]);
         char shown = isprint((unsigned char)keys[i]) ? keys[i] : '?';
-        if (!found.dump) {
+        if (!found.key) {
             console_print(machine->shared, "'%c' pressed -> no handler; 'h' lists them", shown);
             continue;
         }
         console_print(machine->shared, "'%c' pressed -> %s", shown, found.what);
-        found.dump(machine);
+        dump(machine, &found);
     }
 }
 
 /* ---- The core's own -------------------------------------------------------------------------- */
 
-static void dump_domain(struct pv_machine *machine, domid_t domid)
+void console_dump_domain(struct pv_machine *machine, struct domain *d)
 {
     static const char *const states[] = {"absent",   "paused",  "running",
                                          "shutdown", "crashed", "dying"};
     struct pv_domain_info info;
     uint64_t accounts[PV_ACCOUNT_COUNT];
+    struct machine *shared = machine->shared;
+    domid_t domid = d->domain_id;
     if (pv_domain_info(machine, domid, &info) || pv_domain_accounts(machine, domid, accounts))
         return;
-    struct machine *shared = machine->shared;
     console_print(shared, "General information for domain %u:", domid);
     console_print(shared, "    state=%s privileged=%d vcpus=%" PRIu32 " generation=%" PRIu64,
                   states[info.state], info.privileged, info.vcpus, info.generation);
@@ -61,10 +80,4 @@ static void dump_domain(struct pv_machine *machine, domid_t domid)
     console_print(shared, "    events sent=%" PRIu64 " upcalls=%" PRIu64 " grants mapped=%" PRIu64,
                   accounts[PV_ACCOUNT_EVTCHN_SEND], accounts[PV_ACCOUNT_UPCALL],
                   accounts[PV_ACCOUNT_GRANTS_MAPPED]);
-}
-
-void console_dump_domains(struct pv_machine *machine)
-{
-    for (uint32_t domid = 0; domid < machine->shared->max_domains; domid++)
-        dump_domain(machine, (domid_t)domid);
 }

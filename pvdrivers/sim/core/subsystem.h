@@ -67,7 +67,10 @@ enum subsystem_id {
 struct debug_key {
     char key; /* 0: it has none */
     const char *what;
-    void (*dump)(struct pv_machine *machine); /* under no lock */
+    /* One of them: what it knows of the machine, under no lock; or of each domain, in a read-side
+     * section. */
+    void (*dump)(struct pv_machine *machine);
+    void (*dump_domain)(struct pv_machine *machine, struct domain *d);
 };
 
 /* A hook that is NULL has nothing to do. */

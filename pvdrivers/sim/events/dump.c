@@ -1,6 +1,5 @@
 /* Ports, for the debug key 'e'. */
 #include "pvdrivers/sim/console/console.h"
-#include "pvdrivers/sim/core/rcu.h"
 #include "pvdrivers/sim/events/internal.h"
 
 #include <inttypes.h>
@@ -17,22 +16,12 @@ static void dump_port(struct pv_machine *machine, struct domain *d, evtchn_port_
                   chn->queued, chn->handle ? " handle" : "");
 }
 
-static void dump_domain(struct pv_machine *machine, domid_t domid)
+void events_dump(struct pv_machine *machine, struct domain *d)
 {
-    RCU_SECTION(machine);
-    struct domain *d = find_domain(machine, domid);
-    if (!d)
-        return;
     event_lock(machine, d);
-    console_print(machine->shared, "Domain %u: %s ABI, %" PRIu32 " ports", domid,
+    console_print(machine->shared, "Domain %u: %s ABI, %" PRIu32 " ports", d->domain_id,
                   d->event_channels.fifo ? "FIFO" : "2-level", d->event_channels.active);
     for (evtchn_port_t port = 1; port < d->event_channels.end; port++)
         dump_port(machine, d, port);
     event_unlock(machine, d);
-}
-
-void events_dump(struct pv_machine *machine)
-{
-    for (uint32_t domid = 0; domid < machine->shared->max_domains; domid++)
-        dump_domain(machine, (domid_t)domid);
 }

@@ -84,5 +84,5 @@ const struct subsystem events_subsystem = {
     .domain_create = create,
     .domain_ended = tell_of_end,
     .domain_destroy = destroy,
-    .debug_key = {'e', "dump event channels", events_dump},
+    .debug_key = {'e', "dump event channels", .dump_domain = events_dump},
 };

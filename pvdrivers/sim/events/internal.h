@@ -209,7 +209,7 @@ void event_slots_release_client(struct pv_machine *machine, uint32_t client);
 
 /* ---- dump.c ---------------------------------------------------------------------------- */
 
-void events_dump(struct pv_machine *machine);
+void events_dump(struct pv_machine *machine, struct domain *d);
 
 /* ---- fds.c ----------------------------------------------------------------------------- */
 

@@ -1,6 +1,5 @@
 /* Grants in use, for the debug key 'g'. */
 #include "pvdrivers/sim/console/console.h"
-#include "pvdrivers/sim/core/rcu.h"
 #include "pvdrivers/sim/grants/internal.h"
 
 #include <inttypes.h>
@@ -13,28 +12,18 @@ static void dump_entry(struct pv_machine *machine, grant_ref_t ref,
                   act->domid, act->gfn, act->mfn, act->pin);
 }
 
-static void dump_domain(struct pv_machine *machine, domid_t domid)
+void grants_dump(struct pv_machine *machine, struct domain *d)
 {
-    RCU_SECTION(machine);
-    struct domain *d = find_domain(machine, domid);
-    if (!d)
-        return;
     grant_lock(machine, d);
     const struct grant_table *table = &d->grant_table;
     console_print(machine->shared,
                   "d%u: version %" PRIu32 ", %" PRIu32 " of %" PRIu32 " frames, %" PRIu32
                   " grants in use, %" PRIu32 " maptrack entries",
-                  domid, table->gt_version, table->nr_grant_frames, table->max_grant_frames,
+                  d->domain_id, table->gt_version, table->nr_grant_frames, table->max_grant_frames,
                   table->active_entries, d->maptrack.in_use);
     struct locked_table locked = locked_table(machine, d);
     for (grant_ref_t ref = 0; table->active_entries && ref < locked.entries.count; ref++)
         if (locked.active[ref].pin)
             dump_entry(machine, ref, &locked.active[ref]);
     grant_unlock(d);
-}
-
-void grants_dump(struct pv_machine *machine)
-{
-    for (uint32_t domid = 0; domid < machine->shared->max_domains; domid++)
-        dump_domain(machine, (domid_t)domid);
 }

@@ -131,7 +131,7 @@ unsigned grant_copy_short(struct pv_machine *machine, struct domain *ld, struct 
                           bool to_grant, struct pv_grant_copy *copies, unsigned count);
 
 /* ---- dump.c ---- */
-void grants_dump(struct pv_machine *machine);
+void grants_dump(struct pv_machine *machine, struct domain *d);
 
 /* ---- transfer.c ---- */
 /* Finishes, or takes back, what a process that was killed had committed to. Under the grant lock.

@@ -258,5 +258,5 @@ const struct subsystem grants_subsystem = {
     .domain_in_use = in_use,
     .domain_wipe = wipe,
     .view_close = close_view,
-    .debug_key = {'g', "print grant table usage", grants_dump},
+    .debug_key = {'g', "print grant table usage", .dump_domain = grants_dump},
 };

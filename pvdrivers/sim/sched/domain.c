@@ -178,5 +178,5 @@ const struct subsystem sched_subsystem = {
     .vcpu_paused = vcpu_paused,
     .view_open = process_time_open,
     .view_close = process_time_close,
-    .debug_key = {'r', "dump run queues", sched_dump},
+    .debug_key = {'r', "dump run queues", .dump = sched_dump},
 };
