@@ -46,8 +46,6 @@ static long max_mem(const struct hypercall *call, void *argument)
 }
 
 #define ROW(use, run) {sizeof(struct xen_domctl), use, run}
-#define IN ARGUMENT_IN
-#define BOTH (ARGUMENT_IN | ARGUMENT_OUT)
 
 static const struct operation domctls[] = {
     [XEN_DOMCTL_destroydomain] = ROW(IN, destroydomain),

@@ -31,8 +31,9 @@ int cpus_to_guest(const struct xenctl_bitmap *to, const uint64_t *cpus);
 int cpus_from_guest(uint64_t *cpus, const struct xenctl_bitmap *from);
 
 /* ---- table.c ---- */
-#define ARGUMENT_IN 1u  /* the structure is read */
-#define ARGUMENT_OUT 2u /* it is written back when the operation succeeds */
+#define IN 1u  /* the structure is read */
+#define OUT 2u /* it is written back when the operation succeeds */
+#define BOTH (IN | OUT)
 struct operation {
     uint16_t size; /* of the structure, MAX_ARGUMENT at most; 0: the operation has none */
     uint16_t use;

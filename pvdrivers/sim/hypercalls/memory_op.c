@@ -2,8 +2,6 @@
 #include "pvdrivers/sim/hypercalls/internal.h"
 #include "pvdrivers/sim/machine_memory.h"
 
-#define IN ARGUMENT_IN
-#define BOTH (ARGUMENT_IN | ARGUMENT_OUT)
 #define CHUNK 64 /* extents copied at a time */
 
 /* ---- Lists of extents ------------------------------------------------------------------------ */

@@ -55,12 +55,11 @@ static long watchdog(const struct hypercall *call, void *argument)
 static const struct operation operations[] = {
     [SCHEDOP_yield] = {.run = yield},
     [SCHEDOP_block] = {.run = block},
-    [SCHEDOP_shutdown] = {sizeof(struct sched_shutdown), ARGUMENT_IN, shut_down},
-    [SCHEDOP_poll] = {sizeof(struct sched_poll_x86_64), ARGUMENT_IN, poll},
-    [SCHEDOP_remote_shutdown] = {sizeof(struct sched_remote_shutdown), ARGUMENT_IN,
-                                 remote_shutdown},
-    [SCHEDOP_shutdown_code] = {sizeof(struct sched_shutdown), ARGUMENT_IN, shutdown_code},
-    [SCHEDOP_watchdog] = {sizeof(struct sched_watchdog), ARGUMENT_IN, watchdog},
+    [SCHEDOP_shutdown] = {sizeof(struct sched_shutdown), IN, shut_down},
+    [SCHEDOP_poll] = {sizeof(struct sched_poll_x86_64), IN, poll},
+    [SCHEDOP_remote_shutdown] = {sizeof(struct sched_remote_shutdown), IN, remote_shutdown},
+    [SCHEDOP_shutdown_code] = {sizeof(struct sched_shutdown), IN, shutdown_code},
+    [SCHEDOP_watchdog] = {sizeof(struct sched_watchdog), IN, watchdog},
 };
 
 long do_sched_op(const struct hypercall *call)

@@ -3,9 +3,6 @@
 #include "pvdrivers/sim/machine_events.h"
 #include "pvdrivers/sim/machine_grants.h"
 
-#define IN ARGUMENT_IN
-#define BOTH (ARGUMENT_IN | ARGUMENT_OUT)
-
 /* ---- event_channel_op ------------------------------------------------------------------------ */
 
 static long alloc_unbound(const struct hypercall *call, void *argument)

@@ -53,8 +53,6 @@ static long getdomaininfolist(const struct hypercall *call, void *argument)
 }
 
 #define ROW(use, run) {sizeof(struct xen_sysctl), use, run}
-#define IN ARGUMENT_IN
-#define BOTH (ARGUMENT_IN | ARGUMENT_OUT)
 
 static const struct operation sysctls[] = {
     [XEN_SYSCTL_readconsole] = ROW(BOTH, readconsole),

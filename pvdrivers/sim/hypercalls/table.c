@@ -20,11 +20,10 @@ long run_operation(const struct hypercall *call, const struct operation *table, 
     const struct operation *operation = &table[number];
     assert(operation->size <= sizeof argument);
     memset(argument, 0, operation->size);
-    if (operation->use & ARGUMENT_IN && copy_from_guest(argument, address, operation->size))
+    if (operation->use & IN && copy_from_guest(argument, address, operation->size))
         return -EFAULT;
     long result = operation->run(call, argument);
-    if (result >= 0 && operation->use & ARGUMENT_OUT &&
-        copy_to_guest(address, argument, operation->size))
+    if (result >= 0 && operation->use & OUT && copy_to_guest(address, argument, operation->size))
         return -EFAULT;
     return result;
 }

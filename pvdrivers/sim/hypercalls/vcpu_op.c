@@ -79,14 +79,12 @@ static const struct operation operations[] = {
     [VCPUOP_up] = {.run = up},
     [VCPUOP_down] = {.run = down},
     [VCPUOP_is_up] = {.run = is_up},
-    [VCPUOP_set_periodic_timer] = {sizeof(struct vcpu_set_periodic_timer), ARGUMENT_IN,
-                                   set_periodic_timer},
+    [VCPUOP_set_periodic_timer] = {sizeof(struct vcpu_set_periodic_timer), IN, set_periodic_timer},
     [VCPUOP_stop_periodic_timer] = {.run = stop_periodic_timer},
-    [VCPUOP_set_singleshot_timer] = {sizeof(struct vcpu_set_singleshot_timer), ARGUMENT_IN,
+    [VCPUOP_set_singleshot_timer] = {sizeof(struct vcpu_set_singleshot_timer), IN,
                                      set_singleshot_timer},
     [VCPUOP_stop_singleshot_timer] = {.run = stop_singleshot_timer},
-    [VCPUOP_register_vcpu_info] = {sizeof(struct vcpu_register_vcpu_info), ARGUMENT_IN,
-                                   register_vcpu_info},
+    [VCPUOP_register_vcpu_info] = {sizeof(struct vcpu_register_vcpu_info), IN, register_vcpu_info},
 };
 
 long do_vcpu_op(const struct hypercall *call)

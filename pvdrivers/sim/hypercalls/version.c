@@ -102,17 +102,16 @@ static long build_id(const struct hypercall *call, void *argument)
 
 static const struct operation operations[] = {
     [XENVER_version] = {0, 0, version},
-    [XENVER_extraversion] = {sizeof(xen_extraversion_t), ARGUMENT_OUT, extraversion},
-    [XENVER_compile_info] = {sizeof(struct xen_compile_info), ARGUMENT_OUT, compile_info},
-    [XENVER_capabilities] = {sizeof(xen_capabilities_info_t), ARGUMENT_OUT, capabilities},
-    [XENVER_changeset] = {sizeof(xen_changeset_info_t), ARGUMENT_OUT, changeset},
-    [XENVER_platform_parameters] = {sizeof(struct xen_platform_parameters), ARGUMENT_OUT,
+    [XENVER_extraversion] = {sizeof(xen_extraversion_t), OUT, extraversion},
+    [XENVER_compile_info] = {sizeof(struct xen_compile_info), OUT, compile_info},
+    [XENVER_capabilities] = {sizeof(xen_capabilities_info_t), OUT, capabilities},
+    [XENVER_changeset] = {sizeof(xen_changeset_info_t), OUT, changeset},
+    [XENVER_platform_parameters] = {sizeof(struct xen_platform_parameters), OUT,
                                     platform_parameters},
-    [XENVER_get_features] = {sizeof(struct xen_feature_info), ARGUMENT_IN | ARGUMENT_OUT,
-                             get_features},
+    [XENVER_get_features] = {sizeof(struct xen_feature_info), BOTH, get_features},
     [XENVER_pagesize] = {0, 0, pagesize},
-    [XENVER_guest_handle] = {sizeof(xen_domain_handle_t), ARGUMENT_OUT, guest_handle},
-    [XENVER_commandline] = {sizeof(xen_commandline_t), ARGUMENT_OUT, commandline},
+    [XENVER_guest_handle] = {sizeof(xen_domain_handle_t), OUT, guest_handle},
+    [XENVER_commandline] = {sizeof(xen_commandline_t), OUT, commandline},
     [XENVER_build_id] = {0, 0, build_id},
 };
 
