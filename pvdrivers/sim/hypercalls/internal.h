@@ -13,7 +13,8 @@
 #define PVDRIVERS_SIM_HYPERCALLS_INTERNAL_H
 
 #include "pvdrivers/sim/hypercall.h"
-#include "pvdrivers/sim/hypercalls/abi.h"
+#include "pvdrivers/sim/hypercalls/abi_domctl.h"
+#include "pvdrivers/sim/hypercalls/abi_sysctl.h"
 
 #include <errno.h>
 

@@ -4,6 +4,10 @@
 #include "pvdrivers/sim/hypercalls/internal.h"
 #include "pvdrivers/sim/sched.h"
 
+static_assert(PV_SCHEDULER_CREDIT == XEN_SCHEDULER_CREDIT &&
+                  PV_SCHEDULER_CREDIT2 == XEN_SCHEDULER_CREDIT2,
+              "a scheduler's number is Xen's");
+
 /* ---- cpupool_op ------------------------------------------------------------------------------ */
 
 static long tell_pool(const struct hypercall *call, struct xen_sysctl_cpupool_op *op)

@@ -1,4 +1,4 @@
-"""Sizes, offsets and numbers of pvdrivers/sim/hypercalls/abi.h against Xen's own headers."""
+"""Sizes, offsets and numbers of the headers pvdrivers/sim/hypercalls/abi*.h against Xen's own headers."""
 
 import re
 import subprocess
@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[4]
-ABI = ROOT / "pvdrivers/sim/hypercalls/abi.h"
-OURS = '#include "pvdrivers/sim/hypercalls/abi.h"'
+HEADERS = [f"pvdrivers/sim/hypercalls/abi{part}.h" for part in ("", "_domctl", "_sysctl")]
+OURS = "\n".join(f'#include "{header}"' for header in HEADERS)
 OFFICIAL = """
 #define __XEN_TOOLS__ 1
 #define __XEN_INTERFACE_VERSION__ 0x00041100
@@ -23,8 +23,9 @@ NOT_XENS = {"toolstack_header"}
 
 
 def declarations() -> tuple[list[str], dict[str, list[str]]]:
-    """Constants, and the members of each structure, of our header."""
-    text = re.sub(r" */\*.*?\*/", "", ABI.read_text(), flags=re.DOTALL)
+    """Constants, and the members of each structure, of our headers."""
+    text = "".join((ROOT / header).read_text() for header in HEADERS)
+    text = re.sub(r" */\*.*?\*/", "", text, flags=re.DOTALL)
     constants = re.findall(r"^#define (\w+) [\d(]", text, re.MULTILINE)
     for body in re.findall(r"^enum \{(.*?)\}", text, re.DOTALL | re.MULTILINE):
         constants += re.findall(r"(\w+)(?: = \w+)?(?:,|\s*$)", body)

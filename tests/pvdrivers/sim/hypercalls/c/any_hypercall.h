@@ -8,7 +8,7 @@
 
 #include "pvdrivers/sim/cpupool.h"
 #include "pvdrivers/sim/hypercall.h"
-#include "pvdrivers/sim/hypercalls/abi.h"
+#include "pvdrivers/sim/hypercalls/abi_sysctl.h"
 #include "pvdrivers/sim/sched.h"
 
 #include <assert.h>
