@@ -68,8 +68,8 @@ int pv_machine_check_frame(struct pv_machine *machine, uint64_t mfn)
 uint64_t pv_machine_total_memory(struct pv_machine *machine)
 {
     uint64_t frames = 0;
-    for (unsigned node = 0; node < machine->shared->node_count; node++)
-        frames += extents_of_node(machine->shared, node);
+    for (uint32_t i = 0; i < machine->shared->extent_count; i++)
+        frames += machine->shared->extents[i].count;
     return frames << FRAME_SHIFT;
 }
 

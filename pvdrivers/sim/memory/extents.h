@@ -1,4 +1,4 @@
-/* Where memory is: extents, ascending. They never change. */
+/* Where memory is: extents, ascending. They never change, but for `opened` (under machine.lock). */
 #ifndef PVDRIVERS_SIM_MEMORY_EXTENTS_H
 #define PVDRIVERS_SIM_MEMORY_EXTENTS_H
 

@@ -6,11 +6,15 @@
 
 #include <errno.h>
 
-static struct heap *heap_of(struct pv_machine *machine, unsigned node, unsigned zone)
+static struct heap *heap_of(struct machine *shared, unsigned node, unsigned zone)
 {
-    struct heap *heaps =
-        (struct heap *)((uint8_t *)machine->shared + machine->shared->layout.heaps);
+    struct heap *heaps = (struct heap *)((uint8_t *)shared + shared->layout.heaps);
     return &heaps[node * ZONE_COUNT + zone];
+}
+
+static struct heap *heap_of_extent(struct machine *shared, const struct memory_extent *extent)
+{
+    return heap_of(shared, extent->node, extent->zone);
 }
 
 static unsigned largest_order(uint64_t frames)
@@ -77,7 +81,7 @@ static void split(struct pv_machine *machine, struct heap *heap, uint64_t mfn, u
 
 /* Makes a block of what is none yet, in the node and zone; false when there is nothing. A process
  * killed before it counts as opened has changed nothing. */
-static bool open_block(struct pv_machine *machine, unsigned node, unsigned zone)
+static bool open_block(struct pv_machine *machine, struct heap *heap, unsigned node, unsigned zone)
 {
     struct machine *shared = machine->shared;
     for (uint32_t i = 0; i < shared->extent_count; i++) {
@@ -87,7 +91,8 @@ static bool open_block(struct pv_machine *machine, unsigned node, unsigned zone)
         uint64_t mfn = extent->start + extent->opened;
         unsigned order = order_at(mfn, extent->count - extent->opened);
         set_free(machine, mfn, order);
-        link_block(machine, heap_of(machine, node, zone), mfn, order);
+        heap->free_frames -= 1ull << order; /* link_block counts it again */
+        link_block(machine, heap, mfn, order);
         __atomic_fetch_add(&extent->opened, 1ull << order, __ATOMIC_RELEASE);
         return true;
     }
@@ -108,10 +113,11 @@ static uint64_t take_fitting(struct pv_machine *machine, struct heap *heap, unsi
 
 static uint64_t take(struct pv_machine *machine, unsigned node, unsigned zone, unsigned order)
 {
+    struct heap *heap = heap_of(machine->shared, node, zone);
     uint64_t mfn;
     do
-        mfn = take_fitting(machine, heap_of(machine, node, zone), order);
-    while (mfn == NO_FRAME && open_block(machine, node, zone));
+        mfn = take_fitting(machine, heap, order);
+    while (mfn == NO_FRAME && heap->free_frames >> order && open_block(machine, heap, node, zone));
     return mfn;
 }
 
@@ -152,7 +158,7 @@ static bool has_free_buddy(struct pv_machine *machine, const struct memory_exten
 static uint64_t free_in_extent(struct pv_machine *machine, const struct memory_extent *extent,
                                uint64_t mfn, unsigned order)
 {
-    struct heap *heap = heap_of(machine, extent->node, extent->zone);
+    struct heap *heap = heap_of_extent(machine->shared, extent);
     for (; has_free_buddy(machine, extent, mfn, order); order++) {
         unlink_block(machine, heap, mfn ^ 1ull << order, order);
         mfn &= ~(1ull << order);
@@ -184,17 +190,29 @@ void free_run(struct pv_machine *machine, uint64_t mfn, uint64_t frames)
 
 /* ---- All of it ------------------------------------------------------------------------------- */
 
-static void forget_lists(struct pv_machine *machine)
+static void count_unopened(struct machine *shared, const struct memory_extent *extent)
 {
-    for (unsigned node = 0; node < machine->shared->node_count; node++)
+    heap_of_extent(shared, extent)->free_frames += extent->count - extent->opened;
+}
+
+void heap_init(struct machine *shared)
+{
+    for (uint32_t i = 0; i < shared->extent_count; i++)
+        count_unopened(shared, &shared->extents[i]);
+}
+
+static void forget_lists(struct machine *shared)
+{
+    for (unsigned node = 0; node < shared->node_count; node++)
         for (unsigned zone = 0; zone < ZONE_COUNT; zone++)
-            *heap_of(machine, node, zone) = (struct heap){0};
+            *heap_of(shared, node, zone) = (struct heap){0};
 }
 
 static void link_free_blocks(struct pv_machine *machine, const struct memory_extent *extent)
 {
-    struct heap *heap = heap_of(machine, extent->node, extent->zone);
+    struct heap *heap = heap_of_extent(machine->shared, extent);
     uint64_t end = extent->start + extent->opened;
+    count_unopened(machine->shared, extent);
     for (uint64_t mfn = extent->start; mfn < end;) {
         struct page_state page = page_state(machine, mfn);
         if (page.flags & PGC_free)
@@ -208,15 +226,15 @@ static uint64_t join_again(struct pv_machine *machine, const struct memory_exten
                            uint64_t mfn)
 {
     unsigned order = page_state(machine, mfn).order;
-    unlink_block(machine, heap_of(machine, extent->node, extent->zone), mfn, order);
+    unlink_block(machine, heap_of_extent(machine->shared, extent), mfn, order);
     return free_in_extent(machine, extent, mfn, order);
 }
 
 void heap_repair(struct pv_machine *machine,
                  uint64_t (*repair_block)(struct pv_machine *machine, uint64_t mfn))
 {
-    const struct machine *shared = machine->shared;
-    forget_lists(machine);
+    struct machine *shared = machine->shared;
+    forget_lists(shared);
     for (uint32_t i = 0; i < shared->extent_count; i++)
         link_free_blocks(machine, &shared->extents[i]);
     for (uint32_t i = 0; i < shared->extent_count; i++) {
@@ -232,21 +250,10 @@ void heap_repair(struct pv_machine *machine,
 
 /* ---- Facts about free memory ----------------------------------------------------------------- */
 
-static uint64_t free_in_zone(struct pv_machine *machine, unsigned node, unsigned zone)
-{
-    const struct machine *shared = machine->shared;
-    uint64_t frames = heap_of(machine, node, zone)->free_frames;
-    for (uint32_t i = 0; i < shared->extent_count; i++) {
-        const struct memory_extent *extent = &shared->extents[i];
-        if (extent->node == node && extent->zone == zone)
-            frames += extent->count - extent->opened;
-    }
-    return frames;
-}
-
 static uint64_t free_frames(struct pv_machine *machine, unsigned node)
 {
-    return free_in_zone(machine, node, ZONE_DMA32) + free_in_zone(machine, node, ZONE_NORMAL);
+    return heap_of(machine->shared, node, ZONE_DMA32)->free_frames +
+           heap_of(machine->shared, node, ZONE_NORMAL)->free_frames;
 }
 
 unsigned heap_roomiest_node(struct pv_machine *machine)
@@ -273,7 +280,7 @@ int pv_machine_node_memory(struct pv_machine *machine, uint32_t node, struct pv_
     if (node >= machine->shared->node_count)
         return -EINVAL;
     machine_lock(machine);
-    uint64_t low = free_in_zone(machine, node, ZONE_DMA32);
+    uint64_t low = heap_of(machine->shared, node, ZONE_DMA32)->free_frames;
     *out = (struct pv_node_memory){.total = extents_of_node(machine->shared, node) << FRAME_SHIFT,
                                    .free = free_frames(machine, node) << FRAME_SHIFT,
                                    .free_below_4g = low << FRAME_SHIFT};

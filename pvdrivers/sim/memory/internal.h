@@ -19,6 +19,8 @@ static inline void set_page(struct pv_machine *machine, uint64_t mfn, struct pag
 }
 
 /* ---- heap.c ---- */
+/* Of a new machine, whose extents there are. */
+void heap_init(struct machine *shared);
 /* The head of a block of the node, or of one of the next, `nodes` in all; from a zone not above
  * `last_zone`. NO_FRAME: there is none. It says PGC_free, but is in no list. */
 uint64_t heap_alloc(struct pv_machine *machine, unsigned order, unsigned node, unsigned nodes,

@@ -160,13 +160,19 @@ static void repair_memory(struct pv_machine *machine)
 
 /* ---- The subsystem --------------------------------------------------------------------------- */
 
+static void init(struct machine *shared, const struct pv_machine_config *config)
+{
+    extents_init(shared, config);
+    heap_init(shared);
+}
+
 static void wipe(struct domain *d)
 {
     __atomic_store_n(&d->tot_pages, 0, __ATOMIC_RELAXED);
 }
 
 const struct subsystem memory_subsystem = {
-    .init = extents_init,
+    .init = init,
     .repair = repair_memory,
     .area_size = physmap_size,
     .domain_create = populate_domain,

@@ -58,7 +58,7 @@ struct memory_extent {
 
 /* Free blocks of one node and zone, under machine.lock. All zeros: none. */
 struct heap {
-    uint64_t free_frames;
+    uint64_t free_frames;          /* in blocks, and in what is no block yet */
     uint64_t orders;               /* bit k: `first[k]` is not empty */
     uint64_t first[MAX_ORDER + 1]; /* plus one */
 };
