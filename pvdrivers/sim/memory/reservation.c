@@ -23,8 +23,11 @@ static bool may_have_order(struct pv_machine *machine, domid_t caller, unsigned 
 
 /* ---- Extents --------------------------------------------------------------------------------- */
 
-int64_t pv_memory_populate_physmap(struct pv_machine *machine, domid_t caller, domid_t domid,
-                                   const struct pv_memory_extents *extents)
+/* `change` returns how many extents it has done. */
+static int64_t change_extents(struct pv_machine *machine, domid_t caller, domid_t domid,
+                              const struct pv_memory_extents *extents,
+                              uint64_t (*change)(struct pv_machine *machine, struct domain *d,
+                                                 const struct pv_memory_extents *extents))
 {
     RCU_SECTION(machine);
     int error;
@@ -32,27 +35,30 @@ int64_t pv_memory_populate_physmap(struct pv_machine *machine, domid_t caller, d
     if (!d)
         return error;
     account(d, PV_ACCOUNT_MEMORY_OP, 1);
-    if (!may_have_order(machine, caller, extents->order))
-        return 0;
-    return (int64_t)populate_extents(machine, d, extents);
+    return may_have_order(machine, caller, extents->order) ? (int64_t)change(machine, d, extents)
+                                                           : 0;
+}
+
+int64_t pv_memory_populate_physmap(struct pv_machine *machine, domid_t caller, domid_t domid,
+                                   const struct pv_memory_extents *extents)
+{
+    return change_extents(machine, caller, domid, extents, populate_extents);
+}
+
+static uint64_t release_extents(struct pv_machine *machine, struct domain *d,
+                                const struct pv_memory_extents *extents)
+{
+    uint64_t done = 0;
+    while (done < extents->count &&
+           release_pages(machine, d, extents->gfns[done], 1ull << extents->order))
+        done++;
+    return done;
 }
 
 int64_t pv_memory_decrease_reservation(struct pv_machine *machine, domid_t caller, domid_t domid,
                                        const struct pv_memory_extents *extents)
 {
-    RCU_SECTION(machine);
-    int error;
-    struct domain *d = target(machine, caller, domid, &error);
-    if (!d)
-        return error;
-    account(d, PV_ACCOUNT_MEMORY_OP, 1);
-    uint64_t done = 0;
-    if (!may_have_order(machine, caller, extents->order))
-        return 0;
-    while (done < extents->count &&
-           release_pages(machine, d, extents->gfns[done], 1ull << extents->order))
-        done++;
-    return (int64_t)done;
+    return change_extents(machine, caller, domid, extents, release_extents);
 }
 
 /* ---- Facts ----------------------------------------------------------------------------------- */
