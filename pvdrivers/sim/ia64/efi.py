@@ -59,18 +59,6 @@ class Attribute(IntFlag):
     RUNTIME = lib.EFI_MEMORY_RUNTIME
 
 
-USABLE = frozenset(
-    {
-        MemoryType.LOADER_CODE,
-        MemoryType.LOADER_DATA,
-        MemoryType.BOOT_SERVICES_CODE,
-        MemoryType.BOOT_SERVICES_DATA,
-        MemoryType.CONVENTIONAL,
-    }
-)
-"""What an operating system may take, where it is WB."""
-
-
 @dataclass(frozen=True, slots=True)
 class EfiDescriptor:
     """One line of a map: bytes, multiples of 4 KiB."""
@@ -83,10 +71,6 @@ class EfiDescriptor:
     @property
     def end(self) -> int:
         return self.start + self.size
-
-    @property
-    def is_usable(self) -> bool:
-        return self.type in USABLE and Attribute.WB in self.attribute
 
     def __str__(self) -> str:
         return f"{self.start:#x}-{self.end:#x} {self.type.name} {self.attribute.name or ''}"

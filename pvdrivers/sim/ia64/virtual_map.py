@@ -78,7 +78,7 @@ class VirtualMap:
 
 def max_page(memory: Iterable[MemoryExtent]) -> int:
     """The highest frame of 16 KiB, plus one."""
-    return max(extent.start + extent.size for extent in memory) >> PAGE_SHIFT
+    return max(extent.end for extent in memory) >> PAGE_SHIFT
 
 
 def _pages(table: int, entry: int, memory: Iterable[MemoryExtent]) -> list[range]:
@@ -94,7 +94,7 @@ def _pages(table: int, entry: int, memory: Iterable[MemoryExtent]) -> list[range
 
 
 def _frames(extent: MemoryExtent) -> range:
-    return range(extent.start >> PAGE_SHIFT, (extent.start + extent.size) >> PAGE_SHIFT)
+    return range(extent.start >> PAGE_SHIFT, extent.end >> PAGE_SHIFT)
 
 
 BEFORE_JUNE_2007 = VirtualMap(

@@ -31,6 +31,13 @@ GIB = 1 << 30
 MIB = 1 << 20
 PAGE = 16384
 MAGIC = range(MEMMAP_INFO_PFN * PAGE, (MEMMAP_INFO_PFN + 4) * PAGE)
+USABLE = {
+    MemoryType.LOADER_CODE,
+    MemoryType.LOADER_DATA,
+    MemoryType.BOOT_SERVICES_CODE,
+    MemoryType.BOOT_SERVICES_DATA,
+    MemoryType.CONVENTIONAL,
+}
 OF_MACHINE = {
     MemoryType.RUNTIME_SERVICES_CODE,
     MemoryType.RUNTIME_SERVICES_DATA,
@@ -75,6 +82,10 @@ def pages(pieces: Iterable[EfiDescriptor | MemoryExtent], unit: int) -> set[int]
     }
 
 
+def is_usable(line: EfiDescriptor) -> bool:
+    return line.type in USABLE and Attribute.WB in line.attribute
+
+
 def by_granules(efi_map: list[EfiDescriptor], granule: int) -> set[int]:
     """The rule as one would say it: pages of 4 KiB in granules each page of which is WB."""
     cached = pages((md for md in efi_map if Attribute.WB in md.attribute), EFI_PAGE_SIZE)
@@ -88,7 +99,7 @@ def by_granules(efi_map: list[EfiDescriptor], granule: int) -> set[int]:
             )
         )
     }
-    usable = pages((md for md in efi_map if md.is_usable), EFI_PAGE_SIZE)
+    usable = pages((md for md in efi_map if is_usable(md)), EFI_PAGE_SIZE)
     return {page for page in usable if page * EFI_PAGE_SIZE // granule in whole}
 
 
@@ -110,7 +121,7 @@ def as_linux_walks(efi_map: list[EfiDescriptor], granule: int) -> set[int]:
                 high = later.end
             high = high // granule * granule
         before = line
-        if line.is_usable:
+        if is_usable(line):
             taken |= set(
                 range(max(line.start, low) // EFI_PAGE_SIZE, min(line.end, high) // EFI_PAGE_SIZE)
             )
@@ -205,7 +216,7 @@ def test_dom0_sees_the_machine_and_has_memory_only_where_the_machine_has(
     assert all(a.end <= b.start for a, b in itertools.pairwise(found))
     own = [md for md in found if md.type is MemoryType.CONVENTIONAL]
     assert pages(own, EFI_PAGE_SIZE) <= pages(
-        (md for md in efi_map if md.is_usable), EFI_PAGE_SIZE
+        (md for md in efi_map if is_usable(md)), EFI_PAGE_SIZE
     ) - set(range(FIRMWARE_END // EFI_PAGE_SIZE))
     assert sum(md.size for md in own) <= memory
     assert all(md.end <= end and md.start % PAGE == md.size % PAGE == 0 for md in own)
