@@ -5,6 +5,7 @@
  * caller, then four arguments of a byte for the kind and two for the number. */
 #include "pvdrivers/ring/abi_ia64.h"
 #include "pvdrivers/sim/ia64.h"
+#include "tests/fuzz/input.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -14,21 +15,6 @@
 #define PAGES 64       /* of each domain */
 #define DESCRIPTORS 20 /* the page of them */
 #define MAX_CALLS 100
-
-struct input {
-    const uint8_t *data;
-    size_t left;
-};
-
-/* Zeros behind the input's end. */
-static void take(struct input *input, void *to, size_t size)
-{
-    size_t given = size < input->left ? size : input->left;
-    memset(to, 0, size);
-    memcpy(to, input->data, given);
-    input->data += given;
-    input->left -= given;
-}
 
 static domid_t create(struct pv_machine *machine, bool privileged)
 {

@@ -3,22 +3,10 @@
  * order, and each command is answered once at most. Input: a byte of settings, then steps (a byte,
  * and the bytes that the step takes). */
 #include "frontends/scsi/c/fake_scsiback.h"
+#include "tests/fuzz/input.h"
 #include "tools/pvbridge/iscsi/front_private.h"
 
 #define TAGS 16u /* that Python has at most */
-
-struct input {
-    const uint8_t *data;
-    size_t size;
-};
-
-static uint32_t take(struct input *input, size_t bytes)
-{
-    uint32_t value = 0;
-    for (; bytes > 0 && input->size > 0; bytes--, input->size--)
-        value = value << 8 | *input->data++;
-    return value;
-}
 
 struct host {
     struct fake_scsiback *peer;
@@ -37,14 +25,14 @@ struct host {
 static void receive(struct host *host, struct input *input)
 {
     struct pv_iscsi_buffer *in = &host->connection->in;
-    size_t left = in->end - in->start, length = take(input, 2) % 2048;
-    length = length < input->size ? length : input->size;
+    size_t left = in->end - in->start, length = take_number(input, 2) % 2048;
+    length = length < input->left ? length : input->left;
     uint8_t *bytes = malloc(left + length + 1);
     memcpy(bytes, in->bytes + in->start, left);
     memcpy(bytes + left, input->data, length);
     bytes = realloc(bytes, left + length ? left + length : 1);
     input->data += length;
-    input->size -= length;
+    input->left -= length;
     free(in->bytes);
     *in = (struct pv_iscsi_buffer){bytes, 0, left + length, left + length};
 }
@@ -128,14 +116,14 @@ static void serve(struct host *host, struct input *input)
     fake_take(host->peer, &request);
     for (unsigned i = 0; i < (request.nr_segments & ~VSCSIIF_SG_GRANT); i++)
         fake_segment(host->peer, &request.seg[i], false);
-    uint32_t what = take(input, 1);
+    uint32_t what = take_number(input, 1);
     struct pv_vscsiif_response response = {.rqid = request.rqid};
     if (what & 1)
-        response.sense_len = (uint8_t)(take(input, 1) % (VSCSIIF_SENSE_BUFFERSIZE + 1));
+        response.sense_len = (uint8_t)(take_number(input, 1) % (VSCSIIF_SENSE_BUFFERSIZE + 1));
     if (what & 2)
-        response.residual_len = take(input, 3);
+        response.residual_len = take_number(input, 3);
     if (what & 4)
-        response.rslt = (int32_t)take(input, 4);
+        response.rslt = (int32_t)take_number(input, 4);
     fake_respond(host->peer, &response);
 }
 
@@ -148,7 +136,7 @@ static void hand_out(struct pv_scsifront_command **done, int count)
 static void step(struct host *host, struct input *input)
 {
     struct pv_scsifront_command *done[64];
-    switch (take(input, 1) % 8) {
+    switch (take_number(input, 1) % 8) {
     case 0:
     case 1:
         receive(host, input);
@@ -164,7 +152,7 @@ static void step(struct host *host, struct input *input)
         hand_out(done, pv_scsifront_poll(host->queue, done, 64));
         break;
     case 5:
-        cancel(host, take(input, 1));
+        cancel(host, take_number(input, 1));
         break;
     case 6:
         give_tag(host);
@@ -197,8 +185,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     struct input input = {bytes, size};
     static struct fake_scsiback peer; /* whose medium is not used */
     struct host host = {.peer = &peer, .stat_sn = 1, .cmd_sn = 0xFFFFFFFE};
-    open_host(&host, take(&input, 1));
-    while (input.size > 0)
+    open_host(&host, take_number(&input, 1));
+    while (input.left > 0)
         step(&host, &input);
     check_output(&host);
     uint64_t left = host.session->nr_carried;

@@ -4,23 +4,9 @@
  * to do, and what it needs. */
 #define GUEST_PAGES 320 /* little to clear for each input */
 #include "tests/backends/vnif/c/loopback.h"
+#include "tests/fuzz/input.h"
 
 #define MAX_STEPS 2000
-
-struct input {
-    const uint8_t *data;
-    size_t left;
-};
-
-/* Zeros behind the input's end. */
-static void take(struct input *input, void *to, size_t size)
-{
-    size_t given = size < input->left ? size : input->left;
-    memset(to, 0, size);
-    memcpy(to, input->data, given);
-    input->data += given;
-    input->left -= given;
-}
 
 static uint16_t take_16(struct input *input)
 {

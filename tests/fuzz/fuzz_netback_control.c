@@ -3,15 +3,7 @@
  * the guest's page (256 bytes), then requests of 16 bytes, or what is left. */
 #define GUEST_PAGES 32 /* little to clear for each input */
 #include "tests/backends/vnif/c/loopback.h"
-
-static void take(const uint8_t **data, size_t *left, uint8_t *to, size_t size)
-{
-    size_t given = size < *left ? size : *left;
-    memset(to, 0, size);
-    memcpy(to, *data, given);
-    *data += given;
-    *left -= given;
-}
+#include "tests/fuzz/input.h"
 
 static struct pv_netback_control *connect(struct loopback *loop, struct pv_front_ring *front)
 {
@@ -58,14 +50,15 @@ static void point_to_page(struct xen_netif_ctrl_request *request)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct loopback loop;
+    struct input input = {data, size};
     struct pv_front_ring front;
     struct pv_netback_control *control = connect(&loop, &front);
     struct pv_packet *packet = uplink_queue(&loop, 60);
     write_frame(packet->data, 60, 6);
-    take(&data, &size, loopback_page(&loop, DATA), 256);
-    while (size > 0) {
+    take(&input, loopback_page(&loop, DATA), 256);
+    while (input.left > 0) {
         struct xen_netif_ctrl_request request;
-        take(&data, &size, (uint8_t *)&request, sizeof request);
+        take(&input, &request, sizeof request);
         request.type &= 15;
         point_to_page(&request);
         ask(&loop, control, &front, &request);

@@ -3,6 +3,7 @@
  * that the step takes). */
 #include "pvdrivers/frontends/vnif/netfront.h"
 #include "pvdrivers/ring/ring.h"
+#include "tests/fuzz/input.h"
 
 #include <stdlib.h>
 
@@ -94,19 +95,6 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 
 /* ---- The backend ---------------------------------------------------------------------------- */
 
-struct input {
-    const uint8_t *data;
-    size_t size;
-};
-
-static uint32_t take(struct input *input, size_t bytes)
-{
-    uint32_t value = 0;
-    for (; bytes > 0 && input->size > 0; bytes--, input->size--)
-        value = value << 8 | *input->data++;
-    return value;
-}
-
 struct rings {
     struct pv_netfront_queue *queue;
     struct pv_back_ring tx, rx;
@@ -121,7 +109,7 @@ static void put_response(struct pv_back_ring *ring, struct input *input, uint32_
 {
     uint8_t *slot = pv_back_response_slot(ring, ring->rsp_prod_pvt++);
     for (uint32_t i = 0; i < bytes; i++)
-        slot[i] = (uint8_t)take(input, 1);
+        slot[i] = (uint8_t)take_number(input, 1);
 }
 
 /* Answers all requests as a backend should. */
@@ -162,7 +150,7 @@ static void give_packet(struct rings *rings, uint16_t length, uint16_t flags)
 
 static void send(struct rings *rings, struct input *input)
 {
-    uint32_t length = take(input, 2), offloads = take(input, 1);
+    uint32_t length = take_number(input, 2), offloads = take_number(input, 1);
     struct pv_packet *packet = pv_packet_alloc(cache, length);
     packet->length = length;
     memset(packet->data, (int)length, length);
@@ -200,12 +188,12 @@ static void receive(struct rings *rings)
 static void step(struct rings *rings, struct input *input)
 {
     static const uint8_t address[6] = {1};
-    switch (take(input, 1) % 12) {
+    switch (take_number(input, 1) % 12) {
     case 0:
         send(rings, input);
         break;
     case 1:
-        pv_netfront_multicast(rings->queue, address, take(input, 1) & 1);
+        pv_netfront_multicast(rings->queue, address, take_number(input, 1) & 1);
         break;
     case 2:
         receive(rings);
@@ -226,7 +214,7 @@ static void step(struct rings *rings, struct input *input)
         answer_tx(&rings->tx);
         break;
     case 8:
-        give_packet(rings, (uint16_t)take(input, 2), (uint16_t)take(input, 1));
+        give_packet(rings, (uint16_t)take_number(input, 2), (uint16_t)take_number(input, 1));
         break;
     case 9:
         assert(pv_netfront_room(rings->queue) <= rings->tx.nr_ents);
@@ -234,10 +222,10 @@ static void step(struct rings *rings, struct input *input)
         pv_netfront_arm(rings->queue, true);
         break;
     case 10:
-        rings->tx.rsp_prod_pvt += (uint32_t)(int8_t)take(input, 1);
+        rings->tx.rsp_prod_pvt += (uint32_t)(int8_t)take_number(input, 1);
         break;
     case 11:
-        rings->rx.rsp_prod_pvt += (uint32_t)(int8_t)take(input, 1);
+        rings->rx.rsp_prod_pvt += (uint32_t)(int8_t)take_number(input, 1);
         break;
     }
     assert(pv_netfront_outstanding(rings->queue) <= rings->tx.nr_ents);
@@ -246,7 +234,7 @@ static void step(struct rings *rings, struct input *input)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct input input = {data, size};
-    uint32_t settings = take(&input, 1);
+    uint32_t settings = take_number(&input, 1);
     struct pv_netfront_features features = {.sg = settings & 1,
                                             .gso_tcpv4 = settings & 2,
                                             .gso_tcpv6 = settings & 4,
@@ -264,7 +252,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                         0);
     pv_back_ring_attach(&rings.rx, sring_of(pv_netfront_rx_ring_ref(rings.queue)), PAGE, RX_SLOT,
                         0);
-    while (input.size > 0)
+    while (input.left > 0)
         step(&rings, &input);
     receive(&rings);
     pv_netfront_destroy(rings.queue);

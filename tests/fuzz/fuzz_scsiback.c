@@ -4,24 +4,10 @@
  * Input: options (1 byte), then steps: a byte that says what to do, and what it needs. */
 #define GUEST_PAGES 64 /* little to clear for each input */
 #include "tests/backends/scsi/c/loopback.h"
+#include "tests/fuzz/input.h"
 
 #define MAX_STEPS 500
 #define LIST 4
-
-struct input {
-    const uint8_t *data;
-    size_t left;
-};
-
-/* Zeros behind the input's end. */
-static void take(struct input *input, void *to, size_t size)
-{
-    size_t given = size < input->left ? size : input->left;
-    memset(to, 0, size);
-    memcpy(to, input->data, given);
-    input->data += given;
-    input->left -= given;
-}
 
 static uint8_t take_byte(struct input *input)
 {

@@ -4,6 +4,7 @@
 #include "pvdrivers/frontends/scsi/scsifront.h"
 #include "pvdrivers/ring/abi_vscsiif.h"
 #include "pvdrivers/ring/ring.h"
+#include "tests/fuzz/input.h"
 
 #include <stdlib.h>
 
@@ -82,19 +83,6 @@ static struct pv_scsifront_command commands[COMMANDS];
 static bool submitted[COMMANDS];
 static uint8_t *data[COMMANDS];
 
-struct input {
-    const uint8_t *data;
-    size_t size;
-};
-
-static uint32_t take(struct input *input, size_t bytes)
-{
-    uint32_t value = 0;
-    for (; bytes > 0 && input->size > 0; bytes--, input->size--)
-        value = value << 8 | *input->data++;
-    return value;
-}
-
 struct host {
     struct pv_scsifront_queue *queue;
     struct pv_back_ring back;
@@ -102,7 +90,8 @@ struct host {
 
 static void submit(struct host *host, struct input *input)
 {
-    uint32_t number = take(input, 1) % COMMANDS, kind = take(input, 1), length = take(input, 3);
+    uint32_t number = take_number(input, 1) % COMMANDS, kind = take_number(input, 1),
+             length = take_number(input, 3);
     struct pv_scsifront_command *command = &commands[number];
     if (submitted[number])
         return;
@@ -116,7 +105,7 @@ static void submit(struct host *host, struct input *input)
                                              .user = &submitted[number]};
     uint8_t *buffers = pv_scsifront_buffers(host->queue);
     if (kind >> 4 & 1 && length <= PAGE)
-        command->data = buffers + take(input, 2) % (BUFFERS * PAGE - PAGE);
+        command->data = buffers + take_number(input, 2) % (BUFFERS * PAGE - PAGE);
     else
         command->data = data[number] = malloc(length + 1); /* for ASan to see the end of */
     bool subject = command->act != VSCSIIF_ACT_SCSI_ABORT || submitted[kind % COMMANDS];
@@ -156,14 +145,14 @@ static void poll(struct host *host, unsigned budget)
 /* An answer to a request as it stands on the ring, or to none. */
 static void answer(struct host *host, struct input *input)
 {
-    struct pv_vscsiif_response response = {.rqid = (uint16_t)take(input, 1)};
-    uint32_t what = take(input, 1);
+    struct pv_vscsiif_response response = {.rqid = (uint16_t)take_number(input, 1)};
+    uint32_t what = take_number(input, 1);
     if (what & 1)
-        response.sense_len = (uint8_t)take(input, 1);
+        response.sense_len = (uint8_t)take_number(input, 1);
     if (what & 2)
-        response.residual_len = take(input, 4);
+        response.residual_len = take_number(input, 4);
     if (what & 4)
-        response.rslt = (int32_t)take(input, 4);
+        response.rslt = (int32_t)take_number(input, 4);
     else if (what & 8)
         response.rslt = VSCSIIF_RSLT_RESET_SUCCESS;
     pv_vscsiif_encode_response(&response,
@@ -193,13 +182,13 @@ static void serve(struct host *host)
 
 static void step(struct host *host, struct input *input)
 {
-    switch (take(input, 1) % 8) {
+    switch (take_number(input, 1) % 8) {
     case 0:
     case 1:
         submit(host, input);
         break;
     case 2:
-        poll(host, take(input, 1) % (BATCH + 1));
+        poll(host, take_number(input, 1) % (BATCH + 1));
         break;
     case 3:
         answer(host, input);
@@ -208,10 +197,11 @@ static void step(struct host *host, struct input *input)
         serve(host);
         break;
     case 5:
-        host->back.rsp_prod_pvt += (uint32_t)(int8_t)take(input, 1);
+        host->back.rsp_prod_pvt += (uint32_t)(int8_t)take_number(input, 1);
         break;
     case 6:
-        ((uint8_t *)host->back.sring)[take(input, 2) % PAGE] = (uint8_t)take(input, 1);
+        ((uint8_t *)host->back.sring)[take_number(input, 2) % PAGE] =
+            (uint8_t)take_number(input, 1);
         break;
     case 7:
         pv_scsifront_has_news(host->queue);
@@ -243,9 +233,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     struct host host = {.queue = pv_scsifront_create(&config)};
     struct pv_sring *sring = pages[pv_scsifront_ring_ref(host.queue)];
     pv_back_ring_attach(&host.back, sring, PAGE, VSCSIIF_SLOT_SIZE, 0);
-    int error = pv_scsifront_connect(host.queue, take(&input, 1) % 41);
+    int error = pv_scsifront_connect(host.queue, take_number(&input, 1) % 41);
     assert(error == 0);
-    while (input.size > 0)
+    while (input.left > 0)
         step(&host, &input);
     poll(&host, BATCH);
     give_up(&host);
