@@ -33,37 +33,19 @@ static int build_map(struct pv_machine *machine, const struct domain *d,
 /* ---- dom0's memory ----------------------------------------------------------------------------
  */
 
-static bool is_own(const struct efi_memory_desc *map, unsigned count, uint64_t gfn)
-{
-    uint64_t address = gfn << IA64_PAGE_SHIFT;
-    for (unsigned i = 0; i < count; i++)
-        if (map[i].type == EFI_CONVENTIONAL_MEMORY && map[i].phys_addr <= address &&
-            address < md_end(&map[i]))
-            return true;
-    return false;
-}
-
-static void give_back(struct pv_machine *machine, struct domain *d, uint64_t gfn)
-{
-    machine_lock(machine);
-    uint64_t mfn = gfn_to_mfn(machine, d, gfn);
-    if (mfn != NO_FRAME && !page_take(machine, d, gfn, mfn))
-        page_free(machine, mfn);
-    machine_unlock(machine);
-}
-
 /* What dom0's map does not have as dom0's memory is a hole in its physmap. */
 static int punch_holes(struct pv_machine *machine, struct domain *d,
                        const struct efi_memory_desc *map, unsigned count)
 {
-    bool has_memory = false;
-    for (uint64_t gfn = PV_IA64_CONSOLE_PFN + 1; gfn < d->physmap_end; gfn++) {
-        bool own = is_own(map, count, gfn);
-        has_memory |= own;
-        if (!own)
-            give_back(machine, d, gfn);
-    }
-    return has_memory || d->physmap_end <= PV_IA64_CONSOLE_PFN + 1 ? 0 : -ENOMEM;
+    const uint64_t first = PV_IA64_CONSOLE_PFN + 1;
+    uint64_t gfn = first;
+    for (unsigned i = 0; i < count; i++)
+        if (map[i].type == EFI_CONVENTIONAL_MEMORY && md_end(&map[i]) >> IA64_PAGE_SHIFT > first) {
+            release_pages(machine, d, gfn, (map[i].phys_addr >> IA64_PAGE_SHIFT) - gfn);
+            gfn = md_end(&map[i]) >> IA64_PAGE_SHIFT;
+        }
+    release_pages(machine, d, gfn, d->physmap_end - gfn);
+    return gfn > first || d->physmap_end <= first ? 0 : -ENOMEM;
 }
 
 /* ---- Magic pages ------------------------------------------------------------------------------

@@ -60,15 +60,13 @@ void physmap_open_level(struct pv_machine *machine, struct domain *d, uint64_t g
 #define MAX_EXTENT_ORDER ((P2M_LEVELS - 1) * P2M_LEVEL_SHIFT) /* pages */
 int populate_domain(struct pv_machine *machine, struct domain *d,
                     const struct pv_domain_config *config);
-/* These three take machine.lock. Pages from `gfn` to `end`, where none are, in the largest blocks
+/* These two take machine.lock. Pages from `gfn` to `end`, where none are, in the largest blocks
  * there are: up to which gfn, if the machine has no more or the domain may have no more. */
 uint64_t populate_range(struct pv_machine *machine, struct domain *d, uint64_t gfn, uint64_t end);
 /* How many extents. */
 struct pv_memory_extents;
 uint64_t populate_extents(struct pv_machine *machine, struct domain *d,
                           const struct pv_memory_extents *extents);
-/* memory.c: takes pages away; false at the first that is not there. */
-bool release_pages(struct pv_machine *machine, struct domain *d, uint64_t gfn, uint64_t pages);
 
 /* ---- superpage.c ---- */
 static inline unsigned superpage_order(const struct domain *d, unsigned level)

@@ -64,6 +64,10 @@ void put_event_page(struct pv_machine *machine, uint64_t mfn, const struct domai
 void page_recount(struct pv_machine *machine, uint64_t mfn, const struct domain *owner,
                   uint32_t others);
 
+/* Takes pages from a domain, each piece under machine.lock: false at the first that is not there.
+ */
+bool release_pages(struct pv_machine *machine, struct domain *d, uint64_t gfn, uint64_t pages);
+
 /* ---- A page's way from one domain to another, all under machine.lock ---- */
 /* Takes a page that has no other user out of its owner's physmap: 0, or -EBUSY. */
 int page_take(struct pv_machine *machine, struct domain *owner, uint64_t gfn, uint64_t mfn);
