@@ -14,11 +14,11 @@ static bool are_unused(struct pv_machine *machine, struct domain *d, uint64_t gf
 }
 
 /* What is given back next from `gfn` on, in one piece: a superpage, or a page. */
-static uint64_t piece(struct pv_machine *machine, struct domain *d, uint64_t gfn, uint64_t left)
+static uint64_t piece(struct pv_machine *machine, struct domain *d, uint64_t gfn,
+                      const struct physmap_run *run, uint64_t left)
 {
-    struct physmap_run run = physmap_run(machine, d, gfn);
     uint64_t whole = 1ull << P2M_LEVEL_SHIFT;
-    bool is_whole = run.level == 1 && run.pages == whole && left >= whole;
+    bool is_whole = run->level == 1 && run->pages == whole && left >= whole;
     return is_whole && are_unused(machine, d, gfn, whole) ? whole : 1;
 }
 
@@ -29,7 +29,7 @@ static uint64_t give_back(struct pv_machine *machine, struct domain *d, uint64_t
     for (uint64_t gfn = GUEST_RESERVED_PAGES, pages; gfn < d->physmap_end && done < count;
          gfn += pages) {
         struct physmap_run run = physmap_run(machine, d, gfn);
-        pages = run.mfn == NO_FRAME ? run.pages : piece(machine, d, gfn, count - done);
+        pages = run.mfn == NO_FRAME ? run.pages : piece(machine, d, gfn, &run, count - done);
         if (run.mfn != NO_FRAME && are_unused(machine, d, gfn, pages) &&
             release_pages(machine, d, gfn, pages))
             done += pages;
