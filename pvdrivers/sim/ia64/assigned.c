@@ -91,7 +91,7 @@ void unassign(struct pv_machine *machine, struct domain *d, uint64_t gfn)
         struct assigned behind = *slot;
         uint64_t before = gfn - slot->gfn;
         behind.gfn = gfn + 1;
-        behind.frame += (before + 1) << (IA64_PAGE_SHIFT - FRAME_SHIFT);
+        behind.frame = assigned_frame(slot, gfn + 1);
         behind.count -= before + 1;
         __atomic_store_n(&slot->count, before, __ATOMIC_RELEASE);
         if (behind.count)
@@ -106,7 +106,7 @@ uint64_t assigned_page(struct pv_machine *machine, const struct domain *d, uint6
     if (!assigned_at(machine, d, gfn, &page) || page.is_io || (write && page.readonly))
         return NO_FRAME;
     const struct domain *owner = domain_window(machine, page.owner);
-    uint64_t frame = page.frame + ((gfn - page.gfn) << (IA64_PAGE_SHIFT - FRAME_SHIFT));
+    uint64_t frame = assigned_frame(&page, gfn);
     struct page_state now = page_state(machine, frame);
     bool same = domain_is_life(owner, page.generation) && now.count && now.owner == page.owner;
     return same ? frame : NO_FRAME;

@@ -5,7 +5,6 @@
 
 #include <errno.h>
 
-#define FRAMES_PER_PAGE_SHIFT (IA64_PAGE_SHIFT - FRAME_SHIFT)
 #define MAX_GFN (1ull << (50 - IA64_PAGE_SHIFT))     /* the architecture's addresses have 50 bits */
 #define MAX_OWNED_ORDER (18 + FRAMES_PER_PAGE_SHIFT) /* of a superpage, in frames */
 #define NO_PAGE (-1)                                 /* INVALID_MFN, INVALID_M2P_ENTRY */
@@ -35,7 +34,7 @@ static bool is_io(struct pv_machine *machine, uint64_t start, uint64_t end)
         if (start < md_end(md) && md->phys_addr < end && !io)
             return false;
     }
-    return end <= machine->shared->layout.xenheap || start >= machine->shared->layout.memory_size;
+    return end <= shared->layout.xenheap || start >= shared->layout.memory_size;
 }
 
 /* (address, size): where it is for the guest, which is the same address. */
@@ -79,8 +78,17 @@ static int64_t phystomach(const struct dom0vp *call)
     struct assigned io;
     uint64_t gfn = call->args[0], frame = gfn_to_readable_mfn(call->machine, call->d, gfn);
     if (frame == NO_FRAME && assigned_at(call->machine, call->d, gfn, &io) && io.is_io)
-        frame = io.frame + ((gfn - io.gfn) << FRAMES_PER_PAGE_SHIFT);
+        frame = assigned_frame(&io, gfn);
     return frame == NO_FRAME ? NO_PAGE : (int64_t)(frame >> FRAMES_PER_PAGE_SHIFT);
+}
+
+/* The first frame of a page of the machine's, or NO_FRAME in a hole and beyond the end. */
+static uint64_t existing_frame(struct pv_machine *machine, uint64_t page)
+{
+    uint64_t frame = page << FRAMES_PER_PAGE_SHIFT;
+    bool exists =
+        page <= UINT64_MAX >> IA64_PAGE_SHIFT && pv_machine_check_frame(machine, frame) == 0;
+    return exists ? frame : NO_FRAME;
 }
 
 /* (machine's page): the guest page that it is in its owner. What the owner's physmap says counts;
@@ -88,8 +96,8 @@ static int64_t phystomach(const struct dom0vp *call)
 static int64_t machtophys(const struct dom0vp *call)
 {
     struct pv_machine *machine = call->machine;
-    uint64_t frame = call->args[0] << FRAMES_PER_PAGE_SHIFT;
-    if (call->args[0] > UINT64_MAX >> IA64_PAGE_SHIFT || pv_machine_check_frame(machine, frame))
+    uint64_t frame = existing_frame(machine, call->args[0]);
+    if (frame == NO_FRAME)
         return NO_PAGE;
     for (unsigned order = FRAMES_PER_PAGE_SHIFT; order <= MAX_OWNED_ORDER; order++) {
         uint64_t head = round_down(frame, 1ull << order);
@@ -99,8 +107,7 @@ static int64_t machtophys(const struct dom0vp *call)
         const struct domain *owner = domain_window(machine, page.owner);
         uint64_t gfn = __atomic_load_n(&frame_info(machine, head)->next, __ATOMIC_RELAXED) +
                        ((frame - head) >> FRAMES_PER_PAGE_SHIFT);
-        if (owner->page_shift == IA64_PAGE_SHIFT && gfn < owner->physmap_end &&
-            gfn_to_mfn(machine, owner, gfn) == frame)
+        if (owner->page_shift == IA64_PAGE_SHIFT && gfn_to_own_mfn(machine, owner, gfn) == frame)
             return (int64_t)gfn;
     }
     return NO_PAGE;
@@ -162,24 +169,15 @@ static int64_t add_physmap(const struct dom0vp *call)
 {
     const struct domain *owner;
     int64_t error = find_owner(call, &owner);
-    uint64_t frame = call->args[1] << FRAMES_PER_PAGE_SHIFT;
-    if (error)
-        return error;
-    if (call->args[1] > UINT64_MAX >> IA64_PAGE_SHIFT ||
-        pv_machine_check_frame(call->machine, frame))
-        return -EINVAL;
-    return add_page(call, owner, frame);
+    return error ? error : add_page(call, owner, existing_frame(call->machine, call->args[1]));
 }
 
 static int64_t add_physmap_with_gmfn(const struct dom0vp *call)
 {
     const struct domain *owner;
     int64_t error = find_owner(call, &owner);
-    if (error)
-        return error;
-    uint64_t gmfn = call->args[1];
-    return add_page(call, owner,
-                    gmfn < owner->physmap_end ? gfn_to_mfn(call->machine, owner, gmfn) : NO_FRAME);
+    return error ? error
+                 : add_page(call, owner, gfn_to_own_mfn(call->machine, owner, call->args[1]));
 }
 
 /* ---- The map ----------------------------------------------------------------------------------

@@ -58,9 +58,7 @@ static void fill_memmap_info(struct pv_machine *machine, const struct domain *d,
         frame_address(machine, gfn_to_mfn(machine, d, PV_IA64_MEMMAP_INFO_PFN));
     static_assert(sizeof *info + PV_EFI_MAX_DESCRIPTORS * sizeof *map <= IA64_PAGE_SIZE,
                   "one page, as Xen has it");
-    *info = (struct xen_ia64_memmap_info){.efi_memmap_size = count * sizeof *map,
-                                          .efi_memdesc_size = sizeof *map,
-                                          .efi_memdesc_version = EFI_MEMORY_DESCRIPTOR_VERSION};
+    *info = memmap_info(count);
     memcpy(info + 1, map, count * sizeof *map);
 }
 

@@ -8,6 +8,7 @@
 
 #define IA64_PAGE_SHIFT 14
 #define IA64_PAGE_SIZE (1ull << IA64_PAGE_SHIFT)
+#define FRAMES_PER_PAGE_SHIFT (IA64_PAGE_SHIFT - FRAME_SHIFT)
 
 static inline uint64_t md_end(const struct efi_memory_desc *md)
 {
@@ -34,6 +35,14 @@ static inline uint64_t smaller(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+/* What stands before a map of `count` lines of ours. */
+static inline struct xen_ia64_memmap_info memmap_info(uint32_t count)
+{
+    return (struct xen_ia64_memmap_info){.efi_memmap_size = count * sizeof(struct efi_memory_desc),
+                                         .efi_memdesc_size = sizeof(struct efi_memory_desc),
+                                         .efi_memdesc_version = EFI_MEMORY_DESCRIPTOR_VERSION};
+}
+
 /* Cached memory that nobody needs once the system runs. */
 bool md_is_usable(const struct efi_memory_desc *md);
 /* The usable memory from `*next` on, neighbours taken together: false when there is no more. */
@@ -55,6 +64,11 @@ struct assigned {
     domid_t owner;
     bool is_io, readonly;
 };
+/* The first frame of one of its pages. */
+static inline uint64_t assigned_frame(const struct assigned *what, uint64_t gfn)
+{
+    return what->frame + ((gfn - what->gfn) << FRAMES_PER_PAGE_SHIFT);
+}
 uint64_t assigned_size(const struct machine_layout *layout);
 /* 0; -EBUSY: something is there; -ENOMEM. */
 int assign(struct pv_machine *machine, struct domain *d, const struct assigned *what);
@@ -66,6 +80,9 @@ uint64_t assigned_page(struct pv_machine *machine, const struct domain *d, uint6
                        bool write);
 
 /* ---- xencomm.c ---- */
+/* Copies a part of a page: 0, or -EFAULT when it is not the guest's own memory. */
+int copy_in_page(struct pv_machine *machine, const struct domain *d, uint64_t gfn, uint64_t offset,
+                 void *buffer, uint64_t size, bool write);
 /* Copies `size` bytes behind the first `skip` of a buffer: 0; -EFAULT: it is too short or not in
  * the guest's memory; -EINVAL: no descriptor. */
 int xencomm_from_guest(struct pv_machine *machine, const struct domain *d, void *to,

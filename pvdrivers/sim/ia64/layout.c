@@ -28,6 +28,6 @@ uint64_t xen_page(struct pv_machine *machine, const struct domain *d, uint64_t g
         return frame_of(machine, mapped_regs(machine, d, (unsigned)(page - MAPPED_REGS_PAGE)));
     if (page - GRANT_PAGE < __atomic_load_n(&d->grant_table.nr_grant_frames, __ATOMIC_ACQUIRE))
         return frame_of(machine, domain_xenheap(machine, d, XENHEAP_GRANT_FRAMES)) +
-               ((page - GRANT_PAGE) << (IA64_PAGE_SHIFT - FRAME_SHIFT));
+               ((page - GRANT_PAGE) << FRAMES_PER_PAGE_SHIFT);
     return NO_FRAME;
 }

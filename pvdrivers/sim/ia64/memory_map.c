@@ -3,7 +3,6 @@
 
 #include "pvdrivers/ring/abi_shared_info.h"
 #include "pvdrivers/ring/barrier.h"
-#include "pvdrivers/sim/memory/memory.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -21,12 +20,8 @@ static int read_memmap(struct pv_machine *machine, const struct domain *d, struc
     uint64_t gfn = pv_read_once_64(&shared->arch.memmap_info_pfn);
     if (d->abi != PV_ABI_IA64 || pv_read_once(&shared->arch.memmap_info_num_pages) != 1)
         return -EINVAL;
-    machine_lock(machine); /* the page is not given away meanwhile */
-    uint64_t mfn = gfn < d->physmap_end ? gfn_to_mfn(machine, d, gfn) : NO_FRAME;
-    if (mfn != NO_FRAME)
-        memcpy(out, frame_address(machine, mfn), sizeof *out);
-    machine_unlock(machine);
-    return mfn == NO_FRAME || out->info.efi_memmap_size > sizeof out->lines ? -EFAULT : 0;
+    int error = copy_in_page(machine, d, gfn, 0, out, sizeof *out, false);
+    return error || out->info.efi_memmap_size > sizeof out->lines ? -EFAULT : 0;
 }
 
 int copy_memmap(struct pv_machine *machine, const struct domain *d, const struct domain *to,
@@ -47,9 +42,7 @@ int pv_ia64_machine_memory_map(struct pv_machine *machine, domid_t domid, uint64
     const struct ia64_machine *ia64 = &machine->shared->ia64;
     const struct domain *d = find_live_domain(machine, NULL, domid);
     struct xen_memory_map_ia64 map;
-    struct xen_ia64_memmap_info info = {.efi_memmap_size = ia64->efi_count * sizeof *ia64->efi_map,
-                                        .efi_memdesc_size = sizeof *ia64->efi_map,
-                                        .efi_memdesc_version = EFI_MEMORY_DESCRIPTOR_VERSION};
+    const struct xen_ia64_memmap_info info = memmap_info(ia64->efi_count);
     if (!d)
         return -ESRCH;
     if (!d->privileged)

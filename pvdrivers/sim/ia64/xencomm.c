@@ -8,19 +8,26 @@
 
 #define MAX_ADDRESSES 4096 /* of a descriptor: no call works for longer than that */
 
-/* A piece of one page. Under machine.lock the page is not given away meanwhile. */
-static int copy_piece(struct pv_machine *machine, const struct domain *d, uint64_t address,
-                      void *buffer, uint64_t size, bool write)
+/* Under machine.lock the page is not given away meanwhile. */
+int copy_in_page(struct pv_machine *machine, const struct domain *d, uint64_t gfn, uint64_t offset,
+                 void *buffer, uint64_t size, bool write)
 {
-    uint64_t gfn = address >> IA64_PAGE_SHIFT;
     machine_lock(machine);
-    uint64_t mfn = gfn < d->physmap_end ? gfn_to_mfn(machine, d, gfn) : NO_FRAME;
+    uint64_t mfn = gfn_to_own_mfn(machine, d, gfn);
     if (mfn != NO_FRAME) {
-        uint8_t *piece = (uint8_t *)frame_address(machine, mfn) + address % IA64_PAGE_SIZE;
+        uint8_t *piece = (uint8_t *)frame_address(machine, mfn) + offset;
         memcpy(write ? (void *)piece : buffer, write ? buffer : (void *)piece, size);
     }
     machine_unlock(machine);
     return mfn == NO_FRAME ? -EFAULT : 0;
+}
+
+/* A piece of one page. */
+static int copy_piece(struct pv_machine *machine, const struct domain *d, uint64_t address,
+                      void *buffer, uint64_t size, bool write)
+{
+    return copy_in_page(machine, d, address >> IA64_PAGE_SHIFT, address % IA64_PAGE_SIZE, buffer,
+                        size, write);
 }
 
 static uint64_t left_in_page(uint64_t address)

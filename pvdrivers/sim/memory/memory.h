@@ -38,6 +38,12 @@ static inline uint64_t gfn_to_mfn(struct pv_machine *machine, const struct domai
 }
 /* The same of a page that is not written to: there are such that must not. */
 uint64_t gfn_to_readable_mfn(struct pv_machine *machine, const struct domain *d, uint64_t gfn);
+/* The same of pages that are the domain's own alone. */
+static inline uint64_t gfn_to_own_mfn(struct pv_machine *machine, const struct domain *d,
+                                      uint64_t gfn)
+{
+    return gfn < d->physmap_end ? gfn_to_mfn(machine, d, gfn) : NO_FRAME;
+}
 
 /* Pages from a gfn on that lie side by side, or are not there (NO_FRAME): at least one. A caller
  * that goes through a physmap need not look at each page of a superpage. */
