@@ -3,7 +3,6 @@
 #include "pvdrivers/sim/console/console.h"
 
 #include "pvdrivers/sim/hypercall.h"
-#include "pvdrivers/sim/sched.h"
 
 #include <inttypes.h>
 
@@ -27,7 +26,7 @@ static void init(struct machine *shared, const struct pv_machine_config *config)
     print_memory_map(shared, config);
     if (config->cpus) {
         console_print(shared, "Using scheduler: SMP Credit Scheduler %s",
-                      config->scheduler == PV_SCHEDULER_CREDIT2 ? "rev2 (credit2)" : "(credit)");
+                      config->scheduler == SCHED_CREDIT2 ? "rev2 (credit2)" : "(credit)");
         console_print(shared, "Brought up %" PRIu32 " CPUs", config->cpus);
     }
 }

@@ -1,4 +1,4 @@
-"""Sizes, offsets and numbers of the headers pvdrivers/sim/hypercalls/abi*.h against Xen's own headers."""
+"""Sizes, offsets and numbers of pvdrivers/sim/hypercalls/abi*.h against Xen's own headers."""
 
 import re
 import subprocess
