@@ -12,6 +12,9 @@
 #include <unistd.h>
 
 #define PAGE_ALIGN 0x4000ull /* the largest page of any ABI */
+/* Added to windows of whole pages: a page and a cache line. One place of all windows would else be
+ * in a few sets of the TLB, and in one of the cache. */
+#define WINDOW_STAGGER (0x1000ull + 64)
 
 static uint64_t align_up(uint64_t value, uint64_t alignment)
 {
@@ -69,7 +72,7 @@ static struct machine_layout lay_out(const struct pv_machine_config *config)
         layout.area[id] = end;
         end = align_up(end + subsystems[id]->area_size(&layout), PAGE_ALIGN);
     }
-    layout.domain_stride = end;
+    layout.domain_stride = end + WINDOW_STAGGER;
     layout.segment_size = layout.domains + config->max_domains * layout.domain_stride;
     return layout;
 }
