@@ -9,8 +9,7 @@ static void set(struct sched_vcpu *vcpu, const struct cpu_mask *hard, const stru
     vcpu->affinity = *hard;
     vcpu->soft_affinity = *soft;
     vcpu->prefers = !mask_contains(soft, hard) && mask_meets(soft, hard);
-    for (int i = 0; i < SCHED_MASK_WORDS; i++)
-        vcpu->preferred.words[i] = hard->words[i] & soft->words[i];
+    vcpu->preferred = mask_both(hard, soft);
 }
 
 void affinity_clear(const struct scheduler *sched, struct sched_vcpu *vcpu)

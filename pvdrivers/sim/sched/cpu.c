@@ -74,16 +74,18 @@ static void leave(struct pv_machine *machine, vcpu_ref ref, uint64_t now)
     vcpu_set_state(vcpu, vcpu_rest_state(domain_of(machine, ref), vcpu), now);
 }
 
-static void enter(struct pv_machine *machine, uint32_t cpu, vcpu_ref ref, uint64_t now)
+static void enter(struct pv_machine *machine, vcpu_ref ref, uint64_t now)
 {
-    struct scheduler *sched = scheduler(machine);
     struct sched_vcpu *vcpu = vcpu_at(machine, ref);
-    uint64_t tick = ops_of(pool_of_cpu(machine, cpu))->tick_time(pool_of_cpu(machine, cpu));
     vcpu_set_state(vcpu, RUNSTATE_running, now);
     vcpu->burned_until = now;
-    if (sched->cpu[cpu].current == NO_VCPU)
-        sched->cpu[cpu].tick_at =
-            tick == NEVER ? NEVER : now - now % tick + tick; /* ticks stop while a CPU idles */
+}
+
+/* Ticks stop while a CPU idles. */
+static uint64_t first_tick(const struct sched_pool *pool, uint64_t now)
+{
+    uint64_t tick = ops_of(pool)->tick_time(pool);
+    return tick == NEVER ? NEVER : now - now % tick + tick;
 }
 
 void cpu_schedule(struct pv_machine *machine, uint32_t cpu, uint64_t now)
@@ -100,8 +102,10 @@ void cpu_schedule(struct pv_machine *machine, uint32_t cpu, uint64_t now)
         sched->switches++;
         if (before != NO_VCPU)
             leave(machine, before, now);
+        else
+            own->tick_at = first_tick(pool, now);
         if (next != NO_VCPU)
-            enter(machine, cpu, next, now);
+            enter(machine, next, now);
         own->current = next;
         own->done = false;
         mask_put(&pool->idlers, cpu, next == NO_VCPU && mask_test(&pool->cpus, cpu));

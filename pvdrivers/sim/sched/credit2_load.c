@@ -35,24 +35,13 @@ void credit2_add_load(struct sched_queue *queue, struct sched_vcpu *vcpu, int ch
 
 /* ---- Where a vcpu belongs -------------------------------------------------------------------- */
 
-static struct cpu_mask both(const struct cpu_mask *a, const struct cpu_mask *b)
-{
-    struct cpu_mask mask;
-    for (int i = 0; i < SCHED_MASK_WORDS; i++)
-        mask.words[i] = a->words[i] & b->words[i];
-    return mask;
-}
-
 /* The queue's CPUs take turns. */
 static void give_cpu(struct pv_machine *machine, vcpu_ref ref, uint16_t id,
                      const struct cpu_mask *allowed)
 {
-    const struct scheduler *sched = scheduler(machine);
     struct sched_queue *queue = &scheduler(machine)->queue[id];
     struct sched_vcpu *vcpu = vcpu_at(machine, ref);
-    do
-        queue->bias = (queue->bias + 1) % sched->cpus;
-    while (!mask_test(allowed, queue->bias) || !mask_test(&queue->cpus, queue->bias));
+    queue->bias = place_find(scheduler(machine), allowed, &queue->cpus, queue->bias + 1);
     if (vcpu->queue != id) {
         credit2_leave_queue(machine, ref);
         credit2_join_queue(machine, ref, id);
@@ -85,8 +74,8 @@ void credit2_place(struct pv_machine *machine, vcpu_ref ref)
 {
     const struct sched_pool *pool = pool_of(machine, domain_of(machine, ref));
     const struct sched_vcpu *vcpu = vcpu_at(machine, ref);
-    struct cpu_mask cpus = both(&vcpu->affinity, &pool->cpus);
-    struct cpu_mask preferred = both(&vcpu->preferred, &pool->cpus);
+    struct cpu_mask cpus = mask_both(&vcpu->affinity, &pool->cpus);
+    struct cpu_mask preferred = mask_both(&vcpu->preferred, &pool->cpus);
     uint32_t queue = SCHED_MAX_CPUS;
     if (affinity_prefers(pool, vcpu))
         queue = least_loaded(machine, vcpu, &preferred);

@@ -7,15 +7,9 @@
 uint32_t credit2_find_idle(struct pv_machine *machine, vcpu_ref ref, const struct cpu_mask *cpus)
 {
     const struct sched_vcpu *vcpu = vcpu_at(machine, ref);
-    const struct sched_queue *queue = queue_of(machine, vcpu);
     const struct sched_pool *pool = pool_of(machine, domain_of(machine, ref));
-    uint32_t count = scheduler(machine)->cpus;
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t cpu = (vcpu->cpu + i) % count;
-        if (mask_test(cpus, cpu) && mask_test(&queue->cpus, cpu) && mask_test(&pool->idlers, cpu))
-            return cpu;
-    }
-    return SCHED_MAX_CPUS;
+    struct cpu_mask near = mask_both(cpus, &queue_of(machine, vcpu)->cpus);
+    return place_find(scheduler(machine), &near, &pool->idlers, vcpu->cpu);
 }
 
 /* By how much it may take the CPU from the one that runs there; 0 or less: it may not. */

@@ -113,6 +113,14 @@ static inline bool mask_meets(const struct cpu_mask *a, const struct cpu_mask *b
     return both != 0;
 }
 
+static inline struct cpu_mask mask_both(const struct cpu_mask *a, const struct cpu_mask *b)
+{
+    struct cpu_mask both;
+    for (int i = 0; i < SCHED_MASK_WORDS; i++)
+        both.words[i] = a->words[i] & b->words[i];
+    return both;
+}
+
 /* CPUs 0 to `count` - 1. */
 static inline void mask_fill(struct cpu_mask *mask, uint32_t count)
 {
@@ -147,6 +155,9 @@ void account_stop(struct pv_machine *machine, struct domain *d, struct sched_vcp
 void account_timer(struct pv_machine *machine, struct sched_pool *pool, uint64_t now);
 
 /* ---- place.c: on which CPU ---- */
+/* The first CPU from `from` on, round the end, that is in both masks; SCHED_MAX_CPUS: none. */
+uint32_t place_find(const struct scheduler *sched, const struct cpu_mask *a,
+                    const struct cpu_mask *b, uint32_t from);
 /* Where the vcpu may wait: its CPU, unless another one that it may use idles. */
 uint32_t place_choose(struct pv_machine *machine, vcpu_ref ref);
 /* A CPU that idles and that the vcpu may use, or SCHED_MAX_CPUS. */

@@ -2,16 +2,15 @@
  * that a vcpu prefers are asked first, then all on which it may run. */
 #include "pvdrivers/sim/sched/internal.h"
 
-/* The first CPU from `from` on, round the end, that is in both masks; SCHED_MAX_CPUS: none. */
-static uint32_t find_from(const struct scheduler *sched, const struct cpu_mask *a,
-                          const struct cpu_mask *b, uint32_t from)
+uint32_t place_find(const struct scheduler *sched, const struct cpu_mask *a,
+                    const struct cpu_mask *b, uint32_t from)
 {
-    for (uint32_t i = 0; i < sched->cpus; i++) {
-        uint32_t cpu = (from + i) % sched->cpus;
-        if (mask_test(a, cpu) && mask_test(b, cpu))
-            return cpu;
-    }
-    return SCHED_MAX_CPUS;
+    if (!mask_meets(a, b))
+        return SCHED_MAX_CPUS;
+    uint32_t cpu = from % sched->cpus;
+    while (!mask_test(a, cpu) || !mask_test(b, cpu))
+        cpu = (cpu + 1) % sched->cpus;
+    return cpu;
 }
 
 static uint32_t idle_from(struct pv_machine *machine, vcpu_ref ref, uint32_t from)
@@ -21,9 +20,9 @@ static uint32_t idle_from(struct pv_machine *machine, vcpu_ref ref, uint32_t fro
     const struct sched_vcpu *vcpu = vcpu_at(machine, ref);
     uint32_t idle = SCHED_MAX_CPUS;
     if (affinity_prefers(pool, vcpu))
-        idle = find_from(sched, &pool->idlers, &vcpu->preferred, from);
+        idle = place_find(sched, &pool->idlers, &vcpu->preferred, from);
     if (idle == SCHED_MAX_CPUS)
-        idle = find_from(sched, &pool->idlers, &vcpu->affinity, from);
+        idle = place_find(sched, &pool->idlers, &vcpu->affinity, from);
     return idle;
 }
 
@@ -39,7 +38,7 @@ uint32_t place_choose(struct pv_machine *machine, vcpu_ref ref)
     uint32_t idle = idle_from(machine, ref, vcpu->cpu + 1u);
     if (idle != SCHED_MAX_CPUS)
         return idle;
-    return allowed ? vcpu->cpu : find_from(sched, &pool->cpus, &vcpu->affinity, vcpu->cpu);
+    return allowed ? vcpu->cpu : place_find(sched, &pool->cpus, &vcpu->affinity, vcpu->cpu);
 }
 
 uint32_t place_idle(struct pv_machine *machine, vcpu_ref ref)

@@ -33,11 +33,16 @@ void runqueue_remove(struct pv_machine *machine, vcpu_ref ref)
 
 void runqueue_sort(struct pv_machine *machine, struct sched_queue *queue)
 {
-    vcpu_ref ref = queue->first, next;
+    vcpu_ref ref = queue->first, after;
     queue->first = queue->last = NO_VCPU;
-    for (; ref != NO_VCPU; ref = next) {
-        next = vcpu_at(machine, ref)->next;
-        runqueue_insert(machine, ref);
+    for (; ref != NO_VCPU; ref = after) {
+        const struct sched_vcpu *vcpu = vcpu_at(machine, ref);
+        vcpu_ref next = NO_VCPU, prev = queue->last; /* most belong at the end */
+        after = vcpu->next;
+        for (; prev != NO_VCPU && vcpu_at(machine, prev)->priority < vcpu->priority;
+             prev = vcpu_at(machine, prev)->prev)
+            next = prev;
+        link_before(machine, queue, ref, next);
     }
 }
 
