@@ -12,7 +12,7 @@
 
 #include <errno.h>
 
-static_assert(TIMER_WORDS * 64 >= DOMID_FIRST_RESERVED, "a bit for each domid");
+static_assert(TIMER_LEAVES >= DOMID_FIRST_RESERVED, "one for each domid");
 
 /* In a read-side section: 0, -ESRCH or -ENOENT. */
 static inline int find_vcpu(struct pv_machine *machine, domid_t domid, uint32_t vcpu,

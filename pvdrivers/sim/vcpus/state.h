@@ -7,7 +7,7 @@
 
 enum timer_kind { TIMER_PERIODIC, TIMER_SINGLESHOT, TIMER_POLL, VCPU_TIMERS };
 #define WATCHDOGS 2
-#define TIMER_WORDS 512 /* of 64 domids */
+#define TIMER_LEAVES 32768 /* one for each domid */
 
 struct vcpu_timers {
     uint64_t at[VCPU_TIMERS]; /* ns; 0: not set */
@@ -16,14 +16,14 @@ struct vcpu_timers {
 
 struct domain_timers {
     uint64_t watchdog_at[WATCHDOGS]; /* ns; 0: the watchdog does not exist */
-    uint64_t next;                   /* the first of all; UINT64_MAX: none */
 };
 
 struct timers {
     pthread_mutex_t lock;
-    uint32_t changes;              /* counted; a futex */
-    uint64_t next;                 /* the first of all domains' */
-    uint64_t domains[TIMER_WORDS]; /* bit by domid: those that have one */
+    uint32_t changes; /* counted; a futex */
+    /* A tree of times, ns; 0: never. From TIMER_LEAVES on each domain's first one, by domid; at i
+     * the earlier of 2i and 2i + 1, and so at 1 the first of all. */
+    uint64_t first[2 * TIMER_LEAVES];
 };
 
 #endif

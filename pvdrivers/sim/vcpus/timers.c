@@ -1,35 +1,32 @@
 /*
- * Timers of vcpus and watchdogs of domains: when each expires is in its own word, and the first of
- * a domain's and of all in `next`. One that expires is cleared after it has acted: a process that
- * is killed in between lets it expire twice rather than never.
+ * Timers of vcpus and watchdogs of domains: when each expires is in its own word (0: never), and
+ * the first of each domain's in a tree, at whose root is the first of all. One that expires is
+ * cleared after it has acted: a process that is killed in between lets it expire twice rather than
+ * never.
  */
 #include "pvdrivers/sim/events/events.h"
 #include "pvdrivers/sim/machine_events.h"
 #include "pvdrivers/sim/vcpus/internal.h"
-
-#include <string.h>
-
-#define NEVER UINT64_MAX
 
 static struct timers *timers(struct pv_machine *machine)
 {
     return &machine->shared->timers;
 }
 
-static void set_next(struct timers *timers, uint64_t next)
-{
-    __atomic_store_n(&timers->next, next, __ATOMIC_RELEASE);
-}
-
 void timers_init(struct machine *shared)
 {
     sim_lock_init(&shared->timers.lock);
-    set_next(&shared->timers, NEVER);
 }
 
 uint64_t timers_next(struct pv_machine *machine)
 {
-    return __atomic_load_n(&timers(machine)->next, __ATOMIC_ACQUIRE);
+    uint64_t at = __atomic_load_n(&timers(machine)->first[1], __ATOMIC_ACQUIRE);
+    return at ? at : UINT64_MAX;
+}
+
+static bool is_earlier(uint64_t a, uint64_t b)
+{
+    return a - 1 < b - 1; /* 0 comes last */
 }
 
 /* ---- The first one: under the lock ----------------------------------------------------------- */
@@ -51,13 +48,13 @@ static uint64_t *word_of(const struct expiry *e)
 static void consider(struct expiry *first, struct expiry e)
 {
     e.at = *word_of(&e);
-    if (e.at && e.at < first->at)
+    if (is_earlier(e.at, first->at))
         *first = e;
 }
 
 static struct expiry first_of_domain(struct domain *d)
 {
-    struct expiry first = {.at = NEVER};
+    struct expiry first = {0};
     for (uint32_t id = 0; id < d->max_vcpus; id++)
         for (int kind = 0; kind < VCPU_TIMERS; kind++)
             consider(&first, (struct expiry){d, id, (enum timer_kind)kind, false, 0});
@@ -69,26 +66,28 @@ static struct expiry first_of_domain(struct domain *d)
 /* The domain whose timer is the first, by domid among equals, or NULL. */
 static struct domain *first_domain(struct pv_machine *machine)
 {
-    struct domain *first = NULL;
-    for (uint32_t word = 0; word <= (machine->shared->max_domains - 1) / 64; word++)
-        for (uint64_t bits = timers(machine)->domains[word]; bits; bits &= bits - 1) {
-            domid_t domid = (domid_t)(word * 64 + (uint32_t)__builtin_ctzll(bits));
-            struct domain *d = domain_window(machine, domid);
-            if (!first || d->timers.next < first->timers.next)
-                first = d;
-        }
-    return first;
+    const uint64_t *first = timers(machine)->first;
+    uint32_t i = 1;
+    while (i < TIMER_LEAVES)
+        i = 2 * i + is_earlier(first[2 * i + 1], first[2 * i]);
+    return first[1] ? domain_window(machine, (domid_t)(i - TIMER_LEAVES)) : NULL;
+}
+
+static void set_first(struct pv_machine *machine, domid_t domid, uint64_t at)
+{
+    uint64_t *first = timers(machine)->first;
+    uint32_t i = TIMER_LEAVES + domid;
+    first[i] = at;
+    while (i /= 2, i > 0) {
+        at = is_earlier(first[2 * i + 1], first[2 * i]) ? first[2 * i + 1] : first[2 * i];
+        __atomic_store_n(&first[i], at, __ATOMIC_RELEASE); /* the root is read without the lock */
+    }
 }
 
 /* A timer of the domain's has changed. */
 static void update(struct pv_machine *machine, struct domain *d)
 {
-    uint64_t *bits = &timers(machine)->domains[d->domain_id / 64];
-    uint64_t bit = 1ull << d->domain_id % 64;
-    d->timers.next = first_of_domain(d).at;
-    *bits = d->timers.next == NEVER ? *bits & ~bit : *bits | bit;
-    const struct domain *first = first_domain(machine);
-    set_next(timers(machine), first ? first->timers.next : NEVER);
+    set_first(machine, d->domain_id, first_of_domain(d).at);
 }
 
 /* ---- The lock -------------------------------------------------------------------------------- */
@@ -97,10 +96,10 @@ static void lock(struct pv_machine *machine)
 {
     if (!sim_lock(&timers(machine)->lock))
         return;
-    memset(timers(machine)->domains, 0, sizeof timers(machine)->domains);
-    for (uint32_t domid = 0; domid < machine->shared->max_domains; domid++)
-        if (find_domain(machine, (domid_t)domid))
-            update(machine, domain_window(machine, (domid_t)domid));
+    for (uint32_t domid = 0; domid < machine->shared->max_domains; domid++) {
+        struct domain *d = find_domain(machine, (domid_t)domid);
+        set_first(machine, (domid_t)domid, d ? first_of_domain(d).at : 0);
+    }
 }
 
 static void unlock(struct pv_machine *machine)
@@ -172,7 +171,7 @@ int watchdog_set(struct pv_machine *machine, struct domain *d, uint32_t id, uint
 void timers_forget(struct pv_machine *machine, struct domain *d)
 {
     lock(machine);
-    d->timers = (struct domain_timers){.next = NEVER};
+    d->timers = (struct domain_timers){0};
     for (uint32_t id = 0; id < d->max_vcpus; id++)
         for (int kind = 0; kind < VCPU_TIMERS; kind++)
             d->vcpu[id].timers.at[kind] = 0;
@@ -211,13 +210,13 @@ static void settle(struct pv_machine *machine, const struct expiry *e, uint64_t 
 static bool expire_first(struct pv_machine *machine, uint64_t now)
 {
     RCU_SECTION(machine);
-    struct expiry first = {.at = NEVER};
+    struct expiry first = {0};
     lock(machine);
     struct domain *d = first_domain(machine);
     if (d)
         first = first_of_domain(d);
     unlock(machine);
-    if (first.at > now)
+    if (first.at == 0 || first.at > now)
         return false;
     act(machine, &first);
     settle(machine, &first, now);

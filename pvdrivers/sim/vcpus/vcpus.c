@@ -146,7 +146,6 @@ static int create(struct pv_machine *machine, struct domain *d,
                   const struct pv_domain_config *config)
 {
     (void)machine, (void)config;
-    d->timers.next = UINT64_MAX;
     for (uint32_t vcpu = 0; vcpu < d->max_vcpus; vcpu++)
         if (is_up(d, vcpu))
             __atomic_store_n(initialised(d, vcpu), CONTEXT_SET, __ATOMIC_RELEASE);
