@@ -158,7 +158,7 @@ class Connection:
             self.wire.send(answer, counts=True)
 
     def _text(self, pdu: Pdu) -> None:
-        keys = text.decode(bytes(pdu.data))
+        keys = text.decode(pdu.data)
         answer = Pdu.of(Opcode.TEXT_RESPONSE, pdu.tag)
         answer.header[8:16] = pdu.header[8:16]
         answer.transfer_tag = NO_TAG

@@ -59,7 +59,7 @@ class Pdu:
     """Fields that several kinds have, by the names of the RFC; offsets are bytes of the header."""
 
     header: bytearray = field(default_factory=lambda: bytearray(HEADER))
-    data: bytes | memoryview = b""
+    data: bytes = b""
 
     flags = _field(1, "B")
     tag = _field(16, "I")  # initiator task tag

@@ -55,7 +55,7 @@ class WriteData:
         if not self._unsolicited and pdu.final and self._received < self._until:
             raise ProtocolError("a sequence that ends too early")
 
-    def _append(self, offset: int, data: bytes | memoryview, limit: int) -> None:
+    def _append(self, offset: int, data: bytes, limit: int) -> None:
         if offset != self._received or offset + len(data) > limit:
             raise ProtocolError(
                 f"{len(data)} bytes at {offset}: {self._received} to {limit} may come"

@@ -18,7 +18,7 @@ READ, WRITE = 0xC0, 0xA0  # with FINAL
 def on_the_wire(pdu: Pdu) -> bytes:
     length = len(pdu.data)
     pdu.header[5:8] = length.to_bytes(3, "big")
-    return bytes(pdu.header) + bytes(pdu.data) + bytes(-length % 4)
+    return bytes(pdu.header) + pdu.data + bytes(-length % 4)
 
 
 class Raw:

@@ -137,9 +137,9 @@ def test_data_go_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:
         assert bench.unit.memory[1024:][:BLOCK] == CONTENT
         read = initiator.command(read10(1024, 1), BLOCK)
         answer = await initiator.ask(read)
-        assert (answer.opcode, answer.tag, bytes(answer.data)) == (0x25, read.tag, CONTENT)
+        assert (answer.opcode, answer.tag, answer.data) == (0x25, read.tag, CONTENT)
         other = await initiator.ask(initiator.command(read10(1024, 1), BLOCK, lun=1))
-        assert bytes(other.data) == bytes(BLOCK)
+        assert other.data == bytes(BLOCK)
         answer = await initiator.ask(initiator.command(TEST_UNIT_READY, 0, 0x80))
         assert (answer.opcode, answer.header[3]) == (Opcode.SCSI_RESPONSE, Status.GOOD)
 
@@ -203,7 +203,7 @@ def test_sense_and_residual(monkeypatch: pytest.MonkeyPatch) -> None:
         assert (answer.flags & 0x02, answer.residual, len(answer.data)) == (2, BLOCK - 100, 100)
         answer = await initiator.ask(initiator.command(b"\x35" + bytes(9), 0, 0x80))
         assert answer.header[3] == Status.CHECK_CONDITION
-        assert bytes(answer.data[2:]) == SENSE
+        assert answer.data[2:] == SENSE
 
     run(scenario, monkeypatch)
 
@@ -223,7 +223,7 @@ async def expect_data(bench: Bench, commands: list[Pdu]) -> None:
         answer = await bench.initiator.receive()
         start = command.header[37]
         content = bench.unit.memory[start:][: 100 * BLOCK]
-        assert (answer.tag, bytes(answer.data)) == (command.tag, content)
+        assert (answer.tag, answer.data) == (command.tag, content)
 
 
 def test_an_initiator_that_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,7 @@ def request(flags: int, keys: dict[str, str], **fields: int) -> Pdu:
 def answers(login: Login, flags: int, keys: dict[str, str]) -> dict[str, str]:
     pdu = login.handle(request(flags, keys))
     assert (pdu.opcode, pdu.tag) == (Opcode.LOGIN_RESPONSE, 7)
-    return decode(bytes(pdu.data))
+    return decode(pdu.data)
 
 
 def test_two_stages() -> None:

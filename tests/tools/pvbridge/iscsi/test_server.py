@@ -184,7 +184,7 @@ def test_data_go_in_pieces_that_were_agreed() -> None:
 
             initiator.send(initiator.command(read10(8, 10), 5120))
             pieces = [await initiator.receive() for _ in range(5)]
-            assert b"".join(bytes(piece.data) for piece in pieces) == content
+            assert b"".join(piece.data for piece in pieces) == content
             assert [piece.final for piece in pieces] == [False, True, False, True, True]
             assert [piece.flags & 1 for piece in pieces] == [0, 0, 0, 0, 1]  # the status
 
@@ -209,7 +209,7 @@ def test_more_data_than_expected_is_an_overflow() -> None:
             await initiator.log_in(MaxRecvDataSegmentLength="8192")
             answer = await initiator.ask(initiator.command(read10(0, 2), 200))
             assert (answer.flags & 0x06, answer.residual) == (0x04, 1024 - 200)
-            assert bytes(answer.data) == bytes(range(200))
+            assert answer.data == bytes(range(200))
             command = initiator.command(write10(8, 2), BLOCK, WRITE)
             command.data = b"b" * BLOCK
             answer = await initiator.ask(command)
@@ -315,14 +315,14 @@ def test_a_lun_that_is_not_there() -> None:
         async with serving(guests) as portal, raw(portal) as initiator:
             await initiator.log_in()
             answer = await initiator.ask(initiator.command(read10(0, 1), BLOCK, lun=9))
-            sense = Sense.parse(bytes(answer.data[2:]))
+            sense = Sense.parse(answer.data[2:])
             assert sense is not None
             assert (sense.key, sense.asc, sense.ascq) == (5, 0x25, 0)
             inquiry = initiator.command(b"\x12\0\0\0\x24\0", 36, lun=9)
             assert (await initiator.ask(inquiry)).data[0] == 0x7F
             luns = initiator.command(b"\xa0" + bytes(8) + b"\x80\0\0", 64, lun=9)
             answer = await initiator.ask(luns)
-            assert bytes(answer.data) == (
+            assert answer.data == (
                 bytes([0, 0, 0, 16]) + bytes(4) + bytes(8) + b"\x41\x2c" + bytes(6)
             )
 
@@ -335,7 +335,7 @@ def test_more_data_than_a_guest_can_move_are_refused() -> None:
             await initiator.log_in()
             answer = await initiator.ask(initiator.command(write10(0, 1), 1 << 30, WRITE))
             assert answer.header[3] == Status.CHECK_CONDITION
-            sense = Sense.parse(bytes(answer.data[2:]))
+            sense = Sense.parse(answer.data[2:])
             assert sense is not None
             assert (sense.key, sense.asc) == (5, 0x24)
 
@@ -351,7 +351,7 @@ def test_what_is_no_request_is_rejected(opcode: int) -> None:
             pdu.header[0] = opcode
             answer = await initiator.ask(pdu)
             assert (answer.opcode, answer.header[2]) == (Opcode.REJECT, 5)
-            assert bytes(answer.data) == bytes(pdu.header)
+            assert answer.data == bytes(pdu.header)
 
     asyncio.run(main())
 
