@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pvdrivers.backends.targets.command import INVALID_FIELD_IN_CDB
 from pvdrivers.frontends.scsi.command import CommandResult
 from pvdrivers.scsi.lun import encode_report
-from pvdrivers.scsi.result import Result, Status
+from pvdrivers.scsi.result import Status
 from pvdrivers.scsi.sense import Sense, SenseKey
 from pvdrivers.tools.pvbridge.iscsi.initiator import Initiator, Running
 from pvdrivers.tools.pvbridge.iscsi.lengths import fit
@@ -131,11 +131,4 @@ class Task:
 
     def _respond(self, result: CommandResult) -> None:
         self.connection.session.forget(self)
-        self.connection.wire.answer(
-            self.pdu,
-            Result(result.status, result.host),
-            data=result.data,
-            sense=result.sense,
-            residual=result.residual,
-            overflow=self._overflow,
-        )
+        self.connection.wire.answer(self.pdu, result, self._overflow)

@@ -9,6 +9,7 @@ import socket
 from typing import Any
 
 from pvdrivers._core import ffi, lib
+from pvdrivers.frontends.scsi.command import CommandResult
 from pvdrivers.scsi.result import Result
 from pvdrivers.tools.pvbridge.iscsi.initiator import RingOwner
 from pvdrivers.tools.pvbridge.iscsi.pdu import HEADER, Pdu, ProtocolError
@@ -99,25 +100,17 @@ class Wire:
         lib.pv_iscsi_send(self.cdata, header, data, len(pdu.data), counts)
         self._flush_soon()
 
-    def answer(
-        self,
-        command: Pdu,
-        result: Result,
-        *,
-        data: bytes = b"",
-        sense: bytes = b"",
-        residual: int = 0,
-        overflow: int = 0,
-    ) -> None:
-        """A SCSI command's data and status. `residual`: bytes that were expected and not moved;
-        `overflow`: that it moved beyond what was expected."""
-        data, sense = ffi.from_buffer("uint8_t[]", data), ffi.from_buffer("uint8_t[]", sense)
+    def answer(self, command: Pdu, result: CommandResult, overflow: int) -> None:
+        """A SCSI command's data and status. `overflow`: bytes that it moved beyond what was
+        expected."""
+        data = ffi.from_buffer("uint8_t[]", result.data)
+        sense = ffi.from_buffer("uint8_t[]", result.sense)
         fields = {
             "tag": command.tag,
             "lun": bytes(command.header[8:16]),
-            "rslt": result.word,
+            "rslt": Result(result.status, result.host).word,
             "overflow": overflow,
-            "residual": residual,
+            "residual": result.residual,
             "data": data,
             "length": len(data),
             "sense": sense,
