@@ -2,17 +2,52 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pvdrivers._core import ffi, lib
+from pvdrivers.ring.abi import Abi
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim.errors import check
+from pvdrivers.sim.scheduler import RunState
 
 if TYPE_CHECKING:
     from pvdrivers.sim.machine import Domain
 
 MAX_VCPUS = int(lib.PV_MAX_VCPUS)
+
+
+@dataclass(frozen=True, slots=True)
+class RunStateInfo:
+    """`struct vcpu_runstate_info`: what a vcpu does since `entered`, and ns in each state."""
+
+    state: RunState
+    entered: int
+    running: int
+    runnable: int
+    blocked: int
+    offline: int
+
+    @staticmethod
+    def size(abi: Abi) -> int:
+        """Bytes in the memory of a guest of this ABI."""
+        return struct.calcsize(_RUNSTATE[abi])
+
+    @staticmethod
+    def unpack(area: bytes, abi: Abi) -> RunStateInfo:
+        """What such a guest reads in its area."""
+        state, *times = struct.unpack(_RUNSTATE[abi], area)
+        return RunStateInfo(RunState(state), *times)
+
+    @property
+    def steal(self) -> int:
+        """ns in which it wanted to run and did not."""
+        return self.runnable + self.offline
+
+
+_RUNSTATE = {Abi.X86_64: "<I4x5Q", Abi.X86_32: "<I5Q", Abi.IA64: "<I4x5Q"}
 
 
 class Vcpu:
@@ -36,6 +71,24 @@ class Vcpu:
             self.number,
             argument,
         )
+
+    # ---- Runstates: MachineError ENODEV on a machine without CPUs ------------------------------
+
+    @property
+    def runstate(self) -> RunStateInfo:
+        """With the times up to now. In real time a vcpu that asks is running."""
+        info = ffi.new("struct vcpu_runstate_info *")
+        self._call(lib.pv_vcpu_op_get_runstate_info, "runstate", self.number, info)
+        return RunStateInfo(RunState(info.state), info.state_entry_time, *info.time)
+
+    def register_runstate_area(self, address: int) -> None:
+        """From now on the runstate is in the guest's memory, at this guest-physical address, with
+        the times up to `entered`; 0: no more. What lies on no page of the guest is not written.
+
+        MachineError: EFAULT beyond 2^50."""
+        argument = ffi.new("struct vcpu_register_runstate_memory_area *", (address,))
+        what = f"runstate area at {address:#x}"
+        self._call(lib.pv_vcpu_op_register_runstate_memory_area, what, self.number, argument)
 
     # ---- Whether it runs ---------------------------------------------------------------------
 

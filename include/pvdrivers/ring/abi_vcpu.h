@@ -22,6 +22,17 @@
 
 #define VCPU_SSHOTTMR_future 1 /* -ETIME when it has passed already */
 
+struct vcpu_runstate_info {
+    uint32_t state; /* RUNSTATE_* */
+    uint32_t pad;
+    uint64_t state_entry_time; /* ns */
+    uint64_t time[4];          /* ns in each state */
+};
+
+struct vcpu_register_runstate_memory_area {
+    uint64_t p; /* 0: there is none any more */
+};
+
 struct vcpu_set_periodic_timer {
     uint64_t period_ns;
 };
@@ -39,6 +50,14 @@ struct vcpu_register_vcpu_info {
 };
 /* cffi: end */
 
+struct vcpu_runstate_info_x86_32 {
+    uint32_t state;
+    pv_x86_32_u64 state_entry_time;
+    pv_x86_32_u64 time[4];
+};
+
+static_assert(sizeof(struct vcpu_runstate_info) == 48, "vcpu_runstate_info");
+static_assert(sizeof(struct vcpu_runstate_info_x86_32) == 44, "vcpu_runstate_info x86_32");
 static_assert(sizeof(struct vcpu_set_singleshot_timer) == 16, "vcpu_set_singleshot_timer");
 static_assert(sizeof(struct vcpu_register_vcpu_info) == 16, "vcpu_register_vcpu_info");
 

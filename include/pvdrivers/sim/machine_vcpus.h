@@ -24,6 +24,20 @@ PV_API int pv_vcpu_op_register_vcpu_info(struct pv_machine *machine, domid_t cal
                                          uint32_t current, uint32_t vcpu,
                                          const struct vcpu_register_vcpu_info *info);
 
+/* ---- Runstates, on a machine with CPUs: -ENODEV on others ---- */
+
+/* What the vcpu does, and its time in each state up to now. In real time a vcpu that is neither
+ * blocked, down nor paused runs, and has run for what sched.h says. */
+PV_API int pv_vcpu_op_get_runstate_info(struct pv_machine *machine, domid_t caller, uint32_t vcpu,
+                                        struct vcpu_runstate_info *info);
+/* From now on the same is in the guest's memory too, in its ABI's layout, at this guest-physical
+ * address: written anew whenever the state changes, with the times up to then. A part of it that is
+ * on no page of the guest's own is not written, and comes back to life by another registration
+ * alone. -EFAULT: beyond all addresses (2^50). */
+PV_API int
+pv_vcpu_op_register_runstate_memory_area(struct pv_machine *machine, domid_t caller, uint32_t vcpu,
+                                         const struct vcpu_register_runstate_memory_area *area);
+
 /* ---- Whether a vcpu runs ---- */
 
 /* Bytes of struct vcpu_guest_context (arch-x86/xen.h). */

@@ -23,6 +23,18 @@ void end_poll(struct pv_machine *machine, struct domain *d, uint32_t vcpu);
 /* Whether its guest can see its vcpu_info. */
 bool vcpu_info_is_seen(struct pv_machine *machine, const struct domain *d, uint32_t vcpu);
 
+/* ---- Pages of the guest's that the hypervisor writes to: page.c ---- */
+/* Takes a domain's event lock, and repairs what a process killed inside left half done. */
+void event_lock(struct pv_machine *machine, struct domain *d);
+/* Then writes the eventfd that is due, and those that this process does not know yet. */
+void event_unlock(struct pv_machine *machine, struct domain *d);
+/* Under the lock: a page of the domain's, pending repair until the state names it. */
+int event_page_hold(struct pv_machine *machine, struct domain *d, uint64_t mfn);
+/* Pending repair until the state names it no more; NO_FRAME: none. */
+void event_page_let_go(struct domain *d, uint64_t mfn);
+/* Gives the pending page back unless the state names it; nothing is pending then. */
+void event_page_settle(struct pv_machine *machine, struct domain *d);
+
 /* The seam's eight calls. */
 struct pv_evtchn *sim_evtchn_open(struct pv_hypervisor *hypervisor);
 void sim_evtchn_close(struct pv_evtchn *handle);

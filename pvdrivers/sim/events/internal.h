@@ -68,12 +68,8 @@ static inline struct event_handle *handle_slot(struct pv_machine *machine, uint3
 
 /* ---- port.c ---------------------------------------------------------------------------- */
 
-/* Takes a domain's event lock, and repairs what a process killed inside left half done. */
-void event_lock(struct pv_machine *machine, struct domain *d);
 void event_repair(struct pv_machine *machine, struct domain *d);
-/* Then writes the eventfd that is due, and those that this process does not know yet. */
-void event_unlock(struct pv_machine *machine, struct domain *d);
-/* Without the second part. */
+/* event_unlock without the eventfds that this process does not know. */
 void event_unlock_known(struct pv_machine *machine, struct domain *d);
 /* Two domains', which may be the same. */
 void event_lock_pair(struct pv_machine *machine, struct domain *a, struct domain *b);
@@ -124,15 +120,6 @@ bool unmask_fifo(struct pv_machine *machine, struct domain *d, evtchn_port_t por
 void fifo_repair(struct pv_machine *machine, struct domain *d);
 /* Frees the control blocks and the event array: back to 2-level. */
 void fifo_destroy(struct pv_machine *machine, struct domain *d);
-
-/* ---- page.c; all under the lock -------------------------------------------------------- */
-
-/* A page of the domain's, pending repair until the state names it. */
-int event_page_hold(struct pv_machine *machine, struct domain *d, uint64_t mfn);
-/* Pending repair until the state names it no more; NO_FRAME: none. */
-void event_page_let_go(struct domain *d, uint64_t mfn);
-/* Gives the pending page back unless the state names it; nothing is pending then. */
-void event_page_settle(struct pv_machine *machine, struct domain *d);
 
 /* ---- vcpu_info.c ----------------------------------------------------------------------- */
 

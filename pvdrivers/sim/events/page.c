@@ -1,5 +1,5 @@
-/* Pages of the guest's that its event channels use: FIFO pages, and those with a vcpu_info. Such a
- * page has one reference, however often it is used. */
+/* Pages of the guest's that the hypervisor writes to: FIFO pages, and those with a vcpu_info or a
+ * runstate area. Such a page has one reference, however often it is used. */
 #include "pvdrivers/sim/events/internal.h"
 
 /* Release: the changes to the page that was pending are complete by then. */
@@ -22,6 +22,15 @@ void event_page_let_go(struct domain *d, uint64_t mfn)
     set_pending_repair(d, mfn);
 }
 
+static bool vcpu_uses_page(struct pv_machine *machine, const struct domain *d, uint32_t vcpu,
+                           uint64_t mfn)
+{
+    const uint64_t *runstate = d->vcpu[vcpu].sched.area.page;
+    return d->event_channels.vcpu[vcpu].fifo.control_mfn == mfn + 1 ||
+           vcpu_info_page(machine, d, vcpu) == mfn || runstate[0] == mfn + 1 ||
+           runstate[1] == mfn + 1;
+}
+
 static bool uses_page(struct pv_machine *machine, const struct domain *d, uint64_t mfn)
 {
     const struct event_channels *ec = &d->event_channels;
@@ -29,7 +38,7 @@ static bool uses_page(struct pv_machine *machine, const struct domain *d, uint64
         if (ec->event_frames[i] == mfn)
             return true;
     for (uint32_t vcpu = 0; vcpu < d->max_vcpus; vcpu++)
-        if (ec->vcpu[vcpu].fifo.control_mfn == mfn + 1 || vcpu_info_page(machine, d, vcpu) == mfn)
+        if (vcpu_uses_page(machine, d, vcpu, mfn))
             return true;
     return false;
 }

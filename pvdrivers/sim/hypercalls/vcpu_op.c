@@ -15,6 +15,17 @@ static long register_vcpu_info(const struct hypercall *call, void *argument)
                                          argument);
 }
 
+static long get_runstate_info(const struct hypercall *call, void *argument)
+{
+    return pv_vcpu_op_get_runstate_info(call->machine, call->caller, vcpu_of(call), argument);
+}
+
+static long register_runstate_memory_area(const struct hypercall *call, void *argument)
+{
+    return pv_vcpu_op_register_runstate_memory_area(call->machine, call->caller, vcpu_of(call),
+                                                    argument);
+}
+
 /* Too large an argument to be copied like the others. */
 static long initialise(const struct hypercall *call, void *argument)
 {
@@ -79,6 +90,9 @@ static const struct operation operations[] = {
     [VCPUOP_up] = {.run = up},
     [VCPUOP_down] = {.run = down},
     [VCPUOP_is_up] = {.run = is_up},
+    [VCPUOP_get_runstate_info] = {sizeof(struct vcpu_runstate_info), OUT, get_runstate_info},
+    [VCPUOP_register_runstate_memory_area] = {sizeof(struct vcpu_register_runstate_memory_area), IN,
+                                              register_runstate_memory_area},
     [VCPUOP_set_periodic_timer] = {sizeof(struct vcpu_set_periodic_timer), IN, set_periodic_timer},
     [VCPUOP_stop_periodic_timer] = {.run = stop_periodic_timer},
     [VCPUOP_set_singleshot_timer] = {sizeof(struct vcpu_set_singleshot_timer), IN,

@@ -70,14 +70,14 @@ void cpu_charge(struct pv_machine *machine, struct sched_cpu *cpu, uint64_t now)
 
 static void leave(struct pv_machine *machine, vcpu_ref ref, uint64_t now)
 {
-    struct sched_vcpu *vcpu = vcpu_at(machine, ref);
-    vcpu_set_state(vcpu, vcpu_rest_state(domain_of(machine, ref), vcpu), now);
+    uint8_t state = vcpu_rest_state(domain_of(machine, ref), vcpu_at(machine, ref));
+    vcpu_set_state(machine, ref, state, now);
 }
 
 static void enter(struct pv_machine *machine, vcpu_ref ref, uint64_t now)
 {
     struct sched_vcpu *vcpu = vcpu_at(machine, ref);
-    vcpu_set_state(vcpu, RUNSTATE_running, now);
+    vcpu_set_state(machine, ref, RUNSTATE_running, now);
     vcpu->burned_until = now;
 }
 

@@ -129,7 +129,7 @@ static vcpu_ref candidate(struct pv_machine *machine, uint32_t cpu, vcpu_ref own
         if (!has_cap(machine, ref) || credit2_grab(machine, ref))
             return ref;
         lie_down(machine, ref, now); /* parked */
-        vcpu_set_state(vcpu, RUNSTATE_offline, now);
+        vcpu_set_state(machine, ref, RUNSTATE_offline, now);
     }
     return own;
 }

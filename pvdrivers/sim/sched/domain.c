@@ -60,7 +60,7 @@ static void take_off(struct pv_machine *machine, vcpu_ref ref, uint64_t now)
     const struct sched_pool *pool = pool_of(machine, domain_of(machine, ref));
     struct sched_vcpu *vcpu = vcpu_at(machine, ref);
     vcpu->queued = vcpu->moving = false;
-    vcpu_set_state(vcpu, RUNSTATE_blocked, now);
+    vcpu_set_state(machine, ref, RUNSTATE_blocked, now);
     if (!mask_test(&pool->cpus, vcpu->cpu))
         vcpu->cpu = (uint16_t)pool_nth_cpu(pool, id_of(ref));
 }
@@ -149,8 +149,11 @@ static void state_changed(struct pv_machine *machine, struct domain *d)
     uint64_t now = pv_machine_now(machine);
     sched_lock(machine);
     d->sched.runnable = domain_state(d) == PV_DOMAIN_RUNNING;
-    for (uint32_t id = 0; d->sched.member && id < d->max_vcpus; id++)
+    for (uint32_t id = 0; d->sched.member && id < d->max_vcpus; id++) {
         vcpu_changed(machine, make_ref(d, id), now, false);
+        if (!is_scheduled(machine))
+            runstate_changed(machine, make_ref(d, id));
+    }
     sched_unlock(machine);
 }
 
@@ -165,6 +168,7 @@ static uint64_t destroy(struct pv_machine *machine, struct domain *d, uint64_t f
     }
     d->sched.member = false;
     sched_unlock(machine);
+    runstate_areas_release(machine, d);
     return 0;
 }
 

@@ -221,6 +221,15 @@ void cpu_charge(struct pv_machine *machine, struct sched_cpu *cpu, uint64_t now)
 /* Its next event's time has changed. */
 void cpu_update(struct pv_machine *machine, uint32_t cpu);
 
+/* ---- runstate.c: what guests see ---- */
+/* ns in each state up to now. */
+void runstate_times(struct pv_machine *machine, const struct domain *d, uint32_t id,
+                    uint64_t *time);
+/* The vcpu has an area, and does something else from now on. */
+void runstate_changed(struct pv_machine *machine, vcpu_ref ref);
+/* A domain is taken apart. Under no lock. */
+void runstate_areas_release(struct pv_machine *machine, struct domain *d);
+
 /* ---- dump.c ---- */
 void sched_dump(struct pv_machine *machine);
 
@@ -230,7 +239,7 @@ void vcpu_paused(struct pv_machine *machine, struct domain *d, uint32_t vcpu, bo
 bool vcpu_is_runnable(const struct domain *d, const struct sched_vcpu *vcpu);
 /* Its state while it has no CPU. */
 uint8_t vcpu_rest_state(const struct domain *d, const struct sched_vcpu *vcpu);
-void vcpu_set_state(struct sched_vcpu *vcpu, uint8_t state, uint64_t now);
+void vcpu_set_state(struct pv_machine *machine, vcpu_ref ref, uint8_t state, uint64_t now);
 /* It may have become runnable, or ceased to be: `demand`, the domain or parking has changed.
  * `boost`: whether it wakes by an event. */
 void vcpu_changed(struct pv_machine *machine, vcpu_ref ref, uint64_t now, bool boost);

@@ -142,12 +142,7 @@ int pv_vcpu_get_runstate(struct pv_machine *machine, domid_t domid, uint32_t id,
     const struct sched_vcpu *vcpu = &d->vcpu[id].sched;
     *runstate = (struct pv_vcpu_runstate){
         .state = vcpu->state, .cpu = vcpu->cpu, .state_entry_time = vcpu->state_since};
-    for (int i = 0; i < SCHED_RUNSTATES; i++)
-        runstate->time[i] = vcpu->time[i];
-    runstate->time[vcpu->state] += pv_machine_now(machine) - vcpu->state_since;
-    uint64_t used = process_time_of(machine, d), *blocked = &runstate->time[RUNSTATE_blocked];
-    runstate->time[RUNSTATE_running] += used;
-    *blocked -= used < *blocked ? used : *blocked; /* more: of several threads */
+    runstate_times(machine, d, id, runstate->time);
     sched_unlock(machine);
     return 0;
 }

@@ -30,11 +30,20 @@ struct sched_load {
     uint64_t at; /* in µs of 1024 ns */
 };
 
+/* Where a guest reads a vcpu's runstate: pages that are held as those of its events are, mfn + 1,
+ * or 0; the second one has what is behind the first one's end. Under the scheduler's lock, and
+ * changed under the domain's event lock too. */
+struct runstate_area {
+    uint64_t page[2];
+    uint32_t offset; /* bytes, in the first page */
+};
+
 struct sched_vcpu {
     uint64_t demand; /* ns of CPU time that it still wants */
     /* Runstate. */
     uint8_t state; /* RUNSTATE_* */
     uint64_t state_since, time[SCHED_RUNSTATES];
+    struct runstate_area area;
     /* Where it waits or runs. */
     uint16_t cpu;
     bool queued;

@@ -21,19 +21,21 @@ uint8_t vcpu_rest_state(const struct domain *d, const struct sched_vcpu *vcpu)
     return vcpu_is_runnable(d, vcpu) ? RUNSTATE_runnable : RUNSTATE_offline;
 }
 
-void vcpu_set_state(struct sched_vcpu *vcpu, uint8_t state, uint64_t now)
+void vcpu_set_state(struct pv_machine *machine, vcpu_ref ref, uint8_t state, uint64_t now)
 {
+    struct sched_vcpu *vcpu = vcpu_at(machine, ref);
     if (vcpu->state == state)
         return;
     vcpu->time[vcpu->state] += now - vcpu->state_since;
     vcpu->state = state;
     vcpu->state_since = now;
+    if (vcpu->area.page[0])
+        runstate_changed(machine, ref);
 }
 
 static void wake(struct pv_machine *machine, vcpu_ref ref, uint64_t now, bool boost)
 {
-    struct sched_vcpu *vcpu = vcpu_at(machine, ref);
-    vcpu_set_state(vcpu, RUNSTATE_runnable, now);
+    vcpu_set_state(machine, ref, RUNSTATE_runnable, now);
     ops_of_vcpu(machine, ref)->wake(machine, ref, now, boost);
 }
 
@@ -53,7 +55,7 @@ void vcpu_changed(struct pv_machine *machine, vcpu_ref ref, uint64_t now, bool b
     }
     if (!runnable && vcpu->queued)
         ops_of_vcpu(machine, ref)->sleep(machine, ref, now);
-    vcpu_set_state(vcpu, state, now);
+    vcpu_set_state(machine, ref, state, now);
 }
 
 void vcpu_take_off(struct pv_machine *machine, vcpu_ref ref, uint64_t now)
@@ -77,11 +79,13 @@ void vcpu_move(struct pv_machine *machine, vcpu_ref ref, uint64_t now)
 
 void vcpu_paused(struct pv_machine *machine, struct domain *d, uint32_t vcpu, bool paused)
 {
-    if (!is_scheduled(machine))
+    if (!scheduler(machine)->cpus)
         return;
     sched_lock(machine);
-    if (d->sched.member)
+    if (d->sched.member && is_scheduled(machine))
         vcpu_changed(machine, make_ref(d, vcpu), pv_machine_now(machine), !paused);
+    else if (d->sched.member)
+        runstate_changed(machine, make_ref(d, vcpu));
     sched_unlock(machine);
 }
 

@@ -66,9 +66,10 @@ static inline uint32_t any_op(struct any_input *input)
 {
     static const uint32_t ops[] = {__HYPERVISOR_sysctl,           __HYPERVISOR_domctl,
                                    __HYPERVISOR_xen_version,      __HYPERVISOR_sched_op,
-                                   __HYPERVISOR_event_channel_op, __HYPERVISOR_grant_table_op};
+                                   __HYPERVISOR_event_channel_op, __HYPERVISOR_grant_table_op,
+                                   __HYPERVISOR_vcpu_op};
     uint8_t byte = any_byte(input);
-    return byte < 0xF0 ? ops[byte % 6] : any_number(input);
+    return byte < 0xF0 ? ops[byte % (sizeof ops / sizeof *ops)] : any_number(input);
 }
 
 static inline uint32_t any_cmd(struct any_input *input)
@@ -135,6 +136,10 @@ static inline void make_hypercall(struct pv_machine *machine, struct any_input *
     if (is_toolstacks(op)) {
         argument[0] = cmd | (uint64_t)(version_known ? XEN_SYSCTL_INTERFACE_VERSION : 0x14) << 32;
         args[0] = (uintptr_t)argument;
+    } else if (op == __HYPERVISOR_vcpu_op) {
+        args[0] = cmd;
+        args[1] = any_number(input);
+        args[2] = any_byte(input) % 8 ? (uintptr_t)argument : argument[1];
     } else {
         args[0] = cmd;
         args[1] = any_byte(input) % 8 ? (uintptr_t)argument : argument[1];

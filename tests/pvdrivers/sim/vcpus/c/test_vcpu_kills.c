@@ -1,11 +1,11 @@
-/* A process is killed inside calls about its vcpu: the timers expire all the same, and the vcpu
- * wakes. */
+/* A process is killed inside calls about its vcpu: the timers expire all the same, the vcpu
+ * wakes, and the pages that its runstate was on are free in the end. */
 #include "pvdrivers/sim/machine_events.h"
 #include "pvdrivers/sim/machine_vcpus.h"
 #include "tests/pvdrivers/sim/core/c/stepping.h"
 
 #define MS 1000000ull
-#define TRIED 15 /* instants, at equal distances */
+#define TRIED 20 /* instants, at equal distances */
 
 static void *make_machine(void)
 {
@@ -37,6 +37,8 @@ static int live(void *argument)
     const struct vcpu_set_periodic_timer ticks = {MS};
     const struct vcpu_set_singleshot_timer once = {.timeout_abs_ns = 3 * MS};
     const evtchn_port_t port = 2;
+    const struct vcpu_register_runstate_memory_area across = {2 * 4096 - 8}, nowhere = {0};
+    pv_vcpu_op_register_runstate_memory_area(machine, 0, 1, &across);
     pv_vcpu_op_set_periodic_timer(machine, 0, 0, &ticks);
     pv_vcpu_op_set_singleshot_timer(machine, 0, 1, 1, &once);
     pv_sched_op_block(machine, 0, 1);
@@ -46,6 +48,7 @@ static int live(void *argument)
     pv_vcpu_op_down(machine, 0, 1);
     pv_vcpu_op_up(machine, 0, 1);
     pv_vcpu_op_stop_periodic_timer(machine, 0, 0);
+    pv_vcpu_op_register_runstate_memory_area(machine, 0, 1, &nowhere);
     return 0;
 }
 
