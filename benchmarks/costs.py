@@ -11,7 +11,7 @@ from statistics import median
 
 from pvdrivers._core import ffi, lib
 from pvdrivers.sim import Machine
-from pvdrivers.sim.machine import Domain
+from pvdrivers.sim.domain import Domain
 
 ROUNDS = 9
 VECTOR = 64  # grants of a call, which leave little of the call itself

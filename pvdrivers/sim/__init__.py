@@ -8,19 +8,11 @@
 <Domain 1 x86_64 running, 2048 pages of 4096 bytes>
 """
 
+from pvdrivers.sim.domain import Domain, DomainInfo, DomainState, ShutdownReason
 from pvdrivers.sim.errors import MachineError
-from pvdrivers.sim.machine import (
-    Domain,
-    DomainInfo,
-    DomainState,
-    FrameTable,
-    Machine,
-    NodeMemory,
-    ShutdownReason,
-    TraceEvent,
-    TraceRecord,
-)
+from pvdrivers.sim.machine import FrameTable, Machine, NodeMemory
 from pvdrivers.sim.memory_map import MEMORY_MAPS, MemoryExtent, MemoryMap, cells, parse_size
+from pvdrivers.sim.trace import TraceEvent, TraceRecord
 from pvdrivers.sim.vcpu import Vcpu
 
 __all__ = [

@@ -11,7 +11,7 @@ from typing import Annotated
 import msgspec
 
 from pvdrivers.ring.errors import UsageError
-from pvdrivers.sim.machine import ACCOUNTS
+from pvdrivers.sim.domain import ACCOUNTS
 
 PS = 1_000  # picoseconds in a nanosecond: the costs are added up in whole ones
 MAX_COST = 1e9  # ns

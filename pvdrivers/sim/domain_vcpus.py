@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from pvdrivers._core import ffi, lib
 from pvdrivers.sim.cost_model import PS, CostModel
-from pvdrivers.sim.machine import ACCOUNTS, Domain, DomainState
+from pvdrivers.sim.domain import ACCOUNTS, Domain, DomainState
 
 SLICE = 100_000  # ns that a program computes before its domain looks at events
 current_domain: ContextVar[DomainVcpus] = ContextVar("current_domain")

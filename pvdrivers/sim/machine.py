@@ -6,7 +6,6 @@ import errno
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Any, Self
 
 from pvdrivers._core import ffi, lib
@@ -15,50 +14,15 @@ from pvdrivers.ring.abi import Abi
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import console
 from pvdrivers.sim.cpupool import MAX_CPUS, SchedulerKind
+from pvdrivers.sim.domain import Domain
 from pvdrivers.sim.errors import MachineError, check
 from pvdrivers.sim.memory_map import MemoryExtent, memory_extents, parse_size
-from pvdrivers.sim.reservation import Reservation
 from pvdrivers.sim.scheduler import FOR_EVER, Scheduler
-from pvdrivers.sim.vcpu import MAX_VCPUS, Vcpu
+from pvdrivers.sim.trace import TraceEvent, TraceRecord
+from pvdrivers.sim.vcpu import MAX_VCPUS
 
 DEFAULT_MAX_DOMAIN = 16 << 30  # at least, for machines with less memory
 MOST_MAX_DOMAIN = 1 << 40  # by default: what a domain could own costs address space
-ACCOUNTS = (
-    "evtchn_send",
-    "evtchn_other",
-    "upcall",
-    "gnttab_map_call",
-    "gnttab_unmap_call",
-    "gnttab_copy_call",
-    "gnttab_other",
-    "grants_mapped",
-    "grants_unmapped",
-    "grants_copied",
-    "bytes_copied",
-    "grant_failures",
-    "memory_op",
-    "domctl",
-)
-
-
-class DomainState(IntEnum):
-    ABSENT = 0
-    PAUSED = 1
-    RUNNING = 2
-    SHUTDOWN = 3
-    CRASHED = 4
-    DYING = 5
-
-
-class ShutdownReason(IntEnum):
-    """sched.h's SHUTDOWN_* codes."""
-
-    POWEROFF = 0
-    REBOOT = 1
-    SUSPEND = 2
-    CRASH = 3
-    WATCHDOG = 4
-    SOFT_RESET = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,149 +41,6 @@ class FrameTable:
     resident: int  # of the host's memory, now
     existing: int  # with entries for all memory, but none for holes
     dense: int  # with entries for all addresses up to the last of memory
-
-
-class TraceEvent(IntEnum):
-    """What a trace record tells; machine.h says what a, b and c are."""
-
-    DOMAIN_STATE = 0
-    EVTCHN_SEND = 1
-    EVTCHN_DELIVER = 2
-    GNTTAB_MAP = 3
-    GNTTAB_UNMAP = 4
-    GNTTAB_COPY = 5
-    USER = 6
-
-
-@dataclass(frozen=True, slots=True)
-class TraceRecord:
-    """One thing the hypervisor did, at `time` (ns), for the domain `domid`."""
-
-    time: int
-    event: TraceEvent
-    domid: int
-    a: int
-    b: int
-    c: int
-
-    def __str__(self) -> str:
-        name = self.event.name.lower()
-        return f"{self.time:>12} d{self.domid} {name} {self.a:#x} {self.b:#x} {self.c:#x}"
-
-
-@dataclass(frozen=True, slots=True)
-class DomainInfo:
-    domid: int
-    state: DomainState
-    abi: Abi
-    page_size: int
-    vcpus: int
-    shutdown_reason: ShutdownReason
-    pages: int
-    max_pages: int
-    physmap_pages: int
-    generation: int
-    privileged: bool
-
-
-class Domain:
-    """A domain of a machine. `hypervisor` is this process's view as that domain."""
-
-    def __init__(self, machine: Machine, domid: int) -> None:
-        self.machine = machine
-        self.domid = domid
-        self._hypervisor: Hypervisor | None = None
-
-    @property
-    def hypervisor(self) -> Hypervisor:
-        if self._hypervisor is None:
-            self._hypervisor = self.machine.open_hypervisor(self.domid)
-        return self._hypervisor
-
-    @property
-    def info(self) -> DomainInfo:
-        info = ffi.new("struct pv_domain_info *")
-        check(lib.pv_domain_info(self.machine.cdata, self.domid, info), f"domain {self.domid}")
-        return DomainInfo(
-            self.domid,
-            DomainState(info.state),
-            Abi(info.abi),
-            info.page_size,
-            info.vcpus,
-            ShutdownReason(info.shutdown_reason),
-            info.pages,
-            info.max_pages,
-            info.physmap_pages,
-            info.generation,
-            bool(info.privileged),
-        )
-
-    @property
-    def accounts(self) -> dict[str, int]:
-        """What Xen would have charged this domain for, by name."""
-        counters = ffi.new("uint64_t[]", len(ACCOUNTS))
-        check(lib.pv_domain_accounts(self.machine.cdata, self.domid, counters), "accounts")
-        return dict(zip(ACCOUNTS, counters, strict=True))
-
-    @property
-    def reservation(self) -> Reservation:
-        """What memory it has, as it changes that itself."""
-        return Reservation(self.machine, self.domid)
-
-    def gfn_to_mfn(self, gfn: int) -> int:
-        """The machine frame (4 KiB) behind a guest frame; MachineError(EFAULT) in a hole."""
-        return check(lib.pv_domain_gfn_to_mfn(self.machine.cdata, self.domid, gfn), f"gfn {gfn}")
-
-    def vcpu(self, number: int) -> Vcpu:
-        """Its vcpu of this number; what one asks of it fails when there is none."""
-        if not 0 <= number < MAX_VCPUS:
-            raise UsageError(f"vcpu {number} is none of 0 to {MAX_VCPUS - 1}")
-        return Vcpu(self, number)
-
-    def pause(self) -> None:
-        check(lib.pv_domain_pause(self.machine.cdata, self.domid), "pause")
-
-    def unpause(self) -> None:
-        check(lib.pv_domain_unpause(self.machine.cdata, self.domid), "unpause")
-
-    def shutdown(self, reason: ShutdownReason = ShutdownReason.POWEROFF) -> None:
-        check(lib.pv_domain_shutdown(self.machine.cdata, self.domid, reason), "shutdown")
-
-    def set_shutdown_code(self, reason: ShutdownReason) -> None:
-        """The reason that counts when it shuts down; the first one stays."""
-        call = lib.pv_sched_op_shutdown_code
-        check(call(self.machine.cdata, self.domid, reason), "shutdown_code")
-
-    def watchdog(self, timeout: int, number: int = 0) -> int:
-        """Shuts down with `WATCHDOG` after `timeout` s: a new watchdog's number, 1 or 2. With a
-        number, sets that one anew, or removes it when `timeout` is 0.
-
-        MachineError: ENOSPC there are two, EINVAL there is none of this number."""
-        call = lib.pv_sched_op_watchdog
-        result = call(self.machine.cdata, self.domid, number, timeout)
-        return check(result, f"watchdog {number} of {timeout} s")
-
-    def crash(self) -> None:
-        self.shutdown(ShutdownReason.CRASH)
-
-    def destroy(self) -> None:
-        """Takes everything from the domain; it stays DYING while a peer still maps its pages."""
-        if self._hypervisor is not None:
-            self._hypervisor.close()
-            self._hypervisor = None
-        check(lib.pv_domain_destroy(self.machine.cdata, self.domid), "destroy")
-
-    def __repr__(self) -> str:
-        try:
-            info = self.info
-        except MachineError:
-            return f"<Domain {self.domid} absent>"
-        except UsageError:
-            return f"<Domain {self.domid} of a closed machine>"
-        return (
-            f"<Domain {self.domid} {info.abi.name.lower()} {info.state.name.lower()},"
-            f" {info.pages} pages of {info.page_size} bytes>"
-        )
 
 
 class Machine:

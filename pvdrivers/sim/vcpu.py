@@ -14,7 +14,7 @@ from pvdrivers.sim.errors import check
 from pvdrivers.sim.scheduler import RunState
 
 if TYPE_CHECKING:
-    from pvdrivers.sim.machine import Domain
+    from pvdrivers.sim.domain import Domain
 
 MAX_VCPUS = int(lib.PV_MAX_VCPUS)
 

@@ -23,10 +23,11 @@ from contextvars import Context
 from typing import Any, Protocol, TypeVar
 
 from pvdrivers.sim.cost_model import CostModel
+from pvdrivers.sim.domain import Domain
 from pvdrivers.sim.domain_vcpus import DomainVcpus, Program, Turn, current_domain
 from pvdrivers.sim.errors import MachineError
 from pvdrivers.sim.loop import MAX_LATENCY, NS, DeterministicLoop, Ready, SeededSelector
-from pvdrivers.sim.machine import Domain, Machine
+from pvdrivers.sim.machine import Machine
 from pvdrivers.sim.scheduler import Done
 
 T = TypeVar("T")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pvdrivers._core import ffi, lib
 from pvdrivers.hypervisor import check
 from pvdrivers.ring.abi import Abi, layout
-from pvdrivers.sim.machine import Domain
+from pvdrivers.sim.domain import Domain
 from pvdrivers.xenstore.client import XenstoreClient
 
 START_INFO_GFN = dict.fromkeys(Abi, 0) | {Abi.IA64: lib.PV_IA64_START_INFO_PFN}

@@ -24,7 +24,7 @@ from pvdrivers.scsi.address import ScsiAddress
 from pvdrivers.scsi.config import LunConfig, scsi_config
 from pvdrivers.scsi.features import FrontendFeatures
 from pvdrivers.sim import Machine
-from pvdrivers.sim.machine import Domain
+from pvdrivers.sim.domain import Domain
 from pvdrivers.tools.pvbridge.luns import CHANGER, MAX_TRANSFER, LunSpec, check_luns
 from pvdrivers.toolstack.devices import add_device, create_domain_directory, destroy_device
 from pvdrivers.toolstack.domain_builder import build, introduce

@@ -6,9 +6,9 @@ from enum import IntEnum
 
 from pvdrivers._core import ffi, lib
 from pvdrivers.ring.errors import UsageError
+from pvdrivers.sim.domain import Domain
 from pvdrivers.sim.errors import check
 from pvdrivers.sim.ia64.efi import MAX_DESCRIPTORS, EfiDescriptor, decode_map
-from pvdrivers.sim.machine import Domain
 
 PAGE_SIZE = 1 << 14
 NO_PAGE = -1

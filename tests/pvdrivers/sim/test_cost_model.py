@@ -5,7 +5,7 @@ import pytest
 
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim.cost_model import CostModel
-from pvdrivers.sim.machine import ACCOUNTS
+from pvdrivers.sim.domain import ACCOUNTS
 
 FREE = dict.fromkeys(CostModel.__struct_fields__, 0.0)
 
