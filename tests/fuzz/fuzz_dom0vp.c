@@ -14,6 +14,7 @@
 #define MIB (1ull << 20)
 #define PAGES 64       /* of each domain */
 #define DESCRIPTORS 20 /* the page of them */
+#define ENTRIES 2048ull
 #define MAX_CALLS 100
 
 static domid_t create(struct pv_machine *machine, bool privileged)
@@ -51,7 +52,9 @@ static uint64_t take_argument(struct input *input, const domid_t *domids)
                               1ull << 36,
                               UINT64_MAX - 16,
                               4 * MIB >> 14,
-                              2 * MIB};
+                              2 * MIB,
+                              ENTRIES, /* of a page of a P2M table */
+                              ENTRIES << 14};
     uint8_t kind;
     uint16_t number;
     take(input, &kind, sizeof kind);

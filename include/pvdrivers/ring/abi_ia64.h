@@ -48,11 +48,26 @@ struct xen_memory_map_ia64 {
 #define IA64_DOM0VP_unexpose_foreign_p2m 13
 #define IA64_DOM0VP_get_memmap 14
 
+#define IA64_DOM0VP_EFP_ALLOC_PTE 1 /* of expose_foreign_p2m: pages for all entries */
+
 #define ASSIGN_readonly 1
 #define ASSIGN_nocache 2 /* Xen's own, as pgc_allocated is */
 #define ASSIGN_tlb_track 4
 #define ASSIGN_pgc_allocated 8
 #define ASSIGN_io 16
+
+/* ---- An entry of the P2M table: the machine's address of a page of 16 KiB, and what may be done
+ * there, as the processor's translations have it; 0: no page ---- */
+
+#define _PAGE_P 0x1
+#define _PAGE_MA_UC 0x10 /* uncached; otherwise WB */
+#define _PAGE_A 0x20
+#define _PAGE_D 0x40
+#define _PAGE_PL_1 0x80 /* a guest's kernel is at privilege level 1 */
+#define _PAGE_AR_RWX 0x600
+#define _PAGE_PPN_MASK 0x3fffffffff000
+#define _PAGE_ED 0x10000000000000
+#define _PAGE_PGC_ALLOCATED 0x800000000000000 /* memory of the domain's own */
 
 /* ---- Registers ---- */
 

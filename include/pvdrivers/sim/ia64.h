@@ -18,6 +18,7 @@
 #define PV_IA64_MAPPED_REGS_GFN 0x4000001 /* of vcpu 0; the others' follow */
 #define PV_IA64_MAX_VCPUS 64              /* that have such a page */
 #define PV_IA64_GRANT_TABLE_GFN 0x4000041
+#define PV_IA64_MAX_GRANT_FRAMES 64
 
 /* ---- EFI memory maps ---- */
 
@@ -60,10 +61,18 @@ PV_API int pv_machine_set_efi_map(struct pv_machine *machine, const struct efi_m
  *   add_physmap (guest page, machine's page, ASSIGN_*, owner), add_physmap_with_gmfn (the same with
  *     a guest page of the owner's): a page of another ia64 domain, beyond the caller's memory
  *   add_io_space (base, sparse, number): the next port space
+ *   expose_p2m (guest page, place, bytes of addresses, 2048): the caller sees, read-only, its table
+ *     from the guest page on in pages at `place`: an entry (_PAGE_*) of 8 bytes for each page
+ *   expose_foreign_p2m (place, domid, buffer, flags): the same of another ia64 domain's, for the
+ *     lines of the memory map in the buffer, which is made one of whole pages of entries; that of
+ *     guest page n is in the page `place` + n / 2048
+ *   unexpose_foreign_p2m (place, domid): takes it away
  *   get_memmap (domid, buffer): a domain's memory map
- * -EPERM: ioremap, add_physmap, add_io_space and another domain's map are for privileged domains.
+ * -EPERM: ioremap, add_physmap, add_io_space, and another domain's table and map are for privileged
+ * domains.
  * -ENOSYS: the caller is no ia64 domain, or no such operation (this Xen has no FPSWA). -ESRCH: no
- * such domain. -EBUSY: a peer uses the page. */
+ * such domain. -EBUSY: a peer uses the page, or something is at the place (-EAGAIN: expose_p2m).
+ * -ENOENT: no table was exposed there. -ENOMEM: 4096 pieces are beside the caller's memory. */
 PV_API int64_t pv_ia64_dom0vp_op(struct pv_machine *machine, domid_t domid, uint64_t cmd,
                                  const uint64_t *args /* 4 of them */);
 /* XENMEM_machine_memory_map of a struct xen_memory_map_ia64: the firmware's map as it is, behind a

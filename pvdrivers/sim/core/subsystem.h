@@ -107,6 +107,9 @@ struct subsystem {
      * not be written, and is to be. Any lock may be held. */
     uint64_t (*special_page)(struct pv_machine *machine, const struct domain *d, uint64_t gfn,
                              bool write);
+    /* The physmap has other pages there now. Under machine.lock. */
+    void (*physmap_changed)(struct pv_machine *machine, struct domain *d, uint64_t gfn,
+                            uint64_t pages);
     /* Once per domid, before its first domain: locks, which are never wiped. */
     void (*domain_init)(struct domain *d);
     /* 0 or a negative errno; the domain is then taken apart. */

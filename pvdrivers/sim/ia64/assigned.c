@@ -1,6 +1,6 @@
-/* What is put into a guest's physical addresses beside its memory: I/O space, and pages of other
- * domains beyond its physmap. A page that its owner gives up or dies with is gone here as well: the
- * entry says whose page it was and in which life. */
+/* What is put into a guest's physical addresses beside its memory: I/O space, and beyond its
+ * physmap pages of other domains and P2M tables. A page that its owner gives up or dies with is
+ * gone here as well: the entry says whose page it was and in which life. */
 #include "pvdrivers/sim/ia64/internal.h"
 
 #include "pvdrivers/sim/memory/memory.h"
@@ -61,11 +61,25 @@ static int add(struct assigned_table *table, const struct assigned *what)
     return 0;
 }
 
-int assign(struct pv_machine *machine, struct domain *d, const struct assigned *what)
+static int add_all(struct assigned_table *table, const struct assigned *what, unsigned count)
 {
-    struct assigned_table *table = table_of(machine, d);
+    for (unsigned i = 0; i < count; i++)
+        if (find(table, what[i].gfn, what[i].count))
+            return -EBUSY;
+    for (unsigned i = 0; i < count; i++)
+        if (add(table, &what[i])) {
+            while (i-- > 0)
+                find(table, what[i].gfn, 1)->count = 0;
+            return -ENOMEM;
+        }
+    return 0;
+}
+
+int assign(struct pv_machine *machine, struct domain *d, const struct assigned *what,
+           unsigned count)
+{
     lock_assigned(d);
-    int error = find(table, what->gfn, what->count) ? -EBUSY : add(table, what);
+    int error = add_all(table_of(machine, d), what, count);
     sim_unlock(&d->ia64.lock);
     return error;
 }
@@ -100,14 +114,34 @@ void unassign(struct pv_machine *machine, struct domain *d, uint64_t gfn)
     sim_unlock(&d->ia64.lock);
 }
 
+int unassign_exposed(struct pv_machine *machine, struct domain *d, uint64_t base, uint64_t owner)
+{
+    struct assigned_table *table = table_of(machine, d);
+    int error = -ENOENT;
+    lock_assigned(d);
+    for (uint32_t i = 0; i < table->end; i++) {
+        struct assigned *slot = &table->slots[i];
+        if (!slot->count || slot->kind != ASSIGNED_P2M || slot->base != base ||
+            slot->owner == d->domain_id)
+            continue;
+        error = slot->owner == owner ? 0 : -EINVAL;
+        if (!error)
+            __atomic_store_n(&slot->count, 0, __ATOMIC_RELEASE);
+    }
+    sim_unlock(&d->ia64.lock);
+    return error;
+}
+
 uint64_t assigned_page(struct pv_machine *machine, const struct domain *d, uint64_t gfn, bool write)
 {
     struct assigned page;
-    if (!assigned_at(machine, d, gfn, &page) || page.is_io || (write && page.readonly))
+    if (!assigned_at(machine, d, gfn, &page) || page.kind == ASSIGNED_IO ||
+        (write && page.readonly))
         return NO_FRAME;
-    const struct domain *owner = domain_window(machine, page.owner);
     uint64_t frame = assigned_frame(&page, gfn);
+    if (!domain_is_life(domain_window(machine, page.owner), page.generation))
+        return NO_FRAME;
     struct page_state now = page_state(machine, frame);
-    bool same = domain_is_life(owner, page.generation) && now.count && now.owner == page.owner;
-    return same ? frame : NO_FRAME;
+    bool is_owners = page.kind == ASSIGNED_P2M || (now.count && now.owner == page.owner);
+    return is_owners ? frame : NO_FRAME;
 }

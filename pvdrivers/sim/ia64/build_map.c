@@ -39,9 +39,14 @@ static int by_address(const void *a, const void *b)
     return (x->phys_addr > y->phys_addr) - (x->phys_addr < y->phys_addr);
 }
 
+void sort_map(struct efi_memory_desc *map, unsigned count)
+{
+    qsort(map, count, sizeof *map, by_address);
+}
+
 static int finish(struct builder *b)
 {
-    qsort(b->map, b->count, sizeof *b->map, by_address);
+    sort_map(b->map, b->count);
     return (int)b->count;
 }
 

@@ -5,15 +5,8 @@
 
 #include <errno.h>
 
-#define MAX_GFN (1ull << (50 - IA64_PAGE_SHIFT))     /* the architecture's addresses have 50 bits */
 #define MAX_OWNED_ORDER (18 + FRAMES_PER_PAGE_SHIFT) /* of a superpage, in frames */
 #define NO_PAGE (-1)                                 /* INVALID_MFN, INVALID_M2P_ENTRY */
-
-struct dom0vp {
-    struct pv_machine *machine;
-    struct domain *d;
-    const uint64_t *args;
-};
 
 /* ---- I/O space --------------------------------------------------------------------------------
  */
@@ -37,6 +30,14 @@ static bool is_io(struct pv_machine *machine, uint64_t start, uint64_t end)
     return end <= shared->layout.xenheap || start >= shared->layout.memory_size;
 }
 
+/* Of what is not memory, in addresses below the end of memory too. */
+static void note_change(const struct dom0vp *call, uint64_t gfn, uint64_t pages)
+{
+    machine_lock(call->machine);
+    p2m_update(call->machine, call->d, gfn, pages);
+    machine_unlock(call->machine);
+}
+
 /* (address, size): where it is for the guest, which is the same address. */
 static int64_t ioremap(const struct dom0vp *call)
 {
@@ -47,8 +48,9 @@ static int64_t ioremap(const struct dom0vp *call)
     struct assigned io = {.gfn = start >> IA64_PAGE_SHIFT,
                           .count = (end - start) >> IA64_PAGE_SHIFT,
                           .frame = start >> FRAME_SHIFT,
-                          .is_io = true};
-    int error = assign(call->machine, call->d, &io);
+                          .kind = ASSIGNED_IO};
+    int error = assign(call->machine, call->d, &io, 1);
+    note_change(call, io.gfn, io.count);
     return error && error != -EBUSY ? error : (int64_t)call->args[0]; /* it may be there already */
 }
 
@@ -77,7 +79,8 @@ static int64_t phystomach(const struct dom0vp *call)
 {
     struct assigned io;
     uint64_t gfn = call->args[0], frame = gfn_to_readable_mfn(call->machine, call->d, gfn);
-    if (frame == NO_FRAME && assigned_at(call->machine, call->d, gfn, &io) && io.is_io)
+    if (frame == NO_FRAME && assigned_at(call->machine, call->d, gfn, &io) &&
+        io.kind == ASSIGNED_IO)
         frame = assigned_frame(&io, gfn);
     return frame == NO_FRAME ? NO_PAGE : (int64_t)(frame >> FRAMES_PER_PAGE_SHIFT);
 }
@@ -123,10 +126,10 @@ static int64_t zap_physmap(const struct dom0vp *call)
     int error = 0;
     if (call->args[1] != 0)
         return -ENOSYS;
-    if (gfn >= call->d->physmap_end) {
-        unassign(call->machine, call->d, gfn);
+    unassign(call->machine, call->d, gfn);
+    note_change(call, gfn, 1);
+    if (gfn >= call->d->physmap_end)
         return 0;
-    }
     machine_lock(call->machine);
     uint64_t mfn = domain_is_dying(call->d) ? NO_FRAME : gfn_to_mfn(call->machine, call->d, gfn);
     if (mfn != NO_FRAME && !(error = page_take(call->machine, call->d, gfn, mfn)))
@@ -139,8 +142,7 @@ static int64_t zap_physmap(const struct dom0vp *call)
 static int64_t add_page(const struct dom0vp *call, const struct domain *owner, uint64_t frame)
 {
     const uint64_t gfn = call->args[0], flags = call->args[2];
-    if (flags & (ASSIGN_nocache | ASSIGN_pgc_allocated) || gfn < call->d->physmap_end ||
-        gfn >= MAX_GFN || xen_page(call->machine, call->d, gfn) != NO_FRAME)
+    if (flags & (ASSIGN_nocache | ASSIGN_pgc_allocated) || !is_beyond_memory(call->d, gfn, 1))
         return -EINVAL;
     if (frame == NO_FRAME || frame % (1 << FRAMES_PER_PAGE_SHIFT) ||
         !is_page_of(call->machine, owner, frame))
@@ -152,7 +154,7 @@ static int64_t add_page(const struct dom0vp *call, const struct domain *owner, u
                             .owner = owner->domain_id,
                             .readonly = flags & ASSIGN_readonly};
     unassign(call->machine, call->d, gfn);
-    return assign(call->machine, call->d, &page);
+    return assign(call->machine, call->d, &page, 1);
 }
 
 /* Pages of its own are not, as in Xen; those of a domain with smaller pages are none. */
@@ -208,8 +210,11 @@ static const struct {
     [IA64_DOM0VP_machtophys] = {machtophys, false},
     [IA64_DOM0VP_zap_physmap] = {zap_physmap, false},
     [IA64_DOM0VP_add_physmap] = {add_physmap, true},
+    [IA64_DOM0VP_expose_p2m] = {expose_p2m, false},
     [IA64_DOM0VP_add_physmap_with_gmfn] = {add_physmap_with_gmfn, true},
     [IA64_DOM0VP_add_io_space] = {add_io_space, true},
+    [IA64_DOM0VP_expose_foreign_p2m] = {expose_foreign_p2m, true},
+    [IA64_DOM0VP_unexpose_foreign_p2m] = {unexpose_foreign_p2m, true},
     [IA64_DOM0VP_get_memmap] = {get_memmap, false},
 };
 

@@ -111,8 +111,7 @@ static int create(struct pv_machine *machine, struct domain *d,
 
 static uint64_t shared_size(const struct machine_layout *layout)
 {
-    (void)layout;
-    return PV_IA64_MAX_VCPUS << IA64_PAGE_SHIFT;
+    return (PV_IA64_MAX_VCPUS << IA64_PAGE_SHIFT) + p2m_size(layout);
 }
 
 static uint64_t special_page(struct pv_machine *machine, const struct domain *d, uint64_t gfn,
@@ -129,10 +128,18 @@ static void init_domain(struct domain *d)
     sim_lock_init(&d->ia64.lock);
 }
 
+static void wipe(struct domain *d)
+{
+    d->ia64.p2m_shown = false;
+}
+
 const struct subsystem ia64_subsystem = {
+    .repair = p2m_repair,
     .area_size = assigned_size,
     .shared_size = shared_size,
     .domain_init = init_domain,
     .domain_create = create,
+    .domain_wipe = wipe,
+    .physmap_changed = p2m_update,
     .special_page = special_page,
 };

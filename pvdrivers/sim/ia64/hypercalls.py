@@ -2,17 +2,41 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
+from collections.abc import Sequence
+from enum import IntEnum, IntFlag
 
 from pvdrivers._core import ffi, lib
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim.domain import Domain
 from pvdrivers.sim.errors import check
-from pvdrivers.sim.ia64.efi import MAX_DESCRIPTORS, EfiDescriptor, decode_map
+from pvdrivers.sim.ia64.efi import MAX_DESCRIPTORS, EfiDescriptor, EfiMap, decode_map, encode_map
 
 PAGE_SIZE = 1 << 14
 NO_PAGE = -1
 """What the translations answer when there is no such page."""
+ENTRIES_PER_PAGE = PAGE_SIZE // 8
+"""Of a P2M table that is shown to a guest."""
+
+
+class Pte(IntFlag):
+    """What an entry of a P2M table says beside the page's address."""
+
+    PRESENT = lib._PAGE_P
+    UNCACHED = lib._PAGE_MA_UC
+    ACCESSED = lib._PAGE_A
+    DIRTY = lib._PAGE_D
+    PRIVILEGE_1 = lib._PAGE_PL_1
+    RWX = lib._PAGE_AR_RWX
+    EXCEPTION_DEFERRAL = lib._PAGE_ED
+    PGC_ALLOCATED = lib._PAGE_PGC_ALLOCATED
+
+
+def decode_pte(entry: int) -> tuple[int, Pte]:
+    """The machine's page and what is said of it; (NO_PAGE, 0) where there is none."""
+    if not entry:
+        return NO_PAGE, Pte(0)
+    address = entry & int(lib._PAGE_PPN_MASK)
+    return address // PAGE_SIZE, Pte(entry & ~int(lib._PAGE_PPN_MASK))
 
 
 class Dom0vp(IntEnum):
@@ -92,6 +116,41 @@ def get_memmap(caller: Domain, domid: int) -> list[EfiDescriptor]:
         return decode_map(bytes(buffer.view))
     finally:
         buffer.close()
+
+
+def expose_p2m(domain: Domain, place: int, pages: int, gfn: int = 0) -> None:
+    """The domain sees its own P2M table, read-only, at guest frame `place`: the entries of `pages`
+    pages from `gfn` on. All are multiples of ENTRIES_PER_PAGE.
+
+    MachineError: EINVAL, also when it has no such pages or memory is at the place; EAGAIN,
+    something else is.
+    """
+    dom0vp_op(domain, Dom0vp.EXPOSE_P2M, gfn, place, pages * PAGE_SIZE, ENTRIES_PER_PAGE)
+
+
+def expose_foreign_p2m(
+    caller: Domain, place: int, domid: int, efi_map: EfiMap
+) -> Sequence[EfiDescriptor]:
+    """A privileged domain sees the table of another for the lines of a map: the entry of guest
+    page n in the page `place` + n // ENTRIES_PER_PAGE. The map as Xen hands it back, in whole pages
+    of entries.
+
+    MachineError: EPERM; EINVAL, also when the map has what is not memory; EBUSY, something is at
+    the place.
+    """
+    data = encode_map(efi_map)
+    buffer = GuestBuffer(caller, len(data))
+    try:
+        buffer.view[: len(data)] = data
+        dom0vp_op(caller, Dom0vp.EXPOSE_FOREIGN_P2M, place, domid, buffer.handle, 0)
+        return decode_map(bytes(buffer.view))
+    finally:
+        buffer.close()
+
+
+def unexpose_foreign_p2m(caller: Domain, place: int, domid: int) -> None:
+    """Takes it away. MachineError: ENOENT, none was exposed there; EINVAL, another domain's was."""
+    dom0vp_op(caller, Dom0vp.UNEXPOSE_FOREIGN_P2M, place, domid)
 
 
 def machine_memory_map(

@@ -9,6 +9,7 @@
 #define IA64_PAGE_SHIFT 14
 #define IA64_PAGE_SIZE (1ull << IA64_PAGE_SHIFT)
 #define FRAMES_PER_PAGE_SHIFT (IA64_PAGE_SHIFT - FRAME_SHIFT)
+#define MAX_GFN (1ull << (50 - IA64_PAGE_SHIFT)) /* the architecture's addresses have 50 bits */
 
 static inline uint64_t md_end(const struct efi_memory_desc *md)
 {
@@ -55,14 +56,22 @@ struct mapped_regs *mapped_regs(struct pv_machine *machine, const struct domain 
 /* The first frame of the page that Xen shares with an ia64 guest at `gfn`, or NO_FRAME. */
 uint64_t xen_page(struct pv_machine *machine, const struct domain *d, uint64_t gfn);
 
+/* Whether the pages lie where a guest has neither memory nor any of these. */
+bool is_beyond_memory(const struct domain *d, uint64_t gfn, uint64_t count);
+
 /* ---- assigned.c ---- */
-/* `count` pages from `gfn` on: I/O space, or pages of a domain in that life of it. */
+enum assigned_kind { ASSIGNED_PAGE, ASSIGNED_IO, ASSIGNED_P2M };
+
+/* `count` pages from `gfn` on: I/O space, or pages or the P2M table of a domain in that life of it.
+ */
 struct assigned {
     uint64_t gfn, count;
     uint64_t frame; /* the machine's first one, of 4 KiB */
+    uint64_t base;  /* of a table: where it was asked for */
     uint64_t generation;
     domid_t owner;
-    bool is_io, readonly;
+    uint8_t kind; /* enum assigned_kind */
+    bool readonly;
 };
 /* The first frame of one of its pages. */
 static inline uint64_t assigned_frame(const struct assigned *what, uint64_t gfn)
@@ -70,12 +79,16 @@ static inline uint64_t assigned_frame(const struct assigned *what, uint64_t gfn)
     return what->frame + ((gfn - what->gfn) << FRAMES_PER_PAGE_SHIFT);
 }
 uint64_t assigned_size(const struct machine_layout *layout);
-/* 0; -EBUSY: something is there; -ENOMEM. */
-int assign(struct pv_machine *machine, struct domain *d, const struct assigned *what);
+/* All of them or none, which do not overlap. 0; -EBUSY: something is there; -ENOMEM. */
+int assign(struct pv_machine *machine, struct domain *d, const struct assigned *what,
+           unsigned count);
 bool assigned_at(struct pv_machine *machine, const struct domain *d, uint64_t gfn,
                  struct assigned *out);
 void unassign(struct pv_machine *machine, struct domain *d, uint64_t gfn);
-/* The first frame of another domain's page at `gfn`, or NO_FRAME. */
+/* Takes another domain's table away: 0; -ENOENT: none was asked for there; -EINVAL: it is not this
+ * owner's. */
+int unassign_exposed(struct pv_machine *machine, struct domain *d, uint64_t base, uint64_t owner);
+/* The first frame of a page or a table's page at `gfn`, or NO_FRAME. */
 uint64_t assigned_page(struct pv_machine *machine, const struct domain *d, uint64_t gfn,
                        bool write);
 
@@ -90,7 +103,33 @@ int xencomm_from_guest(struct pv_machine *machine, const struct domain *d, void 
 int xencomm_to_guest(struct pv_machine *machine, const struct domain *d, uint64_t handle,
                      const void *from, size_t size, size_t skip);
 
+/* ---- dom0vp.c ---- */
+struct dom0vp {
+    struct pv_machine *machine;
+    struct domain *d;
+    const uint64_t *args;
+};
+
+/* ---- p2m.c ---- */
+uint64_t p2m_size(const struct machine_layout *layout);
+/* The table says of these pages what is there now, if it is shown to anybody. Under machine.lock.
+ */
+void p2m_update(struct pv_machine *machine, struct domain *d, uint64_t gfn, uint64_t pages);
+void p2m_repair(struct pv_machine *machine);
+int64_t expose_p2m(const struct dom0vp *call);
+int64_t expose_foreign_p2m(const struct dom0vp *call);
+int64_t unexpose_foreign_p2m(const struct dom0vp *call);
+
+/* ---- build_map.c ---- */
+void sort_map(struct efi_memory_desc *map, unsigned count);
+
 /* ---- memory_map.c ---- */
+/* A map of a guest's, sorted: how many of PV_EFI_MAX_DESCRIPTORS lines, at least one; -EFAULT;
+ * -EINVAL: it is none. */
+int map_from_guest(struct pv_machine *machine, const struct domain *d, uint64_t buffer,
+                   struct efi_memory_desc *lines);
+int map_to_guest(struct pv_machine *machine, const struct domain *d, uint64_t buffer,
+                 const struct efi_memory_desc *lines, unsigned count);
 /* Copies a domain's memory map into a buffer of another's: 0, or a negative errno. */
 int copy_memmap(struct pv_machine *machine, const struct domain *d, const struct domain *to,
                 uint64_t buffer);

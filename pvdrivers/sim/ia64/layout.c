@@ -31,3 +31,10 @@ uint64_t xen_page(struct pv_machine *machine, const struct domain *d, uint64_t g
                ((page - GRANT_PAGE) << FRAMES_PER_PAGE_SHIFT);
     return NO_FRAME;
 }
+
+bool is_beyond_memory(const struct domain *d, uint64_t gfn, uint64_t count)
+{
+    const uint64_t xens_end = PV_IA64_SHARED_INFO_GFN + GRANT_PAGE + PV_IA64_MAX_GRANT_FRAMES;
+    return gfn >= d->physmap_end && gfn <= MAX_GFN && count <= MAX_GFN - gfn &&
+           (gfn + count <= PV_IA64_SHARED_INFO_GFN || gfn >= xens_end);
+}

@@ -1,4 +1,4 @@
-/* Memory maps that are handed out: a guest's own, and the machine's. */
+/* Memory maps that are handed over: a guest's own, the machine's, and one that a guest shows. */
 #include "pvdrivers/sim/ia64/internal.h"
 
 #include "pvdrivers/ring/abi_shared_info.h"
@@ -36,6 +36,34 @@ int copy_memmap(struct pv_machine *machine, const struct domain *d, const struct
     return error;
 }
 
+int map_from_guest(struct pv_machine *machine, const struct domain *d, uint64_t buffer,
+                   struct efi_memory_desc *lines)
+{
+    struct xen_ia64_memmap_info info;
+    int error = xencomm_from_guest(machine, d, &info, buffer, sizeof info, 0);
+    if (error)
+        return error;
+    uint64_t size = info.efi_memmap_size;
+    if (info.efi_memdesc_size != sizeof *lines || size == 0 || size % sizeof *lines ||
+        size > PV_EFI_MAX_DESCRIPTORS * sizeof *lines)
+        return -EINVAL;
+    error = xencomm_from_guest(machine, d, lines, buffer, size, sizeof info);
+    if (error)
+        return error;
+    unsigned count = (unsigned)(size / sizeof *lines);
+    sort_map(lines, count);
+    return pv_efi_check(lines, count) ? -EINVAL : (int)count;
+}
+
+int map_to_guest(struct pv_machine *machine, const struct domain *d, uint64_t buffer,
+                 const struct efi_memory_desc *lines, unsigned count)
+{
+    const struct xen_ia64_memmap_info info = memmap_info(count);
+    int error = xencomm_to_guest(machine, d, buffer, &info, sizeof info, 0);
+    return error ? error
+                 : xencomm_to_guest(machine, d, buffer, lines, info.efi_memmap_size, sizeof info);
+}
+
 int pv_ia64_machine_memory_map(struct pv_machine *machine, domid_t domid, uint64_t argument)
 {
     RCU_SECTION(machine);
@@ -55,9 +83,6 @@ int pv_ia64_machine_memory_map(struct pv_machine *machine, domid_t domid, uint64
     if (map.nr_entries < sizeof info + info.efi_memmap_size)
         return -EINVAL;
     map.nr_entries = (uint32_t)(sizeof info + info.efi_memmap_size);
-    error = xencomm_to_guest(machine, d, map.buffer, &info, sizeof info, 0);
-    if (!error)
-        error = xencomm_to_guest(machine, d, map.buffer, ia64->efi_map, info.efi_memmap_size,
-                                 sizeof info);
+    error = map_to_guest(machine, d, map.buffer, ia64->efi_map, ia64->efi_count);
     return error ? error : xencomm_to_guest(machine, d, argument, &map, sizeof map, 0);
 }

@@ -28,6 +28,7 @@ struct ia64_machine {
 /* In struct domain. The lock is initialised once per domid and never wiped. */
 struct ia64_domain {
     pthread_mutex_t lock; /* what is assigned to its addresses, in its area */
+    bool p2m_shown;       /* its P2M table is kept, for somebody sees it */
 };
 
 #endif

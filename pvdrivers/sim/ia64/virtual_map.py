@@ -16,6 +16,7 @@ PAGE_SIZE = 1 << PAGE_SHIFT  # bytes; Xen's, in both maps
 PAGE_INFO_SIZE = 48  # bytes of struct page_info
 M2P_ENTRY_SIZE = 8
 INVALID_M2P_ENTRY = (1 << 64) - 1
+TABLES_SIZE = 1 << 56  # of the area that the frame table grows up and the M2P down in
 SHARED_INFO_SIZE = 1 << 14  # of the area, on any page size
 MAPPED_REGS_SIZE = 1 << 12
 
@@ -25,7 +26,6 @@ class VirtualMap:
     """One layout of region 7. Frame numbers (mfn) count pages of 16 KiB."""
 
     name: str
-    start: int
     uncached: int
     """Machine memory at this offset, uncached."""
     cached: int
@@ -35,9 +35,21 @@ class VirtualMap:
     shared_info: int
     """Where a guest has its shared_info unless it has asked for another address."""
     frame_table: int
-    frame_table_end: int
-    """The M2P ends here."""
-    end: int
+
+    @property
+    def start(self) -> int:
+        """Nothing of Xen's is below."""
+        return min(self.uncached, self.cached)
+
+    @property
+    def end(self) -> int:
+        """Nothing of Xen's is here or above."""
+        return 0xF800_0000_0000_0000
+
+    @property
+    def frame_table_end(self) -> int:
+        """The M2P ends here."""
+        return self.frame_table + TABLES_SIZE
 
     def identity(self, address: int, *, cached: bool = True) -> int:
         """Where Xen has a machine address."""
@@ -99,24 +111,18 @@ def _frames(extent: MemoryExtent) -> range:
 
 BEFORE_JUNE_2007 = VirtualMap(
     name="before June 2007",
-    start=0xE800_0000_0000_0000,
     uncached=0xE800_0000_0000_0000,
     cached=0xF000_0000_0000_0000,
     kernel=0xF000_0000_0400_0000,
     shared_info=0xF100_0000_0000_0000,
     frame_table=0xF300_0000_0000_0000,
-    frame_table_end=0xF400_0000_0000_0000,
-    end=0xF800_0000_0000_0000,
 )
 LAST = VirtualMap(
     name="last",
-    start=0xF000_0000_0000_0000,
     uncached=0xF200_0000_0000_0000,
     cached=0xF000_0000_0000_0000,
     kernel=0xF400_0000_0400_0000,
     shared_info=0xF500_0000_0000_0000,
     frame_table=0xF600_0000_0000_0000,
-    frame_table_end=0xF700_0000_0000_0000,
-    end=0xF800_0000_0000_0000,
 )
 MAPS = (BEFORE_JUNE_2007, LAST)

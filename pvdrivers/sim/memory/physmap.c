@@ -108,10 +108,13 @@ void physmap_open_level(struct pv_machine *machine, struct domain *d, uint64_t g
     store(machine, d, gfn, level, BELOW);
 }
 
-static void count_change(struct domain *d, uint64_t pages)
+static void changed(struct pv_machine *machine, struct domain *d, uint64_t gfn, unsigned level,
+                    uint64_t more)
 {
-    __atomic_fetch_add(&d->tot_pages, pages, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&d->tot_pages, more, __ATOMIC_RELAXED);
     __atomic_fetch_add(&d->physmap_changes, 1, __ATOMIC_RELEASE);
+    FOR_EACH_SUBSYSTEM(id, physmap_changed)
+    subsystems[id]->physmap_changed(machine, d, gfn, pages_of_level(level));
 }
 
 void physmap_set(struct pv_machine *machine, struct domain *d, uint64_t gfn, unsigned level,
@@ -121,11 +124,11 @@ void physmap_set(struct pv_machine *machine, struct domain *d, uint64_t gfn, uns
     for (unsigned above = P2M_LEVELS - 1; above > level; above--)
         store(machine, d, gfn, above, BELOW);
     physmap_store(machine, d, gfn, level, mfn);
-    count_change(d, pages_of_level(level));
+    changed(machine, d, gfn, level, pages_of_level(level));
 }
 
 void physmap_clear(struct pv_machine *machine, struct domain *d, uint64_t gfn, unsigned level)
 {
     store(machine, d, gfn, level, PHYSMAP_NOTHING);
-    count_change(d, -pages_of_level(level));
+    changed(machine, d, gfn, level, -pages_of_level(level));
 }
