@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from pvdrivers._core import ffi, lib
 from pvdrivers.hypervisor import Hypervisor
@@ -68,6 +69,8 @@ class DomainInfo:
     physmap_pages: int
     generation: int
     privileged: bool
+    pause_count: int
+    uuid: UUID
 
 
 class Domain:
@@ -100,6 +103,8 @@ class Domain:
             info.physmap_pages,
             info.generation,
             bool(info.privileged),
+            info.pause_count,
+            UUID(bytes=bytes(info.handle)),
         )
 
     @property
@@ -124,11 +129,31 @@ class Domain:
             raise UsageError(f"vcpu {number} is none of 0 to {MAX_VCPUS - 1}")
         return Vcpu(self, number)
 
+    @property
+    def uuid(self) -> UUID:
+        """By which a toolstack knows it; Xen's domain handle."""
+        return self.info.uuid
+
+    @uuid.setter
+    def uuid(self, value: UUID) -> None:
+        call = lib.pv_domain_set_handle
+        check(call(self.machine.cdata, self.domid, value.bytes), "set_handle")
+
     def pause(self) -> None:
+        """Counted: what was paused twice runs when it was unpaused twice.
+
+        On a machine with CPUs in virtual time nothing of it runs meanwhile. In real time this is a
+        state that is shown: a guest is processes, and goes on. MachineError: EOVERFLOW it was
+        paused 255 times."""
         check(lib.pv_domain_pause(self.machine.cdata, self.domid), "pause")
 
     def unpause(self) -> None:
+        """MachineError: EINVAL it is not paused."""
         check(lib.pv_domain_unpause(self.machine.cdata, self.domid), "unpause")
+
+    def resume(self) -> None:
+        """A domain that has shut down or crashed goes on; for others it is nothing."""
+        check(lib.pv_domain_resume(self.machine.cdata, self.domid), "resume")
 
     def shutdown(self, reason: ShutdownReason = ShutdownReason.POWEROFF) -> None:
         check(lib.pv_domain_shutdown(self.machine.cdata, self.domid, reason), "shutdown")

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
+from uuid import UUID, uuid4, uuid5
 
 from pvdrivers._core import ffi, lib
 from pvdrivers.hypervisor import Hypervisor
@@ -22,6 +23,8 @@ from pvdrivers.sim.trace import TraceEvent, TraceRecord
 from pvdrivers.sim.vcpu import MAX_VCPUS
 
 DEFAULT_MAX_DOMAIN = 16 << 30  # at least, for machines with less memory
+# Of the UUIDs of domains in virtual time, by which a run is the same each time.
+_UUIDS = UUID("9d2f6a1e-5c0b-4b7e-8a43-6f0c2d1b7e95")
 MOST_MAX_DOMAIN = 1 << 40  # by default: what a domain could own costs address space
 
 
@@ -138,10 +141,12 @@ class Machine:
         paused: bool = False,
         cpupool: int = 0,
         online_vcpus: int = 0,
+        uuid: UUID | None = None,
     ) -> Domain:
         """Creates a domain; zero limits stand for Xen's defaults. `max_memory`: what it may be
         given in all, 0 for no more than `memory`. `cpupool`: where it runs on a machine with
-        CPUs. `online_vcpus`: how many are up from the beginning, 0 for all."""
+        CPUs. `online_vcpus`: how many are up from the beginning, 0 for all. `uuid`: None for a
+        random one, in virtual time for one that is the same in each run."""
         if not 1 <= vcpus <= MAX_VCPUS:
             raise UsageError(f"a domain has 1 to {MAX_VCPUS} vcpus, not {vcpus}")
         config = ffi.new("struct pv_domain_config *")
@@ -157,9 +162,15 @@ class Machine:
         wanted = lib.DOMID_INVALID if domid is None else domid
         created = check(lib.pv_domain_create(self.cdata, wanted, config), "creating a domain")
         domain = Domain(self, created)
+        domain.uuid = uuid or self._make_uuid(domain)
         if not paused:
             domain.unpause()
         return domain
+
+    def _make_uuid(self, domain: Domain) -> UUID:
+        if not lib.pv_machine_is_virtual_time(self.cdata):
+            return uuid4()
+        return uuid5(_UUIDS, f"{domain.domid}.{domain.info.generation}")
 
     def domain(self, domid: int) -> Domain:
         """The domain that has this domid, made by whatever process."""

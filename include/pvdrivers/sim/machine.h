@@ -46,6 +46,9 @@ struct pv_domain_config {
     uint8_t max_grant_version;    /* 1 or 2; 0: 2 */
     bool privileged;
     uint32_t cpupool; /* on a machine with CPUs; ESRCH: there is none, ENODEV: it has no CPU */
+    bool bare;        /* no memory (`memory` is 0), no quota, no vcpu that is up: a toolstack gives
+                         it all of that. `max_memory`: no gfn will be higher */
+    uint8_t handle[16]; /* its UUID */
 };
 
 enum pv_domain_state {
@@ -62,10 +65,12 @@ struct pv_domain_info {
     enum pv_domain_state state;
     enum pv_abi abi;
     uint32_t page_size, vcpus, shutdown_reason;
+    uint32_t pause_count;      /* by how many pv_domain_pause it is held */
     uint64_t pages, max_pages; /* in this domain's page size */
     uint64_t physmap_pages;    /* no gfn is higher */
     uint64_t generation;       /* counts the domains that have had this domid */
     bool privileged;
+    uint8_t handle[16];
 };
 
 /* What Xen would have charged a domain for. One counter per hypercall kind, then per element. */
@@ -94,6 +99,7 @@ PV_API int pv_machine_attach(const char *socket_path, struct pv_machine **machin
 PV_API int pv_machine_serve(struct pv_machine *machine, const char *socket_path);
 PV_API void pv_machine_close(struct pv_machine *machine);
 
+PV_API bool pv_machine_is_virtual_time(struct pv_machine *machine);
 PV_API uint64_t pv_machine_now(struct pv_machine *machine); /* ns */
 PV_API void pv_machine_advance(struct pv_machine *machine, uint64_t ns);
 /* When something happens by itself, a timer that expires, ns; UINT64_MAX: never. */
@@ -122,8 +128,22 @@ PV_API int pv_machine_check_frame(struct pv_machine *machine, uint64_t mfn);
 /* Creates a domain, paused. domid DOMID_INVALID: the lowest free one. Returns the domid. */
 PV_API int pv_domain_create(struct pv_machine *machine, domid_t domid,
                             const struct pv_domain_config *config);
+/* Counted, as Xen does it: what was paused twice runs when it was unpaused twice. A domain that has
+ * ended can be paused too, and is then when it is resumed. -EOVERFLOW more than 255; -EINVAL it is
+ * not paused. In virtual time on a machine with CPUs none of its vcpus gets one. In real time,
+ * where a guest is processes that have a view of it, this is a state that they and others can see.
+ */
 PV_API int pv_domain_pause(struct pv_machine *machine, domid_t domid);
 PV_API int pv_domain_unpause(struct pv_machine *machine, domid_t domid);
+/* A domain that has shut down or crashed goes on where it was; for others it is nothing. -ESRCH
+ * also when it is being destroyed. */
+PV_API int pv_domain_resume(struct pv_machine *machine, domid_t domid);
+PV_API int pv_domain_set_handle(struct pv_machine *machine, domid_t domid, const uint8_t *handle);
+/* 32 makes an x86_64 domain one of the x86_32 ABI, as its builder does before all else. -EACCES it
+ * has memory; -EINVAL neither this nor what it is: 32 or 64. */
+PV_API int pv_domain_set_address_size(struct pv_machine *machine, domid_t domid, uint32_t bits);
+/* 32 or 64. */
+PV_API int pv_domain_get_address_size(struct pv_machine *machine, domid_t domid);
 /* `reason`: SHUTDOWN_*, unless SCHEDOP_shutdown_code has said why before. This and
  * pv_domain_destroy raise VIRQ_DOM_EXC. */
 PV_API int pv_domain_shutdown(struct pv_machine *machine, domid_t domid, uint32_t reason);

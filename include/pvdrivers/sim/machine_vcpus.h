@@ -49,6 +49,10 @@ PV_API uint32_t pv_vcpu_context_size(enum pv_abi abi);
  * those that were up from the beginning; -EINVAL its guest cannot see its vcpu_info yet. */
 PV_API int pv_vcpu_op_initialise(struct pv_machine *machine, domid_t caller, uint32_t vcpu,
                                  const void *context);
+/* The same by a toolstack, whether it was initialised before or not; with VGCF_online among the
+ * context's flags the vcpu is up. */
+PV_API int pv_vcpu_set_context(struct pv_machine *machine, domid_t domid, uint32_t vcpu,
+                               const void *context);
 /* What was kept; zeros for one that was up from the beginning. -ENODATA it is not initialised. */
 PV_API int pv_vcpu_get_context(struct pv_machine *machine, domid_t domid, uint32_t vcpu,
                                void *context);

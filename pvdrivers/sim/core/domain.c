@@ -1,4 +1,5 @@
-/* A domain's creation and life; its end is in teardown.c. */
+/* A domain's creation, and what others may know of it. Its life is in life.c, its end in
+ * teardown.c. */
 #include "pvdrivers/sim/core/machine.h"
 
 #include <errno.h>
@@ -21,19 +22,14 @@ struct domain *find_live_domain(struct pv_machine *machine, const struct domain 
     return d && !domain_is_dying(d) ? d : NULL;
 }
 
-void domain_set_state(struct pv_machine *machine, struct domain *d, enum pv_domain_state state)
-{
-    __atomic_store_n(&d->state, state, __ATOMIC_SEQ_CST);
-    trace(machine, PV_TRACE_DOMAIN_STATE, d->domain_id, state, 0, 0);
-}
-
 /* ---- Creation -------------------------------------------------------------------------------- */
 
 static int check_config(const struct pv_machine *machine, const struct pv_domain_config *config)
 {
     uint64_t limit = machine->shared->layout.max_domain_pages << FRAME_SHIFT;
     if ((unsigned)config->abi >= PV_ABI_COUNT || config->vcpus == 0 ||
-        config->vcpus > PV_MAX_VCPUS || config->online_vcpus > config->vcpus || config->memory == 0)
+        config->vcpus > PV_MAX_VCPUS || config->online_vcpus > config->vcpus ||
+        (config->memory == 0) != config->bare || (config->bare && config->max_memory == 0))
         return -EINVAL;
     if (config->max_memory && config->max_memory < config->memory)
         return -EINVAL;
@@ -75,10 +71,13 @@ void domain_set_shape(struct domain *d, const struct pv_domain_config *config)
     d->page_shift = config->abi == PV_ABI_IA64 ? 14 : 12;
     d->privileged = config->privileged;
     d->physmap_end = (config->max_memory ? config->max_memory : config->memory) >> d->page_shift;
-    d->max_pages = d->physmap_end;
+    d->max_pages = config->bare ? 0 : d->physmap_end;
+    memcpy(d->handle, config->handle, sizeof d->handle);
     memset(d->vcpu, 0, d->max_vcpus * sizeof d->vcpu[0]); /* what the domid's last domain had */
     d->max_vcpus = config->vcpus;
-    uint32_t online = config->online_vcpus ? config->online_vcpus : config->vcpus;
+    uint32_t online = config->bare           ? 0
+                      : config->online_vcpus ? config->online_vcpus
+                                             : config->vcpus;
     for (uint32_t i = 0; i < config->vcpus; i++)
         d->vcpu[i] = (struct vcpu){.id = i, .pause_flags = i < online ? 0 : VPF_down};
 }
@@ -133,70 +132,10 @@ int pv_domain_create(struct pv_machine *machine, domid_t wanted,
         return error;
     }
     account(d, PV_ACCOUNT_DOMCTL, 1);
+    d->pause_count = 1;
     domain_set_state(machine, d, PV_DOMAIN_PAUSED);
     __atomic_store_n(&d->builder, 0, __ATOMIC_RELEASE); /* killed before: domain_release_client */
     return domid;
-}
-
-/* ---- Life ------------------------------------------------------------------------------------ */
-
-static int change_state(struct pv_machine *machine, domid_t domid, unsigned from_mask,
-                        enum pv_domain_state to, uint32_t reason)
-{
-    RCU_SECTION(machine);
-    struct domain *d = find_domain(machine, domid);
-    if (!d)
-        return -ESRCH;
-    machine_lock(machine);
-    bool allowed = from_mask & 1u << domain_state(d);
-    if (allowed) {
-        __atomic_store_n(&d->shutdown_reason, reason, __ATOMIC_RELAXED);
-        domain_set_state(machine, d, to);
-        FOR_EACH_SUBSYSTEM(id, domain_state_changed)
-        subsystems[id]->domain_state_changed(machine, d);
-        account(d, PV_ACCOUNT_DOMCTL, 1);
-    }
-    machine_unlock(machine);
-    return allowed ? 0 : -EINVAL;
-}
-
-#define LIVE (1u << PV_DOMAIN_PAUSED | 1u << PV_DOMAIN_RUNNING)
-
-int pv_domain_pause(struct pv_machine *machine, domid_t domid)
-{
-    return change_state(machine, domid, LIVE, PV_DOMAIN_PAUSED, 0);
-}
-
-int pv_domain_unpause(struct pv_machine *machine, domid_t domid)
-{
-    return change_state(machine, domid, LIVE, PV_DOMAIN_RUNNING, 0);
-}
-
-void domain_ended(struct pv_machine *machine)
-{
-    FOR_EACH_SUBSYSTEM(id, domain_ended)
-    subsystems[id]->domain_ended(machine);
-}
-
-/* What SCHEDOP_shutdown_code has said before counts. */
-static uint32_t latched_reason(struct pv_machine *machine, domid_t domid, uint32_t reason)
-{
-    RCU_SECTION(machine);
-    const struct domain *d = find_domain(machine, domid);
-    uint32_t code = d ? __atomic_load_n(&d->shutdown_code, __ATOMIC_RELAXED) : 0;
-    return code ? code - 1 : reason;
-}
-
-int pv_domain_shutdown(struct pv_machine *machine, domid_t domid, uint32_t reason)
-{
-    if (reason > SHUTDOWN_MAX)
-        return -EINVAL;
-    reason = latched_reason(machine, domid, reason);
-    enum pv_domain_state state = reason == SHUTDOWN_crash ? PV_DOMAIN_CRASHED : PV_DOMAIN_SHUTDOWN;
-    int error = change_state(machine, domid, LIVE, state, reason);
-    if (!error)
-        domain_ended(machine);
-    return error;
 }
 
 /* ---- What others may know -------------------------------------------------------------------- */
@@ -219,6 +158,11 @@ int pv_domain_info(struct pv_machine *machine, domid_t domid, struct pv_domain_i
                                     .physmap_pages = d->physmap_end,
                                     .generation = domain_generation(d),
                                     .privileged = d->privileged};
+    info->pause_count = __atomic_load_n(&d->pause_count, __ATOMIC_RELAXED);
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t word = __atomic_load_n(&d->handle[i], __ATOMIC_RELAXED);
+        memcpy(info->handle + i * sizeof word, &word, sizeof word);
+    }
     return 0;
 }
 

@@ -37,9 +37,12 @@ struct domain {
     bool dead;        /* DYING and taken apart: only what others still hold of it keeps it */
     uint64_t ticket;  /* rcu_ticket() + 1 of one that is ABSENT but not wiped yet; 0: none */
     uint32_t shutdown_reason;
+    uint32_t
+        pause_count; /* of toolstacks: Xen's controller_pause_count; changes under machine.lock */
     uint32_t shutdown_code; /* + 1: the reason that counts when it shuts down; 0: none yet */
     uint32_t max_vcpus;
     uint64_t generation;
+    uint64_t handle[2];            /* its UUID, read without a lock */
     uint64_t tot_pages, max_pages; /* of this domain's page size */
     uint64_t physmap_end;          /* no gfn is higher: what max_pages was at first */
     uint32_t node;                 /* whose memory it prefers */

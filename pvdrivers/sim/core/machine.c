@@ -278,6 +278,11 @@ uint64_t machine_now(const struct machine *shared)
     return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
 }
 
+bool pv_machine_is_virtual_time(struct pv_machine *machine)
+{
+    return machine->shared->virtual_time;
+}
+
 uint64_t pv_machine_now(struct pv_machine *machine)
 {
     return machine_now(machine->shared);

@@ -51,6 +51,44 @@ static int create(struct pv_machine *machine, struct domain *d,
     return error;
 }
 
+static int address_size(const struct domain *d)
+{
+    return domain_abi(d) == PV_ABI_X86_32 ? 32 : 64;
+}
+
+int pv_domain_get_address_size(struct pv_machine *machine, domid_t domid)
+{
+    RCU_SECTION(machine);
+    const struct domain *d = find_domain(machine, domid);
+    return d ? address_size(d) : -ESRCH;
+}
+
+/* Another shape: its vcpu_infos lie elsewhere. */
+static int switch_to_32(struct pv_machine *machine, struct domain *d)
+{
+    if (pv_read_once_64(&d->tot_pages) || domain_is_dying(d))
+        return -EACCES;
+    if (domain_abi(d) != PV_ABI_X86_64)
+        return -EINVAL;
+    __atomic_store_n(&d->abi, (uint8_t)PV_ABI_X86_32, __ATOMIC_RELAXED);
+    vcpu_infos_init(machine, d);
+    return 0;
+}
+
+int pv_domain_set_address_size(struct pv_machine *machine, domid_t domid, uint32_t bits)
+{
+    RCU_SECTION(machine);
+    struct domain *d = find_domain(machine, domid);
+    if (!d)
+        return -ESRCH;
+    event_lock(machine, d);
+    int error = bits == (uint32_t)address_size(d) ? 0
+                : bits == 32                      ? switch_to_32(machine, d)
+                                                  : -EINVAL;
+    event_unlock(machine, d);
+    return error;
+}
+
 /* Xenstored and toolstacks listen. */
 static void tell_of_end(struct pv_machine *machine)
 {

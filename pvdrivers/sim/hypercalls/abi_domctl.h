@@ -7,15 +7,44 @@
 #define XEN_DOMCTL_INTERFACE_VERSION 0x15
 
 enum {
+    XEN_DOMCTL_createdomain = 1,
     XEN_DOMCTL_destroydomain = 2,
     XEN_DOMCTL_pausedomain = 3,
     XEN_DOMCTL_unpausedomain = 4,
     XEN_DOMCTL_getdomaininfo = 5,
     XEN_DOMCTL_setvcpuaffinity = 9,
     XEN_DOMCTL_max_mem = 11,
+    XEN_DOMCTL_setvcpucontext = 12,
+    XEN_DOMCTL_getvcpucontext = 13,
     XEN_DOMCTL_getvcpuinfo = 14,
+    XEN_DOMCTL_max_vcpus = 15,
     XEN_DOMCTL_scheduler_op = 16,
-    XEN_DOMCTL_getvcpuaffinity = 25
+    XEN_DOMCTL_setdomainhandle = 17,
+    XEN_DOMCTL_getvcpuaffinity = 25,
+    XEN_DOMCTL_resumedomain = 27,
+    XEN_DOMCTL_gethvmcontext = 33,
+    XEN_DOMCTL_sethvmcontext = 34,
+    XEN_DOMCTL_set_address_size = 35,
+    XEN_DOMCTL_get_address_size = 36,
+    XEN_DOMCTL_gethvmcontext_partial = 55,
+    XEN_DOMCTL_set_virq_handler = 66
+};
+
+#define XEN_DOMCTL_CDF_oos_off (1u << 3)
+#define XEN_X86_MSR_RELAXED (1u << 0)
+
+struct xen_arch_domainconfig {
+    uint32_t emulation_flags, misc_flags;
+};
+
+struct xen_domctl_createdomain {
+    uint32_t ssidref;
+    xen_domain_handle_t handle;
+    uint32_t flags, iommu_opts;
+    uint32_t max_vcpus, max_evtchn_port;
+    int32_t max_grant_frames, max_maptrack_frames;
+    uint32_t grant_opts, vmtrace_size, cpupool_id;
+    struct xen_arch_domainconfig arch;
 };
 
 #define XEN_DOMINF_dying (1u << 0)
@@ -38,9 +67,7 @@ struct xen_domctl_getdomaininfo {
     uint32_t cpupool;
     uint8_t gpaddr_bits;
     uint8_t pad2[7];
-    struct {
-        uint32_t emulation_flags, misc_flags;
-    } arch_config;
+    struct xen_arch_domainconfig arch_config;
 };
 
 #define XEN_VCPUAFFINITY_HARD (1u << 0)
@@ -82,16 +109,43 @@ struct xen_domctl_max_mem {
     uint64_t max_memkb;
 };
 
+struct xen_domctl_vcpucontext {
+    uint32_t vcpu;
+    uint64_t ctxt; /* struct vcpu_guest_context */
+};
+
+struct xen_domctl_max_vcpus {
+    uint32_t max;
+};
+
+struct xen_domctl_setdomainhandle {
+    xen_domain_handle_t handle;
+};
+
+struct xen_domctl_address_size {
+    uint32_t size;
+};
+
+struct xen_domctl_set_virq_handler {
+    uint32_t virq;
+};
+
 struct xen_domctl {
     uint32_t cmd, interface_version;
     domid_t domain;
     uint16_t pad[3];
     union {
+        struct xen_domctl_createdomain createdomain;
         struct xen_domctl_getdomaininfo getdomaininfo;
         struct xen_domctl_vcpuaffinity vcpuaffinity;
         struct xen_domctl_getvcpuinfo getvcpuinfo;
         struct xen_domctl_scheduler_op scheduler_op;
         struct xen_domctl_max_mem max_mem;
+        struct xen_domctl_vcpucontext vcpucontext;
+        struct xen_domctl_max_vcpus max_vcpus;
+        struct xen_domctl_setdomainhandle setdomainhandle;
+        struct xen_domctl_address_size address_size;
+        struct xen_domctl_set_virq_handler set_virq_handler;
         uint8_t pad[128];
     } u;
 };

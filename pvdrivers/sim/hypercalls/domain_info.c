@@ -26,11 +26,9 @@ static void tell_vcpus(const struct hypercall *call, const struct pv_domain_info
         out->flags |= running ? XEN_DOMINF_running : blocked ? XEN_DOMINF_blocked : 0;
 }
 
-static uint32_t state_flags(const struct pv_domain_info *info)
+static uint32_t end_flags(const struct pv_domain_info *info)
 {
     switch (info->state) {
-    case PV_DOMAIN_PAUSED:
-        return XEN_DOMINF_paused;
     case PV_DOMAIN_SHUTDOWN:
     case PV_DOMAIN_CRASHED:
         return XEN_DOMINF_shutdown | info->shutdown_reason << XEN_DOMINF_shutdownshift;
@@ -49,8 +47,9 @@ long next_domain(const struct hypercall *call, uint32_t domid, struct xen_domctl
     if (domid >= DOMID_FIRST_RESERVED)
         return -ESRCH;
     memset(out, 0, sizeof *out);
+    memcpy(out->handle, info.handle, sizeof out->handle);
     out->domain = (domid_t)domid;
-    out->flags = state_flags(&info);
+    out->flags = end_flags(&info) | (info.pause_count ? XEN_DOMINF_paused : 0);
     uint32_t frames = info.page_size >> FRAME_SHIFT; /* tools count in these, whatever the ABI */
     out->tot_pages = info.pages * frames;
     out->max_pages = info.max_pages * frames;

@@ -7,14 +7,17 @@
  *   sysctl.c         sysctl                     domctl.c        domctl
  *   domain_info.c    getdomaininfo of both      topology.c      sysctls about CPUs and nodes
  *   scheduling.c     schedulers, cpupools       vcpu.c          domctls of a vcpu
+ *   create.c         createdomain
  *   vcpu_op.c        vcpu_op                    sched_op.c      sched_op
  */
 #ifndef PVDRIVERS_SIM_HYPERCALLS_INTERNAL_H
 #define PVDRIVERS_SIM_HYPERCALLS_INTERNAL_H
 
+#include "pvdrivers/ring/abi_ia64.h"
 #include "pvdrivers/sim/hypercall.h"
 #include "pvdrivers/sim/hypercalls/abi_domctl.h"
 #include "pvdrivers/sim/hypercalls/abi_sysctl.h"
+#include "pvdrivers/sim/machine_vcpus.h"
 
 #include <errno.h>
 
@@ -27,6 +30,11 @@ struct hypercall {
 /* ---- guest_memory.c: 0 or -EFAULT ---- */
 int copy_from_guest(void *to, uint64_t from, size_t size);
 int copy_to_guest(uint64_t to, const void *from, size_t size);
+/* The context of a vcpu, as the ABI of its domain has it. */
+union vcpu_context {
+    struct vcpu_guest_context_ia64 ia64; /* the largest */
+    uint8_t x86_64[PV_VCPU_CONTEXT_SIZE_x86_64];
+};
 /* Masks of CPUs, PV_SCHED_MAX_CPUS bits. What a bitmap has no room for is not said, or no CPU. */
 int cpus_to_guest(const struct xenctl_bitmap *to, const uint64_t *cpus);
 int cpus_from_guest(uint64_t *cpus, const struct xenctl_bitmap *from);
@@ -76,7 +84,11 @@ long sysctl_sched_id(const struct hypercall *call, void *argument);
 long sysctl_scheduler_op(const struct hypercall *call, void *argument);
 long sysctl_cpupool_op(const struct hypercall *call, void *argument);
 long domctl_scheduler_op(const struct hypercall *call, void *argument);
+/* create.c */
+long domctl_createdomain(const struct hypercall *call, void *argument);
 /* vcpu.c */
+long domctl_setvcpucontext(const struct hypercall *call, void *argument);
+long domctl_getvcpucontext(const struct hypercall *call, void *argument);
 long domctl_getvcpuinfo(const struct hypercall *call, void *argument);
 long domctl_setvcpuaffinity(const struct hypercall *call, void *argument);
 long domctl_getvcpuaffinity(const struct hypercall *call, void *argument);

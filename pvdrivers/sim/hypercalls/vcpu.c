@@ -1,7 +1,6 @@
 /* domctls of a vcpu. On a machine without CPUs it runs whenever its domain does, anywhere. */
 #include "pvdrivers/sim/cpupool.h"
 #include "pvdrivers/sim/hypercalls/internal.h"
-#include "pvdrivers/sim/machine_vcpus.h"
 #include "pvdrivers/sim/sched.h"
 
 #include <string.h>
@@ -31,6 +30,32 @@ long domctl_getvcpuinfo(const struct hypercall *call, void *argument)
     op->cpu_time = runstate.time[RUNSTATE_running];
     op->cpu = runstate.cpu;
     return 0;
+}
+
+long domctl_setvcpucontext(const struct hypercall *call, void *argument)
+{
+    const struct xen_domctl *domctl = argument;
+    const struct xen_domctl_vcpucontext *op = &domctl->u.vcpucontext;
+    union vcpu_context context;
+    struct pv_domain_info info;
+    int error = check_vcpu(call, domctl->domain, op->vcpu, &info);
+    if (error)
+        return error;
+    if (copy_from_guest(&context, op->ctxt, pv_vcpu_context_size(info.abi)))
+        return -EFAULT;
+    return pv_vcpu_set_context(call->machine, domctl->domain, op->vcpu, &context);
+}
+
+long domctl_getvcpucontext(const struct hypercall *call, void *argument)
+{
+    const struct xen_domctl *domctl = argument;
+    const struct xen_domctl_vcpucontext *op = &domctl->u.vcpucontext;
+    union vcpu_context context;
+    struct pv_domain_info info;
+    int error = check_vcpu(call, domctl->domain, op->vcpu, &info);
+    if (!error)
+        error = pv_vcpu_get_context(call->machine, domctl->domain, op->vcpu, &context);
+    return error ? error : copy_to_guest(op->ctxt, &context, pv_vcpu_context_size(info.abi));
 }
 
 typedef uint64_t cpus_t[PV_SCHED_MAX_CPUS / 64];

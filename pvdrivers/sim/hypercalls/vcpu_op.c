@@ -1,8 +1,6 @@
 /* vcpu_op. A program may run on any vcpu of its domain: it is taken to be on the one it asks about.
  */
-#include "pvdrivers/ring/abi_ia64.h"
 #include "pvdrivers/sim/hypercalls/internal.h"
-#include "pvdrivers/sim/machine_vcpus.h"
 
 static uint32_t vcpu_of(const struct hypercall *call)
 {
@@ -29,10 +27,7 @@ static long register_runstate_memory_area(const struct hypercall *call, void *ar
 /* Too large an argument to be copied like the others. */
 static long initialise(const struct hypercall *call, void *argument)
 {
-    union {
-        struct vcpu_guest_context_ia64 ia64;
-        uint8_t bytes[PV_VCPU_CONTEXT_SIZE_x86_64];
-    } context;
+    union vcpu_context context;
     struct pv_domain_info info;
     (void)argument;
     int error = pv_domain_info(call->machine, call->caller, &info);

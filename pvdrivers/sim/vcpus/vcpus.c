@@ -12,6 +12,11 @@
 #define CONTEXT_STRIDE 0x6000 /* the largest, in whole pages */
 static_assert(sizeof(struct vcpu_guest_context_ia64) <= CONTEXT_STRIDE, "the largest");
 
+/* Of vcpu_guest_context: where its flags are, and the one of a vcpu that is up. */
+#define VGCF_FLAGS_x86 512 /* behind fpu_ctxt */
+#define VGCF_online_x86 (1u << 5)
+#define VGCF_FLAGS_ia64 0
+
 enum { CONTEXT_NONE, CONTEXT_COPIED, CONTEXT_SET }; /* Xen's is_initialised: the last */
 
 struct context_area {
@@ -62,6 +67,29 @@ int pv_vcpu_op_initialise(struct pv_machine *machine, domid_t caller, uint32_t v
         return -EEXIST;
     memcpy(context_of(machine, d, vcpu), context, pv_vcpu_context_size(domain_abi(d)));
     __atomic_store_n(initialised(d, vcpu), CONTEXT_SET, __ATOMIC_RELEASE);
+    return 0;
+}
+
+static bool says_online(enum pv_abi abi, const void *context)
+{
+    uint32_t flags;
+    const uint8_t *bytes = context;
+    memcpy(&flags, bytes + (abi == PV_ABI_IA64 ? VGCF_FLAGS_ia64 : VGCF_FLAGS_x86), sizeof flags);
+    return flags & (abi == PV_ABI_IA64 ? VGCF_online_ia64 : VGCF_online_x86);
+}
+
+int pv_vcpu_set_context(struct pv_machine *machine, domid_t domid, uint32_t vcpu,
+                        const void *context)
+{
+    RCU_SECTION(machine);
+    struct domain *d;
+    int error = find_vcpu(machine, domid, vcpu, &d);
+    if (error)
+        return error;
+    memcpy(context_of(machine, d, vcpu), context, pv_vcpu_context_size(domain_abi(d)));
+    __atomic_store_n(initialised(d, vcpu), CONTEXT_SET, __ATOMIC_RELEASE);
+    if (says_online(domain_abi(d), context))
+        vcpu_set_paused(machine, d, vcpu, VPF_down, false);
     return 0;
 }
 

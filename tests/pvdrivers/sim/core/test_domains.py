@@ -1,6 +1,7 @@
 """The life of a domain: created, paused, shut down, crashed, destroyed; a domid used again."""
 
 import errno
+from uuid import UUID
 
 import pytest
 
@@ -20,6 +21,8 @@ def test_states() -> None:
         domain.shutdown(ShutdownReason.REBOOT)
         assert domain.info.state is DomainState.SHUTDOWN
         assert domain.info.shutdown_reason is ShutdownReason.REBOOT
+        domain.unpause()
+        assert domain.info.state is DomainState.SHUTDOWN
         with pytest.raises(MachineError) as refused:
             domain.unpause()
         assert refused.value.errno == errno.EINVAL
@@ -28,6 +31,71 @@ def test_states() -> None:
         with pytest.raises(MachineError) as gone:
             domain.destroy()
         assert gone.value.errno == errno.ESRCH
+
+
+def test_what_was_paused_twice_is_unpaused_twice() -> None:
+    with Machine() as machine:
+        domain = machine.create_domain()
+        domain.pause()
+        domain.pause()
+        domain.unpause()
+        assert (domain.info.state, domain.info.pause_count) == (DomainState.PAUSED, 1)
+        domain.unpause()
+        assert (domain.info.state, domain.info.pause_count) == (DomainState.RUNNING, 0)
+        for _ in range(255):
+            domain.pause()
+        with pytest.raises(MachineError) as too_often:
+            domain.pause()
+        assert too_often.value.errno == errno.EOVERFLOW
+        assert domain.info.pause_count == 255
+
+
+def test_resumed_after_it_has_shut_down() -> None:
+    with Machine() as machine:
+        domain = machine.create_domain()
+        domain.resume()
+        assert domain.info.state is DomainState.RUNNING
+        domain.set_shutdown_code(ShutdownReason.SUSPEND)
+        domain.shutdown(ShutdownReason.POWEROFF)
+        assert domain.info.shutdown_reason is ShutdownReason.SUSPEND
+        domain.pause()
+        assert domain.info.state is DomainState.SHUTDOWN
+        domain.resume()
+        assert domain.info.state is DomainState.PAUSED
+        domain.unpause()
+        assert domain.info.state is DomainState.RUNNING
+        domain.shutdown(ShutdownReason.REBOOT)
+        assert domain.info.shutdown_reason is ShutdownReason.REBOOT
+        domain.destroy()
+        with pytest.raises(MachineError) as gone:
+            domain.resume()
+        assert gone.value.errno == errno.ESRCH
+
+
+def test_uuids() -> None:
+    chosen = UUID("12345678-9abc-4def-8012-3456789abcde")
+    with Machine() as machine:
+        domain = machine.create_domain(memory="1M", uuid=chosen)
+        assert domain.uuid == domain.info.uuid == chosen
+        others = [machine.create_domain(memory="1M").uuid for _ in range(3)]
+        assert len({chosen, *others}) == 4
+        domain.uuid = others[0]
+        assert machine.domain(0).uuid == others[0]
+
+
+def test_uuids_in_virtual_time_are_those_of_the_last_run() -> None:
+    def run() -> list[UUID]:
+        with Machine(virtual_time=True) as machine:
+            first = machine.create_domain(memory="1M")
+            uuids = [first.uuid, machine.create_domain(memory="1M").uuid]
+            first.destroy()
+            again = machine.create_domain(memory="1M")
+            assert again.domid == first.domid
+            return [*uuids, again.uuid]
+
+    uuids = run()
+    assert len(set(uuids)) == 3
+    assert run() == uuids
 
 
 def test_crash() -> None:

@@ -8,6 +8,7 @@
 
 #include "pvdrivers/sim/cpupool.h"
 #include "pvdrivers/sim/hypercall.h"
+#include "pvdrivers/sim/hypercalls/abi_domctl.h"
 #include "pvdrivers/sim/hypercalls/abi_sysctl.h"
 #include "pvdrivers/sim/sched.h"
 
@@ -75,7 +76,7 @@ static inline uint32_t any_op(struct any_input *input)
 static inline uint32_t any_cmd(struct any_input *input)
 {
     uint8_t byte = any_byte(input);
-    return byte < 0xF0 ? byte % 26 : any_number(input);
+    return byte < 0xA0 ? byte % 26 : byte < 0xF0 ? 26u + byte % 64u : any_number(input);
 }
 
 /* Privileged ones often; one that is not there sometimes. */
@@ -110,6 +111,18 @@ static inline void fill_argument(struct any_input *input, uint64_t *words)
     }
 }
 
+/* Few that come by chance could be made. */
+static inline void fill_createdomain(struct any_input *input, struct xen_domctl *domctl)
+{
+    domctl->domain = (domid_t)any_number(input);
+    domctl->u.createdomain = (struct xen_domctl_createdomain){.max_vcpus = any_byte(input) % 5u,
+                                                              .max_evtchn_port = any_number(input),
+                                                              .max_grant_frames = -1,
+                                                              .max_maptrack_frames = -1,
+                                                              .grant_opts = any_byte(input) % 3u,
+                                                              .cpupool_id = any_byte(input) % 2u};
+}
+
 static inline void check_result(struct pv_machine *machine, domid_t caller, uint32_t op,
                                 bool version_known, int64_t result)
 {
@@ -136,6 +149,8 @@ static inline void make_hypercall(struct pv_machine *machine, struct any_input *
     if (is_toolstacks(op)) {
         argument[0] = cmd | (uint64_t)(version_known ? XEN_SYSCTL_INTERFACE_VERSION : 0x14) << 32;
         args[0] = (uintptr_t)argument;
+        if (op == __HYPERVISOR_domctl && cmd == XEN_DOMCTL_createdomain && any_byte(input) % 4)
+            fill_createdomain(input, (struct xen_domctl *)argument);
     } else if (op == __HYPERVISOR_vcpu_op) {
         args[0] = cmd;
         args[1] = any_number(input);
