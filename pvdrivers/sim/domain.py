@@ -66,6 +66,7 @@ class DomainInfo:
     shutdown_reason: ShutdownReason
     pages: int
     max_pages: int
+    outstanding_pages: int  # of its claim
     physmap_pages: int
     generation: int
     privileged: bool
@@ -100,6 +101,7 @@ class Domain:
             ShutdownReason(info.shutdown_reason),
             info.pages,
             info.max_pages,
+            info.outstanding_pages,
             info.physmap_pages,
             info.generation,
             bool(info.privileged),

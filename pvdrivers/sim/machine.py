@@ -193,6 +193,19 @@ class Machine:
         return int(lib.pv_machine_free_memory(self.cdata))
 
     @property
+    def outstanding_claims(self) -> int:
+        """Bytes of free memory that domains have claimed (`Reservation.claim`)."""
+        return int(lib.pv_machine_outstanding_claims(self.cdata))
+
+    def available_memory(
+        self, node: int | None = None, *, min_width: int = 0, max_width: int = 0
+    ) -> int:
+        """Bytes of free memory of a node or of all, whose addresses have `min_width` to `max_width`
+        bits; 0: any. Claims are not considered."""
+        number = -1 if node is None else node
+        return int(lib.pv_machine_available_memory(self.cdata, number, min_width, max_width))
+
+    @property
     def total_memory(self) -> int:
         return int(lib.pv_machine_total_memory(self.cdata))
 

@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from pvdrivers.sim.machine import Machine
 
 
+def memory_flags(address_bits: int, node: int | None, exact_node: bool) -> int:
+    """Xen's XENMEMF word: which memory new pages may be."""
+    flags = address_bits | (0 if node is None else node + 1 << 8)
+    return flags | (lib.XENMEMF_exact_node_request if exact_node else 0)
+
+
 class Reservation:
     """That of domain `domid`, as the domain `caller` (default: itself) sees and changes it.
 
@@ -54,8 +60,7 @@ class Reservation:
         """Gives it extents of new pages; the machine frames (4 KiB) of those done, which are fewer
         than `gfns` when one could not be. All lie below 2**address_bits (0: anywhere), and are of
         `node` if it has any, or with `exact_node` of no other."""
-        flags = address_bits | (0 if node is None else node + 1 << 8)
-        flags |= lib.XENMEMF_exact_node_request if exact_node else 0
+        flags = memory_flags(address_bits, node, exact_node)
         mfns = ffi.new("uint64_t[]", len(gfns))
         # Kept here: the structure holds bare pointers.
         array = ffi.new("uint64_t[]", list(gfns))
@@ -63,11 +68,35 @@ class Reservation:
         done = lib.pv_memory_populate_physmap(*self._arguments(), extents)
         return list(mfns[0 : check(done, "populate")])
 
+    def increase(
+        self,
+        count: int,
+        order: int = 0,
+        *,
+        address_bits: int = 0,
+        node: int | None = None,
+        exact_node: bool = False,
+    ) -> list[int]:
+        """Gives it `count` extents of new pages that no gfn is of, until it ends; their machine
+        frames, as `populate` has them."""
+        flags = memory_flags(address_bits, node, exact_node)
+        mfns = ffi.new("uint64_t[]", count)
+        extents = ffi.new("struct pv_memory_extents *", (ffi.NULL, mfns, count, order, flags))
+        done = lib.pv_memory_increase_reservation(*self._arguments(), extents)
+        return list(mfns[0 : check(done, "increase")])
+
     def decrease(self, gfns: Sequence[int], order: int = 0) -> int:
         """Takes extents from it; how many were there as a whole, up to the first that was not."""
         array = ffi.new("uint64_t[]", list(gfns))
         extents = ffi.new("struct pv_memory_extents *", (array, ffi.NULL, len(gfns), order, 0))
         return check(lib.pv_memory_decrease_reservation(*self._arguments(), extents), "decrease")
+
+    def claim(self, pages: int) -> None:
+        """Keeps free memory for it, so that it can have `pages` in all; 0 drops the claim.
+
+        MachineError: EPERM, the caller is not privileged; EINVAL, there is no such domain, it has a
+        claim or these pages already, or may not have them; ENOMEM, there is not so much free."""
+        check(lib.pv_memory_claim_pages(*self._arguments(), pages), "claim")
 
     def set_maximum(self, size: int) -> None:
         """What it may have, bytes. MachineError: EINVAL, more than it was made for."""

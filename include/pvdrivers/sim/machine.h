@@ -65,10 +65,11 @@ struct pv_domain_info {
     enum pv_domain_state state;
     enum pv_abi abi;
     uint32_t page_size, vcpus, shutdown_reason;
-    uint32_t pause_count;      /* by how many pv_domain_pause it is held */
-    uint64_t pages, max_pages; /* in this domain's page size */
-    uint64_t physmap_pages;    /* no gfn is higher */
-    uint64_t generation;       /* counts the domains that have had this domid */
+    uint32_t pause_count;       /* by how many pv_domain_pause it is held */
+    uint64_t pages, max_pages;  /* in this domain's page size */
+    uint64_t outstanding_pages; /* claimed, and not yet its own */
+    uint64_t physmap_pages;     /* no gfn is higher */
+    uint64_t generation;        /* counts the domains that have had this domid */
     bool privileged;
     uint8_t handle[16];
 };
@@ -106,6 +107,12 @@ PV_API void pv_machine_advance(struct pv_machine *machine, uint64_t ns);
 PV_API uint64_t pv_machine_next_event(struct pv_machine *machine);
 PV_API uint64_t pv_machine_free_memory(struct pv_machine *machine);  /* bytes */
 PV_API uint64_t pv_machine_total_memory(struct pv_machine *machine); /* bytes */
+/* Of free memory, what domains have claimed, bytes. */
+PV_API uint64_t pv_machine_outstanding_claims(struct pv_machine *machine);
+/* Free memory, bytes, of a node, or of all: -1. Of addresses from 2^(min_width - 1) on and below
+ * 2^max_width; 0: without that bound. */
+PV_API uint64_t pv_machine_available_memory(struct pv_machine *machine, int32_t node,
+                                            uint32_t min_width, uint32_t max_width);
 /* One more than the highest node of an extent. */
 PV_API uint32_t pv_machine_node_count(struct pv_machine *machine);
 struct pv_node_memory {

@@ -4,8 +4,9 @@
  * it, and only a privileged domain may name another one: -EPERM, or -ESRCH when there is none.
  *
  * Frame numbers of a domain (gfns), and orders, are in its page size; machine frames have 4 KiB.
- * populate and decrease return how many extents were done: fewer than `count` when the next one
- * could not be, which then is as it was, or, of decrease, is done up to its first page not there.
+ * populate, increase and decrease return how many extents were done: fewer than `count` when the
+ * next one could not be, which then is as it was, or, of decrease, is done up to its first page not
+ * there.
  */
 #ifndef PVDRIVERS_SIM_MACHINE_MEMORY_H
 #define PVDRIVERS_SIM_MACHINE_MEMORY_H
@@ -23,8 +24,8 @@
 #define XENMEMF_exact_node_request 131072
 /* An extent is 2^order pages: order 18 at most for a privileged caller, 9 for another. */
 struct pv_memory_extents {
-    const uint64_t *gfns; /* of each extent's first page */
-    uint64_t *mfns;       /* out: of populate, if not NULL */
+    const uint64_t *gfns; /* of each extent's first page; not of increase */
+    uint64_t *mfns;       /* out: of new extents, if not NULL */
     uint64_t count;
     uint32_t order, mem_flags;
 };
@@ -32,10 +33,20 @@ struct pv_memory_extents {
  * more than the domain may own, or more than there is of such memory. */
 PV_API int64_t pv_memory_populate_physmap(struct pv_machine *machine, domid_t caller, domid_t domid,
                                           const struct pv_memory_extents *extents);
+/* The extents' pages are the domain's, but no gfn is theirs: they stay until the domain ends. */
+PV_API int64_t pv_memory_increase_reservation(struct pv_machine *machine, domid_t caller,
+                                              domid_t domid,
+                                              const struct pv_memory_extents *extents);
 /* A page that somebody else uses leaves the domain, and is free when it is no longer used. */
 PV_API int64_t pv_memory_decrease_reservation(struct pv_machine *machine, domid_t caller,
                                               domid_t domid,
                                               const struct pv_memory_extents *extents);
+/* Claims free memory, so that the domain can have `pages` in all; 0: drops what is left of its
+ * claim. Nobody else gets that memory. A claim lasts until the domain has the pages, or ends. A
+ * privileged caller's. -EINVAL: there is no such domain, it has a claim or the pages, or may not
+ * have them; -ENOMEM: there is not so much free that is not claimed. */
+PV_API int pv_memory_claim_pages(struct pv_machine *machine, domid_t caller, domid_t domid,
+                                 uint64_t pages);
 /* Pages that the domain has, and may have. */
 PV_API int64_t pv_memory_current_reservation(struct pv_machine *machine, domid_t caller,
                                              domid_t domid);

@@ -155,6 +155,7 @@ int pv_domain_info(struct pv_machine *machine, domid_t domid, struct pv_domain_i
                                         __atomic_load_n(&d->shutdown_reason, __ATOMIC_RELAXED),
                                     .pages = __atomic_load_n(&d->tot_pages, __ATOMIC_RELAXED),
                                     .max_pages = __atomic_load_n(&d->max_pages, __ATOMIC_RELAXED),
+                                    .outstanding_pages = domain_outstanding_pages(d),
                                     .physmap_pages = d->physmap_end,
                                     .generation = domain_generation(d),
                                     .privileged = d->privileged};

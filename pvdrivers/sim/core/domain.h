@@ -44,6 +44,8 @@ struct domain {
     uint64_t generation;
     uint64_t handle[2];            /* its UUID, read without a lock */
     uint64_t tot_pages, max_pages; /* of this domain's page size */
+    uint64_t claimed_pages;        /* it will have so many, by a claim; 0: there is none */
+    uint64_t loose_page;           /* plus one: the first of its pages without a gfn */
     uint64_t physmap_end;          /* no gfn is higher: what max_pages was at first */
     uint32_t node;                 /* whose memory it prefers */
     uint64_t physmap_changes;      /* so that a process knows when its view of the physmap is old */
@@ -70,6 +72,14 @@ static inline enum pv_domain_state domain_state(const struct domain *d)
 static inline bool domain_is_found(const struct domain *d)
 {
     return __atomic_load_n(&d->state, __ATOMIC_SEQ_CST) != PV_DOMAIN_ABSENT;
+}
+
+/* What is left of its claim. */
+static inline uint64_t domain_outstanding_pages(const struct domain *d)
+{
+    uint64_t claimed = __atomic_load_n(&d->claimed_pages, __ATOMIC_RELAXED);
+    uint64_t has = __atomic_load_n(&d->tot_pages, __ATOMIC_RELAXED);
+    return claimed > has ? claimed - has : 0;
 }
 
 /* Senders read it without a lock. */

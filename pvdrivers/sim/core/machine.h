@@ -30,7 +30,7 @@
 
 #include <pthread.h>
 
-#define MACHINE_MAGIC 0x50564d4143485831ull /* "PVMACHX1": another layout, another number */
+#define MACHINE_MAGIC 0x50564d4143484d34ull /* "PVMACHM4": another layout, another number */
 #define FRAME_SHIFT 12                      /* machine frames are 4 KiB; a 16 KiB page is four */
 #define FRAME_SIZE (1ull << FRAME_SHIFT)
 #define MAX_EXTENTS 1024
@@ -80,7 +80,8 @@ struct machine {
     uint32_t node_count;
     struct memory_extent extents[MAX_EXTENTS + 1]; /* 4 GiB may lie within one */
     pthread_mutex_t lock;
-    uint64_t now; /* virtual time, ns */
+    uint64_t now;                /* virtual time, ns */
+    uint64_t outstanding_claims; /* frames: of free memory, what domains have claimed */
     struct trace_buffer trace;
     struct rcu rcu;
     uint32_t client_end; /* no client from here on was ever in use */

@@ -1,5 +1,5 @@
-/* Numbers of hypercalls, and argument structures of memory_op and xen_version, with Xen's names
- * (xen.h, memory.h, version.h and domctl.h of Xen 4.17, x86-64). Guest handles are addresses. */
+/* Numbers of hypercalls, and argument structures of xen_version, with Xen's names (xen.h, version.h
+ * and domctl.h of Xen 4.17, x86-64). Guest handles are addresses. */
 #ifndef PVDRIVERS_SIM_HYPERCALLS_ABI_H
 #define PVDRIVERS_SIM_HYPERCALLS_ABI_H
 
@@ -54,28 +54,6 @@ struct xen_feature_info {
 };
 #define XENFEAT_auto_translated_physmap 2
 #define XENFEAT_dom0 11
-
-/* ---- memory_op ------------------------------------------------------------------------------- */
-
-enum {
-    XENMEM_decrease_reservation = 1,
-    XENMEM_maximum_ram_page = 2,
-    XENMEM_current_reservation = 3,
-    XENMEM_maximum_reservation = 4,
-    XENMEM_populate_physmap = 6,
-    XENMEM_maximum_gpfn = 14
-};
-
-struct xen_memory_reservation {
-    uint64_t extent_start; /* xen_pfn_t[] */
-    uint64_t nr_extents;
-    uint32_t extent_order, mem_flags;
-    domid_t domid;
-};
-
-struct xen_memory_domain {
-    domid_t domid;
-};
 
 /* ---- Of the toolstack's --------------------------------------------------------------------- */
 

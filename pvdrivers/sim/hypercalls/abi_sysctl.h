@@ -13,6 +13,7 @@ enum {
     XEN_SYSCTL_getdomaininfolist = 6,
     XEN_SYSCTL_debug_keys = 7,
     XEN_SYSCTL_getcpuinfo = 8,
+    XEN_SYSCTL_availheap = 9,
     XEN_SYSCTL_cputopoinfo = 16,
     XEN_SYSCTL_numainfo = 17,
     XEN_SYSCTL_cpupool_op = 18,
@@ -68,6 +69,12 @@ struct xen_sysctl_getcpuinfo {
     uint32_t max_cpus;
     uint64_t info; /* struct xen_sysctl_cpuinfo[] */
     uint32_t nr_cpus;
+};
+
+struct xen_sysctl_availheap {
+    uint32_t min_bitwidth, max_bitwidth;
+    int32_t node;
+    uint64_t avail_bytes;
 };
 
 struct xen_sysctl_cputopo {
@@ -142,6 +149,7 @@ struct xen_sysctl {
         struct xen_sysctl_sched_id sched_id;
         struct xen_sysctl_debug_keys debug_keys;
         struct xen_sysctl_getcpuinfo getcpuinfo;
+        struct xen_sysctl_availheap availheap;
         struct xen_sysctl_cputopoinfo cputopoinfo;
         struct xen_sysctl_numainfo numainfo;
         struct xen_sysctl_cpupool_op cpupool_op;

@@ -53,6 +53,7 @@ long next_domain(const struct hypercall *call, uint32_t domid, struct xen_domctl
     uint32_t frames = info.page_size >> FRAME_SHIFT; /* tools count in these, whatever the ABI */
     out->tot_pages = info.pages * frames;
     out->max_pages = info.max_pages * frames;
+    out->outstanding_pages = info.outstanding_pages * frames;
     const struct machine_layout *layout = &call->machine->shared->layout;
     out->shared_info_frame =
         (layout->xenheap + domid * layout->xenheap_window + XENHEAP_SHARED_INFO) >> FRAME_SHIFT;

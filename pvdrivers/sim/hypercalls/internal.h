@@ -16,6 +16,7 @@
 #include "pvdrivers/ring/abi_ia64.h"
 #include "pvdrivers/sim/hypercall.h"
 #include "pvdrivers/sim/hypercalls/abi_domctl.h"
+#include "pvdrivers/sim/hypercalls/abi_memory.h"
 #include "pvdrivers/sim/hypercalls/abi_sysctl.h"
 #include "pvdrivers/sim/machine_vcpus.h"
 
@@ -77,6 +78,7 @@ long do_domctl(const struct hypercall *call);
 long sysctl_physinfo(const struct hypercall *call, void *argument);
 long sysctl_getcpuinfo(const struct hypercall *call, void *argument);
 long sysctl_cputopoinfo(const struct hypercall *call, void *argument);
+long sysctl_availheap(const struct hypercall *call, void *argument);
 long sysctl_numainfo(const struct hypercall *call, void *argument);
 long sysctl_pcitopoinfo(const struct hypercall *call, void *argument);
 /* scheduling.c */

@@ -50,6 +50,7 @@ long sysctl_physinfo(const struct hypercall *call, void *argument)
             XEN_SYSCTL_PHYSCAP_pv | XEN_SYSCTL_PHYSCAP_gnttab_v1 | XEN_SYSCTL_PHYSCAP_gnttab_v2,
         .total_pages = pv_machine_total_memory(machine) >> FRAME_SHIFT,
         .free_pages = pv_machine_free_memory(machine) >> FRAME_SHIFT,
+        .outstanding_pages = pv_machine_outstanding_claims(machine) >> FRAME_SHIFT,
         .max_mfn = last->start + last->count - 1,
     };
     return 0;
@@ -88,6 +89,14 @@ long sysctl_cputopoinfo(const struct hypercall *call, void *argument)
         if (copy_to_guest(op->cputopo + cpu * sizeof topology, &topology, sizeof topology))
             return -EFAULT;
     }
+    return 0;
+}
+
+long sysctl_availheap(const struct hypercall *call, void *argument)
+{
+    struct xen_sysctl_availheap *op = &((struct xen_sysctl *)argument)->u.availheap;
+    op->avail_bytes =
+        pv_machine_available_memory(call->machine, op->node, op->min_bitwidth, op->max_bitwidth);
     return 0;
 }
 

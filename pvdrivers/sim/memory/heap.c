@@ -6,7 +6,7 @@
 
 #include <errno.h>
 
-static struct heap *heap_of(struct machine *shared, unsigned node, unsigned zone)
+struct heap *heap_of(struct machine *shared, unsigned node, unsigned zone)
 {
     struct heap *heaps = (struct heap *)((uint8_t *)shared + shared->layout.heaps);
     return &heaps[node * ZONE_COUNT + zone];
@@ -246,44 +246,4 @@ void heap_repair(struct pv_machine *machine,
             mfn += 1ull << page_state(machine, mfn).order;
         }
     }
-}
-
-/* ---- Facts about free memory ----------------------------------------------------------------- */
-
-static uint64_t free_frames(struct pv_machine *machine, unsigned node)
-{
-    return heap_of(machine->shared, node, ZONE_DMA32)->free_frames +
-           heap_of(machine->shared, node, ZONE_NORMAL)->free_frames;
-}
-
-unsigned heap_roomiest_node(struct pv_machine *machine)
-{
-    unsigned best = 0;
-    for (unsigned node = 1; node < machine->shared->node_count; node++)
-        if (free_frames(machine, node) > free_frames(machine, best))
-            best = node;
-    return best;
-}
-
-uint64_t pv_machine_free_memory(struct pv_machine *machine)
-{
-    uint64_t frames = 0;
-    machine_lock(machine);
-    for (unsigned node = 0; node < machine->shared->node_count; node++)
-        frames += free_frames(machine, node);
-    machine_unlock(machine);
-    return frames << FRAME_SHIFT;
-}
-
-int pv_machine_node_memory(struct pv_machine *machine, uint32_t node, struct pv_node_memory *out)
-{
-    if (node >= machine->shared->node_count)
-        return -EINVAL;
-    machine_lock(machine);
-    uint64_t low = heap_of(machine->shared, node, ZONE_DMA32)->free_frames;
-    *out = (struct pv_node_memory){.total = extents_of_node(machine->shared, node) << FRAME_SHIFT,
-                                   .free = free_frames(machine, node) << FRAME_SHIFT,
-                                   .free_below_4g = low << FRAME_SHIFT};
-    machine_unlock(machine);
-    return 0;
 }

@@ -1,6 +1,7 @@
-/* What the files of the memory room share: heap.c (free memory), physmap.c (gfn to mfn), page.c
- * (references), memory.c (owners, and how a domain loses pages), populate.c (how it gets them). All
- * of it under machine.lock, unless it says otherwise. */
+/* What the files of the memory room share: heap.c (free memory), free_memory.c (how much of it),
+ * physmap.c (gfn to mfn), page.c (references), memory.c (owners, and how a domain loses pages),
+ * populate.c (how it gets them), loose.c (pages without a gfn). All of it under machine.lock,
+ * unless it says otherwise. */
 #ifndef PVDRIVERS_SIM_MEMORY_INTERNAL_H
 #define PVDRIVERS_SIM_MEMORY_INTERNAL_H
 
@@ -12,6 +13,13 @@ static inline unsigned page_order(const struct domain *d)
     return d->page_shift - FRAME_SHIFT;
 }
 
+/* What the entry of a page in use by no other says. */
+static inline struct page_state owned_page(const struct domain *d)
+{
+    return (struct page_state){
+        .count = 1, .owner = d->domain_id, .order = (uint8_t)page_order(d), .flags = PGC_allocated};
+}
+
 /* Others read the word without the lock. Release: what was done to the page is done by then. */
 static inline void set_page(struct pv_machine *machine, uint64_t mfn, struct page_state page)
 {
@@ -21,6 +29,7 @@ static inline void set_page(struct pv_machine *machine, uint64_t mfn, struct pag
 /* ---- heap.c ---- */
 /* Of a new machine, whose extents there are. */
 void heap_init(struct machine *shared);
+struct heap *heap_of(struct machine *shared, unsigned node, unsigned zone);
 /* The head of a block of the node, or of one of the next, `nodes` in all; from a zone not above
  * `last_zone`. NO_FRAME: there is none. It says PGC_free, but is in no list. */
 uint64_t heap_alloc(struct pv_machine *machine, unsigned order, unsigned node, unsigned nodes,
@@ -31,12 +40,21 @@ void heap_cut(struct pv_machine *machine, uint64_t mfn, uint64_t blocks, unsigne
 uint64_t heap_free(struct pv_machine *machine, uint64_t mfn, unsigned order);
 /* Gives zeros to the frames, which are whole blocks without owner or reference, and frees them. */
 void free_run(struct pv_machine *machine, uint64_t mfn, uint64_t frames);
-/* The node with the most free memory. */
-unsigned heap_roomiest_node(struct pv_machine *machine);
 /* Makes the lists of free blocks again. `repair_block` brings one that is not free in order, frees
  * it if it has no reference, and returns the head of the block that its first frame is in then. */
 void heap_repair(struct pv_machine *machine,
                  uint64_t (*repair_block)(struct pv_machine *machine, uint64_t mfn));
+
+/* ---- free_memory.c ---- */
+/* The node with the most free memory. */
+unsigned heap_roomiest_node(struct pv_machine *machine);
+/* Whether so many free frames may be the domain's, others' claims considered. */
+bool claims_leave(struct pv_machine *machine, const struct domain *d, uint64_t frames);
+/* The domain has so many pages more, or fewer, and of its claim that is left. */
+void count_pages(struct pv_machine *machine, struct domain *d, uint64_t pages);
+void claim_drop(struct pv_machine *machine, struct domain *d);
+/* When all domains' pages have been counted. */
+void claims_recount(struct pv_machine *machine);
 
 /* ---- physmap.c ---- */
 uint64_t physmap_size(const struct machine_layout *layout);
@@ -63,7 +81,7 @@ int populate_domain(struct pv_machine *machine, struct domain *d,
 /* These two take machine.lock. Pages from `gfn` to `end`, where none are, in the largest blocks
  * there are: up to which gfn, if the machine has no more or the domain may have no more. */
 uint64_t populate_range(struct pv_machine *machine, struct domain *d, uint64_t gfn, uint64_t end);
-/* How many extents. */
+/* How many extents; without gfns, their pages are loose. */
 struct pv_memory_extents;
 uint64_t populate_extents(struct pv_machine *machine, struct domain *d,
                           const struct pv_memory_extents *extents);
@@ -77,6 +95,18 @@ static inline unsigned superpage_order(const struct domain *d, unsigned level)
 void superpage_expand(struct pv_machine *machine, uint64_t head);
 /* Expands until the domain's page at `mfn` has an entry of its own. */
 void superpage_expand_to(struct pv_machine *machine, const struct domain *d, uint64_t mfn);
+
+/* ---- loose.c ---- */
+/* A page in use by no other gets an owner, but no gfn. */
+void loose_give(struct pv_machine *machine, struct domain *d, uint64_t mfn);
+/* The next page of a domain that is being taken apart, which has it no longer, or NO_FRAME. */
+uint64_t loose_take(struct pv_machine *machine, struct domain *d);
+static inline bool is_loose(struct pv_machine *machine, uint64_t mfn)
+{
+    return frame_info(machine, mfn)->next & PAGE_LOOSE;
+}
+/* Puts one that is on its owner's account on its list, which is being made anew. */
+void loose_link(struct pv_machine *machine, struct domain *d, uint64_t mfn);
 
 /* ---- page.c ---- */
 /* Gives up a reference, and the flags that tell of it; true when it was the last. */

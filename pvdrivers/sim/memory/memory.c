@@ -11,13 +11,7 @@
 
 /* ---- Owners: under machine.lock --------------------------------------------------------------
  * A page's owner is whose physmap has it, and says so with PGC_allocated. Where a process that was
- * killed in here has left the two in disagreement, the physmap counts. */
-
-static struct page_state owned_page(const struct domain *d)
-{
-    return (struct page_state){
-        .count = 1, .owner = d->domain_id, .order = (uint8_t)page_order(d), .flags = PGC_allocated};
-}
+ * killed in here has left the two in disagreement, the physmap counts; of loose pages, the page. */
 
 int page_take(struct pv_machine *machine, struct domain *owner, uint64_t gfn, uint64_t mfn)
 {
@@ -87,37 +81,58 @@ bool release_pages(struct pv_machine *machine, struct domain *d, uint64_t gfn, u
     return is_there;
 }
 
+/* Consecutive frames, which are given back in one go. */
+struct run {
+    uint64_t start, frames;
+};
+
 /* Pages that a peer still uses follow with the last put_page. */
+static void release_page(struct pv_machine *machine, const struct domain *d, uint64_t mfn,
+                         struct run *run)
+{
+    if (!drop_reference(machine, mfn, OWNERS_FLAGS))
+        return;
+    if (mfn != run->start + run->frames) {
+        free_run(machine, run->start, run->frames);
+        *run = (struct run){.start = mfn};
+    }
+    run->frames += 1ull << page_order(d);
+}
+
 static uint64_t release_domain_memory(struct pv_machine *machine, struct domain *d, uint64_t from)
 {
-    uint64_t start = 0, frames = 0; /* a run of consecutive frames is given back in one go */
-    uint64_t gfn = from;
+    struct run freed = {0};
+    uint64_t gfn = from, work = 0;
     machine_lock(machine);
-    for (uint64_t work = 0; gfn < d->physmap_end && work < RELEASE_BATCH; work++) {
+    claim_drop(machine, d);
+    for (; gfn < d->physmap_end && work < RELEASE_BATCH; work++) {
         struct physmap_run run = physmap_run(machine, d, gfn);
         if (run.mfn != NO_FRAME && run.level) {
             release_superpage(machine, d, gfn, &run);
             work += run.pages / SUPERPAGES_SHARE;
         } else if (run.mfn != NO_FRAME) {
             physmap_clear(machine, d, gfn, 0);
-            bool last = drop_reference(machine, run.mfn, OWNERS_FLAGS);
-            if (last && run.mfn != start + frames) {
-                free_run(machine, start, frames);
-                start = run.mfn;
-                frames = 0;
-            }
-            frames += last ? 1ull << page_order(d) : 0;
+            release_page(machine, d, run.mfn, &freed);
         }
         gfn += run.pages;
     }
-    free_run(machine, start, frames);
+    for (; d->loose_page && work < RELEASE_BATCH; work++)
+        release_page(machine, d, loose_take(machine, d), &freed);
+    free_run(machine, freed.start, freed.frames);
     machine_unlock(machine);
-    return gfn < d->physmap_end ? gfn : 0;
+    return gfn < d->physmap_end || d->loose_page ? gfn : 0;
 }
 
 /* ---- After a holder of machine.lock has died ------------------------------------------------- */
 
-/* A block with an owner: its physmap says whether it still is. */
+static bool is_still_owned(struct pv_machine *machine, struct domain *owner, uint64_t mfn)
+{
+    if (!is_loose(machine, mfn))
+        return gfn_to_own_mfn(machine, owner, frame_info(machine, mfn)->next) == mfn;
+    loose_link(machine, owner, mfn);
+    return true;
+}
+
 static void repair_owned(struct pv_machine *machine, uint64_t mfn)
 {
     struct page_info *page = frame_info(machine, mfn);
@@ -125,7 +140,7 @@ static void repair_owned(struct pv_machine *machine, uint64_t mfn)
         superpage_expand(machine, mfn);
     struct page_state seen = page_state(machine, mfn);
     struct domain *owner = domain_window(machine, seen.owner);
-    if (gfn_to_mfn(machine, owner, page->next) == mfn) {
+    if (is_still_owned(machine, owner, mfn)) {
         __atomic_fetch_and(&page->state.flags, (uint8_t)~PGC_leaving, __ATOMIC_RELEASE);
         __atomic_fetch_add(&owner->tot_pages, 1ull << (seen.order - page_order(owner)),
                            __ATOMIC_RELAXED);
@@ -153,9 +168,11 @@ static void repair_memory(struct pv_machine *machine)
     for (uint32_t domid = 0; domid < machine->shared->max_domains; domid++) {
         struct domain *d = domain_window(machine, (domid_t)domid);
         __atomic_store_n(&d->tot_pages, 0, __ATOMIC_RELAXED);
+        d->loose_page = 0;
         __atomic_fetch_add(&d->physmap_changes, 1, __ATOMIC_RELEASE);
     }
     heap_repair(machine, repair_block);
+    claims_recount(machine);
 }
 
 /* ---- The subsystem --------------------------------------------------------------------------- */
@@ -169,6 +186,8 @@ static void init(struct machine *shared, const struct pv_machine_config *config)
 static void wipe(struct domain *d)
 {
     __atomic_store_n(&d->tot_pages, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&d->claimed_pages, 0, __ATOMIC_RELAXED);
+    d->loose_page = 0;
 }
 
 const struct subsystem memory_subsystem = {

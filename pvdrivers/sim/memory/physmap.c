@@ -111,7 +111,7 @@ void physmap_open_level(struct pv_machine *machine, struct domain *d, uint64_t g
 static void changed(struct pv_machine *machine, struct domain *d, uint64_t gfn, unsigned level,
                     uint64_t more)
 {
-    __atomic_fetch_add(&d->tot_pages, more, __ATOMIC_RELAXED);
+    count_pages(machine, d, more);
     __atomic_fetch_add(&d->physmap_changes, 1, __ATOMIC_RELEASE);
     FOR_EACH_SUBSYSTEM(id, physmap_changed)
     subsystems[id]->physmap_changed(machine, d, gfn, pages_of_level(level));

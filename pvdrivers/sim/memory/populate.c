@@ -47,11 +47,11 @@ static unsigned block_order(uint64_t gfn, uint64_t end)
     return order < P2M_LEVEL_SHIFT ? order : order - order % P2M_LEVEL_SHIFT;
 }
 
-static bool may_have(const struct domain *d, uint64_t pages)
+static bool may_have(struct pv_machine *machine, const struct domain *d, uint64_t pages)
 {
     uint64_t most = __atomic_load_n(&d->max_pages, __ATOMIC_RELAXED);
     uint64_t now = __atomic_load_n(&d->tot_pages, __ATOMIC_RELAXED);
-    return now <= most && pages <= most - now;
+    return now <= most && pages <= most - now && claims_leave(machine, d, pages << page_order(d));
 }
 
 /* One block at `gfn`, of that order or, where memory is in pieces, of a smaller one: its pages, or
@@ -61,9 +61,9 @@ static uint64_t populate_block(struct pv_machine *machine, struct domain *d, uin
 {
     uint64_t mfn = NO_FRAME;
     machine_lock(machine);
-    while (order && !may_have(d, 1ull << order))
+    while (order && !may_have(machine, d, 1ull << order))
         order--;
-    if (may_have(d, 1ull << order))
+    if (may_have(machine, d, 1ull << order))
         do
             mfn = heap_alloc(machine, order + page_order(d), d->node, machine->shared->node_count,
                              ZONE_NORMAL);
@@ -99,6 +99,8 @@ int populate_domain(struct pv_machine *machine, struct domain *d,
 static bool is_empty(struct pv_machine *machine, const struct domain *d, uint64_t gfn,
                      uint64_t pages)
 {
+    if (gfn >= d->physmap_end || pages > d->physmap_end - gfn)
+        return false;
     for (uint64_t end = gfn + pages; gfn < end;) {
         struct physmap_run run = physmap_run(machine, d, gfn);
         if (run.mfn != NO_FRAME)
@@ -133,16 +135,25 @@ static uint64_t alloc_flagged(struct pv_machine *machine, const struct domain *d
     return NO_FRAME;
 }
 
-static bool populate_extent(struct pv_machine *machine, struct domain *d, uint64_t gfn,
-                            const struct pv_memory_extents *extents, uint64_t *mfn)
+static void give_loose(struct pv_machine *machine, struct domain *d, uint64_t mfn, uint64_t pages)
+{
+    heap_cut(machine, mfn, pages, page_order(d));
+    for (uint64_t i = 0; i < pages; i++)
+        loose_give(machine, d, mfn + (i << page_order(d)));
+}
+
+static bool new_extent(struct pv_machine *machine, struct domain *d, const uint64_t *gfn,
+                       const struct pv_memory_extents *extents, uint64_t *mfn)
 {
     uint64_t pages = 1ull << extents->order;
-    if (gfn >= d->physmap_end || pages > d->physmap_end - gfn || domain_is_dying(d) ||
-        !may_have(d, pages) || !is_empty(machine, d, gfn, pages))
+    if (domain_is_dying(d) || !may_have(machine, d, pages) ||
+        (gfn && !is_empty(machine, d, *gfn, pages)))
         return false;
     *mfn = alloc_flagged(machine, d, extents->order + page_order(d), extents->mem_flags);
-    if (*mfn != NO_FRAME)
-        give_block(machine, d, gfn, *mfn, extents->order);
+    if (*mfn != NO_FRAME && gfn)
+        give_block(machine, d, *gfn, *mfn, extents->order);
+    else if (*mfn != NO_FRAME)
+        give_loose(machine, d, *mfn, pages);
     return *mfn != NO_FRAME;
 }
 
@@ -152,7 +163,8 @@ uint64_t populate_extents(struct pv_machine *machine, struct domain *d,
     uint64_t done = 0, mfn;
     for (bool more = true; done < extents->count; done++) {
         machine_lock(machine);
-        more = populate_extent(machine, d, extents->gfns[done], extents, &mfn);
+        const uint64_t *gfn = extents->gfns ? &extents->gfns[done] : NULL;
+        more = new_extent(machine, d, gfn, extents, &mfn);
         machine_unlock(machine);
         if (!more)
             break;

@@ -45,6 +45,14 @@ int64_t pv_memory_populate_physmap(struct pv_machine *machine, domid_t caller, d
     return change_extents(machine, caller, domid, extents, populate_extents);
 }
 
+int64_t pv_memory_increase_reservation(struct pv_machine *machine, domid_t caller, domid_t domid,
+                                       const struct pv_memory_extents *extents)
+{
+    struct pv_memory_extents loose = *extents;
+    loose.gfns = NULL;
+    return change_extents(machine, caller, domid, &loose, populate_extents);
+}
+
 static uint64_t release_extents(struct pv_machine *machine, struct domain *d,
                                 const struct pv_memory_extents *extents)
 {
@@ -63,35 +71,52 @@ int64_t pv_memory_decrease_reservation(struct pv_machine *machine, domid_t calle
 
 /* ---- Facts ----------------------------------------------------------------------------------- */
 
-int64_t pv_memory_current_reservation(struct pv_machine *machine, domid_t caller, domid_t domid)
+static int64_t tell(struct pv_machine *machine, domid_t caller, domid_t domid,
+                    uint64_t (*fact)(struct pv_machine *machine, const struct domain *d))
 {
     RCU_SECTION(machine);
     int error;
-    struct domain *d = target(machine, caller, domid, &error);
-    return d ? (int64_t)__atomic_load_n(&d->tot_pages, __ATOMIC_RELAXED) : error;
+    const struct domain *d = target(machine, caller, domid, &error);
+    return d ? (int64_t)fact(machine, d) : error;
+}
+
+static uint64_t current_pages(struct pv_machine *machine, const struct domain *d)
+{
+    (void)machine;
+    return __atomic_load_n(&d->tot_pages, __ATOMIC_RELAXED);
+}
+
+static uint64_t maximum_pages(struct pv_machine *machine, const struct domain *d)
+{
+    (void)machine;
+    return __atomic_load_n(&d->max_pages, __ATOMIC_RELAXED);
+}
+
+static uint64_t highest_gfn(struct pv_machine *machine, const struct domain *d)
+{
+    uint64_t last = 0;
+    for (uint64_t gfn = 0; gfn < d->physmap_end;) {
+        struct physmap_run run = physmap_run(machine, d, gfn);
+        gfn += run.pages;
+        if (run.mfn != NO_FRAME)
+            last = gfn - 1;
+    }
+    return last;
+}
+
+int64_t pv_memory_current_reservation(struct pv_machine *machine, domid_t caller, domid_t domid)
+{
+    return tell(machine, caller, domid, current_pages);
 }
 
 int64_t pv_memory_maximum_reservation(struct pv_machine *machine, domid_t caller, domid_t domid)
 {
-    RCU_SECTION(machine);
-    int error;
-    struct domain *d = target(machine, caller, domid, &error);
-    return d ? (int64_t)__atomic_load_n(&d->max_pages, __ATOMIC_RELAXED) : error;
+    return tell(machine, caller, domid, maximum_pages);
 }
 
 int64_t pv_memory_maximum_gpfn(struct pv_machine *machine, domid_t caller, domid_t domid)
 {
-    RCU_SECTION(machine);
-    int error;
-    struct domain *d = target(machine, caller, domid, &error);
-    int64_t last = 0;
-    for (uint64_t gfn = 0; d && gfn < d->physmap_end;) {
-        struct physmap_run run = physmap_run(machine, d, gfn);
-        gfn += run.pages;
-        if (run.mfn != NO_FRAME)
-            last = (int64_t)gfn - 1;
-    }
-    return d ? last : error;
+    return tell(machine, caller, domid, highest_gfn);
 }
 
 int64_t pv_memory_maximum_ram_page(struct pv_machine *machine)

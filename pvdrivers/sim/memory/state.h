@@ -33,9 +33,11 @@ struct page_state {
  */
 struct page_info {
     struct page_state state;
-    uint64_t next; /* owned: the owner's gfn; free: the next of its list, plus one */
+    uint64_t next; /* owned: the owner's gfn, or PAGE_LOOSE; free: the next of its list, plus one */
     uint64_t prev; /* free: the one before, plus one; 0: the first */
 };
+/* In `next`, of a page that no gfn of its owner names: with the next such page, plus one. */
+#define PAGE_LOOSE (1ull << 63)
 #define PGC_allocated 1 /* in `flags`: the owner's reference; its physmap has the page */
 #define PGC_leaving 2   /* the owner is giving it away: no new references */
 #define PGC_free 4

@@ -11,6 +11,7 @@ import pytest
 from pvdrivers.ring.abi import Abi
 from pvdrivers.sim import DomainState, Machine, MemoryExtent
 from pvdrivers.sim.cpupool import SchedParams, SchedulerKind
+from pvdrivers.sim.reservation import Reservation
 from pvdrivers.sim.scheduler import FOR_EVER, Affinity, SchedDomain
 
 from .conftest import World, finish
@@ -201,6 +202,17 @@ def test_vcpus_that_are_not_up_are_not_counted(world, xl):
 def test_pages_of_16_kib_are_counted_as_what_they_are(world, xl):
     world.machine.create_domain(abi=Abi.IA64, memory="24M")
     assert rows(xl("list"))[3][1:3] == ["3", "24"]
+
+
+def test_claims(world, xl):
+    machine = world.machine
+    machine.create_domain(memory="8M", max_memory="32M")
+    Reservation(machine, 3, caller=0).claim(20 << 20 >> 12)
+    assert machine.outstanding_claims == 12 << 20
+    assert re.search(r"outstanding_claims +: 12\n", xl("info"))
+    listed = {row[1]: (row[2], row[-1]) for row in rows(xl("claims"))}
+    # Its memory in this list has what it will be given.
+    assert listed == {"0": ("16", "0"), "1": ("16", "0"), "2": ("32", "0"), "3": ("20", "12")}
 
 
 def test_pause_and_unpause(world, xl):

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[4]
-HEADERS = [f"pvdrivers/sim/hypercalls/abi{part}.h" for part in ("", "_domctl", "_sysctl")]
+PARTS = ("", "_domctl", "_memory", "_sysctl")
+HEADERS = [f"pvdrivers/sim/hypercalls/abi{part}.h" for part in PARTS]
 OURS = "\n".join(f'#include "{header}"' for header in HEADERS)
 OFFICIAL = """
 #define __XEN_TOOLS__ 1
@@ -15,6 +16,7 @@ OFFICIAL = """
 #include <stdint.h>
 #include <xen/xen.h>
 #include <xen/sched.h>
+#include <xen/memory.h>
 #include <xen/version.h>
 #include <xen/domctl.h>
 #include <xen/sysctl.h>

@@ -16,6 +16,7 @@ from pvdrivers._core import lib
 from pvdrivers.hypervisor import HypervisorError, MappedPages
 from pvdrivers.ring.abi import Abi
 from pvdrivers.sim import Domain, Machine, MachineError, MemoryExtent
+from pvdrivers.sim.reservation import Reservation
 
 FRAME = 4096
 MIB = 1 << 20
@@ -56,6 +57,8 @@ class MemoryModel(RuleBasedStateMachine):
         super().__init__()
         self.machine: Machine | None = None
         self.guests: dict[int, tuple[Domain, dict[int, int]]] = {}
+        self.loose: dict[int, set[int]] = {}  # frames that no gfn is of
+        self.claims: dict[int, int] = {}  # pages that a domain is to have
         self.used: dict[int, list[tuple[MappedPages, bytes]]] = {}  # pages, and what is in them
 
     @initialize(extents=maps())
@@ -69,16 +72,36 @@ class MemoryModel(RuleBasedStateMachine):
         self.machine = Machine(extents, max_domains=8, max_domain_memory="8M")
 
     def owned(self) -> int:
-        return sum(len(frames) for _, frames in self.guests.values())
+        loose = sum(len(frames) for frames in self.loose.values())
+        return loose + sum(len(frames) for _, frames in self.guests.values())
+
+    def pages(self, domid: int) -> int:
+        domain, frames = self.guests[domid]
+        every = len(frames) + len(self.loose.get(domid, ()))
+        return every // (domain.info.page_size // FRAME)
+
+    def outstanding(self) -> int:
+        """Frames that domains have claimed."""
+        return sum(
+            (target - self.pages(domid)) * (self.guests[domid][0].info.page_size // FRAME)
+            for domid, target in self.claims.items()
+        )
+
+    def settle(self, domid: int) -> None:
+        if self.pages(domid) >= self.claims.get(domid, 1 << 60):
+            del self.claims[domid]
 
     @precondition(lambda self: len(self.guests) < 8)
-    @rule(abi=st.sampled_from(list(Abi)), size=st.integers(1, 8 * MIB // UNIT))
-    def create(self, abi: Abi, size: int) -> None:
+    @rule(abi=st.sampled_from(list(Abi)), size=st.integers(1, 8 * MIB // UNIT), grows=st.booleans())
+    def create(self, abi: Abi, size: int, grows: bool) -> None:
         assert self.machine
-        free = len(self.exists) - self.owned()
+        free = len(self.exists) - self.owned() - self.outstanding()
         try:
             domain = self.machine.create_domain(
-                abi=abi, memory=size * UNIT, privileged=not self.guests
+                abi=abi,
+                memory=size * UNIT,
+                max_memory=8 * MIB if grows else 0,
+                privileged=not self.guests,
             )
         except MachineError as error:
             assert error.errno == errno.ENOMEM
@@ -92,7 +115,8 @@ class MemoryModel(RuleBasedStateMachine):
     def destroy(self, data: st.DataObject) -> None:
         domid = data.draw(st.sampled_from(sorted(self.guests)))
         domain, _ = self.guests.pop(domid)
-        self.used.pop(domid, None)
+        for known in (self.used, self.loose, self.claims):
+            known.pop(domid, None)
         domain.destroy()
 
     @precondition(lambda self: self.guests)
@@ -157,6 +181,61 @@ class MemoryModel(RuleBasedStateMachine):
         assert bits == 0 or max(new) < 1 << bits - 12
         assert node is None or all(self.nodes[frame] == node for frame in new)
         self.guests[domid] = domain, frames | new
+        self.settle(domid)
+
+    @precondition(lambda self: self.guests)
+    @rule(data=st.data())
+    def increase(self, data: st.DataObject) -> None:
+        domid = data.draw(st.sampled_from(sorted(self.guests)))
+        domain, frames = self.guests[domid]
+        order = data.draw(st.sampled_from([0, 1, 4]))
+        count = data.draw(st.integers(0, 5))
+        done = domain.reservation.increase(count, order)
+        size = domain.info.page_size // FRAME << order
+        new = {first + frame for first in done for frame in range(size)}
+        assert len(new) == len(done) * size
+        assert not new.intersection(frames, *self.loose.values())
+        self.loose.setdefault(domid, set()).update(new)
+        self.settle(domid)
+
+    @precondition(lambda self: self.guests)
+    @rule(data=st.data())
+    def claim(self, data: st.DataObject) -> None:
+        domid = data.draw(st.sampled_from(sorted(self.guests)))
+        domain, _ = self.guests[domid]
+        has, per_page = self.pages(domid), domain.info.page_size // FRAME
+        pages = data.draw(st.just(0) | st.integers(0, 8 * MIB // domain.info.page_size + 9))
+        free = len(self.exists) - self.owned() - self.outstanding()
+        expected = 0
+        if pages and (domid in self.claims or pages <= has or pages > domain.info.max_pages):
+            expected = errno.EINVAL
+        elif (pages - has) * per_page > free:
+            expected = errno.ENOMEM
+        caller = min(self.guests)
+        if not self.guests[caller][0].info.privileged:
+            expected = errno.EPERM
+        try:
+            Reservation(domain.machine, domid, caller).claim(pages)
+        except MachineError as error:
+            assert error.errno == expected
+            return
+        assert expected == 0
+        self.claims.pop(domid, None)
+        if pages:
+            self.claims[domid] = pages
+
+    @precondition(lambda self: self.machine)
+    @rule(node=st.sampled_from([None, 0, 3]), widths=st.tuples(*[st.integers(0, 36)] * 2))
+    def available(self, node: int | None, widths: tuple[int, int]) -> None:
+        assert self.machine
+        used = {frame for _, frames in self.guests.values() for frame in frames}
+        free = self.exists.difference(used, *self.loose.values())
+        low = (1 << max(widths[0] - 13, 0)) if widths[0] > 12 else 0
+        high = 1 << (widths[1] - 12 if widths[1] >= 12 else 64 if not widths[1] else 0)
+        high = 0 if 0 < widths[1] < 12 else high
+        expected = sum(low <= frame < high and node in (None, self.nodes[frame]) for frame in free)
+        found = self.machine.available_memory(node, min_width=widths[0], max_width=widths[1])
+        assert found == expected * FRAME
 
     def in_use(self, domid: int) -> set[int]:
         """The gfns of pages that something is written in."""
@@ -176,8 +255,13 @@ class MemoryModel(RuleBasedStateMachine):
         if not self.machine:
             return
         owned = [frames for _, frames in self.guests.values()]
+        owned += [dict.fromkeys(frames, 0) for frames in self.loose.values()]
         assert len(set().union(*owned)) == self.owned()
         assert set().union(*owned) <= self.exists
+        for domid, (domain, _) in self.guests.items():
+            assert domain.info.pages == self.pages(domid)
+        assert self.machine.outstanding_claims == self.outstanding() * FRAME
+        assert self.machine.outstanding_claims <= self.machine.free_memory
         assert self.machine.free_memory == (len(self.exists) - self.owned()) * FRAME
         assert sum(node.free for node in self.machine.nodes) == self.machine.free_memory
 
@@ -191,7 +275,7 @@ class MemoryModel(RuleBasedStateMachine):
         if self.machine:
             for domain, _ in self.guests.values():
                 domain.destroy()
-            self.guests = {}
+            self.guests, self.loose, self.claims = {}, {}, {}
             self.no_frame_is_a_hole_or_has_two_owners()
             self.machine.close()
 

@@ -68,7 +68,7 @@ static inline uint32_t any_op(struct any_input *input)
     static const uint32_t ops[] = {__HYPERVISOR_sysctl,           __HYPERVISOR_domctl,
                                    __HYPERVISOR_xen_version,      __HYPERVISOR_sched_op,
                                    __HYPERVISOR_event_channel_op, __HYPERVISOR_grant_table_op,
-                                   __HYPERVISOR_vcpu_op};
+                                   __HYPERVISOR_vcpu_op,          __HYPERVISOR_memory_op};
     uint8_t byte = any_byte(input);
     return byte < 0xF0 ? ops[byte % (sizeof ops / sizeof *ops)] : any_number(input);
 }
@@ -251,6 +251,7 @@ static inline void any_hypercalls(const uint8_t *data, size_t size)
     for (domid_t domid = 0; domid < ANY_DOMAINS; domid++)
         pv_domain_destroy(machine, domid);
     assert(pv_machine_free_memory(machine) == pv_machine_total_memory(machine));
+    assert(pv_machine_outstanding_claims(machine) == 0);
     pv_machine_close(machine);
 }
 

@@ -1,0 +1,31 @@
+/* Argument structures of memory_op, with Xen's names (memory.h of Xen 4.17, x86-64). */
+#ifndef PVDRIVERS_SIM_HYPERCALLS_ABI_MEMORY_H
+#define PVDRIVERS_SIM_HYPERCALLS_ABI_MEMORY_H
+
+#include "pvdrivers/sim/hypercalls/abi.h"
+
+enum {
+    XENMEM_increase_reservation = 0,
+    XENMEM_decrease_reservation = 1,
+    XENMEM_maximum_ram_page = 2,
+    XENMEM_current_reservation = 3,
+    XENMEM_maximum_reservation = 4,
+    XENMEM_populate_physmap = 6,
+    XENMEM_maximum_gpfn = 14,
+    XENMEM_get_sharing_freed_pages = 18,
+    XENMEM_get_sharing_shared_pages = 19,
+    XENMEM_claim_pages = 24
+};
+
+struct xen_memory_reservation {
+    uint64_t extent_start; /* xen_pfn_t[] */
+    uint64_t nr_extents;
+    uint32_t extent_order, mem_flags;
+    domid_t domid;
+};
+
+struct xen_memory_domain {
+    domid_t domid;
+};
+
+#endif
