@@ -117,7 +117,8 @@ class Connection:
                 each()
 
     def _accept(self, pdu: Pdu) -> Callable[[], None] | None:
-        """What is to be done in the request's turn. None: it is rejected."""
+        """What is to be done in the request's turn. None: it is rejected, and its CmdSN counts as
+        not received (RFC 7143, section 7.3): the initiator sends another request with it."""
         if pdu.opcode == Opcode.SCSI_COMMAND:
             return self._admit(pdu)
         if handler := self._handlers.get(pdu.opcode):

@@ -371,6 +371,31 @@ def test_a_tag_in_use_is_rejected() -> None:
     asyncio.run(main())
 
 
+def expected_next(answer: Pdu) -> int:
+    """ExpCmdSN."""
+    return int.from_bytes(answer.header[28:32], "big")
+
+
+def test_the_number_of_a_rejected_request_is_the_next_ones() -> None:
+    """RFC 7143, section 7.3: the target has not received it, and the initiator fills the gap."""
+
+    async def main() -> None:
+        async with serving(DirectGuests({0: Memory()})) as portal, raw(portal) as initiator:
+            await initiator.log_in()
+            rejected = initiator.command(read10(0, 1), BLOCK)
+            rejected.header[0] = Opcode.SNACK
+            early, late = (initiator.command(read10(0, 1), BLOCK) for _ in range(2))
+            late.cmd_sn, early.cmd_sn = rejected.cmd_sn, rejected.cmd_sn + 1
+            answer = await initiator.ask(rejected)
+            assert (answer.opcode, expected_next(answer)) == (Opcode.REJECT, rejected.cmd_sn)
+            initiator.send(early, late)
+            answers = [await initiator.receive() for _ in range(2)]
+            assert [answer.tag for answer in answers] == [late.tag, early.tag]
+            assert expected_next(answers[-1]) == early.cmd_sn + 1
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("wrong", ["garbage", "too long", "unwanted data"])
 def test_a_broken_initiator_harms_nobody_else(wrong: str) -> None:
     async def main() -> None:
