@@ -41,7 +41,8 @@ class _Task:
     cdata: Any
     attached: UnitNexus
     command: Command
-    is_query: bool
+    is_query: bool = False
+    is_exclusive: bool = False  # READ and WRITE have to wait for it
     answer: Answer | None = None
     is_started: bool = False
     asked_to_abort: bool = False
@@ -159,10 +160,12 @@ class ServedUnit:
         cdb = bytes(ffi.buffer(cdata.cdb, cdata.cdb_length))
         identity = bytes(ffi.buffer(cdata.identity))
         command = Command(attached.nexus, cdb, data_out, int(cdata.room), identity)
-        is_query = not cdata.reset and ask(self.unit, lambda: self.unit.is_query(cdb), False)
-        task = _Task(cdata, attached, command, is_query)
+        task = _Task(cdata, attached, command)
         if cdata.reset:
             self._abort_all()
+        else:
+            task.is_query = ask(self.unit, lambda: self.unit.is_query(cdb), False)
+        task.is_exclusive = self._is_exclusive(task)
         self._waiting.append(task)
 
     # ---- commands that end before their time -----------------------------------------------
@@ -200,7 +203,7 @@ class ServedUnit:
         task = self._waiting[0] if self._waiting else None
         if self._started and (task is None or not self._may_join(task)):
             return False
-        if task is None or not self._is_exclusive(task):
+        if task is None or not task.is_exclusive:
             if self._direct.is_excluded:  # for one that was aborted
                 self._direct.end_exclusion()
         elif not self._direct.exclude():
@@ -225,7 +228,7 @@ class ServedUnit:
 
     def _may_join(self, task: _Task) -> bool:
         """Whether it may begin beside those that are started."""
-        if task.cdata.reset or self._direct.is_excluded or self._is_exclusive(task):
+        if task.cdata.reset or self._direct.is_excluded or task.is_exclusive:
             return False
         return len(self._started) < self.unit.depth
 
