@@ -14,6 +14,7 @@ from pvdrivers.toolstack.devices import DeviceConfig, add_device
 from pvdrivers.xenbus.device import BackendDevice
 from pvdrivers.xenstore.client import XenstoreClient
 from pvdrivers.xenstore.store import XenStore
+from tests.until import until
 
 PATIENCE = 20.0
 
@@ -42,12 +43,6 @@ class House:
 
 async def plain(context: DeviceContext, config: str, options: bool) -> BackendDevice:
     return BackendDevice(context.client, context.path)
-
-
-async def until(condition: Any) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110 - nothing tells of it
-            await asyncio.sleep(0.001)
 
 
 @pytest.fixture

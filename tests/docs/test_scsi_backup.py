@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -22,6 +22,7 @@ from pvdrivers.scsi.address import ScsiAddress
 from pvdrivers.scsi.config import LunConfig
 from pvdrivers.scsi.hotplug import add_lun
 from pvdrivers.testing.scsi.loopback import ScsiLoopback
+from tests.until import until
 
 from .lun_files import BLOCK, LunVfs
 
@@ -150,12 +151,6 @@ async def guests(loopback: ScsiLoopback, first: Any) -> Any:
             await host.wait_for_lun(address)
             await host.execute(address, bytes(6))  # takes its attentions
     return second
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110 - it is a thread's doing
-            await asyncio.sleep(0.01)
 
 
 async def restored(host: Any) -> Ledger:

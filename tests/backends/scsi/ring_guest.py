@@ -5,10 +5,8 @@ And units to be served to it: `Disk` on a RamStore, whose READ and WRITE may go 
 
 from __future__ import annotations
 
-import asyncio
 import struct
 import threading
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from pvdrivers._core import ffi, lib
@@ -21,6 +19,7 @@ from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.ring.rings import FrontRing
 from pvdrivers.scsi.address import ScsiAddress
 from pvdrivers.scsi.result import Result
+from tests.until import until
 
 PATIENCE = 20.0
 SLOT = int(lib.VSCSIIF_SLOT_SIZE)
@@ -122,12 +121,6 @@ class RingGuest:
 
     async def run(self, cdb: bytes, data_out: bytes = b"", room: int = 0, **keys: Any) -> Response:
         return await self.answer(self.put(cdb, data_out, room, **keys))
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110 - what another thread does has no event here
-            await asyncio.sleep(0.001)
 
 
 def _range_of(cdb: bytes) -> tuple[int, int]:

@@ -31,8 +31,9 @@ from pvdrivers.toolstack.devices import (
 from pvdrivers.xenbus.keys import QueueKeys
 from pvdrivers.xenstore.client import XenstoreClient
 from pvdrivers.xenstore.store import XenStore
+from tests.until import until
 
-from .ring_guest import BLOCK, INQUIRY, LUN_0, PATIENCE, Disk, RingGuest, read_10, until, write_10
+from .ring_guest import BLOCK, INQUIRY, LUN_0, PATIENCE, Disk, RingGuest, read_10, write_10
 
 LUN_1 = ScsiAddress(0, 0, 0, 1)
 HOLD, HOLD_FAST = bytes.fromhex("c10000000000"), bytes.fromhex("c10100000000")

@@ -13,6 +13,7 @@ from pvdrivers.backends.targets.command import Nexus
 from pvdrivers.backends.targets.disk.unit import Disk as EmulatedDisk
 from pvdrivers.backends.targets.spc.identity import Identity
 from pvdrivers.ring.errors import UsageError
+from tests.until import until
 
 from .ring_guest import PATIENCE, Disk
 
@@ -91,8 +92,7 @@ def test_who_gives_up_leaves_nothing() -> None:
     async def main() -> None:
         units, opener = Units(), Opener()
         acquiring = asyncio.create_task(units.acquire("a", opener.open))
-        while not opener.calls:  # noqa: ASYNC110 - it has no event
-            await asyncio.sleep(0)
+        await until(lambda: opener.calls)
         acquiring.cancel()
         with pytest.raises(asyncio.CancelledError):
             await acquiring

@@ -4,7 +4,7 @@ import asyncio
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -18,6 +18,7 @@ from pvdrivers.backends.vbd.service import VbdService
 from pvdrivers.daemon_threads import open_in_daemon_thread
 from pvdrivers.testing.vbd.pair import VbdPair
 from pvdrivers.toolstack.devices import add_device, destroy_device, unplug_device
+from tests.until import until
 
 from .guests import MIB, PATIENCE, Guests, use
 
@@ -67,12 +68,6 @@ async def two_disks() -> AsyncIterator[Guests]:
         for end in guests.ends.values():
             await end.frontend.abort()
         guests.machine.close()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
 
 
 def error_node(end: VbdPair) -> str:

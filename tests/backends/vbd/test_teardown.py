@@ -19,6 +19,7 @@ from pvdrivers.testing.vbd.loopback import VbdLoopback
 from pvdrivers.testing.vbd.pair import VbdPair
 from pvdrivers.vbd.features import FrontendFeatures
 from pvdrivers.xenbus.states import XenbusState
+from tests.until import until
 
 QUEUES = 3
 
@@ -87,8 +88,7 @@ def served(context: DeviceContext, store: BlockStore, options: VbdBackendOptions
 async def read_under_way(frontend: VbdFrontend, backend: ServedDisk) -> asyncio.Task[None]:
     """A read that the backend has taken."""
     pending = asyncio.create_task(frontend.submit([read(0, 8)]))
-    while not backend.statistics()["rd_req"]:  # noqa: ASYNC110
-        await asyncio.sleep(0.001)
+    await until(lambda: backend.statistics()["rd_req"])
     return pending
 
 

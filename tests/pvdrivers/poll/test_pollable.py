@@ -13,6 +13,7 @@ from pvdrivers.poll.driver import PollDriver
 from pvdrivers.poll.group import PollGroup
 from pvdrivers.poll.loop import LoopDriver
 from pvdrivers.poll.threads import PollThreads
+from tests.until import until
 
 from .ports import Counting, Ports, open_ports
 
@@ -22,12 +23,6 @@ def driver(request: pytest.FixtureRequest) -> Iterator[PollDriver]:
     with ExitStack() as stack:
         threads = request.param == "threads"
         yield stack.enter_context(PollThreads()) if threads else LoopDriver()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
 
 
 def run(main: Callable[[Ports], object]) -> None:

@@ -22,6 +22,7 @@ from pvdrivers.ring.errors import UsageError
 from pvdrivers.scsi.block_range import BlockRange
 from pvdrivers.scsi.result import HostByte, Status
 from pvdrivers.testing.scsi.tgt import TARGET, Tgt, free_port, tape_image
+from tests.until import until
 
 from .conftest import PATIENCE, Initiator
 
@@ -254,8 +255,7 @@ def test_abort_while_the_target_hangs(san: Tgt, image: Path) -> None:
     async def scenario(initiator: Initiator) -> None:
         san.pause()
         command, answer = initiator.begin(BlockRange(0, 1).cdb(0x28), room=BLOCK)
-        while not initiator.unit._paths[initiator.nexus]._sent:  # noqa: ASYNC110
-            await asyncio.sleep(0)
+        await until(lambda: initiator.unit._paths[initiator.nexus]._sent)
         assert not initiator.unit.abort(command)
         san.resume()
         ended = await answer

@@ -35,6 +35,7 @@ from pvdrivers.testing.scsi.unit_session import (
     LOST_BEFORE,
     UnitSession,
 )
+from tests.until import until
 
 from .conftest import PATIENCE, Initiator
 
@@ -277,8 +278,7 @@ def test_a_command_that_was_in_flight_at_a_kill(has_come: bool) -> None:
         await initiator.hear_attentions()
         device.fates = [HANGS]
         initiator.begin(*compare_and_write(5, b"", b"new"), identity=identity)
-        while not device.times(0x89):  # noqa: ASYNC110 - the unit's doing
-            await asyncio.sleep(0)
+        await until(lambda: device.times(0x89))
         killed = bytearray(journals.memory)
         unit.close()
         journals.memory = killed
@@ -482,8 +482,7 @@ def test_abort_of_a_command_that_is_with_the_device() -> None:
     async def scenario(device: Device, unit: PassThrough, initiator: Initiator) -> None:
         device.fates = [HANGS]
         command, answer = initiator.begin(*write(1, b"never"))
-        while not device.times(0x2A):  # noqa: ASYNC110 - the unit's doing
-            await asyncio.sleep(0)
+        await until(lambda: device.times(0x2A))
         assert not unit.abort(command)
         aborted = await answer
         assert (aborted.status, aborted.host) == (Status.TASK_ABORTED, HostByte.ABORT)

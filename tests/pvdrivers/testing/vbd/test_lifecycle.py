@@ -13,6 +13,7 @@ import pytest
 from pvdrivers.backends.stores.store import RamStore
 from pvdrivers.backends.vbd.device import VbdBackendOptions
 from pvdrivers.testing.vbd.loopback import VbdLoopback
+from tests.until import until
 
 SECTORS = 2048
 BLOCKS = 64  # of 8 sectors, each written by one task only
@@ -63,8 +64,7 @@ async def resized(loopback: VbdLoopback, frontend: Any) -> None:
     writers = Writers(frontend)
     for sectors in (1024, 512, SECTORS):
         loopback.backend.resize(sectors)
-        while not seen or seen[-1] != sectors:  # noqa: ASYNC110 - a callback of the frontend's
-            await asyncio.sleep(0.001)
+        await until(lambda sectors=sectors: seen and seen[-1] == sectors)  # type: ignore[misc]
     assert seen == [1024, 512, SECTORS]
     await writers.finish()
     assert await frontend.read(SECTORS - 8, 8) == bytes(4096)
