@@ -4,6 +4,7 @@ from pvdrivers.toolstack.devices import DeviceConfig
 from pvdrivers.vnif.mac import default_mac, format_mac, parse_mac
 from pvdrivers.vnif.rate import Rate
 
+MTUS = range(68, 65522)
 SCRIPTS = "/etc/xen/scripts/"  # where xl looks for a script
 
 
@@ -14,6 +15,7 @@ def vif_config(
     *,
     mac: str | None = None,
     bridge: str = "",
+    gatewaydev: str = "",
     script: str = "",
     ip: str = "",
     rate: str = "",
@@ -31,8 +33,8 @@ def vif_config(
     transmits. mtu: None for 1500, which is not written.
     """
     address = format_mac(parse_mac(mac)) if mac else default_mac(frontend_domid, devid)
-    if mtu is not None and not 68 <= mtu <= 65521:
-        raise ValueError(f"mtu is {mtu}, 68 to 65521 can be")
+    if mtu is not None and mtu not in MTUS:
+        raise ValueError(f"mtu is {mtu}, {MTUS[0]} to {MTUS[-1]} can be")
     backend_keys = {"handle": str(devid), "mac": address, "type": kind, "bridge": bridge}
     frontend_keys = {"handle": str(devid), "mac": address, "trusted": str(int(trusted))}
     if script:
@@ -42,6 +44,7 @@ def vif_config(
         backend_keys["rate"] = Rate.parse(rate).key
     if mtu is not None:
         backend_keys["mtu"] = frontend_keys["mtu"] = str(mtu)
-    named = {"ip": ip, "vifname": vifname, "domain": domain_name, "uuid": uuid}
+    named = {"ip": ip, "gatewaydev": gatewaydev, "vifname": vifname}
+    named |= {"domain": domain_name or "", "uuid": uuid or ""}
     backend_keys |= {key: value for key, value in named.items() if value}
     return DeviceConfig("vif", devid, frontend_domid, backend_domid, frontend_keys, backend_keys)

@@ -8,8 +8,14 @@ UNITS = {"": 1, "K": 1_000, "M": 1_000_000, "G": 1_000_000_000}
 TIMES = {"m": 1_000, "u": 1, "": 1_000_000}  # microseconds
 INTERVAL = 50_000  # xl's default, microseconds
 MAX = 0xFFFFFFFF
-_XL = re.compile(r"(\d{1,12})([KMG]?)([Bb])/s(?:@(\d{1,12})([mu]?)s)?", re.ASCII)
+_NUMBER = r"(0[0-7]{0,12}|[1-9]\d{0,11})"
+_XL = re.compile(rf"{_NUMBER}([KMG]?)([Bb])/s(?:@{_NUMBER}([mu]?)s?)?", re.ASCII)
 _KEY = re.compile(r"\s*(\d{1,20})\s*,\s*(\d{1,20})\s*", re.ASCII)
+
+
+def _number(digits: str) -> int:
+    """As strtoull reads it."""
+    return int(digits, 8 if digits.startswith("0") else 10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,16 +27,18 @@ class Rate:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """What xl takes, `10Mb/s` or `1MB/s@20ms`. ValueError: it is not that."""
+        """What xl takes, `10Mb/s` or `1MB/s@20ms`. A number that begins with 0 is octal, and an
+        interval without a unit is in seconds. ValueError: it is not that."""
         found = _XL.fullmatch(text)
         if not found:
             raise ValueError(f"rate {text[:40]!r} is not like 10Mb/s or 1MB/s@20ms")
         amount, unit, kind, interval, time = found.groups()
-        usec = int(interval) * TIMES[time] if interval else INTERVAL
-        per_second = int(amount) * UNITS[unit] // (8 if kind == "b" else 1)
+        number = _number(amount)
+        usec = _number(interval) * TIMES[time] if interval else INTERVAL
+        per_second = number * UNITS[unit] // (8 if kind == "b" else 1)
         rate = cls(per_second * usec // 1_000_000, usec)
-        if not rate.bytes or usec > MAX:
-            raise ValueError(f"rate {text} is less than a byte, or its interval is too long")
+        if not rate.bytes or max(number, usec) > MAX or per_second * usec >= 1 << 64:
+            raise ValueError(f"rate {text} is less than a byte, or one of its numbers is too large")
         return rate
 
     @classmethod

@@ -85,6 +85,10 @@ def test_groups() -> None:
         ("1GB/s@1000us", "1000000,1000"),
         ("800b/s@1s", "100,1000000"),
         ("100B/s@1s", "100,1000000"),
+        ("010KB/s", "400,50000"),  # octal
+        ("1MB/s@2", "2000000,2000000"),  # seconds
+        ("1MB/s@20m", "20000,20000"),
+        ("4294967295KB/s", "214748364750,50000"),
     ],
 )
 def test_xls_rates(text: str, key: str) -> None:
@@ -95,7 +99,7 @@ def test_xls_rates(text: str, key: str) -> None:
 
 @pytest.mark.parametrize(
     "text", ["", "1MB", "1MB/s@", "1MB/s@0ms", "0MB/s", "1TB/s", "-1MB/s", "1B/s@1us", "٣MB/s",
-             "1MB/s@5000000s"]
+             "1MB/s@5000000s", "08MB/s", "4294967296B/s", "4294967295GB/s", "1MB/s@m"]
 )  # fmt: skip
 def test_xsa_68_what_is_no_rate(text: str) -> None:
     with pytest.raises(ValueError, match="rate"):
