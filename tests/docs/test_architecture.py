@@ -33,6 +33,7 @@ IMPORTS: dict[str, set[str]] = {
     "native": SEAM | {"xenstore"},
     "toolstack": SEAM | {"xenstore", "xenbus", "sim"},
     "toolstack.devices": {"xenstore", "xenbus"},  # what a toolstack does on native too
+    "toolstack.xl_config": {"ring", "sim", "toolstack.devices", "vbd", "vnif", "scsi"},
     "backends": SHARED,
     "frontends": SHARED,
     # Above both halves of a driver, though its name is what users write.
@@ -41,7 +42,7 @@ IMPORTS: dict[str, set[str]] = {
 }
 IMPORTS["backends.uplinks"] = SHARED | {"backends", "vnif"}
 IMPORTS["backends.targets"] = SHARED | {"backends", "scsi"}
-IMPORTS["testing"] |= {"backends.uplinks", "backends.targets"}
+IMPORTS["testing"] |= {"backends.uplinks", "backends.targets", "toolstack.xl_config"}
 for device_class in DEVICE_CLASSES:
     IMPORTS[device_class] = DEVICE_CLASS
     for half in ("backends", "frontends"):

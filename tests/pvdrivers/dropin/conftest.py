@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -62,26 +64,33 @@ def world(tmp_path):
         yield World(machine, tmp_path)
 
 
-@pytest.fixture
-def xenstored(world):
-    """A xenstore at XENSTORED_PATH, in a thread of its own."""
+@contextmanager
+def xenstore_at(path: Path) -> Iterator[Path]:
+    """A xenstore, in a thread of its own."""
     ready = threading.Event()
     stop: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
     async def serve() -> None:
         ended = asyncio.Event()
         stop.append((asyncio.get_running_loop(), ended))
-        async with SocketServer(XenStore(), str(world.folder / "xenstored")):
+        async with SocketServer(XenStore(), str(path)):
             ready.set()
             await ended.wait()
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()
     assert ready.wait(30)
-    yield world.folder / "xenstored"
+    yield path
     loop, ended = stop[0]
     loop.call_soon_threadsafe(ended.set)
     thread.join()
+
+
+@pytest.fixture
+def xenstored(world):
+    """A xenstore at XENSTORED_PATH."""
+    with xenstore_at(world.folder / "xenstored") as path:
+        yield path
 
 
 @pytest.fixture(scope="session")
