@@ -10,12 +10,14 @@ from cyclopts import App, Parameter
 import pvdrivers
 from pvdrivers.tools.command_line import add_documentation
 from pvdrivers.tools.command_line import run as run_app
+from pvdrivers.tools.pvxl.config import config
 from pvdrivers.tools.pvxl.guest import GuestSpec
 from pvdrivers.tools.pvxl.host import Host
 
 app = App(name="pvxl", help=__doc__, version=pvdrivers.__version__)
 host = App(name="host", help="Simulated hosts.")
 app.command(host)
+app.command(config)
 add_documentation(app)
 
 
