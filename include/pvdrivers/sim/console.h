@@ -1,6 +1,6 @@
 /*
  * The hypervisor's own log, a ring of which the oldest bytes are overwritten, and the debug keys,
- * whose answers go there (`xl dmesg`, `xl debug-keys`).
+ * whose answers go there (`xl dmesg`, `xl debug-keys`). A new line raises VIRQ_CON_RING.
  */
 #ifndef PVDRIVERS_SIM_CONSOLE_H
 #define PVDRIVERS_SIM_CONSOLE_H

@@ -11,9 +11,30 @@ static void print_key(struct machine *shared, char key, const char *what)
     console_print(shared, " key '%c' (ascii '%02x') => %s", key, (unsigned char)key, what);
 }
 
+static void show_time(struct pv_machine *machine)
+{
+    uint64_t next = pv_machine_next_event(machine);
+    console_print(machine->shared, "    %s time: %" PRIu64 " ns",
+                  machine->shared->virtual_time ? "virtual" : "real", pv_machine_now(machine));
+    if (next == UINT64_MAX)
+        console_print(machine->shared, "    no timer is set");
+    else
+        console_print(machine->shared, "    next timer: %" PRIu64 " ns", next);
+}
+
+static void show_help(struct pv_machine *machine);
+
+/* Of the core. */
+static const struct debug_key own_keys[] = {
+    {'h', "showing installed handlers", .dump = show_help},
+    {'t', "display clock info", .dump = show_time},
+};
+#define OWN_KEYS (sizeof own_keys / sizeof own_keys[0])
+
 static void show_help(struct pv_machine *machine)
 {
-    print_key(machine->shared, 'h', "show this message");
+    for (unsigned i = 0; i < OWN_KEYS; i++)
+        print_key(machine->shared, own_keys[i].key, own_keys[i].what);
     for (unsigned id = 0; id < SUBSYSTEM_COUNT; id++)
         if (subsystems[id]->debug_key.key)
             print_key(machine->shared, subsystems[id]->debug_key.key,
@@ -25,13 +46,14 @@ static struct debug_key find_key(char key)
     for (unsigned id = 0; id < SUBSYSTEM_COUNT; id++)
         if (key && subsystems[id]->debug_key.key == key)
             return subsystems[id]->debug_key;
-    return key == 'h' ? (struct debug_key){'h', "showing installed handlers", .dump = show_help}
-                      : (struct debug_key){0};
+    for (unsigned i = 0; i < OWN_KEYS; i++)
+        if (own_keys[i].key == key)
+            return own_keys[i];
+    return (struct debug_key){0};
 }
 
 static void dump_domain(struct pv_machine *machine, const struct debug_key *key, domid_t domid)
 {
-    RCU_SECTION(machine);
     struct domain *d = find_domain(machine, domid);
     if (d)
         key->dump_domain(machine, d);
@@ -46,18 +68,23 @@ static void dump(struct pv_machine *machine, const struct debug_key *key)
             dump_domain(machine, key, (domid_t)domid);
 }
 
-void pv_console_debug_keys(struct pv_machine *machine, const char *keys, uint32_t count)
+static void press(struct pv_machine *machine, char key)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        struct debug_key found = find_key(keys[i]);
-        char shown = isprint((unsigned char)keys[i]) ? keys[i] : '?';
-        if (!found.key) {
-            console_print(machine->shared, "'%c' pressed -> no handler; 'h' lists them", shown);
-            continue;
-        }
+    RCU_SECTION(machine);
+    struct debug_key found = find_key(key);
+    char shown = isprint((unsigned char)key) ? key : '?';
+    if (found.key) {
         console_print(machine->shared, "'%c' pressed -> %s", shown, found.what);
         dump(machine, &found);
+    } else {
+        console_print(machine->shared, "'%c' pressed -> no handler; 'h' lists them", shown);
     }
+}
+
+void pv_console_debug_keys(struct pv_machine *machine, const char *keys, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        press(machine, keys[i]);
 }
 
 /* ---- The core's own -------------------------------------------------------------------------- */

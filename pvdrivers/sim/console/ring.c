@@ -34,6 +34,7 @@ void console_print(struct machine *shared, const char *format, ...)
     sim_lock(&shared->console.lock);
     append(&shared->console, line, (uint32_t)strlen(line));
     sim_unlock(&shared->console.lock);
+    defer_virq(shared, VIRQ_CON_RING);
 }
 
 void pv_console_read(struct pv_machine *machine, struct pv_console_read *read, char *buffer)

@@ -85,6 +85,7 @@ void domain_set_shape(struct domain *d, const struct pv_domain_config *config)
 static int create_subsystems(struct pv_machine *machine, struct domain *d,
                              const struct pv_domain_config *config)
 {
+    RCU_SECTION(machine); /* as all hypercalls: what is deferred is done when it is left */
     FOR_EACH_SUBSYSTEM(id, domain_create)
     {
         int error = subsystems[id]->domain_create(machine, d, config);

@@ -278,6 +278,12 @@ uint64_t machine_now(const struct machine *shared)
     return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
 }
 
+void defer_virq(struct machine *shared, uint32_t virq)
+{
+    __atomic_fetch_or(&shared->deferred_virqs, 1u << virq, __ATOMIC_SEQ_CST);
+    rcu_defer(shared);
+}
+
 bool pv_machine_is_virtual_time(struct pv_machine *machine)
 {
     return machine->shared->virtual_time;

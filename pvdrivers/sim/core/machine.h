@@ -30,7 +30,7 @@
 
 #include <pthread.h>
 
-#define MACHINE_MAGIC 0x50564d4143484d34ull /* "PVMACHM4": another layout, another number */
+#define MACHINE_MAGIC 0x50564d4143485832ull /* "PVMACHX2": another layout, another number */
 #define FRAME_SHIFT 12                      /* machine frames are 4 KiB; a 16 KiB page is four */
 #define FRAME_SIZE (1ull << FRAME_SHIFT)
 #define MAX_EXTENTS 1024
@@ -82,6 +82,7 @@ struct machine {
     pthread_mutex_t lock;
     uint64_t now;                /* virtual time, ns */
     uint64_t outstanding_claims; /* frames: of free memory, what domains have claimed */
+    uint32_t deferred_virqs;     /* bit by VIRQ: global ones to be raised */
     struct trace_buffer trace;
     struct rcu rcu;
     uint32_t client_end; /* no client from here on was ever in use */
@@ -162,6 +163,9 @@ static inline void trace(struct pv_machine *machine, enum pv_trace_event event, 
 uint64_t machine_now(const struct machine *shared);
 /* Has all happen that is due by now. Under no lock. */
 void machine_pass_time(struct pv_machine *machine);
+
+/* Has a global VIRQ raised once no lock is held: when a hypercall is over. */
+void defer_virq(struct machine *shared, uint32_t virq);
 
 /* Takes machine.lock, and has the subsystems repair what a holder that died has left. */
 void machine_lock(struct pv_machine *machine);

@@ -20,13 +20,28 @@ struct rcu_section rcu_enter(struct pv_machine *machine)
     }
 }
 
+/* The flag first: what is done has sections of its own, and more may be deferred meanwhile. */
+static void run_deferred(struct pv_machine *machine)
+{
+    __atomic_fetch_and(&machine->shared->rcu.callbacks, ~RCU_DEFERRED, __ATOMIC_SEQ_CST);
+    FOR_EACH_SUBSYSTEM(id, deferred)
+    subsystems[id]->deferred(machine);
+}
+
 void rcu_leave(struct rcu_section *section)
 {
     struct pv_machine *machine = section->machine;
     bool emptied = __atomic_sub_fetch(section->readers, 1, __ATOMIC_SEQ_CST) == 0;
     uint32_t callbacks = __atomic_load_n(&machine->shared->rcu.callbacks, __ATOMIC_SEQ_CST);
-    if (callbacks && (emptied || callbacks & RCU_WANTED))
+    if (callbacks & RCU_DEFERRED)
+        run_deferred(machine);
+    if (callbacks & RCU_WANTED || (callbacks & RCU_WAITING && emptied))
         reap_domains(machine);
+}
+
+void rcu_defer(struct machine *shared)
+{
+    __atomic_fetch_or(&shared->rcu.callbacks, RCU_DEFERRED, __ATOMIC_SEQ_CST);
 }
 
 void rcu_want_callbacks(struct pv_machine *machine)

@@ -18,15 +18,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct machine;
 struct pv_machine;
 
 /* In struct machine. */
 struct rcu {
     uint64_t epoch;
-    uint32_t callbacks; /* RCU_ flags: what reap_domains() is to be called for */
+    uint32_t callbacks; /* RCU_ flags: what is to be done when a section is left */
 };
-#define RCU_WANTED 1u  /* when a section is left next: a domain may be done with dying */
-#define RCU_WAITING 2u /* when a slot becomes empty: a domain's last users were still there */
+#define RCU_WANTED 1u   /* when a section is left next: a domain may be done with dying */
+#define RCU_WAITING 2u  /* when a slot becomes empty: a domain's last users were still there */
+#define RCU_DEFERRED 4u /* when a section is left next: the subsystems have deferred something */
 
 /* A section that is entered, and the process it was entered in. */
 struct rcu_section {
@@ -43,6 +45,10 @@ void rcu_leave(struct rcu_section *section);
 
 /* Has reap_domains() called when the caller's section, or an earlier one, is left. */
 void rcu_want_callbacks(struct pv_machine *machine);
+
+/* Has the subsystems' `deferred` called when a section is left next, by whichever process. Under
+ * any lock. */
+void rcu_defer(struct machine *shared);
 
 /* ---- For reap_domains, under machine.lock ---- */
 /* A ticket for what can no longer be found. */

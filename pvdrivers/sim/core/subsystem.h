@@ -89,6 +89,9 @@ struct subsystem {
      * lock is taken, since the process may have died with it. */
     void (*client_left)(struct pv_machine *machine, uint32_t client);
 
+    /* What it could not do under the locks that were held (rcu_defer). Under no lock. */
+    void (*deferred)(struct pv_machine *machine);
+
     /* ---- Time; under no lock ---- */
     /* When something happens by itself next, ns; UINT64_MAX: never. */
     uint64_t (*next_event)(struct pv_machine *machine);

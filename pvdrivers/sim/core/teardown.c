@@ -92,7 +92,8 @@ void reap_domains(struct pv_machine *machine)
     struct machine *shared = machine->shared;
     bool waiting = false;
     machine_lock(machine);
-    __atomic_store_n(&shared->rcu.callbacks, RCU_WAITING, __ATOMIC_SEQ_CST);
+    __atomic_fetch_or(&shared->rcu.callbacks, RCU_WAITING, __ATOMIC_SEQ_CST);
+    __atomic_fetch_and(&shared->rcu.callbacks, ~RCU_WANTED, __ATOMIC_SEQ_CST);
     pv_mb(); /* after the domain is dead: see maptrack_free */
     for (uint32_t domid = 0; domid < shared->max_domains; domid++) {
         struct domain *d = domain_window(machine, (domid_t)domid);

@@ -117,6 +117,7 @@ const struct subsystem events_subsystem = {
     .attach = event_fds_init,
     .detach = event_fds_free,
     .client_left = event_slots_release_client,
+    .deferred = raise_deferred_virqs,
     .area_size = area_size,
     .domain_init = init_domain,
     .domain_create = create,

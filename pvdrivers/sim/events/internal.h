@@ -105,6 +105,7 @@ bool virq_is_per_vcpu(uint32_t virq);
 bool virq_is_global(uint32_t virq);
 /* Raises a global VIRQ at the domain that has it. Takes that domain's event lock. */
 void send_global_virq(struct pv_machine *machine, uint32_t virq);
+void raise_deferred_virqs(struct pv_machine *machine); /* defer_virq */
 
 /* ---- ABI: two_level.c and fifo.c; all under the lock ------------------------------------ */
 

@@ -92,6 +92,14 @@ void send_global_virq(struct pv_machine *machine, uint32_t virq)
     pv_machine_send_virq(machine, handler, virq, 0);
 }
 
+/* A process that is killed in here takes them along: who waits for one looks again at the next. */
+void raise_deferred_virqs(struct pv_machine *machine)
+{
+    uint32_t virqs = __atomic_exchange_n(&machine->shared->deferred_virqs, 0, __ATOMIC_SEQ_CST);
+    for (; virqs; virqs &= virqs - 1)
+        send_global_virq(machine, (uint32_t)__builtin_ctz(virqs));
+}
+
 int pv_machine_set_virq_handler(struct pv_machine *machine, domid_t domid, uint32_t virq)
 {
     RCU_SECTION(machine);

@@ -108,6 +108,9 @@ static inline bool is_loose(struct pv_machine *machine, uint64_t mfn)
 /* Puts one that is on its owner's account on its list, which is being made anew. */
 void loose_link(struct pv_machine *machine, struct domain *d, uint64_t mfn);
 
+/* ---- dump.c ---- */
+void memory_dump(struct pv_machine *machine);
+
 /* ---- page.c ---- */
 /* Gives up a reference, and the flags that tell of it; true when it was the last. */
 bool drop_reference(struct pv_machine *machine, uint64_t mfn, uint8_t flags);

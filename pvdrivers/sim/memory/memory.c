@@ -197,4 +197,5 @@ const struct subsystem memory_subsystem = {
     .domain_create = populate_domain,
     .domain_destroy = release_domain_memory,
     .domain_wipe = wipe,
+    .debug_key = {'m', "memory info", .dump = memory_dump},
 };

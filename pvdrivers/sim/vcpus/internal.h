@@ -2,7 +2,7 @@
  * What the files of the vcpus room share:
  *   vcpus.c       the subsystem, contexts, up and down   timers.c      when they expire
  *   sched_op.c    yield, block, poll, shutdown, watchdog  timekeeper.c  who has them expire
- *   timer_op.c    what a guest sets
+ *   timer_op.c    what a guest sets                      dump.c        the debug key
  */
 #ifndef PVDRIVERS_SIM_VCPUS_INTERNAL_H
 #define PVDRIVERS_SIM_VCPUS_INTERNAL_H
@@ -37,6 +37,9 @@ void timers_forget(struct pv_machine *machine, struct domain *d);
 uint64_t timers_next(struct pv_machine *machine);
 /* What is due by now happens. Under no lock. */
 void timers_expire(struct pv_machine *machine);
+
+/* ---- dump.c; in a read-side section, under no lock ---- */
+void timers_dump(struct pv_machine *machine, struct domain *d);
 
 /* ---- timekeeper.c: a thread of the process that made the machine, in real time ---- */
 /* Starts it, unless it is there or has nothing to do here. 0 or a negative errno. */

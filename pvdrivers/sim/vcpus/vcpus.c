@@ -199,4 +199,5 @@ const struct subsystem vcpus_subsystem = {
     .area_size = area_size,
     .domain_create = create,
     .domain_destroy = destroy,
+    .debug_key = {'a', "dump timers", .dump_domain = timers_dump},
 };
