@@ -8,6 +8,7 @@ xenstore_rings.py.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from pvdrivers._core import ffi, lib
@@ -89,6 +90,28 @@ def _write_boot_param(page: memoryview, memmap_info: memoryview) -> None:
     param.console_info.num_cols, param.console_info.num_rows = 80, 25
     data = bytes(ffi.buffer(param))
     page[start_info.size : start_info.size + len(data)] = data
+
+
+async def register(client: XenstoreClient, domain: Domain, name: str) -> None:
+    """Writes where toolstacks look a domain up: its name, its directory below /vm, by its UUID,
+    with the time at which it began, and which of its vcpus are to be online. A guest's home
+    directory is there already."""
+    home, vm = f"/local/domain/{domain.domid}", f"/vm/{domain.uuid}"
+    await client.mkdir(vm)
+    await client.set_permissions(vm, ["n0", f"r{domain.domid}"])
+    values = {
+        f"{vm}/uuid": str(domain.uuid),
+        f"{vm}/name": name,
+        f"{vm}/start_time": f"{time.time():.2f}",
+        f"{home}/vm": vm,
+        f"{home}/name": name,
+        f"{home}/domid": str(domain.domid),
+    }
+    for vcpu in range(domain.info.vcpus):
+        online = domain.vcpu(vcpu).is_up
+        values[f"{home}/cpu/{vcpu}/availability"] = "online" if online else "offline"
+    for path, value in values.items():
+        await client.write(path, value)
 
 
 async def introduce(client: XenstoreClient, domain: Domain, info: StartInfo) -> None:

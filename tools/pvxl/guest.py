@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from pvdrivers.frontends.control import ShutdownRequest, shutdown_request
 from pvdrivers.frontends.vbd.device import VbdFrontend
 from pvdrivers.ring.errors import PeerError, UsageError
-from pvdrivers.sim import Machine
+from pvdrivers.sim import Machine, ShutdownReason
 from pvdrivers.toolstack.devices import add_device, create_domain_directory
-from pvdrivers.toolstack.domain_builder import build, introduce
+from pvdrivers.toolstack.domain_builder import build, introduce, register
 from pvdrivers.toolstack.xenstore_rings import GuestXenstore
 from pvdrivers.vbd.config import disk_config
 from pvdrivers.xenbus.bus import frontend_bus
@@ -66,7 +68,7 @@ class Guest:
         """What a toolstack and then the guest's kernel do; undone by `stack`."""
         domid = self.domain.domid
         await create_domain_directory(self._toolstack, domid)
-        await self._toolstack.write(f"/local/domain/{domid}/name", self.spec.name)
+        await register(self._toolstack, self.domain, self.spec.name)
         await introduce(self._toolstack, self.domain, build(self.domain))
         await add_device(self._toolstack, self._disk)
         hypervisor = self.domain.hypervisor
@@ -79,6 +81,19 @@ class Guest:
         self._bus = frontend_bus(xenstore.client, domid, "vbd", probe)
         self._bus.start()
         stack.push_async_callback(self._bus.abort)
+        requests = asyncio.create_task(self._follow_toolstack(xenstore.client))
+        stack.push_async_callback(asyncio.wait, [requests])
+        stack.callback(requests.cancel)
+
+    async def _follow_toolstack(self, client: XenstoreClient) -> None:
+        """Shuts down when it is asked to, and is then what `xl list` shows as such."""
+        with suppress(OSError):  # the domain was destroyed
+            request = await shutdown_request(client)
+            await self._bus.close()
+            reason = ShutdownReason.POWEROFF
+            if request is ShutdownRequest.REBOOT:
+                reason = ShutdownReason.REBOOT
+            self.domain.shutdown(reason)
 
     async def tell(self, say: Say) -> None:
         """Says when the disk can be used, and when not any more. Does not return."""

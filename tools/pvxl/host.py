@@ -17,6 +17,7 @@ from pvdrivers.sim import Machine
 from pvdrivers.tools.captive_command import run_captive
 from pvdrivers.tools.pvxl.guest import MEMORY, Guest, GuestSpec
 from pvdrivers.tools.stop_event import stop_event
+from pvdrivers.toolstack.domain_builder import register
 from pvdrivers.toolstack.xenstore_rings import GuestRings
 from pvdrivers.xenstore import XenStore
 from pvdrivers.xenstore.client import XenstoreClient
@@ -76,7 +77,7 @@ class Host:
         await stack.enter_async_context(lock)
         memory = (1 + len(self._specs)) * 2 * MEMORY
         machine = stack.enter_context(Machine(memory))
-        machine.create_domain(privileged=True)
+        dom0 = machine.create_domain(privileged=True)
         # With the lock held, a socket that is there is one that a killed host has left.
         self.machine_socket.unlink(missing_ok=True)
         machine.serve(self.machine_socket)
@@ -85,7 +86,7 @@ class Host:
         await stack.enter_async_context(SocketServer(store, str(self.xenstore_socket)))
         toolstack = XenstoreClient.in_process(store, DOM0)
         stack.callback(toolstack.close)
-        await toolstack.write(f"/local/domain/{DOM0}/name", "Domain-0")
+        await register(toolstack, dom0, "Domain-0")
         await toolstack.write("/local/pool/0/name", "Pool-0")
         say(f"machine   {self.machine_socket}\nxenstore  {self.xenstore_socket}")
         for spec in self._specs:

@@ -57,6 +57,14 @@ def finish(process: subprocess.Popen[str], timeout: float = 60) -> str:
     return output
 
 
+def with_mounts(script: str) -> list[str]:
+    """Before a command: it runs in a mount namespace of its own, after this shell script."""
+    flags = ["--mount"] if os.geteuid() == 0 else ["--map-root-user", "--mount"]
+    if subprocess.run(["unshare", *flags, "true"], capture_output=True).returncode:
+        pytest.skip("needs mount namespaces")
+    return ["unshare", *flags, "sh", "-ec", f'{script}\nexec "$@"', "sh"]
+
+
 @pytest.fixture
 def world(tmp_path):
     with Machine("64M") as machine:
