@@ -3,21 +3,15 @@
  * that the step takes). */
 #include "pvdrivers/frontends/vnif/netfront.h"
 #include "pvdrivers/ring/ring.h"
+#include "tests/fuzz/guest.h"
 #include "tests/fuzz/input.h"
 
 #include <stdlib.h>
 
-#define PAGE 4096u
 #define MAX_PAGES 256u
-#define MAX_REFS 1024u
 #define BATCH 8u
 #define TX_SLOT 12u
 #define RX_SLOT 8u
-
-/* ---- A guest without a machine: reference N grants the page pages[N]. ----------------------- */
-
-static const void *pages[MAX_REFS];
-static uint32_t refs_made, refs_held;
 
 /* Of this size exactly, so that ASan sees a look behind it; kept for the next run. */
 static struct {
@@ -43,45 +37,6 @@ static int pages_free(struct pv_hypervisor *hypervisor, void *address, unsigned 
     return 0;
 }
 
-static int grant_access(struct pv_hypervisor *hypervisor, domid_t domid, const void *page,
-                        bool readonly, grant_ref_t *ref)
-{
-    (void)hypervisor, (void)domid, (void)readonly;
-    assert(refs_made < MAX_REFS);
-    pages[refs_made] = page;
-    *ref = refs_made++;
-    refs_held++;
-    return 0;
-}
-
-static int grant_end(struct pv_hypervisor *hypervisor, grant_ref_t ref)
-{
-    (void)hypervisor;
-    assert(ref < refs_made);
-    refs_held--;
-    return 0;
-}
-
-static int bind_port(struct pv_evtchn *evtchn, domid_t remote)
-{
-    (void)evtchn, (void)remote;
-    return 1;
-}
-
-static int port_call(struct pv_evtchn *evtchn, evtchn_port_t port)
-{
-    (void)evtchn, (void)port;
-    return 0;
-}
-
-static const struct pv_hypervisor_ops ops = {.pages_alloc = pages_alloc,
-                                             .pages_free = pages_free,
-                                             .grant_access = grant_access,
-                                             .grant_end = grant_end,
-                                             .evtchn_bind_unbound_port = bind_port,
-                                             .evtchn_notify = port_call,
-                                             .evtchn_unbind = port_call};
-static struct pv_hypervisor hypervisor = {.ops = &ops, .page_size = PAGE};
 static struct pv_packet_pool *pool;
 static struct pv_packet_cache *cache;
 
@@ -102,7 +57,7 @@ struct rings {
 
 static struct pv_sring *sring_of(grant_ref_t ref)
 {
-    return (struct pv_sring *)(uintptr_t)pages[ref];
+    return pages[ref];
 }
 
 static void put_response(struct pv_back_ring *ring, struct input *input, uint32_t bytes)
