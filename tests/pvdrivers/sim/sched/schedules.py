@@ -48,6 +48,15 @@ def compute(machine: Machine, domids: Sequence[int], ns: int) -> list[float]:
     return [(scheduler.run_state(domid, 0).running - before[domid]) / ns for domid in domids]
 
 
+def latency(machine: Machine, domid: int, work: int) -> int:
+    """ns from a wake-up until it has computed for `work` ns."""
+    scheduler, start = machine.scheduler, machine.now
+    scheduler.demand(domid, 0, work)
+    while not any(done.domid == domid for done in scheduler.run(start + 10 * S)):
+        assert machine.now < start + 10 * S
+    return machine.now - start
+
+
 def fair_shares(cpus: int, settings: Sequence[SchedDomain]) -> list[float]:
     """What the formula says: by weight; nobody more than one CPU or its cap, and what that leaves
     goes to the others by weight."""

@@ -13,6 +13,7 @@ from tests.pvdrivers.sim.sched.schedules import (
     MS,
     S,
     compute,
+    latency,
     machine_with,
     run_to,
 )
@@ -39,14 +40,6 @@ def shares(machine: Machine, domains: Sequence[SchedDomain], ns: int) -> list[fl
 # ---- Weights and caps ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("cap", [5, 30, 95])
-def test_a_cap_holds_on_an_idle_machine_too(cap: int) -> None:
-    with credit2(4, 1) as machine:
-        assert shares(machine, [SchedDomain(cap=cap)], 100 * S) == pytest.approx(
-            [cap / 100], abs=0.01
-        )
-
-
 def test_a_cap_is_all_vcpus_together() -> None:
     with credit2(4, 1, vcpus=4) as machine:
         machine.scheduler.set_domain(0, SchedDomain(cap=150))
@@ -66,14 +59,6 @@ def test_a_cap_comes_and_goes() -> None:
 
 
 # ---- Who goes first --------------------------------------------------------------------------
-
-
-def latency(machine: Machine, domid: int, work: int) -> int:
-    scheduler, start = machine.scheduler, machine.now
-    scheduler.demand(domid, 0, work)
-    while not any(done.domid == domid for done in scheduler.run(start + 10 * S)):
-        assert machine.now < start + 10 * S
-    return machine.now - start
 
 
 def test_who_has_slept_goes_before_those_that_compute() -> None:
@@ -114,22 +99,6 @@ def test_an_epoch_is_10_ms_of_the_highest_weight() -> None:
 def test_no_cpu_of_a_runqueue_idles_while_somebody_waits() -> None:
     with credit2(4, 4) as machine:
         assert compute(machine, range(4), S) == [1.0] * 4
-
-
-@pytest.mark.parametrize("soft", [(2,), (0, 2)])
-def test_a_vcpu_goes_to_an_idle_cpu_that_it_prefers(soft: tuple[int, ...]) -> None:
-    with credit2(4, 1) as machine:
-        machine.scheduler.set_affinity(0, 0, soft=soft)
-        compute(machine, (0,), S)
-        assert machine.scheduler.run_state(0, 0).cpu in soft
-
-
-def test_a_vcpu_runs_only_where_it_may() -> None:
-    with credit2(3, 4) as machine:
-        for domid in range(4):
-            machine.scheduler.set_affinity(domid, 0, (1,))
-        assert compute(machine, range(4), 10 * S) == pytest.approx([0.25] * 4, abs=0.01)
-        assert [machine.scheduler.idle_time(cpu) for cpu in range(3)] == [10 * S, 0, 10 * S]
 
 
 def test_load_is_balanced_between_sockets() -> None:
