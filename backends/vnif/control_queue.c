@@ -7,17 +7,16 @@
 
 size_t pv_netback_control_log_size(enum pv_abi abi)
 {
-    size_t size = pv_response_log_size(
+    return netback_log_area(pv_response_log_size(
         pv_ring_entries(pv_abi_page_size(abi), sizeof(union xen_netif_ctrl_sring_entry)),
-        sizeof(struct xen_netif_ctrl_response));
-    return (size + NETBACK_LOG_ALIGNMENT - 1) & ~(size_t)(NETBACK_LOG_ALIGNMENT - 1);
+        sizeof(struct xen_netif_ctrl_response)));
 }
 
 static bool config_valid(const struct pv_netback_vif *vif,
                          const struct pv_netback_control_config *config)
 {
-    return !config->log || ((uintptr_t)config->log % NETBACK_LOG_ALIGNMENT == 0 &&
-                            config->log_size >= pv_netback_control_log_size(vif->config.abi));
+    return netback_log_fits(config->log, config->log_size,
+                            pv_netback_control_log_size(vif->config.abi));
 }
 
 static void init_from_config(struct pv_netback_control *control, struct pv_netback_vif *vif,

@@ -228,6 +228,18 @@ static inline bool netback_is_fatal(int error)
     return error >= PV_NETBACK_RING_OVERRUN;
 }
 
+/* What an area for a log of `size` bytes takes. */
+static inline size_t netback_log_area(size_t size)
+{
+    return (size + NETBACK_LOG_ALIGNMENT - 1) & ~(size_t)(NETBACK_LOG_ALIGNMENT - 1);
+}
+
+/* Whether an area that a caller gave, if it gave one, can have a log of `size` bytes. */
+static inline bool netback_log_fits(const void *area, size_t area_size, size_t size)
+{
+    return !area || ((uintptr_t)area % NETBACK_LOG_ALIGNMENT == 0 && area_size >= size);
+}
+
 /* Touches the rings no more once this pump is over, and tells the owner. */
 void netback_break(struct pv_netback_queue *queue, int error);
 void netback_report(int fault_fd);

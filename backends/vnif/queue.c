@@ -11,9 +11,8 @@ static bool config_valid(const struct pv_netback_vif *vif,
                          const struct pv_netback_queue_config *config)
 {
     size_t size = pv_netback_log_size(vif->config.abi, config->index);
-    bool log_valid = !config->log || ((uintptr_t)config->log % NETBACK_LOG_ALIGNMENT == 0 &&
-                                      config->log_size >= size);
-    return config->index < vif->config.queues && log_valid;
+    return config->index < vif->config.queues &&
+           netback_log_fits(config->log, config->log_size, size);
 }
 
 static void init_from_config(struct pv_netback_queue *queue, struct pv_netback_vif *vif,

@@ -22,8 +22,7 @@ static size_t logs_size(enum pv_abi abi)
 
 size_t pv_netback_log_size(enum pv_abi abi, uint32_t index)
 {
-    size_t size = logs_size(abi) + (index == 0 ? sizeof(struct netback_saved) : 0);
-    return (size + NETBACK_LOG_ALIGNMENT - 1) & ~(size_t)(NETBACK_LOG_ALIGNMENT - 1);
+    return netback_log_area(logs_size(abi) + (index == 0 ? sizeof(struct netback_saved) : 0));
 }
 
 void netback_place_logs(struct pv_netback_queue *queue, void *area)
