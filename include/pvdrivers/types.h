@@ -27,6 +27,7 @@ typedef uint32_t evtchn_port_t;
 
 #define DOMID_FIRST_RESERVED 0x7FF0
 #define DOMID_SELF 0x7FF0
+#define DOMID_XEN 0x7FF2
 #define DOMID_INVALID 0x7FF4
 
 /* The guest ABIs a ring's other half may be built for (io/protocols.h; ia64-abi until 2012). */

@@ -12,6 +12,7 @@ from pvdrivers.sim.domain import Domain, DomainInfo, DomainState, ShutdownReason
 from pvdrivers.sim.errors import MachineError
 from pvdrivers.sim.machine import FrameTable, Machine, NodeMemory
 from pvdrivers.sim.memory_map import MEMORY_MAPS, MemoryExtent, MemoryMap, cells, parse_size
+from pvdrivers.sim.pages import OfflineStatus, PageInfo, PageType, PageUse
 from pvdrivers.sim.trace import TraceEvent, TraceRecord
 from pvdrivers.sim.vcpu import Vcpu
 
@@ -26,6 +27,10 @@ __all__ = [
     "MemoryExtent",
     "MemoryMap",
     "NodeMemory",
+    "OfflineStatus",
+    "PageInfo",
+    "PageType",
+    "PageUse",
     "ShutdownReason",
     "TraceEvent",
     "TraceRecord",

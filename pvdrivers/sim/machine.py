@@ -18,6 +18,7 @@ from pvdrivers.sim.cpupool import MAX_CPUS, SchedulerKind
 from pvdrivers.sim.domain import Domain
 from pvdrivers.sim.errors import MachineError, check
 from pvdrivers.sim.memory_map import MemoryExtent, memory_extents, parse_size
+from pvdrivers.sim.pages import Pages
 from pvdrivers.sim.scheduler import FOR_EVER, Scheduler
 from pvdrivers.sim.trace import TraceEvent, TraceRecord
 from pvdrivers.sim.vcpu import MAX_VCPUS
@@ -35,6 +36,7 @@ class NodeMemory:
     total: int
     free: int
     free_below_4g: int
+    offlined: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ class Machine:
         self._trace_cursor = ffi.new("uint64_t *")
         self._trace_lost = ffi.new("uint64_t *")
         self.scheduler = Scheduler(self)
+        self.pages = Pages(self)
 
     @property
     def cdata(self) -> Any:
@@ -215,7 +218,9 @@ class Machine:
         memory, found = ffi.new("struct pv_node_memory *"), []
         for node in range(lib.pv_machine_node_count(self.cdata)):
             check(lib.pv_machine_node_memory(self.cdata, node, memory), f"node {node}")
-            found.append(NodeMemory(memory.total, memory.free, memory.free_below_4g))
+            found.append(
+                NodeMemory(memory.total, memory.free, memory.free_below_4g, memory.offlined)
+            )
         return found
 
     @property

@@ -116,7 +116,7 @@ PV_API uint64_t pv_machine_available_memory(struct pv_machine *machine, int32_t 
 /* One more than the highest node of an extent. */
 PV_API uint32_t pv_machine_node_count(struct pv_machine *machine);
 struct pv_node_memory {
-    uint64_t total, free, free_below_4g; /* bytes */
+    uint64_t total, free, free_below_4g, offlined; /* bytes */
 };
 PV_API int pv_machine_node_memory(struct pv_machine *machine, uint32_t node,
                                   struct pv_node_memory *memory);

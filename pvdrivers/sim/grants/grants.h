@@ -6,6 +6,9 @@
 
 extern const struct subsystem grants_subsystem;
 
+/* Mappings and copies that may write to the page by the domain's grants. */
+uint32_t grant_writers(struct pv_machine *machine, struct domain *d, uint64_t mfn);
+
 /* ---- The seam ---- */
 int sim_gnttab_map(struct pv_hypervisor *hypervisor, struct pv_grant_map *maps, unsigned count);
 int sim_gnttab_unmap(struct pv_hypervisor *hypervisor, struct pv_grant_map *maps, unsigned count);

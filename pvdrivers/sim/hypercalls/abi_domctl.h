@@ -27,6 +27,7 @@ enum {
     XEN_DOMCTL_set_address_size = 35,
     XEN_DOMCTL_get_address_size = 36,
     XEN_DOMCTL_gethvmcontext_partial = 55,
+    XEN_DOMCTL_getpageframeinfo3 = 61,
     XEN_DOMCTL_set_virq_handler = 66
 };
 
@@ -105,6 +106,15 @@ struct xen_domctl_scheduler_op {
     } u;
 };
 
+#define XEN_DOMCTL_PFINFO_NOTAB (0u << 28)
+#define XEN_DOMCTL_PFINFO_BROKEN (0xdu << 28)
+#define XEN_DOMCTL_PFINFO_XTAB (0xfu << 28)
+
+struct xen_domctl_getpageframeinfo3 {
+    uint64_t num;
+    uint64_t array; /* xen_pfn_t[]: gfns, then what they are */
+};
+
 struct xen_domctl_max_mem {
     uint64_t max_memkb;
 };
@@ -140,6 +150,7 @@ struct xen_domctl {
         struct xen_domctl_vcpuaffinity vcpuaffinity;
         struct xen_domctl_getvcpuinfo getvcpuinfo;
         struct xen_domctl_scheduler_op scheduler_op;
+        struct xen_domctl_getpageframeinfo3 getpageframeinfo3;
         struct xen_domctl_max_mem max_mem;
         struct xen_domctl_vcpucontext vcpucontext;
         struct xen_domctl_max_vcpus max_vcpus;

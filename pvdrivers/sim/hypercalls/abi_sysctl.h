@@ -14,6 +14,7 @@ enum {
     XEN_SYSCTL_debug_keys = 7,
     XEN_SYSCTL_getcpuinfo = 8,
     XEN_SYSCTL_availheap = 9,
+    XEN_SYSCTL_page_offline_op = 14,
     XEN_SYSCTL_cputopoinfo = 16,
     XEN_SYSCTL_numainfo = 17,
     XEN_SYSCTL_cpupool_op = 18,
@@ -75,6 +76,13 @@ struct xen_sysctl_availheap {
     uint32_t min_bitwidth, max_bitwidth;
     int32_t node;
     uint64_t avail_bytes;
+};
+
+enum { sysctl_page_offline = 1, sysctl_page_online = 2, sysctl_query_page_offline = 3 };
+
+struct xen_sysctl_page_offline_op {
+    uint32_t cmd, start, end; /* frames, the last one included */
+    uint64_t status;          /* uint32_t[], PG_* */
 };
 
 struct xen_sysctl_cputopo {
@@ -150,6 +158,7 @@ struct xen_sysctl {
         struct xen_sysctl_debug_keys debug_keys;
         struct xen_sysctl_getcpuinfo getcpuinfo;
         struct xen_sysctl_availheap availheap;
+        struct xen_sysctl_page_offline_op page_offline;
         struct xen_sysctl_cputopoinfo cputopoinfo;
         struct xen_sysctl_numainfo numainfo;
         struct xen_sysctl_cpupool_op cpupool_op;

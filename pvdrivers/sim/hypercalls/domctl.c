@@ -119,6 +119,7 @@ static const struct operation domctls[] = {
     [XEN_DOMCTL_getvcpuinfo] = ROW(BOTH, domctl_getvcpuinfo),
     [XEN_DOMCTL_scheduler_op] = ROW(BOTH, domctl_scheduler_op),
     [XEN_DOMCTL_getvcpuaffinity] = ROW(BOTH, domctl_getvcpuaffinity),
+    [XEN_DOMCTL_getpageframeinfo3] = ROW(IN, domctl_getpageframeinfo3),
     [XEN_DOMCTL_max_mem] = ROW(IN, max_mem),
 };
 

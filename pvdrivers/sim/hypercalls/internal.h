@@ -8,6 +8,7 @@
  *   domain_info.c    getdomaininfo of both      topology.c      sysctls about CPUs and nodes
  *   scheduling.c     schedulers, cpupools       vcpu.c          domctls of a vcpu
  *   create.c         createdomain
+ *   pages.c          single pages, of sysctl and domctl
  *   vcpu_op.c        vcpu_op                    sched_op.c      sched_op
  */
 #ifndef PVDRIVERS_SIM_HYPERCALLS_INTERNAL_H
@@ -88,6 +89,9 @@ long sysctl_cpupool_op(const struct hypercall *call, void *argument);
 long domctl_scheduler_op(const struct hypercall *call, void *argument);
 /* create.c */
 long domctl_createdomain(const struct hypercall *call, void *argument);
+/* pages.c */
+long sysctl_page_offline_op(const struct hypercall *call, void *argument);
+long domctl_getpageframeinfo3(const struct hypercall *call, void *argument);
 /* vcpu.c */
 long domctl_setvcpucontext(const struct hypercall *call, void *argument);
 long domctl_getvcpucontext(const struct hypercall *call, void *argument);

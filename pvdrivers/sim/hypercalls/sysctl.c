@@ -62,6 +62,7 @@ static const struct operation sysctls[] = {
     [XEN_SYSCTL_debug_keys] = ROW(IN, debug_keys),
     [XEN_SYSCTL_getcpuinfo] = ROW(BOTH, sysctl_getcpuinfo),
     [XEN_SYSCTL_availheap] = ROW(BOTH, sysctl_availheap),
+    [XEN_SYSCTL_page_offline_op] = ROW(IN, sysctl_page_offline_op),
     [XEN_SYSCTL_cputopoinfo] = ROW(BOTH, sysctl_cputopoinfo),
     [XEN_SYSCTL_numainfo] = ROW(BOTH, sysctl_numainfo),
     [XEN_SYSCTL_cpupool_op] = ROW(BOTH, sysctl_cpupool_op),

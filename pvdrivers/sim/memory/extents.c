@@ -41,6 +41,12 @@ const struct memory_extent *extent_of(const struct machine *shared, uint64_t mfn
     return mfn - extent->start < extent->count ? extent : NULL;
 }
 
+bool is_xen_heap(const struct machine *shared, uint64_t mfn)
+{
+    uint64_t heap = shared->layout.xenheap >> FRAME_SHIFT;
+    return mfn - heap < shared->max_domains * (shared->layout.xenheap_window >> FRAME_SHIFT);
+}
+
 uint64_t extents_of_node(const struct machine *shared, unsigned node)
 {
     uint64_t frames = 0;
@@ -52,17 +58,9 @@ uint64_t extents_of_node(const struct machine *shared, unsigned node)
 
 /* ---- Facts about the machine's memory: under no lock ----------------------------------------- */
 
-/* In an extent or in the xenheap, not in a hole. */
-static bool frame_exists(const struct machine *shared, uint64_t mfn)
-{
-    uint64_t heap = shared->layout.xenheap >> FRAME_SHIFT;
-    return extent_of(shared, mfn) ||
-           mfn - heap < shared->max_domains * (shared->layout.xenheap_window >> FRAME_SHIFT);
-}
-
 int pv_machine_check_frame(struct pv_machine *machine, uint64_t mfn)
 {
-    return frame_exists(machine->shared, mfn) ? 0 : -EFAULT;
+    return extent_of(machine->shared, mfn) || is_xen_heap(machine->shared, mfn) ? 0 : -EFAULT;
 }
 
 uint64_t pv_machine_total_memory(struct pv_machine *machine)

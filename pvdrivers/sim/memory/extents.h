@@ -7,6 +7,8 @@
 void extents_init(struct machine *shared, const struct pv_machine_config *config);
 /* The extent that a machine frame lies in, or NULL in a hole. */
 const struct memory_extent *extent_of(const struct machine *shared, uint64_t mfn);
+/* Whether a frame is one of the pages that Xen shares with domains. */
+bool is_xen_heap(const struct machine *shared, uint64_t mfn);
 /* Frames of a node. */
 uint64_t extents_of_node(const struct machine *shared, unsigned node);
 

@@ -44,10 +44,12 @@ int pv_machine_node_memory(struct pv_machine *machine, uint32_t node, struct pv_
     if (node >= machine->shared->node_count)
         return -EINVAL;
     machine_lock(machine);
-    uint64_t low = heap_of(machine->shared, node, ZONE_DMA32)->free_frames;
+    const struct heap *low = heap_of(machine->shared, node, ZONE_DMA32), *high = low + 1;
+    uint64_t offlined = low->offlined_frames + high->offlined_frames;
     *out = (struct pv_node_memory){.total = extents_of_node(machine->shared, node) << FRAME_SHIFT,
                                    .free = free_of_node(machine, node) << FRAME_SHIFT,
-                                   .free_below_4g = low << FRAME_SHIFT};
+                                   .free_below_4g = low->free_frames << FRAME_SHIFT,
+                                   .offlined = offlined << FRAME_SHIFT};
     machine_unlock(machine);
     return 0;
 }

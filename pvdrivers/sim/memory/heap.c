@@ -68,32 +68,41 @@ static void set_free(struct pv_machine *machine, uint64_t mfn, unsigned order)
 
 /* ---- Taking a block -------------------------------------------------------------------------- */
 
-/* The upper halves become blocks of their own, largest first. */
+/* The halves that `wanted` is not in become blocks of their own, largest first. */
 static void split(struct pv_machine *machine, struct heap *heap, uint64_t mfn, unsigned from,
-                  unsigned to)
+                  unsigned to, uint64_t wanted)
 {
     for (unsigned order = from; order-- > to;) {
-        set_free(machine, mfn + (1ull << order), order);
+        uint64_t upper = mfn + (1ull << order);
+        set_free(machine, upper, order);
         set_free(machine, mfn, order); /* only now are there two */
-        link_block(machine, heap, mfn + (1ull << order), order);
+        link_block(machine, heap, wanted < upper ? upper : mfn, order);
+        mfn = wanted < upper ? mfn : upper;
     }
 }
 
-/* Makes a block of what is none yet, in the node and zone; false when there is nothing. A process
- * killed before it counts as opened has changed nothing. */
-static bool open_block(struct pv_machine *machine, struct heap *heap, unsigned node, unsigned zone)
+/* Makes a block of what is none yet. A process killed before it counts as opened has changed
+ * nothing. */
+static void open_block(struct pv_machine *machine, struct memory_extent *extent)
+{
+    struct heap *heap = heap_of_extent(machine->shared, extent);
+    uint64_t mfn = extent->start + extent->opened;
+    unsigned order = order_at(mfn, extent->count - extent->opened);
+    set_free(machine, mfn, order);
+    heap->free_frames -= 1ull << order; /* link_block counts it again */
+    link_block(machine, heap, mfn, order);
+    __atomic_fetch_add(&extent->opened, 1ull << order, __ATOMIC_RELEASE);
+}
+
+/* One in the node and zone; false when there is nothing. */
+static bool open_any_block(struct pv_machine *machine, unsigned node, unsigned zone)
 {
     struct machine *shared = machine->shared;
     for (uint32_t i = 0; i < shared->extent_count; i++) {
         struct memory_extent *extent = &shared->extents[i];
         if (extent->opened == extent->count || extent->node != node || extent->zone != zone)
             continue;
-        uint64_t mfn = extent->start + extent->opened;
-        unsigned order = order_at(mfn, extent->count - extent->opened);
-        set_free(machine, mfn, order);
-        heap->free_frames -= 1ull << order; /* link_block counts it again */
-        link_block(machine, heap, mfn, order);
-        __atomic_fetch_add(&extent->opened, 1ull << order, __ATOMIC_RELEASE);
+        open_block(machine, extent);
         return true;
     }
     return false;
@@ -107,7 +116,7 @@ static uint64_t take_fitting(struct pv_machine *machine, struct heap *heap, unsi
     unsigned found = order + (unsigned)__builtin_ctzll(fitting);
     uint64_t mfn = heap->first[found] - 1;
     unlink_block(machine, heap, mfn, found);
-    split(machine, heap, mfn, found, order);
+    split(machine, heap, mfn, found, order, mfn);
     return mfn;
 }
 
@@ -117,7 +126,7 @@ static uint64_t take(struct pv_machine *machine, unsigned node, unsigned zone, u
     uint64_t mfn;
     do
         mfn = take_fitting(machine, heap, order);
-    while (mfn == NO_FRAME && heap->free_frames >> order && open_block(machine, heap, node, zone));
+    while (mfn == NO_FRAME && heap->free_frames >> order && open_any_block(machine, node, zone));
     return mfn;
 }
 
@@ -138,6 +147,40 @@ void heap_cut(struct pv_machine *machine, uint64_t mfn, uint64_t blocks, unsigne
 {
     while (blocks-- > 0) /* the head is last: until then it speaks for all */
         set_free(machine, mfn + (blocks << order), order);
+}
+
+/* ---- The block of a frame -------------------------------------------------------------------- */
+
+/* From the top: a head so aligned is that of a block which has the frame or ends before it, down to
+ * the frame's own. What is below that has no meaning. */
+uint64_t heap_block_of(struct pv_machine *machine, uint64_t mfn)
+{
+    const struct memory_extent *extent = extent_of(machine->shared, mfn);
+    if (!extent || mfn - extent->start >= extent->opened)
+        return NO_FRAME;
+    uint64_t head = NO_FRAME;
+    for (unsigned order = MAX_ORDER + 1; head == NO_FRAME && order-- > 0;) {
+        uint64_t aligned = mfn & ~((1ull << order) - 1);
+        if (aligned >= extent->start && mfn - aligned < 1ull << page_state(machine, aligned).order)
+            head = aligned;
+    }
+    return head;
+}
+
+void heap_open_to(struct pv_machine *machine, uint64_t mfn)
+{
+    struct machine *shared = machine->shared;
+    struct memory_extent *extent = &shared->extents[extent_of(shared, mfn) - shared->extents];
+    while (mfn - extent->start >= extent->opened)
+        open_block(machine, extent);
+}
+
+void heap_take_frame(struct pv_machine *machine, uint64_t head, uint64_t mfn)
+{
+    struct heap *heap = heap_of_extent(machine->shared, extent_of(machine->shared, mfn));
+    unsigned order = page_state(machine, head).order;
+    unlink_block(machine, heap, head, order);
+    split(machine, heap, head, order, 0, mfn);
 }
 
 /* ---- Giving one back ------------------------------------------------------------------------- */
@@ -188,6 +231,28 @@ void free_run(struct pv_machine *machine, uint64_t mfn, uint64_t frames)
     }
 }
 
+/* ---- Blocks that are not to be used -----------------------------------------------------------
+ */
+
+void heap_retire(struct pv_machine *machine, uint64_t mfn)
+{
+    const struct memory_extent *extent = extent_of(machine->shared, mfn);
+    struct page_state page = page_state(machine, mfn);
+    set_page(machine, mfn,
+             (struct page_state){.owner = DOMID_INVALID,
+                                 .order = page.order,
+                                 .flags = PGC_offlined | (page.flags & PGC_broken)});
+    heap_of_extent(machine->shared, extent)->offlined_frames += 1ull << page.order;
+}
+
+void heap_return(struct pv_machine *machine, uint64_t mfn)
+{
+    const struct memory_extent *extent = extent_of(machine->shared, mfn);
+    unsigned order = page_state(machine, mfn).order;
+    heap_of_extent(machine->shared, extent)->offlined_frames -= 1ull << order;
+    free_in_extent(machine, extent, mfn, order);
+}
+
 /* ---- All of it ------------------------------------------------------------------------------- */
 
 static void count_unopened(struct machine *shared, const struct memory_extent *extent)
@@ -208,6 +273,7 @@ static void forget_lists(struct machine *shared)
             *heap_of(shared, node, zone) = (struct heap){0};
 }
 
+/* And counts those that are not to be used. */
 static void link_free_blocks(struct pv_machine *machine, const struct memory_extent *extent)
 {
     struct heap *heap = heap_of_extent(machine->shared, extent);
@@ -217,6 +283,8 @@ static void link_free_blocks(struct pv_machine *machine, const struct memory_ext
         struct page_state page = page_state(machine, mfn);
         if (page.flags & PGC_free)
             link_block(machine, heap, mfn, page.order);
+        if (page.flags & PGC_offlined)
+            heap->offlined_frames += 1ull << page.order;
         mfn += 1ull << page.order;
     }
 }

@@ -1,7 +1,7 @@
 /* What the files of the memory room share: heap.c (free memory), free_memory.c (how much of it),
  * physmap.c (gfn to mfn), page.c (references), memory.c (owners, and how a domain loses pages),
- * populate.c (how it gets them), loose.c (pages without a gfn). All of it under machine.lock,
- * unless it says otherwise. */
+ * populate.c (how it gets them), loose.c (pages without a gfn), offline.c (pages that are not to be
+ * used again). All of it under machine.lock, unless it says otherwise. */
 #ifndef PVDRIVERS_SIM_MEMORY_INTERNAL_H
 #define PVDRIVERS_SIM_MEMORY_INTERNAL_H
 
@@ -26,6 +26,19 @@ static inline void set_page(struct pv_machine *machine, uint64_t mfn, struct pag
     __atomic_store_n(&frame_info(machine, mfn)->state.word, page.word, __ATOMIC_RELEASE);
 }
 
+/* Of a page that others may be referring to. */
+static inline void set_flags(struct pv_machine *machine, uint64_t mfn, uint8_t flags)
+{
+    struct page_state more = {.flags = flags};
+    __atomic_fetch_or(&frame_info(machine, mfn)->state.word, more.word, __ATOMIC_ACQ_REL);
+}
+
+static inline void clear_flags(struct pv_machine *machine, uint64_t mfn, uint8_t flags)
+{
+    struct page_state fewer = {.flags = flags};
+    __atomic_fetch_and(&frame_info(machine, mfn)->state.word, ~fewer.word, __ATOMIC_ACQ_REL);
+}
+
 /* ---- heap.c ---- */
 /* Of a new machine, whose extents there are. */
 void heap_init(struct machine *shared);
@@ -40,6 +53,15 @@ void heap_cut(struct pv_machine *machine, uint64_t mfn, uint64_t blocks, unsigne
 uint64_t heap_free(struct pv_machine *machine, uint64_t mfn, unsigned order);
 /* Gives zeros to the frames, which are whole blocks without owner or reference, and frees them. */
 void free_run(struct pv_machine *machine, uint64_t mfn, uint64_t frames);
+/* The head of the block that the frame is in, or NO_FRAME: a hole, or no block yet. */
+uint64_t heap_block_of(struct pv_machine *machine, uint64_t mfn);
+/* The frame, which is memory, is in a block from then on. */
+void heap_open_to(struct pv_machine *machine, uint64_t mfn);
+/* Takes a frame out of the free block that it is in. It says PGC_free, but is in no list. */
+void heap_take_frame(struct pv_machine *machine, uint64_t head, uint64_t mfn);
+/* A block that is in no list, without owner or reference, is offlined; and such a one is free. */
+void heap_retire(struct pv_machine *machine, uint64_t mfn);
+void heap_return(struct pv_machine *machine, uint64_t mfn);
 /* Makes the lists of free blocks again. `repair_block` brings one that is not free in order, frees
  * it if it has no reference, and returns the head of the block that its first frame is in then. */
 void heap_repair(struct pv_machine *machine,

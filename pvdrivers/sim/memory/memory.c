@@ -8,6 +8,7 @@
 #define RELEASE_BATCH 4096  /* pages given back under one hold of machine.lock */
 #define SUPERPAGES_SHARE 64 /* as many pages of a superpage are one page's work */
 #define OWNERS_FLAGS (PGC_allocated | PGC_leaving)
+#define PAGES_FLAGS (PGC_offlining | PGC_broken) /* whoever has it */
 
 /* ---- Owners: under machine.lock --------------------------------------------------------------
  * A page's owner is whose physmap has it, and says so with PGC_allocated. Where a process that was
@@ -17,7 +18,9 @@ int page_take(struct pv_machine *machine, struct domain *owner, uint64_t gfn, ui
 {
     superpage_expand_to(machine, owner, mfn);
     struct page_info *page = frame_info(machine, mfn);
-    struct page_state alone = owned_page(owner), leaving = alone;
+    struct page_state alone = owned_page(owner), leaving;
+    alone.flags |= page_state(machine, mfn).flags & PAGES_FLAGS;
+    leaving = alone;
     leaving.flags |= PGC_leaving;
     if (!__atomic_compare_exchange_n(&page->state.word, &alone.word, leaving.word, false,
                                      __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
@@ -28,14 +31,27 @@ int page_take(struct pv_machine *machine, struct domain *owner, uint64_t gfn, ui
 
 void page_give(struct pv_machine *machine, struct domain *d, uint64_t gfn, uint64_t mfn)
 {
+    struct page_state page = owned_page(d);
+    page.flags |= page_state(machine, mfn).flags & PAGES_FLAGS;
     frame_info(machine, mfn)->next = gfn;
-    set_page(machine, mfn, owned_page(d));
+    set_page(machine, mfn, page);
     physmap_set(machine, d, gfn, 0, mfn);
+}
+
+static bool is_offlining(struct pv_machine *machine, uint64_t mfn)
+{
+    return page_state(machine, mfn).flags & PGC_offlining;
 }
 
 void page_free(struct pv_machine *machine, uint64_t mfn)
 {
-    free_run(machine, mfn, 1ull << page_state(machine, mfn).order);
+    uint64_t frames = 1ull << page_state(machine, mfn).order;
+    if (!is_offlining(machine, mfn)) {
+        free_run(machine, mfn, frames);
+        return;
+    }
+    punch_memory(machine, mfn << FRAME_SHIFT, frames << FRAME_SHIFT);
+    heap_retire(machine, mfn);
 }
 
 /* ---- A domain's memory is released ----------------------------------------------------------- */
@@ -92,6 +108,10 @@ static void release_page(struct pv_machine *machine, const struct domain *d, uin
 {
     if (!drop_reference(machine, mfn, OWNERS_FLAGS))
         return;
+    if (is_offlining(machine, mfn)) {
+        page_free(machine, mfn);
+        return;
+    }
     if (mfn != run->start + run->frames) {
         free_run(machine, run->start, run->frames);
         *run = (struct run){.start = mfn};
@@ -141,7 +161,7 @@ static void repair_owned(struct pv_machine *machine, uint64_t mfn)
     struct page_state seen = page_state(machine, mfn);
     struct domain *owner = domain_window(machine, seen.owner);
     if (is_still_owned(machine, owner, mfn)) {
-        __atomic_fetch_and(&page->state.flags, (uint8_t)~PGC_leaving, __ATOMIC_RELEASE);
+        clear_flags(machine, mfn, PGC_leaving);
         __atomic_fetch_add(&owner->tot_pages, 1ull << (seen.order - page_order(owner)),
                            __ATOMIC_RELAXED);
     } else if (seen.count) {
@@ -156,10 +176,13 @@ static uint64_t repair_block(struct pv_machine *machine, uint64_t mfn)
     if (page_state(machine, mfn).flags & PGC_allocated)
         repair_owned(machine, mfn);
     struct page_state page = page_state(machine, mfn);
-    if (page.count || page.flags & PGC_allocated)
+    if (page.count || page.flags & (PGC_allocated | PGC_offlined))
         return mfn;
     punch_memory(machine, mfn << FRAME_SHIFT, FRAME_SIZE << page.order);
-    return heap_free(machine, mfn, page.order);
+    if (!(page.flags & PGC_offlining))
+        return heap_free(machine, mfn, page.order);
+    heap_retire(machine, mfn);
+    return mfn;
 }
 
 /* Makes free memory and the counts of pages again: they may be in any state. */

@@ -56,6 +56,11 @@ struct physmap_run physmap_run(struct pv_machine *machine, const struct domain *
 /* Whether the domain owns the page that begins at a frame, which exists. Takes machine.lock. */
 bool is_page_of(struct pv_machine *machine, const struct domain *d, uint64_t mfn);
 
+/* What the frame table says of a frame that exists: of who writes to it, only event channels. Takes
+ * machine.lock. */
+struct pv_page_info;
+void page_facts(struct pv_machine *machine, uint64_t mfn, struct pv_page_info *info);
+
 /* ---- References, page.c ---- */
 /* A second user of a page: the page stays allocated until put_page, whatever its owner does. Under
  * the owner's grant lock, with the page in grant_table.page_pending_repair until the user is on

@@ -27,9 +27,9 @@ struct page_state {
  * from head to head, whatever a killed process has left: heads inside a block are written first,
  * then the head is given the smaller order; and a head is given a larger order in one store.
  *
- * A block is free, or a page of a domain, or a superpage: many pages of a domain that none has
- * referred to singly so far. A superpage has no references, and so no fast path takes it for a
- * page.
+ * A block is free, or offlined, or a page of a domain, or a superpage: many pages of a domain that
+ * none has referred to singly so far. A superpage has no references, and so no fast path takes it
+ * for a page.
  */
 struct page_info {
     struct page_state state;
@@ -43,6 +43,9 @@ struct page_info {
 #define PGC_free 4
 #define PGC_events 8 /* one reference of the owner's event channels, however often they use it */
 #define PGC_expanding 16 /* a superpage that is being made pages or smaller superpages */
+#define PGC_offlining 32 /* a page that is offlined when it is freed */
+#define PGC_offlined 64  /* without owner or reference, and not to be given out */
+#define PGC_broken 128   /* and never again: its memory is bad */
 
 #define MAX_ORDER 38  /* 2^50 bytes, all that IA-64 can address */
 #define MAX_NODES 256 /* Xen/ia64's NODES_SHIFT is 8; XENMEMF_node has 8 bits too */
@@ -60,7 +63,8 @@ struct memory_extent {
 
 /* Free blocks of one node and zone, under machine.lock. All zeros: none. */
 struct heap {
-    uint64_t free_frames;          /* in blocks, and in what is no block yet */
+    uint64_t free_frames; /* in blocks, and in what is no block yet */
+    uint64_t offlined_frames;
     uint64_t orders;               /* bit k: `first[k]` is not empty */
     uint64_t first[MAX_ORDER + 1]; /* plus one */
 };

@@ -9,6 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[4]
 PARTS = ("", "_domctl", "_memory", "_sysctl")
 HEADERS = [f"pvdrivers/sim/hypercalls/abi{part}.h" for part in PARTS]
+HEADERS += ["include/pvdrivers/sim/machine_pages.h"]
 OURS = "\n".join(f'#include "{header}"' for header in HEADERS)
 OFFICIAL = """
 #define __XEN_TOOLS__ 1
@@ -21,7 +22,7 @@ OFFICIAL = """
 #include <xen/domctl.h>
 #include <xen/sysctl.h>
 """
-NOT_XENS = {"toolstack_header"}
+NOT_XENS = {"toolstack_header", "pv_page_info"}
 
 
 def declarations() -> tuple[list[str], dict[str, list[str]]]:

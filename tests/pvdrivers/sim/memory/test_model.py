@@ -15,7 +15,15 @@ from hypothesis.stateful import (
 from pvdrivers._core import lib
 from pvdrivers.hypervisor import HypervisorError, MappedPages
 from pvdrivers.ring.abi import Abi
-from pvdrivers.sim import Domain, Machine, MachineError, MemoryExtent
+from pvdrivers.sim import (
+    Domain,
+    Machine,
+    MachineError,
+    MemoryExtent,
+    OfflineStatus,
+    PageType,
+    PageUse,
+)
 from pvdrivers.sim.reservation import Reservation
 
 FRAME = 4096
@@ -60,6 +68,7 @@ class MemoryModel(RuleBasedStateMachine):
         self.loose: dict[int, set[int]] = {}  # frames that no gfn is of
         self.claims: dict[int, int] = {}  # pages that a domain is to have
         self.used: dict[int, list[tuple[MappedPages, bytes]]] = {}  # pages, and what is in them
+        self.offlined: set[int] = set()  # frames that are, or will be when their owner lets go
 
     @initialize(extents=maps())
     def make_machine(self, extents: list[MemoryExtent]) -> None:
@@ -91,11 +100,77 @@ class MemoryModel(RuleBasedStateMachine):
         if self.pages(domid) >= self.claims.get(domid, 1 << 60):
             del self.claims[domid]
 
+    def owners(self) -> dict[int, tuple[Domain, int | None]]:
+        """Of each frame that has one: the domain, and its gfn."""
+        with_gfn = {
+            frame: (domain, gfn)
+            for domain, frames in self.guests.values()
+            for frame, gfn in frames.items()
+        }
+        without = {
+            frame: (self.guests[domid][0], None)
+            for domid, frames in self.loose.items()
+            for frame in frames
+        }
+        return with_gfn | without
+
+    def free(self) -> set[int]:
+        return self.exists - set(self.owners()) - self.offlined
+
+    def page_of(self, frame: int) -> set[int]:
+        """The frames that share what is said of one."""
+        domain, _ = self.owners().get(frame, (None, None))
+        frames = domain.info.page_size // FRAME if domain else 1
+        return set(range(frame - frame % frames, frame - frame % frames + frames))
+
+    @rule(data=st.data())
+    def take_out_of_use(self, data: st.DataObject) -> None:
+        """Frames of the same page that were offlined together come back together."""
+        assert self.machine
+        mfn = data.draw(st.sampled_from(sorted(self.exists)))
+        if mfn in self.offlined:
+            assert self.machine.pages.info(mfn).use in (PageUse.OFFLINED, PageUse.OFFLINING)
+            return
+        owner = self.owners().get(mfn)
+        result = self.machine.pages.offline(mfn)
+        assert result.owner == (owner[0].domid if owner else None)
+        wanted = OfflineStatus.OWNED | OfflineStatus.PENDING if owner else OfflineStatus.OFFLINED
+        assert result.status == wanted
+        self.offlined |= self.page_of(mfn)
+
+    @precondition(lambda self: self.offlined)
+    @rule(data=st.data())
+    def bring_back(self, data: st.DataObject) -> None:
+        assert self.machine
+        mfn = data.draw(st.sampled_from(sorted(self.offlined)))
+        assert self.machine.pages.online(mfn)
+        self.offlined = {
+            frame
+            for frame in self.offlined
+            if self.machine.pages.info(frame).use in (PageUse.OFFLINED, PageUse.OFFLINING)
+        }
+        assert mfn not in self.offlined
+
+    @rule(data=st.data())
+    def ask_of_a_frame(self, data: st.DataObject) -> None:
+        assert self.machine
+        mfn = data.draw(st.sampled_from(sorted(self.exists)))
+        info, owner = self.machine.pages.info(mfn), self.owners().get(mfn)
+        assert info.gfn == self.machine.pages.gfn_of(mfn) == (owner[1] if owner else None)
+        assert info.owner == (owner[0].domid if owner else None)
+        assert info.allocated is (owner is not None)
+        assert info.count == (1 if owner else 0)
+        assert info.type is PageType.NONE
+        there, away = (
+            (PageUse.INUSE, PageUse.OFFLINING) if owner else (PageUse.FREE, PageUse.OFFLINED)
+        )
+        assert info.use is (away if mfn in self.offlined else there)
+
     @precondition(lambda self: len(self.guests) < 8)
     @rule(abi=st.sampled_from(list(Abi)), size=st.integers(1, 8 * MIB // UNIT), grows=st.booleans())
     def create(self, abi: Abi, size: int, grows: bool) -> None:
         assert self.machine
-        free = len(self.exists) - self.owned() - self.outstanding()
+        free = len(self.free()) - self.outstanding()
         try:
             domain = self.machine.create_domain(
                 abi=abi,
@@ -108,7 +183,9 @@ class MemoryModel(RuleBasedStateMachine):
             assert abi is Abi.IA64 or free < size * UNIT // FRAME
             return
         assert free >= size * UNIT // FRAME
-        self.guests[domain.domid] = domain, frames_of(domain)
+        frames = frames_of(domain)
+        assert frames.keys() <= self.free()
+        self.guests[domain.domid] = domain, frames
 
     @precondition(lambda self: self.guests)
     @rule(data=st.data())
@@ -178,6 +255,7 @@ class MemoryModel(RuleBasedStateMachine):
         new = {done[0] + frame: gfn + frame // per_page for frame in range(per_page << order)}
         assert gfn + (1 << order) <= info.physmap_pages
         assert not set(frames.values()).intersection(new.values())
+        assert new.keys() <= self.free()
         assert bits == 0 or max(new) < 1 << bits - 12
         assert node is None or all(self.nodes[frame] == node for frame in new)
         self.guests[domid] = domain, frames | new
@@ -205,7 +283,7 @@ class MemoryModel(RuleBasedStateMachine):
         domain, _ = self.guests[domid]
         has, per_page = self.pages(domid), domain.info.page_size // FRAME
         pages = data.draw(st.just(0) | st.integers(0, 8 * MIB // domain.info.page_size + 9))
-        free = len(self.exists) - self.owned() - self.outstanding()
+        free = len(self.free()) - self.outstanding()
         expected = 0
         if pages and (domid in self.claims or pages <= has or pages > domain.info.max_pages):
             expected = errno.EINVAL
@@ -228,12 +306,12 @@ class MemoryModel(RuleBasedStateMachine):
     @rule(node=st.sampled_from([None, 0, 3]), widths=st.tuples(*[st.integers(0, 36)] * 2))
     def available(self, node: int | None, widths: tuple[int, int]) -> None:
         assert self.machine
-        used = {frame for _, frames in self.guests.values() for frame in frames}
-        free = self.exists.difference(used, *self.loose.values())
         low = (1 << max(widths[0] - 13, 0)) if widths[0] > 12 else 0
         high = 1 << (widths[1] - 12 if widths[1] >= 12 else 64 if not widths[1] else 0)
         high = 0 if 0 < widths[1] < 12 else high
-        expected = sum(low <= frame < high and node in (None, self.nodes[frame]) for frame in free)
+        expected = sum(
+            low <= frame < high and node in (None, self.nodes[frame]) for frame in self.free()
+        )
         found = self.machine.available_memory(node, min_width=widths[0], max_width=widths[1])
         assert found == expected * FRAME
 
@@ -261,9 +339,12 @@ class MemoryModel(RuleBasedStateMachine):
         for domid, (domain, _) in self.guests.items():
             assert domain.info.pages == self.pages(domid)
         assert self.machine.outstanding_claims == self.outstanding() * FRAME
-        assert self.machine.outstanding_claims <= self.machine.free_memory
-        assert self.machine.free_memory == (len(self.exists) - self.owned()) * FRAME
+        if not self.offlined:  # what is claimed may be offlined
+            assert self.machine.outstanding_claims <= self.machine.free_memory
+        assert self.machine.free_memory == len(self.free()) * FRAME
         assert sum(node.free for node in self.machine.nodes) == self.machine.free_memory
+        away = len(self.offlined - set(self.owners()))
+        assert sum(node.offlined for node in self.machine.nodes) == away * FRAME
 
     @invariant()
     def the_physmaps_are_as_they_were(self) -> None:

@@ -1,13 +1,15 @@
 /*
  * A process is killed at every change it makes to a page's owner or users: while it gives a page
- * away, takes apart a domain, copies, or sets up event channels and a vcpu_info. The next call must
- * find every page either free or with one owner, and with no user that is gone.
+ * away, takes apart a domain, copies, sets up event channels and a vcpu_info, or takes a page out
+ * of use. The next call must find every page either free, offlined, or with one owner, and with no
+ * user that is gone.
  */
 #include "tests/pvdrivers/sim/core/c/changes.h"
 #include "tests/pvdrivers/sim/grants/c/grant_test.h"
 
 #include "pvdrivers/ring/abi_shared_info.h"
 #include "pvdrivers/sim/events/internal.h"
+#include "pvdrivers/sim/machine_pages.h"
 #include "pvdrivers/sim/machine_vcpus.h"
 
 #define GFN 20u     /* of the page that FRONT gives to BACK */
@@ -75,12 +77,14 @@ static void check_frames(struct fixture *f)
 {
     struct pv_machine *machine = f->machine;
     uint64_t all = pv_machine_total_memory(machine), free = pv_machine_free_memory(machine);
-    uint64_t owned = 0, pages = 0, counted = 0, frames;
+    uint64_t owned = 0, offlined = 0, pages = 0, counted = 0, frames;
+    struct pv_node_memory node;
     for (uint64_t mfn = 0; mfn < all >> FRAME_SHIFT; mfn += frames) {
         struct page_state page = page_state(machine, mfn);
         frames = 1ull << page.order;
         owned += page.flags & PGC_free ? 0 : frames;
-        assert(page.flags & (PGC_free | PGC_allocated) || page.count);
+        offlined += page.flags & PGC_offlined ? frames : 0;
+        assert(page.flags & (PGC_free | PGC_offlined | PGC_allocated) || page.count);
         assert(!(page.flags & (PGC_leaving | PGC_expanding)));
         if (page.flags & PGC_allocated) {
             struct domain *d = find_domain(machine, page.owner);
@@ -89,6 +93,7 @@ static void check_frames(struct fixture *f)
         }
     }
     assert(all - free == owned * 4096);
+    assert(pv_machine_node_memory(machine, 0, &node) == 0 && node.offlined == offlined * 4096);
     for (domid_t domid = 0; domid < ALL; domid++)
         counted += domain_window(machine, domid)->tot_pages;
     assert(counted == pages);
@@ -387,6 +392,105 @@ static void check_register(struct fixture *f, uint64_t free_before)
     check_destroys_front(f, free_before);
 }
 
+/* ---- Pages are taken out of use, and come back -------------------------------------------------
+ */
+
+#define FREE_FRAME 1000u /* in the middle of a large free block */
+
+static uint32_t offline(struct fixture *f, uint64_t mfn, bool broken)
+{
+    uint32_t status;
+    assert(pv_page_offline(f->machine, mfn, broken, &status) == 0);
+    return status;
+}
+
+static uint32_t offline_status(struct fixture *f, uint64_t mfn)
+{
+    uint32_t status;
+    assert(pv_page_query_offline(f->machine, mfn, &status) == 0);
+    return status;
+}
+
+static void bring_back(struct fixture *f, uint64_t mfn)
+{
+    uint32_t status;
+    assert(pv_page_online(f->machine, mfn, &status) == 0 && offline_status(f, mfn) == 0);
+}
+
+static uint64_t mfn_of(struct fixture *f, domid_t domid, uint64_t gfn)
+{
+    return (uint64_t)pv_domain_gfn_to_mfn(f->machine, domid, gfn);
+}
+
+static void run_offline_free(struct fixture *f)
+{
+    assert(offline(f, FREE_FRAME, true) == (PG_OFFLINE_OFFLINED | PG_OFFLINE_BROKEN));
+}
+
+/* It is out of use, or free as it was; broken only when it is out of use. */
+static void check_offline_free(struct fixture *f, uint64_t free_before)
+{
+    uint64_t free = pv_machine_free_memory(f->machine);
+    uint32_t status = offline_status(f, FREE_FRAME);
+    assert(status == 0 || status & PG_OFFLINE_STATUS_OFFLINED);
+    assert(free == free_before - (status ? 4096 : 0));
+    if (!(status & PG_OFFLINE_STATUS_BROKEN))
+        bring_back(f, FREE_FRAME);
+}
+
+static void prepare_online(struct fixture *f)
+{
+    assert(offline(f, FREE_FRAME, false) == PG_OFFLINE_OFFLINED);
+}
+
+static void run_online(struct fixture *f)
+{
+    bring_back(f, FREE_FRAME);
+}
+
+static void check_online(struct fixture *f, uint64_t free_before)
+{
+    bring_back(f, FREE_FRAME);
+    assert(pv_machine_free_memory(f->machine) == free_before + 4096);
+}
+
+/* A page that waits for its owner to end. */
+static uint64_t waiting;
+
+static void prepare_offlined_with_owner(struct fixture *f)
+{
+    prepare_destroy(f);
+    waiting = mfn_of(f, SMALL_WIDE, 1);
+    assert(offline(f, waiting, false) & PG_OFFLINE_PENDING);
+}
+
+static void check_offlined_with_owner(struct fixture *f, uint64_t free_before)
+{
+    pv_domain_destroy(f->machine, SMALL);
+    pv_domain_destroy(f->machine, SMALL_WIDE);
+    assert(offline_status(f, waiting) == PG_OFFLINE_STATUS_OFFLINED);
+    bring_back(f, waiting + 3); /* the whole page */
+    assert(pv_machine_free_memory(f->machine) == free_before + SMALL_PAGES * (4096 + 16384));
+}
+
+static void prepare_offlined_with_user(struct fixture *f)
+{
+    prepare_last_unmap(f);
+    waiting = mapped.dev_bus_addr >> FRAME_SHIFT;
+    assert(offline(f, waiting, false) & PG_OFFLINE_PENDING);
+}
+
+static void check_offlined_with_user(struct fixture *f, uint64_t free_before)
+{
+    if (find_domain(f->machine, FRONT)) {
+        unmap(f, BACK, &mapped, GNTMAP_host_map); /* done already, or not */
+        pv_domain_destroy(f->machine, FRONT);
+    }
+    assert(offline_status(f, waiting) == PG_OFFLINE_STATUS_OFFLINED);
+    bring_back(f, waiting);
+    assert(pv_machine_free_memory(f->machine) == free_before + 4096);
+}
+
 /* ---- The killer ------------------------------------------------------------------------------ */
 
 static const struct scenario scenarios[] = {
@@ -401,6 +505,10 @@ static const struct scenario scenarios[] = {
     {prepare_reset, run_reset, check_reset},
     {prepare_shared, run_shared, check_shared},
     {prepare_control, run_register, check_register},
+    {prepare_creation, run_offline_free, check_offline_free},
+    {prepare_online, run_online, check_online},
+    {prepare_offlined_with_owner, run_destroy_wide, check_offlined_with_owner},
+    {prepare_offlined_with_user, run_last_unmap, check_offlined_with_user},
 };
 
 struct world {
