@@ -83,7 +83,9 @@ class Machine:
             total = sum(extent.size for extent in extents)
             max_domain_memory = min(max(total, DEFAULT_MAX_DOMAIN), MOST_MAX_DOMAIN)
         config = ffi.new("struct pv_machine_config *")
-        array = ffi.new("struct pv_memory_extent[]", [(e.start, e.size, e.node) for e in extents])
+        array = ffi.new(
+            "struct pv_memory_extent[]", [(e.start, e.size, e.node, not e.present) for e in extents]
+        )
         config.extents, config.extent_count = array, len(extents)
         config.max_domains = max_domains
         config.max_domain_memory = parse_size(max_domain_memory)
@@ -222,6 +224,15 @@ class Machine:
                 NodeMemory(memory.total, memory.free, memory.free_below_4g, memory.offlined)
             )
         return found
+
+    def add_memory(self, extent: MemoryExtent) -> None:
+        """Plugs a board in: an extent that is not `present` in the machine's map is there from
+        now on. It is removed by offlining its pages.
+
+        MachineError: EINVAL, no extent is so, or it is there already."""
+        wanted = ffi.new("struct pv_memory_extent *", (extent.start, extent.size, extent.node))
+        what = f"adding the memory from {extent.start:#x} to {extent.end:#x} of node {extent.node}"
+        check(lib.pv_machine_add_memory(self.cdata, wanted), what)
 
     @property
     def frame_table(self) -> FrameTable:

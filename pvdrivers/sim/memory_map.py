@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pvdrivers.ring.errors import UsageError
 
@@ -15,11 +15,13 @@ UNITS = {"": 1, "K": KIB, "M": MIB, "G": GIB, "T": TIB}
 @dataclass(frozen=True, slots=True)
 class MemoryExtent:
     """Machine memory from `start` on, `size` bytes, of a NUMA node (0 to 255); what no extent
-    covers is a hole."""
+    covers is a hole. One that is not `present` is a hole until `Machine.add_memory`: a multiple of
+    2 MiB from such a one on, and not on both sides of 4 GiB."""
 
     start: int
     size: int
     node: int = 0
+    present: bool = True
 
     @property
     def end(self) -> int:
@@ -35,7 +37,8 @@ class MemoryMap:
 
     @property
     def size(self) -> int:
-        return sum(extent.size for extent in self.extents)
+        """Of what is there at first."""
+        return sum(extent.size for extent in self.extents if extent.present)
 
 
 def parse_size(size: int | str) -> int:
@@ -86,6 +89,12 @@ def _primequest(count: int, memory: int, stride: int) -> list[MemoryExtent]:
     ]
 
 
+def _half_of(extents: Sequence[MemoryExtent]) -> list[MemoryExtent]:
+    """The upper half of the cells is absent."""
+    first_absent = (extents[-1].node + 1) // 2
+    return [replace(extent, present=extent.node < first_absent) for extent in extents]
+
+
 _ALTIX = "SGI Altix: a node's number in address bits 49:38, its memory from 0x3000000000 on"
 _PRIMEQUEST = "like Fujitsu PRIMEQUEST, of which no map is public: cells with holes between them"
 
@@ -98,6 +107,10 @@ MEMORY_MAPS = {
     ),
     "primequest-2t": MemoryMap(
         f"{_PRIMEQUEST}; 8 of 256 GiB, one every 512 GiB", _primequest(8, 256 * GIB, 512 * GIB)
+    ),
+    "primequest-hotplug": MemoryMap(
+        f"{_PRIMEQUEST}; 4 of 64 GiB, one every 256 GiB, of which 2 are there at first",
+        _half_of(_primequest(4, 64 * GIB, 256 * GIB)),
     ),
     "primequest-64t": MemoryMap(
         f"{_PRIMEQUEST}; 16 of 4 TiB, one every 5 TiB", _primequest(16, 4 * TIB, 5 * TIB)

@@ -20,11 +20,13 @@ struct pv_machine; /* one process's attachment to a machine */
 struct pv_memory_extent {
     uint64_t start, size;
     uint32_t node; /* 0 to 255: the NUMA node, a cell, whose memory it is */
+    bool absent;   /* not there at first: pv_machine_add_memory; a multiple of 2 MiB from such a one
+                      on, and not on both sides of 4 GiB */
 };
 
 struct pv_machine_config {
     const struct pv_memory_extent *extents; /* ascending, multiples of 16 KiB */
-    uint32_t extent_count;                  /* 1 to 1024 */
+    uint32_t extent_count;                  /* 1 to 1024, of which one is there at first */
     uint32_t max_domains;                   /* domids 0 to max_domains - 1 */
     uint64_t max_domain_memory;             /* bytes one domain may own at most */
     bool virtual_time;                      /* the clock moves only by pv_machine_advance */
@@ -113,7 +115,11 @@ PV_API uint64_t pv_machine_outstanding_claims(struct pv_machine *machine);
  * 2^max_width; 0: without that bound. */
 PV_API uint64_t pv_machine_available_memory(struct pv_machine *machine, int32_t node,
                                             uint32_t min_width, uint32_t max_width);
-/* One more than the highest node of an extent. */
+/* A board is plugged in: an extent that was absent is there from now on, a hole before. It is
+ * removed by offlining its pages. -EINVAL: no extent is from there to there, of that node, and
+ * absent. */
+PV_API int pv_machine_add_memory(struct pv_machine *machine, const struct pv_memory_extent *extent);
+/* One more than the highest node of an extent that is there. */
 PV_API uint32_t pv_machine_node_count(struct pv_machine *machine);
 struct pv_node_memory {
     uint64_t total, free, free_below_4g, offlined; /* bytes */

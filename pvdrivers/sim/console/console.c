@@ -12,9 +12,9 @@ static void print_memory_map(struct machine *shared, const struct pv_machine_con
     console_print(shared, "Physical RAM map:");
     for (uint32_t i = 0; i < config->extent_count; i++) {
         const struct pv_memory_extent *extent = &config->extents[i];
-        console_print(shared, " [%016" PRIx64 ", %016" PRIx64 "] (usable)", extent->start,
-                      extent->start + extent->size - 1);
-        total += extent->size;
+        console_print(shared, " [%016" PRIx64 ", %016" PRIx64 "] (%s)", extent->start,
+                      extent->start + extent->size - 1, extent->absent ? "absent" : "usable");
+        total += extent->absent ? 0 : extent->size;
     }
     console_print(shared, "System RAM: %" PRIu64 "MB (%" PRIu64 "kB)", total >> 20, total >> 10);
 }

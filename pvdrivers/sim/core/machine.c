@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define PAGE_ALIGN 0x4000ull /* the largest page of any ABI */
+#define HOTADD_ALIGN (2ull << 20)
 /* Added to windows of whole pages: a page and a cache line. One place of all windows would else be
  * in a few sets of the TLB, and in one of the cache. */
 #define WINDOW_STAGGER (0x1000ull + 64)
@@ -19,6 +20,13 @@
 static uint64_t align_up(uint64_t value, uint64_t alignment)
 {
     return (value + alignment - 1) / alignment * alignment;
+}
+
+/* As Xen adds memory: in whole superpages. */
+static bool may_be_added(const struct pv_memory_extent *extent)
+{
+    uint64_t limit = DMA32_FRAMES << FRAME_SHIFT, end = extent->start + extent->size;
+    return (extent->start | end) % HOTADD_ALIGN == 0 && (end <= limit || extent->start >= limit);
 }
 
 static int check_config(const struct pv_machine_config *config)
@@ -31,14 +39,18 @@ static int check_config(const struct pv_machine_config *config)
                                           config->scheduler != SCHED_CREDIT2))
         return -EINVAL;
     uint64_t end = 0;
+    bool has_memory = false;
     for (uint32_t i = 0; i < config->extent_count; i++) {
         const struct pv_memory_extent *extent = &config->extents[i];
         if (extent->size == 0 || extent->start % PAGE_ALIGN || extent->size % PAGE_ALIGN ||
             extent->start < end || extent->start + extent->size < extent->start ||
-            extent->node >= MAX_NODES)
+            extent->node >= MAX_NODES || (extent->absent && !may_be_added(extent)))
             return -EINVAL;
+        has_memory |= !extent->absent;
         end = extent->start + extent->size;
     }
+    if (!has_memory)
+        return -EINVAL;
     return end > 1ull << 50 ? -E2BIG : 0; /* the architected limit of IA-64 physical addresses */
 }
 

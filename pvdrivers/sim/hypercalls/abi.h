@@ -6,6 +6,7 @@
 #include "pvdrivers/types.h"
 
 enum {
+    __HYPERVISOR_platform_op = 7,
     __HYPERVISOR_memory_op = 12,
     __HYPERVISOR_xen_version = 17,
     __HYPERVISOR_grant_table_op = 20,

@@ -3,7 +3,7 @@
  * has no row answers -ENOSYS. An operation gets a private copy of its argument:
  *   table.c          hypercalls by number       guest_memory.c  the caller's memory
  *   version.c        xen_version                simple.c        event channels, grants
- *   memory_op.c      memory_op
+ *   memory_op.c      memory_op                  platform_op.c   platform_op
  *   sysctl.c         sysctl                     domctl.c        domctl
  *   domain_info.c    getdomaininfo of both      topology.c      sysctls about CPUs and nodes
  *   scheduling.c     schedulers, cpupools       vcpu.c          domctls of a vcpu
@@ -55,8 +55,8 @@ long run_operation(const struct hypercall *call, const struct operation *table, 
                    uint32_t number, uint64_t address);
 #define RUN_OPERATION(call, table, number, address)                                                \
     run_operation(call, table, sizeof(table) / sizeof *(table), number, address)
-/* Those of domctl and sysctl, whose structures begin alike: of one interface version, -EACCES for
- * another, and for privileged domains. */
+/* Those of domctl, sysctl and platform_op, whose structures begin alike: of one interface version,
+ * -EACCES for another, and for privileged domains. */
 long run_toolstack_operation(const struct hypercall *call, const struct operation *table,
                              uint32_t count, uint32_t interface_version);
 #define RUN_TOOLSTACK_OPERATION(call, table, interface_version)                                    \
@@ -65,6 +65,7 @@ long run_toolstack_operation(const struct hypercall *call, const struct operatio
 int check_privilege(const struct hypercall *call);
 
 /* ---- The hypercalls ---- */
+long do_platform_op(const struct hypercall *call);
 long do_memory_op(const struct hypercall *call);
 long do_xen_version(const struct hypercall *call);
 long do_event_channel_op(const struct hypercall *call);

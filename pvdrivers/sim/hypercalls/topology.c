@@ -1,6 +1,7 @@
 /* sysctls about the machine's CPUs, memory and nodes. */
 #include "pvdrivers/sim/core/machine.h"
 #include "pvdrivers/sim/hypercalls/internal.h"
+#include "pvdrivers/sim/machine_memory.h"
 #include "pvdrivers/sim/sched.h"
 
 #include <unistd.h>
@@ -36,7 +37,6 @@ static uint32_t cores_per_socket(struct pv_machine *machine)
 long sysctl_physinfo(const struct hypercall *call, void *argument)
 {
     struct pv_machine *machine = call->machine;
-    const struct memory_extent *last = &machine->shared->extents[machine->shared->extent_count - 1];
     uint32_t cpus = visible_cpus(machine), nodes = pv_machine_node_count(machine);
     ((struct xen_sysctl *)argument)->u.physinfo = (struct xen_sysctl_physinfo){
         .threads_per_core = machine->shared->threads_per_core,
@@ -51,7 +51,7 @@ long sysctl_physinfo(const struct hypercall *call, void *argument)
         .total_pages = pv_machine_total_memory(machine) >> FRAME_SHIFT,
         .free_pages = pv_machine_free_memory(machine) >> FRAME_SHIFT,
         .outstanding_pages = pv_machine_outstanding_claims(machine) >> FRAME_SHIFT,
-        .max_mfn = last->start + last->count - 1,
+        .max_mfn = (uint64_t)pv_memory_maximum_ram_page(machine),
     };
     return 0;
 }

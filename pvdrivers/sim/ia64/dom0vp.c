@@ -11,13 +11,14 @@
 /* ---- I/O space --------------------------------------------------------------------------------
  */
 
-/* Of no memory of the machine, and of what the firmware has there at most I/O. */
+/* Of no memory of the machine, absent memory included, and of what the firmware has there at most
+ * I/O. */
 static bool is_io(struct pv_machine *machine, uint64_t start, uint64_t end)
 {
     const struct machine *shared = machine->shared;
     for (uint32_t i = 0; i < shared->extent_count; i++) {
         uint64_t memory = shared->extents[i].start << FRAME_SHIFT;
-        if (start < memory + (shared->extents[i].count << FRAME_SHIFT) && memory < end)
+        if (start < memory + (shared->extents[i].size << FRAME_SHIFT) && memory < end)
             return false;
     }
     for (uint32_t i = 0; i < shared->ia64.efi_count; i++) {

@@ -146,7 +146,8 @@ int pv_machine_set_efi_map(struct pv_machine *machine, const struct efi_memory_d
     if (pv_efi_check(map, count))
         return -EINVAL;
     for (uint32_t i = 0; i < shared->extent_count; i++)
-        if (!is_in_usable(map, count, shared->extents[i].start << FRAME_SHIFT,
+        if (shared->extents[i].count &&
+            !is_in_usable(map, count, shared->extents[i].start << FRAME_SHIFT,
                           shared->extents[i].count << FRAME_SHIFT))
             return -EINVAL;
     machine_lock(machine);

@@ -1,4 +1,5 @@
-/* Where memory is: extents, ascending. They never change, but for `opened` (under machine.lock). */
+/* Where memory is: extents, ascending. They never change, but for `opened`, and `count` of one that
+ * is added (under machine.lock). */
 #ifndef PVDRIVERS_SIM_MEMORY_EXTENTS_H
 #define PVDRIVERS_SIM_MEMORY_EXTENTS_H
 
@@ -9,6 +10,10 @@ void extents_init(struct machine *shared, const struct pv_machine_config *config
 const struct memory_extent *extent_of(const struct machine *shared, uint64_t mfn);
 /* Whether a frame is one of the pages that Xen shares with domains. */
 bool is_xen_heap(const struct machine *shared, uint64_t mfn);
+/* Counts the nodes that have memory, after a change. Under machine.lock. */
+void extents_count_nodes(struct machine *shared);
+/* The frame behind the last of memory. */
+uint64_t extents_end(const struct machine *shared);
 /* Frames of a node. */
 uint64_t extents_of_node(const struct machine *shared, unsigned node);
 

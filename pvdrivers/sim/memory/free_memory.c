@@ -41,7 +41,7 @@ uint64_t pv_machine_free_memory(struct pv_machine *machine)
 
 int pv_machine_node_memory(struct pv_machine *machine, uint32_t node, struct pv_node_memory *out)
 {
-    if (node >= machine->shared->node_count)
+    if (node >= pv_machine_node_count(machine))
         return -EINVAL;
     machine_lock(machine);
     const struct heap *low = heap_of(machine->shared, node, ZONE_DMA32), *high = low + 1;

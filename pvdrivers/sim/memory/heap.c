@@ -12,7 +12,7 @@ struct heap *heap_of(struct machine *shared, unsigned node, unsigned zone)
     return &heaps[node * ZONE_COUNT + zone];
 }
 
-static struct heap *heap_of_extent(struct machine *shared, const struct memory_extent *extent)
+struct heap *heap_of_extent(struct machine *shared, const struct memory_extent *extent)
 {
     return heap_of(shared, extent->node, extent->zone);
 }
@@ -149,23 +149,8 @@ void heap_cut(struct pv_machine *machine, uint64_t mfn, uint64_t blocks, unsigne
         set_free(machine, mfn + (blocks << order), order);
 }
 
-/* ---- The block of a frame -------------------------------------------------------------------- */
-
-/* From the top: a head so aligned is that of a block which has the frame or ends before it, down to
- * the frame's own. What is below that has no meaning. */
-uint64_t heap_block_of(struct pv_machine *machine, uint64_t mfn)
-{
-    const struct memory_extent *extent = extent_of(machine->shared, mfn);
-    if (!extent || mfn - extent->start >= extent->opened)
-        return NO_FRAME;
-    uint64_t head = NO_FRAME;
-    for (unsigned order = MAX_ORDER + 1; head == NO_FRAME && order-- > 0;) {
-        uint64_t aligned = mfn & ~((1ull << order) - 1);
-        if (aligned >= extent->start && mfn - aligned < 1ull << page_state(machine, aligned).order)
-            head = aligned;
-    }
-    return head;
-}
+/* ---- A frame out of its block ------------------------------------------------------------------
+ */
 
 void heap_open_to(struct pv_machine *machine, uint64_t mfn)
 {
@@ -231,31 +216,9 @@ void free_run(struct pv_machine *machine, uint64_t mfn, uint64_t frames)
     }
 }
 
-/* ---- Blocks that are not to be used -----------------------------------------------------------
- */
-
-void heap_retire(struct pv_machine *machine, uint64_t mfn)
-{
-    const struct memory_extent *extent = extent_of(machine->shared, mfn);
-    struct page_state page = page_state(machine, mfn);
-    set_page(machine, mfn,
-             (struct page_state){.owner = DOMID_INVALID,
-                                 .order = page.order,
-                                 .flags = PGC_offlined | (page.flags & PGC_broken)});
-    heap_of_extent(machine->shared, extent)->offlined_frames += 1ull << page.order;
-}
-
-void heap_return(struct pv_machine *machine, uint64_t mfn)
-{
-    const struct memory_extent *extent = extent_of(machine->shared, mfn);
-    unsigned order = page_state(machine, mfn).order;
-    heap_of_extent(machine->shared, extent)->offlined_frames -= 1ull << order;
-    free_in_extent(machine, extent, mfn, order);
-}
-
 /* ---- All of it ------------------------------------------------------------------------------- */
 
-static void count_unopened(struct machine *shared, const struct memory_extent *extent)
+void heap_count_unopened(struct machine *shared, const struct memory_extent *extent)
 {
     heap_of_extent(shared, extent)->free_frames += extent->count - extent->opened;
 }
@@ -263,7 +226,7 @@ static void count_unopened(struct machine *shared, const struct memory_extent *e
 void heap_init(struct machine *shared)
 {
     for (uint32_t i = 0; i < shared->extent_count; i++)
-        count_unopened(shared, &shared->extents[i]);
+        heap_count_unopened(shared, &shared->extents[i]);
 }
 
 static void forget_lists(struct machine *shared)
@@ -278,7 +241,7 @@ static void link_free_blocks(struct pv_machine *machine, const struct memory_ext
 {
     struct heap *heap = heap_of_extent(machine->shared, extent);
     uint64_t end = extent->start + extent->opened;
-    count_unopened(machine->shared, extent);
+    heap_count_unopened(machine->shared, extent);
     for (uint64_t mfn = extent->start; mfn < end;) {
         struct page_state page = page_state(machine, mfn);
         if (page.flags & PGC_free)

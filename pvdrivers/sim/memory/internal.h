@@ -43,6 +43,9 @@ static inline void clear_flags(struct pv_machine *machine, uint64_t mfn, uint8_t
 /* Of a new machine, whose extents there are. */
 void heap_init(struct machine *shared);
 struct heap *heap_of(struct machine *shared, unsigned node, unsigned zone);
+struct heap *heap_of_extent(struct machine *shared, const struct memory_extent *extent);
+/* Adds to free memory what of the extent is no block yet. */
+void heap_count_unopened(struct machine *shared, const struct memory_extent *extent);
 /* The head of a block of the node, or of one of the next, `nodes` in all; from a zone not above
  * `last_zone`. NO_FRAME: there is none. It says PGC_free, but is in no list. */
 uint64_t heap_alloc(struct pv_machine *machine, unsigned order, unsigned node, unsigned nodes,
@@ -53,15 +56,10 @@ void heap_cut(struct pv_machine *machine, uint64_t mfn, uint64_t blocks, unsigne
 uint64_t heap_free(struct pv_machine *machine, uint64_t mfn, unsigned order);
 /* Gives zeros to the frames, which are whole blocks without owner or reference, and frees them. */
 void free_run(struct pv_machine *machine, uint64_t mfn, uint64_t frames);
-/* The head of the block that the frame is in, or NO_FRAME: a hole, or no block yet. */
-uint64_t heap_block_of(struct pv_machine *machine, uint64_t mfn);
 /* The frame, which is memory, is in a block from then on. */
 void heap_open_to(struct pv_machine *machine, uint64_t mfn);
 /* Takes a frame out of the free block that it is in. It says PGC_free, but is in no list. */
 void heap_take_frame(struct pv_machine *machine, uint64_t head, uint64_t mfn);
-/* A block that is in no list, without owner or reference, is offlined; and such a one is free. */
-void heap_retire(struct pv_machine *machine, uint64_t mfn);
-void heap_return(struct pv_machine *machine, uint64_t mfn);
 /* Makes the lists of free blocks again. `repair_block` brings one that is not free in order, frees
  * it if it has no reference, and returns the head of the block that its first frame is in then. */
 void heap_repair(struct pv_machine *machine,
@@ -77,6 +75,14 @@ void count_pages(struct pv_machine *machine, struct domain *d, uint64_t pages);
 void claim_drop(struct pv_machine *machine, struct domain *d);
 /* When all domains' pages have been counted. */
 void claims_recount(struct pv_machine *machine);
+
+/* ---- page_facts.c ---- */
+/* The head of the block that the frame is in, or NO_FRAME: a hole, or no block yet. */
+uint64_t block_of(struct pv_machine *machine, uint64_t mfn);
+
+/* ---- offline.c ---- */
+/* A block that is in no list, without owner or reference, is offlined. */
+void retire_block(struct pv_machine *machine, uint64_t mfn);
 
 /* ---- physmap.c ---- */
 uint64_t physmap_size(const struct machine_layout *layout);

@@ -51,7 +51,7 @@ void page_free(struct pv_machine *machine, uint64_t mfn)
         return;
     }
     punch_memory(machine, mfn << FRAME_SHIFT, frames << FRAME_SHIFT);
-    heap_retire(machine, mfn);
+    retire_block(machine, mfn);
 }
 
 /* ---- A domain's memory is released ----------------------------------------------------------- */
@@ -181,7 +181,7 @@ static uint64_t repair_block(struct pv_machine *machine, uint64_t mfn)
     punch_memory(machine, mfn << FRAME_SHIFT, FRAME_SIZE << page.order);
     if (!(page.flags & PGC_offlining))
         return heap_free(machine, mfn, page.order);
-    heap_retire(machine, mfn);
+    retire_block(machine, mfn);
     return mfn;
 }
 
@@ -194,6 +194,7 @@ static void repair_memory(struct pv_machine *machine)
         d->loose_page = 0;
         __atomic_fetch_add(&d->physmap_changes, 1, __ATOMIC_RELEASE);
     }
+    extents_count_nodes(machine->shared);
     heap_repair(machine, repair_block);
     claims_recount(machine);
 }

@@ -12,12 +12,34 @@ static uint32_t owned_by(domid_t domid)
     return (uint32_t)domid << PG_OFFLINE_OWNER_SHIFT;
 }
 
+/* ---- Blocks that are not to be used -----------------------------------------------------------
+ */
+
+void retire_block(struct pv_machine *machine, uint64_t mfn)
+{
+    const struct memory_extent *extent = extent_of(machine->shared, mfn);
+    struct page_state page = page_state(machine, mfn);
+    set_page(machine, mfn,
+             (struct page_state){.owner = DOMID_INVALID,
+                                 .order = page.order,
+                                 .flags = PGC_offlined | (page.flags & PGC_broken)});
+    heap_of_extent(machine->shared, extent)->offlined_frames += 1ull << page.order;
+}
+
+static void return_block(struct pv_machine *machine, uint64_t mfn)
+{
+    const struct memory_extent *extent = extent_of(machine->shared, mfn);
+    unsigned order = page_state(machine, mfn).order;
+    heap_of_extent(machine->shared, extent)->offlined_frames -= 1ull << order;
+    heap_free(machine, mfn, order);
+}
+
 /* ---- Offline --------------------------------------------------------------------------------- */
 
 static uint32_t offline_free(struct pv_machine *machine, uint64_t head, uint64_t mfn, bool broken)
 {
     heap_take_frame(machine, head, mfn);
-    heap_retire(machine, mfn);
+    retire_block(machine, mfn);
     if (broken)
         set_flags(machine, mfn, PGC_broken);
     return PG_OFFLINE_OFFLINED;
@@ -28,7 +50,7 @@ static uint32_t offline_free(struct pv_machine *machine, uint64_t head, uint64_t
 static uint32_t offline_used(struct pv_machine *machine, domid_t owner, uint64_t mfn, bool broken)
 {
     superpage_expand_to(machine, domain_window(machine, owner), mfn);
-    uint64_t head = heap_block_of(machine, mfn);
+    uint64_t head = block_of(machine, mfn);
     set_flags(machine, head, broken ? PGC_offlining | PGC_broken : PGC_offlining);
     return PG_OFFLINE_OWNED | PG_OFFLINE_PENDING | owned_by(owner);
 }
@@ -36,7 +58,7 @@ static uint32_t offline_used(struct pv_machine *machine, domid_t owner, uint64_t
 static uint32_t offline_memory(struct pv_machine *machine, uint64_t mfn, bool broken)
 {
     heap_open_to(machine, mfn);
-    uint64_t head = heap_block_of(machine, mfn);
+    uint64_t head = block_of(machine, mfn);
     struct page_state page = page_state(machine, head);
     if (page.flags & PGC_free)
         return offline_free(machine, head, mfn, broken);
@@ -50,7 +72,7 @@ static uint32_t offline_memory(struct pv_machine *machine, uint64_t mfn, bool br
 /* The domain that has a page which is broken already, or DOMID_INVALID. */
 static domid_t user_of_broken(struct pv_machine *machine, uint64_t mfn)
 {
-    uint64_t head = heap_block_of(machine, mfn);
+    uint64_t head = block_of(machine, mfn);
     struct page_state page = {.flags = 0};
     if (head != NO_FRAME)
         page = page_state(machine, head);
@@ -88,7 +110,7 @@ static int online_block(struct pv_machine *machine, uint64_t head, uint32_t *sta
         return -EINVAL;
     }
     if (flags & PGC_offlined)
-        heap_return(machine, head);
+        return_block(machine, head);
     else if (flags & PGC_offlining)
         clear_flags(machine, head, PGC_offlining);
     *status = flags & (PGC_offlined | PGC_offlining) ? PG_ONLINE_ONLINED : 0;
@@ -101,7 +123,7 @@ int pv_page_online(struct pv_machine *machine, uint64_t mfn, uint32_t *status)
         return -EINVAL;
     *status = 0;
     machine_lock(machine);
-    uint64_t head = heap_block_of(machine, mfn);
+    uint64_t head = block_of(machine, mfn);
     int error = head == NO_FRAME ? 0 : online_block(machine, head, status);
     machine_unlock(machine);
     return error;
@@ -114,7 +136,7 @@ int pv_page_query_offline(struct pv_machine *machine, uint64_t mfn, uint32_t *st
     if (!extent_of(machine->shared, mfn))
         return -EINVAL;
     machine_lock(machine);
-    uint64_t head = heap_block_of(machine, mfn);
+    uint64_t head = block_of(machine, mfn);
     uint8_t flags = head == NO_FRAME ? 0 : page_state(machine, head).flags;
     machine_unlock(machine);
     *status = (flags & PGC_offlining ? PG_OFFLINE_STATUS_OFFLINE_PENDING : 0) |

@@ -4,6 +4,22 @@
 #include "pvdrivers/sim/memory/extents.h"
 #include "pvdrivers/sim/memory/internal.h"
 
+/* From the top: a head so aligned is that of a block which has the frame or ends before it, down to
+ * the frame's own. What is below that has no meaning. */
+uint64_t block_of(struct pv_machine *machine, uint64_t mfn)
+{
+    const struct memory_extent *extent = extent_of(machine->shared, mfn);
+    if (!extent || mfn - extent->start >= extent->opened)
+        return NO_FRAME;
+    uint64_t head = NO_FRAME;
+    for (unsigned order = MAX_ORDER + 1; head == NO_FRAME && order-- > 0;) {
+        uint64_t aligned = mfn & ~((1ull << order) - 1);
+        if (aligned >= extent->start && mfn - aligned < 1ull << page_state(machine, aligned).order)
+            head = aligned;
+    }
+    return head;
+}
+
 static const struct pv_page_info free_page = {
     .use = PV_PAGE_FREE, .owner = DOMID_INVALID, .gfn = INVALID_M2P_ENTRY};
 
@@ -44,7 +60,7 @@ static struct pv_page_info used_page(struct pv_machine *machine, uint64_t head, 
 
 static struct pv_page_info memory_page(struct pv_machine *machine, uint64_t mfn)
 {
-    uint64_t head = heap_block_of(machine, mfn);
+    uint64_t head = block_of(machine, mfn);
     struct pv_page_info info = free_page;
     if (head == NO_FRAME)
         return info;

@@ -2,6 +2,7 @@
 #include "pvdrivers/sim/memory/internal.h"
 
 #include "pvdrivers/sim/machine_memory.h"
+#include "pvdrivers/sim/memory/extents.h"
 
 #include <errno.h>
 
@@ -121,9 +122,7 @@ int64_t pv_memory_maximum_gpfn(struct pv_machine *machine, domid_t caller, domid
 
 int64_t pv_memory_maximum_ram_page(struct pv_machine *machine)
 {
-    const struct machine *shared = machine->shared;
-    const struct memory_extent *last = &shared->extents[shared->extent_count - 1];
-    return (int64_t)(last->start + last->count - 1);
+    return (int64_t)extents_end(machine->shared) - 1;
 }
 
 /* ---- Quota ----------------------------------------------------------------------------------- */

@@ -55,9 +55,10 @@ enum { ZONE_DMA32, ZONE_NORMAL, ZONE_COUNT };
 #define DMA32_FRAMES (1ull << 20)
 
 /* Memory without a hole, of one node and one zone. What is behind the first `opened` frames is free
- * and no block yet: a block's entry costs memory of the host. */
+ * and no block yet: a block's entry costs memory of the host. One that is absent, and may be added,
+ * has a `count` of 0; else that is its size. */
 struct memory_extent {
-    uint64_t start, count, opened; /* frames */
+    uint64_t start, size, count, opened; /* frames */
     uint16_t node, zone;
 };
 

@@ -144,6 +144,21 @@ def test_nodes(world, xl):
     ]
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [{"memory": [MemoryExtent(0, 64 << 20), MemoryExtent(1 << 32, 32 << 20, 1, present=False)]}],
+)
+def test_a_node_that_is_plugged_in(world, xl):
+    def nodes():
+        pattern = r"^ +(\d+): +(\d+) +(\d+) +[\d,]+$"
+        return re.findall(pattern, xl("info", "-n").split("memfree")[1], re.MULTILINE)
+
+    assert [node[:2] for node in nodes()] == [("0", "64")]
+    world.machine.add_memory(MemoryExtent(1 << 32, 32 << 20, 1))
+    assert nodes()[1] == ("1", "32", "32")
+    assert "nr_nodes               : 2\n" in xl("info")
+
+
 def test_dmesg(world, xl):
     world.guest.crash()
     text = xl("dmesg")

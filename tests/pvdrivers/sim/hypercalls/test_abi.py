@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[4]
-PARTS = ("", "_domctl", "_memory", "_sysctl")
+PARTS = ("", "_domctl", "_memory", "_platform", "_sysctl")
 HEADERS = [f"pvdrivers/sim/hypercalls/abi{part}.h" for part in PARTS]
 HEADERS += ["include/pvdrivers/sim/machine_pages.h"]
 OURS = "\n".join(f'#include "{header}"' for header in HEADERS)
@@ -21,6 +21,7 @@ OFFICIAL = """
 #include <xen/version.h>
 #include <xen/domctl.h>
 #include <xen/sysctl.h>
+#include <xen/platform.h>
 """
 NOT_XENS = {"toolstack_header", "pv_page_info"}
 

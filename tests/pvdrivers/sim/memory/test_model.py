@@ -1,6 +1,7 @@
 """Random maps and random operations against a plain model: who owns which frame."""
 
 import errno
+from dataclasses import replace
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -38,7 +39,11 @@ def maps(draw: st.DrawFn) -> list[MemoryExtent]:
     for _ in range(draw(st.integers(1, 4))):
         start = end + draw(st.integers(0, 300)) * UNIT
         size = draw(st.integers(1, 500)) * UNIT
-        extents.append(MemoryExtent(start, size, draw(st.integers(0, 3))))
+        node, present = draw(st.integers(0, 3)), draw(st.booleans()) or not extents
+        if not present:  # in whole superpages, and not on both sides of 4 GiB
+            start, size = (start | 2 * MIB - 1) + 1, 2 * MIB * draw(st.integers(1, 3))
+            present = start < 4096 * MIB < start + size
+        extents.append(MemoryExtent(start, size, node, present))
         end = start + size
     return extents
 
@@ -72,13 +77,48 @@ class MemoryModel(RuleBasedStateMachine):
 
     @initialize(extents=maps())
     def make_machine(self, extents: list[MemoryExtent]) -> None:
+        self.map = extents
         self.nodes = {
             frame: extent.node
             for extent in extents
             for frame in range(extent.start // FRAME, extent.end // FRAME)
         }
-        self.exists = set(self.nodes)
+        self.absent = [extent for extent in extents if not extent.present]
+        self.exists = self.nodes.keys() - self.frames_of_absent()
         self.machine = Machine(extents, max_domains=8, max_domain_memory="8M")
+
+    def frames_of_absent(self) -> set[int]:
+        return {
+            frame
+            for extent in self.absent
+            for frame in range(extent.start // FRAME, extent.end // FRAME)
+        }
+
+    @precondition(lambda self: self.absent)
+    @rule(data=st.data())
+    def add_a_board(self, data: st.DataObject) -> None:
+        assert self.machine
+        extent = self.absent.pop(data.draw(st.integers(0, len(self.absent) - 1)))
+        self.machine.add_memory(extent)
+        self.exists = self.nodes.keys() - self.frames_of_absent()
+
+    @rule(data=st.data())
+    def add_what_is_no_board(self, data: st.DataObject) -> None:
+        """Of another size, place or node, or there already."""
+        assert self.machine
+        extent = data.draw(st.sampled_from(self.map))
+        moved, longer, node = (data.draw(st.sampled_from([-1, 0, 0, 1])) for _ in range(3))
+        wrong = MemoryExtent(
+            extent.start + moved * UNIT, extent.size + longer * UNIT, extent.node + node & 0xFF
+        )
+        if replace(wrong, present=False) in self.absent or wrong.start < 0 or wrong.size <= 0:
+            return
+        try:
+            self.machine.add_memory(wrong)
+        except MachineError as error:
+            assert error.errno == errno.EINVAL
+        else:
+            raise AssertionError(f"{wrong} was added")
 
     def owned(self) -> int:
         loose = sum(len(frames) for frames in self.loose.values())
@@ -342,6 +382,8 @@ class MemoryModel(RuleBasedStateMachine):
         if not self.offlined:  # what is claimed may be offlined
             assert self.machine.outstanding_claims <= self.machine.free_memory
         assert self.machine.free_memory == len(self.free()) * FRAME
+        assert self.machine.total_memory == len(self.exists) * FRAME
+        assert len(self.machine.nodes) == 1 + max(self.nodes[frame] for frame in self.exists)
         assert sum(node.free for node in self.machine.nodes) == self.machine.free_memory
         away = len(self.offlined - set(self.owners()))
         assert sum(node.offlined for node in self.machine.nodes) == away * FRAME

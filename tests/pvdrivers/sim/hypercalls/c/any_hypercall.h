@@ -9,6 +9,7 @@
 #include "pvdrivers/sim/cpupool.h"
 #include "pvdrivers/sim/hypercall.h"
 #include "pvdrivers/sim/hypercalls/abi_domctl.h"
+#include "pvdrivers/sim/hypercalls/abi_platform.h"
 #include "pvdrivers/sim/hypercalls/abi_sysctl.h"
 #include "pvdrivers/sim/sched.h"
 
@@ -19,6 +20,8 @@
 #include <unistd.h>
 
 #define ANY_MEMORY (8u << 20)
+#define ANY_ABSENT_START (16u << 20) /* memory that may be added: numbers that arguments have */
+#define ANY_ABSENT_END (256u << 20)
 #define ANY_CPUS 3u
 #define ANY_DOMAINS 6u /* 0 and 1 are privileged, the last one is not there at first */
 #define ANY_MAX_STEPS 400
@@ -65,10 +68,10 @@ static inline uint8_t *caller_memory(void)
 
 static inline uint32_t any_op(struct any_input *input)
 {
-    static const uint32_t ops[] = {__HYPERVISOR_sysctl,           __HYPERVISOR_domctl,
-                                   __HYPERVISOR_xen_version,      __HYPERVISOR_sched_op,
-                                   __HYPERVISOR_event_channel_op, __HYPERVISOR_grant_table_op,
-                                   __HYPERVISOR_vcpu_op,          __HYPERVISOR_memory_op};
+    static const uint32_t ops[] = {
+        __HYPERVISOR_sysctl,   __HYPERVISOR_domctl,           __HYPERVISOR_xen_version,
+        __HYPERVISOR_sched_op, __HYPERVISOR_event_channel_op, __HYPERVISOR_grant_table_op,
+        __HYPERVISOR_vcpu_op,  __HYPERVISOR_memory_op,        __HYPERVISOR_platform_op};
     uint8_t byte = any_byte(input);
     return byte < 0xF0 ? ops[byte % (sizeof ops / sizeof *ops)] : any_number(input);
 }
@@ -88,7 +91,12 @@ static inline domid_t any_caller(struct any_input *input)
 
 static inline bool is_toolstacks(uint32_t op)
 {
-    return op == __HYPERVISOR_sysctl || op == __HYPERVISOR_domctl;
+    return op == __HYPERVISOR_sysctl || op == __HYPERVISOR_domctl || op == __HYPERVISOR_platform_op;
+}
+
+static inline uint64_t interface_version(uint32_t op)
+{
+    return op == __HYPERVISOR_platform_op ? XENPF_INTERFACE_VERSION : XEN_SYSCTL_INTERFACE_VERSION;
 }
 
 /* Taken for an address, no number with it is one where this process, its sanitizer included, has
@@ -147,7 +155,7 @@ static inline void make_hypercall(struct pv_machine *machine, struct any_input *
     memset(argument, CANARY, sizeof argument);
     fill_argument(input, argument);
     if (is_toolstacks(op)) {
-        argument[0] = cmd | (uint64_t)(version_known ? XEN_SYSCTL_INTERFACE_VERSION : 0x14) << 32;
+        argument[0] = cmd | (version_known ? interface_version(op) : 0x14) << 32;
         args[0] = (uintptr_t)argument;
         if (op == __HYPERVISOR_domctl && cmd == XEN_DOMCTL_createdomain && any_byte(input) % 4)
             fill_createdomain(input, (struct xen_domctl *)argument);
@@ -181,9 +189,11 @@ static inline void make_domain(struct pv_machine *machine, domid_t domid)
 
 static inline struct pv_machine *make_machine(void)
 {
-    struct pv_memory_extent extent = {.size = ANY_MEMORY};
-    struct pv_machine_config config = {.extents = &extent,
-                                       .extent_count = 1,
+    const struct pv_memory_extent extents[] = {
+        {.size = ANY_MEMORY},
+        {.start = ANY_ABSENT_START, .size = ANY_ABSENT_END - ANY_ABSENT_START, .absent = true}};
+    struct pv_machine_config config = {.extents = extents,
+                                       .extent_count = 2,
                                        .max_domains = ANY_DOMAINS,
                                        .max_domain_memory = 1u << 20,
                                        .virtual_time = true,
