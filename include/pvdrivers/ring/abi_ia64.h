@@ -56,6 +56,16 @@ struct xen_memory_map_ia64 {
 #define ASSIGN_pgc_allocated 8
 #define ASSIGN_io 16
 
+/* ---- What a domain is stopped for by a debugger: hypercall __HYPERVISOR_arch_2 ---- */
+
+#define XEN_IA64_DEBUG_OP_SET_FLAGS 1
+#define XEN_IA64_DEBUG_OP_GET_FLAGS 2
+
+union xen_ia64_debug_op {
+    uint64_t flags;
+    uint64_t vtlb[2]; /* of operations that Xen never had */
+};
+
 /* ---- An entry of the P2M table: the machine's address of a page of 16 KiB, and what may be done
  * there, as the processor's translations have it; 0: no page ---- */
 
@@ -278,6 +288,7 @@ struct xen_ia64_boot_param {
 /* cffi: end */
 
 static_assert(sizeof(struct xencomm_desc) == 8, "xencomm_desc");
+static_assert(sizeof(union xen_ia64_debug_op) == 16, "xen_ia64_debug_op");
 static_assert(sizeof(union vcpu_cr_regs) == 1024, "vcpu_cr_regs");
 static_assert(sizeof(union vcpu_ar_regs) == 1024, "vcpu_ar_regs");
 static_assert(sizeof(struct mapped_regs) == 4096, "mapped_regs");

@@ -75,6 +75,11 @@ PV_API int pv_machine_set_efi_map(struct pv_machine *machine, const struct efi_m
  * -ENOENT: no table was exposed there. -ENOMEM: 4096 pieces are beside the caller's memory. */
 PV_API int64_t pv_ia64_dom0vp_op(struct pv_machine *machine, domid_t domid, uint64_t cmd,
                                  const uint64_t *args /* 4 of them */);
+/* XEN_IA64_DEBUG_OP_*: a union xen_ia64_debug_op in the buffer. The flags are kept, and nothing
+ * else. -EPERM: the caller is not privileged; -ENOSYS: it is no ia64 domain, or no such operation;
+ * -ESRCH; -EFAULT. */
+PV_API int pv_ia64_debug_op(struct pv_machine *machine, domid_t caller, uint64_t cmd,
+                            uint64_t domid, uint64_t buffer);
 /* XENMEM_machine_memory_map of a struct xen_memory_map_ia64: the firmware's map as it is, behind a
  * xen_ia64_memmap_info. -EINVAL: too little room, or, as Xen has it, the caller is not privileged;
  * -ENOSYS: nobody has told what the firmware says. */

@@ -14,7 +14,10 @@ enum {
     __HYPERVISOR_sched_op = 29,
     __HYPERVISOR_event_channel_op = 32,
     __HYPERVISOR_sysctl = 35,
-    __HYPERVISOR_domctl = 36
+    __HYPERVISOR_domctl = 36,
+    /* Of ia64 domains: ia64_dom0vp_op, ia64_debug_op */
+    __HYPERVISOR_arch_0 = 48,
+    __HYPERVISOR_arch_2 = 50
 };
 
 /* ---- xen_version ----------------------------------------------------------------------------- */

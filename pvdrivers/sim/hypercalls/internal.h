@@ -10,6 +10,7 @@
  *   create.c         createdomain
  *   pages.c          single pages, of sysctl and domctl
  *   vcpu_op.c        vcpu_op                    sched_op.c      sched_op
+ *   ia64.c           what only ia64 guests have
  */
 #ifndef PVDRIVERS_SIM_HYPERCALLS_INTERNAL_H
 #define PVDRIVERS_SIM_HYPERCALLS_INTERNAL_H
@@ -74,6 +75,9 @@ long do_vcpu_op(const struct hypercall *call);
 long do_sched_op(const struct hypercall *call);
 long do_sysctl(const struct hypercall *call);
 long do_domctl(const struct hypercall *call);
+/* Their arguments name the caller's guest-physical memory, as its kernel does. */
+long do_ia64_dom0vp_op(const struct hypercall *call);
+long do_ia64_debug_op(const struct hypercall *call);
 
 /* ---- Operations of sysctl and domctl: the argument is the whole structure ---- */
 /* topology.c */

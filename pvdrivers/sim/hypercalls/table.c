@@ -50,6 +50,8 @@ static long (*const hypercalls[])(const struct hypercall *call) = {
     [__HYPERVISOR_event_channel_op] = do_event_channel_op,
     [__HYPERVISOR_sysctl] = do_sysctl,
     [__HYPERVISOR_domctl] = do_domctl,
+    [__HYPERVISOR_arch_0] = do_ia64_dom0vp_op,
+    [__HYPERVISOR_arch_2] = do_ia64_debug_op,
 };
 
 int64_t pv_hypercall(struct pv_machine *machine, domid_t caller, uint32_t op, const uint64_t *args)

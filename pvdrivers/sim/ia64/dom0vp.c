@@ -161,8 +161,7 @@ static int64_t add_page(const struct dom0vp *call, const struct domain *owner, u
 /* Pages of its own are not, as in Xen; those of a domain with smaller pages are none. */
 static int64_t find_owner(const struct dom0vp *call, const struct domain **owner)
 {
-    uint64_t domid = call->args[3];
-    *owner = domid <= UINT16_MAX ? find_live_domain(call->machine, NULL, (domid_t)domid) : NULL;
+    *owner = named_domain(call->machine, NULL, call->args[3]);
     if (!*owner)
         return -ESRCH;
     return *owner == call->d || (*owner)->page_shift != IA64_PAGE_SHIFT ? -EINVAL : 0;
@@ -189,9 +188,7 @@ static int64_t add_physmap_with_gmfn(const struct dom0vp *call)
 /* (domain, buffer): its memory map, from one reading of its page. */
 static int64_t get_memmap(const struct dom0vp *call)
 {
-    const struct domain *d = call->args[0] <= UINT16_MAX
-                                 ? find_live_domain(call->machine, call->d, (domid_t)call->args[0])
-                                 : NULL;
+    const struct domain *d = named_domain(call->machine, call->d, call->args[0]);
     if (!d)
         return -ESRCH;
     if (d != call->d && !call->d->privileged)

@@ -130,7 +130,7 @@ static void init_domain(struct domain *d)
 
 static void wipe(struct domain *d)
 {
-    d->ia64.p2m_shown = false;
+    WIPE_AFTER(d->ia64, lock);
 }
 
 const struct subsystem ia64_subsystem = {

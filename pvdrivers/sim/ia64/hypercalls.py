@@ -153,6 +153,29 @@ def unexpose_foreign_p2m(caller: Domain, place: int, domid: int) -> None:
     dom0vp_op(caller, Dom0vp.UNEXPOSE_FOREIGN_P2M, place, domid)
 
 
+def set_debug_flags(caller: Domain, domid: int, flags: int) -> None:
+    """At what events Xen would stop a domain for a debugger (XEN_IA64_DEBUG_ON_*), by a privileged
+    domain. They are kept, and do nothing."""
+    _debug_op(caller, lib.XEN_IA64_DEBUG_OP_SET_FLAGS, domid, flags)
+
+
+def debug_flags(caller: Domain, domid: int) -> int:
+    """What was set. MachineError: EPERM, ESRCH."""
+    return _debug_op(caller, lib.XEN_IA64_DEBUG_OP_GET_FLAGS, domid, 0)
+
+
+def _debug_op(caller: Domain, cmd: int, domid: int, flags: int) -> int:
+    buffer = GuestBuffer(caller, 16)
+    try:
+        buffer.view[:8] = flags.to_bytes(8, "little")
+        machine = caller.machine.cdata
+        result = lib.pv_ia64_debug_op(machine, caller.domid, cmd, domid, buffer.handle)
+        check(result, f"debug flags of domain {domid}")
+        return int.from_bytes(buffer.view[:8], "little")
+    finally:
+        buffer.close()
+
+
 def machine_memory_map(
     caller: Domain, room: int = 24 + 40 * MAX_DESCRIPTORS
 ) -> list[EfiDescriptor]:

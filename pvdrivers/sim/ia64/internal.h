@@ -44,6 +44,13 @@ static inline struct xen_ia64_memmap_info memmap_info(uint32_t count)
                                          .efi_memdesc_version = EFI_MEMORY_DESCRIPTOR_VERSION};
 }
 
+/* The live domain that an argument names; DOMID_SELF, if `caller` is not NULL. NULL: none. */
+static inline struct domain *named_domain(struct pv_machine *machine, const struct domain *caller,
+                                          uint64_t domid)
+{
+    return domid <= UINT16_MAX ? find_live_domain(machine, caller, (domid_t)domid) : NULL;
+}
+
 /* Cached memory that nobody needs once the system runs. */
 bool md_is_usable(const struct efi_memory_desc *md);
 /* The usable memory from `*next` on, neighbours taken together: false when there is no more. */

@@ -180,9 +180,7 @@ static int64_t expose_map(const struct dom0vp *call, struct domain *source,
 
 int64_t expose_foreign_p2m(const struct dom0vp *call)
 {
-    const uint64_t domid = call->args[1];
-    struct domain *source =
-        domid <= UINT16_MAX ? find_live_domain(call->machine, NULL, (domid_t)domid) : NULL;
+    struct domain *source = named_domain(call->machine, NULL, call->args[1]);
     if (!source || source == call->d || source->abi != PV_ABI_IA64)
         return -EINVAL;
     struct efi_memory_desc *lines = calloc(PV_EFI_MAX_DESCRIPTORS, sizeof *lines);

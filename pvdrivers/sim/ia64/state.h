@@ -29,6 +29,7 @@ struct ia64_machine {
 struct ia64_domain {
     pthread_mutex_t lock; /* what is assigned to its addresses, in its area */
     bool p2m_shown;       /* its P2M table is kept, for somebody sees it */
+    uint64_t debug_flags;
 };
 
 #endif

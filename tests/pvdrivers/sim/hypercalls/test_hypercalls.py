@@ -9,6 +9,7 @@ import pytest
 from pvdrivers._core import ffi, lib
 from pvdrivers.ring.abi import Abi
 from pvdrivers.sim import DomainState, Machine
+from pvdrivers.sim.ia64.hypercalls import debug_flags, set_debug_flags
 
 XEN_VERSION, VCPU_OP, SCHED_OP, SYSCTL, DOMCTL = 17, 24, 29, 35, 36
 VERSION = 0x15  # of the interfaces of sysctl and domctl
@@ -153,3 +154,53 @@ def test_a_domid_that_does_not_fit_names_no_domain() -> None:
             ffi.buffer(argument)[: len(words)] = words
             assert hypercall(machine, 0, SYSCTL, int(ffi.cast("uintptr_t", argument))) == result
             assert machine.scheduler.pool_of(1).pool == (0 if result else 1)
+
+
+# ---- What only ia64 domains have -----------------------------------------------------------------
+
+DOM0VP, FAST_EOI, DEBUG_OP = 48, 49, 50
+IOREMAP, PHYSTOMACH, EXPOSE_P2M = 0, 1, 7
+SET_FLAGS, GET_FLAGS = 1, 2
+
+
+@pytest.fixture
+def itanium() -> Iterator[Machine]:
+    """Domain 0 is privileged, 1 is not, 2 is an x86 domain."""
+    with Machine("64M") as made:
+        made.create_domain(memory="1M", abi=Abi.IA64, privileged=True)
+        made.create_domain(memory="1M", abi=Abi.IA64)
+        made.create_domain(memory="1M", privileged=True)
+        yield made
+
+
+def test_ia64_domains_work_on_their_physmap_by_number(itanium: Machine) -> None:
+    guest = itanium.domain(1)
+    assert hypercall(itanium, 1, DOM0VP, PHYSTOMACH, 17) == guest.gfn_to_mfn(17) >> 2
+    assert hypercall(itanium, 1, DOM0VP, EXPOSE_P2M, 0, 1 << 20, 32 << 20, 2048) == 0
+    assert guest.gfn_to_mfn(1 << 20)
+    assert hypercall(itanium, 1, DOM0VP, 2, 17) == -errno.ENOSYS
+
+
+@pytest.mark.parametrize("op", [DOM0VP, DEBUG_OP])
+def test_who_has_no_such_hypercall(itanium: Machine, op: int) -> None:
+    assert hypercall(itanium, 2, op, 1, 0) == -errno.ENOSYS
+    assert hypercall(itanium, 7, op, 1, 0) == -errno.ESRCH
+    assert hypercall(itanium, 0, FAST_EOI, 1) == -errno.ENOSYS, "there are no such interrupts"
+
+
+def test_an_unprivileged_domain_is_refused(itanium: Machine) -> None:
+    assert hypercall(itanium, 1, DOM0VP, IOREMAP, 1 << 40, 4096) == -errno.EPERM
+    assert hypercall(itanium, 1, DEBUG_OP, SET_FLAGS, 1, 1 << 63 | 20 << 14) == -errno.EPERM
+
+
+def test_debug_flags_are_kept_with_their_domain(itanium: Machine) -> None:
+    dom0 = itanium.domain(0)
+    set_debug_flags(dom0, 1, 0x8041)
+    assert (debug_flags(dom0, 1), debug_flags(dom0, 0)) == (0x8041, 0)
+    buffer = 1 << 63 | 20 << 14
+    assert hypercall(itanium, 0, DEBUG_OP, GET_FLAGS, 77, buffer) == -errno.ESRCH
+    assert hypercall(itanium, 0, DEBUG_OP, 3, 1, buffer) == -errno.ENOSYS
+    assert hypercall(itanium, 0, DEBUG_OP, GET_FLAGS, 1, 1 << 63 | 1 << 45) == -errno.EFAULT
+    itanium.domain(1).destroy()
+    itanium.create_domain(domid=1, memory="1M", abi=Abi.IA64)
+    assert debug_flags(dom0, 1) == 0

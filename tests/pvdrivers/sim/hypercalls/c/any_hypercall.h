@@ -6,11 +6,13 @@
 #ifndef TESTS_ANY_HYPERCALL_H
 #define TESTS_ANY_HYPERCALL_H
 
+#include "pvdrivers/ring/abi_ia64.h"
 #include "pvdrivers/sim/cpupool.h"
 #include "pvdrivers/sim/hypercall.h"
 #include "pvdrivers/sim/hypercalls/abi_domctl.h"
 #include "pvdrivers/sim/hypercalls/abi_platform.h"
 #include "pvdrivers/sim/hypercalls/abi_sysctl.h"
+#include "pvdrivers/sim/ia64.h"
 #include "pvdrivers/sim/sched.h"
 
 #include <assert.h>
@@ -72,8 +74,32 @@ static inline uint32_t any_op(struct any_input *input)
         __HYPERVISOR_sysctl,   __HYPERVISOR_domctl,           __HYPERVISOR_xen_version,
         __HYPERVISOR_sched_op, __HYPERVISOR_event_channel_op, __HYPERVISOR_grant_table_op,
         __HYPERVISOR_vcpu_op,  __HYPERVISOR_memory_op,        __HYPERVISOR_platform_op};
+    static const uint32_t ia64s[] = {__HYPERVISOR_arch_0, __HYPERVISOR_arch_2};
     uint8_t byte = any_byte(input);
-    return byte < 0xF0 ? ops[byte % (sizeof ops / sizeof *ops)] : any_number(input);
+    return byte < 0xD0   ? ops[byte % (sizeof ops / sizeof *ops)]
+           : byte < 0xF0 ? ia64s[byte % 8 == 0]
+                         : any_number(input);
+}
+
+static inline bool is_ia64s(uint32_t op)
+{
+    return op == __HYPERVISOR_arch_0 || op == __HYPERVISOR_arch_2;
+}
+
+/* As ia64 guests pass them: pages, addresses with and without xencomm's flag, sizes of tables. */
+static inline uint64_t any_guest_word(struct any_input *input)
+{
+    uint8_t kind = any_byte(input);
+    uint64_t number = any_number(input);
+    const uint64_t words[] = {number,
+                              number,
+                              XENCOMM_INLINE_FLAG | number << 10,
+                              number << 14,
+                              PV_IA64_SHARED_INFO_GFN + number,
+                              (0x200 + number) << 11,
+                              number % 3 << 25,
+                              2048};
+    return words[kind % (sizeof words / sizeof *words)];
 }
 
 static inline uint32_t any_cmd(struct any_input *input)
@@ -136,6 +162,8 @@ static inline void check_result(struct pv_machine *machine, domid_t caller, uint
 {
     struct pv_domain_info info;
     assert(result > -4096 && (op != __HYPERVISOR_event_channel_op || result <= 0));
+    if (is_ia64s(op) && pv_domain_info(machine, caller, &info) == 0 && info.abi != PV_ABI_IA64)
+        assert(result == -ENOSYS || result == -ESRCH);
     if (!is_toolstacks(op))
         return;
     if (pv_domain_info(machine, caller, &info))
@@ -159,6 +187,10 @@ static inline void make_hypercall(struct pv_machine *machine, struct any_input *
         args[0] = (uintptr_t)argument;
         if (op == __HYPERVISOR_domctl && cmd == XEN_DOMCTL_createdomain && any_byte(input) % 4)
             fill_createdomain(input, (struct xen_domctl *)argument);
+    } else if (is_ia64s(op)) {
+        args[0] = cmd;
+        for (unsigned i = 1; i < PV_HYPERCALL_ARGS; i++)
+            args[i] = any_guest_word(input);
     } else if (op == __HYPERVISOR_vcpu_op) {
         args[0] = cmd;
         args[1] = any_number(input);
@@ -179,7 +211,7 @@ static inline void make_hypercall(struct pv_machine *machine, struct any_input *
 
 static inline void make_domain(struct pv_machine *machine, domid_t domid)
 {
-    struct pv_domain_config config = {.abi = domid == 3 ? PV_ABI_IA64 : PV_ABI_X86_64,
+    struct pv_domain_config config = {.abi = domid == 1 || domid == 3 ? PV_ABI_IA64 : PV_ABI_X86_64,
                                       .memory = 256u << 10,
                                       .vcpus = 1u + domid % 3u,
                                       .privileged = domid < 2};
