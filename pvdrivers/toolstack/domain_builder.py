@@ -76,18 +76,20 @@ def build(domain: Domain, store_domid: int = 0) -> StartInfo:
 
 
 def _write_boot_param(page: memoryview, memmap_info: memoryview) -> None:
-    """What an ia64 kernel expects behind start_info: where its command line and its memory map are,
-    and the size of a console."""
+    """What an ia64 kernel expects behind start_info: where its command line, its firmware and its
+    memory map are, and a console's size and cursor."""
     start_info = layout("start_info", Abi.IA64)
     param = ffi.new("struct xen_ia64_boot_param *")
     param.command_line = START_INFO_GFN[Abi.IA64] * Abi.IA64.page_size
     param.command_line += start_info.fields["cmd_line"][0]
+    param.efi_systab = lib.PV_IA64_EFI_SYSTEM_TABLE
     param.efi_memmap = lib.PV_IA64_MEMMAP_INFO_PFN * Abi.IA64.page_size
     param.efi_memmap += layout("xen_ia64_memmap_info", Abi.IA64).size
     param.efi_memdesc_size = layout("efi_memory_desc", Abi.IA64).size
     param.efi_memmap_size = int.from_bytes(memmap_info[:8], "little")
     param.efi_memdesc_version = lib.EFI_MEMORY_DESCRIPTOR_VERSION
     param.console_info.num_cols, param.console_info.num_rows = 80, 25
+    param.console_info.orig_y = 24
     data = bytes(ffi.buffer(param))
     page[start_info.size : start_info.size + len(data)] = data
 

@@ -25,6 +25,7 @@
 #define PV_EFI_MAX_DESCRIPTORS 256
 /* Below it in every guest: hypercall stubs, ACPI and EFI tables. */
 #define PV_IA64_FIRMWARE_END 0x8000
+#define PV_IA64_EFI_SYSTEM_TABLE 0x2000 /* from which a kernel finds all the others */
 /* Then the guest's magic pages, in the order of Xen's domain builder: frames of 16 KiB. */
 #define PV_IA64_MEMMAP_INFO_PFN 12
 #define PV_IA64_START_INFO_PFN 13

@@ -1,11 +1,9 @@
 /* The EFI maps of guests: dom0's is made of the machine's, another's of its memory alone. */
-#include "pvdrivers/sim/ia64/internal.h"
+#include "pvdrivers/sim/ia64/firmware.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-#define ACPI_START 0x1000
-#define TABLES_START 0x2000
 #define MAGIC_START ((uint64_t)PV_IA64_MEMMAP_INFO_PFN << IA64_PAGE_SHIFT)
 #define MAGIC_END ((uint64_t)(PV_IA64_CONSOLE_PFN + 1) << IA64_PAGE_SHIFT)
 /* For guests without ports of their own. */
@@ -54,7 +52,7 @@ static int finish(struct builder *b)
 static int add_firmware(struct builder *b)
 {
     const uint64_t attribute = EFI_MEMORY_WB | EFI_MEMORY_RUNTIME;
-    int error = add(b, EFI_PAL_CODE, attribute, 0, ACPI_START);
+    int error = add(b, EFI_PAL_CODE, attribute, STUBS_START, ACPI_START);
     if (!error)
         error = add(b, EFI_ACPI_MEMORY_NVS, attribute, ACPI_START, TABLES_START);
     if (!error)

@@ -2,7 +2,7 @@
 #include "pvdrivers/sim/ia64/ia64.h"
 
 #include "pvdrivers/ring/abi_shared_info.h"
-#include "pvdrivers/sim/ia64/internal.h"
+#include "pvdrivers/sim/ia64/firmware.h"
 #include "pvdrivers/sim/memory/memory.h"
 
 #include <errno.h>
@@ -88,7 +88,8 @@ static int fill(struct pv_machine *machine, struct domain *d, struct efi_memory_
         return count;
     int error = sees_machine(machine, d) ? punch_holes(machine, d, map, (unsigned)count) : 0;
     if (error || d->tot_pages <= PV_IA64_CONSOLE_PFN)
-        return error; /* a domain without room for magic pages has none */
+        return error; /* a domain without room for magic pages has none, and no firmware */
+    fill_firmware(frame_address(machine, gfn_to_mfn(machine, d, 0)), d->max_vcpus);
     fill_memmap_info(machine, d, map, (unsigned)count);
     fill_shared_info(machine, d);
     return 0;
