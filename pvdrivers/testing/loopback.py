@@ -63,7 +63,9 @@ async def _end(tasks: Sequence[asyncio.Task[Any]]) -> None:
 class Loopback(AttachedDevice):
     """A device between a backend in dom0 and a frontend in a guest; `add_guest` adds more."""
 
-    dom0_abi = Abi.X86_64  # a class for another machine has its own, and its `make_machine`
+    # A class for another machine has its own, and its `make_machine`.
+    dom0_abi = Abi.X86_64
+    dom0_memory: int | str = "16M"
 
     def __init__(
         self,
@@ -104,7 +106,9 @@ class Loopback(AttachedDevice):
             if self._trace:
                 self.machine.start_trace()
             share = self._cpus.dom0 if self._cpus else ONE_VCPU
-            self.dom0 = self._create_domain(share, abi=self.dom0_abi, privileged=True)
+            self.dom0 = self._create_domain(
+                share, abi=self.dom0_abi, memory=self.dom0_memory, privileged=True
+            )
             self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             self._runner = stack.enter_context(asyncio.Runner(loop_factory=self._make_loop))
             host = HOSTS[self.mode](self.machine, self._folder, self._device)

@@ -33,19 +33,34 @@ static int build_map(struct pv_machine *machine, const struct domain *d,
 /* ---- dom0's memory ----------------------------------------------------------------------------
  */
 
-/* What dom0's map does not have as dom0's memory is a hole in its physmap. */
-static int punch_holes(struct pv_machine *machine, struct domain *d,
-                       const struct efi_memory_desc *map, unsigned count)
+/* What the map does not have as memory of dom0's own, from `gfn` to `end`, is a hole in its
+ * physmap. Whether there is anything else. */
+static bool punch_holes(struct pv_machine *machine, struct domain *d,
+                        const struct efi_memory_desc *map, unsigned count, uint64_t gfn,
+                        uint64_t end)
 {
-    const uint64_t first = PV_IA64_CONSOLE_PFN + 1;
-    uint64_t gfn = first;
-    for (unsigned i = 0; i < count; i++)
-        if (map[i].type == EFI_CONVENTIONAL_MEMORY && md_end(&map[i]) >> IA64_PAGE_SHIFT > first) {
-            release_pages(machine, d, gfn, (map[i].phys_addr >> IA64_PAGE_SHIFT) - gfn);
-            gfn = md_end(&map[i]) >> IA64_PAGE_SHIFT;
-        }
-    release_pages(machine, d, gfn, d->physmap_end - gfn);
-    return gfn > first || d->physmap_end <= first ? 0 : -ENOMEM;
+    const uint64_t first = gfn;
+    for (unsigned i = 0; i < count; i++) {
+        uint64_t line = map[i].phys_addr >> IA64_PAGE_SHIFT;
+        uint64_t line_end = md_end(&map[i]) >> IA64_PAGE_SHIFT;
+        if (map[i].type != EFI_CONVENTIONAL_MEMORY || line_end <= gfn || line >= end)
+            continue;
+        release_pages(machine, d, gfn, line - gfn);
+        gfn = line_end;
+    }
+    release_pages(machine, d, gfn, end - gfn);
+    return gfn > first;
+}
+
+/* Below the magic pages and above them. */
+static int shape_memory(struct pv_machine *machine, struct domain *d,
+                        const struct efi_memory_desc *map, unsigned count)
+{
+    const uint64_t low = PV_IA64_FIRMWARE_END >> IA64_PAGE_SHIFT, high = PV_IA64_CONSOLE_PFN + 1;
+    if (d->physmap_end <= high)
+        return 0;
+    punch_holes(machine, d, map, count, low, PV_IA64_MEMMAP_INFO_PFN);
+    return punch_holes(machine, d, map, count, high, d->physmap_end) ? 0 : -ENOMEM;
 }
 
 /* ---- Magic pages ------------------------------------------------------------------------------
@@ -86,7 +101,7 @@ static int fill(struct pv_machine *machine, struct domain *d, struct efi_memory_
     int count = build_map(machine, d, map);
     if (count < 0)
         return count;
-    int error = sees_machine(machine, d) ? punch_holes(machine, d, map, (unsigned)count) : 0;
+    int error = sees_machine(machine, d) ? shape_memory(machine, d, map, (unsigned)count) : 0;
     if (error || d->tot_pages <= PV_IA64_CONSOLE_PFN)
         return error; /* a domain without room for magic pages has none, and no firmware */
     fill_firmware(frame_address(machine, gfn_to_mfn(machine, d, 0)), d->max_vcpus);

@@ -14,10 +14,12 @@ from pvdrivers.ring.abi import Abi
 from pvdrivers.scsi.address import ScsiAddress
 from pvdrivers.sim import Machine
 from pvdrivers.sim.ia64.efi import machine_with, usable_memory
-from pvdrivers.sim.ia64.firmware_maps import HP_ZX1
+from pvdrivers.sim.ia64.firmware_maps import FIRMWARE_MAPS
+from pvdrivers.sim.scheduler import RunState
 from pvdrivers.testing.loopback import Loopback
 from pvdrivers.testing.scsi.byte_unit import READ, WRITE, ByteUnit, cdb
 from pvdrivers.testing.scsi.loopback import ScsiLoopback
+from pvdrivers.testing.shared_cpus import SharedCpus, VcpuShare
 from pvdrivers.testing.vbd.loopback import VbdLoopback
 from pvdrivers.testing.vnif.frames import frame
 from pvdrivers.testing.vnif.loopback import VnifLoopback
@@ -28,12 +30,13 @@ GUESTS = (Abi.IA64, Abi.X86_64, Abi.X86_32)  # beside the first, which is an ia6
 
 
 class OnItanium(Loopback):
-    """The kit on a machine with an HP zx1's memory."""
+    """The kit on a machine with an HP zx1's memory, or with that of another map."""
 
     dom0_abi = Abi.IA64
+    map_name = "zx1"
 
     def make_machine(self, virtual_time: bool, cpus: int) -> Machine:
-        return machine_with(HP_ZX1, virtual_time=virtual_time, cpus=cpus)
+        return machine_with(FIRMWARE_MAPS[self.map_name], virtual_time=virtual_time, cpus=cpus)
 
 
 class Disks(OnItanium, VbdLoopback):
@@ -99,15 +102,73 @@ def test_guests_of_all_abis_share_a_backend_in_an_ia64_dom0(name: str, mode: str
     with make(mode=mode, abi=Abi.IA64) as loopback:
         assert loopback.dom0.info.page_size == loopback.guest.info.page_size == 16384
         loopback.run(scenario)
-        assert in_memory(loopback.machine)
+        assert in_memory(loopback.machine, "zx1")
 
 
-def in_memory(machine: Machine) -> bool:
+LOWEST = {"altix": "193G"}  # where a dom0 must end, to have memory of a machine that has none lower
+
+
+@pytest.mark.parametrize("map_name", ["altix", "altix-2t", "primequest", "primequest-2t"])
+@pytest.mark.parametrize("name", CLASSES)
+def test_every_class_runs_on_every_named_machine(
+    name: str, map_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make, use = CLASSES[name]
+    monkeypatch.setattr(OnItanium, "map_name", map_name)
+    monkeypatch.setattr(OnItanium, "dom0_memory", LOWEST.get(map_name.partition("-")[0], "16M"))
+
+    async def scenario(first: Any) -> None:
+        others = [await loopback.add_guest(abi=abi) for abi in GUESTS]
+        frontends = [first, *[await guest.frontend() for guest in others]]
+        await asyncio.gather(*(use(frontend, n) for n, frontend in enumerate(frontends)))
+
+    with make(mode="deterministic", abi=Abi.IA64) as loopback:
+        loopback.run(scenario)
+        assert in_memory(loopback.machine, map_name)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_driver_runs_on_vcpus_beyond_32(name: str) -> None:
+    """The others are down, so all that the frontend does, interrupts too, is on vcpus 33 to 39."""
+    make, use = CLASSES[name]
+
+    def time_on(vcpus: range) -> int:
+        return sum(loopback.guest.vcpu(number).runstate.running for number in vcpus)
+
+    async def take_down(vcpus: set[int]) -> None:
+        """What a vcpu is at when it goes down would wait until it is up again."""
+        while vcpus:
+            idle = {
+                number
+                for number in vcpus
+                if loopback.guest.vcpu(number).runstate.state is RunState.BLOCKED
+            }
+            for number in idle:
+                loopback.guest.vcpu(number).down()
+            vcpus -= idle
+            await asyncio.sleep(1e-6)
+
+    async def scenario(frontend: Any) -> None:
+        await frontend.connected()
+        await take_down(set(range(33)))
+        low, high = time_on(range(33)), time_on(range(33, 40))
+        await use(frontend, 0)
+        assert time_on(range(33)) == low
+        assert time_on(range(33, 40)) > high
+
+    shares = SharedCpus(2, guest=VcpuShare(vcpus=40))
+    with make(mode="deterministic", abi=Abi.IA64, cpus=shares) as loopback:
+        loopback.run(scenario)
+
+
+def in_memory(machine: Machine, map_name: str) -> bool:
     """Whether every page of every domain lies where the machine has memory."""
-    pieces = [range(extent.start, extent.start + extent.size) for extent in usable_memory(HP_ZX1)]
+    memory = usable_memory(FIRMWARE_MAPS[map_name])
+    pieces = [range(extent.start, extent.start + extent.size) for extent in memory]
     for domid in range(5):
         domain = machine.domain(domid)
-        mfns = [domain.gfn_to_mfn(gfn) for gfn in range(16, 40)]
+        first = domain.reservation.highest_gfn - 24
+        mfns = [domain.gfn_to_mfn(gfn) for gfn in range(first, first + 24)]
         if not all(any(mfn << 12 in piece for piece in pieces) for mfn in mfns):
             return False
     return True

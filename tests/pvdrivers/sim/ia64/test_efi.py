@@ -2,12 +2,13 @@
 
 import contextlib
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pvdrivers.ring import Abi
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Machine, MachineError, MemoryExtent
 from pvdrivers.sim.ia64.efi import (
@@ -25,7 +26,9 @@ from pvdrivers.sim.ia64.efi import (
     set_efi_map,
     usable_memory,
 )
-from pvdrivers.sim.ia64.firmware_maps import HP_ZX1
+from pvdrivers.sim.ia64.firmware_maps import FIRMWARE_MAPS, HP_ZX1, PRIMEQUEST
+from pvdrivers.sim.ia64.hypercalls import get_memmap, machine_memory_map
+from pvdrivers.sim.memory_map import MEMORY_MAPS
 
 GIB = 1 << 30
 MIB = 1 << 20
@@ -103,10 +106,9 @@ def by_granules(efi_map: list[EfiDescriptor], granule: int) -> set[int]:
     return {page for page in usable if page * EFI_PAGE_SIZE // granule in whole}
 
 
-def as_linux_walks(efi_map: list[EfiDescriptor], granule: int) -> set[int]:
+def linux_walk(efi_map: list[EfiDescriptor], granule: int) -> Iterator[tuple[int, int]]:
     """Linux's way to the same (arch/ia64/kernel/efi.c): the ends of each run of WB lines are
-    rounded inwards, and each usable line is cut to its run."""
-    taken: set[int] = set()
+    rounded inwards, and each usable line is cut to its run. Start and end of what is left."""
     low = high = 0
     before: EfiDescriptor | None = None
     for number, line in enumerate(efi_map):
@@ -121,11 +123,17 @@ def as_linux_walks(efi_map: list[EfiDescriptor], granule: int) -> set[int]:
                 high = later.end
             high = high // granule * granule
         before = line
-        if is_usable(line):
-            taken |= set(
-                range(max(line.start, low) // EFI_PAGE_SIZE, min(line.end, high) // EFI_PAGE_SIZE)
-            )
-    return taken
+        if is_usable(line) and max(line.start, low) < min(line.end, high):
+            yield max(line.start, low), min(line.end, high)
+
+
+def as_linux_walks(efi_map: list[EfiDescriptor], granule: int) -> set[int]:
+    """In pages of 4 KiB."""
+    return {
+        page
+        for start, end in linux_walk(efi_map, granule)
+        for page in range(start // EFI_PAGE_SIZE, end // EFI_PAGE_SIZE)
+    }
 
 
 def in_whole_pages(efi_pages: set[int]) -> set[int]:
@@ -159,6 +167,80 @@ def test_a_machine_gives_up_more_memory_to_larger_granules(granule: int) -> None
     assert found[0].start == granule
     assert found[0].start + found[0].size == 0x3F600000
     assert [extent.start // GIB for extent in found] == [0, 4, 257]
+
+
+named_map = pytest.mark.parametrize("name", FIRMWARE_MAPS)
+
+
+def is_cached(efi_map: list[EfiDescriptor], start: int, end: int) -> bool:
+    """Whether the map has all of it as WB."""
+    for line in efi_map:
+        if line.start <= start < line.end and Attribute.WB in line.attribute:
+            start = line.end
+    return start >= end
+
+
+@named_map
+@pytest.mark.parametrize("granule", [16 * MIB, 64 * MIB])
+def test_named_machines_have_the_memory_that_linux_takes(name: str, granule: int) -> None:
+    efi_map = FIRMWARE_MAPS[name]
+    walked: list[tuple[int, int]] = []
+    for start, end in linux_walk(efi_map, granule):
+        start, end = -(-start // PAGE) * PAGE, end // PAGE * PAGE
+        if walked and walked[-1][1] == start:
+            start = walked.pop()[0]
+        walked.append((start, end))
+    found = usable_memory(efi_map, granule)
+    assert [(extent.start, extent.end) for extent in found] == walked
+
+
+@named_map
+@pytest.mark.parametrize("granule", [16 * MIB, 64 * MIB])
+def test_named_machines_are_cut_where_the_rule_says(name: str, granule: int) -> None:
+    """The granules at the ends of each piece are WB; what lies beyond an end is not usable, or in a
+    granule that is not."""
+    efi_map = FIRMWARE_MAPS[name]
+    usable = [md for md in efi_map if is_usable(md)]
+    for extent in usable_memory(efi_map, granule):
+        for inside, outside in ((extent.start, extent.start - 1), (extent.end - 1, extent.end)):
+            first = inside // granule * granule
+            assert is_cached(efi_map, first, first + granule)
+            if any(md.start <= outside < md.end for md in usable):
+                first = outside // granule * granule
+                assert not is_cached(efi_map, first, first + granule)
+
+
+@named_map
+def test_named_machines_are_those_of_the_memory_map_with_that_name(name: str) -> None:
+    """Firmware and granules take less than 128 MiB of each piece."""
+    assert FIRMWARE_MAPS.keys() == MEMORY_MAPS.keys()
+    pieces = MEMORY_MAPS[name].extents
+    found = usable_memory(FIRMWARE_MAPS[name], 64 * MIB)
+    for piece in pieces:
+        inside = [part for part in found if piece.start <= part.start and part.end <= piece.end]
+        assert 0 <= piece.size - sum(part.size for part in inside) < 128 * MIB
+        found = [part for part in found if part not in inside]
+    assert not found
+
+
+@named_map
+def test_dom0_of_a_named_machine_has_memory_where_the_machine_has(name: str) -> None:
+    first = usable_memory(FIRMWARE_MAPS[name])[0]
+    end = first.start + 512 * MIB
+    with machine_with(FIRMWARE_MAPS[name], max_domains=4) as machine:
+        dom0 = machine.create_domain(abi=Abi.IA64, memory=end, privileged=True)
+        own = [md for md in get_memmap(dom0, dom0.domid) if md.type is MemoryType.CONVENTIONAL]
+        assert own == [md for md in dom0_map(FIRMWARE_MAPS[name], end, end) if md in own]
+        assert sum(md.size for md in own) // PAGE + 6 == dom0.info.pages, "firmware, magic pages"
+        assert all(machine.has_frame(dom0.gfn_to_mfn(md.start // PAGE)) for md in own)
+        assert machine_memory_map(dom0) == FIRMWARE_MAPS[name]
+
+
+def test_a_cell_gives_up_the_granule_of_what_it_keeps_for_itself() -> None:
+    cell = MEMORY_MAPS["primequest"].extents[2]
+    for granule in (16 * MIB, 64 * MIB):
+        found = [part for part in usable_memory(PRIMEQUEST, granule) if part.start == cell.start]
+        assert [part.end for part in found] == [cell.end - granule]
 
 
 def test_one_uncached_page_costs_its_granule_and_no_other() -> None:
