@@ -8,6 +8,7 @@
 #define PVDRIVERS_SIM_IA64_H
 
 #include "pvdrivers/ring/abi_efi.h"
+#include "pvdrivers/ring/abi_ia64.h"
 #include "pvdrivers/sim/machine.h"
 
 /* cffi: begin */
@@ -81,6 +82,19 @@ PV_API int64_t pv_ia64_dom0vp_op(struct pv_machine *machine, domid_t domid, uint
  * -ESRCH; -EFAULT. */
 PV_API int pv_ia64_debug_op(struct pv_machine *machine, domid_t caller, uint64_t cmd,
                             uint64_t domid, uint64_t buffer);
+/* ---- A vcpu's context, as a toolstack has it ---- */
+
+/* Sets it, and in the vcpu's page of registers the region registers that are not 0 and, with
+ * VGCF_EXTRA_REGS, cr.iva. -EINVAL: the vcpu has no such page; the stacked registers are more than
+ * `rbs` holds, or of a processor with another number of them; -ESRCH, -ENOENT. */
+PV_API int pv_ia64_vcpu_set_context(struct pv_machine *machine, domid_t domid, uint32_t vcpu,
+                                    const struct vcpu_guest_context_ia64 *context);
+/* What it began with; but control and region registers are what its page has now, and privregs_pfn
+ * is where the guest has that. -ENODATA: it has not begun; -EINVAL, -ESRCH, -ENOENT. */
+PV_API int pv_ia64_vcpu_get_context(struct pv_machine *machine, domid_t domid, uint32_t vcpu,
+                                    struct vcpu_guest_context_ia64 *context);
+
+/* ---- The machine's map ---- */
 /* XENMEM_machine_memory_map of a struct xen_memory_map_ia64: the firmware's map as it is, behind a
  * xen_ia64_memmap_info. -EINVAL: too little room, or, as Xen has it, the caller is not privileged;
  * -ENOSYS: nobody has told what the firmware says. */

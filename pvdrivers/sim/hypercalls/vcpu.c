@@ -1,6 +1,7 @@
 /* domctls of a vcpu. On a machine without CPUs it runs whenever its domain does, anywhere. */
 #include "pvdrivers/sim/cpupool.h"
 #include "pvdrivers/sim/hypercalls/internal.h"
+#include "pvdrivers/sim/ia64.h"
 #include "pvdrivers/sim/sched.h"
 
 #include <string.h>
@@ -43,7 +44,9 @@ long domctl_setvcpucontext(const struct hypercall *call, void *argument)
         return error;
     if (copy_from_guest(&context, op->ctxt, pv_vcpu_context_size(info.abi)))
         return -EFAULT;
-    return pv_vcpu_set_context(call->machine, domctl->domain, op->vcpu, &context);
+    return info.abi == PV_ABI_IA64
+               ? pv_ia64_vcpu_set_context(call->machine, domctl->domain, op->vcpu, &context.ia64)
+               : pv_vcpu_set_context(call->machine, domctl->domain, op->vcpu, &context);
 }
 
 long domctl_getvcpucontext(const struct hypercall *call, void *argument)
@@ -53,7 +56,9 @@ long domctl_getvcpucontext(const struct hypercall *call, void *argument)
     union vcpu_context context;
     struct pv_domain_info info;
     int error = check_vcpu(call, domctl->domain, op->vcpu, &info);
-    if (!error)
+    if (!error && info.abi == PV_ABI_IA64)
+        error = pv_ia64_vcpu_get_context(call->machine, domctl->domain, op->vcpu, &context.ia64);
+    else if (!error)
         error = pv_vcpu_get_context(call->machine, domctl->domain, op->vcpu, &context);
     return error ? error : copy_to_guest(op->ctxt, &context, pv_vcpu_context_size(info.abi));
 }

@@ -8,6 +8,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#define PSR_BN (1ull << 44)
+#define TIMER_MASKED (1ull << 16)
+#define SMALLEST_VHPT (15ull << 2)
 #define DEFAULT_SHARED_INFO 0xf500000000000000ull /* Xen's address of it while the guest runs */
 
 static bool is_ia64(const struct domain *d)
@@ -85,12 +88,21 @@ static void fill_shared_info(struct pv_machine *machine, const struct domain *d)
     info->arch.memmap_info_pfn = PV_IA64_MEMMAP_INFO_PFN;
 }
 
+/* As a vcpu begins: in bank 1, without translation, its timer masked. */
 static void fill_mapped_regs(struct pv_machine *machine, const struct domain *d)
 {
-    for (unsigned i = 0; i < d->max_vcpus && i < PV_IA64_MAX_VCPUS; i++)
-        mapped_regs(machine, d, i)->interrupt_mask_addr =
+    for (unsigned i = 0; i < d->max_vcpus && i < PV_IA64_MAX_VCPUS; i++) {
+        struct mapped_regs *page = mapped_regs(machine, d, i);
+        page->interrupt_mask_addr =
             DEFAULT_SHARED_INFO + offsetof(struct shared_info_ia64, vcpu_info) +
             i * sizeof(struct vcpu_info_ia64) + offsetof(struct vcpu_info_ia64, evtchn_upcall_mask);
+        page->vpsr = PSR_BN;
+        page->banknum = 1;
+        page->metaphysical_mode = 1;
+        page->hpsr_dfh = 1;
+        page->vcr.itv = TIMER_MASKED;
+        page->vcr.pta = SMALLEST_VHPT;
+    }
 }
 
 /* ---- The subsystem ----------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntEnum, IntFlag
+from typing import Any
 
 from pvdrivers._core import ffi, lib
 from pvdrivers.ring.errors import UsageError
@@ -151,6 +152,24 @@ def expose_foreign_p2m(
 def unexpose_foreign_p2m(caller: Domain, place: int, domid: int) -> None:
     """Takes it away. MachineError: ENOENT, none was exposed there; EINVAL, another domain's was."""
     dom0vp_op(caller, Dom0vp.UNEXPOSE_FOREIGN_P2M, place, domid)
+
+
+def vcpu_context(domain: Domain, vcpu: int) -> Any:
+    """A vcpu's `struct vcpu_guest_context_ia64 *`: what it began with, control and region registers
+    as its page has them now. MachineError: ENODATA, it has not begun; EINVAL, ENOENT."""
+    context = ffi.new("struct vcpu_guest_context_ia64 *")
+    machine = domain.machine.cdata
+    result = lib.pv_ia64_vcpu_get_context(machine, domain.domid, vcpu, context)
+    check(result, f"the context of vcpu {vcpu}")
+    return context
+
+
+def set_vcpu_context(domain: Domain, vcpu: int, context: Any) -> None:
+    """Sets one; with VGCF_online_ia64 in its flags the vcpu is up then. MachineError: EINVAL, its
+    stacked registers are more than it holds, or of another processor; ENOENT."""
+    machine = domain.machine.cdata
+    result = lib.pv_ia64_vcpu_set_context(machine, domain.domid, vcpu, context)
+    check(result, f"the context of vcpu {vcpu}")
 
 
 def set_debug_flags(caller: Domain, domid: int, flags: int) -> None:
