@@ -26,6 +26,7 @@ _COUNTED = {
     "grants_copied": "grant_copy",
     "bytes_copied": "byte_copied",
 }
+_MORE = ("vcpu_op", "sched_op")  # which cost beside `hypercall` what has their name
 _FREE = "grant_failures"  # which has cost what its operation has
 
 
@@ -45,6 +46,9 @@ class CostModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """By a grant copy."""
     upcall: Cost = _DEFAULTS["upcall"]
     """Paid by the domain that receives the event."""
+    vcpu_op: Cost = _DEFAULTS["vcpu_op"]
+    """Each, such as a timer that is set, beside `hypercall`; the same for the one below."""
+    sched_op: Cost = _DEFAULTS["sched_op"]
     world_switch: Cost = _DEFAULTS["world_switch"]
     """Each time that a vcpu which was blocked gets a CPU."""
     callback: Cost = _DEFAULTS["callback"]
@@ -58,10 +62,13 @@ class CostModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def prices(self) -> tuple[int, ...]:
         """Picoseconds of each of `ACCOUNTS`, in their order."""
-        return tuple(
-            0 if name == _FREE else round(getattr(self, _COUNTED.get(name, "hypercall")) * PS)
-            for name in ACCOUNTS
-        )
+        return tuple(round(self._price(name) * PS) for name in ACCOUNTS)
+
+    def _price(self, account: str) -> float:
+        if account == _FREE:
+            return 0.0
+        price: float = getattr(self, _COUNTED.get(account, "hypercall"))
+        return price + getattr(self, account) if account in _MORE else price
 
     def cost(self, accounts: Iterable[int]) -> int:
         """Picoseconds of counters in the order of `ACCOUNTS`."""

@@ -33,6 +33,8 @@ ACCOUNTS = (
     "grant_failures",
     "memory_op",
     "domctl",
+    "vcpu_op",
+    "sched_op",
 )
 
 

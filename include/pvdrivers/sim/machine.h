@@ -92,6 +92,8 @@ enum pv_account {
     PV_ACCOUNT_GRANT_FAILURES,
     PV_ACCOUNT_MEMORY_OP,
     PV_ACCOUNT_DOMCTL,
+    PV_ACCOUNT_VCPU_OP, /* but VCPUOP_is_up, by which others look too */
+    PV_ACCOUNT_SCHED_OP,
     PV_ACCOUNT_COUNT
 };
 

@@ -95,6 +95,7 @@ int pv_vcpu_op_register_vcpu_info(struct pv_machine *machine, domid_t caller, ui
     struct domain *d = find_live_domain(machine, NULL, caller);
     if (!d)
         return -ESRCH;
+    account(d, PV_ACCOUNT_VCPU_OP, 1);
     if (vcpu >= d->max_vcpus)
         return -ENOENT;
     uint32_t size = pv_event_vcpu_info_size(domain_abi(d));

@@ -64,6 +64,7 @@ int pv_vcpu_op_get_runstate_info(struct pv_machine *machine, domid_t caller, uin
     int error = sched_find(machine, caller, id, &d);
     if (error)
         return error == -EINVAL ? -ENOENT : error;
+    account(d, PV_ACCOUNT_VCPU_OP, 1);
     sched_lock(machine);
     *info = info_now(machine, d, id);
     sched_unlock(machine);
@@ -162,6 +163,7 @@ int pv_vcpu_op_register_runstate_memory_area(struct pv_machine *machine, domid_t
     int error = sched_find(machine, caller, id, &d);
     if (error)
         return error == -EINVAL ? -ENOENT : error;
+    account(d, PV_ACCOUNT_VCPU_OP, 1);
     if (area->p >= MAX_ADDRESS)
         return -EFAULT;
     event_lock(machine, d);

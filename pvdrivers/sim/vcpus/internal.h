@@ -22,6 +22,16 @@ static inline int find_vcpu(struct pv_machine *machine, domid_t domid, uint32_t 
     return !*d ? -ESRCH : vcpu < (*d)->max_vcpus ? 0 : -ENOENT;
 }
 
+/* The same for a hypercall of that domain's, which pays for it. */
+static inline int begin_call(struct pv_machine *machine, domid_t caller, uint32_t vcpu,
+                             enum pv_account kind, struct domain **d)
+{
+    int error = find_vcpu(machine, caller, vcpu, d);
+    if (*d)
+        account(*d, kind, 1);
+    return error;
+}
+
 /* ---- timers.c; the second argument's domain in a read-side section ---- */
 void timers_init(struct machine *shared);
 /* When it expires, ns; 0: never. */

@@ -14,7 +14,7 @@ int pv_sched_op_yield(struct pv_machine *machine, domid_t caller, uint32_t curre
 {
     RCU_SECTION(machine);
     struct domain *d;
-    int error = find_vcpu(machine, caller, current, &d);
+    int error = begin_call(machine, caller, current, PV_ACCOUNT_SCHED_OP, &d);
     if (error)
         return error;
     if (machine->shared->virtual_time)
@@ -38,7 +38,7 @@ static int begin(struct pv_machine *machine, domid_t caller, uint32_t current, s
 {
     RCU_SECTION(machine);
     struct domain *d;
-    int error = find_vcpu(machine, caller, current, &d);
+    int error = begin_call(machine, caller, current, PV_ACCOUNT_SCHED_OP, &d);
     if (error)
         return error;
     wait->generation = domain_generation(d);
@@ -96,7 +96,7 @@ int pv_sched_op_shutdown_code(struct pv_machine *machine, domid_t caller, uint32
     RCU_SECTION(machine);
     struct domain *d;
     uint32_t none = 0;
-    int error = find_vcpu(machine, caller, 0, &d);
+    int error = begin_call(machine, caller, 0, PV_ACCOUNT_SCHED_OP, &d);
     if (!error && reason > SHUTDOWN_MAX)
         error = -EINVAL;
     if (!error) /* the first one counts */
@@ -110,7 +110,7 @@ int pv_sched_op_remote_shutdown(struct pv_machine *machine, domid_t caller, domi
 {
     RCU_SECTION(machine);
     struct domain *d;
-    int error = find_vcpu(machine, caller, 0, &d);
+    int error = begin_call(machine, caller, 0, PV_ACCOUNT_SCHED_OP, &d);
     if (error)
         return error;
     if (!find_domain(machine, domid))
@@ -122,7 +122,7 @@ int pv_sched_op_watchdog(struct pv_machine *machine, domid_t caller, uint32_t id
 {
     RCU_SECTION(machine);
     struct domain *d;
-    int error = find_vcpu(machine, caller, 0, &d);
+    int error = begin_call(machine, caller, 0, PV_ACCOUNT_SCHED_OP, &d);
     if (!error && id > WATCHDOGS)
         error = -EINVAL;
     if (!error)

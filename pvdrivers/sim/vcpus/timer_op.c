@@ -11,7 +11,7 @@ int pv_vcpu_op_set_periodic_timer(struct pv_machine *machine, domid_t caller, ui
     RCU_SECTION(machine);
     uint64_t period = timer->period_ns;
     struct domain *d;
-    int error = find_vcpu(machine, caller, vcpu, &d);
+    int error = begin_call(machine, caller, vcpu, PV_ACCOUNT_VCPU_OP, &d);
     if (!error && (period < MIN_PERIOD || period > MAX_PERIOD))
         error = -EINVAL;
     if (!error)
@@ -25,7 +25,7 @@ int pv_vcpu_op_stop_periodic_timer(struct pv_machine *machine, domid_t caller, u
 {
     RCU_SECTION(machine);
     struct domain *d;
-    int error = find_vcpu(machine, caller, vcpu, &d);
+    int error = begin_call(machine, caller, vcpu, PV_ACCOUNT_VCPU_OP, &d);
     if (!error)
         timer_set_period(machine, d, vcpu, 0, 0);
     return error;
@@ -37,7 +37,7 @@ int pv_vcpu_op_set_singleshot_timer(struct pv_machine *machine, domid_t caller, 
     RCU_SECTION(machine);
     uint64_t at = timer->timeout_abs_ns;
     struct domain *d;
-    int error = find_vcpu(machine, caller, vcpu, &d);
+    int error = begin_call(machine, caller, vcpu, PV_ACCOUNT_VCPU_OP, &d);
     if (!error && vcpu != current)
         error = -EINVAL;
     if (!error && timer->flags & VCPU_SSHOTTMR_future && at < pv_machine_now(machine))
@@ -56,7 +56,7 @@ int pv_vcpu_op_stop_singleshot_timer(struct pv_machine *machine, domid_t caller,
 {
     RCU_SECTION(machine);
     struct domain *d;
-    int error = find_vcpu(machine, caller, vcpu, &d);
+    int error = begin_call(machine, caller, vcpu, PV_ACCOUNT_VCPU_OP, &d);
     if (!error && vcpu != current)
         error = -EINVAL;
     if (!error)

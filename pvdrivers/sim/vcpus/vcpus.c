@@ -57,7 +57,7 @@ int pv_vcpu_op_initialise(struct pv_machine *machine, domid_t caller, uint32_t v
     RCU_SECTION(machine);
     struct domain *d;
     uint32_t none = CONTEXT_NONE;
-    int error = find_vcpu(machine, caller, vcpu, &d);
+    int error = begin_call(machine, caller, vcpu, PV_ACCOUNT_VCPU_OP, &d);
     if (error)
         return error;
     if (!vcpu_info_is_seen(machine, d, vcpu))
@@ -112,7 +112,7 @@ int pv_vcpu_op_up(struct pv_machine *machine, domid_t caller, uint32_t vcpu)
 {
     RCU_SECTION(machine);
     struct domain *d;
-    int error = find_vcpu(machine, caller, vcpu, &d);
+    int error = begin_call(machine, caller, vcpu, PV_ACCOUNT_VCPU_OP, &d);
     if (!error && !is_initialised(d, vcpu))
         error = -EINVAL;
     if (!error)
@@ -137,7 +137,7 @@ int pv_vcpu_op_down(struct pv_machine *machine, domid_t caller, uint32_t vcpu)
 {
     RCU_SECTION(machine);
     struct domain *d;
-    int error = find_vcpu(machine, caller, vcpu, &d);
+    int error = begin_call(machine, caller, vcpu, PV_ACCOUNT_VCPU_OP, &d);
     if (error)
         return error;
     if (others_are_up(d, vcpu))

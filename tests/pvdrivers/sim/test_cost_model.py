@@ -22,6 +22,7 @@ def test_the_defaults_are_costs() -> None:
 def test_every_hypercall_has_its_price_whatever_it_does() -> None:
     model = CostModel(**FREE | {"hypercall": 700})
     assert cost(model, evtchn_send=2, gnttab_copy_call=1, memory_op=3) == 6 * 700_000
+    assert cost(model, vcpu_op=2, sched_op=1) == 3 * 700_000
     counted = [name for name in ACCOUNTS if cost(model, **{name: 1})]
     assert {"grants_copied", "bytes_copied", "upcall", "grant_failures"}.isdisjoint(counted)
 
@@ -36,6 +37,13 @@ def test_grants_bytes_and_upcalls_have_prices_of_their_own() -> None:
     assert cost(model, grants_copied=10) == 30_000
     assert cost(model, bytes_copied=4096) == 4096 * 45
     assert cost(model, upcall=2) == 10_000
+
+
+def test_calls_for_vcpus_have_a_price_beside_that_of_a_hypercall() -> None:
+    model = CostModel(**FREE | {"hypercall": 100, "vcpu_op": 10, "sched_op": 1})
+    assert cost(model, vcpu_op=3) == 330_000
+    assert cost(model, sched_op=3) == 303_000
+    assert cost(model, domctl=3) == 300_000
 
 
 def test_a_grant_that_failed_costs_what_its_operation_does() -> None:

@@ -48,6 +48,23 @@ class Timer:
         return bool(lib.pv_event_clear_pending(self._view, self.port))
 
 
+def test_a_domain_pays_for_its_calls(machine: Machine) -> None:
+    guest, other = (machine.create_domain(memory="1M", vcpus=2) for _ in range(2))
+    vcpu = guest.vcpu(1)
+    vcpu.set_singleshot_timer(MS)
+    vcpu.stop_singleshot_timer()
+    vcpu.register_info(20)
+    vcpu.down()
+    vcpu.up()
+    assert vcpu.is_up  # others look by that too
+    assert error_of(guest.vcpu(5).up) == errno.ENOENT
+    vcpu.yield_()
+    vcpu.poll([], timeout=2 * MS)
+    guest.set_shutdown_code(ShutdownReason.REBOOT)
+    assert (guest.accounts["vcpu_op"], guest.accounts["sched_op"]) == (6, 3)
+    assert (other.accounts["vcpu_op"], other.accounts["sched_op"]) == (0, 0)
+
+
 # ---- Up and down -------------------------------------------------------------------------------
 
 
