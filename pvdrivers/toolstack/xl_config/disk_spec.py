@@ -28,6 +28,7 @@ class _Disk:
     notes: list[Note]
     words: dict[str, str] = field(default_factory=dict)
     flags: dict[str, bool] = field(default_factory=dict)
+    vdev_index: int = 0  # where it is in the text
     prefixed: bool = False
     access: bool | None = None
     positional_access: bool = False
@@ -43,6 +44,8 @@ class _Disk:
         if self.words.get(key):
             raise self.error(f"{key} is given twice in this disk", index)
         self.words[key] = value
+        if key == "vdev":
+            self.vdev_index = index
 
     def choose(self, key: str, value: str, index: int, words: Sequence[str]) -> None:
         if value not in words:
@@ -85,7 +88,7 @@ class _Disk:
                 self.set_format(value, index)
         elif "vdev" not in self.words:
             if not self.typed_vdev(value, index):
-                self.words["vdev"] = value
+                self.save("vdev", value, index)
         elif not self.positional_access:
             self.positional_access = True
             self.set_access(value, index)
@@ -235,22 +238,22 @@ def _finish(disk: _Disk) -> DiskSpec:
         raise disk.error("this disk has no target, which only a cdrom need not have", 0)
     writable = disk.access is not False and not cdrom
     spec = DiskSpec(
-        target,
-        words["vdev"],
-        "empty" if cdrom and not target else words.get("format", "raw"),
-        writable,
-        cdrom,
-        words.get("backend", ""),
-        words.get("backendtype", ""),
-        words.get("script", ""),
-        disk.flags.get("direct_io_safe", False),
-        disk.flags.get("discard", writable),
-        disk.flags.get("trusted", True),
-        words.get("specification", "xen"),
+        target=target,
+        vdev=words["vdev"],
+        format="empty" if cdrom and not target else words.get("format", "raw"),
+        writable=writable,
+        cdrom=cdrom,
+        backend=words.get("backend", ""),
+        backendtype=words.get("backendtype", ""),
+        script=words.get("script", ""),
+        direct_io_safe=disk.flags.get("direct_io_safe", False),
+        discard=disk.flags.get("discard", writable),
+        trusted=disk.flags.get("trusted", True),
+        specification=words.get("specification", "xen"),
     )
     try:
         number_of(spec.name)
     except ValueError:
         message = f"vdev is {spec.vdev[:40]!r}, names such as xvda, sda1, hdc, d0p1 can be"
-        raise disk.error(message, 0) from None
+        raise disk.error(message, disk.vdev_index) from None
     return spec

@@ -56,26 +56,26 @@ def parse_config(data: bytes, source: str) -> DomainSpec:
     memory, maxmem = _memory(settings)
     init_seclabel, seclabel = _seclabels(settings)
     spec = DomainSpec(
-        _name(settings),
-        _uuid(settings),
-        kind,
-        memory,
-        maxmem,
-        vcpus,
-        maxvcpus,
-        _cpu(settings, maxvcpus),
-        _kernel(settings, kind, notes),
-        settings.string("ramdisk") or "",
-        _cmdline(settings, notes),
-        _disks(settings, notes),
-        _vifs(settings, kind, notes),
-        parse_vscsi(settings.atoms("vscsi")),
-        _serial(settings, kind, notes),
-        _actions(settings),
-        seclabel,
-        init_seclabel,
-        settings.flag("driver_domain") or False,
-        _limits(settings),
+        name=_name(settings),
+        uuid=_uuid(settings),
+        type=kind,
+        memory=memory,
+        maxmem=maxmem,
+        vcpus=vcpus,
+        maxvcpus=maxvcpus,
+        cpu=_cpu(settings, maxvcpus),
+        kernel=_kernel(settings, kind, notes),
+        ramdisk=settings.string("ramdisk") or "",
+        cmdline=_cmdline(settings, notes),
+        disks=_disks(settings, notes),
+        vifs=_vifs(settings, kind, notes),
+        scsi_hosts=parse_vscsi(settings.atoms("vscsi")),
+        serial=_serial(settings, kind, notes),
+        on=_actions(settings),
+        seclabel=seclabel,
+        init_seclabel=init_seclabel,
+        driver_domain=settings.flag("driver_domain") or False,
+        limits=_limits(settings),
     )
     _check_kernel(settings, spec)
     notes += unused(settings)
@@ -135,11 +135,11 @@ def _vcpus(settings: Settings) -> tuple[int, int]:
 
 def _cpu(settings: Settings, vcpus: int) -> CpuSpec:
     return CpuSpec(
-        settings.number("cpu_weight", 1, 65535) or 256,
-        settings.number("cap", 0, 100 * vcpus) or 0,
-        settings.string("pool") or "",
-        _affinity(settings, "cpus", vcpus),
-        _affinity(settings, "cpus_soft", vcpus),
+        weight=settings.number("cpu_weight", 1, 65535) or 256,
+        cap=settings.number("cap", 0, 100 * vcpus) or 0,
+        pool=settings.string("pool") or "",
+        hard=_affinity(settings, "cpus", vcpus),
+        soft=_affinity(settings, "cpus_soft", vcpus),
     )
 
 
@@ -210,11 +210,11 @@ def _serial(settings: Settings, kind: str, notes: list[Note]) -> tuple[str, ...]
 def _actions(settings: Settings) -> ActionSpec:
     default = ActionSpec()
     return ActionSpec(
-        settings.choice("on_poweroff", ACTIONS) or default.poweroff,
-        settings.choice("on_reboot", ACTIONS) or default.reboot,
-        settings.choice("on_watchdog", ACTIONS) or default.watchdog,
-        settings.choice("on_crash", ACTIONS) or default.crash,
-        settings.choice("on_soft_reset", ACTIONS) or default.soft_reset,
+        poweroff=settings.choice("on_poweroff", ACTIONS) or default.poweroff,
+        reboot=settings.choice("on_reboot", ACTIONS) or default.reboot,
+        watchdog=settings.choice("on_watchdog", ACTIONS) or default.watchdog,
+        crash=settings.choice("on_crash", ACTIONS) or default.crash,
+        soft_reset=settings.choice("on_soft_reset", ACTIONS) or default.soft_reset,
     )
 
 
@@ -226,10 +226,10 @@ def _seclabels(settings: Settings) -> tuple[str, str]:
 
 def _limits(settings: Settings) -> LimitSpec:
     return LimitSpec(
-        settings.number("max_grant_frames", 0, MAX_LIMIT),
-        settings.number("max_maptrack_frames", 0, MAX_LIMIT),
-        settings.number("max_grant_version", 0, MAX_LIMIT),
-        settings.number("max_event_channels", 0, MAX_LIMIT),
+        grant_frames=settings.number("max_grant_frames", 0, MAX_LIMIT),
+        maptrack_frames=settings.number("max_maptrack_frames", 0, MAX_LIMIT),
+        grant_version=settings.number("max_grant_version", 0, MAX_LIMIT),
+        event_channels=settings.number("max_event_channels", 0, MAX_LIMIT),
     )
 
 

@@ -1,6 +1,7 @@
 """A served machine with two domains, a xenstore, and programs built against Xen's own headers."""
 
 import asyncio
+import json
 import os
 import shutil
 import subprocess
@@ -8,14 +9,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pvdrivers.sim import Machine
+from pvdrivers.sim import Machine, MemoryExtent
 from pvdrivers.testing.dropin import dropin_environment
 from pvdrivers.xenstore import XenStore
 from pvdrivers.xenstore.server import SocketServer
 
+XL = Path("/usr/lib/xen-4.17/bin/xl")
 PROGRAMS = Path(__file__).parent / "programs"
 LIBRARIES = Path("/usr/lib") / f"{os.uname().machine}-linux-gnu"
 
@@ -99,6 +102,33 @@ def xenstored(world):
     """A xenstore at XENSTORED_PATH."""
     with xenstore_at(world.folder / "xenstored") as path:
         yield path
+
+
+class DryRunXl:
+    """Debian's xl, which makes nothing, on a host of two nodes with two CPUs each."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._file = world.folder / "domain.cfg"
+
+    def create(self, text: str) -> dict[str, Any] | None:
+        """What xl takes the file for, as libxl's JSON; None: it refuses it."""
+        self._file.write_text(text, newline="")
+        process = self._world.start(0, XL, "-N", "create", self._file)
+        output, errors = process.communicate(timeout=60)
+        assert process.returncode in (0, 1), errors
+        return None if process.returncode else json.loads(output)
+
+
+@pytest.fixture(scope="module")
+def dry_run_xl(tmp_path_factory):
+    if not XL.exists():
+        pytest.skip("needs xl (Debian package xen-utils-4.17)")
+    folder = tmp_path_factory.mktemp("xl")
+    memory = [MemoryExtent(0, 64 << 20, 0), MemoryExtent(1 << 32, 32 << 20, 1)]
+    with Machine(memory, cpus=4, virtual_time=True) as machine, xenstore_at(folder / "xenstored"):
+        machine.serve(folder / "machine")
+        yield DryRunXl(World(machine, folder))
 
 
 @pytest.fixture(scope="session")

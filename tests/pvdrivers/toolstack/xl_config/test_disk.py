@@ -29,9 +29,9 @@ def disk(text: str) -> DiskSpec:
         ("http:/a,raw,xvda", "1:1: found the prefix 'http:', which xl does not know"),
         ("/a", "1:1: this disk has no vdev, such as xvda"),
         ("vdev=xvda", "1:1: this disk has no target, which only a cdrom need not have"),
-        ("/a,,xvdaaaaaaa", "1:1: vdev is 'xvdaaaaaaa', names such as xvda, sda1, hdc, d0p1 can be"),
-        ("/a,,99", "1:1: vdev is '99', names such as"),
-        ("/a,,09", "1:1: vdev is '09', names such as"),
+        ("/a,,xvdaaaaaaa", "1:5: vdev is 'xvdaaaaaaa', names such as xvda, sda1, hdc, d0p1 can be"),
+        ("/a,,99", "1:5: vdev is '99', names such as"),
+        ("vdev=09,/a", "1:6: vdev is '09', names such as"),
         ("/a" * LONGEST, f"1:1: a disk has at most {LONGEST} characters"),
     ],
 )  # fmt: skip
