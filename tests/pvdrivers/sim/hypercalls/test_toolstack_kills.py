@@ -7,6 +7,7 @@ import random
 import struct
 import time
 from collections.abc import Callable
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,7 @@ def test_a_thousand_lives_of_domains(tmp_path: Path) -> None:
         machine.serve(socket)
         # Without a lock, with which one could be killed.
         counters = [context.Value("q", 0, lock=False) for _ in range(AT_ONCE)]
+        resource_tracker.ensure_running()  # multiprocessing's, which stays
         free, files, done = machine.free_memory, open_files(), 0
         while done < LIVES:
             for counter in counters:
