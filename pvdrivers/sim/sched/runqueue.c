@@ -31,8 +31,23 @@ void runqueue_remove(struct pv_machine *machine, vcpu_ref ref)
     vcpu->queued = false;
 }
 
+static bool is_sorted(struct pv_machine *machine, const struct sched_queue *queue)
+{
+    int32_t last = INT32_MAX;
+    for (vcpu_ref ref = queue->first; ref != NO_VCPU;) {
+        const struct sched_vcpu *vcpu = vcpu_at(machine, ref);
+        if (vcpu->priority > last)
+            return false;
+        last = vcpu->priority;
+        ref = vcpu->next;
+    }
+    return true;
+}
+
 void runqueue_sort(struct pv_machine *machine, struct sched_queue *queue)
 {
+    if (is_sorted(machine, queue))
+        return;
     vcpu_ref ref = queue->first, after;
     queue->first = queue->last = NO_VCPU;
     for (; ref != NO_VCPU; ref = after) {
