@@ -32,6 +32,16 @@ class SchedulerKind(IntEnum):
     CREDIT2 = 6
 
 
+class Credit2Runqueue(IntEnum):
+    """The CPUs of which part of a machine share a runqueue of credit2: Xen's credit2_runqueue=."""
+
+    SOCKET = int(lib.PV_CREDIT2_RUNQUEUE_SOCKET)
+    CPU = int(lib.PV_CREDIT2_RUNQUEUE_CPU)
+    CORE = int(lib.PV_CREDIT2_RUNQUEUE_CORE)
+    NODE = int(lib.PV_CREDIT2_RUNQUEUE_NODE)
+    ALL = int(lib.PV_CREDIT2_RUNQUEUE_ALL)
+
+
 @dataclass(frozen=True, slots=True)
 class SchedParams:
     """`tslice_ms` and `migration_delay_us` are the credit scheduler's; credit2 has 0 there."""

@@ -14,7 +14,7 @@ from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.ring.abi import Abi
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import console
-from pvdrivers.sim.cpupool import MAX_CPUS, SchedulerKind
+from pvdrivers.sim.cpupool import MAX_CPUS, Credit2Runqueue, SchedulerKind
 from pvdrivers.sim.domain import Domain
 from pvdrivers.sim.errors import MachineError, check
 from pvdrivers.sim.memory_map import MemoryExtent, memory_extents, parse_size
@@ -62,6 +62,8 @@ class Machine:
         threads_per_core: int = 1,
         cores_per_socket: int = 0,
         scheduler: SchedulerKind = SchedulerKind.CREDIT,
+        credit2_runqueue: Credit2Runqueue = Credit2Runqueue.SOCKET,
+        smt_power_savings: bool = False,
     ) -> None:
         """`memory`: a size, the name of a map (memory_map.MEMORY_MAPS), or extents.
         `max_domain_memory`: what one domain may own at most; None: all that the machine has, but
@@ -69,10 +71,11 @@ class Machine:
         what cannot be.
 
         `cpus`: on which vcpus are scheduled, in virtual time; in real time there are settings
-        and accounts alone. 0: there is no scheduler. `scheduler` is Pool-0's; credit2 has a
-        runqueue for each socket.
-        `threads_per_core` and `cores_per_socket` (0: all in one socket) are what tools are told of
-        these CPUs.
+        and accounts alone. 0: there is no scheduler. `scheduler` is Pool-0's.
+        `threads_per_core` and `cores_per_socket` (0: all in one socket): how these CPUs lie, in the
+        order of their numbers. The nodes of `memory` have them in equal shares.
+        `credit2_runqueue`: which of them share a runqueue of credit2. `smt_power_savings`: vcpus
+        are put together on few cores, not spread over many.
         """
         if not 0 <= cpus <= MAX_CPUS:
             raise UsageError(f"{cpus} CPUs are not 0 to {MAX_CPUS}")
@@ -93,6 +96,7 @@ class Machine:
         config.cpus = cpus
         config.scheduler = scheduler
         config.threads_per_core, config.cores_per_socket = threads_per_core, cores_per_socket
+        config.credit2_runqueue, config.smt_power_savings = credit2_runqueue, smt_power_savings
         out = ffi.new("struct pv_machine **")
         check(lib.pv_machine_create(config, out), "creating a machine")
         self._init(out[0])

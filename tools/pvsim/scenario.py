@@ -37,19 +37,35 @@ class ScenarioError(UsageError):
 # ---- The tables of the file ------------------------------------------------------------------
 
 
+CpuCount = Annotated[int, msgspec.Meta(ge=1, le=MAX_CPUS)]
+
+
 class MachineSection(Section, frozen=True):
-    cpus: Annotated[int, msgspec.Meta(ge=1, le=MAX_CPUS)] = 1
+    """`cores_per_socket`: None, all are in one socket."""
+
+    cpus: CpuCount = 1
+    threads_per_core: CpuCount = 1
+    cores_per_socket: CpuCount | None = None
+    nodes: CpuCount = 1
+
+    def __post_init__(self) -> None:
+        if self.nodes > self.cpus:
+            raise ValueError(f"nodes is 1 to the number of cpus, {self.cpus}, not {self.nodes}")
 
 
 class SchedulerSection(Section, frozen=True):
-    """As `xl sched-credit -s` and `xl sched-credit2 -s` set them."""
+    """As `xl sched-credit -s`, `xl sched-credit2 -s` and Xen's command line set them."""
 
     kind: Literal["credit", "credit2"] = "credit"
     ratelimit_us: Annotated[int, msgspec.Meta(ge=0, le=MAX_RATELIMIT_US)] = DEFAULT_RATELIMIT_US
     tslice_ms: Annotated[int, msgspec.Meta(ge=1, le=MAX_TSLICE_MS)] | None = None
     migration_delay_us: Annotated[int, msgspec.Meta(ge=0, le=MAX_MIGRATION_DELAY_US)] | None = None
+    credit2_runqueue: Literal["cpu", "core", "socket", "node", "all"] | None = None
+    smt_power_savings: bool = False
 
     def __post_init__(self) -> None:
+        if self.kind == "credit" and self.credit2_runqueue is not None:
+            raise ValueError("credit2_runqueue is credit2's, the credit scheduler has none")
         for key in ("tslice_ms", "migration_delay_us"):
             if self.kind == "credit2" and getattr(self, key) is not None:
                 raise ValueError(f"{key} is the credit scheduler's, credit2 has none")

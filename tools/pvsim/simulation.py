@@ -11,7 +11,8 @@ from itertools import chain
 from typing import Any
 
 from pvdrivers.sim import Domain, Machine
-from pvdrivers.sim.cpupool import SchedulerKind
+from pvdrivers.sim.cpupool import Credit2Runqueue, SchedulerKind
+from pvdrivers.sim.memory_map import MIB, MemoryExtent
 from pvdrivers.sim.scheduler import SchedDomain
 from pvdrivers.sim.vcpu_loop import VcpuLoop
 from pvdrivers.tools.pvsim.host import Host
@@ -189,10 +190,17 @@ class Simulation:
 @contextmanager
 def simulation(scenario: Scenario) -> Iterator[Simulation]:
     guests = sum(section.count for section in scenario.guest)
-    memory = DOM0_MEMORY + (guests + 1) * GUEST_MEMORY
-    cpus = scenario.machine.cpus
-    kind = SchedulerKind[scenario.scheduler.kind.upper()]
+    section, scheduler = scenario.machine, scenario.scheduler
+    memory = -(-(DOM0_MEMORY + (guests + 1) * GUEST_MEMORY) // section.nodes // MIB) * MIB
     with Machine(
-        memory, max_domains=1 + guests, virtual_time=True, cpus=cpus, scheduler=kind
+        [MemoryExtent(node * memory, memory, node) for node in range(section.nodes)],
+        max_domains=1 + guests,
+        virtual_time=True,
+        cpus=section.cpus,
+        threads_per_core=section.threads_per_core,
+        cores_per_socket=section.cores_per_socket or 0,
+        scheduler=SchedulerKind[scheduler.kind.upper()],
+        credit2_runqueue=Credit2Runqueue[(scheduler.credit2_runqueue or "socket").upper()],
+        smt_power_savings=scheduler.smt_power_savings,
     ) as machine:
         yield Simulation(scenario, machine)

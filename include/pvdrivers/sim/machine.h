@@ -14,6 +14,13 @@
 /* cffi: begin */
 #define PV_MAX_VCPUS 128
 
+/* Xen's credit2_runqueue=: the CPUs of which part of a machine share a runqueue of credit2. */
+#define PV_CREDIT2_RUNQUEUE_SOCKET 0
+#define PV_CREDIT2_RUNQUEUE_CPU 1 /* each has its own */
+#define PV_CREDIT2_RUNQUEUE_CORE 2
+#define PV_CREDIT2_RUNQUEUE_NODE 3
+#define PV_CREDIT2_RUNQUEUE_ALL 4
+
 struct pv_machine; /* one process's attachment to a machine */
 
 /* Machine memory is a list of extents; addresses between them are holes. Bytes. */
@@ -32,8 +39,10 @@ struct pv_machine_config {
     bool virtual_time;                      /* the clock moves only by pv_machine_advance */
     uint32_t cpus;      /* 0: no scheduler; they are scheduled in virtual time alone (sched.h) */
     uint32_t scheduler; /* of Pool-0, PV_SCHEDULER_*; 0: credit */
-    uint32_t threads_per_core; /* what tools are told of the CPUs; 0: 1 */
+    uint32_t threads_per_core; /* of the CPUs, which lie in the order of their numbers; 0: 1 */
     uint32_t cores_per_socket; /* 0: one socket has them all */
+    uint32_t credit2_runqueue; /* PV_CREDIT2_RUNQUEUE_* */
+    bool smt_power_savings;    /* vcpus are put together on few cores, as sched_smt_power_savings */
 };
 
 struct pv_domain_config {

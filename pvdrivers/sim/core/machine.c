@@ -38,6 +38,8 @@ static int check_config(const struct pv_machine_config *config)
     if (config->cpus > SCHED_MAX_CPUS || (config->scheduler && config->scheduler != SCHED_CREDIT &&
                                           config->scheduler != SCHED_CREDIT2))
         return -EINVAL;
+    if (config->credit2_runqueue > PV_CREDIT2_RUNQUEUE_ALL)
+        return -EINVAL;
     uint64_t end = 0;
     bool has_memory = false;
     for (uint32_t i = 0; i < config->extent_count; i++) {

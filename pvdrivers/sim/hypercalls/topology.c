@@ -23,8 +23,7 @@ static uint32_t visible_cpus(struct pv_machine *machine)
 /* CPUs belong to nodes in equal shares, in order. */
 static uint32_t node_of_cpu(struct pv_machine *machine, uint32_t cpu)
 {
-    uint32_t nodes = pv_machine_node_count(machine);
-    return (uint32_t)((uint64_t)cpu * nodes / visible_cpus(machine));
+    return cpu * machine->shared->scheduler.nodes / visible_cpus(machine);
 }
 
 static uint32_t cores_per_socket(struct pv_machine *machine)

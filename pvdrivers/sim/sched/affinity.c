@@ -15,7 +15,7 @@ static void set(struct sched_vcpu *vcpu, const struct cpu_mask *hard, const stru
 void affinity_clear(const struct scheduler *sched, struct sched_vcpu *vcpu)
 {
     struct cpu_mask all = {0};
-    mask_fill(&all, sched->cpus);
+    mask_put_range(&all, all_cpus(sched), true);
     set(vcpu, &all, &all);
 }
 
@@ -23,7 +23,7 @@ void affinity_loosen(struct pv_machine *machine, vcpu_ref ref)
 {
     struct sched_vcpu *vcpu = vcpu_at(machine, ref);
     struct cpu_mask all = {0};
-    mask_fill(&all, scheduler(machine)->cpus);
+    mask_put_range(&all, all_cpus(scheduler(machine)), true);
     if (!mask_meets(&vcpu->affinity, &pool_of(machine, domain_of(machine, ref))->cpus))
         set(vcpu, &all, &vcpu->soft_affinity);
 }

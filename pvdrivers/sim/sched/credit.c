@@ -64,7 +64,7 @@ static void boost(struct pv_machine *machine, struct sched_vcpu *vcpu)
 }
 
 /* Only a vcpu that a tick has found running earns, and counts with its weight. From the second tick
- * on one goes where it would rather be, when it can run there at once. */
+ * on one goes where it had better be, when it can run there at once. */
 void credit_tick(struct pv_machine *machine, uint32_t cpu, uint64_t now)
 {
     struct sched_cpu *own = &scheduler(machine)->cpu[cpu];
@@ -110,7 +110,7 @@ static vcpu_ref choose(struct pv_machine *machine, uint32_t cpu, uint64_t now, u
     vcpu_ref chosen = queue_of_cpu(machine, cpu)->first;
     int priority = chosen == NO_VCPU ? IDLE : vcpu_at(machine, chosen)->priority;
     if (priority <= OVER) {
-        vcpu_ref stolen = place_steal(machine, cpu, priority, now);
+        vcpu_ref stolen = steal(machine, cpu, priority, now);
         if (stolen != NO_VCPU)
             return stolen;
     }

@@ -6,27 +6,6 @@
 
 /* ---- The pool -------------------------------------------------------------------------------- */
 
-static bool is_same_socket(const struct scheduler *sched, uint32_t a, uint32_t b)
-{
-    return sched->socket_cpus == 0 || a / sched->socket_cpus == b / sched->socket_cpus;
-}
-
-/* The emptiest of its pool and socket that has room. */
-static uint32_t queue_for(const struct scheduler *sched, const struct sched_pool *pool,
-                          uint32_t cpu)
-{
-    uint32_t best = SCHED_MAX_CPUS;
-    for (uint32_t other = 0; other < sched->cpus; other++) {
-        if (other == cpu || !mask_test(&pool->cpus, other) || !is_same_socket(sched, cpu, other))
-            continue;
-        uint32_t queue = sched->cpu[other].queue, count = sched->queue[queue].cpu_count;
-        if (count < CREDIT2_MAX_CPUS &&
-            (best == SCHED_MAX_CPUS || count < sched->queue[best].cpu_count))
-            best = queue;
-    }
-    return best == SCHED_MAX_CPUS ? runqueue_unused(sched) : best;
-}
-
 static uint64_t no_timer(const struct sched_pool *pool, uint64_t now)
 {
     (void)pool;
@@ -231,7 +210,7 @@ static void chosen(struct pv_machine *machine, uint32_t cpu, uint64_t now)
 
 const struct sched_ops credit2_ops = {
     .name = "credit2",
-    .queue_for = queue_for,
+    .queue_for = credit2_queue_for,
     .first_timer = no_timer,
     .timer = credit2_replenish,
     .tick_time = no_ticks,

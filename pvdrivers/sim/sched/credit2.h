@@ -11,7 +11,6 @@
 #define CREDIT2_MIN_RUN 500000 /* ns */
 #define CREDIT2_IDLE (-CREDIT2_INIT - 1)
 #define CREDIT2_PERIOD 10000000ull /* ns, of a cap */
-#define CREDIT2_MAX_CPUS 16        /* of a runqueue */
 #define LOAD_SHIFT 18
 #define LOAD_WINDOW_SHIFT 20
 
@@ -25,6 +24,11 @@ static inline bool has_cap(struct pv_machine *machine, vcpu_ref ref)
 {
     return domain_of(machine, ref)->sched.cap != 0;
 }
+
+/* ---- credit2_queues.c ---- */
+/* The runqueue of a CPU that joins the pool. */
+uint32_t credit2_queue_for(const struct scheduler *sched, const struct sched_pool *pool,
+                           uint32_t cpu);
 
 /* ---- credit2_members.c: who belongs to a runqueue, and what they burn ---- */
 void credit2_join_queue(struct pv_machine *machine, vcpu_ref ref, uint16_t queue);

@@ -41,7 +41,8 @@ static void give_cpu(struct pv_machine *machine, vcpu_ref ref, uint16_t id,
 {
     struct sched_queue *queue = &scheduler(machine)->queue[id];
     struct sched_vcpu *vcpu = vcpu_at(machine, ref);
-    queue->bias = place_find(scheduler(machine), allowed, &queue->cpus, queue->bias + 1);
+    struct cpu_mask cpus = mask_both(allowed, &queue->cpus);
+    queue->bias = mask_find(&cpus, all_cpus(scheduler(machine)), queue->bias + 1);
     if (vcpu->queue != id) {
         credit2_leave_queue(machine, ref);
         credit2_join_queue(machine, ref, id);

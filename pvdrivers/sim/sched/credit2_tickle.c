@@ -1,15 +1,37 @@
-/* Which CPU is told that a vcpu waits: one that idles, or the one whose vcpu has the fewest
- * credits. */
+/* Which CPU is told that a vcpu waits: one that idles, on a core of which nothing runs if there is
+ * one, or the one whose vcpu has the fewest credits. */
 #include "pvdrivers/sim/sched/credit2.h"
 
 #define TOLERANCE 50000 /* ns before the end of the rate limit */
 
+/* Whether all threads of the CPU's core idle that are in the queue. */
+static bool is_core_idle(const struct scheduler *sched, const struct sched_queue *queue,
+                         const struct cpu_mask *idlers, uint32_t cpu)
+{
+    struct cpu_range core = core_of(sched, cpu);
+    return mask_count(idlers, core) == mask_count(&queue->cpus, core);
+}
+
 uint32_t credit2_find_idle(struct pv_machine *machine, vcpu_ref ref, const struct cpu_mask *cpus)
 {
+    const struct scheduler *sched = scheduler(machine);
     const struct sched_vcpu *vcpu = vcpu_at(machine, ref);
+    const struct sched_queue *queue = queue_of(machine, vcpu);
     const struct sched_pool *pool = pool_of(machine, domain_of(machine, ref));
-    struct cpu_mask near = mask_both(cpus, &queue_of(machine, vcpu)->cpus);
-    return place_find(scheduler(machine), &near, &pool->idlers, vcpu->cpu);
+    struct cpu_mask idlers = mask_both(&queue->cpus, &pool->idlers);
+    if (!mask_meets(&idlers, cpus))
+        return SCHED_MAX_CPUS;
+    struct cpu_mask left = mask_both(&idlers, cpus);
+    uint32_t first = mask_find(&left, all_cpus(sched), vcpu->cpu);
+    if (sched->core_cpus == 1)
+        return first;
+    for (uint32_t cpu = first; cpu != SCHED_MAX_CPUS;
+         cpu = mask_find(&left, all_cpus(sched), cpu)) {
+        if (is_core_idle(sched, queue, &idlers, cpu) != sched->smt_power_savings)
+            return cpu;
+        mask_put(&left, cpu, false);
+    }
+    return first;
 }
 
 /* By how much it may take the CPU from the one that runs there; 0 or less: it may not. */

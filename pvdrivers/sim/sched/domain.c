@@ -12,14 +12,27 @@ static void init_cpu(struct scheduler *sched, uint16_t cpu, uint64_t now)
     sched->heap[cpu] = cpu;
 }
 
+static void init_topology(struct scheduler *sched, const struct pv_machine_config *config)
+{
+    sched->nodes = 1; /* those that come later have memory alone */
+    for (uint32_t i = 0; i < config->extent_count; i++)
+        if (!config->extents[i].absent && config->extents[i].node >= sched->nodes)
+            sched->nodes = config->extents[i].node + 1;
+    uint32_t threads = config->threads_per_core ? config->threads_per_core : 1;
+    sched->core_cpus = threads < SCHED_MAX_CPUS ? threads : SCHED_MAX_CPUS;
+    uint64_t socket = (uint64_t)sched->core_cpus * config->cores_per_socket;
+    sched->socket_cpus = socket && socket < SCHED_MAX_CPUS ? (uint32_t)socket : SCHED_MAX_CPUS;
+    sched->credit2_runqueue = config->credit2_runqueue;
+    sched->smt_power_savings = config->smt_power_savings;
+}
+
 static void init(struct machine *shared, const struct pv_machine_config *config)
 {
     struct scheduler *sched = &shared->scheduler;
     sim_lock_init(&sched->lock);
     sched->cpus = config->cpus;
     sched->began = machine_now(shared);
-    sched->socket_cpus =
-        config->cores_per_socket * (config->threads_per_core ? config->threads_per_core : 1);
+    init_topology(sched, config);
     if (sched->cpus == 0)
         return;
     sched->pool_end = 1;

@@ -13,11 +13,23 @@ static void dump_vcpu(struct pv_machine *machine, const char *role, vcpu_ref ref
                   vcpu->credit, vcpu->cpu);
 }
 
+/* As Xen names them: the CPU's core and its socket. */
+static void dump_place(struct pv_machine *machine, uint32_t id)
+{
+    const struct scheduler *sched = scheduler(machine);
+    const struct sched_cpu *cpu = &sched->cpu[id];
+    struct cpu_range sibling = core_of(sched, id), core = socket_of(sched, id);
+    console_print(machine->shared,
+                  "CPU[%02" PRIu32 "] %s runq=%" PRIu32 " sibling={%" PRIu32 "-%" PRIu32
+                  "} core={%" PRIu32 "-%" PRIu32 "} node=%" PRIu32,
+                  id, cpu->current == NO_VCPU ? "idle" : "runs", cpu->queue, sibling.first,
+                  sibling.end - 1, core.first, core.end - 1, node_of(sched, id));
+}
+
 static void dump_cpu(struct pv_machine *machine, uint32_t id)
 {
     const struct sched_cpu *cpu = &scheduler(machine)->cpu[id];
-    console_print(machine->shared, "CPU[%02" PRIu32 "] %s", id,
-                  cpu->current == NO_VCPU ? "idle" : "runs");
+    dump_place(machine, id);
     if (cpu->current != NO_VCPU)
         dump_vcpu(machine, "run", cpu->current);
     for (vcpu_ref ref = queue_of_cpu(machine, id)->first; ref != NO_VCPU;

@@ -6,7 +6,9 @@
 #include "pvdrivers/sim/core/rcu.h"
 #include "pvdrivers/sim/sched/ops.h"
 #include "pvdrivers/sim/sched/sched.h"
+#include "pvdrivers/sim/sched/topology.h"
 
+static_assert(SCHED_MAX_NODES == MAX_NODES, "each node of memory may have CPUs");
 static_assert(SCHED_MAX_CPUS == PV_SCHED_MAX_CPUS && SCHED_CREDIT == PV_SCHEDULER_CREDIT &&
                   SCHED_CREDIT2 == PV_SCHEDULER_CREDIT2,
               "as the public header says");
@@ -86,48 +88,6 @@ static inline const struct sched_ops *ops_of_vcpu(struct pv_machine *machine, vc
     return ops_of(pool_of(machine, domain_of(machine, ref)));
 }
 
-static inline bool mask_test(const struct cpu_mask *mask, uint32_t cpu)
-{
-    return mask->words[cpu / 64] >> cpu % 64 & 1;
-}
-
-static inline void mask_put(struct cpu_mask *mask, uint32_t cpu, bool set)
-{
-    mask->words[cpu / 64] &= ~(1ull << cpu % 64);
-    mask->words[cpu / 64] |= (uint64_t)set << cpu % 64;
-}
-
-static inline bool mask_contains(const struct cpu_mask *all, const struct cpu_mask *part)
-{
-    uint64_t rest = 0;
-    for (int i = 0; i < SCHED_MASK_WORDS; i++)
-        rest |= part->words[i] & ~all->words[i];
-    return rest == 0;
-}
-
-static inline bool mask_meets(const struct cpu_mask *a, const struct cpu_mask *b)
-{
-    uint64_t both = 0;
-    for (int i = 0; i < SCHED_MASK_WORDS; i++)
-        both |= a->words[i] & b->words[i];
-    return both != 0;
-}
-
-static inline struct cpu_mask mask_both(const struct cpu_mask *a, const struct cpu_mask *b)
-{
-    struct cpu_mask both;
-    for (int i = 0; i < SCHED_MASK_WORDS; i++)
-        both.words[i] = a->words[i] & b->words[i];
-    return both;
-}
-
-/* CPUs 0 to `count` - 1. */
-static inline void mask_fill(struct cpu_mask *mask, uint32_t count)
-{
-    for (uint32_t cpu = 0; cpu < count; cpu++)
-        mask_put(mask, cpu, true);
-}
-
 /* The live domain that has such a vcpu: 0 or a negative errno. In a read-side section. */
 int sched_find(struct pv_machine *machine, domid_t domid, uint32_t vcpu, struct domain **d);
 void sched_lock(struct pv_machine *machine);
@@ -155,19 +115,18 @@ void account_stop(struct pv_machine *machine, struct domain *d, struct sched_vcp
 void account_timer(struct pv_machine *machine, struct sched_pool *pool, uint64_t now);
 
 /* ---- place.c: on which CPU ---- */
-/* The first CPU from `from` on, round the end, that is in both masks; SCHED_MAX_CPUS: none. */
-uint32_t place_find(const struct scheduler *sched, const struct cpu_mask *a,
-                    const struct cpu_mask *b, uint32_t from);
 /* Where the vcpu may wait: its CPU, unless another one that it may use idles. */
 uint32_t place_choose(struct pv_machine *machine, vcpu_ref ref);
 /* A CPU that idles and that the vcpu may use, or SCHED_MAX_CPUS. */
 uint32_t place_idle(struct pv_machine *machine, vcpu_ref ref);
 /* A CPU that should choose anew now that the vcpu waits, or SCHED_MAX_CPUS. */
 uint32_t place_tickled(struct pv_machine *machine, vcpu_ref ref);
-/* Whether a CPU idles that the vcpu prefers to its own. */
+/* Whether the vcpu, which runs, had better do so on another CPU, which idles. */
 bool place_is_better_elsewhere(struct pv_machine *machine, vcpu_ref ref);
+
+/* ---- steal.c ---- */
 /* Takes one from another CPU's queue that is more urgent than `priority`, or NO_VCPU. */
-vcpu_ref place_steal(struct pv_machine *machine, uint32_t cpu, int priority, uint64_t now);
+vcpu_ref steal(struct pv_machine *machine, uint32_t cpu, int priority, uint64_t now);
 
 /* ---- affinity.c ---- */
 /* All of the machine's CPUs. */

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #define SCHED_MAX_CPUS 256
+#define SCHED_MAX_NODES 256
 #define SCHED_MASK_WORDS (SCHED_MAX_CPUS / 64)
 #define SCHED_RUNSTATES 4
 #define SCHED_MAX_CLIENTS 1024
@@ -86,7 +87,8 @@ struct sched_cpu {
     vcpu_ref current; /* NO_VCPU: idle */
     uint64_t since;   /* when `current` last was charged */
     uint64_t slice_end, tick_at;
-    uint64_t next; /* when something happens here by itself */
+    uint16_t idle_bias; /* credit: where the search starts for one near it that idles */
+    uint64_t next;      /* when something happens here by itself */
     uint32_t heap_place;
     bool done; /* `current` has what it wanted, and was reported */
     uint64_t idle_time;
@@ -114,7 +116,6 @@ struct sched_pool {
     uint32_t cpu_count, domains;
     struct cpu_mask cpus, idlers; /* who idles of the CPUs */
     uint32_t bias;                /* the CPU at which the next search for an idle one starts */
-    uint32_t stolen_from;         /* the last one */
     bool soft_affinity;           /* some vcpu may have had one */
     uint32_t ratelimit_us;
     uint64_t timer_at;     /* when something happens in it by itself */
@@ -139,7 +140,11 @@ struct scheduler {
     bool some_done;                /* of the CPUs */
     uint16_t heap[SCHED_MAX_CPUS]; /* by `next` */
     struct sched_cpu cpu[SCHED_MAX_CPUS];
-    uint32_t socket_cpus; /* 0: all of them are in one socket */
+    uint32_t core_cpus, socket_cpus; /* of a core, of a socket */
+    uint32_t nodes;
+    uint16_t stolen_from[SCHED_MAX_NODES]; /* credit, by node: whom the next search asks first */
+    uint32_t credit2_runqueue;             /* PV_CREDIT2_RUNQUEUE_* */
+    bool smt_power_savings;
     struct sched_queue queue[SCHED_MAX_CPUS];
     uint32_t pool_end; /* no slot from here on was ever in use */
     struct sched_pool pool[SCHED_MAX_POOLS];

@@ -176,7 +176,7 @@ def test_debug_keys(world, xl):
     assert lines[0] == "(XEN) 'h' pressed -> showing installed handlers"
     assert "(XEN) 'q' pressed -> dump domain info" in lines
     assert "(XEN) General information for domain 1:" in lines
-    assert "(XEN) CPU[03] idle" in lines
+    assert "(XEN) CPU[03] idle runq=3 sibling={2-3} core={0-3} node=0" in lines
     assert xl("dmesg").splitlines() == lines
 
 

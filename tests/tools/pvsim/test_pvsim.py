@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from pvdrivers.tools.pvsim.result import percentile, to_json
+from pvdrivers.tools.pvsim.scenario import parse
+from pvdrivers.tools.pvsim.simulation import simulation
 from tests.tools.pvsim.scenarios import guest, result_of, run_pvsim
 
 
@@ -31,6 +33,30 @@ def test_credit2_shares_by_weight_too_and_lets_who_sleeps_go_first() -> None:
     assert latencies[0] == 10_000
     assert percentile(latencies, 50) < 1_000_000
     assert max(latencies) < 11_000_000  # it has met the rate limit, and waits for a slice's end
+
+
+def test_the_machine_and_its_runqueues_are_laid_out_as_the_scenario_says() -> None:
+    text = """
+        machine = {cpus = 8, threads_per_core = 2, cores_per_socket = 2, nodes = 2}
+        scheduler = {kind = "credit2", credit2_runqueue = "core"}
+    """
+    with simulation(parse((text + guest("batch", 'kind = "compute"')).encode(), "test")) as run:
+        run.machine.debug_keys("r")
+        assert "CPU[05] idle runq=2 sibling={4-5} core={4-7} node=1" in run.machine.console
+
+
+@pytest.mark.parametrize(("save", "cores"), [("true", 1), ("false", 2)])
+def test_to_save_power_guests_share_a_core(save: str, cores: int) -> None:
+    text = f"""
+        machine = {{cpus = 4, threads_per_core = 2}}
+        scheduler = {{smt_power_savings = {save}}}
+    """
+    batch = guest("batch", 'kind = "compute"', count=2)
+    with simulation(parse((text + batch).encode(), "test")) as run:
+        run.run(lambda part: None)
+        scheduler = run.machine.scheduler
+        cpus = [scheduler.run_state(each.domain.domid, 0).cpu for each in run.guests]
+    assert len({cpu // 2 for cpu in cpus}) == cores
 
 
 def test_each_vcpu_has_the_workload() -> None:

@@ -74,6 +74,21 @@ def test_a_closed_loop_has_work_and_thought() -> None:
             "line 2: machine: there is no key 'cpu': did you mean cpus?",
         ),
         (
+            "cpus = 2",
+            "cpus = 2\nnodes = 3",
+            "line 1: machine: nodes is 1 to the number of cpus, 2, not 3",
+        ),
+        (
+            "cpus = 2",
+            "cpus = 2\ncores_per_socket = 0",
+            "line 3: machine.cores_per_socket: Expected `int` >= 1",
+        ),
+        (
+            "[run]",
+            '[scheduler]\ncredit2_runqueue = "core"\n[run]',
+            "line 4: scheduler: credit2_runqueue is credit2's, the credit scheduler has none",
+        ),
+        (
             '"5s"',
             "5",
             "line 5: run.time: Expected `str`, got `int`",

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from pvdrivers.sim import Machine
 from pvdrivers.sim.cpupool import SchedulerKind
+from pvdrivers.sim.memory_map import GIB, MemoryExtent
 from pvdrivers.sim.scheduler import FOR_EVER, SchedDomain, Scheduler
 
 MS = 1_000_000
@@ -17,17 +19,12 @@ def machine_with(
     domains: int,
     vcpus: int = 1,
     *,
-    scheduler: SchedulerKind = SchedulerKind.CREDIT,
-    cores_per_socket: int = 0,
+    nodes: int = 1,
+    **settings: Any,
 ) -> Iterator[Machine]:
-    """Domains 0 to `domains` - 1, which do nothing yet."""
-    with Machine(
-        max_domains=domains,
-        virtual_time=True,
-        cpus=cpus,
-        scheduler=scheduler,
-        cores_per_socket=cores_per_socket,
-    ) as machine:
+    """Domains 0 to `domains` - 1, which do nothing yet. `settings` are the machine's."""
+    memory = [MemoryExtent(node * GIB, GIB, node) for node in range(nodes)]
+    with Machine(memory, max_domains=domains, virtual_time=True, cpus=cpus, **settings) as machine:
         for _ in range(domains):
             machine.create_domain(memory="64K", vcpus=vcpus)
         yield machine

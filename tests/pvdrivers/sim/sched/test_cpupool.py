@@ -256,4 +256,4 @@ def test_the_debug_key_r_shows_who_runs_and_waits_in_each_pool() -> None:
         assert "[0.0]" in pool0
         assert "[1.0]" not in pool0
         assert "[1.0]" in pool1
-        assert "CPU[02] idle" in free
+        assert "CPU[02] idle runq=2 sibling={2-2} core={0-2} node=0" in free
