@@ -36,9 +36,14 @@ class MemoryMap:
     extents: Sequence[MemoryExtent]
 
     @property
+    def present(self) -> list[MemoryExtent]:
+        """The extents that are there at first."""
+        return [extent for extent in self.extents if extent.present]
+
+    @property
     def size(self) -> int:
         """Of what is there at first."""
-        return sum(extent.size for extent in self.extents if extent.present)
+        return sum(extent.size for extent in self.present)
 
 
 def parse_size(size: int | str) -> int:

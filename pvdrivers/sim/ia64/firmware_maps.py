@@ -113,6 +113,7 @@ FIRMWARE_MAPS = {
     "altix-2t": _altix(MEMORY_MAPS["altix-2t"].extents),
     "primequest": PRIMEQUEST,
     "primequest-2t": _primequest(MEMORY_MAPS["primequest-2t"].extents),
+    "primequest-hotplug": _primequest(MEMORY_MAPS["primequest-hotplug"].present),
     "primequest-64t": _primequest(MEMORY_MAPS["primequest-64t"].extents),
 }
-"""By the names of memory_map.MEMORY_MAPS."""
+"""By the names of memory_map.MEMORY_MAPS. A cell that is absent is no memory for the firmware."""
