@@ -155,15 +155,16 @@ static struct domain *find_caller(struct pv_machine *machine, domid_t caller)
     return d;
 }
 
-/* The domain a call is about. */
-static int find_target(struct pv_machine *machine, const struct domain *caller, domid_t domid,
+/* The domain that a call is about: the caller, or for a privileged one any. */
+static int find_target(struct pv_machine *machine, domid_t caller, domid_t domid,
                        struct domain **target)
 {
-    domid_t wanted = domid == DOMID_SELF ? caller->domain_id : domid;
+    const struct domain *self = find_caller(machine, caller);
+    domid_t wanted = domid == DOMID_SELF ? caller : domid;
     *target = find_domain(machine, wanted);
-    if (!*target)
+    if (!self || !*target)
         return -ESRCH;
-    return wanted == caller->domain_id || caller->privileged ? 0 : -EPERM;
+    return wanted == caller || self->privileged ? 0 : -EPERM;
 }
 
 static int return_port(int result, evtchn_port_t *port)
@@ -178,10 +179,8 @@ int pv_evtchn_op_alloc_unbound(struct pv_machine *machine, domid_t caller, domid
                                domid_t remote_domain, evtchn_port_t *port)
 {
     RCU_SECTION(machine);
-    struct domain *self = find_caller(machine, caller), *d;
-    if (!self)
-        return -ESRCH;
-    int error = find_target(machine, self, domain, &d);
+    struct domain *d;
+    int error = find_target(machine, caller, domain, &d);
     if (error)
         return error;
     domid_t remote = remote_domain == DOMID_SELF ? caller : remote_domain;
@@ -260,10 +259,8 @@ static void fill_status(const struct evtchn *chn, struct evtchn_status *status)
 int pv_evtchn_op_status(struct pv_machine *machine, domid_t caller, struct evtchn_status *status)
 {
     RCU_SECTION(machine);
-    struct domain *self = find_caller(machine, caller), *d;
-    if (!self)
-        return -ESRCH;
-    int error = find_target(machine, self, status->dom, &d);
+    struct domain *d;
+    int error = find_target(machine, caller, status->dom, &d);
     if (error)
         return error;
     event_lock(machine, d);
@@ -311,10 +308,8 @@ int pv_evtchn_op_unmask(struct pv_machine *machine, domid_t caller, evtchn_port_
 int pv_evtchn_op_reset(struct pv_machine *machine, domid_t caller, domid_t domain)
 {
     RCU_SECTION(machine);
-    struct domain *self = find_caller(machine, caller), *d;
-    if (!self)
-        return -ESRCH;
-    int error = find_target(machine, self, domain, &d);
+    struct domain *d;
+    int error = find_target(machine, caller, domain, &d);
     if (error)
         return error;
     close_all_ports(machine, d);
