@@ -1,13 +1,7 @@
 /* The response log by itself: what a successor finds on the ring after its backend was killed at
  * any of its stores, for any size of responses. */
 #include "pvdrivers/backends/response_log.h"
-
-#include <signal.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/ptrace.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include "tests/backends/c/kills.h"
 
 #define SLOTS 8u
 #define SLOT_SIZE 16u
@@ -156,12 +150,6 @@ static void test_refused(void)
 
 /* ---- kills ----------------------------------------------------------------------------------- */
 
-static uint32_t choose(uint64_t *random, uint32_t count)
-{
-    *random = *random * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(*random >> 33) % count;
-}
-
 /* The successor of a backend that is killed here. */
 static void go_on(struct world *world)
 {
@@ -197,62 +185,23 @@ static void run_scenario(struct world *world, uint64_t random)
     }
 }
 
-static bool next_stop(pid_t scenario, enum __ptrace_request how)
-{
-    int status;
-    assert(ptrace(how, scenario, 0, 0) == 0 && waitpid(scenario, &status, 0) == scenario);
-    assert(WIFSTOPPED(status) ? WSTOPSIG(status) == SIGTRAP : status == 0);
-    return WIFSTOPPED(status);
-}
-
-static unsigned kill_everywhere(struct world *world, pid_t scenario)
-{
-    static struct world copy, last;
-    unsigned kills = 0;
-    while (next_stop(scenario, PTRACE_CONT)) {
-        for (; world->stepping; next_stop(scenario, PTRACE_SINGLESTEP)) {
-            if (memcmp(&last, world, offsetof(struct world, front)) == 0)
-                continue;
-            copy = last = *world;
-            go_on(&copy);
-            kills++;
-        }
-    }
-    return kills;
-}
-
 static void test_kills(uint64_t seed)
 {
-    struct world *world =
-        mmap(NULL, sizeof *world, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    assert(world != MAP_FAILED);
+    static const struct kill_test test = {.size = sizeof(struct world),
+                                          .watched = offsetof(struct world, front),
+                                          .stepping = offsetof(struct world, stepping),
+                                          .run = run_scenario,
+                                          .go_on = go_on};
+    struct world *world = make_world(&test);
     begin(world, UINT32_MAX - 5); /* indices come round on the way */
-    pid_t scenario = fork();
-    assert(scenario >= 0);
-    if (scenario == 0) {
-        assert(ptrace(PTRACE_TRACEME, 0, 0, 0) == 0);
-        raise(SIGTRAP);
-        run_scenario(world, seed);
-        _exit(0);
-    }
-    int status;
-    assert(waitpid(scenario, &status, 0) == scenario && WIFSTOPPED(status));
-    assert(kill_everywhere(world, scenario) > 3 * ROUNDS);
-    assert(munmap(world, sizeof *world) == 0);
+    assert(kill_everywhere(&test, world, seed) > 3 * ROUNDS);
 }
-
-/* One thread and many steps: nothing for the thread sanitizer to see. */
-#ifdef __SANITIZE_THREAD__
-#define SEEDS 0
-#else
-#define SEEDS 4
-#endif
 
 int main(void)
 {
     test_sizes();
     test_refused();
-    for (int seed = 0; seed < SEEDS; seed++)
+    for (int seed = 0; seed < (STEPPING ? 4 : 0); seed++)
         test_kills((uint64_t)seed);
     return 0;
 }

@@ -7,12 +7,8 @@
  * The scenario loses its own backend in the middle too, so that the next one is killed while it
  * takes up what the first has left.
  */
+#include "tests/backends/c/kills.h"
 #include "tests/backends/vbd/c/loopback.h"
-
-#include <signal.h>
-#include <sys/mman.h>
-#include <sys/ptrace.h>
-#include <sys/wait.h>
 
 #define REQUESTS 44u /* more than the ring has room for */
 #define PAGE 4096u
@@ -28,17 +24,12 @@ struct world {
     _Alignas(4096) uint8_t log[LOG_SIZE];
     uint8_t memory[PAGES * PAGE]; /* the guest's; page 0 is the ring */
     uint8_t disk[REQUESTS * PAGE];
+    enum pv_abi abi;
     struct pv_front_ring front;
     uint32_t put; /* requests so far */
     uint8_t operation[REQUESTS], answers[REQUESTS];
     bool stepping;
 };
-
-static uint32_t choose(uint64_t *random, uint32_t count)
-{
-    *random = *random * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(*random >> 33) % count;
-}
 
 /* ---- requests, and what they must have done -------------------------------------------------- */
 
@@ -123,14 +114,14 @@ static void carry_out(struct world *world, struct loopback *loop, struct pv_blk_
     pv_external_store_finish(loop->store, &io, 1);
 }
 
-static struct pv_blkback_config prepare(struct world *world, struct loopback *loop, enum pv_abi abi)
+static struct pv_blkback_config prepare(struct world *world, struct loopback *loop)
 {
     const struct pv_blk_geometry geometry = {.sectors = sizeof world->disk / 512,
                                              .sector_size = 512,
                                              .can_flush = true,
                                              .can_discard = true};
     struct pv_blkback_config config =
-        loopback_config(loop, abi, pv_external_store_create(&geometry));
+        loopback_config(loop, world->abi, pv_external_store_create(&geometry));
     free(loop->memory);
     loop->memory = world->memory;
     loop->front = world->front;
@@ -142,10 +133,10 @@ static struct pv_blkback_config prepare(struct world *world, struct loopback *lo
 }
 
 /* The successor of the killed process; frontend and disk are as they were. */
-static void go_on(struct world *world, enum pv_abi abi)
+static void go_on(struct world *world)
 {
     struct loopback loop;
-    struct pv_blkback_config config = prepare(world, &loop, abi);
+    struct pv_blkback_config config = prepare(world, &loop);
     struct pv_blk_io *ios[64];
     int resumable = pv_blkback_resumable(&config);
     assert(resumable == 0 || (resumable == -EBUSY && *(uint32_t *)world->log == 0));
@@ -181,10 +172,10 @@ static int bind_and_begin_steps(struct pv_evtchn *handle, domid_t remote, evtchn
     return fake_bind(handle, remote, port);
 }
 
-static void connect_stepped(struct world *world, struct loopback *loop, enum pv_abi abi)
+static void connect_stepped(struct world *world, struct loopback *loop)
 {
     static struct pv_hypervisor_ops ops;
-    struct pv_blkback_config config = prepare(world, loop, abi);
+    struct pv_blkback_config config = prepare(world, loop);
     ops = *loop->hypervisor.ops;
     ops.evtchn_bind_interdomain = bind_and_begin_steps;
     loop->hypervisor.ops = &ops;
@@ -203,10 +194,10 @@ static void pump_stepped(struct world *world, struct loopback *loop)
 }
 
 /* Answers overtake each other; some are never given by this backend. */
-static void run_scenario(struct world *world, enum pv_abi abi, uint64_t random)
+static void run_scenario(struct world *world, uint64_t random)
 {
     struct loopback loop;
-    connect_stepped(world, &loop, abi);
+    connect_stepped(world, &loop);
     struct pv_blk_io *ios[64];
     unsigned held = 0;
     while (world->put < REQUESTS) {
@@ -227,74 +218,30 @@ static void run_scenario(struct world *world, enum pv_abi abi, uint64_t random)
         if (choose(&random, 4) == 0) { /* this one is gone, with all it has not answered */
             world->front = loop.front;
             held = 0;
-            connect_stepped(world, &loop, abi);
+            connect_stepped(world, &loop);
         }
     }
-}
-
-/* ---- the killer ------------------------------------------------------------------------------ */
-
-static int next_stop(pid_t scenario, enum __ptrace_request how)
-{
-    int status;
-    assert(ptrace(how, scenario, 0, 0) == 0 && waitpid(scenario, &status, 0) == scenario);
-    assert(WIFSTOPPED(status) ? WSTOPSIG(status) == SIGTRAP : status == 0);
-    return WIFSTOPPED(status);
-}
-
-static unsigned kill_everywhere(struct world *world, pid_t scenario, enum pv_abi abi)
-{
-    static struct world copy;
-    static uint8_t last[WATCHED];
-    unsigned kills = 0;
-    while (next_stop(scenario, PTRACE_CONT)) {
-        while (world->stepping) {
-            if (memcmp(last, world->log, WATCHED) != 0) {
-                memcpy(last, world->log, WATCHED);
-                copy = *world;
-                go_on(&copy, abi);
-                kills++;
-            }
-            next_stop(scenario, PTRACE_SINGLESTEP);
-        }
-    }
-    return kills;
 }
 
 static void test_kills(enum pv_abi abi, uint64_t seed)
 {
-    struct world *world =
-        mmap(NULL, sizeof *world, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    assert(world != MAP_FAILED);
+    static const struct kill_test test = {.size = sizeof(struct world),
+                                          .watched = WATCHED,
+                                          .stepping = offsetof(struct world, stepping),
+                                          .run = run_scenario,
+                                          .go_on = go_on};
+    struct world *world = make_world(&test);
     struct pv_sring *sring = (struct pv_sring *)world->memory;
+    world->abi = abi;
     pv_sring_init(sring);
     sring->req_prod = sring->rsp_prod = START;
     pv_front_ring_attach(&world->front, sring, PAGE, pv_blkif_slot_size(abi), START);
-    pid_t scenario = fork();
-    assert(scenario >= 0);
-    if (scenario == 0) {
-        assert(ptrace(PTRACE_TRACEME, 0, 0, 0) == 0);
-        raise(SIGTRAP);
-        run_scenario(world, abi, seed);
-        _exit(0);
-    }
-    int status;
-    assert(waitpid(scenario, &status, 0) == scenario && WIFSTOPPED(status));
-    unsigned kills = kill_everywhere(world, scenario, abi);
-    assert(kills > 3 * REQUESTS);
-    assert(munmap(world, sizeof *world) == 0);
+    assert(kill_everywhere(&test, world, seed) > 3 * REQUESTS);
 }
-
-/* One thread and many steps: nothing for the thread sanitizer to see. */
-#ifdef __SANITIZE_THREAD__
-#define SEEDS 0
-#else
-#define SEEDS 3
-#endif
 
 int main(void)
 {
-    for (int seed = 0; seed < SEEDS; seed++)
+    for (int seed = 0; seed < (STEPPING ? 3 : 0); seed++)
         test_kills(seed % 2 ? PV_ABI_X86_32 : PV_ABI_X86_64, (uint64_t)seed);
     return 0;
 }

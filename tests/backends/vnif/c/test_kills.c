@@ -8,12 +8,8 @@
  * The scenario loses its own backend in the middle too, so that the next one is killed while it
  * takes up what the first has left.
  */
+#include "tests/backends/c/kills.h"
 #include "tests/backends/vnif/c/loopback.h"
-
-#include <signal.h>
-#include <sys/mman.h>
-#include <sys/ptrace.h>
-#include <sys/wait.h>
 
 #define PAGE 4096u
 #define ROUNDS 10
@@ -42,12 +38,6 @@ struct world {
 };
 
 static struct world *current; /* of this process's uplink */
-
-static uint32_t choose(uint64_t *random, uint32_t count)
-{
-    *random = *random * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(*random >> 33) % count;
-}
 
 /* ---- the uplink ------------------------------------------------------------------------------ */
 
@@ -297,34 +287,6 @@ static void run_scenario(struct world *world, uint64_t random)
     }
 }
 
-/* ---- the killer ------------------------------------------------------------------------------ */
-
-static bool next_stop(pid_t scenario, enum __ptrace_request how)
-{
-    int status;
-    assert(ptrace(how, scenario, 0, 0) == 0 && waitpid(scenario, &status, 0) == scenario);
-    assert(WIFSTOPPED(status) ? WSTOPSIG(status) == SIGTRAP : status == 0);
-    return WIFSTOPPED(status);
-}
-
-static unsigned kill_everywhere(struct world *world, pid_t scenario)
-{
-    static struct world copy;
-    static uint8_t last[WATCHED];
-    unsigned kills = 0;
-    while (next_stop(scenario, PTRACE_CONT)) {
-        for (; world->stepping; next_stop(scenario, PTRACE_SINGLESTEP)) {
-            if (memcmp(last, world->log, WATCHED) == 0)
-                continue;
-            memcpy(last, world->log, WATCHED);
-            copy = *world;
-            go_on(&copy);
-            kills++;
-        }
-    }
-    return kills;
-}
-
 static void begin(struct world *world)
 {
     for (int i = 0; i < 2; i++) {
@@ -341,35 +303,19 @@ static void begin(struct world *world)
 
 static void test_kills(uint64_t seed)
 {
-    struct world *world =
-        mmap(NULL, sizeof *world, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    assert(world != MAP_FAILED);
+    static const struct kill_test test = {.size = sizeof(struct world),
+                                          .watched = WATCHED,
+                                          .stepping = offsetof(struct world, stepping),
+                                          .run = run_scenario,
+                                          .go_on = go_on};
+    struct world *world = make_world(&test);
     begin(world);
-    pid_t scenario = fork();
-    assert(scenario >= 0);
-    if (scenario == 0) {
-        assert(ptrace(PTRACE_TRACEME, 0, 0, 0) == 0);
-        raise(SIGTRAP);
-        run_scenario(world, seed);
-        _exit(0);
-    }
-    int status;
-    assert(waitpid(scenario, &status, 0) == scenario && WIFSTOPPED(status));
-    unsigned kills = kill_everywhere(world, scenario);
-    assert(kills > 10 * ROUNDS);
-    assert(munmap(world, sizeof *world) == 0);
+    assert(kill_everywhere(&test, world, seed) > 10 * ROUNDS);
 }
-
-/* One thread and many steps: nothing for the thread sanitizer to see. */
-#ifdef __SANITIZE_THREAD__
-#define SEEDS 0
-#else
-#define SEEDS 1
-#endif
 
 int main(void)
 {
-    for (int seed = 0; seed < SEEDS; seed++)
+    for (int seed = 0; seed < (STEPPING ? 1 : 0); seed++)
         test_kills((uint64_t)seed);
     return 0;
 }
