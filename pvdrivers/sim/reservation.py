@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pvdrivers._core import ffi, lib
+from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim.errors import check
 
 if TYPE_CHECKING:
@@ -84,6 +85,48 @@ class Reservation:
         extents = ffi.new("struct pv_memory_extents *", (ffi.NULL, mfns, count, order, flags))
         done = lib.pv_memory_increase_reservation(*self._arguments(), extents)
         return list(mfns[0 : check(done, "increase")])
+
+    def exchange(
+        self,
+        gfns: Sequence[int],
+        order: int,
+        to: Sequence[int],
+        to_order: int,
+        *,
+        address_bits: int = 0,
+        node: int | None = None,
+        exact_node: bool = False,
+    ) -> list[int]:
+        """Gives extents of 2**order pages for as many new pages, in extents of 2**to_order at the
+        gfns `to`; the machine frames of those done.
+
+        They are done in steps of as many pages as the larger extent has, each as a whole. When one
+        cannot be, it and those behind it are as they were, and fewer frames are returned.
+        MachineError, when that is the first: EINVAL, a page that goes is not there or in use, or
+        there is one where a new one is to be; ENOMEM, there is no such memory; EPERM, an order is
+        too large.
+        UsageError: the two are not as many pages."""
+        if len(gfns) << order != len(to) << to_order:
+            raise UsageError(
+                f"{len(gfns)} extents of {1 << order} pages are not exchanged for"
+                f" {len(to)} of {1 << to_order}: both must be as many pages"
+            )
+        flags = memory_flags(address_bits, node, exact_node)
+        ins, outs = 1 << max(to_order - order, 0), 1 << max(order - to_order, 0)
+        frames: list[int] = []
+        for step in range(len(gfns) // ins):
+            given = ffi.new("uint64_t[]", list(gfns[step * ins : (step + 1) * ins]))
+            taken = ffi.new("uint64_t[]", list(to[step * outs : (step + 1) * outs]))
+            mfns = ffi.new("uint64_t[]", outs)
+            whole = ffi.new(
+                "struct pv_memory_exchange *", (given, taken, mfns, order, to_order, flags)
+            )
+            result = lib.pv_memory_exchange(*self._arguments(), whole)
+            if result and frames:
+                break
+            check(result, "exchange")
+            frames.extend(mfns)
+        return frames
 
     def decrease(self, gfns: Sequence[int], order: int = 0) -> int:
         """Takes extents from it; how many were there as a whole, up to the first that was not."""

@@ -22,7 +22,8 @@
 
 /* cffi: begin */
 #define XENMEMF_exact_node_request 131072
-/* An extent is 2^order pages: order 18 at most for a privileged caller, 9 for another. */
+/* An extent is 2^order pages: of this order at most for a privileged caller, 9 for another. */
+#define PV_MEMORY_MAX_ORDER 18
 struct pv_memory_extents {
     const uint64_t *gfns; /* of each extent's first page; not of increase */
     uint64_t *mfns;       /* out: of new extents, if not NULL */
@@ -41,6 +42,18 @@ PV_API int64_t pv_memory_increase_reservation(struct pv_machine *machine, domid_
 PV_API int64_t pv_memory_decrease_reservation(struct pv_machine *machine, domid_t caller,
                                               domid_t domid,
                                               const struct pv_memory_extents *extents);
+/* 2^order pages of a domain for as many others, the order being the larger of the two. */
+struct pv_memory_exchange {
+    const uint64_t *in;  /* gfns of the 2^(order - in_order) extents that go */
+    const uint64_t *out; /* gfns where the 2^(order - out_order) extents that come will be */
+    uint64_t *mfns;      /* out: of each of these */
+    uint32_t in_order, out_order, mem_flags;
+};
+/* Either all is done, 0, or nothing. -EPERM: an order is too large; -EINVAL: a page that is to go
+ * is not there, named twice or used by somebody, or where one is to come there is another, or no
+ * room; -ENOMEM: there is no such memory. */
+PV_API int pv_memory_exchange(struct pv_machine *machine, domid_t caller, domid_t domid,
+                              const struct pv_memory_exchange *exchange);
 /* Claims free memory, so that the domain can have `pages` in all; 0: drops what is left of its
  * claim. Nobody else gets that memory. A claim lasts until the domain has the pages, or ends. A
  * privileged caller's. -EINVAL: there is no such domain, it has a claim or the pages, or may not

@@ -11,6 +11,7 @@ enum {
     XENMEM_current_reservation = 3,
     XENMEM_maximum_reservation = 4,
     XENMEM_populate_physmap = 6,
+    XENMEM_exchange = 11,
     XENMEM_maximum_gpfn = 14,
     XENMEM_get_sharing_freed_pages = 18,
     XENMEM_get_sharing_shared_pages = 19,
@@ -22,6 +23,11 @@ struct xen_memory_reservation {
     uint64_t nr_extents;
     uint32_t extent_order, mem_flags;
     domid_t domid;
+};
+
+struct xen_memory_exchange {
+    struct xen_memory_reservation in, out;
+    uint64_t nr_exchanged;
 };
 
 struct xen_memory_domain {

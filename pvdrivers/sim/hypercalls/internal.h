@@ -4,6 +4,7 @@
  *   table.c          hypercalls by number       guest_memory.c  the caller's memory
  *   version.c        xen_version                simple.c        event channels, grants
  *   memory_op.c      memory_op                  platform_op.c   platform_op
+ *   exchange.c       memory_op's exchange
  *   sysctl.c         sysctl                     domctl.c        domctl
  *   domain_info.c    getdomaininfo of both      topology.c      sysctls about CPUs and nodes
  *   scheduling.c     schedulers, cpupools       vcpu.c          domctls of a vcpu
@@ -78,6 +79,10 @@ long do_domctl(const struct hypercall *call);
 /* Their arguments name the caller's guest-physical memory, as its kernel does. */
 long do_ia64_dom0vp_op(const struct hypercall *call);
 long do_ia64_debug_op(const struct hypercall *call);
+
+/* ---- Operations of memory_op ---- */
+/* exchange.c */
+long memory_exchange(const struct hypercall *call, void *argument);
 
 /* ---- Operations of sysctl and domctl: the argument is the whole structure ---- */
 /* topology.c */

@@ -111,6 +111,7 @@ static const struct operation memory_ops[] = {
     [XENMEM_current_reservation] = {sizeof(struct xen_memory_domain), IN, current_reservation},
     [XENMEM_maximum_reservation] = {sizeof(struct xen_memory_domain), IN, maximum_reservation},
     [XENMEM_populate_physmap] = {sizeof(struct xen_memory_reservation), IN, populate_physmap},
+    [XENMEM_exchange] = {sizeof(struct xen_memory_exchange), IN, memory_exchange},
     [XENMEM_maximum_gpfn] = {sizeof(struct xen_memory_domain), IN, maximum_gpfn},
     [XENMEM_get_sharing_freed_pages] = {0, 0, no_pages},
     [XENMEM_get_sharing_shared_pages] = {0, 0, no_pages},

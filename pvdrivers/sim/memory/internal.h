@@ -1,7 +1,7 @@
 /* What the files of the memory room share: heap.c (free memory), free_memory.c (how much of it),
  * physmap.c (gfn to mfn), page.c (references), memory.c (owners, and how a domain loses pages),
- * populate.c (how it gets them), loose.c (pages without a gfn), offline.c (pages that are not to be
- * used again). All of it under machine.lock, unless it says otherwise. */
+ * populate.c (how it gets them), exchange.c (both), loose.c (pages without a gfn), offline.c (pages
+ * that are not to be used again). All of it under machine.lock, unless it says otherwise. */
 #ifndef PVDRIVERS_SIM_MEMORY_INTERNAL_H
 #define PVDRIVERS_SIM_MEMORY_INTERNAL_H
 
@@ -104,6 +104,12 @@ void physmap_open_level(struct pv_machine *machine, struct domain *d, uint64_t g
 
 /* ---- populate.c ---- */
 #define MAX_EXTENT_ORDER ((P2M_LEVELS - 1) * P2M_LEVEL_SHIFT) /* pages */
+/* A block of that many frames as mem_flags want it, or NO_FRAME. */
+uint64_t alloc_extent(struct pv_machine *machine, const struct domain *d, unsigned order,
+                      uint32_t flags);
+/* Gives the domain such a block, of that many pages. */
+void give_block(struct pv_machine *machine, struct domain *d, uint64_t gfn, uint64_t mfn,
+                unsigned order);
 int populate_domain(struct pv_machine *machine, struct domain *d,
                     const struct pv_domain_config *config);
 /* These two take machine.lock. Pages from `gfn` to `end`, where none are, in the largest blocks
@@ -113,6 +119,23 @@ uint64_t populate_range(struct pv_machine *machine, struct domain *d, uint64_t g
 struct pv_memory_extents;
 uint64_t populate_extents(struct pv_machine *machine, struct domain *d,
                           const struct pv_memory_extents *extents);
+
+/* ---- memory.c ---- */
+/* The page is leaving, so that nobody can begin to use it: false when somebody uses it, or it is
+ * leaving already. */
+bool page_leave(struct pv_machine *machine, const struct domain *owner, uint64_t mfn);
+/* Consecutive frames, which are given back in one go. */
+struct frame_run {
+    uint64_t start, frames;
+};
+/* The owner's reference goes; a page that others use follows with the last put_page. */
+void release_page(struct pv_machine *machine, const struct domain *d, uint64_t mfn,
+                  struct frame_run *run);
+
+/* ---- exchange.c ---- */
+struct pv_memory_exchange;
+int exchange_pages(struct pv_machine *machine, struct domain *d,
+                   const struct pv_memory_exchange *exchange);
 
 /* ---- superpage.c ---- */
 static inline unsigned superpage_order(const struct domain *d, unsigned level)

@@ -14,7 +14,7 @@
  * A page's owner is whose physmap has it, and says so with PGC_allocated. Where a process that was
  * killed in here has left the two in disagreement, the physmap counts; of loose pages, the page. */
 
-int page_take(struct pv_machine *machine, struct domain *owner, uint64_t gfn, uint64_t mfn)
+bool page_leave(struct pv_machine *machine, const struct domain *owner, uint64_t mfn)
 {
     superpage_expand_to(machine, owner, mfn);
     struct page_info *page = frame_info(machine, mfn);
@@ -22,8 +22,13 @@ int page_take(struct pv_machine *machine, struct domain *owner, uint64_t gfn, ui
     alone.flags |= page_state(machine, mfn).flags & PAGES_FLAGS;
     leaving = alone;
     leaving.flags |= PGC_leaving;
-    if (!__atomic_compare_exchange_n(&page->state.word, &alone.word, leaving.word, false,
-                                     __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+    return __atomic_compare_exchange_n(&page->state.word, &alone.word, leaving.word, false,
+                                       __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+
+int page_take(struct pv_machine *machine, struct domain *owner, uint64_t gfn, uint64_t mfn)
+{
+    if (!page_leave(machine, owner, mfn))
         return -EBUSY;
     physmap_clear(machine, owner, gfn, 0);
     return 0;
@@ -97,14 +102,8 @@ bool release_pages(struct pv_machine *machine, struct domain *d, uint64_t gfn, u
     return is_there;
 }
 
-/* Consecutive frames, which are given back in one go. */
-struct run {
-    uint64_t start, frames;
-};
-
-/* Pages that a peer still uses follow with the last put_page. */
-static void release_page(struct pv_machine *machine, const struct domain *d, uint64_t mfn,
-                         struct run *run)
+void release_page(struct pv_machine *machine, const struct domain *d, uint64_t mfn,
+                  struct frame_run *run)
 {
     if (!drop_reference(machine, mfn, OWNERS_FLAGS))
         return;
@@ -114,14 +113,14 @@ static void release_page(struct pv_machine *machine, const struct domain *d, uin
     }
     if (mfn != run->start + run->frames) {
         free_run(machine, run->start, run->frames);
-        *run = (struct run){.start = mfn};
+        *run = (struct frame_run){.start = mfn};
     }
     run->frames += 1ull << page_order(d);
 }
 
 static uint64_t release_domain_memory(struct pv_machine *machine, struct domain *d, uint64_t from)
 {
-    struct run freed = {0};
+    struct frame_run freed = {0};
     uint64_t gfn = from, work = 0;
     machine_lock(machine);
     claim_drop(machine, d);

@@ -7,6 +7,8 @@
 
 /* ---- A block, under machine.lock ------------------------------------------------------------- */
 
+static_assert(MAX_EXTENT_ORDER == PV_MEMORY_MAX_ORDER, "one superpage");
+
 static void give_superpage(struct pv_machine *machine, struct domain *d, uint64_t gfn, uint64_t mfn,
                            unsigned level)
 {
@@ -26,8 +28,8 @@ static void give_pages(struct pv_machine *machine, struct domain *d, uint64_t gf
         page_give(machine, d, gfn + i, mfn + (i << page_order(d)));
 }
 
-static void give_block(struct pv_machine *machine, struct domain *d, uint64_t gfn, uint64_t mfn,
-                       unsigned order)
+void give_block(struct pv_machine *machine, struct domain *d, uint64_t gfn, uint64_t mfn,
+                unsigned order)
 {
     unsigned level = order / P2M_LEVEL_SHIFT;
     if (level && order % P2M_LEVEL_SHIFT == 0 && physmap_takes(machine, d, gfn, level))
@@ -116,9 +118,8 @@ static bool is_below(uint64_t mfn, unsigned order, unsigned address_bits)
     return address_bits == 0 || address_bits >= 64 || end <= 1ull << address_bits;
 }
 
-/* A block as mem_flags want it, or NO_FRAME. */
-static uint64_t alloc_flagged(struct pv_machine *machine, const struct domain *d, unsigned order,
-                              uint32_t flags)
+uint64_t alloc_extent(struct pv_machine *machine, const struct domain *d, unsigned order,
+                      uint32_t flags)
 {
     unsigned bits = XENMEMF_get_address_bits(flags), nodes = machine->shared->node_count;
     bool has_node = flags >> 8 & 0xff;
@@ -149,7 +150,7 @@ static bool new_extent(struct pv_machine *machine, struct domain *d, const uint6
     if (domain_is_dying(d) || !may_have(machine, d, pages) ||
         (gfn && !is_empty(machine, d, *gfn, pages)))
         return false;
-    *mfn = alloc_flagged(machine, d, extents->order + page_order(d), extents->mem_flags);
+    *mfn = alloc_extent(machine, d, extents->order + page_order(d), extents->mem_flags);
     if (*mfn != NO_FRAME && gfn)
         give_block(machine, d, *gfn, *mfn, extents->order);
     else if (*mfn != NO_FRAME)

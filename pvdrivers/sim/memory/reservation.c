@@ -19,7 +19,8 @@ static struct domain *target(struct pv_machine *machine, domid_t caller, domid_t
 
 static bool may_have_order(struct pv_machine *machine, domid_t caller, unsigned order)
 {
-    return order <= (domain_window(machine, caller)->privileged ? MAX_EXTENT_ORDER : GUEST_ORDER);
+    return order <=
+           (domain_window(machine, caller)->privileged ? PV_MEMORY_MAX_ORDER : GUEST_ORDER);
 }
 
 /* ---- Extents --------------------------------------------------------------------------------- */
@@ -68,6 +69,24 @@ int64_t pv_memory_decrease_reservation(struct pv_machine *machine, domid_t calle
                                        const struct pv_memory_extents *extents)
 {
     return change_extents(machine, caller, domid, extents, release_extents);
+}
+
+int pv_memory_exchange(struct pv_machine *machine, domid_t caller, domid_t domid,
+                       const struct pv_memory_exchange *exchange)
+{
+    RCU_SECTION(machine);
+    int error;
+    struct domain *d = target(machine, caller, domid, &error);
+    if (!d)
+        return error;
+    account(d, PV_ACCOUNT_MEMORY_OP, 1);
+    if (!may_have_order(machine, caller, exchange->in_order) ||
+        !may_have_order(machine, caller, exchange->out_order))
+        return -EPERM;
+    machine_lock(machine);
+    error = exchange_pages(machine, d, exchange);
+    machine_unlock(machine);
+    return error;
 }
 
 /* ---- Facts ----------------------------------------------------------------------------------- */

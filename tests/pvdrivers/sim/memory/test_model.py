@@ -318,6 +318,49 @@ class MemoryModel(RuleBasedStateMachine):
 
     @precondition(lambda self: self.guests)
     @rule(data=st.data())
+    def exchange(self, data: st.DataObject) -> None:
+        domid = data.draw(st.sampled_from(sorted(self.guests)))
+        domain, frames = self.guests[domid]
+        info = domain.info
+        order, to_order = data.draw(st.sampled_from([(0, 0), (1, 0), (0, 1), (2, 2), (0, 4)]))
+        size = 1 << max(order, to_order)
+        starts = st.integers(0, info.physmap_pages)
+        given = data.draw(st.lists(starts, min_size=size >> order, max_size=size >> order))
+        same = data.draw(st.booleans()) and order == to_order
+        count = size >> to_order
+        to = given if same else data.draw(st.lists(starts, min_size=count, max_size=count))
+        bits = data.draw(st.sampled_from([0, 0, 33]))
+        gives = [gfn + i for gfn in given for i in range(1 << order)]
+        takes = [gfn + i for gfn in to for i in range(1 << to_order)]
+        if self.in_use(domid).intersection(gives):
+            return
+        there = set(frames.values())
+        possible = (
+            len(set(gives)) == len(set(takes)) == size
+            and there.issuperset(gives)
+            and not (there - set(gives)).intersection(takes)
+            and max(takes) < info.physmap_pages
+        )
+        try:
+            done = domain.reservation.exchange(given, order, to, to_order, address_bits=bits)
+        except MachineError as error:
+            assert error.errno == (errno.ENOMEM if possible else errno.EINVAL)
+            return
+        assert possible
+        per_page = info.page_size // FRAME
+        new = {
+            mfn + frame: gfn + frame // per_page
+            for mfn, gfn in zip(done, to, strict=True)
+            for frame in range(per_page << to_order)
+        }
+        left = {mfn: gfn for mfn, gfn in frames.items() if gfn not in gives}
+        free = self.exists.difference(*[f for _, f in self.guests.values()], *self.loose.values())
+        assert set(new) <= free
+        assert bits == 0 or max(new) < 1 << bits - 12
+        self.guests[domid] = domain, left | new
+
+    @precondition(lambda self: self.guests)
+    @rule(data=st.data())
     def claim(self, data: st.DataObject) -> None:
         domid = data.draw(st.sampled_from(sorted(self.guests)))
         domain, _ = self.guests[domid]
