@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 import time
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from pvdrivers.sim.cpupool import SchedParams, SchedulerKind
 from pvdrivers.sim.reservation import Reservation
 from pvdrivers.sim.scheduler import FOR_EVER, Affinity, SchedDomain
 
-from .conftest import World, finish, with_mounts
+from .conftest import PROGRAMS, World, finish, with_mounts
 
 XEN = Path("/usr/lib/xen-4.17/bin")
 MS, S = 1_000_000, 1_000_000_000
@@ -394,6 +395,18 @@ def test_xentop(world, named):
     }
     (db,) = (row for row in table if row["NAME"] == "db")
     assert (db["CPU(sec)"], db["MEM(k)"], db["MEM(%)"], db["VCPUS"]) == ("4", "32768", "25.0", "2")
+
+
+def test_xentop_shows_the_traffic_of_a_tap_that_is_named_as_a_vif(world, named):
+    if not Path("/dev/net/tun").exists():
+        pytest.skip("needs /dev/net/tun")
+    in_network = ["unshare", "--net", sys.executable, PROGRAMS / "tap_traffic.py", "vif2.0", 100]
+    command = [*in_network, XEN / "xentop", "-b", "-i", "1"]
+    output = world.run(0, *with_mounts(XENTOP), *command)
+    head, *lines = (line.split() for line in output.splitlines())
+    rows = {line[0]: dict(zip(head, line, strict=False)) for line in lines}
+    assert (rows["db"]["NETS"], rows["db"]["NETRX(k)"]) == ("1", "100")
+    assert (rows["web"]["NETS"], rows["web"]["NETRX(k)"]) == ("0", "0")
 
 
 # ---- Real time ---------------------------------------------------------------
