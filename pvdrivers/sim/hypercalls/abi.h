@@ -8,6 +8,7 @@
 enum {
     __HYPERVISOR_platform_op = 7,
     __HYPERVISOR_memory_op = 12,
+    __HYPERVISOR_multicall = 13,
     __HYPERVISOR_xen_version = 17,
     __HYPERVISOR_grant_table_op = 20,
     __HYPERVISOR_vcpu_op = 24,
@@ -18,6 +19,11 @@ enum {
     /* Of ia64 domains: ia64_dom0vp_op, ia64_debug_op */
     __HYPERVISOR_arch_0 = 48,
     __HYPERVISOR_arch_2 = 50
+};
+
+struct multicall_entry {
+    uint64_t op, result;
+    uint64_t args[6];
 };
 
 /* ---- xen_version ----------------------------------------------------------------------------- */

@@ -4,7 +4,7 @@
  *   table.c          hypercalls by number       guest_memory.c  the caller's memory
  *   version.c        xen_version                simple.c        event channels, grants
  *   memory_op.c      memory_op                  platform_op.c   platform_op
- *   exchange.c       memory_op's exchange
+ *   exchange.c       memory_op's exchange       multicall.c     several hypercalls as one
  *   sysctl.c         sysctl                     domctl.c        domctl
  *   domain_info.c    getdomaininfo of both      topology.c      sysctls about CPUs and nodes
  *   scheduling.c     schedulers, cpupools       vcpu.c          domctls of a vcpu
@@ -69,6 +69,7 @@ int check_privilege(const struct hypercall *call);
 /* ---- The hypercalls ---- */
 long do_platform_op(const struct hypercall *call);
 long do_memory_op(const struct hypercall *call);
+long do_multicall(const struct hypercall *call);
 long do_xen_version(const struct hypercall *call);
 long do_event_channel_op(const struct hypercall *call);
 long do_grant_table_op(const struct hypercall *call);

@@ -43,6 +43,7 @@ long run_toolstack_operation(const struct hypercall *call, const struct operatio
 static long (*const hypercalls[])(const struct hypercall *call) = {
     [__HYPERVISOR_platform_op] = do_platform_op,
     [__HYPERVISOR_memory_op] = do_memory_op,
+    [__HYPERVISOR_multicall] = do_multicall,
     [__HYPERVISOR_xen_version] = do_xen_version,
     [__HYPERVISOR_grant_table_op] = do_grant_table_op,
     [__HYPERVISOR_vcpu_op] = do_vcpu_op,

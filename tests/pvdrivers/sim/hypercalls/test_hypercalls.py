@@ -56,7 +56,7 @@ def test_what_the_machine_does_not_have(machine: Machine) -> None:
     for op in (SYSCTL, DOMCTL):
         for cmd in (0, 4000, 1 << 31):
             assert toolstack(machine, 0, op, cmd) == -errno.ENOSYS
-    for op in (0, 13, 27, 34, 63, 64, 1 << 31):
+    for op in (0, 14, 27, 34, 63, 64, 1 << 31):
         assert hypercall(machine, 0, op, 0, 0) == -errno.ENOSYS
     assert hypercall(machine, 0, XEN_VERSION, 11, 0) == -errno.ENOSYS
 
@@ -204,3 +204,17 @@ def test_debug_flags_are_kept_with_their_domain(itanium: Machine) -> None:
     itanium.domain(1).destroy()
     itanium.create_domain(domid=1, memory="1M", abi=Abi.IA64)
     assert debug_flags(dom0, 1) == 0
+
+
+def test_several_calls_as_one(machine: Machine) -> None:
+    multicall = 13
+    entries = ffi.new("uint64_t[]", 24)
+    address = int(ffi.cast("uintptr_t", entries))
+    entries[0], entries[8], entries[16] = XEN_VERSION, 63, multicall
+    assert hypercall(machine, 1, multicall, address, 2) == 0
+    assert (entries[1], entries[9]) == (4 << 16 | 17, (1 << 64) - errno.ENOSYS)
+    entries[1] = 0
+    assert hypercall(machine, 1, multicall, address, 3) == -errno.EINVAL
+    assert entries[1] == 4 << 16 | 17
+    assert hypercall(machine, 1, multicall, 8, 1) == -errno.EFAULT
+    assert hypercall(machine, 1, multicall, 8, 0) == 0
