@@ -27,8 +27,9 @@ typedef uint32_t evtchn_port_t;
 
 #define DOMID_FIRST_RESERVED 0x7FF0
 #define DOMID_SELF 0x7FF0
-#define DOMID_XEN 0x7FF2
+#define DOMID_XEN 0x7FF2 /* whose the hypervisor's own pages are */
 #define DOMID_INVALID 0x7FF4
+#define DOMID_IDLE 0x7FFF /* whose vcpus CPUs run that have nothing to do */
 
 /* The guest ABIs a ring's other half may be built for (io/protocols.h; ia64-abi until 2012). */
 enum pv_abi { PV_ABI_X86_64, PV_ABI_X86_32, PV_ABI_IA64, PV_ABI_COUNT };

@@ -71,8 +71,12 @@ void *xenforeignmemory_map2(xenforeignmemory_handle *handle, uint32_t domid, voi
         return NULL;
     int error =
         domid > UINT16_MAX ? -ESRCH : pv_domain_info(handle->base.machine, (domid_t)domid, &info);
-    if (error || info.page_size != XC_PAGE_SIZE) {
-        errno = error ? -error : EINVAL;
+    if (domid == DOMID_XEN)
+        error = 0;
+    else if (!error && info.page_size != XC_PAGE_SIZE)
+        error = -EINVAL;
+    if (error) {
+        errno = -error;
         return NULL;
     }
     size_t size = count * XC_PAGE_SIZE;

@@ -22,6 +22,7 @@ from pvdrivers.sim.pages import Pages
 from pvdrivers.sim.scheduler import FOR_EVER, Scheduler
 from pvdrivers.sim.trace import TraceEvent, TraceRecord
 from pvdrivers.sim.vcpu import MAX_VCPUS
+from pvdrivers.sim.xentrace import XenTrace
 
 DEFAULT_MAX_DOMAIN = 16 << 30  # at least, for machines with less memory
 # Of the UUIDs of domains in virtual time, by which a run is the same each time.
@@ -108,6 +109,7 @@ class Machine:
         self._trace_lost = ffi.new("uint64_t *")
         self.scheduler = Scheduler(self)
         self.pages = Pages(self)
+        self.xentrace = XenTrace(self)
 
     @property
     def cdata(self) -> Any:

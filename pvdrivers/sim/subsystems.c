@@ -9,10 +9,12 @@
 #include "pvdrivers/sim/memory/memory.h"
 #include "pvdrivers/sim/sched/sched.h"
 #include "pvdrivers/sim/vcpus/vcpus.h"
+#include "pvdrivers/sim/xentrace/xentrace.h"
 
 const struct subsystem *const subsystems[SUBSYSTEM_COUNT] = {
     [SUBSYSTEM_GUEST_PAGES] = &guest_pages_subsystem,
     [SUBSYSTEM_EVENTS] = &events_subsystem,
+    [SUBSYSTEM_XENTRACE] = &xentrace_subsystem,
     [SUBSYSTEM_SCHED] = &sched_subsystem,
     [SUBSYSTEM_VCPUS] = &vcpus_subsystem,
     [SUBSYSTEM_GRANTS] = &grants_subsystem,

@@ -84,7 +84,18 @@ def imports(path: Path) -> set[str]:
 # ---- C -----------------------------------------------------------------------
 
 # A room of the simulated machine may include those before it.
-ROOMS = ("core", "console", "memory", "events", "sched", "vcpus", "grants", "ia64", "hypercalls")
+ROOMS = (
+    "core",
+    "console",
+    "xentrace",
+    "memory",
+    "events",
+    "sched",
+    "vcpus",
+    "grants",
+    "ia64",
+    "hypercalls",
+)
 C_SEAM = {"types", "ring", "hypervisor"}
 C_SHARED = C_SEAM | {"poll"}
 INCLUDES: dict[str, set[str]] = {

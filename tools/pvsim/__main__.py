@@ -3,10 +3,10 @@
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, BinaryIO, Literal, NoReturn
 
 from cyclopts import App, Parameter
 from rich.console import Console
@@ -41,11 +41,26 @@ def _part_of(progress: Callable[[float], None], done: int, runs: int, part: floa
     progress((done + part) / runs)
 
 
-def _run(scenario: Scenario, progress: Callable[[float], None]) -> Result | Sweep:
+def _open_trace(path: Path | None, scenario: Scenario) -> AbstractContextManager[BinaryIO | None]:
+    if path is None:
+        return nullcontext()
+    if scenario.sweep:
+        raise UsageError(
+            "a trace is of one run, and a sweep has many: take [sweep] out, or --trace"
+        )
+    try:
+        return path.open("wb")
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}; name a file that can be written") from error
+
+
+def _run(
+    scenario: Scenario, trace: BinaryIO | None, progress: Callable[[float], None]
+) -> Result | Sweep:
     runs = scenario.runs
     results = []
     for number, each in enumerate(runs):
-        with simulation(each) as run:
+        with simulation(each, trace) as run:
             results.append(run.run(partial(_part_of, progress, number, len(runs))))
     if not scenario.sweep:
         return results[0]
@@ -62,6 +77,7 @@ def pvsim(
         "normal"
     ),
     html: Path | None = None,
+    trace: Path | None = None,
 ) -> None:
     """Runs a scenario: guests that share the CPUs of a machine as Xen's schedulers have it.
 
@@ -73,12 +89,14 @@ def pvsim(
         A table, or JSON.
     html
         Where to write a page with the table and plots; it needs matplotlib.
+    trace
+        Where to write what the CPUs do, as xentrace does, for xenalyze --cpu-hz 1G.
     """
     wanted = load(scenario)
     if html and (reason := obstacle(html)):
         raise UsageError(reason)
-    with _progress(scenario.name) as progress:
-        outcome = _run(wanted, progress)
+    with _open_trace(trace, wanted) as file, _progress(scenario.name) as progress:
+        outcome = _run(wanted, file, progress)
     if html:
         write_page(html, scenario, outcome)
     if output_format == "json":

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any
+from typing import Any, BinaryIO
 
 from pvdrivers.sim import Domain, Machine
 from pvdrivers.sim.cpupool import Credit2Runqueue, SchedulerKind
@@ -20,6 +20,7 @@ from pvdrivers.tools.pvsim.kinds import Client
 from pvdrivers.tools.pvsim.programs import Program, create
 from pvdrivers.tools.pvsim.result import GuestResult, Result, Shares
 from pvdrivers.tools.pvsim.scenario import DomainSection, GuestSection, Scenario
+from pvdrivers.tools.pvsim.tracing import TracedWorkloads
 from pvdrivers.tools.pvsim.workloads import CpuWorkloads, Workload
 from pvdrivers.vnif.mac import default_mac
 
@@ -57,10 +58,10 @@ class Times:
 
 
 class Simulation:
-    def __init__(self, scenario: Scenario, machine: Machine) -> None:
+    def __init__(self, scenario: Scenario, machine: Machine, cpu_workloads: CpuWorkloads) -> None:
         self.scenario = scenario
         self.machine = machine
-        self.cpu_workloads = CpuWorkloads(machine.scheduler)
+        self.cpu_workloads = cpu_workloads
         machine.scheduler.pool(0).params = scenario.scheduler.params
         self.dom0 = self._create_domain(scenario.dom0, DOM0_MEMORY, privileged=True)
         self.guests: list[Guest] = []
@@ -188,7 +189,8 @@ class Simulation:
 
 
 @contextmanager
-def simulation(scenario: Scenario) -> Iterator[Simulation]:
+def simulation(scenario: Scenario, trace: BinaryIO | None = None) -> Iterator[Simulation]:
+    """`trace`: where Xen's records of what the CPUs do go."""
     guests = sum(section.count for section in scenario.guest)
     section, scheduler = scenario.machine, scenario.scheduler
     memory = -(-(DOM0_MEMORY + (guests + 1) * GUEST_MEMORY) // section.nodes // MIB) * MIB
@@ -203,4 +205,9 @@ def simulation(scenario: Scenario) -> Iterator[Simulation]:
         credit2_runqueue=Credit2Runqueue[(scheduler.credit2_runqueue or "socket").upper()],
         smt_power_savings=scheduler.smt_power_savings,
     ) as machine:
-        yield Simulation(scenario, machine)
+        if trace is None:
+            yield Simulation(scenario, machine, CpuWorkloads(machine.scheduler))
+            return
+        workloads = TracedWorkloads(machine, trace)
+        yield Simulation(scenario, machine, workloads)
+        workloads.save()

@@ -69,7 +69,8 @@ static struct machine_layout lay_out(const struct pv_machine_config *config)
         layout.xenheap_window += align_up(subsystems[id]->shared_size(&layout), PAGE_ALIGN);
     }
     layout.xenheap_window = align_up(layout.xenheap_window, XENHEAP_ALIGN);
-    layout.memory_size = layout.xenheap + (uint64_t)config->max_domains * layout.xenheap_window;
+    layout.xentrace = layout.xenheap + (uint64_t)config->max_domains * layout.xenheap_window;
+    layout.memory_size = layout.xentrace + XENTRACE_SIZE;
 
     layout.trace = align_up(sizeof(struct machine), PAGE_ALIGN);
     layout.heaps =

@@ -14,6 +14,7 @@
  *   domain.ia64.lock         what lies beyond its physmap; taken last, after machine.lock too
  *   machine.timers.lock      when timers of vcpus and watchdogs expire; nothing is taken under it
  *   machine.scheduler.lock   CPUs and who runs on them; taken after machine.lock
+ *   machine.xentrace.lock    the trace buffers of the CPUs; taken after the scheduler's
  *   machine.console.lock     the log; taken last of all
  * No lock is held while the broker is asked for an eventfd: it may be waiting for that lock.
  * What keeps a domain from being wiped while it is used: rcu.h.
@@ -27,6 +28,7 @@
 #include "pvdrivers/sim/core/rcu.h"
 #include "pvdrivers/sim/core/subsystem.h"
 #include "pvdrivers/sim/machine.h"
+#include "pvdrivers/sim/xentrace/state.h"
 
 #include <pthread.h>
 
@@ -67,6 +69,7 @@ struct machine_layout {
     uint64_t xenheap;                 /* byte address of the shared pages of all domains */
     uint64_t xenheap_window;          /* bytes of one domain's */
     uint64_t shared[SUBSYSTEM_COUNT]; /* in such a window: the pages of each subsystem */
+    uint64_t xentrace;                /* byte address of the trace buffers, XENTRACE_SIZE */
 };
 
 /* The head of the segment. */
@@ -88,6 +91,7 @@ struct machine {
     uint32_t client_end; /* no client from here on was ever in use */
     struct client clients[MAX_CLIENTS];
     struct event_handles event_handles; /* open handles of all processes */
+    struct xentrace xentrace;
     struct scheduler scheduler;
     struct console_ring console;
     struct ia64_machine ia64;

@@ -4,11 +4,11 @@
  * life; the core calls it by this table and knows no subsystem by name. A new one adds a row, and
  * its state to struct domain or struct machine.
  *
- * Rooms include each other downwards only: core, then console, memory, events, sched, vcpus,
- * grants, ia64, hypercalls, and what joins them (pvdrivers/sim/subsystems.c, hypervisor.c) on top.
- * Of a room, the others see its header (memory.h, events.h, sched.h, grants.h). Only a room's
- * state.h, which declares its structs and needs none of the core, is included from below, to be a
- * member of struct domain and struct machine.
+ * Rooms include each other downwards only: core, then console, xentrace, memory, events, sched,
+ * vcpus, grants, ia64, hypercalls, and what joins them (pvdrivers/sim/subsystems.c, hypervisor.c)
+ * on top. Of a room, the others see its header (memory.h, events.h, sched.h, grants.h). Only a
+ * room's state.h, which declares its structs and needs none of the core, is included from below, to
+ * be a member of struct domain and struct machine.
  */
 #ifndef PVDRIVERS_SIM_CORE_SUBSYSTEM_H
 #define PVDRIVERS_SIM_CORE_SUBSYSTEM_H
@@ -33,6 +33,8 @@ struct sim_hypervisor;
  *   apart before grants: the kernel of a dying domain does not notify granters of
  *   unmaps.
  *
+ * - xentrace: records that there is the domain, before those of its vcpus.
+ *
  * - sched: the vcpus, whose number is the shape's. Taken apart, they leave their CPUs for good.
  *
  * - vcpus: what their guest has asked for them. Taken apart, no timer expires any more.
@@ -54,6 +56,7 @@ struct sim_hypervisor;
 enum subsystem_id {
     SUBSYSTEM_GUEST_PAGES,
     SUBSYSTEM_EVENTS,
+    SUBSYSTEM_XENTRACE,
     SUBSYSTEM_SCHED,
     SUBSYSTEM_VCPUS,
     SUBSYSTEM_GRANTS,

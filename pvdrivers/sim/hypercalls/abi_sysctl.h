@@ -8,6 +8,7 @@
 
 enum {
     XEN_SYSCTL_readconsole = 1,
+    XEN_SYSCTL_tbuf_op = 2,
     XEN_SYSCTL_physinfo = 3,
     XEN_SYSCTL_sched_id = 4,
     XEN_SYSCTL_getdomaininfolist = 6,
@@ -40,6 +41,23 @@ struct xen_sysctl_getdomaininfolist {
 struct xen_sysctl_debug_keys {
     uint64_t keys;
     uint32_t nr_keys;
+};
+
+enum {
+    XEN_SYSCTL_TBUFOP_get_info,
+    XEN_SYSCTL_TBUFOP_set_cpu_mask,
+    XEN_SYSCTL_TBUFOP_set_evt_mask,
+    XEN_SYSCTL_TBUFOP_set_size,
+    XEN_SYSCTL_TBUFOP_enable,
+    XEN_SYSCTL_TBUFOP_disable
+};
+
+struct xen_sysctl_tbuf_op {
+    uint32_t cmd;
+    struct xenctl_bitmap cpu_mask;
+    uint32_t evt_mask;
+    uint64_t buffer_mfn;
+    uint32_t size; /* in: pages of a buffer; out: bytes of t_info */
 };
 
 #define XEN_SYSCTL_PHYSCAP_pv (1u << 1)
@@ -152,6 +170,7 @@ struct xen_sysctl {
     uint32_t cmd, interface_version;
     union {
         struct xen_sysctl_readconsole readconsole;
+        struct xen_sysctl_tbuf_op tbuf_op;
         struct xen_sysctl_getdomaininfolist getdomaininfolist;
         struct xen_sysctl_physinfo physinfo;
         struct xen_sysctl_sched_id sched_id;

@@ -1,6 +1,8 @@
 /* sysctl: what a toolstack asks of the machine. */
 #include "pvdrivers/sim/console.h"
 #include "pvdrivers/sim/hypercalls/internal.h"
+#include "pvdrivers/sim/sched.h"
+#include "pvdrivers/sim/xentrace.h"
 
 #include <stdlib.h>
 
@@ -24,6 +26,41 @@ static long readconsole(const struct hypercall *call, void *argument)
     op->index = read.index;
     op->count = read.count;
     return error;
+}
+
+static int set_trace_cpus(const struct hypercall *call, const struct xenctl_bitmap *mask)
+{
+    uint64_t cpus[PV_SCHED_MAX_CPUS / 64];
+    int error = cpus_from_guest(cpus, mask);
+    return error ? error : pv_xentrace_set_cpu_mask(call->machine, cpus);
+}
+
+static long tbuf_op(const struct hypercall *call, void *argument)
+{
+    struct xen_sysctl_tbuf_op *op = &((struct xen_sysctl *)argument)->u.tbuf_op;
+    struct pv_xentrace_info info;
+    int error;
+    switch (op->cmd) {
+    case XEN_SYSCTL_TBUFOP_get_info:
+        error = pv_xentrace_get_info(call->machine, &info);
+        if (!error) {
+            op->evt_mask = info.event_mask;
+            op->buffer_mfn = info.buffer_mfn;
+            op->size = info.info_size;
+        }
+        return error;
+    case XEN_SYSCTL_TBUFOP_set_cpu_mask:
+        return set_trace_cpus(call, &op->cpu_mask);
+    case XEN_SYSCTL_TBUFOP_set_evt_mask:
+        return pv_xentrace_set_event_mask(call->machine, op->evt_mask);
+    case XEN_SYSCTL_TBUFOP_set_size:
+        return pv_xentrace_set_size(call->machine, op->size);
+    case XEN_SYSCTL_TBUFOP_enable:
+    case XEN_SYSCTL_TBUFOP_disable:
+        return pv_xentrace_enable(call->machine, op->cmd == XEN_SYSCTL_TBUFOP_enable);
+    default:
+        return -EINVAL;
+    }
 }
 
 static long debug_keys(const struct hypercall *call, void *argument)
@@ -56,6 +93,7 @@ static long getdomaininfolist(const struct hypercall *call, void *argument)
 
 static const struct operation sysctls[] = {
     [XEN_SYSCTL_readconsole] = ROW(BOTH, readconsole),
+    [XEN_SYSCTL_tbuf_op] = ROW(BOTH, tbuf_op),
     [XEN_SYSCTL_physinfo] = ROW(BOTH, sysctl_physinfo),
     [XEN_SYSCTL_sched_id] = ROW(BOTH, sysctl_sched_id),
     [XEN_SYSCTL_getdomaininfolist] = ROW(BOTH, getdomaininfolist),

@@ -1,23 +1,27 @@
 /* What active vcpus earn. Each slice the credits of a pool's CPUs are shared out among its domains,
  * by their weights and up to their caps; what a domain cannot use goes to the others. */
-#include "pvdrivers/sim/sched/internal.h"
+#include "pvdrivers/sim/sched/trace.h"
 
 /* ---- Who is active --------------------------------------------------------------------------- */
 
-void account_start(struct pv_machine *machine, struct domain *d, struct sched_vcpu *vcpu)
+void account_start(struct pv_machine *machine, vcpu_ref ref)
 {
-    vcpu->active = true;
+    struct domain *d = domain_of(machine, ref);
+    vcpu_at(machine, ref)->active = true;
     pool_of(machine, d)->weight += d->sched.weight;
     if (d->sched.active_vcpus++ == 0)
         pool_link(machine, d);
+    trace_vcpu_word(machine, TRC_CSCHED_ACCOUNT_START, ref, d->sched.active_vcpus);
 }
 
-void account_stop(struct pv_machine *machine, struct domain *d, struct sched_vcpu *vcpu)
+void account_stop(struct pv_machine *machine, vcpu_ref ref)
 {
-    vcpu->active = false;
+    struct domain *d = domain_of(machine, ref);
+    vcpu_at(machine, ref)->active = false;
     pool_of(machine, d)->weight -= d->sched.weight;
     if (--d->sched.active_vcpus == 0)
         pool_unlink(machine, d);
+    trace_vcpu_word(machine, TRC_CSCHED_ACCOUNT_STOP, ref, d->sched.active_vcpus);
 }
 
 /* ---- A domain's share ------------------------------------------------------------------------ */
@@ -107,7 +111,7 @@ static void earn(struct pv_machine *machine, vcpu_ref ref, int64_t credits, int6
     vcpu->priority = UNDER;
     park(machine, ref, false, now);
     if (vcpu->credit > slice) {
-        account_stop(machine, d, vcpu); /* it uses less than it gets */
+        account_stop(machine, ref); /* it uses less than it gets */
         vcpu->credit /= 2;
     }
 }

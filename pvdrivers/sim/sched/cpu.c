@@ -1,5 +1,5 @@
 /* A CPU: whom it runs, and when something happens on it by itself. */
-#include "pvdrivers/sim/sched/internal.h"
+#include "pvdrivers/sim/sched/trace.h"
 
 /* ---- The order of the CPUs' next events ------------------------------------------------------ */
 
@@ -88,6 +88,18 @@ static uint64_t first_tick(const struct sched_pool *pool, uint64_t now)
     return tick == NEVER ? NEVER : now - now % tick + tick;
 }
 
+static void end_idling(struct pv_machine *machine, uint32_t cpu, uint64_t now)
+{
+    scheduler(machine)->cpu[cpu].tick_at = first_tick(pool_of_cpu(machine, cpu), now);
+    trace_runstate(machine, cpu, NO_VCPU, RUNSTATE_running, RUNSTATE_runnable);
+}
+
+static void begin_idling(struct pv_machine *machine, uint32_t cpu, uint64_t now)
+{
+    scheduler(machine)->cpu[cpu].idle_since = now;
+    trace_runstate(machine, cpu, NO_VCPU, RUNSTATE_runnable, RUNSTATE_running);
+}
+
 void cpu_schedule(struct pv_machine *machine, uint32_t cpu, uint64_t now)
 {
     struct scheduler *sched = scheduler(machine);
@@ -98,14 +110,18 @@ void cpu_schedule(struct pv_machine *machine, uint32_t cpu, uint64_t now)
     vcpu_ref before = own->current, next = ops_of(pool)->choose(machine, cpu, now, &slice);
     sched->decisions++;
     own->slice_end = now + slice;
+    if (xentrace_is_on(machine))
+        trace_choice(machine, cpu, next, now);
     if (next != before) {
         sched->switches++;
         if (before != NO_VCPU)
             leave(machine, before, now);
         else
-            own->tick_at = first_tick(pool, now);
+            end_idling(machine, cpu, now);
         if (next != NO_VCPU)
             enter(machine, next, now);
+        else
+            begin_idling(machine, cpu, now);
         own->current = next;
         own->done = false;
         mask_put(&pool->idlers, cpu, next == NO_VCPU && mask_test(&pool->cpus, cpu));

@@ -1,9 +1,10 @@
 /* Xen's credit scheduler: a vcpu that runs burns credits, and one that has none left waits behind
  * those that have. The numbers are Xen's (sched/credit.c). */
-#include "pvdrivers/sim/sched/internal.h"
+#include "pvdrivers/sim/sched/trace.h"
 
 #define CREDITS_PER_MS 10u
 #define TICKS_PER_SLICE 3u
+#define IDLES (1u << 24) /* in a trace record */
 
 static void join(struct pv_machine *machine, struct domain *d, uint64_t now)
 {
@@ -22,7 +23,7 @@ static void leave(struct pv_machine *machine, struct domain *d)
 {
     for (uint32_t id = 0; id < d->max_vcpus; id++)
         if (d->vcpu[id].sched.active)
-            account_stop(machine, d, &d->vcpu[id].sched);
+            account_stop(machine, make_ref(d, id));
 }
 
 static void set_domain(struct pv_machine *machine, struct domain *d, uint16_t weight, uint16_t cap,
@@ -55,10 +56,12 @@ static void burn(struct sched_vcpu *vcpu, uint64_t now)
 }
 
 /* One that has credits left goes before all that compute, until a tick finds it running. */
-static void boost(struct pv_machine *machine, struct sched_vcpu *vcpu)
+static void boost(struct pv_machine *machine, vcpu_ref ref)
 {
+    struct sched_vcpu *vcpu = vcpu_at(machine, ref);
     if (vcpu->priority != UNDER)
         return;
+    trace_vcpu(machine, TRC_CSCHED_BOOST_START, ref);
     vcpu->priority = BOOST;
     scheduler(machine)->boosts++;
 }
@@ -69,15 +72,19 @@ void credit_tick(struct pv_machine *machine, uint32_t cpu, uint64_t now)
 {
     struct sched_cpu *own = &scheduler(machine)->cpu[cpu];
     struct sched_vcpu *vcpu = vcpu_at(machine, own->current);
-    if (vcpu->priority == BOOST)
+    if (vcpu->priority == BOOST) {
         vcpu->priority = UNDER;
+        trace_vcpu(machine, TRC_CSCHED_BOOST_END, own->current);
+    }
     burn(vcpu, now);
     bool active = vcpu->active;
     if (!active)
-        account_start(machine, domain_of(machine, own->current), vcpu);
+        account_start(machine, own->current);
     own->tick_at = now + tick_time(pool_of_cpu(machine, cpu));
     if (active && vcpu->demand > 0 && place_is_better_elsewhere(machine, own->current))
         vcpu_move(machine, own->current, now);
+    else if (active)
+        trace_vcpu_word(machine, TRC_CSCHED_PICKED_CPU, own->current, cpu);
 }
 
 /* ns that `current` runs on because it has run for less than the limit; 0: it may be preempted. */
@@ -94,6 +101,7 @@ static vcpu_ref choose(struct pv_machine *machine, uint32_t cpu, uint64_t now, u
     const struct sched_pool *pool = pool_of_cpu(machine, cpu);
     vcpu_ref current = own->current;
     *slice = pool->slice_us * NS_PER_US;
+    XENTRACE(machine, cpu, TRC_CSCHED_SCHEDULE, cpu | (current == NO_VCPU ? IDLES : 0));
     if (current != NO_VCPU) {
         struct sched_vcpu *vcpu = vcpu_at(machine, current);
         bool runnable = vcpu_is_runnable(domain_of(machine, current), vcpu);
@@ -101,6 +109,7 @@ static vcpu_ref choose(struct pv_machine *machine, uint32_t cpu, uint64_t now, u
         burn(vcpu, now);
         vcpu->left_at = now;
         if (runnable && rest) {
+            trace_ratelimit(machine, TRC_CSCHED_RATELIMIT, current, now);
             *slice = rest;
             return current;
         }
@@ -122,11 +131,13 @@ static vcpu_ref choose(struct pv_machine *machine, uint32_t cpu, uint64_t now, u
 static void wake(struct pv_machine *machine, vcpu_ref ref, uint64_t now, bool event)
 {
     if (event)
-        boost(machine, vcpu_at(machine, ref));
+        boost(machine, ref);
     runqueue_insert(machine, ref);
     uint32_t cpu = place_tickled(machine, ref);
-    if (cpu != SCHED_MAX_CPUS)
-        cpu_schedule(machine, cpu, now);
+    if (cpu == SCHED_MAX_CPUS)
+        return;
+    XENTRACE(machine, vcpu_at(machine, ref)->cpu, TRC_CSCHED_TICKLE, cpu);
+    cpu_schedule(machine, cpu, now);
 }
 
 static void lie_down(struct pv_machine *machine, vcpu_ref ref, uint64_t now)
@@ -138,6 +149,7 @@ static void lie_down(struct pv_machine *machine, vcpu_ref ref, uint64_t now)
 static void place(struct pv_machine *machine, vcpu_ref ref)
 {
     vcpu_at(machine, ref)->cpu = (uint16_t)place_choose(machine, ref);
+    trace_vcpu_word(machine, TRC_CSCHED_PICKED_CPU, ref, vcpu_at(machine, ref)->cpu);
 }
 
 /* One that had to leave its CPU to a vcpu that may run nowhere else. */

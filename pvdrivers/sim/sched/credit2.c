@@ -1,8 +1,10 @@
 /* Xen's credit2 scheduler: CPUs share runqueues, in which vcpus stand by their credits; when nobody
  * has any left, all get new ones. Who sleeps keeps his, and so comes first when he wakes. */
 #include "pvdrivers/sim/sched/credit2.h"
+#include "pvdrivers/sim/sched/trace.h"
 
 #define COMPENSATION 50000 /* ns, for one that another CPU has taken */
+#define IDLES (1u << 8)    /* in a trace record */
 
 /* ---- The pool -------------------------------------------------------------------------------- */
 
@@ -141,13 +143,19 @@ static vcpu_ref find_next(struct pv_machine *machine, uint32_t cpu, vcpu_ref cur
     if (!mask_test(&pool->cpus, cpu))
         return NO_VCPU; /* it is about to leave */
     if (runnable && !vcpu_at(machine, current)->yields &&
-        is_limited(pool, vcpu_at(machine, current), now))
+        is_limited(pool, vcpu_at(machine, current), now)) {
+        trace_ratelimit(machine, TRC_CSCHED2_RATELIMIT, current, now);
         return current;
+    }
     bool elsewhere = runnable && affinity_prefers(pool, vcpu_at(machine, current)) &&
                      !mask_test(&vcpu_at(machine, current)->preferred, cpu) &&
                      credit2_find_idle(machine, current, &vcpu_at(machine, current)->preferred) !=
                          SCHED_MAX_CPUS;
-    return candidate(machine, cpu, runnable && !elsewhere ? current : NO_VCPU, now);
+    vcpu_ref next = candidate(machine, cpu, runnable && !elsewhere ? current : NO_VCPU, now);
+    XENTRACE(machine, cpu, TRC_CSCHED2_RUNQ_CANDIDATE,
+             (uint32_t)trace_domid(next) << 16 | trace_id(next, cpu), UINT32_MAX,
+             next == NO_VCPU ? (uint32_t)CREDIT2_IDLE : (uint32_t)vcpu_at(machine, next)->priority);
+    return next;
 }
 
 static vcpu_ref choose(struct pv_machine *machine, uint32_t cpu, uint64_t now, uint64_t *slice)
@@ -155,6 +163,9 @@ static vcpu_ref choose(struct pv_machine *machine, uint32_t cpu, uint64_t now, u
     vcpu_ref current = scheduler(machine)->cpu[cpu].current;
     struct sched_queue *queue = queue_of_cpu(machine, cpu);
     bool runnable = false;
+    XENTRACE(machine, cpu, TRC_CSCHED2_SCHEDULE,
+             cpu | (uint32_t)scheduler(machine)->cpu[cpu].queue << 16,
+             current == NO_VCPU ? IDLES : 0);
     if (current != NO_VCPU) {
         credit2_burn(machine, current, now);
         if (has_cap(machine, current))

@@ -1,5 +1,6 @@
 /* How busy runqueues and vcpus have been of late, and which vcpu belongs to which runqueue. */
 #include "pvdrivers/sim/sched/credit2.h"
+#include "pvdrivers/sim/sched/trace.h"
 
 /* ---- Load ------------------------------------------------------------------------------------ */
 
@@ -175,6 +176,8 @@ static void migrate(struct pv_machine *machine, vcpu_ref ref, const struct sched
 {
     if (ref == NO_VCPU)
         return;
+    XENTRACE(machine, vcpu_at(machine, ref)->cpu, TRC_CSCHED2_MIGRATE, trace_word(ref),
+             vcpu_at(machine, ref)->queue | (uint32_t)(to - scheduler(machine)->queue) << 16);
     vcpu_take_off(machine, ref, now);
     give_cpu(machine, ref, (uint16_t)(to - scheduler(machine)->queue),
              &vcpu_at(machine, ref)->affinity);

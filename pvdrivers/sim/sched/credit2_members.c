@@ -1,6 +1,7 @@
 /* Who belongs to a runqueue, and the credits of all of them. The member with the highest weight
  * burns one a ns, the others as much more as their weights are less. */
 #include "pvdrivers/sim/sched/credit2.h"
+#include "pvdrivers/sim/sched/trace.h"
 
 void credit2_find_max_weight(struct pv_machine *machine, struct sched_queue *queue)
 {
@@ -50,6 +51,8 @@ void credit2_burn(struct pv_machine *machine, vcpu_ref ref, uint64_t now)
     vcpu->burned_until = now;
     if (has_cap(machine, ref))
         vcpu->budget -= (int64_t)ran;
+    XENTRACE(machine, vcpu->cpu, TRC_CSCHED2_CREDIT_BURN, trace_word(ref), (uint32_t)vcpu->priority,
+             has_cap(machine, ref) ? (uint32_t)vcpu->budget : (uint32_t)INT32_MIN, (uint32_t)ran);
 }
 
 void credit2_reset(struct pv_machine *machine, struct sched_queue *queue, vcpu_ref next,
@@ -62,9 +65,12 @@ void credit2_reset(struct pv_machine *machine, struct sched_queue *queue, vcpu_r
         struct sched_vcpu *vcpu = vcpu_at(machine, ref);
         if (vcpu->state == RUNSTATE_running)
             credit2_burn(machine, ref, now);
+        int32_t before = vcpu->priority;
         vcpu->priority += more;
         if (vcpu->priority > CREDIT2_INIT + CREDIT2_CARRY)
             vcpu->priority = CREDIT2_INIT + CREDIT2_CARRY;
+        XENTRACE(machine, vcpu->cpu, TRC_CSCHED2_CREDIT_RESET, trace_word(ref), (uint32_t)before,
+                 (uint32_t)vcpu->priority);
     }
 }
 

@@ -1,6 +1,7 @@
 /* Which CPU is told that a vcpu waits: one that idles, on a core of which nothing runs if there is
  * one, or the one whose vcpu has the fewest credits. */
 #include "pvdrivers/sim/sched/credit2.h"
+#include "pvdrivers/sim/sched/trace.h"
 
 #define TOLERANCE 50000 /* ns before the end of the rate limit */
 
@@ -84,12 +85,16 @@ void credit2_tickle(struct pv_machine *machine, vcpu_ref ref, uint64_t now)
 {
     const struct sched_vcpu *vcpu = vcpu_at(machine, ref);
     uint32_t cpu = SCHED_MAX_CPUS;
+    XENTRACE(machine, vcpu->cpu, TRC_CSCHED2_TICKLE_NEW, trace_word(ref), vcpu->cpu,
+             (uint32_t)vcpu->priority);
     if (affinity_prefers(pool_of(machine, domain_of(machine, ref)), vcpu))
         cpu = credit2_find_idle(machine, ref, &vcpu->preferred);
     if (cpu == SCHED_MAX_CPUS)
         cpu = credit2_find_idle(machine, ref, &vcpu->affinity);
     if (cpu == SCHED_MAX_CPUS)
         cpu = find_busy(machine, ref, now);
-    if (cpu != SCHED_MAX_CPUS)
-        cpu_schedule(machine, cpu, now);
+    if (cpu == SCHED_MAX_CPUS)
+        return;
+    XENTRACE(machine, vcpu->cpu, TRC_CSCHED2_TICKLE, cpu);
+    cpu_schedule(machine, cpu, now);
 }

@@ -1,5 +1,5 @@
 /* The subsystem: CPUs of a machine, vcpus of a domain; and what toolstacks set. */
-#include "pvdrivers/sim/sched/internal.h"
+#include "pvdrivers/sim/sched/trace.h"
 
 #include <errno.h>
 
@@ -7,8 +7,12 @@
 
 static void init_cpu(struct scheduler *sched, uint16_t cpu, uint64_t now)
 {
-    sched->cpu[cpu] = (struct sched_cpu){
-        .pool = NO_POOL, .current = NO_VCPU, .since = now, .next = NEVER, .heap_place = cpu};
+    sched->cpu[cpu] = (struct sched_cpu){.pool = NO_POOL,
+                                         .current = NO_VCPU,
+                                         .since = now,
+                                         .idle_since = now,
+                                         .next = NEVER,
+                                         .heap_place = cpu};
     sched->heap[cpu] = cpu;
 }
 
@@ -139,6 +143,7 @@ static int join(struct pv_machine *machine, struct domain *d, uint32_t id, uint6
         d->vcpu[vcpu].sched = (struct sched_vcpu){
             .state = RUNSTATE_blocked, .state_since = now, .next = NO_VCPU, .prev = NO_VCPU};
     pool_join(machine, d, pool, now);
+    XENTRACE(machine, 0, TRC_SCHED_DOM_ADD, d->domain_id);
     /* Release: a member's vcpus can be repaired, should the process die here. */
     __atomic_store_n(&d->sched.member, true, __ATOMIC_RELEASE);
     return 0;
@@ -178,6 +183,7 @@ static uint64_t destroy(struct pv_machine *machine, struct domain *d, uint64_t f
     if (d->sched.member) {
         process_time_end(machine, d);
         pool_leave(machine, d);
+        XENTRACE(machine, 0, TRC_SCHED_DOM_REM, d->domain_id);
     }
     d->sched.member = false;
     sched_unlock(machine);

@@ -109,8 +109,8 @@ void credit_tick(struct pv_machine *machine, uint32_t cpu, uint64_t now);
 
 /* ---- account.c: what is earned ---- */
 int32_t credit_of_slice(const struct sched_pool *pool);
-void account_start(struct pv_machine *machine, struct domain *d, struct sched_vcpu *vcpu);
-void account_stop(struct pv_machine *machine, struct domain *d, struct sched_vcpu *vcpu);
+void account_start(struct pv_machine *machine, vcpu_ref ref);
+void account_stop(struct pv_machine *machine, vcpu_ref ref);
 /* Each slice. */
 void account_timer(struct pv_machine *machine, struct sched_pool *pool, uint64_t now);
 

@@ -1,5 +1,5 @@
 /* Virtual time moves on from one event of a CPU to the next. */
-#include "pvdrivers/sim/sched/internal.h"
+#include "pvdrivers/sim/sched/trace.h"
 
 #include <errno.h>
 
@@ -20,10 +20,12 @@ static void block_done(struct pv_machine *machine, uint64_t now)
         if (!own->done)
             continue;
         own->done = false;
-        if (vcpu_at(machine, own->current)->demand == 0)
+        if (vcpu_at(machine, own->current)->demand == 0) {
+            trace_vcpu(machine, TRC_SCHED_BLOCK, own->current);
             cpu_schedule(machine, cpu, now);
-        else
+        } else {
             cpu_update(machine, cpu);
+        }
     }
 }
 
@@ -90,6 +92,12 @@ static uint32_t run(struct pv_machine *machine, uint64_t until, struct pv_sched_
     return count;
 }
 
+/* A VIRQ that was deferred is raised when a section is left. */
+static void raise_trace_virq(struct pv_machine *machine)
+{
+    RCU_SECTION(machine);
+}
+
 int pv_sched_run(struct pv_machine *machine, uint64_t until, struct pv_sched_done *done,
                  uint32_t max)
 {
@@ -105,6 +113,8 @@ int pv_sched_run(struct pv_machine *machine, uint64_t until, struct pv_sched_don
         block_done(machine, now);
         uint32_t count = run(machine, stop < now ? now : stop, done, max);
         sched_unlock(machine);
+        if (xentrace_is_on(machine))
+            raise_trace_virq(machine);
         if (count || event > until)
             return (int)count;
         now = pv_machine_now(machine);

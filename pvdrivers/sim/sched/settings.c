@@ -1,6 +1,6 @@
 /* What toolstacks and vcpus ask of the scheduler. */
 #include "pvdrivers/sim/core/rcu.h"
-#include "pvdrivers/sim/sched/internal.h"
+#include "pvdrivers/sim/sched/trace.h"
 
 #include <errno.h>
 
@@ -111,6 +111,7 @@ int pv_sched_set_domain(struct pv_machine *machine, domid_t domid,
     ops_of(pool_of(machine, d))
         ->set_domain(machine, d, (uint16_t)weight, (uint16_t)settings->cap,
                      pv_machine_now(machine));
+    XENTRACE(machine, 0, TRC_SCHED_ADJDOM, domid);
     sched_unlock(machine);
     return 0;
 }

@@ -91,7 +91,7 @@ struct sched_cpu {
     uint64_t next;      /* when something happens here by itself */
     uint32_t heap_place;
     bool done; /* `current` has what it wanted, and was reported */
-    uint64_t idle_time;
+    uint64_t idle_time, idle_since;
 };
 
 /* The vcpus that wait for a CPU of a few, the most urgent first. */

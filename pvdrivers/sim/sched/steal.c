@@ -1,6 +1,6 @@
 /* Which CPU takes a vcpu that waits for another one. Those that would rather run on it come first,
  * then all that may, and its own node's before those of the others. */
-#include "pvdrivers/sim/sched/internal.h"
+#include "pvdrivers/sim/sched/trace.h"
 
 /* For one of two searches: `preferred` for those that would rather run on the CPU, then all. */
 struct search {
@@ -43,9 +43,11 @@ static vcpu_ref search_node(struct pv_machine *machine, uint32_t node, struct cp
     for (uint32_t from = sched->stolen_from[node];
          (peer = mask_find(&peers, cpus, from)) != SCHED_MAX_CPUS; from = peer + 1) {
         mask_put(&peers, peer, false);
+        XENTRACE(machine, search->cpu, TRC_CSCHED_STEAL_CHECK, peer, 1);
         vcpu_ref ref = steal_from(machine, peer, search);
         if (ref == NO_VCPU)
             continue;
+        XENTRACE(machine, search->cpu, TRC_CSCHED_STOLEN_UNIT, peer, domid_of(ref), id_of(ref));
         runqueue_remove(machine, ref);
         vcpu_at(machine, ref)->cpu = (uint16_t)search->cpu;
         sched->stolen_from[node] = (uint16_t)(peer + 1);

@@ -1,5 +1,5 @@
 /* A vcpu's states, and what it wants. */
-#include "pvdrivers/sim/sched/internal.h"
+#include "pvdrivers/sim/sched/trace.h"
 
 static uint32_t pause_flags(const struct sched_vcpu *vcpu)
 {
@@ -26,6 +26,7 @@ void vcpu_set_state(struct pv_machine *machine, vcpu_ref ref, uint8_t state, uin
     struct sched_vcpu *vcpu = vcpu_at(machine, ref);
     if (vcpu->state == state)
         return;
+    trace_runstate(machine, vcpu->cpu, ref, vcpu->state, state);
     vcpu->time[vcpu->state] += now - vcpu->state_since;
     vcpu->state = state;
     vcpu->state_since = now;
@@ -35,8 +36,14 @@ void vcpu_set_state(struct pv_machine *machine, vcpu_ref ref, uint8_t state, uin
 
 static void wake(struct pv_machine *machine, vcpu_ref ref, uint64_t now, bool boost)
 {
+    trace_vcpu(machine, TRC_SCHED_WAKE, ref);
     vcpu_set_state(machine, ref, RUNSTATE_runnable, now);
     ops_of_vcpu(machine, ref)->wake(machine, ref, now, boost);
+}
+
+static void trace_end(struct pv_machine *machine, vcpu_ref ref, uint8_t state)
+{
+    trace_vcpu(machine, state == RUNSTATE_blocked ? TRC_SCHED_BLOCK : TRC_SCHED_SLEEP, ref);
 }
 
 void vcpu_changed(struct pv_machine *machine, vcpu_ref ref, uint64_t now, bool boost)
@@ -45,16 +52,20 @@ void vcpu_changed(struct pv_machine *machine, vcpu_ref ref, uint64_t now, bool b
     uint8_t state = vcpu_rest_state(domain_of(machine, ref), vcpu);
     bool runnable = state == RUNSTATE_runnable;
     if (vcpu->state == RUNSTATE_running) {
-        if (!runnable)
+        if (!runnable) {
+            trace_end(machine, ref, state);
             cpu_schedule(machine, vcpu->cpu, now);
+        }
         return;
     }
     if (runnable && !vcpu->queued) {
         wake(machine, ref, now, boost);
         return;
     }
-    if (!runnable && vcpu->queued)
+    if (!runnable && vcpu->queued) {
+        trace_end(machine, ref, state);
         ops_of_vcpu(machine, ref)->sleep(machine, ref, now);
+    }
     vcpu_set_state(machine, ref, state, now);
 }
 
@@ -94,6 +105,7 @@ void vcpu_yield(struct pv_machine *machine, struct domain *d, uint32_t vcpu)
     sched_lock(machine);
     struct sched_vcpu *own = &d->vcpu[vcpu].sched;
     if (d->sched.member && own->state == RUNSTATE_running) {
+        trace_vcpu(machine, TRC_SCHED_YIELD, make_ref(d, vcpu));
         own->yields = true;
         cpu_schedule(machine, own->cpu, pv_machine_now(machine));
         own->yields = false;
