@@ -189,6 +189,14 @@ class Machine:
         assert domain.info
         return domain
 
+    def domains(self) -> list[Domain]:
+        """All there are, by domid, those that are dying included."""
+        found, domid = [], lib.pv_domain_next(self.cdata, 0)
+        while domid >= 0:
+            found.append(Domain(self, domid))
+            domid = lib.pv_domain_next(self.cdata, domid + 1)
+        return found
+
     def open_hypervisor(self, domid: int) -> Hypervisor:
         """This process's view as domain `domid`."""
         out = ffi.new("struct pv_hypervisor **")

@@ -158,7 +158,9 @@ PV_API int pv_domain_create(struct pv_machine *machine, domid_t domid,
  * where a guest is processes that have a view of it, this is a state that they and others can see.
  */
 PV_API int pv_domain_pause(struct pv_machine *machine, domid_t domid);
+/* Raises PV_VIRQ_UNPAUSED: who plays the CPUs, and starts processes for guests, hears of it. */
 PV_API int pv_domain_unpause(struct pv_machine *machine, domid_t domid);
+#define PV_VIRQ_UNPAUSED 5 /* G; a number that Xen does not use */
 /* A domain that has shut down or crashed goes on where it was; for others it is nothing. -ESRCH
  * also when it is being destroyed. */
 PV_API int pv_domain_resume(struct pv_machine *machine, domid_t domid);
@@ -175,6 +177,8 @@ PV_API int pv_domain_shutdown(struct pv_machine *machine, domid_t domid, uint32_
  * peer still maps keep their pages (not the domid) until the peer unmaps; the domain stays DYING
  * until then. */
 PV_API int pv_domain_destroy(struct pv_machine *machine, domid_t domid);
+/* The lowest domid of a domain from `from` on, or -ESRCH. */
+PV_API int pv_domain_next(struct pv_machine *machine, domid_t from);
 PV_API int pv_domain_info(struct pv_machine *machine, domid_t domid, struct pv_domain_info *info);
 PV_API int pv_domain_accounts(struct pv_machine *machine, domid_t domid,
                               uint64_t *accounts /* PV_ACCOUNT_COUNT of them */);

@@ -168,6 +168,15 @@ int pv_domain_info(struct pv_machine *machine, domid_t domid, struct pv_domain_i
     return 0;
 }
 
+int pv_domain_next(struct pv_machine *machine, domid_t from)
+{
+    RCU_SECTION(machine);
+    for (uint32_t domid = from; domid < machine->shared->max_domains; domid++)
+        if (find_domain(machine, (domid_t)domid))
+            return (int)domid;
+    return -ESRCH;
+}
+
 int pv_domain_accounts(struct pv_machine *machine, domid_t domid, uint64_t *accounts)
 {
     RCU_SECTION(machine);

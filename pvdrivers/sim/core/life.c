@@ -56,7 +56,12 @@ int pv_domain_pause(struct pv_machine *machine, domid_t domid)
 
 int pv_domain_unpause(struct pv_machine *machine, domid_t domid)
 {
-    return change_pause_count(machine, domid, 0, -1, -EINVAL);
+    int error = change_pause_count(machine, domid, 0, -1, -EINVAL);
+    if (error)
+        return error;
+    FOR_EACH_SUBSYSTEM(id, domain_unpaused)
+    subsystems[id]->domain_unpaused(machine);
+    return 0;
 }
 
 int pv_domain_resume(struct pv_machine *machine, domid_t domid)

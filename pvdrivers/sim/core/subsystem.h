@@ -126,6 +126,8 @@ struct subsystem {
     /* One of its vcpus runs no more, or again (pause_flags). `paused` says which; under the
      * domain's event lock or none. */
     void (*vcpu_paused)(struct pv_machine *machine, struct domain *d, uint32_t vcpu, bool paused);
+    /* A domain may run from now on. Under no lock. */
+    void (*domain_unpaused)(struct pv_machine *machine);
     /* The domain has shut down or was destroyed. Under no lock. */
     void (*domain_ended)(struct pv_machine *machine);
     /* A bounded step of taking a dying domain apart, which may be repeated: where the next begins

@@ -89,6 +89,12 @@ int pv_domain_set_address_size(struct pv_machine *machine, domid_t domid, uint32
     return error;
 }
 
+/* Who runs guests listens. */
+static void tell_of_unpaused(struct pv_machine *machine)
+{
+    send_global_virq(machine, PV_VIRQ_UNPAUSED);
+}
+
 /* Xenstored and toolstacks listen. */
 static void tell_of_end(struct pv_machine *machine)
 {
@@ -121,6 +127,7 @@ const struct subsystem events_subsystem = {
     .area_size = area_size,
     .domain_init = init_domain,
     .domain_create = create,
+    .domain_unpaused = tell_of_unpaused,
     .domain_ended = tell_of_end,
     .domain_destroy = destroy,
     .debug_key = {'e', "dump event channels", .dump_domain = events_dump},

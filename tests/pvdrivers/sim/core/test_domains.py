@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 
+from pvdrivers._core import lib
 from pvdrivers.ring.abi import Abi
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import DomainState, Machine, MachineError, ShutdownReason
@@ -96,6 +97,30 @@ def test_uuids_in_virtual_time_are_those_of_the_last_run() -> None:
     uuids = run()
     assert len(set(uuids)) == 3
     assert run() == uuids
+
+
+def test_who_plays_the_cpus_hears_of_an_unpaused_domain() -> None:
+    with Machine() as machine:
+        dom0 = machine.create_domain(privileged=True)
+        channels = dom0.hypervisor.open_event_channels()
+        port = channels.bind_virq(lib.PV_VIRQ_UNPAUSED)
+        guest = machine.create_domain(paused=True)
+        assert channels.pending() is None
+        guest.unpause()
+        assert channels.pending() == port
+        channels.unmask(port)
+        guest.pause()
+        guest.destroy()
+        assert channels.pending() is None
+
+
+def test_all_domains_are_listed() -> None:
+    with Machine(max_domains=8) as machine:
+        assert machine.domains() == []
+        for domid in (0, 3, 7):
+            machine.create_domain(domid=domid, memory="1M")
+        machine.domain(3).destroy()
+        assert [domain.domid for domain in machine.domains()] == [0, 7]
 
 
 def test_crash() -> None:
