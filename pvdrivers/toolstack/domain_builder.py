@@ -12,8 +12,9 @@ import time
 from dataclasses import dataclass
 
 from pvdrivers._core import ffi, lib
-from pvdrivers.hypervisor import check
+from pvdrivers.hypervisor import Hypervisor, check
 from pvdrivers.ring.abi import Abi, layout
+from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim.domain import Domain
 from pvdrivers.xenstore.client import XenstoreClient
 
@@ -21,6 +22,7 @@ START_INFO_GFN = dict.fromkeys(Abi, 0) | {Abi.IA64: lib.PV_IA64_START_INFO_PFN}
 XENSTORE_GFN = dict.fromkeys(Abi, 1) | {Abi.IA64: lib.PV_IA64_XENSTORE_PFN}
 """By ABI: the first pages of an ia64 guest are firmware's."""
 MAGIC = b"xen-3.0-%s"
+MAX_COMMAND_LINE = 1023  # bytes: MAX_GUEST_CMDLINE without the NUL at its end
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class StartInfo:
     nr_pages: int
     store_gfn: int
     store_port: int
+    command_line: str = ""
 
     def write(self, page: memoryview, abi: Abi) -> None:
         fields = layout("start_info", abi).fields
@@ -41,6 +44,8 @@ class StartInfo:
         for name, value in values.items():
             offset, size = fields[name]
             page[offset : offset + size] = value.to_bytes(size, "little")
+        offset, size = fields["cmd_line"]
+        page[offset : offset + size] = self.command_line.encode().ljust(size, b"\0")
         magic = MAGIC % abi.protocol.removesuffix("-abi").encode()
         page[: len(magic) + 1] = magic + b"\0"
 
@@ -52,11 +57,23 @@ class StartInfo:
             offset, size = fields[name]
             return int.from_bytes(page[offset : offset + size], "little")
 
-        return cls(number("nr_pages"), number("store_mfn"), number("store_evtchn"))
+        offset, size = fields["cmd_line"]
+        command_line = bytes(page[offset : offset + size]).partition(b"\0")[0]
+        return cls(
+            number("nr_pages"),
+            number("store_mfn"),
+            number("store_evtchn"),
+            command_line.decode(errors="replace"),
+        )
 
 
-def build(domain: Domain, store_domid: int = 0) -> StartInfo:
-    """Prepares a new domain's start_info and its xenstore ring; `introduce` it afterwards."""
+def build(domain: Domain, store_domid: int = 0, command_line: str = "") -> StartInfo:
+    """Prepares a new domain's start_info and its xenstore ring; `introduce` it afterwards.
+
+    UsageError: the command line is longer than start_info has room for.
+    """
+    if len(command_line.encode()) > MAX_COMMAND_LINE:
+        raise UsageError(f"a kernel's command line has {MAX_COMMAND_LINE} bytes at most")
     port = ffi.new("evtchn_port_t *")
     machine = domain.machine.cdata
     check(
@@ -64,7 +81,7 @@ def build(domain: Domain, store_domid: int = 0) -> StartInfo:
         f"the xenstore port of domain {domain.domid}",
     )
     hypervisor = domain.hypervisor
-    info = StartInfo(domain.info.pages, XENSTORE_GFN[hypervisor.abi], port[0])
+    info = StartInfo(domain.info.pages, XENSTORE_GFN[hypervisor.abi], port[0], command_line)
     page = hypervisor.map_foreign(domain.domid, [START_INFO_GFN[hypervisor.abi]])
     info.write(page.view, hypervisor.abi)
     if hypervisor.abi is Abi.IA64:
@@ -73,6 +90,19 @@ def build(domain: Domain, store_domid: int = 0) -> StartInfo:
         hypervisor.unmap_foreign(domain.domid, memmap_info)
     hypervisor.unmap_foreign(domain.domid, page)
     return info
+
+
+def read_start_info(domain: Domain, hypervisor: Hypervisor) -> StartInfo:
+    """What a domain's start_info says. `hypervisor`: its own view, or one of dom0. OSError: there
+    is no page."""
+    abi = domain.info.abi
+    page = hypervisor.map_foreign(
+        domain.domid, [START_INFO_GFN[abi]], readonly=True, page_size=abi.page_size
+    )
+    try:
+        return StartInfo.read(page.view, abi)
+    finally:
+        hypervisor.unmap_foreign(domain.domid, page)
 
 
 def _write_boot_param(page: memoryview, memmap_info: memoryview) -> None:

@@ -31,7 +31,7 @@ IMPORTS: dict[str, set[str]] = {
     "poll": SEAM,
     "sim": SEAM,
     "native": SEAM | {"xenstore"},
-    "toolstack": SEAM | {"xenstore", "xenbus", "sim"},
+    "toolstack": SEAM | {"xenstore", "xenbus", "sim", "toolstack.devices", "toolstack.xl_config"},
     "toolstack.devices": {"xenstore", "xenbus"},  # what a toolstack does on native too
     "toolstack.xl_config": {"ring", "sim", "toolstack.devices", "vbd", "vnif", "scsi"},
     "backends": SHARED,
@@ -50,6 +50,9 @@ for device_class in DEVICE_CLASSES:
     IMPORTS["testing"] |= {device_class, f"backends.{device_class}", f"frontends.{device_class}"}
 IMPORTS["backends.vnif"].add("backends.uplinks")
 IMPORTS["backends.scsi"].add("backends.targets")
+# A guest's kernel has the frontends of all classes, and is built by a toolstack.
+IMPORTS["guest"] = SHARED | {"frontends", "sim", "toolstack", *DEVICE_CLASSES}
+IMPORTS["guest"] |= {f"frontends.{device_class}" for device_class in DEVICE_CLASSES}
 IMPORTS["tools"] = {*IMPORTS, "pvdrivers"}
 
 EXTENSION = "pvdrivers._core"  # the C core, which every part has a share in
