@@ -19,24 +19,43 @@ async def process_lock(path: Path, what: str, *, dir_fd: int | None = None) -> A
     is relative to the folder `dir_fd`, if that is given.
 
     The lock is the kernel's (flock), so it ends with the process, however that ends. What is in the
-    file is the holder's process id, for people and for the message. The file stays: to remove it
-    would let two processes hold two files of one name.
+    file is the holder's process id, for people and for the message. The holder may remove the file
+    while it has the lock; who waits for it then makes another.
 
     UsageError: another process holds it. OSError: there can be no such file.
     """
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    fd = await _open_and_take(path, what, dir_fd)
     try:
-        fd = os.open(path, flags, 0o600, dir_fd=dir_fd)
-    except OSError as error:
-        raise OSError(error.errno, f"{what}: no lock file {path}: {error.strerror}") from error
-    try:
-        await _take(fd, what)
         with suppress(OSError):  # the number is for people: a full disk must stop no daemon
             os.ftruncate(fd, 0)
             os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
         os.close(fd)
+
+
+async def _open_and_take(path: Path, what: str, dir_fd: int | None) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    while True:
+        try:
+            fd = os.open(path, flags, 0o600, dir_fd=dir_fd)
+        except OSError as error:
+            raise OSError(error.errno, f"{what}: no lock file {path}: {error.strerror}") from error
+        try:
+            await _take(fd, what)
+            if _is_still_there(fd, path, dir_fd):
+                return fd
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)
+
+
+def _is_still_there(fd: int, path: Path, dir_fd: int | None) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path, dir_fd=dir_fd, follow_symlinks=False))
+    except FileNotFoundError:
+        return False
 
 
 async def _take(fd: int, what: str) -> None:

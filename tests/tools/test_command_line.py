@@ -55,7 +55,7 @@ def said(program: str, *arguments: object) -> str:
         ("pvstored --socket x --machine /nowhere/m", "/nowhere/m"),
         ("pvbridge iscsy", 'Unknown command "iscsy". Did you mean "iscsi"?'),
         ("pvxl hots", 'Unknown command "hots". Did you mean "host"?'),
-        ("pvxl host run /dev/null/folder", "/dev/null/folder: Not a directory"),
+        ("pvxl host run --host /dev/null/folder", "/dev/null/folder: Not a directory"),
     ],
 )
 def test_a_mistake_is_one_sentence_with_the_way_out(command: str, sentence: str) -> None:

@@ -1,22 +1,19 @@
-"""A simulated host in one process: the machine, its xenstore, and guests that wait for backends."""
+"""A simulated host: the machine, its xenstore, and dom0."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-import shlex
-import sys
+import shutil
 import time
-from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from pvdrivers.process_lock import process_lock
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Machine
-from pvdrivers.tools.captive_command import run_captive
-from pvdrivers.tools.pvxl.guest import MEMORY, Guest, GuestSpec
-from pvdrivers.tools.stop_event import stop_event
+from pvdrivers.sim.cpupool import SchedulerKind
+from pvdrivers.testing.dropin import dropin_variables
 from pvdrivers.toolstack.domain_builder import register
 from pvdrivers.toolstack.xenstore_rings import GuestRings
 from pvdrivers.xenstore import XenStore
@@ -24,83 +21,128 @@ from pvdrivers.xenstore.client import XenstoreClient
 from pvdrivers.xenstore.server import SocketServer
 
 DOM0 = 0
+DOM0_MEMORY = "64M"
 
 
-def say(line: str) -> None:
-    """On stderr, since stdout is the captive command's."""
-    print(line, file=sys.stderr, flush=True)
+@dataclass(frozen=True, slots=True)
+class HostFolder:
+    """Where a host's files are."""
+
+    path: Path
+
+    @property
+    def machine(self) -> Path:
+        return self.path / "machine.sock"
+
+    @property
+    def xenstore(self) -> Path:
+        return self.path / "xenstore.sock"
+
+    @property
+    def control(self) -> Path:
+        """Of its pvbackd."""
+        return self.path / "control.sock"
+
+    @property
+    def lock(self) -> Path:
+        return self.path / "host.lock"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "host.log"
+
+    @property
+    def guests(self) -> Path:
+        """What the guests' processes print."""
+        return self.path / "guests"
+
+    @property
+    def backends_log(self) -> Path:
+        return self.path / "pvbackd.log"
+
+    @property
+    def backends_config(self) -> Path:
+        return self.path / "pvbackd.toml"
+
+    @property
+    def backends_state(self) -> Path:
+        """What was in flight when a pvbackd was killed."""
+        return self.path / "state"
+
+    def make(self) -> None:
+        """Makes it if need be. UsageError: it has other files than a host's."""
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if any(self.path.iterdir()) and not self.lock.exists():
+            raise UsageError(f"{self.path} has files that are no host's: name another folder")
+
+    def remove(self) -> None:
+        """Removes it, with all that is in it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    @property
+    def configs(self) -> Path:
+        """The configurations of the domains, by UUID."""
+        return self.path / "configs"
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """By which Xen's own programs, and pvdrivers', run in dom0 of the host."""
+        return dropin_variables(self.machine.absolute(), self.xenstore.absolute(), DOM0)
+
+
+@dataclass(frozen=True, slots=True)
+class HostSettings:
+    """What a host has. `memory`: a size, or the name of a map."""
+
+    memory: str = "4G"
+    cpus: int = 2
+    scheduler: SchedulerKind = SchedulerKind.CREDIT2
+    pvbackd: bool = True  # serves its devices
 
 
 class Host:
-    """Serves `folder`/machine.sock and `folder`/xenstore.sock while it runs."""
+    """Entered, it serves the folder's sockets, until it is left.
 
-    def __init__(self, folder: Path, guests: Sequence[GuestSpec]) -> None:
-        """UsageError: two guests have one name."""
-        names = [guest.name for guest in guests]
-        if twice := [name for name in names if names.count(name) > 1]:
-            raise UsageError(f"--guest {twice[0]}: two guests have this name")
+    UsageError: another process serves this folder. OSError: there can be no such folder or sockets.
+    """
+
+    def __init__(self, folder: HostFolder, settings: HostSettings) -> None:
         self.folder = folder
-        self.machine_socket = folder / "machine.sock"
-        self.xenstore_socket = folder / "xenstore.sock"
-        self._specs = guests
+        self.settings = settings
+        self.machine: Machine
+        self.toolstack: XenstoreClient
+        self._running = AsyncExitStack()
 
-    async def run(self, command: Sequence[str]) -> int:
-        """Until SIGTERM or SIGINT, or until `command` ends, whose exit status it gives.
-
-        UsageError: another process serves this folder, or there is no such command. OSError: there
-        can be no such folder or sockets.
-        """
-        stop = stop_event(command)
+    async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             await self._start(stack)
-            if command:
-                return await run_captive(command, self._environment, stop)
-            say("The disks are served by, in another terminal:")
-            say(f"  {self.daemon_command}")
-            await stop.wait()
-        return 0
+            self._running = stack.pop_all()
+        return self
 
-    @property
-    def daemon_command(self) -> str:
-        """What to type for a backend."""
-        options = {
-            "machine": self.machine_socket,
-            "xenstore": self.xenstore_socket,
-            "control": self.folder / "control.sock",
-        }
-        words = [word for name, path in options.items() for word in (f"--{name}", str(path))]
-        return shlex.join(["pvbackd", "run", *words])
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._running.aclose()
 
     async def _start(self, stack: AsyncExitStack) -> None:
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = process_lock(self.folder / "host.lock", str(self.folder))
-        await stack.enter_async_context(lock)
-        memory = (1 + len(self._specs)) * 2 * MEMORY
-        machine = stack.enter_context(Machine(memory))
-        dom0 = machine.create_domain(privileged=True)
+        folder = self.folder
+        folder.make()
+        await stack.enter_async_context(process_lock(folder.lock, str(folder.path)))
+        stack.callback(folder.remove)
+        folder.configs.mkdir(mode=0o700, exist_ok=True)
+        self.machine = stack.enter_context(
+            Machine(
+                self.settings.memory, cpus=self.settings.cpus, scheduler=self.settings.scheduler
+            )
+        )
+        dom0 = self.machine.create_domain(
+            privileged=True, memory=DOM0_MEMORY, vcpus=self.settings.cpus or 1
+        )
         # With the lock held, a socket that is there is one that a killed host has left.
-        self.machine_socket.unlink(missing_ok=True)
-        machine.serve(self.machine_socket)
+        folder.machine.unlink(missing_ok=True)
+        self.machine.serve(folder.machine)
         store = XenStore(clock=time.monotonic)
-        stack.callback(GuestRings(store, machine, DOM0).close)
-        await stack.enter_async_context(SocketServer(store, str(self.xenstore_socket)))
-        toolstack = XenstoreClient.in_process(store, DOM0)
-        stack.callback(toolstack.close)
-        await register(toolstack, dom0, "Domain-0")
-        await toolstack.write("/local/pool/0/name", "Pool-0")
-        say(f"machine   {self.machine_socket}\nxenstore  {self.xenstore_socket}")
-        for spec in self._specs:
-            guest = Guest(machine, toolstack, spec)
-            await guest.start(stack)
-            say(str(guest))
-            telling = asyncio.get_running_loop().create_task(guest.tell(say))
-            stack.push_async_callback(asyncio.wait, [telling])
-            stack.callback(telling.cancel)
-
-    @property
-    def _environment(self) -> dict[str, str]:
-        return {
-            **os.environ,
-            "PVDRIVERS_MACHINE": str(self.machine_socket.absolute()),
-            "XENSTORED_PATH": str(self.xenstore_socket.absolute()),
-        }
+        stack.callback(GuestRings(store, self.machine, DOM0).close)
+        await stack.enter_async_context(SocketServer(store, str(folder.xenstore)))
+        self.toolstack = XenstoreClient.in_process(store, DOM0)
+        stack.callback(self.toolstack.close)
+        await register(self.toolstack, dom0, "Domain-0")
+        await self.toolstack.write("/local/pool/0/name", "Pool-0")

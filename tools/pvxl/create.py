@@ -1,0 +1,42 @@
+"""`pvxl create`: a guest from a configuration file."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from pvdrivers.tools.pvxl.connection import Connection, HostOption, host_folder, on_host
+from pvdrivers.tools.pvxl.creation import create_guest
+from pvdrivers.toolstack.xl_config.reader import parse_config
+
+Paused = Annotated[bool, Parameter(name=("--paused", "-p"), negative=())]
+
+
+def create(file: Path, /, *settings: str, paused: Paused = False, host: HostOption = None) -> int:
+    """Creates a guest from a configuration file, and lets it run.
+
+    Parameters
+    ----------
+    file
+        As `xl create` takes it: xl.cfg(5). `kernel` names the program that runs in the guest.
+    settings
+        Lines that are added to the file, such as memory=128.
+    paused
+        It does not run before `pvxl unpause`.
+    """
+    text = b"\n".join([file.read_bytes(), *(line.encode() for line in settings), b""])
+    spec = parse_config(text, str(file))
+    for note in spec.notes:
+        print(f"pvxl: {note}", file=sys.stderr)
+
+    async def work(connection: Connection) -> None:
+        folder = host_folder(host)
+        domain = await create_guest(connection.machine, connection.xenstore, folder, spec, text)
+        if not paused:
+            domain.unpause()
+
+    on_host(host, work)
+    return 0

@@ -1,0 +1,99 @@
+"""`pvxl host`: a simulated host is started, stopped, or there while a command runs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from pvdrivers.sim.cpupool import SchedulerKind
+from pvdrivers.tools.captive_command import run_captive
+from pvdrivers.tools.pvxl import background
+from pvdrivers.tools.pvxl.connection import HostOption, host_folder
+from pvdrivers.tools.pvxl.host import HostSettings
+from pvdrivers.tools.pvxl.service import running_host
+from pvdrivers.tools.stop_event import stop_event
+
+app = App(name="host", help="Simulated hosts.")
+
+SCHEDULERS = {"credit": SchedulerKind.CREDIT, "credit2": SchedulerKind.CREDIT2}
+
+
+Memory = Annotated[
+    str, Parameter(help="Of the machine: a size such as 4G, or a memory map's name such as zx1.")
+]
+Cpus = Annotated[int, Parameter(help="How many CPUs it has.")]
+Scheduler = Annotated[Literal["credit", "credit2"], Parameter(help="Pool-0's scheduler.")]
+Pvbackd = Annotated[
+    bool, Parameter(help="Without it no backend serves the guests' devices: start yours.")
+]
+
+
+@app.command
+def start(
+    *,
+    host: HostOption = None,
+    memory: Memory = "4G",
+    cpus: Cpus = 2,
+    scheduler: Scheduler = "credit2",
+    pvbackd: Pvbackd = True,
+) -> int:
+    """Starts a host in the background: machine, xenstore, dom0 and pvbackd."""
+    folder = host_folder(host)
+    background.start(folder, HostSettings(memory, cpus, SCHEDULERS[scheduler], pvbackd))
+    print(f"A host runs in {folder.path}")
+    return 0
+
+
+@app.command
+def stop(*, host: HostOption = None) -> int:
+    """Ends a host with all its guests. Nothing is left of it."""
+    background.stop(host_folder(host))
+    return 0
+
+
+@app.command
+def run(
+    *command: str,
+    host: HostOption = None,
+    memory: Memory = "4G",
+    cpus: Cpus = 2,
+    scheduler: Scheduler = "credit2",
+    pvbackd: Pvbackd = True,
+) -> int:
+    """Has a host while COMMAND runs, or until Ctrl-C.
+
+    Parameters
+    ----------
+    command
+        After `--`: runs with the environment that `pvxl env` prints; its exit status is pvxl's.
+    """
+    folder = host_folder(host)
+    settings = HostSettings(memory, cpus, SCHEDULERS[scheduler], pvbackd)
+
+    async def main() -> int:
+        stop = stop_event(command)
+        async with running_host(folder, settings):
+            if command:
+                return await run_captive(command, {**os.environ, **folder.variables}, stop)
+            print(f"A host runs in {folder.path}", file=sys.stderr, flush=True)
+            await stop.wait()
+        return 0
+
+    return asyncio.run(main())
+
+
+def env(*, host: HostOption = None) -> int:
+    """Prints what lets Xen's own tools find the host: eval "$(pvxl env)"."""
+    variables = host_folder(host).variables
+    if tools := sorted(Path("/usr/lib").glob("xen-[0-9]*/bin")):
+        # Those in /usr/sbin are scripts that ask the kernel which of these suit its Xen.
+        variables["PATH"] = f"{tools[-1]}:{os.environ.get('PATH', os.defpath)}"
+    for name, value in variables.items():
+        print(f"export {name}={shlex.quote(value)}")
+    return 0
