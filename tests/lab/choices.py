@@ -33,18 +33,36 @@ def machines() -> dict[str, tuple[str, ...]]:
     return cast(dict[str, tuple[str, ...]], found)
 
 
+def xen_arguments() -> dict[str, str]:
+    """What Xen is told besides, by machine."""
+    found = runpy.run_path(str(STEPS / "__init__.py"))["XEN_ARGUMENTS"]
+    return cast(dict[str, str], found)
+
+
+def machine_for(file: str) -> str:
+    """The one on which the steps of a file run when they are named: the first one, unless they
+    need another Xen."""
+    (own,) = (name for name, files in machines().items() if file in files)
+    return own if own in xen_arguments() else next(iter(machines()))
+
+
 def choose(names: list[str]) -> dict[str, list[str]]:
-    """The steps of each machine: those that names of files and of steps stand for, on one; without
-    a name all that do not wait to be named. ChoiceError says what can be chosen."""
+    """The steps of each machine: those that names of files and of steps stand for, on as few as
+    can be; without a name all that do not wait to be named. ChoiceError says what can be chosen."""
     if not names:
-        return {
+        every = {
             machine: [name for file in files for name in steps_of(STEPS / f"{file}.py", ["step"])]
             for machine, files in machines().items()
         }
+        return {machine: steps for machine, steps in every.items() if steps}
     files = {path.stem: steps for path in sorted(STEPS.glob("*.py")) if (steps := steps_of(path))}
-    known = {step: [step] for steps in files.values() for step in steps} | files
+    known = {step: (file, [step]) for file, steps in files.items() for step in steps}
+    known |= {file: (file, steps) for file, steps in files.items()}
+    chosen: dict[str, list[str]] = {}
     for name in names:
         if name not in known:
             listed = "; ".join(f"{file} ({', '.join(steps)})" for file, steps in files.items())
             raise ChoiceError(f"no step is called {name}; choose files or steps of: {listed}")
-    return {next(iter(machines())): [step for name in names for step in known[name]]}
+        file, steps = known[name]
+        chosen.setdefault(machine_for(file), []).extend(steps)
+    return chosen

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from choices import ChoiceError, choose
+from choices import ChoiceError, choose, xen_arguments
 from machine import LabError, LabMachine, verdict_of
 
 HERE = Path(__file__).parent
@@ -42,28 +42,31 @@ def check_programs() -> None:
 
 
 def digest() -> str:
-    """Changes when something does that the images and the saved state are made of."""
-    sums = hashlib.sha256(repr(LabMachine.command_of(Path(), Path())).encode())
+    """Changes when something does that the images and the saved states are made of."""
+    sums = hashlib.sha256(repr(LabMachine(Path(), Path()).command()).encode())
     for pattern in ("images", "extract_vmlinux.py", "dom0/**/*", "domu/*"):
         for path in filter(Path.is_file, sorted(HERE.glob(pattern))):
             sums.update(path.read_bytes())
     return sums.hexdigest()
 
 
-def build(folder: Path, machine: LabMachine) -> None:
-    """Images and a saved state, unless they are there and were made by the same files."""
+def build(folder: Path, machines: list[LabMachine]) -> None:
+    """Images and saved states, unless they are there and were made by the same files."""
     made_by = digest()
     stamp = folder / "made-by"
-    if machine.state.exists() and stamp.exists() and stamp.read_text() == made_by:
-        return
-    machine.state.unlink(missing_ok=True)
-    print("building the images", flush=True)
-    with (folder / "images.log").open("wb") as log:
-        if subprocess.run([HERE / "images", folder], stdout=log, stderr=log).returncode:
-            raise LabError(f"the images cannot be built: see {log.name}")
-    print("booting Xen, dom0 and the guest", flush=True)
-    machine.save_state(BOOT_PATIENCE)
-    stamp.write_text(made_by)
+    if not stamp.exists() or stamp.read_text() != made_by:
+        stamp.unlink(missing_ok=True)
+        for state in folder.glob("state*"):
+            state.unlink()
+        print("building the images", flush=True)
+        with (folder / "images.log").open("wb") as log:
+            if subprocess.run([HERE / "images", folder], stdout=log, stderr=log).returncode:
+                raise LabError(f"the images cannot be built: see {log.name}")
+        stamp.write_text(made_by)
+    for machine in machines:
+        if not machine.state.exists():
+            print(f"booting Xen, dom0 and the guest {machine.xen_arguments}".rstrip(), flush=True)
+            machine.save_state(BOOT_PATIENCE)
 
 
 def prepare_payload(folder: Path) -> Path:
@@ -107,10 +110,11 @@ def main(folder: Path, names: list[str]) -> int:
         return 2
     folder.mkdir(parents=True, exist_ok=True)
     folder = folder.resolve()
-    machines = [LabMachine(folder, folder / name) for name in chosen]
+    told = xen_arguments()
+    machines = [LabMachine(folder, folder / name, told.get(name, "")) for name in chosen]
     try:
         check_programs()
-        build(folder, machines[0])
+        build(folder, machines)
         payload = prepare_payload(folder)
         with ThreadPoolExecutor(MACHINES_AT_ONCE) as pool:
             passed = list(pool.map(partial(run_steps, payload), machines, chosen.values()))

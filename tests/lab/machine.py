@@ -71,12 +71,13 @@ class Monitor:
 
 class LabMachine:
     """One computer, with disks and logs in `folder`. The images and the saved state are in
-    `images`; others may use them at the same time."""
+    `images`; others may use them at the same time. `xen_arguments`: what Xen is told besides."""
 
-    def __init__(self, images: Path, folder: Path) -> None:
+    def __init__(self, images: Path, folder: Path, xen_arguments: str = "") -> None:
         self.images = images
         self.folder = folder
-        self.state = images / "state"
+        self.xen_arguments = xen_arguments
+        self.state = images / f"state {xen_arguments}".strip()
         self.disk = folder / "payload.disk"
         self.log = folder / "console.log"
         self.durations = Durations()  # of the steps it has run
@@ -131,14 +132,15 @@ class LabMachine:
         finally:
             self._split()
 
-    @staticmethod
-    def command_of(images: Path, folder: Path) -> list[str]:
+    def command(self) -> list[str]:
         """QEMU and its arguments; a saved state is good only for the same."""
+        images, folder = self.images, self.folder
         modules = f"{images}/vmlinux {DOM0_ARGUMENTS},{images}/dom0.cpio"
         disks = []  # in the order in which dom0 names them
         for name, cache in (("payload", "none"), *((name, "unsafe") for name in REAL_DISKS)):
             disk = f"file={folder}/{name}.disk,if=none,id={name},format=raw,cache={cache}"
             disks += ["-drive", disk, "-device", f"virtio-blk-pci,drive={name}"]
+        xen_arguments = f"{XEN_ARGUMENTS} {self.xen_arguments}".strip()
         # QEMU's own machine protocol on a port in dom0: the steps slow the disks down by it.
         monitor = f"{folder}/dom0.socket"
         return [
@@ -148,7 +150,8 @@ class LabMachine:
             *("-qmp", f"unix:{monitor},server=on,wait=off", "-device", "virtio-serial-pci"),
             *("-chardev", f"socket,id=dom0,path={monitor}"),
             *("-device", "virtserialport,chardev=dom0,name=qemu"),
-            *("-kernel", f"{images}/xen", "-append", XEN_ARGUMENTS, "-initrd", modules),
+            *("-kernel", f"{images}/xen", "-append", xen_arguments),
+            *("-initrd", modules),
         ]
 
     @contextmanager
@@ -160,7 +163,7 @@ class LabMachine:
             os.truncate(path, REAL_DISK_SIZE)
         control.unlink(missing_ok=True)
         self.log.write_bytes(b"")
-        command = self.command_of(self.images, self.folder)
+        command = self.command()
         command += ["-qmp", f"unix:{control},server,nowait", *arguments]
         with (self.folder / "qemu.log").open("wb") as output:
             process = subprocess.Popen(command, stdout=output, stderr=output)

@@ -28,13 +28,19 @@ def test_a_step_that_waits_to_be_named_runs_when_it_is() -> None:
 
 def test_without_a_name_each_machine_has_steps_of_its_own() -> None:
     runs = choose([])
-    assert runs.keys() == machines().keys()
+    assert runs.keys() == machines().keys() - choices["xen_arguments"]()
     steps = [step for run in runs.values() for step in run]
     assert len(set(steps)) == len(steps)
     assert {"kernel_device", "guest_crash"} < set(steps)
     assert "figures" not in steps
     crashing = next(run for run in runs.values() if "guest_crash" in run)
     assert crashing[-1] == "guest_crash"  # there is no guest after it
+
+
+def test_a_step_that_needs_another_xen_runs_on_its_machine() -> None:
+    (needs,) = choices["xen_arguments"]()
+    (first, *_) = machines()
+    assert choose(["credit", "discard"]) == {needs: ["credit_shares"], first: ["discard"]}
 
 
 def test_another_name_is_answered_with_the_choices() -> None:
