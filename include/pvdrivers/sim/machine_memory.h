@@ -69,6 +69,22 @@ PV_API int64_t pv_memory_maximum_reservation(struct pv_machine *machine, domid_t
 PV_API int64_t pv_memory_maximum_gpfn(struct pv_machine *machine, domid_t caller, domid_t domid);
 /* The highest machine frame of memory. */
 PV_API int64_t pv_memory_maximum_ram_page(struct pv_machine *machine);
+/* Of a memory map: a range of addresses, and what is there, as E820 has it. */
+struct pv_memory_range {
+    uint64_t start, size; /* bytes */
+    uint32_t type;
+};
+#define PV_MEMORY_RAM 1
+#define PV_MEMORY_MAX_RANGES 1024
+/* The map that a domain is told of, which its builder makes up. -EINVAL: it is too long. */
+PV_API int pv_memory_set_memory_map(struct pv_machine *machine, domid_t caller, domid_t domid,
+                                    const struct pv_memory_range *ranges, uint32_t count);
+/* The caller's own, up to `most` ranges: how many. -ENOSYS: none was set. */
+PV_API int pv_memory_memory_map(struct pv_machine *machine, domid_t caller,
+                                struct pv_memory_range *ranges, uint32_t most);
+/* The machine's memory, without its holes, up to `most` ranges: how many there are. */
+PV_API int pv_machine_memory_map(struct pv_machine *machine, struct pv_memory_range *ranges,
+                                 uint32_t most);
 /* Sets what the domain may own, bytes: a domctl. -EINVAL: more than it was made for. */
 PV_API int pv_domain_set_max_memory(struct pv_machine *machine, domid_t caller, domid_t domid,
                                     uint64_t bytes);

@@ -32,7 +32,7 @@
 
 #include <pthread.h>
 
-#define MACHINE_MAGIC 0x50564d4143485434ull /* "PVMACHT4": another layout, another number */
+#define MACHINE_MAGIC 0x50564d4143484d35ull /* "PVMACHM5": another layout, another number */
 #define FRAME_SHIFT 12                      /* machine frames are 4 KiB; a 16 KiB page is four */
 #define FRAME_SIZE (1ull << FRAME_SHIFT)
 #define MAX_EXTENTS 1024

@@ -11,7 +11,10 @@ enum {
     XENMEM_current_reservation = 3,
     XENMEM_maximum_reservation = 4,
     XENMEM_populate_physmap = 6,
+    XENMEM_memory_map = 9,
+    XENMEM_machine_memory_map = 10,
     XENMEM_exchange = 11,
+    XENMEM_set_memory_map = 13,
     XENMEM_maximum_gpfn = 14,
     XENMEM_get_sharing_freed_pages = 18,
     XENMEM_get_sharing_shared_pages = 19,
@@ -28,6 +31,16 @@ struct xen_memory_reservation {
 struct xen_memory_exchange {
     struct xen_memory_reservation in, out;
     uint64_t nr_exchanged;
+};
+
+struct xen_memory_map {
+    uint32_t nr_entries;
+    uint64_t buffer; /* struct e820entry[] */
+};
+
+struct xen_foreign_memory_map {
+    domid_t domid;
+    struct xen_memory_map map;
 };
 
 struct xen_memory_domain {

@@ -8,7 +8,7 @@
  *   sysctl.c         sysctl                     domctl.c        domctl
  *   domain_info.c    getdomaininfo of both      topology.c      sysctls about CPUs and nodes
  *   scheduling.c     schedulers, cpupools       vcpu.c          domctls of a vcpu
- *   create.c         createdomain
+ *   create.c         createdomain               memory_map.c    memory maps of memory_op
  *   pages.c          single pages, of sysctl and domctl
  *   vcpu_op.c        vcpu_op                    sched_op.c      sched_op
  *   ia64.c           what only ia64 guests have
@@ -84,6 +84,10 @@ long do_ia64_debug_op(const struct hypercall *call);
 /* ---- Operations of memory_op ---- */
 /* exchange.c */
 long memory_exchange(const struct hypercall *call, void *argument);
+/* memory_map.c */
+long memory_map(const struct hypercall *call, void *argument);
+long set_memory_map(const struct hypercall *call, void *argument);
+long machine_memory_map(const struct hypercall *call, void *argument);
 
 /* ---- Operations of sysctl and domctl: the argument is the whole structure ---- */
 /* topology.c */

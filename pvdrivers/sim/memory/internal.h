@@ -132,6 +132,13 @@ struct frame_run {
 void release_page(struct pv_machine *machine, const struct domain *d, uint64_t mfn,
                   struct frame_run *run);
 
+/* ---- reservation.c ---- */
+/* The domain that the caller names, and may: or NULL with *error. In a read-side section. */
+struct domain *memory_target(struct pv_machine *machine, domid_t caller, domid_t domid, int *error);
+
+/* ---- memory_map.c ---- */
+uint64_t memory_area_size(const struct machine_layout *layout);
+
 /* ---- exchange.c ---- */
 struct pv_memory_exchange;
 int exchange_pages(struct pv_machine *machine, struct domain *d,

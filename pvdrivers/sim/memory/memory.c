@@ -216,7 +216,7 @@ static void wipe(struct domain *d)
 const struct subsystem memory_subsystem = {
     .init = init,
     .repair = repair_memory,
-    .area_size = physmap_size,
+    .area_size = memory_area_size,
     .domain_create = populate_domain,
     .domain_destroy = release_domain_memory,
     .domain_wipe = wipe,

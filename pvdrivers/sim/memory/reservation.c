@@ -8,8 +8,7 @@
 
 #define GUEST_ORDER P2M_LEVEL_SHIFT /* of an unprivileged domain's extents, at most */
 
-/* The domain that the caller names, and may: or NULL with *error. In a read-side section. */
-static struct domain *target(struct pv_machine *machine, domid_t caller, domid_t domid, int *error)
+struct domain *memory_target(struct pv_machine *machine, domid_t caller, domid_t domid, int *error)
 {
     struct domain *by = find_live_domain(machine, NULL, caller);
     struct domain *d = by ? find_live_domain(machine, by, domid) : NULL;
@@ -33,7 +32,7 @@ static int64_t change_extents(struct pv_machine *machine, domid_t caller, domid_
 {
     RCU_SECTION(machine);
     int error;
-    struct domain *d = target(machine, caller, domid, &error);
+    struct domain *d = memory_target(machine, caller, domid, &error);
     if (!d)
         return error;
     account(d, PV_ACCOUNT_MEMORY_OP, 1);
@@ -76,7 +75,7 @@ int pv_memory_exchange(struct pv_machine *machine, domid_t caller, domid_t domid
 {
     RCU_SECTION(machine);
     int error;
-    struct domain *d = target(machine, caller, domid, &error);
+    struct domain *d = memory_target(machine, caller, domid, &error);
     if (!d)
         return error;
     account(d, PV_ACCOUNT_MEMORY_OP, 1);
@@ -96,7 +95,7 @@ static int64_t tell(struct pv_machine *machine, domid_t caller, domid_t domid,
 {
     RCU_SECTION(machine);
     int error;
-    const struct domain *d = target(machine, caller, domid, &error);
+    const struct domain *d = memory_target(machine, caller, domid, &error);
     return d ? (int64_t)fact(machine, d) : error;
 }
 
