@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 RESTART_DELAY = 1.0  # seconds; the next one takes up what was in flight
 PACKET = 4096  # bytes
+UNTIL_HOST_ENDS = "cat"  # what pvbackd runs while it serves: a killed host closes the pipe it reads
+PREDECESSOR = 20.0  # seconds that the pvbackd of a killed host may take to drain
 CONFIG = """\
 # Network devices with one bridge name are on one switch.
 [[vif]]
@@ -39,7 +41,7 @@ async def backends(folder: HostFolder) -> AsyncIterator[None]:
         notifications.setblocking(False)
         notifications.bind(f"\0pvxl/{os.getpid()}/{id(folder):x}")
         supervisor = _Supervisor(folder, notifications)
-        await supervisor.start()
+        await supervisor.start_after_predecessor()
         supervising = asyncio.ensure_future(supervisor.run())
         try:
             yield
@@ -60,7 +62,11 @@ class _Supervisor:
         environment = {**os.environ, "NOTIFY_SOCKET": "@" + address[1:]}
         with self._folder.backends_log.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
-                *self._command, env=environment, stdout=output, stderr=output
+                *self._command,
+                env=environment,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=output,
+                stderr=output,
             )
         ended = asyncio.ensure_future(self._process.wait())
         ready = asyncio.ensure_future(self._heard())
@@ -69,6 +75,18 @@ class _Supervisor:
             task.cancel()
         if not ready.done() or ready.cancelled():
             raise UsageError(f"pvbackd ended at its start; {self._folder.backends_log} says why")
+
+    async def start_after_predecessor(self) -> None:
+        """Returns when it serves. The pvbackd of a host that was killed here may still drain."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + PREDECESSOR
+        while True:
+            try:
+                return await self.start()
+            except UsageError:
+                if loop.time() >= deadline:
+                    raise
+            await asyncio.sleep(RESTART_DELAY)
 
     async def run(self) -> None:
         """Starts it again whenever it has ended."""
@@ -101,4 +119,5 @@ class _Supervisor:
             "state-directory": self._folder.backends_state,
         }
         words = [f"--{name}={path}" for name, path in options.items()]
+        words.append(f"--run={UNTIL_HOST_ENDS}")
         return [sys.executable, "-m", "pvdrivers.tools.pvbackd", "run", *words]

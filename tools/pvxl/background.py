@@ -5,10 +5,11 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
-import time
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,11 +18,12 @@ from pvdrivers.tools.pvxl.host import HostFolder, HostSettings
 from pvdrivers.tools.pvxl.service import READY
 
 PATIENCE = 60.0  # seconds: pvbackd finishes what it has begun
-INTERVAL = 0.01  # seconds
 
 
 def start(folder: HostFolder, settings: HostSettings) -> None:
-    """Returns when guests can be created. UsageError: the host does not come up, and why."""
+    """Returns when guests can be created. UsageError: the host does not come up, and why. OSError:
+    there can be no such folder."""
+    folder.make()
     command = [sys.executable, "-m", "pvdrivers.tools.pvxl.service"]
     command += [str(folder.path.absolute()), json.dumps(asdict(settings))]
     process = subprocess.Popen(
@@ -36,6 +38,8 @@ def start(folder: HostFolder, settings: HostSettings) -> None:
     with process.stdout as said:
         answer = said.readline().strip()
     if answer != READY:
+        with suppress(OSError):  # another host's files are in it
+            folder.path.rmdir()
         raise UsageError(answer or f"the host ended at its start; {folder.log} says why")
 
 
@@ -44,18 +48,27 @@ def stop(folder: HostFolder) -> None:
     pid = _holder(folder.lock)
     if pid is None:
         raise UsageError(f"no host runs in {folder.path}")
-    os.kill(pid, signal.SIGTERM)
-    deadline = time.monotonic() + PATIENCE
-    while _holder(folder.lock) is not None:
-        if time.monotonic() > deadline:
+    if pid == 0:
+        raise UsageError(f"{folder.lock} does not say which process the host is: end that one")
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return  # it has just ended
+    try:
+        signal.pidfd_send_signal(process, signal.SIGTERM)
+        waiting = select.poll()
+        waiting.register(process, select.POLLIN)
+        if not waiting.poll(PATIENCE * 1000):
             raise UsageError(
                 f"the host, process {pid}, has not ended in {PATIENCE:g} s; see {folder.log}"
             )
-        time.sleep(INTERVAL)
+    finally:
+        os.close(process)
 
 
 def _holder(lock: Path) -> int | None:
-    """The process that holds a lock file (process_lock); None: none does."""
+    """The process that holds a lock file (process_lock), 0 when the file does not say which; None:
+    none does."""
     try:
         fd = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -63,7 +76,8 @@ def _holder(lock: Path) -> int | None:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return int(os.pread(fd, 32, 0) or 0)
+        text = os.pread(fd, 32, 0).strip()
+        return int(text) if text.isdigit() else 0
     finally:
         os.close(fd)
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 
 from pvdrivers.guest.boot import command_line
+from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Domain, Machine
 from pvdrivers.sim.scheduler import SchedDomain
 from pvdrivers.tools.pvxl.host import HostFolder
@@ -21,7 +22,7 @@ async def create_guest(
 
     UsageError: it cannot be created, and why. After an error nothing is left.
     """
-    line = command_line(spec.kernel, shlex.split(spec.cmdline))
+    line = command_line(spec.kernel, _words(spec.cmdline))
     domain = await create_domain(machine, xenstore, spec, line)
     try:
         (folder.configs / f"{domain.uuid}.cfg").write_bytes(text)
@@ -31,6 +32,15 @@ async def create_guest(
         await destroy_guest(machine, xenstore, folder, domain)
         raise
     return domain
+
+
+def _words(cmdline: str) -> list[str]:
+    try:
+        return shlex.split(cmdline)
+    except ValueError as error:
+        raise UsageError(
+            f"extra is {cmdline[:60]!r}, whose words cannot be told: {error}"
+        ) from None
 
 
 async def destroy_guest(

@@ -139,6 +139,10 @@ def test_refusals(pvxl: Pvxl, config: Path, tmp_path: Path) -> None:
     assert pvxl.refused("create", tmp_path / "no.cfg").endswith("No such file or directory")
     assert "no-such: no such program" in pvxl.refused("create", config, 'kernel="no-such"')
     assert "web.cfg:8:8: " in pvxl.refused("create", config, "memory=,")
+    assert 'extra is "\'", whose words cannot be told' in pvxl.refused(
+        "create", config, 'extra="\'"'
+    )
+    assert "Cannot allocate memory" in pvxl.refused("create", config, "memory=5000", "maxmem=5000")
     lost = pvxl.refused("create", config, f'disk=["{tmp_path}/no.img,raw,xvda,rw"]')
     assert "no.img" in lost
     assert pvxl.domains() == {"Domain-0": "-b----"}

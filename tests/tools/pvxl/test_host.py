@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.tools.pvxl.command import PATIENCE, PVXL, Pvxl
+from tests.until import has_ended
 
 pytestmark = pytest.mark.slow
 
@@ -30,8 +31,7 @@ def test_it_starts_in_the_background_and_leaves_nothing(tmp_path: Path) -> None:
     pid = pid_of(pvxl)
     pvxl("host", "stop")
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(ProcessLookupError):
-        os.kill(pid, 0)
+    assert has_ended(pid)
 
 
 def test_one_host_to_a_folder(pvxl: Pvxl) -> None:
@@ -119,6 +119,15 @@ def test_debians_xl_finds_it_by_pvxl_env(pvxl: Pvxl, config: Path) -> None:
 def test_refusals(tmp_path: Path, arguments: Arguments, why: str) -> None:
     assert why in Pvxl(tmp_path / "host").refused(*arguments(tmp_path))
     assert not (tmp_path / "host").exists()
+
+
+def test_a_lock_without_a_process_is_told(pvxl: Pvxl) -> None:
+    """As a full disk leaves it."""
+    lock = pvxl.folder / "host.lock"
+    pid = lock.read_text()
+    lock.write_text("")
+    assert "does not say which process the host is" in pvxl.refused("host", "stop")
+    lock.write_text(pid)
 
 
 def test_folders_of_others_are_left_alone(tmp_path: Path) -> None:
