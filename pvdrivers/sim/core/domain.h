@@ -126,6 +126,8 @@ struct domain *find_domain(struct pv_machine *machine, domid_t domid);
  * dying. */
 struct domain *find_live_domain(struct pv_machine *machine, const struct domain *caller,
                                 domid_t domid);
+/* Of what a process has left that died with machine.lock. Under that lock. */
+void domains_repair(struct pv_machine *machine);
 void domain_set_state(struct pv_machine *machine, struct domain *d, enum pv_domain_state state);
 /* Tells the subsystems that a domain has shut down or was destroyed. Under no lock. */
 void domain_ended(struct pv_machine *machine);

@@ -31,6 +31,17 @@ static enum pv_domain_state live_state(const struct domain *d)
     return d->pause_count ? PV_DOMAIN_PAUSED : PV_DOMAIN_RUNNING;
 }
 
+/* A process that died in change_pause_count or change_state may have changed the count and not the
+ * state, or the state and not told the subsystems. */
+void domains_repair(struct pv_machine *machine)
+{
+    for (uint32_t domid = 0; domid < machine->shared->max_domains; domid++) {
+        struct domain *d = find_domain(machine, (domid_t)domid);
+        if (d && is_live(d) && domain_state(d) != live_state(d))
+            domain_set_state(machine, d, live_state(d));
+    }
+}
+
 static int change_pause_count(struct pv_machine *machine, domid_t domid, uint32_t full, int change,
                               int error_when_full)
 {

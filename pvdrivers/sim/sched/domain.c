@@ -175,6 +175,16 @@ static void state_changed(struct pv_machine *machine, struct domain *d)
     sched_unlock(machine);
 }
 
+/* Who died with machine.lock may have changed a domain's state and not told us. */
+static void repair_states(struct pv_machine *machine)
+{
+    for (uint32_t domid = 0; domid < machine->shared->max_domains; domid++) {
+        struct domain *d = find_domain(machine, (domid_t)domid);
+        if (d)
+            state_changed(machine, d);
+    }
+}
+
 static uint64_t destroy(struct pv_machine *machine, struct domain *d, uint64_t from)
 {
     (void)from;
@@ -193,6 +203,7 @@ static uint64_t destroy(struct pv_machine *machine, struct domain *d, uint64_t f
 
 const struct subsystem sched_subsystem = {
     .init = init,
+    .repair = repair_states,
     .client_left = process_time_left,
     .area_size = process_time_area,
     .domain_create = create,
