@@ -70,13 +70,17 @@ static struct machine_layout lay_out(const struct pv_machine_config *config)
     }
     layout.xenheap_window = align_up(layout.xenheap_window, XENHEAP_ALIGN);
     layout.xentrace = layout.xenheap + (uint64_t)config->max_domains * layout.xenheap_window;
-    layout.memory_size = layout.xentrace + XENTRACE_SIZE;
+    layout.m2p = layout.xentrace + XENTRACE_SIZE;
+    layout.m2p_size =
+        align_up((last->start + last->size) / FRAME_SIZE * sizeof(uint64_t), M2P_CHUNK_SIZE);
+    layout.memory_size = layout.m2p + layout.m2p_size;
 
     layout.trace = align_up(sizeof(struct machine), PAGE_ALIGN);
     layout.heaps =
         align_up(layout.trace + TRACE_RECORDS * sizeof(struct pv_trace_record), PAGE_ALIGN);
-    layout.frame_table =
+    layout.m2p_shown =
         align_up(layout.heaps + (uint64_t)MAX_NODES * ZONE_COUNT * sizeof(struct heap), PAGE_ALIGN);
+    layout.frame_table = align_up(layout.m2p_shown + layout.m2p_size / M2P_CHUNK_SIZE, PAGE_ALIGN);
     uint64_t frames = layout.memory_size >> FRAME_SHIFT;
     layout.domains = align_up(layout.frame_table + frames * sizeof(struct page_info), PAGE_ALIGN);
 

@@ -32,7 +32,7 @@
 
 #include <pthread.h>
 
-#define MACHINE_MAGIC 0x50564d4143484d35ull /* "PVMACHM5": another layout, another number */
+#define MACHINE_MAGIC 0x50564d4143484d36ull /* "PVMACHM6": another layout, another number */
 #define FRAME_SHIFT 12                      /* machine frames are 4 KiB; a 16 KiB page is four */
 #define FRAME_SIZE (1ull << FRAME_SHIFT)
 #define MAX_EXTENTS 1024
@@ -70,6 +70,8 @@ struct machine_layout {
     uint64_t xenheap_window;          /* bytes of one domain's */
     uint64_t shared[SUBSYSTEM_COUNT]; /* in such a window: the pages of each subsystem */
     uint64_t xentrace;                /* byte address of the trace buffers, XENTRACE_SIZE */
+    uint64_t m2p, m2p_size;           /* bytes of the machine-to-physical table */
+    uint64_t m2p_shown; /* in the segment: of each chunk of it a byte, 1: it is there */
 };
 
 /* The head of the segment. */
@@ -81,6 +83,7 @@ struct machine {
     bool virtual_time;
     uint32_t threads_per_core, cores_per_socket; /* 0: one socket has all cores */
     uint32_t node_count;
+    bool m2p_in_use;                               /* a chunk of the table is there */
     struct memory_extent extents[MAX_EXTENTS + 1]; /* 4 GiB may lie within one */
     pthread_mutex_t lock;
     uint64_t now;                /* virtual time, ns */

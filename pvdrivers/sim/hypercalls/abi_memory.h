@@ -10,6 +10,7 @@ enum {
     XENMEM_maximum_ram_page = 2,
     XENMEM_current_reservation = 3,
     XENMEM_maximum_reservation = 4,
+    XENMEM_machphys_mfn_list = 5,
     XENMEM_populate_physmap = 6,
     XENMEM_memory_map = 9,
     XENMEM_machine_memory_map = 10,
@@ -26,6 +27,12 @@ struct xen_memory_reservation {
     uint64_t nr_extents;
     uint32_t extent_order, mem_flags;
     domid_t domid;
+};
+
+struct xen_machphys_mfn_list {
+    uint32_t max_extents;
+    uint64_t extent_start; /* xen_pfn_t[] */
+    uint32_t nr_extents;
 };
 
 struct xen_memory_exchange {

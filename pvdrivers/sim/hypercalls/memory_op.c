@@ -1,6 +1,7 @@
 /* memory_op: reservations and memory maps, on lists of frame numbers in the caller's memory. */
 #include "pvdrivers/sim/hypercalls/internal.h"
 #include "pvdrivers/sim/machine_memory.h"
+#include "pvdrivers/sim/memory/memory.h"
 
 #define CHUNK 64 /* extents copied at a time */
 #define EXTENT_SHIFT                                                                               \
@@ -95,6 +96,21 @@ static long maximum_gpfn(const struct hypercall *call, void *argument)
     return (long)pv_memory_maximum_gpfn(call->machine, call->caller, *(domid_t *)argument);
 }
 
+/* Of the machine-to-physical table, which a privileged domain maps as DOMID_XEN's memory. */
+static long machphys_mfn_list(const struct hypercall *call, void *argument)
+{
+    struct xen_machphys_mfn_list *op = argument;
+    uint64_t mfn;
+    for (op->nr_extents = 0; op->nr_extents < op->max_extents; op->nr_extents++) {
+        mfn = m2p_chunk(call->machine, op->nr_extents);
+        if (mfn == NO_FRAME)
+            break;
+        if (copy_to_guest(op->extent_start + op->nr_extents * sizeof mfn, &mfn, sizeof mfn))
+            return -EFAULT;
+    }
+    return 0;
+}
+
 /* Nothing here shares pages. */
 static long no_pages(const struct hypercall *call, void *argument)
 {
@@ -110,6 +126,7 @@ static const struct operation memory_ops[] = {
     [XENMEM_maximum_ram_page] = {0, 0, maximum_ram_page},
     [XENMEM_current_reservation] = {sizeof(struct xen_memory_domain), IN, current_reservation},
     [XENMEM_maximum_reservation] = {sizeof(struct xen_memory_domain), IN, maximum_reservation},
+    [XENMEM_machphys_mfn_list] = {sizeof(struct xen_machphys_mfn_list), BOTH, machphys_mfn_list},
     [XENMEM_populate_physmap] = {sizeof(struct xen_memory_reservation), IN, populate_physmap},
     [XENMEM_memory_map] = {sizeof(struct xen_memory_map), BOTH, memory_map},
     [XENMEM_machine_memory_map] = {sizeof(struct xen_memory_map), BOTH, machine_memory_map},

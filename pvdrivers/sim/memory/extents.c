@@ -76,12 +76,19 @@ uint64_t extents_of_node(const struct machine *shared, unsigned node)
     return frames;
 }
 
+uint64_t extents_last_before(const struct machine *shared, uint64_t mfn)
+{
+    for (uint32_t i = shared->extent_count; i-- > 0;) {
+        uint64_t start = shared->extents[i].start, frames = frames_of(&shared->extents[i]);
+        if (frames && start < mfn)
+            return start + frames < mfn ? start + frames - 1 : mfn - 1;
+    }
+    return NO_FRAME;
+}
+
 uint64_t extents_end(const struct machine *shared)
 {
-    uint32_t last = shared->extent_count - 1;
-    while (!frames_of(&shared->extents[last]))
-        last--;
-    return shared->extents[last].start + frames_of(&shared->extents[last]);
+    return extents_last_before(shared, UINT64_MAX) + 1;
 }
 
 /* ---- Memory that is added ----------------------------------------------------------------------

@@ -12,6 +12,8 @@ const struct memory_extent *extent_of(const struct machine *shared, uint64_t mfn
 bool is_xen_heap(const struct machine *shared, uint64_t mfn);
 /* Counts the nodes that have memory, after a change. Under machine.lock. */
 void extents_count_nodes(struct machine *shared);
+/* The last frame of memory before one, or NO_FRAME. */
+uint64_t extents_last_before(const struct machine *shared, uint64_t mfn);
 /* The frame behind the last of memory. */
 uint64_t extents_end(const struct machine *shared);
 /* Frames of a node. */

@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 
 /* Its own frames by number (start_info, the xenstore ring), or any domain's for a privileged one,
- * and of the hypervisor's own (`d` NULL) the trace buffers. */
+ * and some of the hypervisor's own (`d` NULL). */
 static int check(const struct domain *caller, domid_t domid, const struct domain *d)
 {
     if (!caller || (!d && domid != DOMID_XEN))
@@ -16,11 +16,17 @@ static int check(const struct domain *caller, domid_t domid, const struct domain
     return caller->privileged || caller == d ? 0 : EPERM;
 }
 
+/* The trace buffers; and to read, the machine-to-physical table. */
+static bool may_map_xens(struct pv_machine *machine, uint64_t mfn, bool readonly)
+{
+    return xentrace_shares(machine, mfn, readonly) || (readonly && m2p_share(machine, mfn));
+}
+
 static uint64_t find_frame(struct pv_machine *machine, const struct domain *d, uint64_t gfn,
                            bool readonly)
 {
     if (!d)
-        return xentrace_shares(machine, gfn, readonly) ? gfn : NO_FRAME;
+        return may_map_xens(machine, gfn, readonly) ? gfn : NO_FRAME;
     return readonly ? gfn_to_readable_mfn(machine, d, gfn) : gfn_to_mfn(machine, d, gfn);
 }
 

@@ -84,6 +84,14 @@ uint64_t block_of(struct pv_machine *machine, uint64_t mfn);
 /* A block that is in no list, without owner or reference, is offlined. */
 void retire_block(struct pv_machine *machine, uint64_t mfn);
 
+/* ---- m2p.c ---- */
+/* Frames side by side, of which `1 << order` are a page, are their owner's from `gfn` on, or
+ * INVALID_M2P_ENTRY. */
+void m2p_set(struct pv_machine *machine, uint64_t mfn, uint64_t frames, uint64_t gfn,
+             unsigned order);
+/* When the blocks say who has what. */
+void m2p_repair(struct pv_machine *machine);
+
 /* ---- physmap.c ---- */
 uint64_t physmap_size(const struct machine_layout *layout);
 /* An entry of level 0 is a page, of level 1 a superpage of 512 pages, of level 2 one of 512 times

@@ -195,6 +195,7 @@ static void repair_memory(struct pv_machine *machine)
     }
     extents_count_nodes(machine->shared);
     heap_repair(machine, repair_block);
+    m2p_repair(machine);
     claims_recount(machine);
 }
 

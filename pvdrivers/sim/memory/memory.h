@@ -61,6 +61,14 @@ bool is_page_of(struct pv_machine *machine, const struct domain *d, uint64_t mfn
 struct pv_page_info;
 void page_facts(struct pv_machine *machine, uint64_t mfn, struct pv_page_info *info);
 
+/* ---- The machine-to-physical table, m2p.c ---- */
+/* Whether a machine frame is a page of the table, of which the chunk is true from then on. Takes
+ * machine.lock. */
+bool m2p_share(struct pv_machine *machine, uint64_t mfn);
+/* The first frame of a chunk of it; of the one before where there is no memory, 0 if that has none
+ * either; NO_FRAME behind the end. */
+uint64_t m2p_chunk(const struct pv_machine *machine, uint64_t chunk);
+
 /* ---- References, page.c ---- */
 /* A second user of a page: the page stays allocated until put_page, whatever its owner does. Under
  * the owner's grant lock, with the page in grant_table.page_pending_repair until the user is on

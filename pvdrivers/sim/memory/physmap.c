@@ -1,5 +1,6 @@
 /* Each domain's physmap, gfn to mfn: three levels of flat arrays in the domain's window, which is
  * sparse. */
+#include "pvdrivers/sim/machine_pages.h"
 #include "pvdrivers/sim/memory/internal.h"
 
 #include <errno.h>
@@ -124,11 +125,14 @@ void physmap_set(struct pv_machine *machine, struct domain *d, uint64_t gfn, uns
     for (unsigned above = P2M_LEVELS - 1; above > level; above--)
         store(machine, d, gfn, above, BELOW);
     physmap_store(machine, d, gfn, level, mfn);
+    m2p_set(machine, mfn, pages_of_level(level) << page_order(d), gfn, page_order(d));
     changed(machine, d, gfn, level, pages_of_level(level));
 }
 
 void physmap_clear(struct pv_machine *machine, struct domain *d, uint64_t gfn, unsigned level)
 {
+    uint64_t mfn = physmap_run(machine, d, gfn).mfn;
     store(machine, d, gfn, level, PHYSMAP_NOTHING);
+    m2p_set(machine, mfn, pages_of_level(level) << page_order(d), INVALID_M2P_ENTRY, page_order(d));
     changed(machine, d, gfn, level, -pages_of_level(level));
 }

@@ -47,6 +47,9 @@ struct page_info {
 #define PGC_offlined 64  /* without owner or reference, and not to be given out */
 #define PGC_broken 128   /* and never again: its memory is bad */
 
+/* The machine-to-physical table is made in chunks: the entries of 1 GiB of memory. */
+#define M2P_CHUNK_SIZE (2ull << 20)
+
 #define MAX_ORDER 38  /* 2^50 bytes, all that IA-64 can address */
 #define MAX_NODES 256 /* Xen/ia64's NODES_SHIFT is 8; XENMEMF_node has 8 bits too */
 

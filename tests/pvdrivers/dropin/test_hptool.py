@@ -1,5 +1,7 @@
-"""Debian's own xen-hptool takes pages of the machine out of use, and brings them back."""
+"""Debian's own xen-hptool takes pages of the machine out of use, and brings them back; xen-mfndump
+reads whose they are."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,18 @@ def test_a_page_in_use(world, xenstored):
     assert "PAGE_OFFLINE_PENDING" in hptool(world, "mem-status", mfn)
     world.guest.destroy()
     assert "Memory Status 2: [ PAGE_OFFLINED ]" in hptool(world, "mem-status", mfn)
+
+
+def test_the_m2p(world):
+    """xen-mfndump maps the table as Xen's memory."""
+    world.guest.reservation.decrease([77])
+    lines = world.run(0, HPTOOL.with_name("xen-mfndump"), "dump-m2p").splitlines()
+    found = dict(re.findall(r"mfn=0x([0-9a-f]+) ==> pfn=0x([0-9a-f]+)", "\n".join(lines)))
+    pages = world.machine.pages
+    assert len(found) == (64 << 20) // 4096 - 1  # it leaves the last one out
+    for mfn, gfn in found.items():
+        known = pages.gfn_of(int(mfn, 16))
+        assert int(gfn, 16) == ((1 << 64) - 1 if known is None else known)
 
 
 def test_what_is_no_memory(world):

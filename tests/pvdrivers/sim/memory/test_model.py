@@ -1,6 +1,7 @@
 """Random maps and random operations against a plain model: who owns which frame."""
 
 import errno
+import struct
 from dataclasses import replace
 
 from hypothesis import settings
@@ -13,7 +14,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from pvdrivers._core import lib
+from pvdrivers._core import ffi, lib
 from pvdrivers.hypervisor import HypervisorError, MappedPages
 from pvdrivers.ring.abi import Abi
 from pvdrivers.sim import (
@@ -28,6 +29,8 @@ from pvdrivers.sim import (
 from pvdrivers.sim.reservation import Reservation
 
 FRAME = 4096
+INVALID = (1 << 64) - 1
+MEMORY_OP, MACHPHYS_MFN_LIST = 12, 5
 MIB = 1 << 20
 UNIT = 16384  # of addresses and sizes of extents
 
@@ -63,6 +66,18 @@ def frames_of(domain: Domain) -> dict[int, int]:
     return frames
 
 
+def m2p_chunks(machine: Machine, caller: int) -> list[int]:
+    """Of each 1 GiB of addresses, the first frame of its part of the M2P."""
+    mfns = ffi.new("uint64_t[]", 16)
+    address = int(ffi.cast("uintptr_t", mfns))
+    argument = ffi.new("uint64_t[]", [16, address, 0])
+    args = ffi.new(
+        "uint64_t[]", [MACHPHYS_MFN_LIST, int(ffi.cast("uintptr_t", argument)), 0, 0, 0, 0]
+    )
+    assert lib.pv_hypercall(machine.cdata, caller, MEMORY_OP, args) == 0
+    return list(mfns[0 : argument[2] & 0xFFFFFFFF])
+
+
 class MemoryModel(RuleBasedStateMachine):
     """What the model knows of a domain is its number of pages, and which frames they are."""
 
@@ -73,6 +88,7 @@ class MemoryModel(RuleBasedStateMachine):
         self.loose: dict[int, set[int]] = {}  # frames that no gfn is of
         self.claims: dict[int, int] = {}  # pages that a domain is to have
         self.used: dict[int, list[tuple[MappedPages, bytes]]] = {}  # pages, and what is in them
+        self.m2p: dict[int, MappedPages] = {}  # pages of the table that are mapped, by number
         self.offlined: set[int] = set()  # frames that are, or will be when their owner lets go
 
     @initialize(extents=maps())
@@ -397,6 +413,30 @@ class MemoryModel(RuleBasedStateMachine):
         )
         found = self.machine.available_memory(node, min_width=widths[0], max_width=widths[1])
         assert found == expected * FRAME
+
+    @precondition(lambda self: self.guests)
+    @rule(data=st.data())
+    def map_a_page_of_the_m2p(self, data: st.DataObject) -> None:
+        assert self.machine
+        frame = data.draw(st.sampled_from(sorted(self.exists)))
+        domain, _ = self.guests[min(self.guests)]
+        if frame >> 9 in self.m2p or not domain.info.privileged:
+            return
+        first = m2p_chunks(self.machine, domain.domid)[frame >> 18]
+        self.m2p[frame >> 9] = domain.hypervisor.map_foreign(
+            lib.DOMID_XEN, [first + (frame >> 9) % 512], readonly=True, page_size=FRAME
+        )
+
+    @invariant()
+    def the_m2p_is_true(self) -> None:
+        owners = self.owners()
+        for number, page in self.m2p.items():
+            entries = struct.unpack("<512Q", page.view)
+            gfns = [
+                owners.get(frame, (None, None))[1]
+                for frame in range(number * 512, number * 512 + 512)
+            ]
+            assert [None if entry == INVALID else entry for entry in entries] == gfns
 
     def in_use(self, domid: int) -> set[int]:
         """The gfns of pages that something is written in."""

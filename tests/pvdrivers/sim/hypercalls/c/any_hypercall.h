@@ -70,10 +70,11 @@ static inline uint8_t *caller_memory(void)
 
 static inline uint32_t any_op(struct any_input *input)
 {
-    static const uint32_t ops[] = {
-        __HYPERVISOR_sysctl,   __HYPERVISOR_domctl,           __HYPERVISOR_xen_version,
-        __HYPERVISOR_sched_op, __HYPERVISOR_event_channel_op, __HYPERVISOR_grant_table_op,
-        __HYPERVISOR_vcpu_op,  __HYPERVISOR_memory_op,        __HYPERVISOR_platform_op};
+    static const uint32_t ops[] = {__HYPERVISOR_sysctl,           __HYPERVISOR_domctl,
+                                   __HYPERVISOR_xen_version,      __HYPERVISOR_sched_op,
+                                   __HYPERVISOR_event_channel_op, __HYPERVISOR_grant_table_op,
+                                   __HYPERVISOR_vcpu_op,          __HYPERVISOR_memory_op,
+                                   __HYPERVISOR_platform_op,      __HYPERVISOR_multicall};
     static const uint32_t ia64s[] = {__HYPERVISOR_arch_0, __HYPERVISOR_arch_2};
     uint8_t byte = any_byte(input);
     return byte < 0xD0   ? ops[byte % (sizeof ops / sizeof *ops)]
@@ -174,11 +175,28 @@ static inline void check_result(struct pv_machine *machine, domid_t caller, uint
         assert(result == -EPERM);
 }
 
+/* By itself, or as the only one of a multicall. */
+static inline int64_t make_call(struct pv_machine *machine, domid_t caller, uint32_t op,
+                                const uint64_t *args, bool in_multicall)
+{
+    struct multicall_entry entry = {.op = op};
+    const uint64_t list[PV_HYPERCALL_ARGS] = {(uintptr_t)&entry, 1};
+    if (!in_multicall)
+        return pv_hypercall(machine, caller, op, args);
+    memcpy(entry.args, args, PV_HYPERCALL_ARGS * sizeof *args);
+    int64_t error = pv_hypercall(machine, caller, __HYPERVISOR_multicall, list);
+    return error ? error : (int64_t)entry.result;
+}
+
 static inline void make_hypercall(struct pv_machine *machine, struct any_input *input)
 {
     uint64_t argument[ARGUMENT_WORDS], args[PV_HYPERCALL_ARGS] = {0};
     domid_t caller = any_caller(input);
-    uint32_t op = any_op(input), cmd = any_cmd(input);
+    uint32_t op = any_op(input);
+    bool in_multicall = op == __HYPERVISOR_multicall;
+    if (in_multicall)
+        op = any_op(input);
+    uint32_t cmd = any_cmd(input);
     bool version_known = any_byte(input) % 16;
     memset(argument, CANARY, sizeof argument);
     fill_argument(input, argument);
@@ -200,7 +218,7 @@ static inline void make_hypercall(struct pv_machine *machine, struct any_input *
         args[1] = any_byte(input) % 8 ? (uintptr_t)argument : argument[1];
         args[2] = any_byte(input) % 4 ? 1 : any_number(input);
     }
-    int64_t result = pv_hypercall(machine, caller, op, args);
+    int64_t result = make_call(machine, caller, op, args, in_multicall);
     check_result(machine, caller, op, version_known, result);
     if (is_toolstacks(op)) /* its structures are 144 bytes at most */
         for (unsigned i = FILLED_WORDS; i < ARGUMENT_WORDS; i++)

@@ -92,6 +92,9 @@ static void check_frames(struct fixture *f)
             pages += frames >> (d->page_shift - FRAME_SHIFT);
         }
     }
+    const uint64_t *m2p = (uint64_t *)(machine->memory + machine->shared->layout.m2p);
+    for (uint64_t mfn = 0; mfn < FRAMES; mfn++)
+        assert(m2p[mfn] == pv_page_gfn(machine, mfn));
     assert(all - free == owned * 4096);
     assert(pv_machine_node_memory(machine, 0, &node) == 0 && node.offlined == offlined * 4096);
     for (domid_t domid = 0; domid < ALL; domid++)
@@ -519,6 +522,8 @@ struct world {
 static struct world make_world(const struct scenario *scenario)
 {
     struct world world = {scenario, set_up_with(FRAMES << FRAME_SHIFT)};
+    struct pv_machine *machine = world.f.machine;
+    assert(m2p_share(machine, machine->shared->layout.m2p >> FRAME_SHIFT));
     scenario->prepare(&world.f);
     return world;
 }
