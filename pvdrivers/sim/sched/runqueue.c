@@ -31,15 +31,21 @@ void runqueue_remove(struct pv_machine *machine, vcpu_ref ref)
     vcpu->queued = false;
 }
 
+/* Xen sorts those without credits behind the others, and leaves the order of the others, boosted or
+ * not, as it is (csched_runq_sort). */
+static bool has_credits(struct pv_machine *machine, vcpu_ref ref)
+{
+    return vcpu_at(machine, ref)->priority >= UNDER;
+}
+
 static bool is_sorted(struct pv_machine *machine, const struct sched_queue *queue)
 {
-    int32_t last = INT32_MAX;
-    for (vcpu_ref ref = queue->first; ref != NO_VCPU;) {
-        const struct sched_vcpu *vcpu = vcpu_at(machine, ref);
-        if (vcpu->priority > last)
+    bool last = true;
+    for (vcpu_ref ref = queue->first; ref != NO_VCPU; ref = vcpu_at(machine, ref)->next) {
+        bool own = has_credits(machine, ref);
+        if (own && !last)
             return false;
-        last = vcpu->priority;
-        ref = vcpu->next;
+        last = own;
     }
     return true;
 }
@@ -51,10 +57,10 @@ void runqueue_sort(struct pv_machine *machine, struct sched_queue *queue)
     vcpu_ref ref = queue->first, after;
     queue->first = queue->last = NO_VCPU;
     for (; ref != NO_VCPU; ref = after) {
-        const struct sched_vcpu *vcpu = vcpu_at(machine, ref);
+        bool own = has_credits(machine, ref);
         vcpu_ref next = NO_VCPU, prev = queue->last; /* most belong at the end */
-        after = vcpu->next;
-        for (; prev != NO_VCPU && vcpu_at(machine, prev)->priority < vcpu->priority;
+        after = vcpu_at(machine, ref)->next;
+        for (; prev != NO_VCPU && own && !has_credits(machine, prev);
              prev = vcpu_at(machine, prev)->prev)
             next = prev;
         link_before(machine, queue, ref, next);
