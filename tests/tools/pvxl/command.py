@@ -45,8 +45,9 @@ class Pvxl:
 
     def domains(self) -> dict[str, str]:
         """The state of each domain, as `pvxl list` has it, by name."""
-        lines = [line.split() for line in self("list").splitlines()[1:]]
-        return {name: state for name, _, _, _, state, _ in lines}
+        lines = self("list").splitlines()[1:]
+        # One that is being made has no name yet.
+        return {line[:40].strip(): line[40:].split()[3] for line in lines}
 
     def log(self, domid: int) -> str:
         """What the guest's process has printed."""
