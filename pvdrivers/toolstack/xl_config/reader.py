@@ -52,8 +52,8 @@ def parse_config(data: bytes, source: str) -> DomainSpec:
     settings = Settings(parse(data.decode(errors="surrogateescape"), source), source)
     notes: list[Note] = []
     kind = _type(settings)
-    vcpus, maxvcpus = _vcpus(settings)
-    memory, maxmem = _memory(settings)
+    vcpus, maxvcpus = _amounts(settings, "vcpus", "maxvcpus", MAX_VCPUS, 1)
+    memory, maxmem = _amounts(settings, "memory", "maxmem", MAX_MEMORY, 32)
     init_seclabel, seclabel = _seclabels(settings)
     spec = DomainSpec(
         name=_name(settings),
@@ -113,24 +113,16 @@ def _type(settings: Settings) -> str:
     return BUILDERS[word]
 
 
-def _memory(settings: Settings) -> tuple[int, int]:
-    memory = settings.number("memory", 1, MAX_MEMORY) or 32
-    maxmem = settings.number("maxmem", 1, MAX_MEMORY) or memory
-    if maxmem < memory:
-        raise settings.error(
-            "maxmem", f"maxmem is {maxmem}, memory, which is {memory}, or more can be"
-        )
-    return memory, maxmem
-
-
-def _vcpus(settings: Settings) -> tuple[int, int]:
-    vcpus = settings.number("vcpus", 1, MAX_VCPUS) or 1
-    maxvcpus = settings.number("maxvcpus", 1, MAX_VCPUS) or vcpus
-    if maxvcpus < vcpus:
-        raise settings.error(
-            "maxvcpus", f"maxvcpus is {maxvcpus}, vcpus, which is {vcpus}, or more can be"
-        )
-    return vcpus, maxvcpus
+def _amounts(
+    settings: Settings, key: str, max_key: str, highest: int, default: int
+) -> tuple[int, int]:
+    """What a domain begins with, and the most that it can have."""
+    amount = settings.number(key, 1, highest) or default
+    most = settings.number(max_key, 1, highest) or amount
+    if most < amount:
+        message = f"{max_key} is {most}, {key}, which is {amount}, or more can be"
+        raise settings.error(max_key, message)
+    return amount, most
 
 
 def _cpu(settings: Settings, vcpus: int) -> CpuSpec:
