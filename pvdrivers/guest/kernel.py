@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Self
 
 from pvdrivers._core import lib
+from pvdrivers.background import in_background
 from pvdrivers.frontends.balloon import Balloon
 from pvdrivers.frontends.control import ShutdownRequest, follow_vcpus, shutdown_request
 from pvdrivers.frontends.scsi.device import ScsiFrontend
@@ -58,9 +59,12 @@ class Kernel:
             bus.start()
             self._running.push_async_callback(bus.abort)
             self._buses[kind] = bus
-        self._start(Balloon(self.xenstore, hypervisor).run())
         vcpus = self.domain.info.vcpus
-        self._start(follow_vcpus(self.xenstore, vcpus, self._set_online))
+        for work in (
+            Balloon(self.xenstore, hypervisor).run(),
+            follow_vcpus(self.xenstore, vcpus, self._set_online),
+        ):
+            await self._running.enter_async_context(in_background(work))
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -134,15 +138,6 @@ class Kernel:
         with suppress(MachineError):  # it has been up before
             vcpu.initialise(bytes(lib.pv_vcpu_context_size(self.domain.info.abi)))
         vcpu.up()
-
-    def _start(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
-
-        async def end() -> None:
-            task.cancel()
-            await asyncio.wait([task])
-
-        self._running.push_async_callback(end)
 
 
 Program = Callable[[Kernel], Awaitable[None]]

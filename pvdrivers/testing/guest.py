@@ -6,6 +6,7 @@ import asyncio
 from contextlib import AsyncExitStack
 from typing import Any
 
+from pvdrivers.background import end_task
 from pvdrivers.frontends.balloon import Balloon
 from pvdrivers.sim import Domain
 from pvdrivers.sim.vcpu_loop import run_as
@@ -15,11 +16,6 @@ from pvdrivers.toolstack.domain_builder import build, introduce
 from pvdrivers.toolstack.xenstore_rings import GuestXenstore
 from pvdrivers.xenbus.bus import DeviceBus, frontend_bus
 from pvdrivers.xenstore.client import XenstoreClient
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait([task])
 
 
 class Guest(AttachedDevice):
@@ -61,7 +57,7 @@ class Guest(AttachedDevice):
         """The guest's memory follows its `memory/target` from here on, until `stop`."""
         balloon = Balloon(self._xenstore.client, self.domain.hypervisor)
         task = asyncio.create_task(balloon.run())
-        self._running.push_async_callback(_end, task)
+        self._running.push_async_callback(end_task, task)
         return balloon
 
     async def stop(self) -> None:

@@ -19,11 +19,12 @@ DEVICE_CLASSES = ("vbd", "vnif", "scsi", "console")
 
 # Both halves, and what they share, see a hypervisor through the seam (pvdrivers.hypervisor) alone.
 SEAM = {"ring", "hypervisor"}
-SHARED = SEAM | {"daemon_threads", "process_lock", "xenstore", "xenbus", "poll"}
+SHARED = SEAM | {"background", "daemon_threads", "process_lock", "xenstore", "xenbus", "poll"}
 DEVICE_CLASS = {"ring", "xenstore", "xenbus", "toolstack.devices"}
 IMPORTS: dict[str, set[str]] = {
     "ring": set(),
     "hypervisor": {"ring"},
+    "background": set(),
     "daemon_threads": set(),
     "process_lock": {"ring"},
     "xenstore": {"ring"},

@@ -7,8 +7,7 @@ import json
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import msgspec
 
 from pvdrivers.backends.service import Service
+from pvdrivers.background import in_background
 from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.native import connect_store, open_hypervisor
 from pvdrivers.poll.group import Mode
@@ -122,8 +122,8 @@ class Daemon:
             if not self._state_directory:
                 log.warning("no state directory: guests will notice a kill under I/O")
             threads = stack.enter_context(self.config.threads.driver())
-            await stack.enter_async_context(_background(self._keep_watchdog(threads)))
-            await stack.enter_async_context(_background(self._reload_when_asked()))
+            await stack.enter_async_context(in_background(self._keep_watchdog(threads)))
+            await stack.enter_async_context(in_background(self._reload_when_asked()))
             while not self._stop.is_set():
                 await self._serve(hypervisor, threads)
         log.info("stopped")
@@ -171,7 +171,7 @@ class Daemon:
             notify("READY=1")
             async with AsyncExitStack() as stack:
                 if self.command:
-                    await stack.enter_async_context(_background(self._run_command()))
+                    await stack.enter_async_context(in_background(self._run_command()))
                 gone = asyncio.ensure_future(self._ended())
                 stop = asyncio.ensure_future(self._stop.wait())
                 await asyncio.wait([gone, stop], return_when=asyncio.FIRST_COMPLETED)
@@ -262,16 +262,6 @@ class Daemon:
                 process.terminate()
                 await process.wait()
             self._stop.set()
-
-
-@asynccontextmanager
-async def _background(work: Any) -> AsyncIterator[None]:
-    task = asyncio.ensure_future(work)
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
 
 
 def _log_stray(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from pvdrivers.background import in_background
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.tools.pvxl.host import HostFolder
 
@@ -42,12 +43,10 @@ async def backends(folder: HostFolder) -> AsyncIterator[None]:
         notifications.bind(f"\0pvxl/{os.getpid()}/{id(folder):x}")
         supervisor = _Supervisor(folder, notifications)
         await supervisor.start_after_predecessor()
-        supervising = asyncio.ensure_future(supervisor.run())
         try:
-            yield
+            async with in_background(supervisor.run()):
+                yield
         finally:
-            supervising.cancel()
-            await asyncio.wait([supervising])
             await supervisor.stop()
 
 

@@ -12,10 +12,11 @@ import json
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 
+from pvdrivers.background import in_background
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim.cpupool import SchedulerKind
 from pvdrivers.tools.pvxl.backends import backends
@@ -35,18 +36,8 @@ async def running_host(folder: HostFolder, settings: HostSettings) -> AsyncItera
         with host.machine.open_hypervisor(DOM0) as dom0:
             runner = GuestRunner(host.machine, folder.machine, folder.guests, dom0)
             served = backends(folder) if settings.pvbackd else nullcontext()
-            async with served, runner, _running(LifeCycle(host).run()):
+            async with served, runner, in_background(LifeCycle(host).run()):
                 yield host
-
-
-@asynccontextmanager
-async def _running(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    task = asyncio.create_task(work)
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
 
 
 async def serve(folder: HostFolder, settings: HostSettings) -> None:
