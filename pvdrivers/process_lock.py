@@ -34,6 +34,26 @@ async def process_lock(path: Path, what: str, *, dir_fd: int | None = None) -> A
         os.close(fd)
 
 
+def lock_holder(path: Path) -> int | None:
+    """The process that holds the lock, 0 when the file does not say which; None: none does."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _process_in(fd)
+    finally:
+        os.close(fd)
+    return None
+
+
+def _process_in(fd: int) -> int:
+    text = os.pread(fd, 32, 0).strip()
+    return int(text) if text.isdigit() else 0
+
+
 async def _open_and_take(path: Path, what: str, dir_fd: int | None) -> int:
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     while True:
@@ -65,6 +85,6 @@ async def _take(fd: int, what: str) -> None:
             return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if asyncio.get_running_loop().time() >= deadline:
-                holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
-                raise UsageError(f"{what} is in use by process {holder or 'unknown'}") from None
+                holder = _process_in(fd) or "unknown"
+                raise UsageError(f"{what} is in use by process {holder}") from None
         await asyncio.sleep(INTERVAL)

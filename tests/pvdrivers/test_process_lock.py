@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pvdrivers.process_lock import process_lock
+from pvdrivers.process_lock import lock_holder, process_lock
 from pvdrivers.ring.errors import UsageError
 
 HOLDER = """
@@ -48,6 +48,19 @@ def test_the_second_is_told_who_has_it_and_death_releases_it(tmp_path: Path) -> 
             asyncio.run(take(path))
         holder.kill()  # not waited for: the next one has to see the death through
         asyncio.run(take(path))
+
+
+def test_others_can_tell_who_has_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        path = tmp_path / "lock"
+        assert lock_holder(path) is None
+        async with process_lock(path, "the thing"):
+            assert lock_holder(path) == os.getpid()
+            path.write_text("")  # as a full disk leaves it
+            assert lock_holder(path) == 0
+        assert lock_holder(path) is None
+
+    asyncio.run(main())
 
 
 def test_it_is_released_and_taken_again(tmp_path: Path, impatient: None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import select
@@ -11,8 +10,8 @@ import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import asdict
-from pathlib import Path
 
+from pvdrivers.process_lock import lock_holder
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.tools.pvxl.host import HostFolder, HostSettings
 from pvdrivers.tools.pvxl.service import READY
@@ -45,7 +44,7 @@ def start(folder: HostFolder, settings: HostSettings) -> None:
 
 def stop(folder: HostFolder) -> None:
     """Ends the host, its guests and its backends, and leaves nothing. UsageError: none runs."""
-    pid = _holder(folder.lock)
+    pid = lock_holder(folder.lock)
     if pid is None:
         raise UsageError(f"no host runs in {folder.path}")
     if pid == 0:
@@ -64,20 +63,3 @@ def stop(folder: HostFolder) -> None:
             )
     finally:
         os.close(process)
-
-
-def _holder(lock: Path) -> int | None:
-    """The process that holds a lock file (process_lock), 0 when the file does not say which; None:
-    none does."""
-    try:
-        fd = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        text = os.pread(fd, 32, 0).strip()
-        return int(text) if text.isdigit() else 0
-    finally:
-        os.close(fd)
-    return None
