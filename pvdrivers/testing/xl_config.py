@@ -4,13 +4,10 @@ import json
 import re
 
 from pvdrivers.ring.errors import UsageError
-from pvdrivers.toolstack.xl_config.disk import DiskSpec
 from pvdrivers.toolstack.xl_config.domain import DomainSpec
 from pvdrivers.toolstack.xl_config.libxl_json import to_libxl
 from pvdrivers.toolstack.xl_config.reader import parse_config
 from pvdrivers.toolstack.xl_config.text import ConfigError
-from pvdrivers.toolstack.xl_config.vif import VifSpec
-from pvdrivers.toolstack.xl_config.vscsi import ScsiHostSpec
 
 PLACE = re.compile(r"file:\d+:\d+: .")
 
@@ -29,8 +26,7 @@ def take_or_refuse(data: bytes) -> DomainSpec | None:
     for note in spec.notes:
         _check_sentence(note)
     assert json.loads(json.dumps(to_libxl(spec, [(0, 1), (2, 3)])))
-    devices: list[DiskSpec | VifSpec | ScsiHostSpec] = [*spec.disks, *spec.vifs, *spec.scsi_hosts]
-    for device in devices:
+    for device in spec.devices:
         try:
             assert device.device(1, domain_name=spec.name).backend_keys
         except UsageError as error:

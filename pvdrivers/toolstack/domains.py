@@ -14,10 +14,7 @@ from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Domain, Machine, MachineError
 from pvdrivers.toolstack.devices import DeviceConfig, add_device, destroy_device
 from pvdrivers.toolstack.domain_builder import StartInfo, build, introduce, register
-from pvdrivers.toolstack.xl_config.disk import DiskSpec
 from pvdrivers.toolstack.xl_config.domain import DomainSpec
-from pvdrivers.toolstack.xl_config.vif import VifSpec
-from pvdrivers.toolstack.xl_config.vscsi import ScsiHostSpec
 from pvdrivers.xenbus.states import XenbusState, parse_state
 from pvdrivers.xenstore.client import Transaction, XenstoreClient
 from pvdrivers.xenstore.operations import (
@@ -74,9 +71,7 @@ async def create_domain(
         await _write_nodes(client, domain.domid, spec, info)
         await register(client, domain, spec.name)
         await introduce(client, domain, info)
-        devices: list[DiskSpec | VifSpec | ScsiHostSpec]
-        devices = [*spec.disks, *spec.vifs, *spec.scsi_hosts]
-        for device in devices:
+        for device in spec.devices:
             backend = _backend(device.backend, domids)
             await add_device(client, device.device(domain.domid, backend, domain_name=spec.name))
     except BaseException:

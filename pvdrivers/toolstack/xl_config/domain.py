@@ -11,6 +11,7 @@ from pvdrivers.toolstack.xl_config.vif import VifSpec
 from pvdrivers.toolstack.xl_config.vscsi import ScsiHostSpec
 
 TYPES = ("pv", "pvh", "hvm")
+DeviceSpec = DiskSpec | VifSpec | ScsiHostSpec
 ACTIONS = (
     "destroy",
     "restart",
@@ -83,3 +84,7 @@ class DomainSpec:
     driver_domain: bool = False
     limits: LimitSpec = LimitSpec()
     notes: tuple[str, ...] = ()
+
+    @property
+    def devices(self) -> tuple[DeviceSpec, ...]:
+        return (*self.disks, *self.vifs, *self.scsi_hosts)
