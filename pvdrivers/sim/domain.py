@@ -75,6 +75,11 @@ class DomainInfo:
     pause_count: int
     uuid: UUID
 
+    @property
+    def has_ended(self) -> bool:
+        """It has shut down or crashed, and is there until it is destroyed."""
+        return self.state in (DomainState.SHUTDOWN, DomainState.CRASHED)
+
 
 class Domain:
     """A domain of a machine. `hypervisor` is this process's view as that domain."""

@@ -101,7 +101,7 @@ class GuestRings:
             return
         if info.generation != ring.generation or info.state is DomainState.DYING:
             self._store.release(domid)
-        elif info.state in (DomainState.SHUTDOWN, DomainState.CRASHED):
+        elif info.has_ended:
             self._store.domain_shutdown(domid)
 
     def release(self, domid: int) -> None:

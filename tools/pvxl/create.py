@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from pvdrivers.tools.pvxl.config import read
 from pvdrivers.tools.pvxl.connection import Connection, HostOption, host_folder, on_host
 from pvdrivers.tools.pvxl.creation import create_guest
-from pvdrivers.toolstack.xl_config.reader import parse_config
 
 Paused = Annotated[bool, Parameter(name=("--paused", "-p"), negative=())]
 
@@ -27,10 +26,7 @@ def create(file: Path, /, *settings: str, paused: Paused = False, host: HostOpti
     paused
         It does not run before `pvxl unpause`.
     """
-    text = b"\n".join([file.read_bytes(), *(line.encode() for line in settings), b""])
-    spec = parse_config(text, str(file))
-    for note in spec.notes:
-        print(f"pvxl: {note}", file=sys.stderr)
+    spec, text = read(file, settings)
 
     async def work(connection: Connection) -> None:
         folder = host_folder(host)

@@ -60,13 +60,12 @@ def _line(connection: Connection, name: str, info: DomainInfo) -> str:
 def _letters(info: DomainInfo) -> str:
     """xl's: running or blocked, paused, shut down, crashed, dying."""
     state, crashed = info.state, info.shutdown_reason is ShutdownReason.CRASH
-    ended = state in (DomainState.SHUTDOWN, DomainState.CRASHED)
     flags = (
         ("r", False),
         ("b", state is DomainState.RUNNING),
         ("p", state is DomainState.PAUSED),
-        ("s", ended),
-        ("c", ended and crashed),
+        ("s", info.has_ended),
+        ("c", info.has_ended and crashed),
         ("d", state is DomainState.DYING),
     )
     return "".join(letter if is_set else "-" for letter, is_set in flags)

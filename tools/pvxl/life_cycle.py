@@ -7,7 +7,7 @@ import logging
 from dataclasses import replace
 
 from pvdrivers.ring.errors import UsageError
-from pvdrivers.sim import Domain, DomainState, MachineError, ShutdownReason
+from pvdrivers.sim import Domain, MachineError, ShutdownReason
 from pvdrivers.tools.pvxl.creation import create_guest, destroy_guest
 from pvdrivers.tools.pvxl.host import Host
 from pvdrivers.toolstack.domains import rename_domain
@@ -48,7 +48,7 @@ class LifeCycle:
     async def _end(self, domain: Domain) -> None:
         info = domain.info
         life = domain.domid, info.generation
-        if info.state not in (DomainState.SHUTDOWN, DomainState.CRASHED) or life in self._done:
+        if not info.has_ended or life in self._done:
             return
         config = self._host.folder.configs / f"{info.uuid}.cfg"
         if info.shutdown_reason is ShutdownReason.SUSPEND or not config.exists():

@@ -38,13 +38,18 @@ BUILDERS = {"generic": "pv", "hvm": "hvm"}
 def read_config(path: Path) -> DomainSpec:
     """Of a file. OSError: it cannot be read. UsageError: what is wrong, in one sentence, which is a
     ConfigError where it has a line and a column."""
+    return parse_config(read_text(path), str(path))
+
+
+def read_text(path: Path) -> bytes:
+    """A file's bytes. OSError: it cannot be read. UsageError: it has too many."""
     with path.open("rb") as file:
         data = file.read(MAX_SIZE + 1)
     if len(data) > MAX_SIZE:
         raise UsageError(
             f"{path}: a configuration has at most {MAX_SIZE} bytes, this file has more"
         )
-    return parse_config(data, str(path))
+    return data
 
 
 def parse_config(data: bytes, source: str) -> DomainSpec:

@@ -137,6 +137,7 @@ def test_a_guest_whose_program_fails_has_crashed(
 
 def test_refusals(pvxl: Pvxl, config: Path, tmp_path: Path) -> None:
     assert pvxl.refused("create", tmp_path / "no.cfg").endswith("No such file or directory")
+    assert "at most 262144 bytes" in pvxl.refused("create", "/dev/zero")
     assert "no-such: no such program" in pvxl.refused("create", config, 'kernel="no-such"')
     assert "web.cfg:8:8: " in pvxl.refused("create", config, "memory=,")
     assert 'extra is "\'", whose words cannot be told' in pvxl.refused(
