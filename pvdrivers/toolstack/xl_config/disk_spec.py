@@ -7,7 +7,7 @@ a rule looks at behind its word counts. So `RULES` are such rules, in libxlu's o
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -15,14 +15,14 @@ from pvdrivers.toolstack.xl_config.disk import BACKENDTYPES, FORMATS, SPECIFICAT
 from pvdrivers.toolstack.xl_config.text import Atom, ConfigError, Note
 from pvdrivers.vbd.numbering import number_of
 
-ACCESS = {"r": False, "ro": False, "rw": True, "w": True, "": True}
+ACCESS = {"r": False, "ro": False, "rw": True, "w": True}  # whether it can be written
 LONGEST = 8192  # more than a path and all keys need
 SYNTAX = "TARGET, FORMAT, VDEV, ACCESS, then KEY=VALUE or flags, and target=TARGET last"
 
 
 @dataclass
 class _Disk:
-    """What has been found so far. None: nothing."""
+    """What has been found so far."""
 
     atom: Atom
     notes: list[Note]
@@ -30,7 +30,6 @@ class _Disk:
     flags: dict[str, bool] = field(default_factory=dict)
     vdev_index: int = 0  # where it is in the text
     prefixed: bool = False
-    access: bool | None = None
     positional_access: bool = False
 
     def error(self, message: str, index: int) -> ConfigError:
@@ -47,9 +46,12 @@ class _Disk:
         if key == "vdev":
             self.vdev_index = index
 
-    def choose(self, key: str, value: str, index: int, words: Sequence[str]) -> None:
+    def check(self, key: str, value: str, index: int, words: Collection[str]) -> None:
         if value not in words:
             raise self.error(f"{key} is {value[:40]!r}, {', '.join(words)} can be", index)
+
+    def choose(self, key: str, value: str, index: int, words: Collection[str]) -> None:
+        self.check(key, value, index, words)
         if self.words.get(key, value) != value:
             raise self.error(f"{key} is {self.words[key]} and {value} in this disk", index)
         self.words[key] = value
@@ -58,13 +60,12 @@ class _Disk:
         self.choose("format", value or "raw", index, FORMATS)
 
     def set_access(self, value: str, index: int) -> None:
-        if value not in ACCESS:
-            raise self.error(f"access is {value[:40]!r}, r, ro, rw, w can be", index)
-        self.access = ACCESS[value]
+        value = value or "rw"
+        self.check("access", value, index, ACCESS)
+        self.flags["writable"] = ACCESS[value]
 
     def set_devtype(self, value: str, index: int) -> None:
-        if value not in ("cdrom", "disk"):
-            raise self.error(f"devtype is {value[:40]!r}, cdrom, disk can be", index)
+        self.check("devtype", value, index, ("cdrom", "disk"))
         self.flags["cdrom"] = value == "cdrom"
 
     def typed_vdev(self, value: str, index: int) -> bool:
@@ -126,7 +127,7 @@ def _flag(name: str, key: str, value: bool) -> Rule:
     return _rule(f"{name},?", lambda disk, word, index: disk.flags.update({key: value}))
 
 
-def _one_of(key: str, words: Sequence[str]) -> Rule:
+def _one_of(key: str, words: Collection[str]) -> Rule:
     return _key(key, lambda disk, value, index: disk.choose(key, value, index, words))
 
 
@@ -236,7 +237,7 @@ def _finish(disk: _Disk) -> DiskSpec:
         raise disk.error(f"this disk has no vdev, such as xvda: write {SYNTAX}", 0)
     if not target and not cdrom:
         raise disk.error("this disk has no target, which only a cdrom need not have", 0)
-    writable = disk.access is not False and not cdrom
+    writable = disk.flags.get("writable", True) and not cdrom
     spec = DiskSpec(
         target=target,
         vdev=words["vdev"],
