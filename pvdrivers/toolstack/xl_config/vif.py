@@ -84,9 +84,10 @@ def parse_vif(atom: Atom, default: VifSpec, notes: list[Note]) -> VifSpec:
         value = word.part(len(key) + len(equals), len(word.text))
         if not equals:
             raise word.error(f"found {key[:40]!r}: there are KEY=VALUE, trusted and untrusted")
-        if UNUSED.fullmatch(key):
+        unused = UNUSED.fullmatch(key)
+        if unused:
             notes.append(Note(word.place, f"{key} of a vif is not used here"))
-        if key in TEXTS or not UNUSED.fullmatch(key):
+        if key in TEXTS or not unused:
             spec = _set(spec, key, word, value)
     return spec
 
