@@ -9,6 +9,7 @@ from pvdrivers.frontends.control import ShutdownRequest, follow_vcpus, shutdown_
 from pvdrivers.toolstack.devices import create_domain_directory
 from pvdrivers.xenstore import XenStore
 from pvdrivers.xenstore.client import XenstoreClient
+from tests.until import until
 
 HOME = "/local/domain/1"
 PATIENCE = 30.0
@@ -57,8 +58,7 @@ def test_one_that_the_guest_does_not_know_stays(caplog: pytest.LogCaptureFixture
     async def scenario(toolstack: XenstoreClient, guest: XenstoreClient) -> None:
         await toolstack.write(f"{HOME}/control/shutdown", "suspend")
         waiting = asyncio.create_task(shutdown_request(guest))
-        while "this guest knows" not in caplog.text:  # noqa: ASYNC110 - no event tells
-            await asyncio.sleep(0)
+        await until(lambda: "this guest knows" in caplog.text)
         assert await toolstack.read_str(f"{HOME}/control/shutdown") == "suspend"
         await toolstack.write(f"{HOME}/control/shutdown", "poweroff")
         assert await waiting is ShutdownRequest.POWEROFF
