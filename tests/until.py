@@ -1,6 +1,7 @@
 """Waiting for what nothing tells of: another thread's doing, or a process's."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +13,14 @@ async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110 - it has no event
             await asyncio.sleep(0.001)
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """The same where no loop runs."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "it does not happen"
+        time.sleep(0.001)
 
 
 def has_ended(pid: int) -> bool:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.until import wait_until
+
 pytestmark = pytest.mark.slow
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -95,9 +97,7 @@ def test_a_program_of_ones_own(terminal: Terminal) -> None:
     terminal.type(COMMANDS["start"].replace('"check"', '"mine.py"'))
     terminal.type_until("pvxl list", "Domain-0")
     image = terminal.folder / "web.img"
-    deadline = time.monotonic() + PATIENCE
-    while not image.read_bytes().startswith(b"hello "):
-        assert time.monotonic() < deadline
+    wait_until(lambda: image.read_bytes().startswith(b"hello "))
 
 
 def test_embedding(terminal: Terminal) -> None:

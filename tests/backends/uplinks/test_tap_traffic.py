@@ -4,13 +4,13 @@ guest, and a TAP's other end is the kernel of a network namespace."""
 import select
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from pvdrivers.vnif.packet import GsoType, Packet
+from tests.until import wait_until
 
 scapy = pytest.importorskip("scapy.all")
 
@@ -133,13 +133,6 @@ def test_kernel_refuses_wrong_checksum(guest: Any, namespace: Any) -> None:
     before = namespace.counter("Udp", "InCsumErrors")
     guest.send([Packet(bytes(frame))])
     wait_until(lambda: namespace.counter("Udp", "InCsumErrors") == before + 1)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < until, "it has not happened"
-        time.sleep(0.01)
 
 
 class Connection:

@@ -2,8 +2,6 @@
 
 import asyncio
 import threading
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from pvdrivers.toolstack.xenstore_rings import GuestRings, GuestXenstore
 from pvdrivers.xenstore import XenStore
 from pvdrivers.xenstore.client import XenstoreClient
 from pvdrivers.xenstore.server import SocketServer
+from tests.until import wait_until
 
 from .conftest import World, with_mounts
 
@@ -95,13 +94,6 @@ def guest(world):
 def xl(world, guest):
     """Runs xl in domain 0."""
     return lambda *arguments: world.run(0, XL, *arguments)
-
-
-def wait_until(what: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not what():
-        assert time.monotonic() < end, "it does not happen"
-        time.sleep(0.01)
 
 
 def state(guest: Domain) -> DomainState:

@@ -5,8 +5,6 @@ import multiprocessing
 import os
 import random
 import struct
-import time
-from collections.abc import Callable
 from multiprocessing import resource_tracker
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import pytest
 
 from pvdrivers._core import ffi, lib
 from pvdrivers.sim import Machine, MachineError
+from tests.until import wait_until
 
 from .test_domctl import (
     CREATE,
@@ -33,7 +32,6 @@ from .test_domctl import (
 LIVES = 1000
 MAX_DOMAINS = 64
 AT_ONCE = 3
-PATIENCE = 60.0  # s
 
 
 def live(machine: Machine, rng: random.Random) -> None:
@@ -60,13 +58,6 @@ def toolstack(socket: str, lives: ctypes.c_longlong, seed: int) -> None:
     while True:
         live(machine, rng)
         lives.value += 1
-
-
-def wait_until(what: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not what():
-        assert time.monotonic() < end, "it does not happen"
-        time.sleep(0.001)
 
 
 def is_gone(machine: Machine, domid: int) -> bool:
