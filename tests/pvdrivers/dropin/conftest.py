@@ -18,7 +18,7 @@ from pvdrivers.testing.dropin import dropin_environment
 from pvdrivers.xenstore import XenStore
 from pvdrivers.xenstore.server import SocketServer
 
-XL = Path("/usr/lib/xen-4.17/bin/xl")
+XEN = Path("/usr/lib/xen-4.17/bin")  # of Debian's package xen-utils-4.17
 PROGRAMS = Path(__file__).parent / "programs"
 LIBRARIES = Path("/usr/lib") / f"{os.uname().machine}-linux-gnu"
 
@@ -47,6 +47,13 @@ class World:
     def run(self, domid: int, *command: object) -> str:
         """What the program prints; it must end well."""
         return finish(self.start(domid, *command))
+
+    def run_failing(self, domid: int, *command: object) -> str:
+        """What the program says of an error; it must end with one."""
+        process = self.start(domid, *command)
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode != 0
+        return errors
 
 
 def finish(process: subprocess.Popen[str], timeout: float = 60) -> str:
@@ -114,7 +121,7 @@ class DryRunXl:
     def create(self, text: str) -> dict[str, Any] | None:
         """What xl takes the file for, as libxl's JSON; None: it refuses it."""
         self._file.write_text(text, newline="")
-        process = self._world.start(0, XL, "-N", "create", self._file)
+        process = self._world.start(0, XEN / "xl", "-N", "create", self._file)
         output, errors = process.communicate(timeout=60)
         assert process.returncode in (0, 1), errors
         return None if process.returncode else json.loads(output)
@@ -122,7 +129,7 @@ class DryRunXl:
 
 @pytest.fixture(scope="module")
 def dry_run_xl(tmp_path_factory):
-    if not XL.exists():
+    if not (XEN / "xl").exists():
         pytest.skip("needs xl (Debian package xen-utils-4.17)")
     folder = tmp_path_factory.mktemp("xl")
     memory = [MemoryExtent(0, 64 << 20, 0), MemoryExtent(1 << 32, 32 << 20, 1)]

@@ -3,16 +3,15 @@
 import os
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
 
 from pvdrivers._core import lib
 from pvdrivers.testing.dropin import DROPIN
 
-from .conftest import finish
+from .conftest import XEN, finish
 
-LSEVTCHN = "/usr/lib/xen-4.17/bin/lsevtchn"
+LSEVTCHN = XEN / "lsevtchn"
 
 
 def test_two_domains_share_pages(world, build):
@@ -87,7 +86,7 @@ def test_what_a_toolstack_sees(world, build):
 
 
 def test_lsevtchn(world):
-    if not Path(LSEVTCHN).exists():
+    if not LSEVTCHN.exists():
         pytest.skip("needs lsevtchn (Debian package xen-utils-4.17)")
     ours = world.dom0.hypervisor.open_event_channels()
     theirs = world.guest.hypervisor.open_event_channels()

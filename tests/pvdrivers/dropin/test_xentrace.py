@@ -15,9 +15,9 @@ from tests.pvdrivers.sim.xentrace.records import KNOWN, LOST, parse
 from tests.pvdrivers.sim.xentrace.runs import CPUS, MS, create_domains, live
 from tests.pvdrivers.sim.xentrace.xenalyze import needs_xenalyze, run_xenalyze, totals
 
-from .conftest import finish
+from .conftest import XEN, finish
 
-XENTRACE = Path("/usr/lib/xen-4.17/bin/xentrace")
+XENTRACE = XEN / "xentrace"
 pytestmark = [
     needs_xenalyze,
     pytest.mark.skipif(

@@ -3,7 +3,6 @@
 import asyncio
 import threading
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
@@ -17,9 +16,9 @@ from pvdrivers.xenstore.client import XenstoreClient
 from pvdrivers.xenstore.server import SocketServer
 from tests.until import wait_until
 
-from .conftest import World, with_mounts
+from .conftest import XEN, World, with_mounts
 
-XL = Path("/usr/lib/xen-4.17/bin/xl")
+XL = XEN / "xl"
 VCPUS = 4
 PATIENCE = 60.0
 REASONS = {
