@@ -60,22 +60,6 @@ static void give_away(struct pv_machine *machine, struct domain *d, exchange *e)
 
 /* ---- Pages that are taken -------------------------------------------------------------------- */
 
-/* Nothing is there, or what is given. */
-static bool is_vacant(struct pv_machine *machine, const struct domain *d, uint64_t gfn,
-                      uint64_t pages)
-{
-    if (gfn >= d->physmap_end || pages > d->physmap_end - gfn)
-        return false;
-    for (uint64_t end = gfn + pages; gfn < end;) {
-        struct physmap_run run = physmap_run(machine, d, gfn);
-        if (run.mfn != NO_FRAME &&
-            (run.level || !(page_state(machine, run.mfn).flags & PGC_leaving)))
-            return false;
-        gfn += run.pages;
-    }
-    return true;
-}
-
 static int compare(const void *a, const void *b)
 {
     uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;

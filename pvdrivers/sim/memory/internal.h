@@ -112,6 +112,9 @@ void physmap_open_level(struct pv_machine *machine, struct domain *d, uint64_t g
 
 /* ---- populate.c ---- */
 #define MAX_EXTENT_ORDER ((P2M_LEVELS - 1) * P2M_LEVEL_SHIFT) /* pages */
+/* Whether pages that come have room: nothing is there, or what is leaving under this hold of the
+ * lock. */
+bool is_vacant(struct pv_machine *machine, const struct domain *d, uint64_t gfn, uint64_t pages);
 /* A block of that many frames as mem_flags want it, or NO_FRAME. */
 uint64_t alloc_extent(struct pv_machine *machine, const struct domain *d, unsigned order,
                       uint32_t flags);

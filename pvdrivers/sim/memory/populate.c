@@ -98,14 +98,14 @@ int populate_domain(struct pv_machine *machine, struct domain *d,
 
 /* ---- Extents, by hypercall ------------------------------------------------------------------- */
 
-static bool is_empty(struct pv_machine *machine, const struct domain *d, uint64_t gfn,
-                     uint64_t pages)
+bool is_vacant(struct pv_machine *machine, const struct domain *d, uint64_t gfn, uint64_t pages)
 {
     if (gfn >= d->physmap_end || pages > d->physmap_end - gfn)
         return false;
     for (uint64_t end = gfn + pages; gfn < end;) {
         struct physmap_run run = physmap_run(machine, d, gfn);
-        if (run.mfn != NO_FRAME)
+        if (run.mfn != NO_FRAME &&
+            (run.level || !(page_state(machine, run.mfn).flags & PGC_leaving)))
             return false;
         gfn += run.pages;
     }
@@ -148,7 +148,7 @@ static bool new_extent(struct pv_machine *machine, struct domain *d, const uint6
 {
     uint64_t pages = 1ull << extents->order;
     if (domain_is_dying(d) || !may_have(machine, d, pages) ||
-        (gfn && !is_empty(machine, d, *gfn, pages)))
+        (gfn && !is_vacant(machine, d, *gfn, pages)))
         return false;
     *mfn = alloc_extent(machine, d, extents->order + page_order(d), extents->mem_flags);
     if (*mfn != NO_FRAME && gfn)
