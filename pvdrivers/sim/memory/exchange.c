@@ -52,7 +52,7 @@ static void give_away(struct pv_machine *machine, struct domain *d, exchange *e)
     struct frame_run freed = {0};
     for (uint64_t i = 0; i < 1ull << order_of(e); i++) {
         uint64_t gfn = in_gfn(e, i), mfn = gfn_to_own_mfn(machine, d, gfn);
-        physmap_clear(machine, d, gfn, 0);
+        physmap_clear(machine, d, gfn, 0, mfn);
         release_page(machine, d, mfn, &freed);
     }
     free_run(machine, freed.start, freed.frames);

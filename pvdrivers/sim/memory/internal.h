@@ -103,7 +103,9 @@ bool physmap_takes(struct pv_machine *machine, const struct domain *d, uint64_t 
                    unsigned level);
 void physmap_set(struct pv_machine *machine, struct domain *d, uint64_t gfn, unsigned level,
                  uint64_t mfn);
-void physmap_clear(struct pv_machine *machine, struct domain *d, uint64_t gfn, unsigned level);
+/* `mfn`: the first frame of what is there. */
+void physmap_clear(struct pv_machine *machine, struct domain *d, uint64_t gfn, unsigned level,
+                   uint64_t mfn);
 /* The same entry, but the pages have been in the physmap already. */
 void physmap_store(struct pv_machine *machine, const struct domain *d, uint64_t gfn, unsigned level,
                    uint64_t mfn);

@@ -41,7 +41,7 @@ static void set_entries(struct pv_machine *machine, uint64_t mfn, uint64_t frame
 void m2p_set(struct pv_machine *machine, uint64_t mfn, uint64_t frames, uint64_t gfn,
              unsigned order)
 {
-    if (!machine->shared->m2p_in_use || mfn == NO_FRAME)
+    if (!machine->shared->m2p_in_use)
         return;
     uint64_t chunk_frames = 1ull << CHUNK_ORDER;
     for (uint64_t done = 0; done < frames; done += chunk_frames) {

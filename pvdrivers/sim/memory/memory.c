@@ -30,7 +30,7 @@ int page_take(struct pv_machine *machine, struct domain *owner, uint64_t gfn, ui
 {
     if (!page_leave(machine, owner, mfn))
         return -EBUSY;
-    physmap_clear(machine, owner, gfn, 0);
+    physmap_clear(machine, owner, gfn, 0, mfn);
     return 0;
 }
 
@@ -64,7 +64,7 @@ void page_free(struct pv_machine *machine, uint64_t mfn)
 static void release_superpage(struct pv_machine *machine, struct domain *d, uint64_t gfn,
                               const struct physmap_run *run)
 {
-    physmap_clear(machine, d, gfn, run->level);
+    physmap_clear(machine, d, gfn, run->level, run->mfn);
     drop_owner(machine, run->mfn);
     free_run(machine, run->mfn, 1ull << superpage_order(d, run->level));
 }
@@ -82,7 +82,7 @@ static uint64_t release_one(struct pv_machine *machine, struct domain *d, uint64
     if (run->level) {
         release_superpage(machine, d, gfn, run);
     } else {
-        physmap_clear(machine, d, gfn, 0);
+        physmap_clear(machine, d, gfn, 0, run->mfn);
         if (drop_reference(machine, run->mfn, OWNERS_FLAGS))
             page_free(machine, run->mfn);
     }
@@ -130,7 +130,7 @@ static uint64_t release_domain_memory(struct pv_machine *machine, struct domain 
             release_superpage(machine, d, gfn, &run);
             work += run.pages / SUPERPAGES_SHARE;
         } else if (run.mfn != NO_FRAME) {
-            physmap_clear(machine, d, gfn, 0);
+            physmap_clear(machine, d, gfn, 0, run.mfn);
             release_page(machine, d, run.mfn, &freed);
         }
         gfn += run.pages;

@@ -129,9 +129,9 @@ void physmap_set(struct pv_machine *machine, struct domain *d, uint64_t gfn, uns
     changed(machine, d, gfn, level, pages_of_level(level));
 }
 
-void physmap_clear(struct pv_machine *machine, struct domain *d, uint64_t gfn, unsigned level)
+void physmap_clear(struct pv_machine *machine, struct domain *d, uint64_t gfn, unsigned level,
+                   uint64_t mfn)
 {
-    uint64_t mfn = physmap_run(machine, d, gfn).mfn;
     store(machine, d, gfn, level, PHYSMAP_NOTHING);
     m2p_set(machine, mfn, pages_of_level(level) << page_order(d), INVALID_M2P_ENTRY, page_order(d));
     changed(machine, d, gfn, level, -pages_of_level(level));
