@@ -52,10 +52,10 @@ void m2p_set(struct pv_machine *machine, uint64_t mfn, uint64_t frames, uint64_t
     }
 }
 
-/* Of the blocks of an extent between two frames of it. What is no block yet is free. */
+/* Of the blocks between two frames, each of which begins where the one before ends. */
 static void fill_from_blocks(struct pv_machine *machine, uint64_t mfn, uint64_t end)
 {
-    for (uint64_t head; mfn < end && (head = block_of(machine, mfn)) != NO_FRAME;) {
+    for (uint64_t head = block_of(machine, mfn); mfn < end; head = mfn) {
         struct page_state page = page_state(machine, head);
         uint64_t behind = head + (1ull << page.order), stop = behind < end ? behind : end;
         if (page.flags & PGC_allocated && !is_loose(machine, head)) {
@@ -67,13 +67,14 @@ static void fill_from_blocks(struct pv_machine *machine, uint64_t mfn, uint64_t 
     }
 }
 
+/* What is no block yet is free. */
 static void fill_chunk(struct pv_machine *machine, uint64_t chunk)
 {
     uint64_t start = chunk << CHUNK_ORDER, end = start + (1ull << CHUNK_ORDER);
     set_entries(machine, start, end - start, INVALID_M2P_ENTRY, 0);
     for (uint32_t i = 0; i < machine->shared->extent_count; i++) {
         const struct memory_extent *extent = &machine->shared->extents[i];
-        uint64_t behind = extent->start + extent->count;
+        uint64_t behind = extent->start + extent->opened;
         fill_from_blocks(machine, extent->start > start ? extent->start : start,
                          behind < end ? behind : end);
     }
