@@ -55,10 +55,8 @@ static uint32_t offline_used(struct pv_machine *machine, domid_t owner, uint64_t
     return PG_OFFLINE_OWNED | PG_OFFLINE_PENDING | owned_by(owner);
 }
 
-static uint32_t offline_memory(struct pv_machine *machine, uint64_t mfn, bool broken)
+static uint32_t offline_block(struct pv_machine *machine, uint64_t head, uint64_t mfn, bool broken)
 {
-    heap_open_to(machine, mfn);
-    uint64_t head = block_of(machine, mfn);
     struct page_state page = page_state(machine, head);
     if (page.flags & PGC_free)
         return offline_free(machine, head, mfn, broken);
@@ -69,16 +67,6 @@ static uint32_t offline_memory(struct pv_machine *machine, uint64_t mfn, bool br
     return PG_OFFLINE_OFFLINED;
 }
 
-/* The domain that has a page which is broken already, or DOMID_INVALID. */
-static domid_t user_of_broken(struct pv_machine *machine, uint64_t mfn)
-{
-    uint64_t head = block_of(machine, mfn);
-    struct page_state page = {.flags = 0};
-    if (head != NO_FRAME)
-        page = page_state(machine, head);
-    return page.flags & PGC_broken && page.flags & PGC_offlining ? page.owner : DOMID_INVALID;
-}
-
 int pv_page_offline(struct pv_machine *machine, uint64_t mfn, bool broken, uint32_t *status)
 {
     if (is_xen_heap(machine->shared, mfn)) {
@@ -87,16 +75,16 @@ int pv_page_offline(struct pv_machine *machine, uint64_t mfn, bool broken, uint3
     }
     if (!extent_of(machine->shared, mfn))
         return -EINVAL;
-    *status = 0;
     machine_lock(machine);
-    domid_t user = user_of_broken(machine, mfn);
-    if (user == DOMID_INVALID)
-        *status = offline_memory(machine, mfn, broken) | (broken ? PG_OFFLINE_BROKEN : 0);
+    heap_open_to(machine, mfn);
+    uint64_t head = block_of(machine, mfn);
+    struct page_state page = page_state(machine, head);
+    bool again = page.flags & PGC_broken && page.flags & PGC_offlining;
+    *status = again ? PG_OFFLINE_AGAIN
+                    : offline_block(machine, head, mfn, broken) | (broken ? PG_OFFLINE_BROKEN : 0);
     machine_unlock(machine);
-    if (user != DOMID_INVALID) {
-        *status = PG_OFFLINE_AGAIN;
-        pv_domain_shutdown(machine, user, SHUTDOWN_crash);
-    }
+    if (again)
+        pv_domain_shutdown(machine, page.owner, SHUTDOWN_crash);
     return 0;
 }
 
