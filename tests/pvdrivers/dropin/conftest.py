@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -83,25 +83,39 @@ def world(tmp_path):
 
 
 @contextmanager
+def in_thread(
+    serve: Callable[[threading.Event, asyncio.Event], Coroutine[Any, Any, None]],
+) -> Iterator[None]:
+    """`serve(ready, end)` runs on a loop in a thread of its own: it sets `ready`, and returns when
+    `end` is set."""
+    ready = threading.Event()
+    ends: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+
+    async def main() -> None:
+        end = asyncio.Event()
+        ends.append((asyncio.get_running_loop(), end))
+        await serve(ready, end)
+
+    thread = threading.Thread(target=lambda: asyncio.run(main()), daemon=True)
+    thread.start()
+    assert ready.wait(60)
+    yield
+    loop, end = ends[0]
+    loop.call_soon_threadsafe(end.set)
+    thread.join()
+
+
+@contextmanager
 def xenstore_at(path: Path) -> Iterator[Path]:
     """A xenstore, in a thread of its own."""
-    ready = threading.Event()
-    stop: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
-    async def serve() -> None:
-        ended = asyncio.Event()
-        stop.append((asyncio.get_running_loop(), ended))
+    async def serve(ready: threading.Event, end: asyncio.Event) -> None:
         async with SocketServer(XenStore(), str(path)):
             ready.set()
-            await ended.wait()
+            await end.wait()
 
-    thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
-    thread.start()
-    assert ready.wait(30)
-    yield path
-    loop, ended = stop[0]
-    loop.call_soon_threadsafe(ended.set)
-    thread.join()
+    with in_thread(serve):
+        yield path
 
 
 @pytest.fixture

@@ -16,11 +16,10 @@ from pvdrivers.xenstore.client import XenstoreClient
 from pvdrivers.xenstore.server import SocketServer
 from tests.until import wait_until
 
-from .conftest import XEN, World, with_mounts
+from .conftest import XEN, World, in_thread, with_mounts
 
 XL = XEN / "xl"
 VCPUS = 4
-PATIENCE = 60.0
 REASONS = {
     ShutdownRequest.POWEROFF: ShutdownReason.POWEROFF,
     ShutdownRequest.REBOOT: ShutdownReason.REBOOT,
@@ -73,20 +72,8 @@ def world(tmp_path):
 def guest(world):
     """Domain 2, "web", and what runs in it."""
     made = world.machine.create_domain(memory="16M", vcpus=VCPUS)
-    ready, ends = threading.Event(), []
-
-    async def serve() -> None:
-        end = asyncio.Event()
-        ends.append((asyncio.get_running_loop(), end))
-        await host(world, made, ready, end)
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
-    thread.start()
-    assert ready.wait(PATIENCE)
-    yield made
-    loop, end = ends[0]
-    loop.call_soon_threadsafe(end.set)
-    thread.join()
+    with in_thread(lambda ready, end: host(world, made, ready, end)):
+        yield made
 
 
 @pytest.fixture
