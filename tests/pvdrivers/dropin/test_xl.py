@@ -373,11 +373,16 @@ def test_sched_credit2(world, xl):
 XENTOP = "mount -t tmpfs none /sys/bus && mkdir -p /sys/bus/xen-backend/devices"
 
 
+def xentop(world, *before):
+    """The rows of its table."""
+    output = world.run(0, *with_mounts(XENTOP), *before, XEN / "xentop", "-b", "-i", "1")
+    head, *lines = (line.split() for line in output.splitlines())
+    return [dict(zip(head, line, strict=False)) for line in lines]
+
+
 def test_xentop(world, named):
     compute(world.machine, 2 * S, (2, 0), (2, 1))
-    output = world.run(0, *with_mounts(XENTOP), XEN / "xentop", "-b", "-i", "1")
-    head, *lines = (line.split() for line in output.splitlines())
-    table = [dict(zip(head, line, strict=False)) for line in lines]
+    table = xentop(world)
     assert {row["NAME"]: row["STATE"] for row in table} == {
         "Domain-0": "--b---",
         "web": "--b---",
@@ -391,10 +396,7 @@ def test_xentop_shows_the_traffic_of_a_tap_that_is_named_as_a_vif(world, named):
     if not Path("/dev/net/tun").exists():
         pytest.skip("needs /dev/net/tun")
     in_network = ["unshare", "--net", sys.executable, PROGRAMS / "tap_traffic.py", "vif2.0", 100]
-    command = [*in_network, XEN / "xentop", "-b", "-i", "1"]
-    output = world.run(0, *with_mounts(XENTOP), *command)
-    head, *lines = (line.split() for line in output.splitlines())
-    rows = {line[0]: dict(zip(head, line, strict=False)) for line in lines}
+    rows = {row["NAME"]: row for row in xentop(world, *in_network)}
     assert (rows["db"]["NETS"], rows["db"]["NETRX(k)"]) == ("1", "100")
     assert (rows["web"]["NETS"], rows["web"]["NETRX(k)"]) == ("0", "0")
 
