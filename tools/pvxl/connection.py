@@ -6,20 +6,17 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 from cyclopts import Parameter
 
 from pvdrivers.ring.errors import UsageError
-from pvdrivers.sim import DomainState, Machine, MachineError
-from pvdrivers.tools.pvxl.host import DOM0, HostFolder
-from pvdrivers.toolstack.domains import domain_names
+from pvdrivers.sim import Machine, MachineError
+from pvdrivers.tools.pvxl.host import Connection, HostFolder
 from pvdrivers.xenstore.client import XenstoreClient
 
 T = TypeVar("T")
-ENDED = (DomainState.SHUTDOWN, DomainState.CRASHED, DomainState.DYING)
 HostOption = Annotated[
     Path | None,
     Parameter(
@@ -38,37 +35,6 @@ def host_folder(path: Path | None) -> HostFolder:
     return HostFolder(path)
 
 
-@dataclass(frozen=True, slots=True)
-class Connection:
-    machine: Machine
-    xenstore: XenstoreClient
-
-    async def domid(self, domain: str) -> int:
-        """The domid of a domain that is named, or given by its domid. UsageError: there is none."""
-        names = await domain_names(self.xenstore)
-        found = [domid for domid, name in names.items() if name == domain]
-        if not found and domain.isdecimal() and int(domain) in names:
-            found = [int(domain)]
-        if not found:
-            raise UsageError(f"there is no domain {domain}; there are {', '.join(names.values())}")
-        return found[0]
-
-    async def guest(self, domain: str) -> int:
-        """The same, which must not be dom0."""
-        domid = await self.domid(domain)
-        if domid == DOM0:
-            raise UsageError(f"{domain} is dom0, for which this is nothing; name a guest")
-        return domid
-
-    def has_ended(self, domid: int, generation: int) -> bool:
-        """Whether that domain runs no more, or is gone."""
-        try:
-            info = self.machine.domain(domid).info
-        except MachineError:
-            return True
-        return info.generation != generation or info.state in ENDED
-
-
 @asynccontextmanager
 async def connected(folder: HostFolder) -> AsyncIterator[Connection]:
     """UsageError: no host runs there."""
@@ -80,7 +46,7 @@ async def connected(folder: HostFolder) -> AsyncIterator[Connection]:
         ) from None
     try:
         async with await XenstoreClient.connect(folder.xenstore) as xenstore:
-            yield Connection(machine, xenstore)
+            yield Connection(folder, machine, xenstore)
     finally:
         machine.close()
 

@@ -8,8 +8,9 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from pvdrivers.tools.pvxl.config import read
-from pvdrivers.tools.pvxl.connection import Connection, HostOption, host_folder, on_host
+from pvdrivers.tools.pvxl.connection import HostOption, on_host
 from pvdrivers.tools.pvxl.creation import create_guest
+from pvdrivers.tools.pvxl.host import Connection
 
 Paused = Annotated[bool, Parameter(name=("--paused", "-p"), negative=())]
 
@@ -29,8 +30,7 @@ def create(file: Path, /, *settings: str, paused: Paused = False, host: HostOpti
     spec, text = read(file, settings)
 
     async def work(connection: Connection) -> None:
-        folder = host_folder(host)
-        domain = await create_guest(connection.machine, connection.xenstore, folder, spec, text)
+        domain = await create_guest(connection, spec, text)
         if not paused:
             domain.unpause()
 

@@ -8,10 +8,11 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from pvdrivers.ring.errors import UsageError
-from pvdrivers.sim import DomainState, MachineError, ShutdownReason
+from pvdrivers.sim import Domain, DomainState, MachineError, ShutdownReason
 from pvdrivers.sim.domain import DomainInfo
-from pvdrivers.tools.pvxl.connection import Connection, HostOption, host_folder, on_host
+from pvdrivers.tools.pvxl.connection import HostOption, on_host
 from pvdrivers.tools.pvxl.creation import destroy_guest
+from pvdrivers.tools.pvxl.host import Connection
 from pvdrivers.toolstack.domains import domain_names, rename_domain, request_shutdown
 
 HEADING = f"{'Name':<40} {'ID':>5} {'Mem':>5} {'VCPUs':>5}\tState\tTime(s)"
@@ -42,17 +43,16 @@ def list_(domain: str | None = None, /, *, host: HostOption = None) -> int:
         for each in connection.machine.domains():
             if only in (None, each.domid):
                 with suppress(MachineError):  # it has gone meanwhile
-                    print(_line(connection, names.get(each.domid, ""), each.info))
+                    print(_line(each, names.get(each.domid, "")))
 
     on_host(host, work)
     return 0
 
 
-def _line(connection: Connection, name: str, info: DomainInfo) -> str:
-    states = connection.machine.scheduler
+def _line(domain: Domain, name: str) -> str:
+    info, states = domain.info, domain.machine.scheduler
     seconds = sum(states.run_state(info.domid, vcpu).running for vcpu in range(info.vcpus)) / 1e9
     mib = info.pages * info.page_size >> 20
-    domain = connection.machine.domain(info.domid)
     online = sum(domain.vcpu(number).is_up for number in range(info.vcpus))
     return f"{name:<40} {info.domid:>5} {mib:>5} {online:>5}     {_letters(info)}  {seconds:>8.1f}"
 
@@ -112,7 +112,7 @@ def pause(domain: str, /, *, host: HostOption = None) -> int:
     """
 
     async def work(connection: Connection) -> None:
-        connection.machine.domain(await connection.guest(domain)).pause()
+        (await connection.guest(domain)).pause()
 
     on_host(host, work)
     return 0
@@ -128,7 +128,7 @@ def unpause(domain: str, /, *, host: HostOption = None) -> int:
     """
 
     async def work(connection: Connection) -> None:
-        connection.machine.domain(await connection.guest(domain)).unpause()
+        (await connection.guest(domain)).unpause()
 
     on_host(host, work)
     return 0
@@ -159,11 +159,11 @@ def reboot(domain: str, /, *, wait: Wait = False, host: HostOption = None) -> in
 def _ask(domain: str, what: str, wait: bool, host: HostOption) -> int:
     async def work(connection: Connection) -> None:
         asked = await connection.guest(domain)
-        generation = connection.machine.domain(asked).info.generation
+        generation = asked.info.generation
         async with await connection.xenstore.watch("@releaseDomain") as ends:
-            await request_shutdown(connection.xenstore, asked, what)
+            await request_shutdown(connection.xenstore, asked.domid, what)
             async for _ in ends:
-                if not wait or connection.has_ended(asked, generation):
+                if not wait or connection.has_ended(asked.domid, generation):
                     break
 
     on_host(host, work)
@@ -180,8 +180,7 @@ def destroy(domain: str, /, *, host: HostOption = None) -> int:
     """
 
     async def work(connection: Connection) -> None:
-        doomed = connection.machine.domain(await connection.guest(domain))
-        await destroy_guest(connection.machine, connection.xenstore, host_folder(host), doomed)
+        await destroy_guest(connection, await connection.guest(domain))
 
     on_host(host, work)
     return 0
@@ -199,7 +198,8 @@ def rename(domain: str, name: str, /, *, host: HostOption = None) -> int:
     """
 
     async def work(connection: Connection) -> None:
-        await rename_domain(connection.xenstore, await connection.guest(domain), name)
+        guest = await connection.guest(domain)
+        await rename_domain(connection.xenstore, guest.domid, name)
 
     on_host(host, work)
     return 0

@@ -8,13 +8,15 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
+from uuid import UUID
 
 from pvdrivers.process_lock import process_lock
 from pvdrivers.ring.errors import UsageError
-from pvdrivers.sim import Machine
+from pvdrivers.sim import Domain, DomainState, Machine, MachineError
 from pvdrivers.sim.cpupool import SchedulerKind
 from pvdrivers.testing.dropin import dropin_variables
 from pvdrivers.toolstack.domain_builder import register
+from pvdrivers.toolstack.domains import domain_names
 from pvdrivers.toolstack.xenstore_rings import GuestRings
 from pvdrivers.xenstore import XenStore
 from pvdrivers.xenstore.client import XenstoreClient
@@ -81,8 +83,11 @@ class HostFolder:
 
     @property
     def configs(self) -> Path:
-        """The configurations of the domains, by UUID."""
+        """The configurations of the guests."""
         return self.path / "configs"
+
+    def config_of(self, guest: UUID) -> Path:
+        return self.configs / f"{guest}.cfg"
 
     @property
     def variables(self) -> dict[str, str]:
@@ -100,6 +105,41 @@ class HostSettings:
     pvbackd: bool = True  # serves its devices
 
 
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """What a toolstack has of a host: its machine, and its xenstore as dom0."""
+
+    folder: HostFolder
+    machine: Machine
+    xenstore: XenstoreClient
+
+    async def domid(self, domain: str) -> int:
+        """The domid of a domain that is named, or given by its domid. UsageError: there is none."""
+        names = await domain_names(self.xenstore)
+        found = [domid for domid, name in names.items() if name == domain]
+        if not found and domain.isdecimal() and int(domain) in names:
+            found = [int(domain)]
+        if not found:
+            raise UsageError(f"there is no domain {domain}; there are {', '.join(names.values())}")
+        return found[0]
+
+    async def guest(self, domain: str) -> Domain:
+        """The same domain, which must not be dom0."""
+        domid = await self.domid(domain)
+        if domid == DOM0:
+            raise UsageError(f"{domain} is dom0, for which this is nothing; name a guest")
+        return self.machine.domain(domid)
+
+    def has_ended(self, domid: int, generation: int) -> bool:
+        """Whether that domain runs no more, or is gone."""
+        try:
+            info = self.machine.domain(domid).info
+        except MachineError:
+            return True
+        over = info.has_ended or info.state is DomainState.DYING
+        return over or info.generation != generation
+
+
 class Host:
     """Entered, it serves the folder's sockets, until it is left.
 
@@ -109,8 +149,7 @@ class Host:
     def __init__(self, folder: HostFolder, settings: HostSettings) -> None:
         self.folder = folder
         self.settings = settings
-        self.machine: Machine
-        self.toolstack: XenstoreClient
+        self.connection: Connection
         self._running = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -128,21 +167,22 @@ class Host:
         await stack.enter_async_context(process_lock(folder.lock, str(folder.path)))
         stack.callback(folder.remove)
         folder.configs.mkdir(mode=0o700, exist_ok=True)
-        self.machine = stack.enter_context(
+        machine = stack.enter_context(
             Machine(
                 self.settings.memory, cpus=self.settings.cpus, scheduler=self.settings.scheduler
             )
         )
-        dom0 = self.machine.create_domain(
+        dom0 = machine.create_domain(
             privileged=True, memory=DOM0_MEMORY, vcpus=self.settings.cpus or 1
         )
         # With the lock held, a socket that is there is one that a killed host has left.
         folder.machine.unlink(missing_ok=True)
-        self.machine.serve(folder.machine)
+        machine.serve(folder.machine)
         store = XenStore(clock=time.monotonic)
-        stack.callback(GuestRings(store, self.machine, DOM0).close)
+        stack.callback(GuestRings(store, machine, DOM0).close)
         await stack.enter_async_context(SocketServer(store, str(folder.xenstore)))
-        self.toolstack = XenstoreClient.in_process(store, DOM0)
-        stack.callback(self.toolstack.close)
-        await register(self.toolstack, dom0, "Domain-0")
-        await self.toolstack.write("/local/pool/0/name", "Pool-0")
+        toolstack = XenstoreClient.in_process(store, DOM0)
+        stack.callback(toolstack.close)
+        await register(toolstack, dom0, "Domain-0")
+        await toolstack.write("/local/pool/0/name", "Pool-0")
+        self.connection = Connection(folder, machine, toolstack)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Domain, MachineError, ShutdownReason
 from pvdrivers.tools.pvxl.creation import create_guest, destroy_guest
-from pvdrivers.tools.pvxl.host import Host
+from pvdrivers.tools.pvxl.host import Connection
 from pvdrivers.toolstack.domains import rename_domain
 from pvdrivers.toolstack.xl_config.domain import DomainSpec
 from pvdrivers.toolstack.xl_config.reader import parse_config
@@ -23,16 +23,16 @@ class LifeCycle:
     """Looks at the host's guests whenever a domain has ended. One without a configuration in the
     host's folder is another toolstack's, which does this itself."""
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._done: set[tuple[int, int]] = set()  # domid and generation of guests that are kept
 
     async def run(self) -> None:
         """Until it is cancelled."""
-        ends = await self._host.toolstack.watch("@releaseDomain")
+        ends = await self._connection.xenstore.watch("@releaseDomain")
         async with ends, asyncio.TaskGroup() as looks:
             async for _ in ends:
-                for domain in self._host.machine.domains():
+                for domain in self._connection.machine.domains():
                     looks.create_task(self._look_at(domain))
 
     async def _look_at(self, domain: Domain) -> None:
@@ -50,7 +50,7 @@ class LifeCycle:
         life = domain.domid, info.generation
         if not info.has_ended or life in self._done:
             return
-        config = self._host.folder.configs / f"{info.uuid}.cfg"
+        config = self._connection.folder.config_of(info.uuid)
         if info.shutdown_reason is ShutdownReason.SUSPEND or not config.exists():
             return
         self._done.add(life)
@@ -69,22 +69,22 @@ class LifeCycle:
     async def _as_it_was(self, domain: Domain, spec: DomainSpec) -> DomainSpec:
         """With the name that it had at its end."""
         path = f"/local/domain/{domain.domid}/name"
-        name = await self._host.toolstack.read_optional(path) or spec.name
+        name = await self._connection.xenstore.read_optional(path) or spec.name
         return replace(spec, name=name, uuid=domain.uuid)
 
     async def _act(self, domain: Domain, action: str, spec: DomainSpec, text: bytes) -> None:
-        host = self._host
+        connection = self._connection
         if action == "preserve":
             return
         if action == "rename-restart":
             kept = f"{spec.name}-{domain.domid}"
-            await rename_domain(host.toolstack, domain.domid, kept)
+            await rename_domain(connection.xenstore, domain.domid, kept)
             spec = replace(spec, uuid=None)
         else:
-            await destroy_guest(host.machine, host.toolstack, host.folder, domain)
+            await destroy_guest(connection, domain)
         if action in ("restart", "rename-restart"):
             await asyncio.sleep(RESTART_DELAY)
-            guest = await create_guest(host.machine, host.toolstack, host.folder, spec, text)
+            guest = await create_guest(connection, spec, text)
             guest.unpause()
 
 

@@ -33,10 +33,11 @@ LOG_LINE = "%(asctime)s %(name)s: %(message)s"
 async def running_host(folder: HostFolder, settings: HostSettings) -> AsyncIterator[Host]:
     """The whole host: machine, xenstore, backends, and what runs its guests."""
     async with Host(folder, settings) as host:
-        with host.machine.open_hypervisor(DOM0) as dom0:
-            runner = GuestRunner(host.machine, folder.machine, folder.guests, dom0)
+        machine = host.connection.machine
+        with machine.open_hypervisor(DOM0) as dom0:
+            runner = GuestRunner(machine, folder.machine, folder.guests, dom0)
             served = backends(folder) if settings.pvbackd else nullcontext()
-            async with served, runner, in_background(LifeCycle(host).run()):
+            async with served, runner, in_background(LifeCycle(host.connection).run()):
                 yield host
 
 
