@@ -10,6 +10,7 @@ import pytest
 from pvdrivers._core import ffi, lib
 from pvdrivers.ring.abi import Abi
 from pvdrivers.sim import DomainState, Machine, MachineError, ShutdownReason
+from tests.pvdrivers.sim.hypercalls.by_number import address_of, hypercall
 
 MEMORY_OP, DOMCTL = 12, 36
 VERSION = 0x15
@@ -28,17 +29,12 @@ def machine() -> Iterator[Machine]:
         yield made
 
 
-def hypercall(machine: Machine, caller: int, op: int, *args: int) -> int:
-    whole = ffi.new("uint64_t[]", [*args, *[0] * (lib.PV_HYPERCALL_ARGS - len(args))])
-    return int(lib.pv_hypercall(machine.cdata, caller, op, whole))
-
-
 def domctl(machine: Machine, cmd: int, domid: int, rest: bytes = b"") -> tuple[int, int, bytes]:
     """The result, and what domain 0 finds in its argument: the domid, and what is behind it."""
     argument = ffi.new("uint8_t[]", 144)
     header = struct.pack("<IIH6x", cmd, VERSION, domid)
     ffi.buffer(argument)[: len(header + rest)] = header + rest
-    result = hypercall(machine, 0, DOMCTL, int(ffi.cast("uintptr_t", argument)))
+    result = hypercall(machine, 0, DOMCTL, argument)
     whole = bytes(ffi.buffer(argument))
     return result, struct.unpack_from("<H", whole, 8)[0], whole[16:]
 
@@ -59,9 +55,9 @@ def info(machine: Machine, domid: int) -> tuple[int, int, int, UUID]:
 
 def populate(machine: Machine, domid: int, gfns: range) -> int:
     array = ffi.new("uint64_t[]", list(gfns))
-    op = struct.pack("<QQIIH", int(ffi.cast("uintptr_t", array)), len(array), 0, 0, domid)
+    op = struct.pack("<QQIIH", address_of(array), len(array), 0, 0, domid)
     argument = ffi.new("uint8_t[]", op + bytes(8))
-    return hypercall(machine, 0, MEMORY_OP, 6, int(ffi.cast("uintptr_t", argument)))
+    return hypercall(machine, 0, MEMORY_OP, 6, argument)
 
 
 def set_context(machine: Machine, domid: int, vcpu: int, flags: int) -> tuple[int, bytes]:
@@ -69,13 +65,13 @@ def set_context(machine: Machine, domid: int, vcpu: int, flags: int) -> tuple[in
     content = bytearray((vcpu + i) % 251 for i in range(size))
     content[512:520] = struct.pack("<Q", flags)
     context = ffi.new("uint8_t[]", bytes(content))
-    op = struct.pack("<I4xQ", vcpu, int(ffi.cast("uintptr_t", context)))
+    op = struct.pack("<I4xQ", vcpu, address_of(context))
     return domctl(machine, SETVCPUCONTEXT, domid, op)[0], bytes(content)
 
 
 def get_context(machine: Machine, domid: int, vcpu: int) -> tuple[int, bytes]:
     context = ffi.new("uint8_t[]", lib.pv_vcpu_context_size(Abi.X86_64))
-    op = struct.pack("<I4xQ", vcpu, int(ffi.cast("uintptr_t", context)))
+    op = struct.pack("<I4xQ", vcpu, address_of(context))
     return domctl(machine, GETVCPUCONTEXT, domid, op)[0], bytes(context)
 
 

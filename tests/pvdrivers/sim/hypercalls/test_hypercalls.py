@@ -10,6 +10,7 @@ from pvdrivers._core import ffi, lib
 from pvdrivers.ring.abi import Abi
 from pvdrivers.sim import DomainState, Machine
 from pvdrivers.sim.ia64.hypercalls import debug_flags, set_debug_flags
+from tests.pvdrivers.sim.hypercalls.by_number import hypercall
 
 XEN_VERSION, VCPU_OP, SCHED_OP, SYSCTL, DOMCTL = 17, 24, 29, 35, 36
 VERSION = 0x15  # of the interfaces of sysctl and domctl
@@ -24,18 +25,13 @@ def machine() -> Iterator[Machine]:
         yield made
 
 
-def hypercall(machine: Machine, caller: int, op: int, *args: int) -> int:
-    whole = ffi.new("uint64_t[]", [*args, *[0] * (lib.PV_HYPERCALL_ARGS - len(args))])
-    return int(lib.pv_hypercall(machine.cdata, caller, op, whole))
-
-
 def toolstack(
     machine: Machine, caller: int, op: int, cmd: int, domid: int = 0, version: int = VERSION
 ) -> int:
     """A sysctl or domctl whose further arguments are zeros."""
     argument = ffi.new("uint8_t[]", 256)
     ffi.buffer(argument)[:10] = struct.pack("<IIH", cmd, version, domid)
-    return hypercall(machine, caller, op, int(ffi.cast("uintptr_t", argument)))
+    return hypercall(machine, caller, op, argument)
 
 
 @pytest.mark.parametrize("op", [SYSCTL, DOMCTL])
@@ -78,8 +74,7 @@ def test_a_buffer_that_is_not_mapped(machine: Machine) -> None:
     ):
         argument = ffi.new("uint8_t[]", 136)
         ffi.buffer(argument)[: 8 + len(rest)] = struct.pack("<II", cmd, VERSION) + rest
-        address = int(ffi.cast("uintptr_t", argument))
-        assert hypercall(machine, 0, SYSCTL, address) == -errno.EFAULT
+        assert hypercall(machine, 0, SYSCTL, argument) == -errno.EFAULT
     assert machine.console == before
 
 
@@ -92,8 +87,7 @@ def test_a_domain_neither_pauses_nor_destroys_itself(machine: Machine) -> None:
 
 def text(machine: Machine, caller: int, cmd: int) -> str:
     answer = ffi.new("char[]", 1025)
-    address = int(ffi.cast("uintptr_t", answer))
-    assert hypercall(machine, caller, XEN_VERSION, cmd, address) == 0
+    assert hypercall(machine, caller, XEN_VERSION, cmd, answer) == 0
     return str(ffi.string(answer).decode())
 
 
@@ -114,15 +108,14 @@ def test_what_only_privileged_domains_may_know_of_the_version(machine: Machine) 
 
 def test_guest_handle(machine: Machine) -> None:
     handle = ffi.new("uint8_t[]", 16)
-    address = int(ffi.cast("uintptr_t", handle))
-    assert hypercall(machine, 1, XEN_VERSION, 8, address) == 0
+    assert hypercall(machine, 1, XEN_VERSION, 8, handle) == 0
     assert bytes(handle) == machine.domain(1).uuid.bytes
 
 
 def test_features(machine: Machine) -> None:
     def features(caller: int, index: int) -> tuple[int, int]:
         argument = ffi.new("uint32_t[]", [index, 0])
-        result = hypercall(machine, caller, XEN_VERSION, 6, int(ffi.cast("uintptr_t", argument)))
+        result = hypercall(machine, caller, XEN_VERSION, 6, argument)
         return result, argument[1]
 
     assert features(0, 0) == (0, 1 << 2 | 1 << 11)
@@ -132,13 +125,12 @@ def test_features(machine: Machine) -> None:
 
 def test_vcpu_op_is_about_the_callers_own_vcpus(machine: Machine) -> None:
     info = ffi.new("struct vcpu_register_vcpu_info *", {"mfn": 20, "offset": 64})
-    address = int(ffi.cast("uintptr_t", info))
     register = lib.VCPUOP_register_vcpu_info
-    assert hypercall(machine, 1, VCPU_OP, register, 1, address) == -errno.ENOENT
+    assert hypercall(machine, 1, VCPU_OP, register, 1, info) == -errno.ENOENT
     assert hypercall(machine, 1, VCPU_OP, register, 0, 0) == -errno.EFAULT
-    assert hypercall(machine, 1, VCPU_OP, register, 0, address) == 0
-    assert hypercall(machine, 1, VCPU_OP, register, 0, address) == -errno.EINVAL
-    assert hypercall(machine, 1, VCPU_OP, 99, 0, address) == -errno.ENOSYS
+    assert hypercall(machine, 1, VCPU_OP, register, 0, info) == 0
+    assert hypercall(machine, 1, VCPU_OP, register, 0, info) == -errno.EINVAL
+    assert hypercall(machine, 1, VCPU_OP, 99, 0, info) == -errno.ENOSYS
 
 
 def test_a_domid_that_does_not_fit_names_no_domain() -> None:
@@ -152,7 +144,7 @@ def test_a_domid_that_does_not_fit_names_no_domain() -> None:
             # cpupool_op, MOVEDOMAIN to pool 1
             words = struct.pack("<IIIIII", 18, VERSION, 6, 1, 0, domid)
             ffi.buffer(argument)[: len(words)] = words
-            assert hypercall(machine, 0, SYSCTL, int(ffi.cast("uintptr_t", argument))) == result
+            assert hypercall(machine, 0, SYSCTL, argument) == result
             assert machine.scheduler.pool_of(1).pool == (0 if result else 1)
 
 
@@ -209,12 +201,11 @@ def test_debug_flags_are_kept_with_their_domain(itanium: Machine) -> None:
 def test_several_calls_as_one(machine: Machine) -> None:
     multicall = 13
     entries = ffi.new("uint64_t[]", 24)
-    address = int(ffi.cast("uintptr_t", entries))
     entries[0], entries[8], entries[16] = XEN_VERSION, 63, multicall
-    assert hypercall(machine, 1, multicall, address, 2) == 0
+    assert hypercall(machine, 1, multicall, entries, 2) == 0
     assert (entries[1], entries[9]) == (4 << 16 | 17, (1 << 64) - errno.ENOSYS)
     entries[1] = 0
-    assert hypercall(machine, 1, multicall, address, 3) == -errno.EINVAL
+    assert hypercall(machine, 1, multicall, entries, 3) == -errno.EINVAL
     assert entries[1] == 4 << 16 | 17
     assert hypercall(machine, 1, multicall, 8, 1) == -errno.EFAULT
     assert hypercall(machine, 1, multicall, 8, 0) == 0

@@ -10,6 +10,7 @@ from pvdrivers._core import ffi, lib
 from pvdrivers.ring import Abi, layout
 from pvdrivers.sim import Domain, Machine, MachineError
 from pvdrivers.sim.ia64.hypercalls import set_vcpu_context, vcpu_context
+from tests.pvdrivers.sim.hypercalls.by_number import address_of, hypercall
 
 MAPPED_REGS = int(lib.PV_IA64_MAPPED_REGS_GFN)
 DOMCTL, VERSION, SET_CONTEXT, GET_CONTEXT = 36, 0x15, 12, 13
@@ -133,9 +134,8 @@ def test_a_processors_registers_are_of_a_vcpu_that_has_a_page(machine: Machine) 
 def domctl(machine: Machine, caller: int, cmd: int, domid: int, vcpu: int, buffer: Any) -> int:
     op = ffi.new("uint64_t[]", 32)
     op[0], op[1] = cmd | VERSION << 32, domid
-    op[2], op[3] = vcpu, int(ffi.cast("uintptr_t", buffer))
-    args = ffi.new("uint64_t[]", [int(ffi.cast("uintptr_t", op)), 0, 0, 0, 0])
-    return int(lib.pv_hypercall(machine.cdata, caller, DOMCTL, args))
+    op[2], op[3] = vcpu, address_of(buffer)
+    return hypercall(machine, caller, DOMCTL, op)
 
 
 def test_a_toolstack_does_it_by_domctl(machine: Machine, guest: Domain) -> None:

@@ -11,6 +11,7 @@ from pvdrivers.ring.abi import Abi
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Domain, Machine, MachineError, MemoryExtent
 from pvdrivers.sim.reservation import Reservation
+from tests.pvdrivers.sim.hypercalls.by_number import address_of, hypercall
 
 FRAME, MIB, GIB = 4096, 1 << 20, 1 << 30
 MEMORY_OP, EXCHANGE = 12, 11
@@ -169,16 +170,15 @@ class Lists:
         self.given = ffi.new("uint64_t[]", given)
         self.to = ffi.new("uint64_t[]", to)
         self.fields = [
-            *(int(ffi.cast("uintptr_t", self.given)), len(given), order, 0, DOMID_SELF),
-            *(int(ffi.cast("uintptr_t", self.to)), len(to), to_order, 0, DOMID_SELF),
+            *(address_of(self.given), len(given), order, 0, DOMID_SELF),
+            *(address_of(self.to), len(to), to_order, 0, DOMID_SELF),
             0,
         ]
 
     def make(self, machine: Machine, caller: int = 1) -> tuple[int, int]:
         """The result, and how many extents were exchanged."""
         argument = bytearray(struct.pack("<QQIIH6xQQIIH6xQ", *self.fields))
-        args = [EXCHANGE, int(ffi.cast("uintptr_t", ffi.from_buffer(argument))), 0, 0, 0]
-        result = int(lib.pv_hypercall(machine.cdata, caller, MEMORY_OP, args))
+        result = hypercall(machine, caller, MEMORY_OP, EXCHANGE, argument)
         return result, struct.unpack_from("<Q", argument, 64)[0]
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from pvdrivers._core import ffi, lib
 from pvdrivers.sim import MEMORY_MAPS, Machine, MachineError, MemoryExtent
 from pvdrivers.sim.machine import NodeMemory
+from tests.pvdrivers.sim.hypercalls.by_number import hypercall
 
 MIB, GIB = 1 << 20, 1 << 30
 FRAME = 4096
@@ -126,9 +126,7 @@ def mem_hotadd(
     machine: Machine, spfn: int, epfn: int, pxm: int, caller: int = 0, version: int = VERSION
 ) -> int:
     argument = struct.pack("<IIQQII", MEM_HOTADD, version, spfn, epfn, pxm, 0)
-    buffer = ffi.new("uint8_t[]", argument.ljust(136, b"\0"))
-    args = ffi.new("uint64_t[]", [int(ffi.cast("uintptr_t", buffer)), 0, 0, 0, 0, 0])
-    return int(lib.pv_hypercall(machine.cdata, caller, PLATFORM_OP, args))
+    return hypercall(machine, caller, PLATFORM_OP, bytearray(argument.ljust(136, b"\0")))
 
 
 def test_domain_0_says_that_memory_is_there(machine: Machine) -> None:

@@ -27,6 +27,7 @@ from pvdrivers.sim import (
     PageUse,
 )
 from pvdrivers.sim.reservation import Reservation
+from tests.pvdrivers.sim.hypercalls.by_number import address_of, hypercall
 
 FRAME = 4096
 INVALID = (1 << 64) - 1
@@ -69,12 +70,8 @@ def frames_of(domain: Domain) -> dict[int, int]:
 def m2p_chunks(machine: Machine, caller: int) -> list[int]:
     """Of each 1 GiB of addresses, the first frame of its part of the M2P."""
     mfns = ffi.new("uint64_t[]", 16)
-    address = int(ffi.cast("uintptr_t", mfns))
-    argument = ffi.new("uint64_t[]", [16, address, 0])
-    args = ffi.new(
-        "uint64_t[]", [MACHPHYS_MFN_LIST, int(ffi.cast("uintptr_t", argument)), 0, 0, 0, 0]
-    )
-    assert lib.pv_hypercall(machine.cdata, caller, MEMORY_OP, args) == 0
+    argument = ffi.new("uint64_t[]", [16, address_of(mfns), 0])
+    assert hypercall(machine, caller, MEMORY_OP, MACHPHYS_MFN_LIST, argument) == 0
     return list(mfns[0 : argument[2] & 0xFFFFFFFF])
 
 

@@ -19,6 +19,7 @@ from pvdrivers.sim import (
     PageUse,
 )
 from pvdrivers.sim.pages import Offlined, OfflineStatus
+from tests.pvdrivers.sim.hypercalls.by_number import address_of, hypercall
 
 FRAME = 4096
 OFFLINED, PENDING = OfflineStatus.OFFLINED, OfflineStatus.OWNED | OfflineStatus.PENDING
@@ -116,7 +117,7 @@ def test_pages_that_xen_shares_with_a_domain(machine: Machine, guest: Domain) ->
     assert lib.pv_gnttab_entries(machine.cdata, guest.domid, entries) == 0
     setup, frames = ffi.new("struct gnttab_setup_table_x86_64 *"), ffi.new("uint64_t[1]")
     setup.dom, setup.nr_frames = lib.DOMID_SELF, 1
-    setup.frame_list = int(ffi.cast("uintptr_t", frames))
+    setup.frame_list = address_of(frames)
     assert lib.pv_gnttab_op_setup_table(machine.cdata, guest.domid, setup) == 0
     info = machine.pages.info(frames[0])
     assert (info.xen_heap, info.owner, info.use) == (True, guest.domid, PageUse.INUSE)
@@ -252,10 +253,8 @@ PAGE_OFFLINE_OP, GETPAGEFRAMEINFO3 = 14, 61
 OFFLINE, ONLINE, QUERY = 1, 2, 3
 
 
-def hypercall(machine: Machine, caller: int, op: int, argument: bytes) -> int:
-    buffer = ffi.new("uint8_t[]", argument.ljust(144, b"\0"))
-    args = ffi.new("uint64_t[]", [int(ffi.cast("uintptr_t", buffer)), 0, 0, 0, 0, 0])
-    return int(lib.pv_hypercall(machine.cdata, caller, op, args))
+def toolstack(machine: Machine, caller: int, op: int, argument: bytes) -> int:
+    return hypercall(machine, caller, op, bytearray(argument.ljust(144, b"\0")))
 
 
 def page_offline_op(
@@ -265,7 +264,7 @@ def page_offline_op(
     argument = struct.pack(
         "<IIIIIxxxxQ", PAGE_OFFLINE_OP, VERSION, cmd, start, end, ctypes.addressof(status)
     )
-    return hypercall(machine, caller, SYSCTL, argument), list(status)
+    return toolstack(machine, caller, SYSCTL, argument), list(status)
 
 
 def test_a_range_of_pages(machine: Machine, guest: Domain) -> None:
@@ -289,9 +288,9 @@ def test_ranges_that_are_refused(machine: Machine, guest: Domain) -> None:
     assert page_offline_op(machine, OFFLINE, 5, 4)[0] == -errno.EINVAL
     assert page_offline_op(machine, OFFLINE, 0, 0, caller=guest.domid)[0] == -errno.EPERM
     argument = struct.pack("<IIIIIxxxxQ", PAGE_OFFLINE_OP, VERSION, QUERY, 0, 1 << 31, 8)
-    assert hypercall(machine, 0, SYSCTL, argument) == -errno.ENOMEM
+    assert toolstack(machine, 0, SYSCTL, argument) == -errno.ENOMEM
     argument = struct.pack("<IIIIIxxxxQ", PAGE_OFFLINE_OP, VERSION, QUERY, 0, 0, 8)
-    assert hypercall(machine, 0, SYSCTL, argument) == -errno.EFAULT
+    assert toolstack(machine, 0, SYSCTL, argument) == -errno.EFAULT
 
 
 def test_a_page_of_xens(machine: Machine) -> None:
@@ -312,7 +311,7 @@ def test_what_a_domains_frames_are(machine: Machine, guest: Domain) -> None:
         argument = struct.pack(
             "<IIHxxxxxxQQ", GETPAGEFRAMEINFO3, VERSION, guest.domid, count, ctypes.addressof(gfns)
         )
-        return hypercall(machine, 0, DOMCTL, argument)
+        return toolstack(machine, 0, DOMCTL, argument)
 
     assert ask(4) == 0
     assert [word >> 28 for word in gfns] == [0, 0xD, 0xF, 0xF]

@@ -10,6 +10,7 @@ from pvdrivers._core import ffi, lib
 from pvdrivers.ring.abi import Abi
 from pvdrivers.sim import Domain, Machine, MachineError, MemoryExtent
 from pvdrivers.sim.reservation import Reservation
+from tests.pvdrivers.sim.hypercalls.by_number import address_of, hypercall
 
 FRAME, MIB, GIB = 4096, 1 << 20, 1 << 30
 MEMORY_OP, SYSCTL, DOMCTL = 12, 35, 36
@@ -232,14 +233,12 @@ def test_available_memory(machine: Machine) -> None:
 
 
 def memory_op(machine: Machine, caller: int, cmd: int, argument: bytes) -> int:
-    memory = ffi.from_buffer(bytearray(argument))
-    args = [cmd, int(ffi.cast("uintptr_t", memory)), 0, 0, 0]
-    return int(lib.pv_hypercall(machine.cdata, caller, MEMORY_OP, args))
+    return hypercall(machine, caller, MEMORY_OP, cmd, bytearray(argument))
 
 
 def test_increase_by_number(machine: Machine, guest: Domain) -> None:
     frames = ffi.new("uint64_t[]", 100)
-    address = int(ffi.cast("uintptr_t", frames))
+    address = address_of(frames)
     assert memory_op(machine, 1, 0, reservation(address, 100, 0)) == 100
     assert len(set(frames)) == 100
     assert all(machine.has_frame(mfn) for mfn in frames)
@@ -250,7 +249,7 @@ def test_increase_by_number(machine: Machine, guest: Domain) -> None:
 
 def test_a_call_that_was_preempted_goes_on(machine: Machine, guest: Domain) -> None:
     gfns = ffi.new("uint64_t[]", list(range(2000, 2100)))
-    whole = reservation(int(ffi.cast("uintptr_t", gfns)), 100, 0)
+    whole = reservation(address_of(gfns), 100, 0)
     assert memory_op(machine, 1, 6 | 90 << 6, whole) == 100
     assert refused(lambda: guest.gfn_to_mfn(2089)) == errno.EFAULT
     assert gfns[90] == guest.gfn_to_mfn(2090)
@@ -281,8 +280,7 @@ def test_no_page_is_shared(machine: Machine) -> None:
 def test_availheap_by_number(machine: Machine) -> None:
     def available(low: int, high: int, node: int) -> int:
         argument = bytearray(struct.pack("<IIIIiI", 9, 0x15, low, high, node, 0) + bytes(112))
-        args = [int(ffi.cast("uintptr_t", ffi.from_buffer(argument))), 0, 0, 0, 0]
-        assert lib.pv_hypercall(machine.cdata, 0, SYSCTL, args) == 0
+        assert hypercall(machine, 0, SYSCTL, argument) == 0
         return int(struct.unpack_from("<Q", argument, 24)[0])
 
     assert available(0, 0, -1) == machine.free_memory
@@ -297,7 +295,7 @@ def reservation(address: int, count: int, order: int, domid: int = DOMID_SELF) -
 
 def test_lists_longer_than_a_chunk(machine: Machine, guest: Domain) -> None:
     gfns = ffi.new("uint64_t[]", list(range(2000, 2200)))
-    whole = reservation(int(ffi.cast("uintptr_t", gfns)), 200, 0)
+    whole = reservation(address_of(gfns), 200, 0)
     assert memory_op(machine, 1, 6, whole) == 200
     assert list(gfns) == [guest.gfn_to_mfn(gfn) for gfn in range(2000, 2200)]
     for i in range(200):
@@ -327,9 +325,8 @@ def test_what_lists_may_be_wrong_with(machine: Machine) -> None:
 def test_max_mem_by_number(machine: Machine, guest: Domain) -> None:
     argument = bytearray(256)
     argument[:24] = struct.pack("<IIH6xQ", 11, 0x15, 1, 2048)
-    args = [int(ffi.cast("uintptr_t", ffi.from_buffer(argument))), 0, 0, 0, 0]
-    assert lib.pv_hypercall(machine.cdata, 1, DOMCTL, args) == -errno.EPERM
-    assert lib.pv_hypercall(machine.cdata, 0, DOMCTL, args) == 0
+    assert hypercall(machine, 1, DOMCTL, argument) == -errno.EPERM
+    assert hypercall(machine, 0, DOMCTL, argument) == 0
     assert guest.info.max_pages == 512
 
 
