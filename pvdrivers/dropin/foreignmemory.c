@@ -61,20 +61,26 @@ static int map_frames(xenforeignmemory_handle *handle, domid_t domid, int prot, 
     return last;
 }
 
+/* 0: it has pages of the size that this library maps, as Xen's own memory has. */
+static int check_page_size(struct pv_machine *machine, uint32_t domid)
+{
+    struct pv_domain_info info;
+    if (domid == DOMID_XEN)
+        return 0;
+    int error = domid > UINT16_MAX ? -ESRCH : pv_domain_info(machine, (domid_t)domid, &info);
+    if (!error && info.page_size != XC_PAGE_SIZE)
+        return -EINVAL;
+    return error;
+}
+
 void *xenforeignmemory_map2(xenforeignmemory_handle *handle, uint32_t domid, void *address,
                             int prot, int flags, size_t count, const xen_pfn_t *frames, int *errors)
 {
-    struct pv_domain_info info;
     if (domid == DOMID_SELF)
         domid = handle->base.hypervisor->domid;
     if (!dropin_allows(&handle->base, domid))
         return NULL;
-    int error =
-        domid > UINT16_MAX ? -ESRCH : pv_domain_info(handle->base.machine, (domid_t)domid, &info);
-    if (domid == DOMID_XEN)
-        error = 0;
-    else if (!error && info.page_size != XC_PAGE_SIZE)
-        error = -EINVAL;
+    int error = check_page_size(handle->base.machine, domid);
     if (error) {
         errno = -error;
         return NULL;
