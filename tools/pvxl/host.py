@@ -99,10 +99,10 @@ class HostFolder:
 class HostSettings:
     """What a host has. `memory`: a size, or the name of a map."""
 
-    memory: str = "4G"
-    cpus: int = 2
-    scheduler: SchedulerKind = SchedulerKind.CREDIT2
-    pvbackd: bool = True  # serves its devices
+    memory: str
+    cpus: int
+    scheduler: SchedulerKind
+    pvbackd: bool  # serves its devices
 
 
 @dataclass(frozen=True, slots=True)

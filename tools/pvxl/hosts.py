@@ -6,6 +6,7 @@ import asyncio
 import os
 import shlex
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -24,28 +25,36 @@ app = App(name="host", help="Simulated hosts.")
 SCHEDULERS = {"credit": SchedulerKind.CREDIT, "credit2": SchedulerKind.CREDIT2}
 
 
-Memory = Annotated[
-    str, Parameter(help="Of the machine: a size such as 4G, or a memory map's name such as zx1.")
-]
-Cpus = Annotated[int, Parameter(help="How many CPUs it has.")]
-Scheduler = Annotated[Literal["credit", "credit2"], Parameter(help="Pool-0's scheduler.")]
-Pvbackd = Annotated[
-    bool, Parameter(help="Without it no backend serves the guests' devices: start yours.")
-]
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Of a host that is to be."""
+
+    memory: Annotated[
+        str,
+        Parameter(help="Of the machine: a size such as 4G, or a memory map's name such as zx1."),
+    ] = "4G"
+    cpus: Annotated[int, Parameter(help="How many CPUs it has.")] = 2
+    scheduler: Annotated[Literal["credit", "credit2"], Parameter(help="Pool-0's scheduler.")] = (
+        "credit2"
+    )
+    pvbackd: Annotated[
+        bool, Parameter(help="Without it no backend serves the guests' devices: start yours.")
+    ] = True
+
+    @property
+    def settings(self) -> HostSettings:
+        return HostSettings(self.memory, self.cpus, SCHEDULERS[self.scheduler], self.pvbackd)
+
+
+DEFAULTS = Options()
 
 
 @app.command
-def start(
-    *,
-    host: HostOption = None,
-    memory: Memory = "4G",
-    cpus: Cpus = 2,
-    scheduler: Scheduler = "credit2",
-    pvbackd: Pvbackd = True,
-) -> int:
+def start(*, host: HostOption = None, options: Options = DEFAULTS) -> int:
     """Starts a host in the background: machine, xenstore, dom0 and pvbackd."""
     folder = host_folder(host)
-    background.start(folder, HostSettings(memory, cpus, SCHEDULERS[scheduler], pvbackd))
+    background.start(folder, options.settings)
     print(f"A host runs in {folder.path}")
     return 0
 
@@ -58,14 +67,7 @@ def stop(*, host: HostOption = None) -> int:
 
 
 @app.command
-def run(
-    *command: str,
-    host: HostOption = None,
-    memory: Memory = "4G",
-    cpus: Cpus = 2,
-    scheduler: Scheduler = "credit2",
-    pvbackd: Pvbackd = True,
-) -> int:
+def run(*command: str, host: HostOption = None, options: Options = DEFAULTS) -> int:
     """Has a host while COMMAND runs, or until Ctrl-C.
 
     Parameters
@@ -74,11 +76,10 @@ def run(
         After `--`: runs with the environment that `pvxl env` prints; its exit status is pvxl's.
     """
     folder = host_folder(host)
-    settings = HostSettings(memory, cpus, SCHEDULERS[scheduler], pvbackd)
 
     async def main() -> int:
         stop = stop_event(command)
-        async with running_host(folder, settings):
+        async with running_host(folder, options.settings):
             if command:
                 return await run_captive(command, {**os.environ, **folder.variables}, stop)
             print(f"A host runs in {folder.path}", file=sys.stderr, flush=True)
