@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from types import MappingProxyType
-from typing import Self
+from typing import Self, TypeVar
 
 from pvdrivers._core import lib
 from pvdrivers.background import in_background
@@ -20,6 +21,7 @@ from pvdrivers.frontends.control import ShutdownRequest, follow_vcpus, shutdown_
 from pvdrivers.frontends.scsi.device import ScsiFrontend
 from pvdrivers.frontends.vbd.device import VbdFrontend
 from pvdrivers.frontends.vnif.device import VnifFrontend
+from pvdrivers.hypervisor import Hypervisor
 from pvdrivers.sim import Machine, MachineError, ShutdownReason
 from pvdrivers.toolstack.xenstore_rings import GuestXenstore
 from pvdrivers.vbd.numbering import number_of
@@ -27,8 +29,10 @@ from pvdrivers.xenbus.bus import DeviceBus, frontend_bus
 from pvdrivers.xenbus.device import FrontendDevice
 from pvdrivers.xenstore.client import XenstoreClient
 
-FRONTENDS: Mapping[str, type[VbdFrontend] | type[VnifFrontend] | type[ScsiFrontend]] = (
-    MappingProxyType({"vbd": VbdFrontend, "vif": VnifFrontend, "vscsi": ScsiFrontend})
+F = TypeVar("F", bound=FrontendDevice)
+AnyFrontend = type[VbdFrontend] | type[VnifFrontend] | type[ScsiFrontend]
+FRONTENDS: Mapping[str, AnyFrontend] = MappingProxyType(
+    {"vbd": VbdFrontend, "vif": VnifFrontend, "vscsi": ScsiFrontend}
 )
 
 
@@ -49,12 +53,7 @@ class Kernel:
         self._running.callback(ring.close)
         self.xenstore = ring.client
         for kind, frontend in FRONTENDS.items():
-
-            def probe(client: XenstoreClient, path: str, make: type = frontend) -> FrontendDevice:
-                device = make(client, path, hypervisor)
-                assert isinstance(device, FrontendDevice)
-                return device
-
+            probe = partial(_probe, frontend, hypervisor)
             bus = frontend_bus(self.xenstore, self.domain.domid, kind, probe)
             bus.start()
             self._running.push_async_callback(bus.abort)
@@ -74,22 +73,20 @@ class Kernel:
 
     async def disk(self, name: str) -> VbdFrontend:
         """The disk `name` (xvda, sdb …), once it is connected. ValueError: no disk has the name."""
-        disk = await self._device("vbd", number_of(name))
-        assert isinstance(disk, VbdFrontend)
+        disk = await self._device(VbdFrontend, "vbd", number_of(name))
         await disk.connected()
         return disk
 
     async def network(self, number: int = 0) -> VnifFrontend:
         """A network device, once it is connected."""
-        network = await self._device("vif", number)
-        assert isinstance(network, VnifFrontend)
+        network = await self._device(VnifFrontend, "vif", number)
         await network.connected()
         return network
 
     async def scsi_host(self, number: int = 0) -> ScsiFrontend:
-        """A virtual SCSI host."""
-        host = await self._device("vscsi", number)
-        assert isinstance(host, ScsiFrontend)
+        """A virtual SCSI host, once it is connected."""
+        host = await self._device(ScsiFrontend, "vscsi", number)
+        await host.connected()
         return host
 
     async def device_numbers(self, kind: str) -> list[int]:
@@ -99,10 +96,10 @@ class Kernel:
             return []
         return sorted(map(int, await self.xenstore.directory(path)))
 
-    async def _device(self, kind: str, number: int) -> FrontendDevice:
-        path = f"/local/domain/{self.domain.domid}/device/{kind}/{number}"
-        device = await self._buses[kind].wait_for(path)
-        assert isinstance(device, FrontendDevice)
+    async def _device(self, frontend: type[F], kind: str, number: int) -> F:
+        bus = self._buses[kind]
+        device = await bus.wait_for(f"{bus.root}/{number}")
+        assert isinstance(device, frontend)
         return device
 
     # ---- Life --------------------------------------------------------------------------------
@@ -141,3 +138,9 @@ class Kernel:
 
 
 Program = Callable[[Kernel], Awaitable[None]]
+
+
+def _probe(
+    frontend: AnyFrontend, hypervisor: Hypervisor, client: XenstoreClient, path: str
+) -> FrontendDevice:
+    return frontend(client, path, hypervisor)

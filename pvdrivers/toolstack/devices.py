@@ -6,6 +6,7 @@ guest writes, below /libxl (XSA-175, XSA-178).
 
 import asyncio
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from pvdrivers.xenbus.states import XenbusState, parse_state
@@ -124,16 +125,25 @@ async def unplug_device(
             await transaction.write(state, str(int(XenbusState.CLOSING)))
 
     await client.transact(body)
-    try:
-        async with asyncio.timeout(patience), await client.watch(state) as watch:
-            async for _ in watch:
-                now = parse_state(await client.read_optional(state))
-                if now in ends:
-                    break
-    except TimeoutError:
+    if await wait_for_backend(client, config, ends, patience) is None:
         return False
     await destroy_device(client, config)
     return True
+
+
+async def wait_for_backend(
+    client: XenstoreClient, config: DeviceConfig, states: Collection[XenbusState], patience: float
+) -> XenbusState | None:
+    """The backend's state once it is one of these; None: it was none in `patience` seconds of the
+    loop's time."""
+    path = f"{config.backend_path}/state"
+    with suppress(TimeoutError):
+        async with asyncio.timeout(patience), await client.watch(path) as watch:
+            async for _ in watch:
+                state = parse_state(await client.read_optional(path))
+                if state in states:
+                    return state
+    return None
 
 
 async def destroy_device(client: XenstoreClient, config: DeviceConfig) -> None:

@@ -17,6 +17,12 @@ from pvdrivers.ring.abi import Abi, layout
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim.domain import Domain
 from pvdrivers.xenstore.client import XenstoreClient
+from pvdrivers.xenstore.operations import (
+    asks_mkdir,
+    asks_set_permissions,
+    asks_write,
+    raise_first,
+)
 
 START_INFO_GFN = dict.fromkeys(Abi, 0) | {Abi.IA64: lib.PV_IA64_START_INFO_PFN}
 XENSTORE_GFN = dict.fromkeys(Abi, 1) | {Abi.IA64: lib.PV_IA64_XENSTORE_PFN}
@@ -129,8 +135,6 @@ async def register(client: XenstoreClient, domain: Domain, name: str) -> None:
     with the time at which it began, and which of its vcpus are to be online. A guest's home
     directory is there already."""
     home, vm = f"/local/domain/{domain.domid}", f"/vm/{domain.uuid}"
-    await client.mkdir(vm)
-    await client.set_permissions(vm, ["n0", f"r{domain.domid}"])
     values = {
         f"{vm}/uuid": str(domain.uuid),
         f"{vm}/name": name,
@@ -142,8 +146,9 @@ async def register(client: XenstoreClient, domain: Domain, name: str) -> None:
     for vcpu in range(domain.info.vcpus):
         online = domain.vcpu(vcpu).is_up
         values[f"{home}/cpu/{vcpu}/availability"] = "online" if online else "offline"
-    for path, value in values.items():
-        await client.write(path, value)
+    asked = [asks_mkdir(vm), asks_set_permissions(vm, ["n0", f"r{domain.domid}"])]
+    asked += [asks_write(path, value) for path, value in values.items()]
+    raise_first(await client.request_all(asked))
 
 
 async def introduce(client: XenstoreClient, domain: Domain, info: StartInfo) -> None:

@@ -6,16 +6,20 @@ tools find such a domain as they find one of theirs.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Domain, Machine, MachineError
-from pvdrivers.toolstack.devices import DeviceConfig, add_device, destroy_device
+from pvdrivers.toolstack.devices import (
+    DeviceConfig,
+    add_device,
+    destroy_device,
+    wait_for_backend,
+)
 from pvdrivers.toolstack.domain_builder import StartInfo, build, introduce, register
 from pvdrivers.toolstack.xl_config.domain import DomainSpec
-from pvdrivers.xenbus.states import XenbusState, parse_state
+from pvdrivers.xenbus.states import XenbusState
 from pvdrivers.xenstore.client import Transaction, XenstoreClient
 from pvdrivers.xenstore.operations import (
     Ask,
@@ -26,6 +30,7 @@ from pvdrivers.xenstore.operations import (
 )
 
 DEVICE_TIMEOUT = 10.0  # seconds until a backend has a device's parameters: LIBXL_INIT_TIMEOUT
+TAKEN_UP = frozenset(XenbusState) - {XenbusState.UNKNOWN, XenbusState.INITIALISING}
 OWN_DIRECTORIES = (
     "control/shutdown",
     "control/feature-poweroff",
@@ -130,14 +135,9 @@ async def wait_for_backends(
 
 
 async def _wait_for_backend(client: XenstoreClient, device: DeviceConfig, patience: float) -> None:
-    path, state = device.backend_path, XenbusState.UNKNOWN
-    with suppress(TimeoutError):
-        async with asyncio.timeout(patience), await client.watch(f"{path}/state") as watch:
-            async for _ in watch:
-                state = parse_state(await client.read_optional(f"{path}/state"))
-                if state not in (XenbusState.UNKNOWN, XenbusState.INITIALISING):
-                    break
-    if state in (XenbusState.UNKNOWN, XenbusState.INITIALISING):
+    path = device.backend_path
+    state = await wait_for_backend(client, device, TAKEN_UP, patience)
+    if state is None:
         raise UsageError(f"no backend has taken {path} up in {patience:g} s; does pvbackd run?")
     if state in (XenbusState.CLOSING, XenbusState.CLOSED):
         home = f"/local/domain/{device.backend_domid}"

@@ -33,8 +33,7 @@ async def _check_network(kernel: Kernel, number: int) -> str:
 
 async def _check_scsi_host(kernel: Kernel, number: int) -> str:
     host = await kernel.scsi_host(number)
-    luns = await host.connected()
-    return f"SCSI host {number}: LUNs {', '.join(map(str, luns)) or 'none'}"
+    return f"SCSI host {number}: LUNs {', '.join(map(str, host.luns)) or 'none'}"
 
 
 CHECKS: dict[str, Callable[[Kernel, int], Awaitable[str]]] = {
