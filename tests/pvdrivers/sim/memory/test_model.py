@@ -170,6 +170,11 @@ class MemoryModel(RuleBasedStateMachine):
     def free(self) -> set[int]:
         return self.exists - set(self.owners()) - self.offlined
 
+    def draw_guest(self, data: st.DataObject) -> tuple[int, Domain, dict[int, int]]:
+        """A domain, and which gfn each of its frames has."""
+        domid = data.draw(st.sampled_from(sorted(self.guests)))
+        return domid, *self.guests[domid]
+
     def page_of(self, frame: int) -> set[int]:
         """The frames that share what is said of one."""
         domain, _ = self.owners().get(frame, (None, None))
@@ -243,9 +248,8 @@ class MemoryModel(RuleBasedStateMachine):
     @precondition(lambda self: self.guests)
     @rule(data=st.data())
     def destroy(self, data: st.DataObject) -> None:
-        domid = data.draw(st.sampled_from(sorted(self.guests)))
-        domain, _ = self.guests.pop(domid)
-        for known in (self.used, self.loose, self.claims):
+        domid, domain, _ = self.draw_guest(data)
+        for known in (self.guests, self.used, self.loose, self.claims):
             known.pop(domid, None)
         domain.destroy()
 
@@ -253,8 +257,8 @@ class MemoryModel(RuleBasedStateMachine):
     @rule(data=st.data(), content=st.binary(min_size=8, max_size=8))
     def use_a_page(self, data: st.DataObject, content: bytes) -> None:
         """By a grant to itself, which gives the page an entry of its own in the frame table."""
-        domid = data.draw(st.sampled_from(sorted(self.guests)))
-        hypervisor = self.guests[domid][0].hypervisor
+        domid, domain, _ = self.draw_guest(data)
+        hypervisor = domain.hypervisor
         try:
             pages = hypervisor.allocate_pages(1)
         except HypervisorError as error:
@@ -272,8 +276,7 @@ class MemoryModel(RuleBasedStateMachine):
     @precondition(lambda self: self.guests)
     @rule(data=st.data())
     def decrease(self, data: st.DataObject) -> None:
-        domid = data.draw(st.sampled_from(sorted(self.guests)))
-        domain, frames = self.guests[domid]
+        domid, domain, frames = self.draw_guest(data)
         order = data.draw(st.sampled_from([0, 0, 1, 4, 9]))
         gfn = data.draw(st.integers(0, domain.info.physmap_pages))
         wanted = range(gfn, gfn + (1 << order))
@@ -292,8 +295,7 @@ class MemoryModel(RuleBasedStateMachine):
     @precondition(lambda self: self.guests)
     @rule(data=st.data())
     def populate(self, data: st.DataObject) -> None:
-        domid = data.draw(st.sampled_from(sorted(self.guests)))
-        domain, frames = self.guests[domid]
+        domid, domain, frames = self.draw_guest(data)
         info = domain.info
         order = data.draw(st.sampled_from([0, 0, 1, 4, 9]))
         gfn = data.draw(st.integers(0, info.physmap_pages))
@@ -317,23 +319,21 @@ class MemoryModel(RuleBasedStateMachine):
     @precondition(lambda self: self.guests)
     @rule(data=st.data())
     def increase(self, data: st.DataObject) -> None:
-        domid = data.draw(st.sampled_from(sorted(self.guests)))
-        domain, frames = self.guests[domid]
+        domid, domain, _ = self.draw_guest(data)
         order = data.draw(st.sampled_from([0, 1, 4]))
         count = data.draw(st.integers(0, 5))
         done = domain.reservation.increase(count, order)
         size = domain.info.page_size // FRAME << order
         new = {first + frame for first in done for frame in range(size)}
         assert len(new) == len(done) * size
-        assert not new.intersection(frames, *self.loose.values())
+        assert new <= self.free()
         self.loose.setdefault(domid, set()).update(new)
         self.settle(domid)
 
     @precondition(lambda self: self.guests)
     @rule(data=st.data())
     def exchange(self, data: st.DataObject) -> None:
-        domid = data.draw(st.sampled_from(sorted(self.guests)))
-        domain, frames = self.guests[domid]
+        domid, domain, frames = self.draw_guest(data)
         info = domain.info
         order, to_order = data.draw(st.sampled_from([(0, 0), (1, 0), (0, 1), (2, 2), (0, 4)]))
         size = 1 << max(order, to_order)
@@ -367,16 +367,14 @@ class MemoryModel(RuleBasedStateMachine):
             for frame in range(per_page << to_order)
         }
         left = {mfn: gfn for mfn, gfn in frames.items() if gfn not in gives}
-        free = self.exists.difference(*[f for _, f in self.guests.values()], *self.loose.values())
-        assert set(new) <= free
+        assert new.keys() <= self.free()
         assert bits == 0 or max(new) < 1 << bits - 12
         self.guests[domid] = domain, left | new
 
     @precondition(lambda self: self.guests)
     @rule(data=st.data())
     def claim(self, data: st.DataObject) -> None:
-        domid = data.draw(st.sampled_from(sorted(self.guests)))
-        domain, _ = self.guests[domid]
+        domid, domain, _ = self.draw_guest(data)
         has, per_page = self.pages(domid), domain.info.page_size // FRAME
         pages = data.draw(st.just(0) | st.integers(0, 8 * MIB // domain.info.page_size + 9))
         free = len(self.free()) - self.outstanding()
