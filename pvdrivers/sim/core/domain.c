@@ -134,7 +134,7 @@ int pv_domain_create(struct pv_machine *machine, domid_t wanted,
     }
     account(d, PV_ACCOUNT_DOMCTL, 1);
     d->pause_count = 1;
-    domain_set_state(machine, d, PV_DOMAIN_PAUSED);
+    domain_set_state(machine, d, PV_DOMAIN_RUNNING);
     __atomic_store_n(&d->builder, 0, __ATOMIC_RELEASE); /* killed before: domain_release_client */
     return domid;
 }

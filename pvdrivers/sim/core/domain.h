@@ -33,7 +33,7 @@ struct domain {
     uint8_t abi, page_shift;
     bool privileged;
     uint32_t builder; /* client + 1 that is making it: ABSENT until it is made, the domid taken */
-    uint32_t state;   /* enum pv_domain_state */
+    uint32_t state;   /* enum pv_domain_state, of one that is PAUSED RUNNING: domain_state */
     bool dead;        /* DYING and taken apart: only what others still hold of it keeps it */
     uint64_t ticket;  /* rcu_ticket() + 1 of one that is ABSENT but not wiped yet; 0: none */
     uint32_t shutdown_reason;
@@ -62,9 +62,19 @@ struct domain {
     struct ia64_domain ia64;
 };
 
-static inline enum pv_domain_state domain_state(const struct domain *d)
+static inline enum pv_domain_state domain_stored_state(const struct domain *d)
 {
     return (enum pv_domain_state)__atomic_load_n(&d->state, __ATOMIC_ACQUIRE);
+}
+
+/* One word says whether a live domain is paused, the count: a process that is killed while it
+ * changes that has changed it or not. */
+static inline enum pv_domain_state domain_state(const struct domain *d)
+{
+    enum pv_domain_state state = domain_stored_state(d);
+    bool paused =
+        state == PV_DOMAIN_RUNNING && __atomic_load_n(&d->pause_count, __ATOMIC_RELAXED) > 0;
+    return paused ? PV_DOMAIN_PAUSED : state;
 }
 
 /* In a read-side section: acquire, for the store that makes a new domain's fields visible; and
@@ -98,7 +108,7 @@ static inline uint64_t domain_generation(const struct domain *d)
  * life's generation. */
 static inline bool domain_is_life(const struct domain *d, uint64_t generation)
 {
-    enum pv_domain_state state = domain_state(d);
+    enum pv_domain_state state = domain_stored_state(d);
     return state != PV_DOMAIN_DYING && state != PV_DOMAIN_ABSENT &&
            domain_generation(d) == generation;
 }
@@ -106,7 +116,7 @@ static inline bool domain_is_life(const struct domain *d, uint64_t generation)
 /* Being taken apart, or gone. */
 static inline bool domain_is_dying(const struct domain *d)
 {
-    enum pv_domain_state state = domain_state(d);
+    enum pv_domain_state state = domain_stored_state(d);
     return state == PV_DOMAIN_DYING || state == PV_DOMAIN_ABSENT;
 }
 
@@ -126,8 +136,6 @@ struct domain *find_domain(struct pv_machine *machine, domid_t domid);
  * dying. */
 struct domain *find_live_domain(struct pv_machine *machine, const struct domain *caller,
                                 domid_t domid);
-/* Of what a process has left that died with machine.lock. Under that lock. */
-void domains_repair(struct pv_machine *machine);
 void domain_set_state(struct pv_machine *machine, struct domain *d, enum pv_domain_state state);
 /* Tells the subsystems that a domain has shut down or was destroyed. Under no lock. */
 void domain_ended(struct pv_machine *machine);

@@ -7,14 +7,14 @@
 void domain_set_state(struct pv_machine *machine, struct domain *d, enum pv_domain_state state)
 {
     __atomic_store_n(&d->state, state, __ATOMIC_SEQ_CST);
-    trace(machine, PV_TRACE_DOMAIN_STATE, d->domain_id, state, 0, 0);
+    trace(machine, PV_TRACE_DOMAIN_STATE, d->domain_id, domain_state(d), 0, 0);
 }
 
 #define MAX_PAUSE_COUNT 255 /* Xen's limit */
 
 static bool is_live(const struct domain *d)
 {
-    return domain_state(d) == PV_DOMAIN_PAUSED || domain_state(d) == PV_DOMAIN_RUNNING;
+    return domain_stored_state(d) == PV_DOMAIN_RUNNING;
 }
 
 /* Under machine.lock. */
@@ -24,22 +24,6 @@ static void change_state(struct pv_machine *machine, struct domain *d, enum pv_d
     FOR_EACH_SUBSYSTEM(id, domain_state_changed)
     subsystems[id]->domain_state_changed(machine, d);
     account(d, PV_ACCOUNT_DOMCTL, 1);
-}
-
-static enum pv_domain_state live_state(const struct domain *d)
-{
-    return d->pause_count ? PV_DOMAIN_PAUSED : PV_DOMAIN_RUNNING;
-}
-
-/* A process that died in change_pause_count or change_state may have changed the count and not the
- * state, or the state and not told the subsystems. */
-void domains_repair(struct pv_machine *machine)
-{
-    for (uint32_t domid = 0; domid < machine->shared->max_domains; domid++) {
-        struct domain *d = find_domain(machine, (domid_t)domid);
-        if (d && is_live(d) && domain_state(d) != live_state(d))
-            domain_set_state(machine, d, live_state(d));
-    }
 }
 
 static int change_pause_count(struct pv_machine *machine, domid_t domid, uint32_t full, int change,
@@ -52,9 +36,10 @@ static int change_pause_count(struct pv_machine *machine, domid_t domid, uint32_
     machine_lock(machine);
     bool allowed = d->pause_count != full;
     if (allowed) {
+        enum pv_domain_state before = domain_state(d);
         __atomic_store_n(&d->pause_count, d->pause_count + (uint32_t)change, __ATOMIC_RELAXED);
-        if (is_live(d) && domain_state(d) != live_state(d))
-            change_state(machine, d, live_state(d));
+        if (domain_state(d) != before)
+            change_state(machine, d, PV_DOMAIN_RUNNING); /* as stored before: others are told */
     }
     machine_unlock(machine);
     return allowed ? 0 : error_when_full;
@@ -86,7 +71,7 @@ int pv_domain_resume(struct pv_machine *machine, domid_t domid)
     if (!dying && !is_live(d)) {
         __atomic_store_n(&d->shutdown_reason, 0, __ATOMIC_RELAXED);
         __atomic_store_n(&d->shutdown_code, 0, __ATOMIC_RELAXED);
-        change_state(machine, d, live_state(d));
+        change_state(machine, d, PV_DOMAIN_RUNNING);
     }
     machine_unlock(machine);
     return dying ? -ESRCH : 0;

@@ -239,7 +239,6 @@ void machine_lock(struct pv_machine *machine)
 {
     if (!sim_lock(&machine->shared->lock))
         return;
-    domains_repair(machine);
     FOR_EACH_SUBSYSTEM(id, repair)
     subsystems[id]->repair(machine);
 }

@@ -209,7 +209,7 @@ static void check_creation(struct fixture *f, uint64_t free_before)
 {
     client_leave(f->machine, f->machine->client);
     struct domain *d = find_domain(f->machine, SMALL);
-    assert(!d || d->state == PV_DOMAIN_PAUSED);
+    assert(!d || domain_state(d) == PV_DOMAIN_PAUSED);
     assert(!d || pv_domain_destroy(f->machine, SMALL) == 0);
     assert(pv_machine_free_memory(f->machine) == free_before);
 }

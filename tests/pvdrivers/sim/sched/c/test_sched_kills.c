@@ -3,6 +3,8 @@
 #include "pvdrivers/sim/cpupool.h"
 #include "tests/pvdrivers/sim/core/c/stepping.h"
 
+#include <errno.h>
+
 #define DOMAINS 4
 #define CPUS 2
 #define MS 1000000ull
@@ -103,6 +105,52 @@ static void check(void *argument)
     check_pools(machine);
 }
 
+/* ---- Whether a domain is paused: its count says so ------------------------------------------- */
+
+static void *make_running(void)
+{
+    struct pv_machine *machine = make_machine();
+    assert(pv_vcpu_demand(machine, 0, 0, MS) == 0);
+    return machine;
+}
+
+static int pause_it(void *machine)
+{
+    return pv_domain_pause(machine, 0);
+}
+
+static void *make_paused(void)
+{
+    struct pv_machine *machine = make_running();
+    assert(pause_it(machine) == 0);
+    return machine;
+}
+
+static int unpause_it(void *machine)
+{
+    return pv_domain_unpause(machine, 0);
+}
+
+static bool has_run(struct pv_machine *machine)
+{
+    struct pv_vcpu_runstate state;
+    run(machine, 10 * MS);
+    assert(pv_vcpu_get_runstate(machine, 0, 0, &state) == 0);
+    return state.time[RUNSTATE_running] == MS;
+}
+
+static void check_paused(void *argument)
+{
+    struct pv_machine *machine = argument;
+    struct pv_domain_info info;
+    assert(pv_domain_pause(machine, 1) == 0); /* whoever comes next */
+    assert(pv_domain_info(machine, 0, &info) == 0);
+    assert(info.state == (info.pause_count ? PV_DOMAIN_PAUSED : PV_DOMAIN_RUNNING));
+    assert(has_run(machine) == (info.pause_count == 0));
+    assert(pv_domain_unpause(machine, 0) == (info.pause_count ? 0 : -EINVAL));
+    assert(has_run(machine));
+}
+
 static void close_machine(void *machine)
 {
     pv_machine_close(machine);
@@ -111,6 +159,10 @@ static void close_machine(void *machine)
 int main(void)
 {
     kill_at_instants(&(struct killed_call){make_busy_machine, use_all, check, close_machine},
+                     TRIED);
+    kill_at_instants(&(struct killed_call){make_running, pause_it, check_paused, close_machine},
+                     TRIED);
+    kill_at_instants(&(struct killed_call){make_paused, unpause_it, check_paused, close_machine},
                      TRIED);
     return 0;
 }
