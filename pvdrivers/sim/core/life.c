@@ -84,16 +84,13 @@ void domain_ended(struct pv_machine *machine)
 }
 
 /* What SCHEDOP_shutdown_code has said before counts. */
-static uint32_t latched_reason(struct pv_machine *machine, domid_t domid, uint32_t reason)
+static uint32_t latched_reason(const struct domain *d, uint32_t reason)
 {
-    RCU_SECTION(machine);
-    const struct domain *d = find_domain(machine, domid);
-    uint32_t code = d ? __atomic_load_n(&d->shutdown_code, __ATOMIC_RELAXED) : 0;
+    uint32_t code = __atomic_load_n(&d->shutdown_code, __ATOMIC_RELAXED);
     return code ? code - 1 : reason;
 }
 
-static int shut_down(struct pv_machine *machine, domid_t domid, enum pv_domain_state state,
-                     uint32_t reason)
+static int shut_down(struct pv_machine *machine, domid_t domid, uint32_t reason)
 {
     RCU_SECTION(machine);
     struct domain *d = find_domain(machine, domid);
@@ -102,8 +99,9 @@ static int shut_down(struct pv_machine *machine, domid_t domid, enum pv_domain_s
     machine_lock(machine);
     bool allowed = is_live(d);
     if (allowed) {
+        reason = latched_reason(d, reason);
         __atomic_store_n(&d->shutdown_reason, reason, __ATOMIC_RELAXED);
-        change_state(machine, d, state);
+        change_state(machine, d, reason == SHUTDOWN_crash ? PV_DOMAIN_CRASHED : PV_DOMAIN_SHUTDOWN);
     }
     machine_unlock(machine);
     return allowed ? 0 : -EINVAL;
@@ -113,9 +111,7 @@ int pv_domain_shutdown(struct pv_machine *machine, domid_t domid, uint32_t reaso
 {
     if (reason > SHUTDOWN_MAX)
         return -EINVAL;
-    reason = latched_reason(machine, domid, reason);
-    enum pv_domain_state state = reason == SHUTDOWN_crash ? PV_DOMAIN_CRASHED : PV_DOMAIN_SHUTDOWN;
-    int error = shut_down(machine, domid, state, reason);
+    int error = shut_down(machine, domid, reason);
     if (!error)
         domain_ended(machine);
     return error;
