@@ -56,15 +56,23 @@ static struct vcpu_runstate_info info_at_entry(struct pv_machine *machine, const
     return info;
 }
 
+/* A vcpu_op of the domain's, which pays for it; -ENOENT: it has no such vcpu. */
+static int begin_call(struct pv_machine *machine, domid_t caller, uint32_t id, struct domain **d)
+{
+    int error = sched_find(machine, caller, id, d);
+    if (!error)
+        account(*d, PV_ACCOUNT_VCPU_OP, 1);
+    return error == -EINVAL ? -ENOENT : error;
+}
+
 int pv_vcpu_op_get_runstate_info(struct pv_machine *machine, domid_t caller, uint32_t id,
                                  struct vcpu_runstate_info *info)
 {
     RCU_SECTION(machine);
     struct domain *d;
-    int error = sched_find(machine, caller, id, &d);
+    int error = begin_call(machine, caller, id, &d);
     if (error)
-        return error == -EINVAL ? -ENOENT : error;
-    account(d, PV_ACCOUNT_VCPU_OP, 1);
+        return error;
     sched_lock(machine);
     *info = info_now(machine, d, id);
     sched_unlock(machine);
@@ -160,10 +168,9 @@ int pv_vcpu_op_register_runstate_memory_area(struct pv_machine *machine, domid_t
 {
     RCU_SECTION(machine);
     struct domain *d;
-    int error = sched_find(machine, caller, id, &d);
+    int error = begin_call(machine, caller, id, &d);
     if (error)
-        return error == -EINVAL ? -ENOENT : error;
-    account(d, PV_ACCOUNT_VCPU_OP, 1);
+        return error;
     if (area->p >= MAX_ADDRESS)
         return -EFAULT;
     event_lock(machine, d);
