@@ -36,16 +36,6 @@ static inline vcpu_ref make_ref(const struct domain *d, uint32_t vcpu)
     return (uint32_t)d->domain_id << 8 | vcpu;
 }
 
-static inline domid_t domid_of(vcpu_ref ref)
-{
-    return (domid_t)(ref >> 8);
-}
-
-static inline uint8_t id_of(vcpu_ref ref)
-{
-    return (uint8_t)ref;
-}
-
 static inline struct domain *domain_of(struct pv_machine *machine, vcpu_ref ref)
 {
     return domain_window(machine, domid_of(ref));

@@ -3,6 +3,8 @@
 #ifndef PVDRIVERS_SIM_SCHED_STATE_H
 #define PVDRIVERS_SIM_SCHED_STATE_H
 
+#include "pvdrivers/types.h"
+
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -20,6 +22,16 @@
 /* domid << 8 | vcpu */
 typedef uint32_t vcpu_ref;
 #define NO_VCPU UINT32_MAX
+
+static inline domid_t domid_of(vcpu_ref ref)
+{
+    return (domid_t)(ref >> 8);
+}
+
+static inline uint8_t id_of(vcpu_ref ref)
+{
+    return (uint8_t)ref;
+}
 
 struct cpu_mask {
     uint64_t words[SCHED_MASK_WORDS];

@@ -93,7 +93,7 @@ static uint32_t needed(const struct xentrace *trace, const struct record *record
 static uint32_t running(const struct pv_machine *machine, uint32_t cpu)
 {
     vcpu_ref ref = __atomic_load_n(&machine->shared->scheduler.cpu[cpu].current, __ATOMIC_RELAXED);
-    return ref == NO_VCPU ? DOMID_IDLE | cpu << 16 : ref >> 8 | (ref & 0xff) << 16;
+    return ref == NO_VCPU ? DOMID_IDLE | cpu << 16 : domid_of(ref) | (uint32_t)id_of(ref) << 16;
 }
 
 static void insert(struct pv_machine *machine, uint32_t cpu, const struct record *record,
@@ -130,12 +130,12 @@ void xentrace_record(struct pv_machine *machine, uint32_t cpu, uint32_t event,
         uint64_t now = pv_machine_now(machine);
         trace->tsc = now > trace->tsc ? now : trace->tsc + 1;
         uint32_t used = unconsumed(machine, cpu);
-        if (used != UINT32_MAX)
+        if (used != UINT32_MAX) {
             insert(machine, cpu, &(struct record){event, count, true, trace->tsc, extra}, used);
-        else
+        } else {
             console_print(machine->shared, "trc#%u: bogus cons", cpu);
-        if (used == UINT32_MAX)
             __atomic_store_n(&trace->enabled, false, __ATOMIC_RELAXED);
+        }
     }
     sim_unlock(&trace->lock);
 }
