@@ -152,8 +152,7 @@ static vcpu_ref find_next(struct pv_machine *machine, uint32_t cpu, vcpu_ref cur
                      credit2_find_idle(machine, current, &vcpu_at(machine, current)->preferred) !=
                          SCHED_MAX_CPUS;
     vcpu_ref next = candidate(machine, cpu, runnable && !elsewhere ? current : NO_VCPU, now);
-    XENTRACE(machine, cpu, TRC_CSCHED2_RUNQ_CANDIDATE,
-             (uint32_t)trace_domid(next) << 16 | trace_id(next, cpu), UINT32_MAX,
+    XENTRACE(machine, cpu, TRC_CSCHED2_RUNQ_CANDIDATE, trace_word_or_idle(next, cpu), UINT32_MAX,
              next == NO_VCPU ? (uint32_t)CREDIT2_IDLE : (uint32_t)vcpu_at(machine, next)->priority);
     return next;
 }

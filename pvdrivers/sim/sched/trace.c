@@ -21,7 +21,7 @@ void trace_choice(struct pv_machine *machine, uint32_t cpu, vcpu_ref next, uint6
     if (next == before) {
         XENTRACE(machine, cpu, TRC_SCHED_SWITCH_INFCONT, to, to_id, since(machine, cpu, next, now),
                  slice(machine, cpu, next, now));
-        XENTRACE(machine, cpu, TRC_SCHED_CONTINUE_RUNNING, (uint32_t)to << 16 | to_id);
+        XENTRACE(machine, cpu, TRC_SCHED_CONTINUE_RUNNING, trace_word_or_idle(next, cpu));
         return;
     }
     bool waited = next != NO_VCPU && vcpu_at(machine, next)->state == RUNSTATE_runnable;

@@ -23,6 +23,11 @@ static inline uint32_t trace_id(vcpu_ref ref, uint32_t cpu)
     return ref == NO_VCPU ? cpu : id_of(ref);
 }
 
+static inline uint32_t trace_word_or_idle(vcpu_ref ref, uint32_t cpu)
+{
+    return (uint32_t)trace_domid(ref) << 16 | trace_id(ref, cpu);
+}
+
 /* What happens to a vcpu: domid, vcpu. */
 static inline void trace_vcpu(struct pv_machine *machine, uint32_t event, vcpu_ref ref)
 {
@@ -49,7 +54,7 @@ static inline void trace_runstate(struct pv_machine *machine, uint32_t cpu, vcpu
                                   uint32_t from, uint32_t to)
 {
     XENTRACE(machine, cpu, TRC_SCHED_RUNSTATE_CHANGE | from << 8 | to << 4,
-             (uint32_t)trace_domid(ref) << 16 | trace_id(ref, cpu));
+             trace_word_or_idle(ref, cpu));
 }
 
 /* ---- trace.c ---- */
