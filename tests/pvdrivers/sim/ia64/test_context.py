@@ -10,6 +10,7 @@ from pvdrivers._core import ffi, lib
 from pvdrivers.ring import Abi, layout
 from pvdrivers.sim import Domain, Machine, MachineError
 from pvdrivers.sim.ia64.hypercalls import set_vcpu_context, vcpu_context
+from tests.pvdrivers.sim.error_of import error_of
 from tests.pvdrivers.sim.hypercalls.by_number import address_of, hypercall
 
 MAPPED_REGS = int(lib.PV_IA64_MAPPED_REGS_GFN)
@@ -40,12 +41,6 @@ def context(**regs: int) -> Any:
     for name, value in regs.items():
         setattr(made.regs, name, value)
     return made
-
-
-def refused(number: int, domain: Domain, vcpu: int, given: Any) -> bool:
-    with pytest.raises(MachineError) as refusal:
-        set_vcpu_context(domain, vcpu, given)
-    return refusal.value.errno == number
 
 
 def test_a_vcpu_begins_in_bank_1_without_translation(guest: Domain) -> None:
@@ -117,18 +112,18 @@ def stacked(slots: int, start: int = 0x6000) -> Any:
 
 def test_stacked_registers_must_fit(guest: Domain) -> None:
     set_vcpu_context(guest, 1, stacked(2047))
-    assert refused(errno.EINVAL, guest, 1, stacked(2112))
-    assert refused(errno.EINVAL, guest, 1, stacked(-1))
-    assert refused(errno.EINVAL, guest, 1, context(num_phys_stacked=32))
+    assert error_of(set_vcpu_context, guest, 1, stacked(2112)) == errno.EINVAL
+    assert error_of(set_vcpu_context, guest, 1, stacked(-1)) == errno.EINVAL
+    assert error_of(set_vcpu_context, guest, 1, context(num_phys_stacked=32)) == errno.EINVAL
     set_vcpu_context(guest, 1, context(num_phys_stacked=96))
 
 
 def test_a_processors_registers_are_of_a_vcpu_that_has_a_page(machine: Machine) -> None:
     many = machine.create_domain(abi=Abi.IA64, memory="8M", vcpus=80)
     set_vcpu_context(many, 63, context())
-    assert refused(errno.EINVAL, many, 64, context())
-    assert refused(errno.ENOENT, many, 80, context())
-    assert refused(errno.EINVAL, machine.domain(0), 0, context())
+    assert error_of(set_vcpu_context, many, 64, context()) == errno.EINVAL
+    assert error_of(set_vcpu_context, many, 80, context()) == errno.ENOENT
+    assert error_of(set_vcpu_context, machine.domain(0), 0, context()) == errno.EINVAL
 
 
 def domctl(machine: Machine, caller: int, cmd: int, domid: int, vcpu: int, buffer: Any) -> int:

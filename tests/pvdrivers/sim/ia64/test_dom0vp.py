@@ -1,7 +1,7 @@
 """The hypercalls of ia64 guests on their physmap, and the buffers that they pass."""
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
@@ -20,6 +20,7 @@ from pvdrivers.sim.ia64.hypercalls import (
     get_memmap,
     machine_memory_map,
 )
+from tests.pvdrivers.sim.error_of import error_of
 
 PAGE = 16384
 BEYOND = 0x100000  # a guest frame that no guest here has memory at
@@ -40,12 +41,6 @@ def dom0(machine: Machine) -> Domain:
 @pytest.fixture
 def guest(dom0: Domain) -> Domain:
     return dom0.machine.create_domain(abi=Abi.IA64, memory="8M")
-
-
-def refused(number: int, call: Callable[[], object]) -> bool:
-    with pytest.raises(MachineError) as refusal:
-        call()
-    return refusal.value.errno == number
 
 
 def write(domain: Domain, gfn: int, data: bytes) -> None:
@@ -75,12 +70,12 @@ def test_what_is_not_there_says_so(dom0: Domain, number: int) -> None:
     "op", [Dom0vp.IOREMAP, Dom0vp.ADD_PHYSMAP, Dom0vp.ADD_PHYSMAP_WITH_GMFN, Dom0vp.ADD_IO_SPACE]
 )
 def test_a_guest_may_not(guest: Domain, op: Dom0vp) -> None:
-    assert refused(errno.EPERM, lambda: dom0vp_op(guest, op, BEYOND, 0, 0, 0))
+    assert error_of(dom0vp_op, guest, op, BEYOND, 0, 0, 0) == errno.EPERM
 
 
 def test_an_x86_domain_has_no_such_hypercall(dom0: Domain) -> None:
     x86 = dom0.machine.create_domain(memory="4M", privileged=True)
-    assert refused(errno.ENOSYS, lambda: dom0vp_op(x86, Dom0vp.PHYSTOMACH, 0))
+    assert error_of(dom0vp_op, x86, Dom0vp.PHYSTOMACH, 0) == errno.ENOSYS
 
 
 # ---- Translation ---------------------------------------------------------------------------------
@@ -130,15 +125,15 @@ def test_io_space_is_at_its_own_address_and_no_memory(dom0: Domain) -> None:
     ids=["memory", "runtime data", "into memory", "wraps"],
 )
 def test_what_is_not_io_is_not_remapped(dom0: Domain, address: int, size: int) -> None:
-    assert refused(errno.EINVAL, lambda: dom0vp_op(dom0, Dom0vp.IOREMAP, address, size))
+    assert error_of(dom0vp_op, dom0, Dom0vp.IOREMAP, address, size) == errno.EINVAL
 
 
 def test_io_spaces_come_in_order(dom0: Domain) -> None:
     assert dom0vp_op(dom0, Dom0vp.ADD_IO_SPACE, 0, 0, 0) == 0, "the legacy one"
-    assert refused(errno.EINVAL, lambda: dom0vp_op(dom0, Dom0vp.ADD_IO_SPACE, 1 << 40, 1, 2))
+    assert error_of(dom0vp_op, dom0, Dom0vp.ADD_IO_SPACE, 1 << 40, 1, 2) == errno.EINVAL
     for number in range(1, 16):
         assert dom0vp_op(dom0, Dom0vp.ADD_IO_SPACE, number << 40, 1, number) == 0
-    assert refused(errno.EINVAL, lambda: dom0vp_op(dom0, Dom0vp.ADD_IO_SPACE, 1 << 45, 1, 16))
+    assert error_of(dom0vp_op, dom0, Dom0vp.ADD_IO_SPACE, 1 << 45, 1, 16) == errno.EINVAL
 
 
 # ---- Pages of others -----------------------------------------------------------------------------
@@ -186,12 +181,12 @@ def test_pages_that_may_not_be_added(dom0: Domain, guest: Domain) -> None:
         (BEYOND, 20, 8, guest.domid),
         (BEYOND, 20, 0, dom0.domid),  # its own
     ):
-        assert refused(errno.EINVAL, lambda args=args: dom0vp_op(dom0, add, *args)), args  # type: ignore[misc]
-    assert refused(errno.ESRCH, lambda: dom0vp_op(dom0, add, BEYOND, 20, 0, 99))
+        assert error_of(dom0vp_op, dom0, add, *args) == errno.EINVAL, args
+    assert error_of(dom0vp_op, dom0, add, BEYOND, 20, 0, 99) == errno.ESRCH
     not_the_guests = dom0vp_op(dom0, Dom0vp.PHYSTOMACH, 20)
     for mfn in (not_the_guests, 0xA0000 >> 14, (1 << 64) - 1):
         call = (Dom0vp.ADD_PHYSMAP, BEYOND, mfn, 0, guest.domid)
-        assert refused(errno.EINVAL, lambda call=call: dom0vp_op(dom0, *call))  # type: ignore[misc]
+        assert error_of(dom0vp_op, dom0, *call) == errno.EINVAL
 
 
 def test_zapped_memory_is_the_machines_again(guest: Domain) -> None:
@@ -200,7 +195,7 @@ def test_zapped_memory_is_the_machines_again(guest: Domain) -> None:
     dom0vp_op(guest, Dom0vp.ZAP_PHYSMAP, 100)
     assert guest.machine.free_memory == free + PAGE
     assert guest.info.pages == pages - 1
-    assert refused(errno.ENOSYS, lambda: dom0vp_op(guest, Dom0vp.ZAP_PHYSMAP, 101, 1))
+    assert error_of(dom0vp_op, guest, Dom0vp.ZAP_PHYSMAP, 101, 1) == errno.ENOSYS
 
 
 def test_a_page_that_a_peer_maps_is_not_zapped(dom0: Domain, guest: Domain) -> None:
@@ -208,7 +203,7 @@ def test_a_page_that_a_peer_maps_is_not_zapped(dom0: Domain, guest: Domain) -> N
     gref = guest.hypervisor.grant_access(dom0.domid, page.address)
     mapped = dom0.hypervisor.map_grants(guest.domid, [gref])
     gfn = lib.pv_domain_page_to_gfn(guest.hypervisor.cdata, page.address)
-    assert refused(errno.EBUSY, lambda: dom0vp_op(guest, Dom0vp.ZAP_PHYSMAP, gfn))
+    assert error_of(dom0vp_op, guest, Dom0vp.ZAP_PHYSMAP, gfn) == errno.EBUSY
     dom0.hypervisor.unmap_grants(mapped)
 
 
@@ -219,21 +214,21 @@ def test_dom0_gets_the_firmwares_map_as_it_is(dom0: Domain) -> None:
     assert machine_memory_map(dom0) == HP_ZX1
     size = 24 + 40 * len(HP_ZX1)
     assert machine_memory_map(dom0, size) == HP_ZX1
-    assert refused(errno.EINVAL, lambda: machine_memory_map(dom0, size - 1))
+    assert error_of(machine_memory_map, dom0, size - 1) == errno.EINVAL
 
 
 def test_others_do_not(guest: Domain) -> None:
-    assert refused(errno.EINVAL, lambda: machine_memory_map(guest))
+    assert error_of(machine_memory_map, guest) == errno.EINVAL
     with Machine("64M") as machine:
         dom0 = machine.create_domain(abi=Abi.IA64, memory="8M", privileged=True)
-        assert refused(errno.ENOSYS, lambda: machine_memory_map(dom0))
+        assert error_of(machine_memory_map, dom0) == errno.ENOSYS
 
 
 def test_a_domains_map_is_copied(dom0: Domain, guest: Domain) -> None:
     assert get_memmap(dom0, guest.domid) == domu_map("8M")
     assert get_memmap(guest, lib.DOMID_SELF) == domu_map("8M")
-    assert refused(errno.EPERM, lambda: get_memmap(guest, dom0.domid))
-    assert refused(errno.ESRCH, lambda: get_memmap(dom0, 77))
+    assert error_of(get_memmap, guest, dom0.domid) == errno.EPERM
+    assert error_of(get_memmap, dom0, 77) == errno.ESRCH
 
 
 @pytest.mark.parametrize("size", [PAGE - 23, 1 << 63], ids=["too long", "huge"])
@@ -241,7 +236,7 @@ def test_a_map_that_lies_about_its_size_is_not_copied(
     dom0: Domain, guest: Domain, size: int
 ) -> None:
     write(guest, MEMMAP_INFO_PFN, size.to_bytes(8, "little"))
-    assert refused(errno.EFAULT, lambda: get_memmap(dom0, guest.domid))
+    assert error_of(get_memmap, dom0, guest.domid) == errno.EFAULT
 
 
 def test_a_buffer_may_be_in_pieces_anywhere(dom0: Domain, guest: Domain) -> None:
@@ -266,7 +261,7 @@ def test_a_bad_descriptor_is_refused(dom0: Domain, guest: Domain, spoil: str) ->
         write(dom0, at, bytes(read(dom0, at, 4)) + b"\xff" * 4)
     handle += {"unaligned": 4, "crosses": PAGE - 4}.get(spoil, 0)
     wrong = errno.EFAULT if spoil in ("short", "hole") else errno.EINVAL
-    assert refused(wrong, lambda: dom0vp_op(dom0, Dom0vp.GET_MEMMAP, guest.domid, handle))
+    assert error_of(dom0vp_op, dom0, Dom0vp.GET_MEMMAP, guest.domid, handle) == wrong
     assert bytes(buffer.view[: PAGE - 8]) == bytes(PAGE - 8)
 
 
@@ -274,7 +269,7 @@ def test_a_bad_descriptor_is_refused(dom0: Domain, guest: Domain, spoil: str) ->
 def test_a_buffer_is_memory_of_the_callers_own(dom0: Domain, guest: Domain, gfn: int) -> None:
     dom0vp_op(dom0, Dom0vp.ADD_PHYSMAP_WITH_GMFN, BEYOND, 20, 0, guest.domid)
     handle = int(lib.XENCOMM_INLINE_FLAG) | gfn * PAGE
-    assert refused(errno.EFAULT, lambda: dom0vp_op(dom0, Dom0vp.GET_MEMMAP, guest.domid, handle))
+    assert error_of(dom0vp_op, dom0, Dom0vp.GET_MEMMAP, guest.domid, handle) == errno.EFAULT
 
 
 NUMBERS = st.one_of(

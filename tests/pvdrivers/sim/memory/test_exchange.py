@@ -2,7 +2,7 @@
 
 import errno
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -11,6 +11,7 @@ from pvdrivers.ring.abi import Abi
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Domain, Machine, MachineError, MemoryExtent
 from pvdrivers.sim.reservation import Reservation
+from tests.pvdrivers.sim.error_of import error_of
 from tests.pvdrivers.sim.hypercalls.by_number import address_of, hypercall
 
 FRAME, MIB, GIB = 4096, 1 << 20, 1 << 30
@@ -42,12 +43,6 @@ def frames_of(domain: Domain) -> dict[int, int]:
         except MachineError:
             continue
     return found
-
-
-def refused(call: Callable[[], object]) -> int:
-    with pytest.raises(MachineError) as error:
-        call()
-    return int(error.value.errno or 0)
 
 
 def test_scattered_pages_for_memory_in_one_piece_below_4_gib(
@@ -82,7 +77,7 @@ def test_memory_in_one_piece_for_single_pages_at_the_same_gfns(
 
 def test_pages_of_ia64(machine: Machine) -> None:
     domain = machine.create_domain(abi=Abi.IA64, memory="1M")
-    assert refused(lambda: domain.reservation.exchange([10, 20], 0, [20], 1)) == errno.EINVAL
+    assert error_of(domain.reservation.exchange, [10, 20], 0, [20], 1) == errno.EINVAL
     assert domain.reservation.decrease([21]) == 1
     (mfn,) = domain.reservation.exchange([10, 20], 0, [20], 1)
     assert [domain.gfn_to_mfn(gfn) for gfn in (20, 21)] == [mfn, mfn + 4]
@@ -106,7 +101,7 @@ def test_what_cannot_be_leaves_the_domain_whole(
 ) -> None:
     before, free = frames_of(guest), machine.free_memory
     exchange = guest.reservation.exchange
-    assert refused(lambda: exchange(given, order, to, to_order)) == errno.EINVAL
+    assert error_of(exchange, given, order, to, to_order) == errno.EINVAL
     assert frames_of(guest) == before
     assert machine.free_memory == free
     assert exchange([5, 6], 0, [1100], 1)  # what had been about to leave is as it was
@@ -119,13 +114,13 @@ def test_without_such_memory_the_domain_is_whole(machine: Machine, guest: Domain
     before, free = frames_of(guest), machine.free_memory
     exchange = guest.reservation.exchange
     given = range(100, 104)  # three could be had
-    assert refused(lambda: exchange([100], 2, given, 0, address_bits=32)) == errno.ENOMEM
+    assert error_of(exchange, [100], 2, given, 0, address_bits=32) == errno.ENOMEM
     assert frames_of(guest) == before
     assert machine.free_memory == free
     Reservation(machine, filler.domid, caller=0).claim(
         filler.info.pages + machine.free_memory // FRAME
     )
-    assert refused(lambda: exchange([100], 0, [100], 0)) == errno.ENOMEM
+    assert error_of(exchange, [100], 0, [100], 0) == errno.ENOMEM
 
 
 def test_a_page_in_use_stays(machine: Machine, guest: Domain) -> None:
@@ -134,21 +129,21 @@ def test_a_page_in_use_stays(machine: Machine, guest: Domain) -> None:
     dom0 = machine.domain(0).hypervisor
     mapped = dom0.map_grants(1, guest.hypervisor.grant_pages(0, pages))
     before = frames_of(guest)
-    assert refused(lambda: guest.reservation.exchange([5, gfn], 0, [1100], 1)) == errno.EINVAL
+    assert error_of(guest.reservation.exchange, [5, gfn], 0, [1100], 1) == errno.EINVAL
     assert frames_of(guest) == before
     dom0.unmap_grants(mapped)
     assert guest.reservation.exchange([5, gfn], 0, [1100], 1)
 
 
 def test_who_may_and_what_is_too_large(machine: Machine, guest: Domain) -> None:
-    assert refused(lambda: guest.reservation.exchange([0], 10, [1024], 10)) == errno.EPERM
+    assert error_of(guest.reservation.exchange, [0], 10, [1024], 10) == errno.EPERM
     by_dom0 = Reservation(machine, 1, caller=0)
     assert by_dom0.exchange([0], 10, [1024], 10)
-    assert refused(lambda: by_dom0.exchange([0], 19, [0], 19)) == errno.EPERM
+    assert error_of(by_dom0.exchange, [0], 19, [0], 19) == errno.EPERM
     by_guest = Reservation(machine, 0, caller=1)
-    assert refused(lambda: by_guest.exchange([20], 0, [20], 0)) == errno.EPERM
+    assert error_of(by_guest.exchange, [20], 0, [20], 0) == errno.EPERM
     nobody = Reservation(machine, 9, caller=0)
-    assert refused(lambda: nobody.exchange([20], 0, [20], 0)) == errno.ESRCH
+    assert error_of(nobody.exchange, [20], 0, [20], 0) == errno.ESRCH
     with pytest.raises(UsageError, match="both must be as many pages"):
         guest.reservation.exchange([5], 1, [1100], 0)
 

@@ -2,7 +2,7 @@
 
 import errno
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -10,6 +10,7 @@ from pvdrivers._core import ffi, lib
 from pvdrivers.ring.abi import Abi
 from pvdrivers.sim import Domain, Machine, MachineError, MemoryExtent
 from pvdrivers.sim.reservation import Reservation
+from tests.pvdrivers.sim.error_of import error_of
 from tests.pvdrivers.sim.hypercalls.by_number import address_of, hypercall
 
 FRAME, MIB, GIB = 4096, 1 << 20, 1 << 30
@@ -31,22 +32,16 @@ def guest(machine: Machine) -> Domain:
     return machine.domain(1)
 
 
-def refused(call: Callable[[], object]) -> int:
-    with pytest.raises(MachineError) as error:
-        call()
-    return int(error.value.errno or 0)
-
-
 def test_a_superpage_is_populated_and_taken_in_part(machine: Machine, guest: Domain) -> None:
     free = machine.free_memory
     (mfn,) = guest.reservation.populate([1024], order=9)
     assert mfn % 512 == 0
     assert [guest.gfn_to_mfn(1024 + i) for i in (0, 1, 511)] == [mfn, mfn + 1, mfn + 511]
     assert guest.reservation.decrease([1030, 1031]) == 2
-    assert refused(lambda: guest.gfn_to_mfn(1030)) == errno.EFAULT
+    assert error_of(guest.gfn_to_mfn, 1030) == errno.EFAULT
     assert guest.gfn_to_mfn(1032) == mfn + 8
     assert guest.reservation.decrease([1024], order=9) == 0  # up to the first that is not there
-    assert refused(lambda: guest.gfn_to_mfn(1029)) == errno.EFAULT
+    assert error_of(guest.gfn_to_mfn, 1029) == errno.EFAULT
     assert guest.gfn_to_mfn(1032) == mfn + 8
     assert guest.info.pages == 1024 + 512 - 8
     assert machine.free_memory == free - (512 - 8) * FRAME
@@ -95,17 +90,17 @@ def test_the_quota(machine: Machine, guest: Domain) -> None:
     assert guest.reservation.current == 1025
     assert guest.reservation.populate([2001]) == []
     assert guest.hypervisor.balloon(2000) <= 256
-    assert refused(lambda: by_dom0.set_maximum(2 * GIB)) == errno.EINVAL
+    assert error_of(by_dom0.set_maximum, 2 * GIB) == errno.EINVAL
 
 
 def test_only_a_privileged_domain_names_another(machine: Machine) -> None:
     other = Reservation(machine, 0, caller=1)
-    assert refused(lambda: other.current) == errno.EPERM
-    assert refused(lambda: other.populate([0])) == errno.EPERM
-    assert refused(lambda: other.decrease([20])) == errno.EPERM
-    assert refused(lambda: other.set_maximum(MIB)) == errno.EPERM
-    assert refused(lambda: Reservation(machine, 1).set_maximum(MIB)) == errno.EPERM
-    assert refused(lambda: Reservation(machine, 5, caller=0).current) == errno.ESRCH
+    assert error_of(lambda: other.current) == errno.EPERM
+    assert error_of(other.populate, [0]) == errno.EPERM
+    assert error_of(other.decrease, [20]) == errno.EPERM
+    assert error_of(other.set_maximum, MIB) == errno.EPERM
+    assert error_of(Reservation(machine, 1).set_maximum, MIB) == errno.EPERM
+    assert error_of(lambda: Reservation(machine, 5, caller=0).current) == errno.ESRCH
     assert Reservation(machine, DOMID_SELF, caller=1).current == 1024
 
 
@@ -194,20 +189,20 @@ def test_a_claim_follows_the_pages_of_its_domain(
 
 def test_what_is_no_claim(machine: Machine, guest: Domain, by_dom0: Reservation) -> None:
     for pages in (1, 1024, 1536 * 256 + 1):  # it has them, or may not have them
-        assert refused(lambda pages=pages: by_dom0.claim(pages)) == errno.EINVAL
+        assert error_of(by_dom0.claim, pages) == errno.EINVAL
     by_dom0.claim(2048)
-    assert refused(lambda: by_dom0.claim(4096)) == errno.EINVAL  # one at a time
+    assert error_of(by_dom0.claim, 4096) == errno.EINVAL  # one at a time
     other = machine.create_domain(memory="1M", max_memory="4G")
     every = (machine.free_memory - machine.outstanding_claims) // FRAME
     for_other = Reservation(machine, other.domid, caller=0)
-    assert refused(lambda: for_other.claim(256 + every + 1)) == errno.ENOMEM
+    assert error_of(for_other.claim, 256 + every + 1) == errno.ENOMEM
     for_other.claim(256 + every)
     by_dom0.claim(0)
     by_dom0.claim(0)
     assert machine.outstanding_claims == every * FRAME
-    assert refused(lambda: Reservation(machine, 1).claim(2048)) == errno.EPERM
-    assert refused(lambda: Reservation(machine, 9, caller=0).claim(1)) == errno.EINVAL
-    assert refused(lambda: Reservation(machine, 1, caller=9).claim(1)) == errno.ESRCH
+    assert error_of(Reservation(machine, 1).claim, 2048) == errno.EPERM
+    assert error_of(Reservation(machine, 9, caller=0).claim, 1) == errno.EINVAL
+    assert error_of(Reservation(machine, 1, caller=9).claim, 1) == errno.ESRCH
 
 
 def test_a_claim_ends_with_its_domain(machine: Machine) -> None:
@@ -251,7 +246,7 @@ def test_a_call_that_was_preempted_goes_on(machine: Machine, guest: Domain) -> N
     gfns = ffi.new("uint64_t[]", list(range(2000, 2100)))
     whole = reservation(address_of(gfns), 100, 0)
     assert memory_op(machine, 1, 6 | 90 << 6, whole) == 100
-    assert refused(lambda: guest.gfn_to_mfn(2089)) == errno.EFAULT
+    assert error_of(guest.gfn_to_mfn, 2089) == errno.EFAULT
     assert gfns[90] == guest.gfn_to_mfn(2090)
     assert memory_op(machine, 1, 1 | 95 << 6, whole) == 95  # the lists' places have frames now
     assert memory_op(machine, 1, 6 | 100 << 6, whole) == 100
@@ -302,7 +297,7 @@ def test_lists_longer_than_a_chunk(machine: Machine, guest: Domain) -> None:
         gfns[i] = 2000 + i if i != 150 else 3000
     assert memory_op(machine, 1, 1, whole) == 150
     assert guest.gfn_to_mfn(2150)
-    assert refused(lambda: guest.gfn_to_mfn(2149)) == errno.EFAULT
+    assert error_of(guest.gfn_to_mfn, 2149) == errno.EFAULT
 
 
 def test_facts_by_number(machine: Machine) -> None:

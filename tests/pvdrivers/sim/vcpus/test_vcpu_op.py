@@ -3,7 +3,6 @@
 import errno
 import random
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -12,6 +11,7 @@ from pvdrivers.ring.abi import Abi
 from pvdrivers.ring.errors import UsageError
 from pvdrivers.sim import Domain, DomainState, Machine, MachineError, ShutdownReason
 from pvdrivers.sim.scheduler import RunState
+from tests.pvdrivers.sim.error_of import error_of
 
 MS = 1_000_000
 S = 1_000 * MS
@@ -23,12 +23,6 @@ VCPU_OP, SCHED_OP = 24, 29
 def machine() -> Iterator[Machine]:
     with Machine("64M", max_domains=4, virtual_time=True, cpus=1) as made:
         yield made
-
-
-def error_of(call: Any, *arguments: Any) -> int:
-    with pytest.raises(MachineError) as refused:
-        call(*arguments)
-    return refused.value.errno or 0
 
 
 class Timer:
