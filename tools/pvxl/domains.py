@@ -16,6 +16,7 @@ from pvdrivers.tools.pvxl.host import Connection
 from pvdrivers.toolstack.domains import domain_names, rename_domain, request_shutdown
 
 HEADING = f"{'Name':<40} {'ID':>5} {'Mem':>5} {'VCPUs':>5}\tState\tTime(s)"
+ByName = Annotated[str, Parameter(help="Its name or domid.")]
 Wait = Annotated[
     bool, Parameter(name=("--wait", "-w"), negative=(), help="Until the domain has ended.")
 ]
@@ -102,14 +103,8 @@ def domname(domid: int, /, *, host: HostOption = None) -> int:
     return 0
 
 
-def pause(domain: str, /, *, host: HostOption = None) -> int:
-    """Pauses a domain.
-
-    Parameters
-    ----------
-    domain
-        Its name or domid.
-    """
+def pause(domain: ByName, /, *, host: HostOption = None) -> int:
+    """Pauses a domain."""
 
     async def work(connection: Connection) -> None:
         (await connection.guest(domain)).pause()
@@ -118,14 +113,8 @@ def pause(domain: str, /, *, host: HostOption = None) -> int:
     return 0
 
 
-def unpause(domain: str, /, *, host: HostOption = None) -> int:
-    """Lets a paused domain run.
-
-    Parameters
-    ----------
-    domain
-        Its name or domid.
-    """
+def unpause(domain: ByName, /, *, host: HostOption = None) -> int:
+    """Lets a paused domain run."""
 
     async def work(connection: Connection) -> None:
         (await connection.guest(domain)).unpause()
@@ -134,25 +123,13 @@ def unpause(domain: str, /, *, host: HostOption = None) -> int:
     return 0
 
 
-def shutdown(domain: str, /, *, wait: Wait = False, host: HostOption = None) -> int:
-    """Asks a guest to power off.
-
-    Parameters
-    ----------
-    domain
-        Its name or domid.
-    """
+def shutdown(domain: ByName, /, *, wait: Wait = False, host: HostOption = None) -> int:
+    """Asks a guest to power off."""
     return _ask(domain, "poweroff", wait, host)
 
 
-def reboot(domain: str, /, *, wait: Wait = False, host: HostOption = None) -> int:
-    """Asks a guest to reboot.
-
-    Parameters
-    ----------
-    domain
-        Its name or domid.
-    """
+def reboot(domain: ByName, /, *, wait: Wait = False, host: HostOption = None) -> int:
+    """Asks a guest to reboot."""
     return _ask(domain, "reboot", wait, host)
 
 
@@ -170,14 +147,8 @@ def _ask(domain: str, what: str, wait: bool, host: HostOption) -> int:
     return 0
 
 
-def destroy(domain: str, /, *, host: HostOption = None) -> int:
-    """Ends a domain at once, as by pulling its plug.
-
-    Parameters
-    ----------
-    domain
-        Its name or domid.
-    """
+def destroy(domain: ByName, /, *, host: HostOption = None) -> int:
+    """Ends a domain at once, as by pulling its plug."""
 
     async def work(connection: Connection) -> None:
         await destroy_guest(connection, await connection.guest(domain))
@@ -186,13 +157,11 @@ def destroy(domain: str, /, *, host: HostOption = None) -> int:
     return 0
 
 
-def rename(domain: str, name: str, /, *, host: HostOption = None) -> int:
+def rename(domain: ByName, name: str, /, *, host: HostOption = None) -> int:
     """Gives a domain another name.
 
     Parameters
     ----------
-    domain
-        Its name or domid.
     name
         The new one.
     """
