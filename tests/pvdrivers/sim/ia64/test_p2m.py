@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from pvdrivers._core import lib
 from pvdrivers.ring import Abi
-from pvdrivers.sim import Domain, Machine, MachineError
+from pvdrivers.sim import Domain, Machine
 from pvdrivers.sim.ia64.efi import Attribute, EfiDescriptor, MemoryType, domu_map, machine_with
 from pvdrivers.sim.ia64.firmware_maps import HP_ZX1
 from pvdrivers.sim.ia64.hypercalls import (
@@ -25,6 +25,7 @@ from pvdrivers.sim.ia64.hypercalls import (
     expose_p2m,
     unexpose_foreign_p2m,
 )
+from tests.pvdrivers.sim.error_of import error_of
 
 PAGE = 16384
 PLACE = 0x200000  # beyond any guest's memory here
@@ -49,9 +50,7 @@ def guest(dom0: Domain) -> Domain:
 
 
 def refused(number: int, domain: Domain, op: Dom0vp, *args: int) -> bool:
-    with pytest.raises(MachineError) as refusal:
-        dom0vp_op(domain, op, *args)
-    return refusal.value.errno == number
+    return error_of(dom0vp_op, domain, op, *args) == number
 
 
 def entries(viewer: Domain, place: int, pages: int = 1) -> list[int]:
@@ -181,9 +180,7 @@ def test_a_place_is_one_tables(dom0: Domain, guest: Domain) -> None:
     lines = memory(domu_map("40M"))
     expose_foreign_p2m(dom0, PLACE, guest.domid, lines)
     for domid, place in ((other.domid, PLACE), (guest.domid, PLACE), (other.domid, PLACE - 1)):
-        with pytest.raises(MachineError) as refusal:
-            expose_foreign_p2m(dom0, place, domid, lines)
-        assert refusal.value.errno == errno.EBUSY
+        assert error_of(expose_foreign_p2m, dom0, place, domid, lines) == errno.EBUSY
     with pytest.raises(OSError, match="14"):
         entries(dom0, PLACE - 1)  # nothing of a refused one stays
     assert refused(errno.EINVAL, dom0, Dom0vp.UNEXPOSE_FOREIGN_P2M, PLACE, other.domid)
@@ -218,9 +215,7 @@ def test_who_may_not_see_it(dom0: Domain, guest: Domain) -> None:
 def test_a_map_of_what_is_no_memory_is_refused(
     dom0: Domain, guest: Domain, lines: list[EfiDescriptor]
 ) -> None:
-    with pytest.raises(MachineError) as refusal:
-        expose_foreign_p2m(dom0, PLACE, guest.domid, lines)
-    assert refusal.value.errno == errno.EINVAL
+    assert error_of(expose_foreign_p2m, dom0, PLACE, guest.domid, lines) == errno.EINVAL
 
 
 def test_a_table_ends_with_its_domain(dom0: Domain, guest: Domain) -> None:
